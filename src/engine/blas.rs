@@ -1,0 +1,1 @@
+//! The doorway to the linked BLAS.

@@ -1,0 +1,84 @@
+//! What can go wrong in the engine, with the operands that a person needs to mend it.
+
+use std::path::PathBuf;
+
+/// An error of the engine: each message names the file or the value, and what to do where something can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A file could not be opened or read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what its format says.
+    #[error("{path}: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where.
+        reason: String,
+    },
+    /// A tensor that the architecture needs is not in the file.
+    #[error(
+        "{path}: tensor `{name}` is missing: the file is incomplete, or of another architecture than its configuration says"
+    )]
+    MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("{path}: tensor `{name}` has the shape {found:?}, the configuration asks for {expected:?}")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape that was asked for.
+        expected: Vec<usize>,
+    },
+    /// Something the engine does not support, named.
+    #[error("{path}: {what}")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what is supported.
+        what: String,
+    },
+    /// A prompt is longer than the context.
+    #[error(
+        "the prompt is {tokens} tokens long and the context holds {context}: shorten it, or start with a larger -c/--ctx-size (the model was trained for {trained})"
+    )]
+    ContextFull {
+        /// Length of the prompt.
+        tokens: usize,
+        /// Length of the context in use.
+        context: usize,
+        /// The model's own limit.
+        trained: usize,
+    },
+    /// A text could not be turned into tokens, or back.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// A parameter is out of its range.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl EngineError {
+    /// A [`EngineError::Format`] from its parts.
+    pub fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Format { path: path.into(), reason: reason.into() }
+    }
+
+    /// A [`EngineError::Unsupported`] from its parts.
+    pub fn unsupported(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.into(), what: what.into() }
+    }
+}

@@ -1,0 +1,18 @@
+//! Inference: pure, synchronous, deterministic. No channel, no terminal, no configuration file, no printing.
+
+pub mod blas;
+pub mod error;
+pub mod generate;
+pub mod inference;
+pub mod kernels;
+pub mod load;
+pub mod model;
+pub mod sampling;
+pub mod tokenizer;
+pub mod weights;
+
+pub use error::EngineError;
+pub use sampling::SamplingParams;
+
+/// The number of a token in the model's vocabulary.
+pub type TokenId = u32;

@@ -1,0 +1,30 @@
+//! gibber: an interactive terminal chat that runs a language model in its own process.
+//!
+//! # The map
+//!
+//! ```text
+//! main -> cli -> everything            parse, put the parts together, one place for the exit code
+//! tui, repl -> app, worker::{protocol, handle}, store::paths
+//! app       -> settings, chat, store, worker::protocol   returns effects, never holds the handle
+//! worker    -> engine, chat            the thread that owns the model
+//! store     -> chat                    config directory, session database, prompt history
+//! settings, chat -> engine's plain parameter types only
+//! engine    -> nothing of ours         inference: pure, synchronous, deterministic
+//! ```
+//!
+//! A key press becomes an [`app::Action`]; [`app::App`] turns it into state and [`app::Effect`]s; the front end's loop
+//! carries the effects out (submit to the [`worker`], save to the [`store`], quit). The worker answers with
+//! [`worker::protocol::EngineEvent`]s, which go back into the same state machine; a frame is a pure function of it.
+//!
+//! Start reading at [`worker::protocol`] (what the parts say to each other), then [`engine`] (how a token is computed)
+//! or [`app`] (what the person can do).
+
+pub mod app;
+pub mod chat;
+pub mod cli;
+pub mod engine;
+pub mod repl;
+pub mod settings;
+pub mod store;
+pub mod tui;
+pub mod worker;

@@ -1,0 +1,4 @@
+//! The binary: parse, call the library, print the error, exit code; nothing else.
+#![allow(missing_docs)]
+
+fn main() {}

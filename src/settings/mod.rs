@@ -1,0 +1,73 @@
+//! config.toml, the environment and the flags, resolved once into [`Settings`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::SamplingParams;
+
+/// Everything a person can set: defaults <- config.toml <- environment <- flags.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The model and how it runs.
+    pub model: ModelSettings,
+    /// What every conversation starts with.
+    pub chat: ChatSettings,
+    /// The filters at the start.
+    pub sampling: SamplingParams,
+    /// The person's own presets of sampling, beside the built-in `precise`, `balanced` and `creative`.
+    pub presets: BTreeMap<String, SamplingParams>,
+    /// The full screen.
+    pub ui: UiSettings,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Name or path; empty is the default model.
+    pub name: String,
+    /// Tokens the context holds; 0 is the model's own length, at most 8192.
+    pub context: usize,
+    /// Threads that compute; 0 is one for each core this process may use.
+    pub threads: usize,
+    /// Prompt tokens computed in one pass.
+    pub batch: usize,
+    /// Chat template: empty is the model's own, otherwise a built-in name or a file.
+    pub template: String,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self { name: String::new(), context: 0, threads: 0, batch: 512, template: String::new() }
+    }
+}
+
+/// `[chat]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChatSettings {
+    /// The system message of a new conversation; empty is the template's own.
+    pub system: String,
+    /// The most tokens of a reply; 0 is no limit.
+    pub max_tokens: usize,
+    /// Texts that end a reply.
+    pub stop: Vec<String>,
+}
+
+/// `[ui]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UiSettings {
+    /// Whether the mouse wheel scrolls (and the terminal's own selection needs Shift).
+    pub mouse: bool,
+    /// Whether the side panels are shown where there is room.
+    pub panels: bool,
+}
+
+impl Default for UiSettings {
+    fn default() -> Self {
+        Self { mouse: false, panels: true }
+    }
+}

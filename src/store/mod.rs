@@ -1,0 +1,40 @@
+//! The config directory: paths, the session database, the prompt history, atomic writes.
+
+use crate::chat::{MessageId, Node};
+
+/// Names a conversation, over all of them; drawn by who starts it (a random 63-bit number).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub i64);
+
+/// A conversation without its messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRecord {
+    /// Its name.
+    pub id: SessionId,
+    /// From the first question.
+    pub title: String,
+    /// The model it was last held with.
+    pub model: String,
+    /// The system message; empty is the template's own.
+    pub system: String,
+    /// The last message of the path on screen.
+    pub head: Option<MessageId>,
+    /// Seconds since 1970.
+    pub created: i64,
+}
+
+/// What the state machine asks to be written; carried out, in order, by the store's own thread.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreOp {
+    /// Insert or update a conversation.
+    PutSession(SessionRecord),
+    /// Insert or update a message of a conversation.
+    PutMessage {
+        /// The conversation.
+        session: SessionId,
+        /// The message.
+        node: Node,
+    },
+    /// Add a line to the prompt history.
+    AppendHistory(String),
+}

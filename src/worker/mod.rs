@@ -1,0 +1,6 @@
+//! The thread that owns the engine.
+
+pub mod handle;
+pub mod protocol;
+
+pub use handle::WorkerHandle;

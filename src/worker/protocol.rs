@@ -1,0 +1,403 @@
+//! What the front ends and the engine's thread say to each other: plain data, both ways.
+//!
+//! A command that asks for work carries a [`RequestId`] that the asker chose; every event about that work carries the
+//! same id. The invariants, each guarded by a test:
+//!
+//! 1. Exactly one closing event a request ([`EngineEvent::is_closing`]), also after a cancel or a panic, and nothing for
+//!    that request after it.
+//! 2. The texts of the tokens joined are the decoded reply, whatever way a character was split over tokens.
+//! 3. A cancel takes effect within one token or one prefill chunk, and can never hit a later request: a
+//!    [`CancelToken`] each, no global flag.
+//! 4. A change of sampling takes effect at the next token; the seed plus the log of changes
+//!    ([`GenerationStats::sampling_log`]) replays the same reply exactly.
+//! 5. A turn that shares a prefix with the last one, token by token, computes only what is new.
+//! 6. A cancelled reply keeps its text, and the KV cache is cut to what the transcript holds.
+//! 7. A panic in the engine ends that request with an error, and the program lives on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::chat::Message;
+use crate::engine::TokenId;
+use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
+use crate::engine::sampling::{Candidate, SamplingParams};
+
+/// Names a request; the asker counts them up, and never uses one twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Stops one request, from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that has not been used.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the request to stop at its next token or prefill chunk.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether [`CancelToken::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Which chat template turns messages into a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TemplateChoice {
+    /// The model's own, or the plain one where it has none.
+    #[default]
+    Model,
+    /// A built-in one, by name (see `chat::template::BUILTIN_NAMES`).
+    Builtin(String),
+    /// A Jinja file of the user's.
+    File(PathBuf),
+}
+
+/// What the model is asked to go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prompt {
+    /// A conversation, rendered by a template. Ends with a user's message (a reply is asked for) or with an assistant's
+    /// (that reply is continued).
+    Chat {
+        /// System message first, if any.
+        messages: Vec<Message>,
+        /// How they are rendered.
+        template: TemplateChoice,
+    },
+    /// Text that is continued as it stands.
+    Raw(String),
+}
+
+/// What a generation is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationParams {
+    /// The filters at the start; [`EngineCommand::SetSampling`] changes them on the way.
+    pub sampling: SamplingParams,
+    /// The most tokens to generate; `None` until the model ends its turn or the context is full.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the reply; they are not part of it. The template's own are added.
+    pub stop: Vec<String>,
+    /// How many alternatives each [`TokenTrace`] lists; 0 for none.
+    pub candidates: usize,
+}
+
+impl Default for GenerationParams {
+    fn default() -> Self {
+        Self { sampling: SamplingParams::default(), max_tokens: None, stop: Vec::new(), candidates: 10 }
+    }
+}
+
+/// From a front end to the engine's thread.
+#[derive(Debug, Clone)]
+pub enum EngineCommand {
+    /// Load a model in place of the one that is loaded. Closes with `Loaded` or `Failed`; after a failure the former
+    /// model is still there.
+    Load {
+        /// Of this request.
+        id: RequestId,
+        /// Where it is.
+        source: ModelSource,
+        /// Threads, context size, batch size.
+        options: LoadOptions,
+    },
+    /// Generate a reply. Closes with `Finished` or `Failed`.
+    Generate {
+        /// Of this request.
+        id: RequestId,
+        /// What to go on from.
+        prompt: Prompt,
+        /// How.
+        params: GenerationParams,
+        /// Stops it.
+        cancel: CancelToken,
+    },
+    /// Change the sampling of the running generation `id` from its next token on; without effect once that has closed.
+    SetSampling {
+        /// The generation.
+        id: RequestId,
+        /// From now on.
+        sampling: SamplingParams,
+    },
+    /// Re-shape the distribution of the next token from the logits that are still held: no forward pass. Closes with
+    /// `Distribution` or `Failed`.
+    Preview {
+        /// Of this request.
+        id: RequestId,
+        /// The filters to show.
+        sampling: SamplingParams,
+        /// How many candidates to list.
+        candidates: usize,
+    },
+    /// Cut the KV cache to its first `tokens` tokens. Closes with `Rewound` or `Failed`.
+    Rewind {
+        /// Of this request.
+        id: RequestId,
+        /// How many to keep.
+        tokens: usize,
+    },
+    /// Log-probability and rank of each token of a text. Closes with `Scored` or `Failed`.
+    Score {
+        /// Of this request.
+        id: RequestId,
+        /// Taken byte for byte; special tokens written out in it are parsed as such.
+        text: String,
+        /// Stops it.
+        cancel: CancelToken,
+    },
+    /// Render a prompt and count its tokens, without running the model. Closes with `Counted` or `Failed`.
+    Count {
+        /// Of this request.
+        id: RequestId,
+        /// What to render.
+        prompt: Prompt,
+    },
+    /// End the thread.
+    Shutdown,
+}
+
+/// Why a reply ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// A stop text was met.
+    StopString(String),
+    /// `max_tokens` was reached.
+    Length,
+    /// The person stopped it.
+    Cancelled,
+    /// The context is full, and nothing is left to drop.
+    Context,
+}
+
+impl FinishReason {
+    /// The word of the JSON contract: `stop`, `length`, `cancelled` or `context`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::EndOfTurn | Self::StopString(_) => "stop",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+            Self::Context => "context",
+        }
+    }
+}
+
+/// One generated token, and how it came to be chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenTrace {
+    /// The token.
+    pub token: TokenId,
+    /// Its text; empty while a character is split over tokens, the whole character with the last of them.
+    pub text: String,
+    /// Natural logarithm of its probability in the model's own distribution, before any filter.
+    pub logprob: f32,
+    /// Entropy of that distribution, in nats.
+    pub entropy: f32,
+    /// The most probable tokens of that moment, most probable first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// What a generation cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GenerationStats {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Those of them that were in the KV cache already.
+    pub reused_tokens: usize,
+    /// Tokens of the reply.
+    pub completion_tokens: usize,
+    /// From the command to the first token.
+    pub time_to_first_token: Duration,
+    /// Time in prefill.
+    pub prefill_time: Duration,
+    /// Time from the first token to the last.
+    pub decode_time: Duration,
+    /// The seed that was used, also when it was drawn afresh.
+    pub seed: u64,
+    /// Each change of sampling: (tokens generated before it, the filters from then on). The first entry is the start.
+    pub sampling_log: Vec<(usize, SamplingParams)>,
+}
+
+impl GenerationStats {
+    /// Prompt tokens computed a second; 0 where none was.
+    pub fn prefill_tokens_per_second(&self) -> f64 {
+        rate(self.prompt_tokens.saturating_sub(self.reused_tokens), self.prefill_time)
+    }
+
+    /// Tokens generated a second after the first one; 0 where there is no second one.
+    pub fn decode_tokens_per_second(&self) -> f64 {
+        rate(self.completion_tokens.saturating_sub(1), self.decode_time)
+    }
+}
+
+fn rate(count: usize, time: Duration) -> f64 {
+    let seconds = time.as_secs_f64();
+    if count == 0 || seconds <= 0.0 { 0.0 } else { count as f64 / seconds }
+}
+
+/// A token of a scored text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredToken {
+    /// The token.
+    pub token: TokenId,
+    /// Its text (lossy where a character is split).
+    pub text: String,
+    /// Natural logarithm of its probability given all before it; `None` for the first.
+    pub logprob: Option<f32>,
+    /// How many tokens were more probable; `None` for the first.
+    pub rank: Option<u32>,
+}
+
+/// The next token's distribution under some filters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution {
+    /// Entropy before the filters, in nats.
+    pub entropy: f32,
+    /// Mass of the model's own distribution that the filters keep, 0 to 1.
+    pub kept_mass: f32,
+    /// Most probable first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// From the engine's thread to the front end.
+#[derive(Debug, Clone)]
+pub enum EngineEvent {
+    /// A model is being loaded.
+    LoadProgress {
+        /// Of the request.
+        id: RequestId,
+        /// Bytes prepared.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A model is loaded. Closing.
+    Loaded {
+        /// Of the request.
+        id: RequestId,
+        /// What it is.
+        model: Box<ModelInfo>,
+    },
+    /// The context was full: these messages of the request are no longer part of the prompt.
+    TurnsDropped {
+        /// Of the request.
+        id: RequestId,
+        /// Indices into `Prompt::Chat::messages`, ascending; all that are dropped by now.
+        messages: Vec<usize>,
+    },
+    /// The prompt is being computed.
+    PrefillProgress {
+        /// Of the request.
+        id: RequestId,
+        /// Tokens taken from the KV cache.
+        reused: usize,
+        /// Tokens in the cache by now, the reused ones included.
+        done: usize,
+        /// Tokens of the prompt.
+        total: usize,
+    },
+    /// A token of the reply.
+    Token {
+        /// Of the request.
+        id: RequestId,
+        /// The token and how it was chosen.
+        trace: TokenTrace,
+        /// Tokens in the KV cache by now (prompt and reply).
+        context_used: usize,
+    },
+    /// Answer to `Preview`. Closing.
+    Distribution {
+        /// Of the request.
+        id: RequestId,
+        /// The distribution.
+        distribution: Distribution,
+    },
+    /// Answer to `Rewind`. Closing.
+    Rewound {
+        /// Of the request.
+        id: RequestId,
+        /// Tokens in the KV cache now.
+        context_used: usize,
+    },
+    /// Answer to `Score`. Closing.
+    Scored {
+        /// Of the request.
+        id: RequestId,
+        /// Each token of the text.
+        tokens: Vec<ScoredToken>,
+    },
+    /// Answer to `Count`. Closing.
+    Counted {
+        /// Of the request.
+        id: RequestId,
+        /// The prompt as the model sees it.
+        text: String,
+        /// Its tokens.
+        tokens: Vec<TokenId>,
+    },
+    /// A generation ended. Closing.
+    Finished {
+        /// Of the request.
+        id: RequestId,
+        /// Why.
+        reason: FinishReason,
+        /// What it cost.
+        stats: GenerationStats,
+        /// Tokens in the KV cache (prompt and reply).
+        context_used: usize,
+    },
+    /// A request failed; the worker lives on. Closing.
+    Failed {
+        /// Of the request.
+        id: RequestId,
+        /// One clear sentence.
+        error: String,
+    },
+    /// The thread itself is gone; no request will be answered.
+    WorkerDied {
+        /// What is known of the cause.
+        error: String,
+    },
+}
+
+impl EngineEvent {
+    /// The request it is about; `None` for [`EngineEvent::WorkerDied`].
+    pub fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::LoadProgress { id, .. }
+            | Self::Loaded { id, .. }
+            | Self::TurnsDropped { id, .. }
+            | Self::PrefillProgress { id, .. }
+            | Self::Token { id, .. }
+            | Self::Distribution { id, .. }
+            | Self::Rewound { id, .. }
+            | Self::Scored { id, .. }
+            | Self::Counted { id, .. }
+            | Self::Finished { id, .. }
+            | Self::Failed { id, .. } => Some(*id),
+            Self::WorkerDied { .. } => None,
+        }
+    }
+
+    /// Whether it is the last event of its request.
+    pub fn is_closing(&self) -> bool {
+        matches!(
+            self,
+            Self::Loaded { .. }
+                | Self::Distribution { .. }
+                | Self::Rewound { .. }
+                | Self::Scored { .. }
+                | Self::Counted { .. }
+                | Self::Finished { .. }
+                | Self::Failed { .. }
+        )
+    }
+}
