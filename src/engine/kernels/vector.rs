@@ -1,0 +1,333 @@
+//! Loops over one vector: norms, activations, softmax, dot products.
+//!
+//! Each is written once, over lanes of eight, with a switch for fused multiply-add. The public function compiles it
+//! twice: plainly, and for AVX2, where the compiler turns the lanes into vector registers. The plain compilation is the
+//! twin that the tests compare with.
+#![allow(unsafe_code)]
+
+use super::isa::Isa;
+
+const LANES: usize = 8;
+type Lanes = [f32; LANES];
+
+/// Defines `pub fn name(args)`, which calls `body::<FMA>(args)` compiled for the active instruction set.
+macro_rules! compiled_per_isa {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:ident) => {
+        $(#[$doc])*
+        $visibility fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true>($($arg),*)
+                }
+                if Isa::active() >= Isa::Avx2 {
+                    // SAFETY: `Isa::active` is Avx2 only where the processor has AVX2 and FMA.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            $body::<false>($($arg),*)
+        }
+    };
+}
+
+/// `a * b + c`, fused where the processor does that in one instruction (elsewhere it would be a library call).
+#[inline(always)]
+fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+#[inline(always)]
+fn sum(lanes: Lanes) -> f32 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// `e^x` to 2 units in the last place: `2^n · e^r` with `|r| <= ln 2 / 2` and a polynomial of degree 6 for `e^r`
+/// (coefficients of the Cephes library's `expf`). Below -87 it is 0, above 88 it stays at `e^88`.
+#[inline(always)]
+fn exp<const FMA: bool>(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number.
+    const ROUND: f32 = 12_582_912.0;
+    let clamped = x.clamp(-87.0, 88.0);
+    let rounded = fma::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    let r = fma::<FMA>(n, -LN2_LOW, fma::<FMA>(n, -LN2_HIGH, clamped));
+    let mut p = 1.987_569_1e-4;
+    p = fma::<FMA>(p, r, 1.398_199_9e-3);
+    p = fma::<FMA>(p, r, 8.333_452e-3);
+    p = fma::<FMA>(p, r, 4.166_579_6e-2);
+    p = fma::<FMA>(p, r, 1.666_666_5e-1);
+    p = fma::<FMA>(p, r, 0.5);
+    p = fma::<FMA>(p, r * r, r + 1.0);
+    // The low bits of `rounded` are the whole number: moved into the exponent's place they are 2^n.
+    let scale = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
+    if x < -87.0 { 0.0 } else { p * scale }
+}
+
+#[inline(always)]
+fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    let mut acc = [[0.0; LANES]; 4];
+    let (a4, b4) = (a.chunks_exact(4 * LANES), b.chunks_exact(4 * LANES));
+    let (ra, rb) = (a4.remainder(), b4.remainder());
+    for (a, b) in a4.zip(b4) {
+        for k in 0..4 {
+            for l in 0..LANES {
+                acc[k][l] = fma::<FMA>(a[k * LANES + l], b[k * LANES + l], acc[k][l]);
+            }
+        }
+    }
+    let mut total = [0.0; LANES];
+    for l in 0..LANES {
+        total[l] = (acc[0][l] + acc[1][l]) + (acc[2][l] + acc[3][l]);
+    }
+    ra.iter().zip(rb).fold(sum(total), |s, (&a, &b)| fma::<FMA>(a, b, s))
+}
+
+compiled_per_isa! {
+    /// `Σ a[i] · b[i]`, over the shorter length.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body
+}
+
+#[inline(always)]
+fn axpy_body<const FMA: bool>(alpha: f32, x: &[f32], y: &mut [f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = fma::<FMA>(alpha, x, *y);
+    }
+}
+
+compiled_per_isa! {
+    /// `y += alpha · x`.
+    pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) = axpy_body
+}
+
+/// `y += x`.
+pub fn add(y: &mut [f32], x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
+}
+
+#[inline(always)]
+fn lane_sum<const FMA: bool>(x: &[f32], mut term: impl FnMut(f32) -> f32) -> f32 {
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    let mut acc = [0.0; LANES];
+    for chunk in chunks {
+        for l in 0..LANES {
+            acc[l] += term(chunk[l]);
+        }
+    }
+    rest.iter().fold(sum(acc), |s, &x| s + term(x))
+}
+
+#[inline(always)]
+fn rms_norm_body<const FMA: bool>(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let scale = (lane_sum::<FMA>(x, |x| x * x) / x.len() as f32 + eps).sqrt().recip();
+    for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+        *out = x * scale * w;
+    }
+}
+
+compiled_per_isa! {
+    /// `out = x / sqrt(mean(x²) + eps) · weight` (Zhang and Sennrich 2019).
+    pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = rms_norm_body
+}
+
+#[inline(always)]
+fn layer_norm_body<const FMA: bool>(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+    let n = x.len() as f32;
+    let mean = lane_sum::<FMA>(x, |x| x) / n;
+    let variance = lane_sum::<FMA>(x, |x| (x - mean) * (x - mean)) / n;
+    let scale = (variance + eps).sqrt().recip();
+    for (((out, &x), &w), &b) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+        *out = fma::<FMA>((x - mean) * scale, w, b);
+    }
+}
+
+compiled_per_isa! {
+    /// `out = (x - mean) / sqrt(variance + eps) · weight + bias` (Ba et al. 2016).
+    pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) = layer_norm_body
+}
+
+#[inline(always)]
+fn silu_mul_body<const FMA: bool>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
+        *out = g / (1.0 + exp::<FMA>(-g)) * u;
+    }
+}
+
+compiled_per_isa! {
+    /// `out = silu(gate) · up`, with `silu(x) = x / (1 + e^-x)` (Shazeer 2020).
+    pub fn silu_mul(gate: &[f32], up: &[f32], out: &mut [f32]) = silu_mul_body
+}
+
+#[inline(always)]
+fn gelu_tanh_body<const FMA: bool>(x: &mut [f32]) {
+    // 0.5 (1 + tanh u) is the logistic function of 2u, with u = sqrt(2/π) (x + 0.044715 x³).
+    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    for x in x {
+        let u = TWO_SQRT_2_OVER_PI * *x * fma::<FMA>(0.044_715, *x * *x, 1.0);
+        *x /= 1.0 + exp::<FMA>(-u);
+    }
+}
+
+compiled_per_isa! {
+    /// GELU in the tanh form that GPT-2 was trained with (Hendrycks and Gimpel 2016), in place.
+    pub fn gelu_tanh(x: &mut [f32]) = gelu_tanh_body
+}
+
+#[inline(always)]
+fn max_body<const FMA: bool>(x: &[f32]) -> f32 {
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    let mut best = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for l in 0..LANES {
+            best[l] = if chunk[l] > best[l] { chunk[l] } else { best[l] };
+        }
+    }
+    best.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+compiled_per_isa! {
+    /// The largest element; negative infinity for an empty slice.
+    pub fn max(x: &[f32]) -> f32 = max_body
+}
+
+#[inline(always)]
+fn exp_in_place_body<const FMA: bool>(x: &mut [f32], shift: f32) -> f32 {
+    let mut acc = [0.0; LANES];
+    let mut chunks = x.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for l in 0..LANES {
+            chunk[l] = exp::<FMA>(chunk[l] - shift);
+            acc[l] += chunk[l];
+        }
+    }
+    let mut total = sum(acc);
+    for x in chunks.into_remainder() {
+        *x = exp::<FMA>(*x - shift);
+        total += *x;
+    }
+    total
+}
+
+compiled_per_isa! {
+    /// `x = e^(x - shift)` in place; returns the sum of the results.
+    pub fn exp_in_place(x: &mut [f32], shift: f32) -> f32 = exp_in_place_body
+}
+
+#[inline(always)]
+fn exp_sums_body<const FMA: bool>(x: &[f32], shift: f32) -> (f32, f32) {
+    let (mut total, mut weighted) = (0.0_f64, 0.0_f64);
+    // Sums of 512 terms in single precision, of those sums in double: the error does not grow with the vocabulary.
+    for block in x.chunks(64 * LANES) {
+        let (mut s, mut w) = ([0.0; LANES], [0.0; LANES]);
+        let chunks = block.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for l in 0..LANES {
+                // A logit of negative infinity has no mass; its product with that mass must not become NaN.
+                let d = (chunk[l] - shift).max(-1e4);
+                let e = exp::<FMA>(d);
+                s[l] += e;
+                w[l] = fma::<FMA>(e, d, w[l]);
+            }
+        }
+        let (mut s, mut w) = (sum(s), sum(w));
+        for &x in rest {
+            let d = (x - shift).max(-1e4);
+            let e = exp::<FMA>(d);
+            s += e;
+            w = fma::<FMA>(e, d, w);
+        }
+        total += f64::from(s);
+        weighted += f64::from(w);
+    }
+    (total as f32, weighted as f32)
+}
+
+compiled_per_isa! {
+    /// `(Σ e^d, Σ e^d · d)` with `d = x[i] - shift`: what a softmax and its entropy need, without writing anything.
+    pub fn exp_sums(x: &[f32], shift: f32) -> (f32, f32) = exp_sums_body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + 13) % 1009) as f32 / 1009.0 * 2.0 * scale - scale).collect()
+    }
+
+    fn close(found: f32, expected: f64, tolerance: f64) {
+        assert!((f64::from(found) - expected).abs() <= tolerance * expected.abs().max(1.0), "{found} not {expected}");
+    }
+
+    #[test]
+    fn exp_is_accurate_over_its_range_and_clamps_outside() {
+        for i in -8700..=8800 {
+            let x = i as f32 / 100.0;
+            for found in [exp::<true>(x), exp::<false>(x)] {
+                let exact = f64::from(x).exp();
+                assert!((f64::from(found) / exact - 1.0).abs() < 3e-7, "e^{x}: {found} instead of {exact}");
+            }
+        }
+        assert_eq!(exp::<false>(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp::<false>(-1000.0), 0.0);
+        assert!(exp::<false>(1000.0).is_finite());
+        assert!(exp::<true>(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn loops_agree_with_double_precision_at_every_length() {
+        for n in [1, 2, 7, 8, 9, 31, 32, 33, 64, 100, 576, 1000] {
+            let (x, w) = (numbers(n, 3.0), numbers(n + 1, 1.5));
+            let w = &w[1..];
+            let d = |v: f32| f64::from(v);
+            let exact_dot: f64 = x.iter().zip(w).map(|(&a, &b)| d(a) * d(b)).sum();
+            close(dot(&x, w), exact_dot, 1e-5);
+            close(dot_body::<false>(&x, w), exact_dot, 1e-5);
+
+            let mean_square = x.iter().map(|&x| d(x) * d(x)).sum::<f64>() / n as f64;
+            let mean = x.iter().map(|&x| d(x)).sum::<f64>() / n as f64;
+            let variance = x.iter().map(|&x| (d(x) - mean).powi(2)).sum::<f64>() / n as f64;
+            let mut out = vec![f32::NAN; n];
+            rms_norm(&x, w, 1e-5, &mut out);
+            for i in 0..n {
+                close(out[i], d(x[i]) / (mean_square + 1e-5).sqrt() * d(w[i]), 1e-5);
+            }
+            layer_norm(&x, w, &x, 1e-5, &mut out);
+            for i in 0..n {
+                close(out[i], (d(x[i]) - mean) / (variance + 1e-5).sqrt() * d(w[i]) + d(x[i]), 1e-5);
+            }
+            silu_mul(&x, w, &mut out);
+            for i in 0..n {
+                close(out[i], d(x[i]) / (1.0 + (-d(x[i])).exp()) * d(w[i]), 1e-5);
+            }
+            let mut out = x.clone();
+            gelu_tanh(&mut out);
+            for i in 0..n {
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (d(x[i]) + 0.044715 * d(x[i]).powi(3));
+                close(out[i], 0.5 * d(x[i]) * (1.0 + u.tanh()), 1e-5);
+            }
+            assert_eq!(max(&x), x.iter().copied().fold(f32::MIN, f32::max));
+            let mut out = x.clone();
+            let total = exp_in_place(&mut out, 3.0);
+            let exact: f64 = x.iter().map(|&x| (d(x) - 3.0).exp()).sum();
+            close(total, exact, 1e-5);
+            let (s, w) = exp_sums(&x, 3.0);
+            close(s, exact, 1e-5);
+            close(w, x.iter().map(|&x| (d(x) - 3.0).exp() * (d(x) - 3.0)).sum(), 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_logit_of_negative_infinity_has_no_mass_and_no_entropy() {
+        let (sum, weighted) = exp_sums(&[0.0, f32::NEG_INFINITY], 0.0);
+        assert_eq!((sum, weighted), (1.0, 0.0));
+    }
+}
