@@ -19,6 +19,16 @@ impl Architecture {
     }
 }
 
+/// Which two values of a head the rotary embedding turns together. The weights decide it: GGUF files of Llama models
+/// have the rows of their query and key projections reordered for the first kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopeStyle {
+    /// Neighbours: `(0, 1), (2, 3), …` (GGUF, Su et al. 2021).
+    Interleaved,
+    /// One of each half: `(0, d/2), (1, d/2 + 1), …` (Hugging Face).
+    Half,
+}
+
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
@@ -44,4 +54,6 @@ pub struct ModelConfig {
     pub norm_eps: f32,
     /// Base of the rotary frequencies (Llama).
     pub rope_theta: f32,
+    /// Which values the rotation pairs (Llama).
+    pub rope_style: RopeStyle,
 }

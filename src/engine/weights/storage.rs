@@ -1,0 +1,101 @@
+//! The bytes of a file, shared by every tensor in it.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use crate::engine::EngineError;
+
+/// Bytes that stay where they are for as long as anybody holds them: a memory map, a part of the executable, or memory.
+#[derive(Clone)]
+pub struct Storage(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Mapped(Arc<Mmap>),
+    Static(&'static [u8]),
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Storage {
+    /// Maps the file at `path` into memory.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] where it cannot be opened or mapped; [`EngineError::Format`] where it is empty or no file.
+    pub fn open(path: &Path) -> Result<Self, EngineError> {
+        let io = |source| EngineError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
+            return Err(EngineError::format(path, "not a file"));
+        }
+        if metadata.len() == 0 {
+            return Err(EngineError::format(path, "the file is empty"));
+        }
+        // SAFETY: a map is sound as long as nobody shrinks or writes the file under it. Like every program that maps
+        // weights, we rely on model files not being edited in place while they are in use; the map is read-only and
+        // never handed out as anything but bytes and floats, for which every bit pattern is valid.
+        #[allow(unsafe_code, reason = "mapping a file is unsafe by its nature")]
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Ok(Self(Kind::Mapped(Arc::new(map))))
+    }
+
+    /// Bytes that are part of the executable.
+    pub fn from_static(bytes: &'static [u8]) -> Self {
+        Self(Kind::Static(bytes))
+    }
+
+    /// Bytes in memory.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        Self(Kind::Owned(Arc::new(bytes)))
+    }
+
+    /// All the bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Mapped(map) => map,
+            Kind::Static(bytes) => bytes,
+            Kind::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Kind::Mapped(_) => "mapped",
+            Kind::Static(_) => "static",
+            Kind::Owned(_) => "owned",
+        };
+        write!(f, "Storage({kind}, {} bytes)", self.bytes().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_outlives_the_path_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        std::fs::write(&path, b"abc").unwrap();
+        let storage = Storage::open(&path).unwrap();
+        drop(folder);
+        assert_eq!(storage.bytes(), b"abc");
+    }
+
+    #[test]
+    fn no_file_an_empty_file_and_a_folder_are_errors_that_name_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        assert!(matches!(Storage::open(&missing), Err(EngineError::Io { path, .. }) if path == missing));
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, b"").unwrap();
+        assert!(Storage::open(&empty).unwrap_err().to_string().ends_with("empty: the file is empty"));
+        assert!(Storage::open(folder.path()).unwrap_err().to_string().ends_with("not a file"));
+    }
+}
