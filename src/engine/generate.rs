@@ -1,1 +1,5 @@
-//! A reply, token by token.
+//! The reply loop: prefill, then a token at a time until something ends it.
+
+mod trace;
+
+pub use trace::{FinishReason, GenerationStats, TokenTrace};

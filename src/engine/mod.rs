@@ -8,6 +8,7 @@ pub mod kernels;
 pub mod load;
 pub mod model;
 pub mod sampling;
+pub mod score;
 pub mod tokenizer;
 pub mod weights;
 

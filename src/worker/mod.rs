@@ -1,5 +1,6 @@
 //! The thread that owns the engine.
 
+pub mod fake;
 pub mod handle;
 pub mod protocol;
 

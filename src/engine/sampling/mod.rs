@@ -2,7 +2,7 @@
 
 mod params;
 
-pub use params::SamplingParams;
+pub use params::{InvalidSampling, PRESET_NAMES, SamplingParams};
 
 use crate::engine::TokenId;
 
@@ -44,4 +44,15 @@ pub struct Candidate {
     pub after: f32,
     /// What cut it.
     pub cut_by: Option<Filter>,
+}
+
+/// The next token's distribution under some filters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution {
+    /// Entropy before the filters, in nats.
+    pub entropy: f32,
+    /// Mass of the model's own distribution that the filters keep, 0 to 1.
+    pub kept_mass: f32,
+    /// Most probable first.
+    pub candidates: Vec<Candidate>,
 }

@@ -1,0 +1,86 @@
+//! What a generation tells: each token, why it ended, what it cost.
+
+use std::time::Duration;
+
+use crate::engine::TokenId;
+use crate::engine::sampling::{Candidate, SamplingParams};
+
+/// Why a reply ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// A stop text was met.
+    StopString(String),
+    /// `max_tokens` was reached.
+    Length,
+    /// The person stopped it.
+    Cancelled,
+    /// The context is full, and nothing is left to drop.
+    Context,
+}
+
+impl FinishReason {
+    /// The word of the JSON contract: `stop`, `length`, `cancelled` or `context`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::EndOfTurn | Self::StopString(_) => "stop",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+            Self::Context => "context",
+        }
+    }
+}
+
+/// One generated token, and how it came to be chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenTrace {
+    /// The token.
+    pub token: TokenId,
+    /// Its text; empty while a character is split over tokens, the whole character with the last of them.
+    pub text: String,
+    /// Natural logarithm of its probability in the model's own distribution, before any filter.
+    pub logprob: f32,
+    /// Entropy of that distribution, in nats.
+    pub entropy: f32,
+    /// The most probable tokens of that moment, most probable first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// What a generation cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GenerationStats {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Those of them that were in the KV cache already.
+    pub reused_tokens: usize,
+    /// Tokens of the reply.
+    pub completion_tokens: usize,
+    /// From the command to the first token.
+    pub time_to_first_token: Duration,
+    /// Time in prefill.
+    pub prefill_time: Duration,
+    /// Time from the first token to the last.
+    pub decode_time: Duration,
+    /// The seed that was used, also when it was drawn afresh.
+    pub seed: u64,
+    /// Each change of sampling: (tokens generated before it, the filters from then on). The first entry is the start.
+    pub sampling_log: Vec<(usize, SamplingParams)>,
+}
+
+impl GenerationStats {
+    /// Prompt tokens computed a second; 0 where none was.
+    pub fn prefill_tokens_per_second(&self) -> f64 {
+        rate(self.prompt_tokens.saturating_sub(self.reused_tokens), self.prefill_time)
+    }
+
+    /// Tokens generated a second after the first one; 0 where there is no second one.
+    pub fn decode_tokens_per_second(&self) -> f64 {
+        rate(self.completion_tokens.saturating_sub(1), self.decode_time)
+    }
+}
+
+fn rate(count: usize, time: Duration) -> f64 {
+    let seconds = time.as_secs_f64();
+    if count == 0 || seconds <= 0.0 { 0.0 } else { count as f64 / seconds }
+}

@@ -1,0 +1,462 @@
+//! A worker that follows a script in place of a model: the front ends' tests drive it, and read what it was asked.
+//!
+//! It keeps the protocol's promises (one closing event a request, a cancel within one token, a change of sampling while
+//! it speaks), so that a front end that works with it works with the real one.
+//!
+//! ```
+//! use gibber::worker::fake::{FakeWorker, Step};
+//! use gibber::worker::protocol::{EngineCommand, EngineEvent, RequestId};
+//!
+//! let (worker, control) = FakeWorker::new().reply([Step::text("Paris is the capital."), Step::Hold]).spawn();
+//! worker.send(EngineCommand::Rewind { id: RequestId(1), tokens: 0 });
+//! assert!(matches!(worker.events().recv().unwrap(), EngineEvent::Rewound { .. }));
+//! assert!(matches!(control.next_command(), Some(EngineCommand::Rewind { .. })));
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use super::WorkerHandle;
+use super::protocol::{
+    CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
+    RequestId, ScoredToken, TokenTrace,
+};
+use crate::engine::TokenId;
+use crate::engine::load::ModelInfo;
+use crate::engine::sampling::{Candidate, Filter, SamplingParams};
+
+/// How often a waiting step looks for a cancel.
+const POLL: Duration = Duration::from_millis(1);
+
+/// How long [`FakeControl::next_command`] waits before it gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One thing that the worker does during a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Speaks a text, a token for each word.
+    Text(String),
+    /// Speaks one token of exactly this text (which may be empty, as while a character is split).
+    Token(String),
+    /// Reports prefill: tokens reused, done and in all.
+    Prefill {
+        /// Taken from the cache.
+        reused: usize,
+        /// In the cache by now.
+        done: usize,
+        /// Of the prompt.
+        total: usize,
+    },
+    /// Says that the context was full and these messages went.
+    DropTurns(Vec<usize>),
+    /// Waits until [`FakeControl::release`] or the request's cancel.
+    Hold,
+    /// Waits this long, or until the request's cancel.
+    Pause(Duration),
+    /// Ends the reply for this reason.
+    Finish(FinishReason),
+    /// Fails the request.
+    Fail(String),
+    /// Ends the whole thread, as a crash would.
+    Die(String),
+}
+
+impl Step {
+    /// [`Step::Text`] from anything that is text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// A script in the making.
+#[derive(Debug, Default)]
+pub struct FakeWorker {
+    replies: VecDeque<Vec<Step>>,
+    loads: VecDeque<Result<ModelInfo, String>>,
+}
+
+impl FakeWorker {
+    /// A worker that loads anything and answers `Generate` with an empty reply once its script has run out.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What it does at the next `Generate` that has no script yet. A reply without [`Step::Finish`] ends its turn.
+    pub fn reply(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.replies.push_back(steps.into_iter().collect());
+        self
+    }
+
+    /// How the next `Load` without a script ends; without one it succeeds with [`sample_model`].
+    pub fn load(mut self, outcome: Result<ModelInfo, String>) -> Self {
+        self.loads.push_back(outcome);
+        self
+    }
+
+    /// Starts the thread.
+    pub fn spawn(self) -> (WorkerHandle, FakeControl) {
+        let (command_tx, command_rx) = unbounded();
+        let (event_tx, event_rx) = unbounded();
+        let (record_tx, record_rx) = unbounded();
+        let (gate_tx, gate_rx) = unbounded();
+        let actor = Actor {
+            script: self,
+            commands: command_rx,
+            waiting: VecDeque::new(),
+            events: event_tx,
+            record: record_tx,
+            gate: gate_rx,
+            context_used: 0,
+        };
+        let thread = std::thread::spawn(move || actor.run());
+        (WorkerHandle::new(command_tx, event_rx, thread), FakeControl { recorded: record_rx, gate: gate_tx })
+    }
+}
+
+/// The test's hand on a running fake.
+#[derive(Debug, Clone)]
+pub struct FakeControl {
+    recorded: Receiver<EngineCommand>,
+    gate: Sender<()>,
+}
+
+impl FakeControl {
+    /// The next command that the worker received, waiting for it; `None` where none comes (after ten seconds, or once
+    /// the worker has ended and all were read).
+    pub fn next_command(&self) -> Option<EngineCommand> {
+        self.recorded.recv_timeout(PATIENCE).ok()
+    }
+
+    /// The commands that the worker has received and nobody has read, without waiting.
+    pub fn commands(&self) -> Vec<EngineCommand> {
+        self.recorded.try_iter().collect()
+    }
+
+    /// Lets one [`Step::Hold`] go on, the present one or the next.
+    pub fn release(&self) {
+        let _ = self.gate.send(());
+    }
+}
+
+/// What the fake says that it has loaded.
+pub fn sample_model() -> ModelInfo {
+    ModelInfo {
+        name: "Sample-135M-Instruct".into(),
+        architecture: "llama".into(),
+        format: "Q4_1".into(),
+        parameters: 134_515_008,
+        weight_bytes: 98_000_000,
+        vocabulary: 49_152,
+        context: 8192,
+        trained_context: 8192,
+        threads: 2,
+        has_chat_template: true,
+        load_time: Duration::from_millis(42),
+    }
+}
+
+/// Whether the thread goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Command,
+    End,
+}
+
+struct Actor {
+    script: FakeWorker,
+    commands: Receiver<EngineCommand>,
+    waiting: VecDeque<EngineCommand>,
+    events: Sender<EngineEvent>,
+    record: Sender<EngineCommand>,
+    gate: Receiver<()>,
+    context_used: usize,
+}
+
+impl Actor {
+    fn run(mut self) {
+        while let Some(command) = self.next_command() {
+            if self.carry_out(command) == Next::End {
+                return;
+            }
+        }
+    }
+
+    fn next_command(&mut self) -> Option<EngineCommand> {
+        if let Some(command) = self.waiting.pop_front() {
+            return Some(command);
+        }
+        let command = self.commands.recv().ok()?;
+        let _ = self.record.send(command.clone());
+        Some(command)
+    }
+
+    fn emit(&self, event: EngineEvent) {
+        let _ = self.events.send(event);
+    }
+
+    fn carry_out(&mut self, command: EngineCommand) -> Next {
+        match command {
+            EngineCommand::Load { id, .. } => self.load(id),
+            EngineCommand::Generate { id, prompt, params, cancel } => {
+                return self.generate(id, &prompt, params, &cancel);
+            }
+            EngineCommand::SetSampling { .. } => {}
+            EngineCommand::Preview { id, sampling, candidates } => {
+                self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
+            }
+            EngineCommand::Rewind { id, tokens } => {
+                self.context_used = self.context_used.min(tokens);
+                self.emit(EngineEvent::Rewound { id, context_used: self.context_used });
+            }
+            EngineCommand::Score { id, text, .. } => self.emit(EngineEvent::Scored { id, tokens: score(&text) }),
+            EngineCommand::Count { id, prompt } => {
+                let text = plain_text(&prompt);
+                let tokens = (0..words(&text).len() as TokenId).collect();
+                self.emit(EngineEvent::Counted { id, text, tokens });
+            }
+            EngineCommand::Shutdown => return Next::End,
+        }
+        Next::Command
+    }
+
+    fn load(&mut self, id: RequestId) {
+        let outcome = self.script.loads.pop_front().unwrap_or_else(|| Ok(sample_model()));
+        match outcome {
+            Ok(model) => {
+                self.emit(EngineEvent::LoadProgress { id, done: model.weight_bytes, total: model.weight_bytes });
+                self.emit(EngineEvent::Loaded { id, model: Box::new(model) });
+            }
+            Err(error) => self.emit(EngineEvent::Failed { id, error }),
+        }
+    }
+
+    fn generate(&mut self, id: RequestId, prompt: &Prompt, params: GenerationParams, cancel: &CancelToken) -> Next {
+        let steps = self.script.replies.pop_front().unwrap_or_default();
+        let prompt_tokens = words(&plain_text(prompt)).len();
+        self.context_used = prompt_tokens;
+        let mut reply = Reply::new(id, prompt_tokens, params, cancel.clone());
+        for step in steps {
+            match self.play(&mut reply, step) {
+                Played::On => {}
+                Played::Finished(reason) => return self.finish(reply, reason),
+                Played::Failed(error) => {
+                    self.emit(EngineEvent::Failed { id, error });
+                    return Next::Command;
+                }
+                Played::Died(error) => {
+                    self.emit(EngineEvent::WorkerDied { error });
+                    return Next::End;
+                }
+                Played::ShutDown => {
+                    self.finish(reply, FinishReason::Cancelled);
+                    return Next::End;
+                }
+            }
+        }
+        self.finish(reply, FinishReason::EndOfTurn)
+    }
+
+    fn finish(&mut self, reply: Reply, reason: FinishReason) -> Next {
+        let (id, context_used) = (reply.id, self.context_used);
+        self.emit(EngineEvent::Finished { id, reason, stats: reply.into_stats(), context_used });
+        Next::Command
+    }
+
+    fn play(&mut self, reply: &mut Reply, step: Step) -> Played {
+        let id = reply.id;
+        match step {
+            Step::Text(text) => {
+                for word in words(&text) {
+                    let played = self.speak(reply, word);
+                    if played != Played::On {
+                        return played;
+                    }
+                }
+                Played::On
+            }
+            Step::Token(text) => self.speak(reply, &text),
+            Step::Prefill { reused, done, total } => {
+                reply.stats.reused_tokens = reused;
+                reply.stats.prompt_tokens = total;
+                self.context_used = done;
+                self.emit(EngineEvent::PrefillProgress { id, reused, done, total });
+                self.check(reply)
+            }
+            Step::DropTurns(messages) => {
+                self.emit(EngineEvent::TurnsDropped { id, messages });
+                Played::On
+            }
+            Step::Hold => {
+                let gate = self.gate.clone();
+                self.wait(reply, |timeout| !matches!(gate.recv_timeout(timeout), Err(RecvTimeoutError::Timeout)))
+            }
+            Step::Pause(time) => {
+                let end = Instant::now() + time;
+                self.wait(reply, |timeout| {
+                    std::thread::sleep(timeout);
+                    Instant::now() >= end
+                })
+            }
+            Step::Finish(reason) => Played::Finished(reason),
+            Step::Fail(error) => Played::Failed(error),
+            Step::Die(error) => Played::Died(error),
+        }
+    }
+
+    fn speak(&mut self, reply: &mut Reply, text: &str) -> Played {
+        let played = self.check(reply);
+        if played != Played::On {
+            return played;
+        }
+        let token = reply.stats.completion_tokens as TokenId;
+        let shape = distribution(&reply.sampling, reply.candidates);
+        self.context_used += 1;
+        reply.stats.completion_tokens += 1;
+        let trace = TokenTrace {
+            token,
+            text: text.to_owned(),
+            logprob: -0.5,
+            entropy: shape.entropy,
+            candidates: shape.candidates,
+        };
+        self.emit(EngineEvent::Token { id: reply.id, trace, context_used: self.context_used });
+        match reply.max_tokens {
+            Some(most) if reply.stats.completion_tokens >= most => Played::Finished(FinishReason::Length),
+            _ => Played::On,
+        }
+    }
+
+    /// Looks for a cancel and for commands, as the real worker does between two tokens.
+    fn check(&mut self, reply: &mut Reply) -> Played {
+        while let Ok(command) = self.commands.try_recv() {
+            let _ = self.record.send(command.clone());
+            match command {
+                EngineCommand::SetSampling { id, sampling } if id == reply.id => reply.set_sampling(sampling),
+                EngineCommand::SetSampling { .. } => {}
+                EngineCommand::Shutdown => return Played::ShutDown,
+                other => self.waiting.push_back(other),
+            }
+        }
+        if reply.cancel.is_cancelled() { Played::Finished(FinishReason::Cancelled) } else { Played::On }
+    }
+
+    fn wait(&mut self, reply: &mut Reply, mut over: impl FnMut(Duration) -> bool) -> Played {
+        loop {
+            let played = self.check(reply);
+            if played != Played::On || over(POLL) {
+                return played;
+            }
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Debug, PartialEq)]
+enum Played {
+    On,
+    Finished(FinishReason),
+    Failed(String),
+    Died(String),
+    ShutDown,
+}
+
+struct Reply {
+    id: RequestId,
+    cancel: CancelToken,
+    sampling: SamplingParams,
+    candidates: usize,
+    max_tokens: Option<usize>,
+    stats: GenerationStats,
+}
+
+impl Reply {
+    fn new(id: RequestId, prompt_tokens: usize, params: GenerationParams, cancel: CancelToken) -> Self {
+        let stats = GenerationStats {
+            prompt_tokens,
+            seed: params.sampling.seed.unwrap_or(7),
+            sampling_log: vec![(0, params.sampling.clone())],
+            ..GenerationStats::default()
+        };
+        let GenerationParams { sampling, max_tokens, candidates, .. } = params;
+        Self { id, cancel, sampling, candidates, max_tokens, stats }
+    }
+
+    fn set_sampling(&mut self, sampling: SamplingParams) {
+        self.stats.sampling_log.push((self.stats.completion_tokens, sampling.clone()));
+        self.sampling = sampling;
+    }
+
+    /// Round figures that do not change from run to run: 31 ms to the first token, 100 tokens a second.
+    fn into_stats(self) -> GenerationStats {
+        let tokens = self.stats.completion_tokens as u32;
+        GenerationStats {
+            time_to_first_token: Duration::from_millis(31),
+            prefill_time: Duration::from_millis(20),
+            decode_time: Duration::from_millis(10) * tokens.saturating_sub(1),
+            ..self.stats
+        }
+    }
+}
+
+/// A text cut before each space that follows something else: the parts joined are the text.
+fn words(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut previous = ' ';
+    for (at, character) in text.char_indices() {
+        if at > start && character.is_whitespace() && !previous.is_whitespace() {
+            parts.push(&text[start..at]);
+            start = at;
+        }
+        previous = character;
+    }
+    if start < text.len() {
+        parts.push(&text[start..]);
+    }
+    parts
+}
+
+fn plain_text(prompt: &Prompt) -> String {
+    match prompt {
+        Prompt::Raw(text) => text.clone(),
+        Prompt::Chat { messages, .. } => {
+            messages.iter().map(|message| format!("{}: {}\n", message.role.as_str(), message.content)).collect()
+        }
+    }
+}
+
+fn score(text: &str) -> Vec<ScoredToken> {
+    words(text)
+        .into_iter()
+        .enumerate()
+        .map(|(i, word)| ScoredToken {
+            token: i as TokenId,
+            text: word.to_owned(),
+            logprob: (i > 0).then_some(-1.0),
+            rank: (i > 0).then_some(0),
+        })
+        .collect()
+}
+
+/// Three fixed candidates; of them top-k cuts what it would.
+fn distribution(sampling: &SamplingParams, n: usize) -> Distribution {
+    const SHARES: [(&str, f32); 3] = [(" Seine", 0.6), (" river", 0.3), (" banks", 0.1)];
+    let kept = match sampling.top_k {
+        0 => SHARES.len(),
+        k => SHARES.len().min(k as usize),
+    };
+    let kept_mass: f32 = SHARES[..kept].iter().map(|(_, share)| share).sum();
+    let candidate = |(i, (text, share)): (usize, &(&str, f32))| Candidate {
+        token: i as TokenId,
+        text: (*text).to_owned(),
+        before: *share,
+        after: if i < kept { share / kept_mass } else { 0.0 },
+        cut_by: (i >= kept).then_some(Filter::TopK),
+    };
+    Distribution { entropy: 0.9, kept_mass, candidates: SHARES.iter().enumerate().map(candidate).take(n).collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+use super::*;
+use crate::engine::load::{LoadOptions, ModelSource};
+
+fn generate(id: u64, cancel: &CancelToken) -> EngineCommand {
+    EngineCommand::Generate {
+        id: RequestId(id),
+        prompt: Prompt::Raw("a prompt".into()),
+        params: GenerationParams::default(),
+        cancel: cancel.clone(),
+    }
+}
+
+/// Events up to and including the closing one.
+fn events_of_request(worker: &WorkerHandle) -> Vec<EngineEvent> {
+    let mut events = Vec::new();
+    while let Ok(event) = worker.events().recv_timeout(PATIENCE) {
+        let last = event.is_closing() || event.request().is_none();
+        events.push(event);
+        if last {
+            break;
+        }
+    }
+    events
+}
+
+fn spoken(events: &[EngineEvent]) -> String {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            EngineEvent::Token { trace, .. } => Some(trace.text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn speaks_its_text_word_by_word_and_closes_once() {
+    let (worker, control) = FakeWorker::new().reply([Step::text("It is Paris,  of course.\n")]).spawn();
+    worker.send(generate(1, &CancelToken::new()));
+    let events = events_of_request(&worker);
+    assert_eq!(spoken(&events), "It is Paris,  of course.\n");
+    assert_eq!(events.len(), 6 + 1, "five words, a line end and the closing event: {events:?}");
+    let Some(EngineEvent::Finished { reason: FinishReason::EndOfTurn, stats, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(stats.completion_tokens, 6);
+    assert!(matches!(control.next_command(), Some(EngineCommand::Generate { id: RequestId(1), .. })));
+}
+
+#[test]
+fn a_held_reply_can_be_changed_and_cancelled() {
+    let (worker, control) = FakeWorker::new().reply([Step::text("one"), Step::Hold, Step::text(" two")]).spawn();
+    let cancel = CancelToken::new();
+    worker.send(generate(1, &cancel));
+    assert!(matches!(control.next_command(), Some(EngineCommand::Generate { .. })));
+    let sampling = SamplingParams { temperature: 0.1, ..SamplingParams::default() };
+    worker.send(EngineCommand::SetSampling { id: RequestId(1), sampling: sampling.clone() });
+    assert!(matches!(control.next_command(), Some(EngineCommand::SetSampling { .. })));
+    cancel.cancel();
+    let events = events_of_request(&worker);
+    assert_eq!(spoken(&events), "one");
+    let Some(EngineEvent::Finished { reason: FinishReason::Cancelled, stats, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(stats.sampling_log.last(), Some(&(1, sampling)));
+}
+
+#[test]
+fn released_it_goes_on_and_later_commands_wait_their_turn() {
+    let (worker, control) = FakeWorker::new().reply([Step::Hold, Step::text("done")]).spawn();
+    worker.send(generate(1, &CancelToken::new()));
+    worker.send(EngineCommand::Rewind { id: RequestId(2), tokens: 0 });
+    control.release();
+    let events = events_of_request(&worker);
+    assert!(events.iter().all(|event| event.request() == Some(RequestId(1))), "{events:?}");
+    assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Rewound { id: RequestId(2), context_used: 0 }]));
+}
+
+#[test]
+fn fails_dies_and_refuses_to_load_as_told() {
+    let (worker, _control) = FakeWorker::new()
+        .load(Err("no such file".into()))
+        .reply([Step::Fail("out of luck".into())])
+        .reply([Step::Die("the end".into())])
+        .spawn();
+    worker.send(EngineCommand::Load {
+        id: RequestId(1),
+        source: ModelSource::Path("x.gguf".into()),
+        options: LoadOptions::default(),
+    });
+    worker.send(generate(2, &CancelToken::new()));
+    worker.send(generate(3, &CancelToken::new()));
+    assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Failed { id: RequestId(1), .. }]));
+    assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Failed { id: RequestId(2), .. }]));
+    assert!(matches!(events_of_request(&worker)[..], [EngineEvent::WorkerDied { .. }]));
+    assert!(worker.events().recv_timeout(PATIENCE).is_err(), "nothing follows the death");
+}
