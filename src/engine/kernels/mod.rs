@@ -1,6 +1,10 @@
 //! The inner loops, the instruction sets they are compiled for, and the threads that share them.
 
+pub mod activation;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub mod isa;
+pub mod packed;
 pub mod pool;
 pub mod vector;
 

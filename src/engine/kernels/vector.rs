@@ -5,6 +5,7 @@
 //! twin that the tests compare with.
 #![allow(unsafe_code)]
 
+use super::activation::BLOCK;
 use super::isa::Isa;
 
 const LANES: usize = 8;
@@ -253,6 +254,33 @@ fn exp_sums_body<const FMA: bool>(x: &[f32], shift: f32) -> (f32, f32) {
 compiled_per_isa! {
     /// `(Σ e^d, Σ e^d · d)` with `d = x[i] - shift`: what a softmax and its entropy need, without writing anything.
     pub fn exp_sums(x: &[f32], shift: f32) -> (f32, f32) = exp_sums_body
+}
+
+#[inline(always)]
+fn quantize_blocks_body<const FMA: bool>(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
+    let blocks = x.chunks_exact(BLOCK).zip(quants.chunks_exact_mut(BLOCK));
+    for ((x, quants), (scale, sum)) in blocks.zip(scales.iter_mut().zip(sums)) {
+        let largest = x.iter().fold(0.0_f32, |largest, &x| if x.abs() > largest { x.abs() } else { largest });
+        *scale = largest / 127.0;
+        // A block of zeros, or one so small that the inverse overflows, is all zeros.
+        let inverse = 127.0 / largest;
+        let inverse = if inverse.is_finite() { inverse } else { 0.0 };
+        let mut total = 0;
+        for (quant, &x) in quants.iter_mut().zip(x) {
+            // Rounded to the nearest by the same trick as in `exp`: the low bits of the sum are the whole number.
+            const ROUND: f32 = 12_582_912.0;
+            let whole = (fma::<FMA>(x, inverse, ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+            *quant = whole as i8;
+            total += whole;
+        }
+        *sum = total;
+    }
+}
+
+compiled_per_isa! {
+    /// Each block of 32 values as bytes within ±127 and a scale, with the sum of the bytes.
+    pub(super) fn quantize_blocks(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: &mut [i32])
+        = quantize_blocks_body
 }
 
 #[cfg(test)]
