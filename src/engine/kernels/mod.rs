@@ -1,12 +1,15 @@
 //! The inner loops, the instruction sets they are compiled for, and the threads that share them.
 
 pub mod activation;
+pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 pub mod isa;
+pub mod matrix;
 pub mod packed;
 pub mod pool;
 pub mod vector;
 
 pub use isa::Isa;
+pub use matrix::{WeightMatrix, Workspace};
 pub use pool::ThreadPool;

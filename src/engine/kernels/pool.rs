@@ -179,7 +179,7 @@ impl ThreadPool {
     pub fn for_each_part<T: Send>(&self, out: &mut [T], part: usize, task: &(dyn Fn(usize, usize, &mut [T]) + Sync)) {
         let part = part.max(1);
         let length = out.len();
-        let base = SharedPtr(out.as_mut_ptr());
+        let base = SharedPtr::new(out);
         self.run(length.div_ceil(part), &|thread, index| {
             let start = index * part;
             // SAFETY: each index is handed out once, and the parts of different indices do not overlap.

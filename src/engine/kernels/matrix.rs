@@ -1,0 +1,421 @@
+//! Weight matrices in whatever format they came, and their product with activations.
+#![allow(unsafe_code)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::activation::{BLOCK, QuantizedVector};
+use super::isa::Isa;
+use super::packed::{PackedFormat, PackedMatrix};
+use super::pool::{SharedPtr, ThreadPool};
+use crate::engine::EngineError;
+use crate::engine::blas::{self, MatMut, MatRef, Transpose};
+use crate::engine::weights::{DType, Tensor};
+
+/// Up to as many tokens are multiplied one by one with 8-bit activations; more of them pay for unpacking the weights and
+/// go through BLAS in single precision.
+const MAX_TOKENS_ONE_BY_ONE: usize = 4;
+/// Floats of unpacked weights that a thread holds at a time: they stay in its cache while BLAS reads them.
+const PANEL: usize = 1 << 19;
+/// Pieces a thread that a product with one token is cut into; more even out delays, fewer cost less to claim.
+const PIECES_A_THREAD: usize = 4;
+
+/// The threads and the memory that products need on the way.
+#[derive(Debug)]
+pub struct Workspace {
+    pool: Arc<ThreadPool>,
+    quantized: Vec<QuantizedVector>,
+    scratch: Vec<Mutex<Vec<f32>>>,
+}
+
+impl Workspace {
+    /// A workspace whose products are spread over `pool`.
+    pub fn new(pool: Arc<ThreadPool>) -> Self {
+        let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
+        Self { pool, quantized: Vec::new(), scratch }
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    /// Calls `task` with `len` floats of scratch memory that belong to `thread`; their content is left over from before.
+    pub fn with_scratch<R>(&self, thread: usize, len: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
+        let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        if scratch.len() < len {
+            scratch.resize(len, 0.0);
+        }
+        task(&mut scratch[..len])
+    }
+}
+
+/// Floats that stay in their file's memory map, or were converted when the file could not lend them.
+#[derive(Debug, Clone)]
+enum Floats {
+    Mapped(Tensor),
+    Owned(Arc<[f32]>),
+}
+
+impl Floats {
+    fn of(tensor: &Tensor) -> Result<Self, EngineError> {
+        Ok(match tensor.f32s() {
+            Some(_) => Self::Mapped(tensor.clone()),
+            None => Self::Owned(tensor.to_f32()?.into()),
+        })
+    }
+
+    fn as_slice(&self) -> &[f32] {
+        match self {
+            Self::Mapped(tensor) => tensor.f32s().unwrap_or_default(),
+            Self::Owned(values) => values,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    /// `[out, in]`, one row an output.
+    Rows(Floats),
+    /// `[in, out]`, one column an output: the Conv1D layers of GPT-2.
+    Columns(Floats),
+    Packed(PackedMatrix),
+}
+
+/// A matrix of weights: `out_features` dot products with an input of `in_features`. Several can be stacked, so that one
+/// operation computes the outputs of all.
+#[derive(Debug, Clone)]
+pub struct WeightMatrix {
+    in_features: usize,
+    out_features: usize,
+    /// Each with its number of outputs.
+    parts: Vec<(usize, Part)>,
+}
+
+impl WeightMatrix {
+    /// From a tensor `[out, in]`, one row an output.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where the tensor is no matrix, or in a format that the engine cannot compute with.
+    pub fn from_rows(tensor: &Tensor, pool: &ThreadPool) -> Result<Self, EngineError> {
+        let [rows, cols] = matrix_shape(tensor)?;
+        let format = match tensor.dtype() {
+            DType::Q4_0 => Some(PackedFormat::Q4_0),
+            DType::Q4_1 => Some(PackedFormat::Q4_1),
+            DType::Q8_0 => Some(PackedFormat::Q8_0),
+            _ => None,
+        };
+        let part = match format {
+            Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), pool)),
+            None => Part::Rows(Floats::of(tensor)?),
+        };
+        Ok(Self { in_features: cols, out_features: rows, parts: vec![(rows, part)] })
+    }
+
+    /// From a tensor `[in, out]`, one column an output, as the Conv1D layers of GPT-2 are stored. It is used where it lies.
+    ///
+    /// # Errors
+    /// As [`Self::from_rows`].
+    pub fn from_columns(tensor: &Tensor) -> Result<Self, EngineError> {
+        let [rows, cols] = matrix_shape(tensor)?;
+        let part = Part::Columns(Floats::of(tensor)?);
+        Ok(Self { in_features: rows, out_features: cols, parts: vec![(cols, part)] })
+    }
+
+    /// The outputs of `matrices`, one after another, from one input.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where their inputs differ in length.
+    pub fn stacked(matrices: Vec<Self>) -> Result<Self, EngineError> {
+        let in_features = matrices.first().map_or(0, |first| first.in_features);
+        if matrices.iter().any(|matrix| matrix.in_features != in_features) {
+            return Err(EngineError::Invalid("matrices with different inputs cannot be stacked".into()));
+        }
+        let out_features = matrices.iter().map(|matrix| matrix.out_features).sum();
+        Ok(Self { in_features, out_features, parts: matrices.into_iter().flat_map(|matrix| matrix.parts).collect() })
+    }
+
+    /// Length of an input.
+    pub fn in_features(&self) -> usize {
+        self.in_features
+    }
+
+    /// Number of outputs.
+    pub fn out_features(&self) -> usize {
+        self.out_features
+    }
+
+    /// Bytes that a product has to read.
+    pub fn bytes(&self) -> usize {
+        let part = |(_, part): &(usize, Part)| match part {
+            Part::Rows(floats) | Part::Columns(floats) => size_of_val(floats.as_slice()),
+            Part::Packed(packed) => packed.bytes(),
+        };
+        self.parts.iter().map(part).sum()
+    }
+
+    /// The weights of output `row`, into `out` `(in_features)`: an embedding looked up.
+    ///
+    /// # Panics
+    /// Where there is no such row or `out` has another length.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        let mut row = row;
+        for (rows, part) in &self.parts {
+            if row < *rows {
+                return match part {
+                    Part::Rows(floats) => out.copy_from_slice(&floats.as_slice()[row * out.len()..][..out.len()]),
+                    Part::Columns(floats) => {
+                        let column = floats.as_slice()[row..].iter().step_by(*rows);
+                        out.iter_mut().zip(column).for_each(|(out, &w)| *out = w);
+                    }
+                    Part::Packed(packed) => packed.unpack(row, 1, out),
+                };
+            }
+            row -= rows;
+        }
+        assert!(self.parts.is_empty(), "row {row} lies behind the last");
+    }
+
+    /// `out = x · Wᵀ` for `n` inputs: `x` `(n, in_features)`, `out` `(n, out_features)`.
+    ///
+    /// # Panics
+    /// Where a slice has another length.
+    pub fn multiply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        assert_eq!((x.len(), out.len()), (n * self.in_features, n * self.out_features), "{n} inputs");
+        let one_by_one = if self.has_packed() { MAX_TOKENS_ONE_BY_ONE } else { 1 };
+        if n <= one_by_one {
+            self.multiply_few(workspace, x, n, out);
+        } else {
+            self.multiply_many(workspace, x, n, out);
+        }
+    }
+
+    fn has_packed(&self) -> bool {
+        self.parts.iter().any(|(_, part)| matches!(part, Part::Packed(_)))
+    }
+
+    /// Each input by itself; what the weights' memory traffic costs is shared, because a piece of them stays in the cache
+    /// from one input to the next.
+    fn multiply_few(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        if self.has_packed() {
+            workspace.quantized.resize_with(workspace.quantized.len().max(n), QuantizedVector::default);
+            for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(self.in_features)) {
+                quantized.assign(x);
+            }
+        }
+        let (pool, quantized, isa) = (&workspace.pool, &workspace.quantized, Isa::active());
+        let pieces = PIECES_A_THREAD * pool.threads();
+        let width = self.out_features.div_ceil(pieces).next_multiple_of(super::packed::ROWS);
+        let out = SharedPtr::new(out);
+        pool.run(self.out_features.div_ceil(width), &|_, piece| {
+            let (start, end) = (piece * width, self.out_features.min((piece + 1) * width));
+            for token in 0..n {
+                // SAFETY: the range lies in row `token` of `out`, and only this piece has it.
+                let out = unsafe {
+                    std::slice::from_raw_parts_mut(out.get().add(token * self.out_features + start), end - start)
+                };
+                let x = Input {
+                    floats: &x[token * self.in_features..][..self.in_features],
+                    quantized: quantized.get(token),
+                };
+                self.multiply_range(isa, start, &x, out);
+            }
+        });
+    }
+
+    /// The outputs from `start` on, as many as `out` is long, for one input.
+    fn multiply_range(&self, isa: Isa, start: usize, x: &Input<'_>, out: &mut [f32]) {
+        let mut first = 0;
+        for (rows, part) in &self.parts {
+            let (from, until) = (start.max(first), (start + out.len()).min(first + rows));
+            if from < until {
+                let out = &mut out[from - start..until - start];
+                let from = from - first;
+                match part {
+                    Part::Rows(floats) => {
+                        let weights = &floats.as_slice()[from * self.in_features..];
+                        let weights = MatRef::new(weights, out.len(), self.in_features, self.in_features);
+                        blas::sgemv(weights, Transpose::No, x.floats, out);
+                    }
+                    Part::Columns(floats) => {
+                        let weights = MatRef::new(&floats.as_slice()[from..], self.in_features, out.len(), *rows);
+                        blas::sgemv(weights, Transpose::Yes, x.floats, out);
+                    }
+                    Part::Packed(packed) => {
+                        if let Some(quantized) = x.quantized {
+                            packed.multiply(isa, from, quantized, out);
+                        }
+                    }
+                }
+            }
+            first += rows;
+        }
+    }
+
+    /// All inputs at once through BLAS, each piece a window of the outputs.
+    fn multiply_many(&self, workspace: &Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        let x = MatRef::new(x, n, self.in_features, self.in_features);
+        let pool = &workspace.pool;
+        let out = SharedPtr::new(out);
+        let widest = (PANEL / self.in_features.max(1)).max(BLOCK);
+        let pieces = self.out_features.div_ceil(widest).next_multiple_of(pool.threads());
+        let width = self.out_features.div_ceil(pieces).next_multiple_of(super::packed::ROWS);
+        pool.run(self.out_features.div_ceil(width), &|thread, piece| {
+            let (start, end) = (piece * width, self.out_features.min((piece + 1) * width));
+            let mut first = 0;
+            for (rows, part) in &self.parts {
+                let (from, until) = (start.max(first), end.min(first + rows));
+                if from < until {
+                    // SAFETY: the window's columns are this piece's alone, and `out` has `n` rows of `out_features`.
+                    let window = unsafe { MatMut::from_raw(out.get().add(from), n, until - from, self.out_features) };
+                    self.multiply_window(workspace, thread, (part, *rows), from - first, until - from, x, window);
+                }
+                first += rows;
+            }
+        });
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a window of a product is its operands")]
+    fn multiply_window(
+        &self,
+        workspace: &Workspace,
+        thread: usize,
+        (part, rows): (&Part, usize),
+        from: usize,
+        count: usize,
+        x: MatRef<'_>,
+        out: MatMut<'_>,
+    ) {
+        let k = self.in_features;
+        match part {
+            Part::Rows(floats) => {
+                let weights = MatRef::new(&floats.as_slice()[from * k..], count, k, k);
+                blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, out);
+            }
+            Part::Columns(floats) => {
+                let weights = MatRef::new(&floats.as_slice()[from..], k, count, rows);
+                blas::sgemm(1.0, x, Transpose::No, weights, Transpose::No, 0.0, out);
+            }
+            Part::Packed(packed) => workspace.with_scratch(thread, count * k, |panel| {
+                packed.unpack(from, count, panel);
+                let weights = MatRef::new(panel, count, k, k);
+                blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, out);
+            }),
+        }
+    }
+}
+
+/// One input in the forms that the parts of a matrix take.
+struct Input<'a> {
+    floats: &'a [f32],
+    quantized: Option<&'a QuantizedVector>,
+}
+
+fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {
+    <[usize; 2]>::try_from(tensor.shape()).map_err(|_| {
+        EngineError::Invalid(format!("tensor `{}` has the shape {:?} and is no matrix", tensor.name(), tensor.shape()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::weights::Storage;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    fn tensor(values: &[f32], shape: [usize; 2]) -> Tensor {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let len = bytes.len();
+        Tensor::new("t".into(), shape.to_vec(), DType::F32, Storage::from_vec(bytes), 0..len).unwrap()
+    }
+
+    /// Q8_0 blocks of `rows * cols` values.
+    fn q8_0(rows: usize, cols: usize, seed: usize) -> Tensor {
+        let mut bytes = Vec::new();
+        for (i, block) in numbers(rows * cols, seed).chunks(32).enumerate() {
+            bytes.extend(half::f16::from_f32(0.01 + (i % 5) as f32 * 0.003).to_le_bytes());
+            bytes.extend(block.iter().map(|v| (v * 127.0) as i8 as u8));
+        }
+        let len = bytes.len();
+        Tensor::new("q".into(), vec![rows, cols], DType::Q8_0, Storage::from_vec(bytes), 0..len).unwrap()
+    }
+
+    fn plain(weights: &[f32], x: &[f32], n: usize, k: usize) -> Vec<f32> {
+        let rows = weights.len() / k;
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum();
+        (0..n * rows).map(|i| dot(&weights[i % rows * k..][..k], &x[i / rows * k..][..k])).collect()
+    }
+
+    fn close(found: &[f32], expected: &[f32], tolerance: f32) {
+        assert_eq!(found.len(), expected.len());
+        for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+            assert!((f - e).abs() <= tolerance * e.abs().max(1.0), "element {i}: {f} instead of {e}");
+        }
+    }
+
+    #[test]
+    fn rows_and_columns_give_the_same_product_for_one_and_for_many() {
+        let (rows, k) = (37, 20);
+        let weights = numbers(rows * k, 1);
+        let transposed: Vec<f32> = (0..rows * k).map(|i| weights[i % rows * k + i / rows]).collect();
+        for threads in [1, 3] {
+            let pool = Arc::new(ThreadPool::new(threads));
+            let by_rows = WeightMatrix::from_rows(&tensor(&weights, [rows, k]), &pool).unwrap();
+            let by_columns = WeightMatrix::from_columns(&tensor(&transposed, [k, rows])).unwrap();
+            let mut workspace = Workspace::new(pool);
+            for n in [1, 2, 5, 33] {
+                let x = numbers(n * k, 2);
+                let exact = plain(&weights, &x, n, k);
+                for matrix in [&by_rows, &by_columns] {
+                    let mut out = vec![f32::NAN; n * rows];
+                    matrix.multiply(&mut workspace, &x, n, &mut out);
+                    close(&out, &exact, 1e-5);
+                }
+            }
+            let mut row = vec![0.0; k];
+            for matrix in [&by_rows, &by_columns] {
+                matrix.row(5, &mut row);
+                assert_eq!(row, weights[5 * k..6 * k]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stack_of_formats_gives_each_part_its_outputs() {
+        let k = 64;
+        let (top, bottom) = (numbers(13 * k, 3), q8_0(27, k, 4));
+        let pool = Arc::new(ThreadPool::new(2));
+        let parts = vec![
+            WeightMatrix::from_rows(&tensor(&top, [13, k]), &pool).unwrap(),
+            WeightMatrix::from_rows(&bottom, &pool).unwrap(),
+        ];
+        let stack = WeightMatrix::stacked(parts).unwrap();
+        assert_eq!((stack.in_features(), stack.out_features()), (k, 40));
+        let mut workspace = Workspace::new(pool);
+        let weights = [top, bottom.to_f32().unwrap()].concat();
+        for n in [1, 3, 4, 5, 20] {
+            let x = numbers(n * k, 5);
+            let mut out = vec![f32::NAN; n * 40];
+            stack.multiply(&mut workspace, &x, n, &mut out);
+            // 8-bit activations err by half a step of 1/127 a term; through BLAS nothing is rounded.
+            let tolerance = if n <= MAX_TOKENS_ONE_BY_ONE { 0.05 } else { 1e-4 };
+            close(&out, &plain(&weights, &x, n, k), tolerance);
+        }
+        let mut row = vec![0.0; k];
+        stack.row(20, &mut row);
+        assert_eq!(row, weights[20 * k..21 * k]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let pool = ThreadPool::new(1);
+        let a = WeightMatrix::from_rows(&tensor(&[0.0; 6], [2, 3]), &pool).unwrap();
+        let b = WeightMatrix::from_rows(&tensor(&[0.0; 6], [3, 2]), &pool).unwrap();
+        assert!(WeightMatrix::stacked(vec![a, b]).is_err());
+        let bytes = vec![0; 24];
+        let line = Tensor::new("bias".into(), vec![6], DType::F32, Storage::from_vec(bytes), 0..24).unwrap();
+        assert!(WeightMatrix::from_rows(&line, &pool).unwrap_err().to_string().contains("`bias`"));
+    }
+}
