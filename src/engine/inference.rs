@@ -1,8 +1,14 @@
 //! A model, its KV cache and the logits of the last position: everything a reply needs, behind four verbs.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use super::kernels::ThreadPool;
+use super::model::{Model, RunState};
 use super::{EngineError, TokenId};
+
+/// Positions whose logits are computed at a time when all are asked for.
+const LOGITS_AT_A_TIME: usize = 32;
 
 /// How far a prefill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,22 +23,51 @@ pub struct PrefillProgress {
 
 /// A model at work on one sequence of tokens.
 #[derive(Debug)]
-pub struct Inference {}
+pub struct Inference {
+    model: Model,
+    state: RunState,
+    batch: usize,
+    held: Vec<TokenId>,
+    /// Those after `held`, where `has_logits`.
+    logits: Vec<f32>,
+    has_logits: bool,
+}
 
 impl Inference {
+    /// `model` with an empty cache of `context` tokens; prompts are computed `batch` tokens at a time, by `pool`.
+    pub fn new(model: Model, context: usize, batch: usize, pool: Arc<ThreadPool>) -> Self {
+        let state = model.new_state(context, pool);
+        let logits = vec![0.0; model.config().vocab_size];
+        Self { model, state, batch: batch.max(1), held: Vec::with_capacity(context), logits, has_logits: false }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Tokens the context holds.
     pub fn context(&self) -> usize {
-        0
+        self.state.cache().capacity()
+    }
+
+    /// The threads that compute.
+    pub fn pool(&self) -> &ThreadPool {
+        self.state.pool()
     }
 
     /// The tokens whose keys and values are in the cache.
     pub fn held(&self) -> &[TokenId] {
-        &[]
+        &self.held
     }
 
     /// Keeps the first `tokens` tokens of the cache. The logits are gone unless that is all of them.
     pub fn truncate(&mut self, tokens: usize) {
-        let _ = tokens;
+        if tokens < self.held.len() {
+            self.held.truncate(tokens);
+            self.state.truncate(tokens);
+            self.has_logits = false;
+        }
     }
 
     /// Makes the cache hold exactly `prompt`, computing only what follows the prefix it shares with [`Self::held`] (the
@@ -48,22 +83,42 @@ impl Inference {
         prompt: &[TokenId],
         on_progress: &mut dyn FnMut(PrefillProgress) -> ControlFlow<()>,
     ) -> Result<PrefillProgress, EngineError> {
-        let _ = (prompt, on_progress);
-        Err(EngineError::Invalid("not built yet".into()))
+        self.check(prompt)?;
+        let shared = prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count();
+        let whole = shared == prompt.len() && shared == self.held.len() && self.has_logits;
+        let reused = if whole { shared } else { shared.min(prompt.len() - 1) };
+        self.truncate(reused);
+        let mut progress = PrefillProgress { reused, done: reused, total: prompt.len() };
+        let mut go_on = on_progress(progress);
+        while progress.done < prompt.len() && go_on.is_continue() {
+            let end = prompt.len().min(progress.done + self.batch);
+            self.forward(&prompt[progress.done..end]);
+            if end == prompt.len() {
+                self.keep_last_logits(end - progress.done - 1);
+            }
+            progress.done = end;
+            go_on = on_progress(progress);
+        }
+        Ok(progress)
     }
 
     /// Appends one token and computes the logits of the next.
     ///
     /// # Errors
-    /// [`EngineError::ContextFull`] where the cache is full.
+    /// [`EngineError::ContextFull`] where the cache is full; [`EngineError::Invalid`] for an id outside the vocabulary.
     pub fn push(&mut self, token: TokenId) -> Result<(), EngineError> {
-        let _ = token;
-        Err(EngineError::Invalid("not built yet".into()))
+        self.check_ids(&[token])?;
+        if self.held.len() >= self.context() {
+            return Err(self.context_full(self.held.len() + 1));
+        }
+        self.forward(&[token]);
+        self.keep_last_logits(0);
+        Ok(())
     }
 
     /// The logits of the next token, `(vocab_size)`; `None` before the first prefill and after a cut.
     pub fn logits(&self) -> Option<&[f32]> {
-        None
+        self.has_logits.then_some(self.logits.as_slice())
     }
 
     /// Runs over `tokens` from an empty cache and shows the logits after each position, in order:
@@ -76,7 +131,60 @@ impl Inference {
         tokens: &[TokenId],
         on_logits: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
-        let _ = (tokens, on_logits);
-        Err(EngineError::Invalid("not built yet".into()))
+        self.check(tokens)?;
+        self.truncate(0);
+        let vocab = self.model.config().vocab_size;
+        let mut logits = vec![0.0; LOGITS_AT_A_TIME.min(tokens.len()) * vocab];
+        for chunk in tokens.chunks(self.batch) {
+            let start = self.held.len();
+            self.forward(chunk);
+            for first in (0..chunk.len()).step_by(LOGITS_AT_A_TIME) {
+                let count = LOGITS_AT_A_TIME.min(chunk.len() - first);
+                let logits = &mut logits[..count * vocab];
+                self.model.logits(&mut self.state, first, count, logits);
+                for (i, logits) in logits.chunks_exact(vocab).enumerate() {
+                    if on_logits(start + first + i, logits).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, tokens: &[TokenId]) {
+        self.has_logits = false;
+        self.model.forward(&mut self.state, tokens);
+        self.held.extend_from_slice(tokens);
+    }
+
+    fn keep_last_logits(&mut self, row: usize) {
+        self.model.logits(&mut self.state, row, 1, &mut self.logits);
+        self.has_logits = true;
+    }
+
+    fn check(&self, prompt: &[TokenId]) -> Result<(), EngineError> {
+        if prompt.is_empty() {
+            return Err(EngineError::Invalid("there is nothing to go on from: the prompt has no tokens".into()));
+        }
+        if prompt.len() > self.context() {
+            return Err(self.context_full(prompt.len()));
+        }
+        self.check_ids(prompt)
+    }
+
+    fn check_ids(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
+        let vocab = self.model.config().vocab_size;
+        match tokens.iter().find(|&&token| token as usize >= vocab) {
+            Some(token) => Err(EngineError::Invalid(format!(
+                "token {token} is outside the model's vocabulary of {vocab}: the tokenizer belongs to another model"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn context_full(&self, tokens: usize) -> EngineError {
+        let trained = self.model.config().trained_context;
+        EngineError::ContextFull { tokens, context: self.context(), trained }
     }
 }

@@ -1,59 +1,91 @@
 //! The architectures: load and forward, nothing else.
+//!
+//! The weights of a model are shared and never change; what a run changes (the KV cache, the activations on their way) is
+//! its [`RunState`]. A forward pass appends tokens to the cache and leaves their final hidden states behind; logits are
+//! computed from those on demand, because most positions of a prompt need none.
 
-/// Which family of computations a model is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// GPT-2 (Radford et al. 2019): learned positions, LayerNorm, GELU.
-    Gpt2,
-    /// Llama (Touvron et al. 2023): rotary positions, RMSNorm, SwiGLU, grouped-query attention.
-    Llama,
+mod config;
+mod gpt2;
+mod kv_cache;
+mod llama;
+mod rope;
+mod run_state;
+
+use std::sync::Arc;
+
+pub use config::{Architecture, ModelConfig, RopeStyle};
+pub use gpt2::Gpt2;
+pub use kv_cache::KvCache;
+pub use llama::Llama;
+pub use run_state::RunState;
+
+use super::kernels::ThreadPool;
+use super::weights::Weights;
+use super::{EngineError, TokenId};
+
+/// A loaded model of any architecture.
+#[derive(Debug)]
+pub enum Model {
+    /// GPT-2.
+    Gpt2(Gpt2),
+    /// Llama.
+    Llama(Llama),
 }
 
-impl Architecture {
-    /// The name that GGUF and Hugging Face configurations use.
-    pub fn as_str(self) -> &'static str {
+impl Model {
+    /// Loads the weights that `config` asks for.
+    ///
+    /// # Errors
+    /// Those of [`Weights::tensor`]: a tensor is missing, has another shape, or a format without kernels.
+    pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+        Ok(match config.architecture {
+            Architecture::Gpt2 => Self::Gpt2(Gpt2::load(config, weights, pool)?),
+            Architecture::Llama => Self::Llama(Llama::load(config, weights, pool)?),
+        })
+    }
+
+    /// Its shape.
+    pub fn config(&self) -> &ModelConfig {
         match self {
-            Self::Gpt2 => "gpt2",
-            Self::Llama => "llama",
+            Self::Gpt2(model) => model.config(),
+            Self::Llama(model) => model.config(),
         }
     }
-}
 
-/// Which two values of a head the rotary embedding turns together. The weights decide it: GGUF files of Llama models
-/// have the rows of their query and key projections reordered for the first kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopeStyle {
-    /// Neighbours: `(0, 1), (2, 3), …` (GGUF, Su et al. 2021).
-    Interleaved,
-    /// One of each half: `(0, d/2), (1, d/2 + 1), …` (Hugging Face).
-    Half,
-}
+    /// A state to run it with: a context of `context` tokens, computed by `pool`.
+    pub fn new_state(&self, context: usize, pool: Arc<ThreadPool>) -> RunState {
+        RunState::new(self.config(), context, pool)
+    }
 
-/// The shape of a model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModelConfig {
-    /// Which computations.
-    pub architecture: Architecture,
-    /// Transformer blocks.
-    pub n_layer: usize,
-    /// Query heads a block.
-    pub n_head: usize,
-    /// Key and value heads a block; divides `n_head`.
-    pub n_kv_head: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// Width of the residual stream.
-    pub n_embd: usize,
-    /// Width inside the feed-forward part.
-    pub n_ff: usize,
-    /// Entries of the vocabulary (rows of the embedding).
-    pub vocab_size: usize,
-    /// Tokens the model was trained for.
-    pub trained_context: usize,
-    /// Added to the variance in the norms.
-    pub norm_eps: f32,
-    /// Base of the rotary frequencies (Llama).
-    pub rope_theta: f32,
-    /// Which values the rotation pairs (Llama).
-    pub rope_style: RopeStyle,
+    /// Appends `tokens` to the cache and leaves their final hidden states in the state.
+    ///
+    /// # Panics
+    /// Where the cache has no room for them, or an id is outside the vocabulary: the caller checks both.
+    pub fn forward(&self, state: &mut RunState, tokens: &[TokenId]) {
+        match self {
+            Self::Gpt2(model) => model.forward(state, tokens),
+            Self::Llama(model) => model.forward(state, tokens),
+        }
+    }
+
+    /// The logits of the tokens `first..first + count` of the last [`Self::forward`], into `out` `(count, vocab_size)`.
+    ///
+    /// # Panics
+    /// Where the last forward pass had not as many tokens, or `out` has another length.
+    pub fn logits(&self, state: &mut RunState, first: usize, count: usize, out: &mut [f32]) {
+        let head = match self {
+            Self::Gpt2(model) => model.lm_head(),
+            Self::Llama(model) => model.lm_head(),
+        };
+        let width = head.in_features();
+        head.multiply(&mut state.workspace, &state.hidden[first * width..(first + count) * width], count, out);
+    }
+
+    /// Bytes of weights that one token has to read.
+    pub fn bytes_per_token(&self) -> usize {
+        match self {
+            Self::Gpt2(model) => model.bytes_per_token(),
+            Self::Llama(model) => model.bytes_per_token(),
+        }
+    }
 }

@@ -1,0 +1,196 @@
+//! GPT-2 (Radford et al. 2019) from a Hugging Face folder.
+
+use super::config::ModelConfig;
+use super::run_state::{RunState, sized};
+use crate::engine::kernels::attention::{AttentionShape, attend};
+use crate::engine::kernels::{ThreadPool, WeightMatrix, Workspace, vector};
+use crate::engine::weights::Weights;
+use crate::engine::{EngineError, TokenId};
+
+/// The weights of a GPT-2 model, under their published names.
+#[derive(Debug)]
+pub struct Gpt2 {
+    config: ModelConfig,
+    wte: WeightMatrix,
+    /// `(trained_context, n_embd)`
+    wpe: WeightMatrix,
+    h: Vec<Block>,
+    ln_f: LayerNorm,
+    /// `None` where the output projection is `wte`.
+    lm_head: Option<WeightMatrix>,
+}
+
+#[derive(Debug)]
+struct Block {
+    ln_1: LayerNorm,
+    /// Queries, keys and values from one input.
+    c_attn: Linear,
+    c_proj: Linear,
+    ln_2: LayerNorm,
+    mlp_c_fc: Linear,
+    mlp_c_proj: Linear,
+}
+
+#[derive(Debug)]
+struct LayerNorm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Linear {
+    weight: WeightMatrix,
+    bias: Vec<f32>,
+}
+
+impl Gpt2 {
+    /// Loads the weights that `config` asks for, with the prefix `transformer.` or without.
+    ///
+    /// # Errors
+    /// Those of [`Weights::tensor`].
+    pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+        let lm_head = weights
+            .contains("lm_head.weight")
+            .then(|| embedding(weights, "lm_head.weight", config.vocab_size, &config, pool))
+            .transpose()?;
+        let prefixed = weights.pp("transformer");
+        let weights = if prefixed.contains("wte.weight") { &prefixed } else { weights };
+        Ok(Self {
+            wte: embedding(weights, "wte.weight", config.vocab_size, &config, pool)?,
+            wpe: embedding(weights, "wpe.weight", config.trained_context, &config, pool)?,
+            h: (0..config.n_layer)
+                .map(|index| Block::load(&config, &weights.pp("h").pp(index)))
+                .collect::<Result<_, _>>()?,
+            ln_f: LayerNorm::load(&weights.pp("ln_f"), config.n_embd)?,
+            lm_head,
+            config,
+        })
+    }
+
+    /// Its shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The output projection, `[vocab_size, n_embd]`.
+    pub(super) fn lm_head(&self) -> &WeightMatrix {
+        self.lm_head.as_ref().unwrap_or(&self.wte)
+    }
+
+    pub(super) fn bytes_per_token(&self) -> usize {
+        self.h.iter().map(Block::bytes).sum::<usize>() + self.lm_head().bytes()
+    }
+
+    /// See [`super::Model::forward`].
+    pub(super) fn forward(&self, state: &mut RunState, tokens: &[TokenId]) {
+        let (n, embd, past) = (tokens.len(), self.config.n_embd, state.cache.len());
+        let residual = sized(&mut state.residual, n, embd);
+        let mut position = vec![0.0; embd];
+        for (index, (&token, x)) in tokens.iter().zip(residual.chunks_exact_mut(embd)).enumerate() {
+            self.wte.row(token as usize, x);
+            self.wpe.row(past + index, &mut position);
+            vector::add(x, &position);
+        }
+        for (index, block) in self.h.iter().enumerate() {
+            self.attention(state, index, block, past, n);
+            self.feed_forward(state, block, n);
+        }
+        state.cache.advance(n);
+        let hidden = sized(&mut state.hidden, n, embd);
+        self.ln_f.apply(&state.residual, self.config.norm_eps, hidden);
+    }
+
+    fn attention(&self, state: &mut RunState, index: usize, block: &Block, past: usize, n: usize) {
+        let ModelConfig { n_embd, n_head, head_dim, norm_eps, .. } = self.config;
+        let normed = sized(&mut state.hidden, n, n_embd);
+        block.ln_1.apply(&state.residual, norm_eps, normed);
+        let qkv = sized(&mut state.qkv, n, 3 * n_embd);
+        block.c_attn.apply(&mut state.workspace, normed, n, qkv);
+        for (token, qkv) in qkv.chunks_exact(3 * n_embd).enumerate() {
+            let (keys, values) = qkv[n_embd..].split_at(n_embd);
+            state.cache.write(index, past + token, keys, values);
+        }
+        let shape = AttentionShape {
+            n_head,
+            n_kv_head: n_head,
+            head_dim,
+            capacity: state.cache.capacity(),
+            scale: (head_dim as f32).sqrt().recip(),
+        };
+        let attended = sized(&mut state.attended, n, n_embd);
+        attend(&state.workspace, &shape, qkv, 3 * n_embd, state.cache.layer(index), past, attended);
+        let out = sized(&mut state.hidden, n, n_embd);
+        block.c_proj.apply(&mut state.workspace, attended, n, out);
+        vector::add(&mut state.residual, out);
+    }
+
+    fn feed_forward(&self, state: &mut RunState, block: &Block, n: usize) {
+        let ModelConfig { n_embd, n_ff, norm_eps, .. } = self.config;
+        let normed = sized(&mut state.hidden, n, n_embd);
+        block.ln_2.apply(&state.residual, norm_eps, normed);
+        let feed = sized(&mut state.feed, n, n_ff);
+        block.mlp_c_fc.apply(&mut state.workspace, normed, n, feed);
+        state.workspace.pool().for_each_part(feed, n_ff, &|_, _, row| vector::gelu_tanh(row));
+        let out = sized(&mut state.hidden, n, n_embd);
+        block.mlp_c_proj.apply(&mut state.workspace, feed, n, out);
+        vector::add(&mut state.residual, out);
+    }
+}
+
+fn embedding(
+    weights: &Weights,
+    name: &str,
+    rows: usize,
+    config: &ModelConfig,
+    pool: &ThreadPool,
+) -> Result<WeightMatrix, EngineError> {
+    WeightMatrix::from_rows(&weights.tensor(name, &[rows, config.n_embd])?, pool)
+}
+
+impl Block {
+    fn load(config: &ModelConfig, weights: &Weights) -> Result<Self, EngineError> {
+        let ModelConfig { n_embd, n_ff, .. } = *config;
+        let (attn, mlp) = (weights.pp("attn"), weights.pp("mlp"));
+        Ok(Self {
+            ln_1: LayerNorm::load(&weights.pp("ln_1"), n_embd)?,
+            c_attn: Linear::load(&attn.pp("c_attn"), n_embd, 3 * n_embd)?,
+            c_proj: Linear::load(&attn.pp("c_proj"), n_embd, n_embd)?,
+            ln_2: LayerNorm::load(&weights.pp("ln_2"), n_embd)?,
+            mlp_c_fc: Linear::load(&mlp.pp("c_fc"), n_embd, n_ff)?,
+            mlp_c_proj: Linear::load(&mlp.pp("c_proj"), n_ff, n_embd)?,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        [&self.c_attn, &self.c_proj, &self.mlp_c_fc, &self.mlp_c_proj].iter().map(|linear| linear.weight.bytes()).sum()
+    }
+}
+
+impl LayerNorm {
+    fn load(weights: &Weights, width: usize) -> Result<Self, EngineError> {
+        let vector = |name: &str| weights.tensor(name, &[width])?.to_f32();
+        Ok(Self { weight: vector("weight")?, bias: vector("bias")? })
+    }
+
+    fn apply(&self, x: &[f32], eps: f32, out: &mut [f32]) {
+        let width = self.weight.len();
+        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            vector::layer_norm(x, &self.weight, &self.bias, eps, out);
+        }
+    }
+}
+
+impl Linear {
+    /// A Conv1D layer: its weight is stored `[in, out]`.
+    fn load(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self, EngineError> {
+        Ok(Self {
+            weight: WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?)?,
+            bias: weights.tensor("bias", &[outputs])?.to_f32()?,
+        })
+    }
+
+    fn apply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        self.weight.multiply(workspace, x, n, out);
+        out.chunks_exact_mut(self.bias.len()).for_each(|row| vector::add(row, &self.bias));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a run changes.
+
+use std::sync::Arc;
+
+use super::config::ModelConfig;
+use super::kv_cache::KvCache;
+use crate::engine::kernels::{ThreadPool, Workspace};
+
+/// The KV cache, and the activations on their way through the layers; each buffer grows to the largest chunk seen and is
+/// used again.
+#[derive(Debug)]
+pub struct RunState {
+    /// Keys and values so far.
+    pub(super) cache: KvCache,
+    /// Threads and scratch memory.
+    pub(super) workspace: Workspace,
+    /// Final hidden states of the last forward pass, `(n, n_embd)`.
+    pub(super) hidden: Vec<f32>,
+    /// The residual stream, `(n, n_embd)`.
+    pub(super) residual: Vec<f32>,
+    /// Queries, keys and values, `(n, (n_head + 2 · n_kv_head) · head_dim)`.
+    pub(super) qkv: Vec<f32>,
+    /// What the heads read, `(n, n_head · head_dim)`.
+    pub(super) attended: Vec<f32>,
+    /// Inside the feed-forward part: `(n, n_ff)`, or `(n, 2 · n_ff)` where there is a gate.
+    pub(super) feed: Vec<f32>,
+    /// After the gate, `(n, n_ff)`.
+    pub(super) gated: Vec<f32>,
+}
+
+impl RunState {
+    /// An empty state with a context of `context` tokens.
+    pub(super) fn new(config: &ModelConfig, context: usize, pool: Arc<ThreadPool>) -> Self {
+        Self {
+            cache: KvCache::new(config, context),
+            workspace: Workspace::new(pool),
+            hidden: Vec::new(),
+            residual: Vec::new(),
+            qkv: Vec::new(),
+            attended: Vec::new(),
+            feed: Vec::new(),
+            gated: Vec::new(),
+        }
+    }
+
+    /// The KV cache.
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// Forgets all but the first `tokens` tokens.
+    pub fn truncate(&mut self, tokens: usize) {
+        self.cache.truncate(tokens);
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &ThreadPool {
+        self.workspace.pool()
+    }
+}
+
+/// `buffer` as `n` rows of `width`; what was in it is of no use any more.
+pub(super) fn sized(buffer: &mut Vec<f32>, n: usize, width: usize) -> &mut [f32] {
+    buffer.resize(n * width, 0.0);
+    buffer
+}
