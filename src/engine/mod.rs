@@ -9,6 +9,7 @@ pub mod load;
 pub mod model;
 pub mod sampling;
 pub mod score;
+pub mod synthetic;
 pub mod tokenizer;
 pub mod weights;
 

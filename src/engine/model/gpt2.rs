@@ -1,4 +1,4 @@
-//! GPT-2 (Radford et al. 2019) from a Hugging Face folder.
+//! GPT-2 (Radford et al. 2019) from a Hugging Face folder or a GGUF file.
 
 use super::config::ModelConfig;
 use super::run_state::{RunState, sized};
@@ -43,25 +43,59 @@ struct Linear {
     bias: Vec<f32>,
 }
 
+/// What a file calls the tensors, and how it stores the linear layers.
+struct Names {
+    /// Stored `[in, out]`, as the Conv1D layers of the original are; otherwise `[out, in]`.
+    conv1d: bool,
+    wte: &'static str,
+    wpe: &'static str,
+    h: &'static str,
+    ln_f: &'static str,
+    lm_head: &'static str,
+    /// In a block: `ln_1`, `c_attn`, `c_proj`, `ln_2`, and the two of the feed-forward part.
+    block: [&'static str; 6],
+}
+
+const GGUF: Names = Names {
+    conv1d: false,
+    wte: "token_embd.weight",
+    wpe: "position_embd.weight",
+    h: "blk",
+    ln_f: "output_norm",
+    lm_head: "output.weight",
+    block: ["attn_norm", "attn_qkv", "attn_output", "ffn_norm", "ffn_up", "ffn_down"],
+};
+
+const HUGGING_FACE: Names = Names {
+    conv1d: true,
+    wte: "wte.weight",
+    wpe: "wpe.weight",
+    h: "h",
+    ln_f: "ln_f",
+    lm_head: "lm_head.weight",
+    block: ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"],
+};
+
 impl Gpt2 {
-    /// Loads the weights that `config` asks for, with the prefix `transformer.` or without.
+    /// Loads the weights that `config` asks for: under Hugging Face's names, with the prefix `transformer.` or without, or
+    /// under GGUF's.
     ///
     /// # Errors
     /// Those of [`Weights::tensor`].
     pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
-        let lm_head = weights
-            .contains("lm_head.weight")
-            .then(|| embedding(weights, "lm_head.weight", config.vocab_size, &config, pool))
-            .transpose()?;
+        let names = if weights.contains(GGUF.wte) { GGUF } else { HUGGING_FACE };
+        // The head stands outside the prefix.
+        let lm_head = weights.contains(names.lm_head);
+        let lm_head =
+            lm_head.then(|| embedding(weights, names.lm_head, config.vocab_size, &config, pool)).transpose()?;
         let prefixed = weights.pp("transformer");
-        let weights = if prefixed.contains("wte.weight") { &prefixed } else { weights };
+        let weights = if prefixed.contains(names.wte) { &prefixed } else { weights };
+        let block = |index| Block::load(&config, &names, &weights.pp(names.h).pp(index), pool);
         Ok(Self {
-            wte: embedding(weights, "wte.weight", config.vocab_size, &config, pool)?,
-            wpe: embedding(weights, "wpe.weight", config.trained_context, &config, pool)?,
-            h: (0..config.n_layer)
-                .map(|index| Block::load(&config, &weights.pp("h").pp(index)))
-                .collect::<Result<_, _>>()?,
-            ln_f: LayerNorm::load(&weights.pp("ln_f"), config.n_embd)?,
+            wte: embedding(weights, names.wte, config.vocab_size, &config, pool)?,
+            wpe: embedding(weights, names.wpe, config.trained_context, &config, pool)?,
+            h: (0..config.n_layer).map(block).collect::<Result<_, _>>()?,
+            ln_f: LayerNorm::load(&weights.pp(names.ln_f), config.n_embd)?,
             lm_head,
             config,
         })
@@ -148,16 +182,17 @@ fn embedding(
 }
 
 impl Block {
-    fn load(config: &ModelConfig, weights: &Weights) -> Result<Self, EngineError> {
+    fn load(config: &ModelConfig, names: &Names, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
         let ModelConfig { n_embd, n_ff, .. } = *config;
-        let (attn, mlp) = (weights.pp("attn"), weights.pp("mlp"));
+        let [ln_1, c_attn, c_proj, ln_2, c_fc, mlp_c_proj] = names.block;
+        let linear = |name, inputs, outputs| Linear::load(&weights.pp(name), names.conv1d, inputs, outputs, pool);
         Ok(Self {
-            ln_1: LayerNorm::load(&weights.pp("ln_1"), n_embd)?,
-            c_attn: Linear::load(&attn.pp("c_attn"), n_embd, 3 * n_embd)?,
-            c_proj: Linear::load(&attn.pp("c_proj"), n_embd, n_embd)?,
-            ln_2: LayerNorm::load(&weights.pp("ln_2"), n_embd)?,
-            mlp_c_fc: Linear::load(&mlp.pp("c_fc"), n_embd, n_ff)?,
-            mlp_c_proj: Linear::load(&mlp.pp("c_proj"), n_ff, n_embd)?,
+            ln_1: LayerNorm::load(&weights.pp(ln_1), n_embd)?,
+            c_attn: linear(c_attn, n_embd, 3 * n_embd)?,
+            c_proj: linear(c_proj, n_embd, n_embd)?,
+            ln_2: LayerNorm::load(&weights.pp(ln_2), n_embd)?,
+            mlp_c_fc: linear(c_fc, n_embd, n_ff)?,
+            mlp_c_proj: linear(mlp_c_proj, n_ff, n_embd)?,
         })
     }
 
@@ -181,12 +216,19 @@ impl LayerNorm {
 }
 
 impl Linear {
-    /// A Conv1D layer: its weight is stored `[in, out]`.
-    fn load(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self, EngineError> {
-        Ok(Self {
-            weight: WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?)?,
-            bias: weights.tensor("bias", &[outputs])?.to_f32()?,
-        })
+    fn load(
+        weights: &Weights,
+        conv1d: bool,
+        inputs: usize,
+        outputs: usize,
+        pool: &ThreadPool,
+    ) -> Result<Self, EngineError> {
+        let weight = if conv1d {
+            WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?)?
+        } else {
+            WeightMatrix::from_rows(&weights.tensor("weight", &[outputs, inputs])?, pool)?
+        };
+        Ok(Self { weight, bias: weights.tensor("bias", &[outputs])?.to_f32()? })
     }
 
     fn apply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
