@@ -13,12 +13,12 @@ use std::os::raw::{c_char, c_int};
 use std::sync::Once;
 
 // Linked for their symbols only.
+#[cfg(blas = "accelerate")]
+use accelerate_src as _;
 use blas_src as _;
-#[cfg(feature = "blis")]
+#[cfg(blas = "blis")]
 use blis_src as _;
-#[cfg(feature = "netlib")]
-use netlib_src as _;
-#[cfg(feature = "openblas")]
+#[cfg(all(blas = "openblas", not(target_os = "macos")))]
 use openblas_src as _;
 
 /// Whether a matrix is taken as it is or transposed.
@@ -190,7 +190,7 @@ fn single_threaded() {
     ONCE.call_once(set_one_thread);
 }
 
-#[cfg(feature = "openblas")]
+#[cfg(blas = "openblas")]
 fn set_one_thread() {
     unsafe extern "C" {
         fn openblas_set_num_threads(threads: c_int);
@@ -199,7 +199,7 @@ fn set_one_thread() {
     unsafe { openblas_set_num_threads(1) }
 }
 
-#[cfg(feature = "blis")]
+#[cfg(blas = "blis")]
 fn set_one_thread() {
     unsafe extern "C" {
         fn bli_thread_set_num_threads(threads: i64);
@@ -209,7 +209,7 @@ fn set_one_thread() {
 }
 
 /// MKL is linked in its sequential form, Netlib has no threads, and Accelerate manages its own.
-#[cfg(not(any(feature = "openblas", feature = "blis")))]
+#[cfg(not(any(blas = "openblas", blas = "blis")))]
 fn set_one_thread() {}
 
 #[cfg(test)]
