@@ -1,10 +1,19 @@
 //! config.toml, the environment and the flags, resolved once into [`Settings`].
+//!
+//! [`schema`] says which keys there are and what each takes; [`load`] reads the file and the environment against it;
+//! [`edit`] writes changed values back into the text of the file without touching the rest. Nothing here writes files.
+
+pub mod edit;
+pub mod load;
+pub mod schema;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::SamplingParams;
+
+pub use load::{Problem, SettingsError};
 
 /// Everything a person can set: defaults <- config.toml <- environment <- flags.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -71,3 +80,6 @@ impl Default for UiSettings {
         Self { mouse: false, panels: true }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Writing settings back into the text of config.toml: comments, order and everything that is not changed stay.
+
+use std::path::Path;
+
+use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+
+use super::schema::{self, Kind, Section};
+use super::{Settings, SettingsError};
+
+/// `text`, the content of the file that errors call `path`, changed so that it reads as `settings`. Only keys whose value
+/// differs from what the text says now are touched; presets are added and changed, never removed.
+///
+/// # Errors
+/// [`SettingsError::Invalid`] where `text` is not a valid config.toml, or `settings` holds what cannot be written.
+pub fn updated(text: &str, path: &Path, settings: &Settings) -> Result<String, SettingsError> {
+    let unwritable = |what: String| SettingsError::Unwritable { path: path.into(), what };
+    let now = values_of(&Settings::parse(text, path)?).map_err(unwritable)?;
+    let wanted = values_of(settings).map_err(unwritable)?;
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| unwritable(error.to_string()))?;
+    let root = document.as_table_mut();
+    for section in &schema::SECTIONS {
+        write_changes(root, section.name, section, now.get(section.name), wanted.get(section.name));
+    }
+    if let Some(presets) = wanted.get(schema::PRESETS).and_then(Item::as_table_like).filter(|table| !table.is_empty()) {
+        let old = now.get(schema::PRESETS);
+        let target = root.entry(schema::PRESETS).or_insert_with(new_table);
+        if let Some(target) = target.as_table_like_mut() {
+            for (name, preset) in presets.iter() {
+                write_changes(target, name, &schema::SAMPLING, old.and_then(|old| old.get(name)), Some(preset));
+            }
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// The settings as a document with every key that has a value.
+fn values_of(settings: &Settings) -> Result<DocumentMut, String> {
+    let text = toml::to_string(settings).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error: toml_edit::TomlError| error.to_string())
+}
+
+/// A table that is written only once it has keys of its own.
+fn new_table() -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    Item::Table(table)
+}
+
+fn write_changes(root: &mut dyn TableLike, name: &str, section: &Section, old: Option<&Item>, new: Option<&Item>) {
+    for key in section.keys {
+        let (old, new) = (value_of(old, key.name), value_of(new, key.name));
+        if same(old, new) {
+            continue;
+        }
+        let value = match new {
+            Some(value) => value.clone(),
+            // Only a seed can be absent, and that is a fresh one each time.
+            None if key.kind == Kind::Seed => Value::from(-1),
+            None => continue,
+        };
+        let target = root.entry(name).or_insert_with(new_table);
+        if let Some(table) = target.as_table_like_mut() {
+            set(table, key.name, value);
+        }
+    }
+}
+
+fn value_of<'a>(section: Option<&'a Item>, key: &str) -> Option<&'a Value> {
+    section?.get(key)?.as_value()
+}
+
+fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    let text = |value: Option<&Value>| value.map(|value| value.to_string().trim().to_owned());
+    text(a) == text(b)
+}
+
+/// Keeps the spaces around the old value and the comment behind it.
+fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            *value.decor_mut() = old.decor().clone();
+            *old = value;
+        }
+        None => {
+            value.decor_mut().clear();
+            table.insert(key, Item::Value(value));
+        }
+    }
+}

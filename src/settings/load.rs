@@ -1,0 +1,268 @@
+//! Reading config.toml and the environment against the [`schema`].
+
+use std::ffi::OsString;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml_edit::{Document, Item, TableLike};
+
+use super::Settings;
+use super::schema::{self, Key, Kind, Section};
+use crate::engine::SamplingParams;
+
+/// What is wrong at one place of config.toml.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong and what is allowed; begins with the key.
+    pub what: String,
+}
+
+/// Why the settings could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file is there and cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has unknown keys or bad values.
+    #[error("{}", InvalidFile(path, problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Each problem, in the order of the file.
+        problems: Vec<Problem>,
+    },
+    /// Settings that TOML cannot hold.
+    #[error("the settings cannot be written to {path}: {what}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// An environment variable has a value that is not allowed.
+    #[error("the environment variable {name} is {value:?}: it must be {allowed}")]
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: OsString,
+        /// What is allowed.
+        allowed: Kind,
+    },
+}
+
+struct InvalidFile<'a>(&'a Path, &'a [Problem]);
+
+impl fmt::Display for InvalidFile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.1.iter().enumerate() {
+            let end_of_former = if i == 0 { "" } else { "\n" };
+            write!(f, "{end_of_former}{}:{}: {}", self.0.display(), problem.line, problem.what)?;
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// The defaults, changed by the file at `path`; a file that does not exist changes nothing.
+    ///
+    /// # Errors
+    /// [`SettingsError::Read`] and [`SettingsError::Invalid`].
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(SettingsError::Read { path: path.into(), source }),
+        }
+    }
+
+    /// The defaults, changed by `text`, which errors call `path`.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] with every problem of the text.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
+        let invalid = |problems| SettingsError::Invalid { path: path.into(), problems };
+        let document = Document::parse(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let what = error.message().replace('\n', "; ");
+            invalid(vec![Problem { line: line_of(text, start), what: format!("this is not TOML: {what}") }])
+        })?;
+        let mut check = Check { text, problems: Vec::new() };
+        check.root(document.as_table());
+        check.problems.sort_by_key(|problem| problem.line);
+        if !check.problems.is_empty() {
+            return Err(invalid(check.problems));
+        }
+        let mut document = document.into_mut();
+        without_fresh_seeds(document.as_table_mut());
+        toml::from_str(&document.to_string()).map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            invalid(vec![Problem { line: line_of(text, start), what: error.message().to_string() }])
+        })
+    }
+
+    /// Takes what the environment says: `GIBBER_MODEL` (name or path of the model) and `GIBBER_THREADS`. A variable that
+    /// is empty counts as not set.
+    ///
+    /// # Errors
+    /// [`SettingsError::Environment`].
+    pub fn apply_environment(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), SettingsError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        if let Some(value) = set("GIBBER_MODEL") {
+            self.model.name = value
+                .into_string()
+                .map_err(|value| SettingsError::Environment { name: "GIBBER_MODEL", value, allowed: Kind::Text })?;
+        }
+        if let Some(value) = set("GIBBER_THREADS") {
+            let threads = value.to_str().and_then(|text| text.parse().ok()).filter(|n| *n <= 1024);
+            let allowed = Kind::Whole { least: 0, most: 1024 };
+            self.model.threads =
+                threads.ok_or(SettingsError::Environment { name: "GIBBER_THREADS", value, allowed })?;
+        }
+        Ok(())
+    }
+}
+
+/// Drops the seeds that are -1: in [`SamplingParams`] a fresh seed is one that is absent.
+fn without_fresh_seeds(root: &mut dyn TableLike) {
+    let is_fresh = |table: &dyn TableLike| table.get("seed").and_then(Item::as_integer) == Some(-1);
+    let drop_seed = |item: &mut Item| {
+        if let Some(table) = item.as_table_like_mut()
+            && is_fresh(table)
+        {
+            table.remove("seed");
+        }
+    };
+    if let Some(sampling) = root.get_mut(schema::SAMPLING.name) {
+        drop_seed(sampling);
+    }
+    if let Some(presets) = root.get_mut(schema::PRESETS).and_then(Item::as_table_like_mut) {
+        presets.iter_mut().for_each(|(_, preset)| drop_seed(preset));
+    }
+}
+
+/// Counted from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// A walk over the document that collects what is wrong.
+struct Check<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn report(&mut self, span: Option<Range<usize>>, what: String) {
+        let line = line_of(self.text, span.map_or(0, |span| span.start));
+        self.problems.push(Problem { line, what });
+    }
+
+    fn root(&mut self, root: &dyn TableLike) {
+        for (name, item) in root.iter() {
+            let span = span_of(root, name);
+            if name == schema::PRESETS {
+                self.presets(item, span);
+            } else if let Some(section) = schema::section(name) {
+                self.section(section, name, item, span);
+            } else {
+                let known = schema::SECTIONS.iter().map(|section| section.name).chain([schema::PRESETS]);
+                let what = format!("unknown section `{name}`; the sections are {}", list(known));
+                self.report(span, what);
+            }
+        }
+    }
+
+    fn presets(&mut self, item: &Item, span: Option<Range<usize>>) {
+        let Some(table) = item.as_table_like() else {
+            return self.report(span, "`presets` must be tables, [presets.NAME]".into());
+        };
+        for (name, preset) in table.iter() {
+            let path = format!("{}.{name}", schema::PRESETS);
+            self.section(&schema::SAMPLING, &path, preset, span_of(table, name));
+        }
+    }
+
+    fn section(&mut self, section: &Section, path: &str, item: &Item, span: Option<Range<usize>>) {
+        let Some(table) = item.as_table_like() else {
+            return self.report(span, format!("`{path}` must be a section, [{path}]"));
+        };
+        let problems_before = self.problems.len();
+        for (name, item) in table.iter() {
+            match section.keys.iter().find(|key| key.name == name) {
+                Some(key) => self.value(key, path, item, span_of(table, name)),
+                None => {
+                    let known = list(section.keys.iter().map(|key| key.name));
+                    self.report(span_of(table, name), format!("unknown key `{path}.{name}`; [{path}] has {known}"));
+                }
+            }
+        }
+        if section.name == schema::SAMPLING.name && self.problems.len() == problems_before {
+            self.sampling_ranges(path, table);
+        }
+    }
+
+    fn value(&mut self, key: &Key, path: &str, item: &Item, span: Option<Range<usize>>) {
+        if !is_allowed(key.kind, item) {
+            let found = item.to_string();
+            self.report(span, format!("`{path}.{}` is {}: it must be {}", key.name, found.trim(), key.kind));
+        }
+    }
+
+    /// Each value alone, so that each that is out of its range is named.
+    fn sampling_ranges(&mut self, path: &str, table: &dyn TableLike) {
+        for (name, item) in table.iter() {
+            let Some(value) = item.as_float().or_else(|| item.as_integer().map(|value| value as f64)) else { continue };
+            let mut params = SamplingParams::default();
+            let Some(field) = number_field(&mut params, name) else { continue };
+            *field = value as f32;
+            if let Err(error) = params.validate() {
+                self.report(span_of(table, name), format!("{path}: {error}"));
+            }
+        }
+    }
+}
+
+/// The field of a key that is a [`Kind::Number`].
+fn number_field<'a>(params: &'a mut SamplingParams, key: &str) -> Option<&'a mut f32> {
+    Some(match key {
+        "temperature" => &mut params.temperature,
+        "top_p" => &mut params.top_p,
+        "min_p" => &mut params.min_p,
+        "typical_p" => &mut params.typical_p,
+        "repeat_penalty" => &mut params.repeat_penalty,
+        "presence_penalty" => &mut params.presence_penalty,
+        "frequency_penalty" => &mut params.frequency_penalty,
+        _ => return None,
+    })
+}
+
+fn is_allowed(kind: Kind, item: &Item) -> bool {
+    match kind {
+        Kind::Text => item.is_str(),
+        Kind::Texts => item.as_array().is_some_and(|array| {
+            array.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty()))
+        }),
+        Kind::Switch => item.is_bool(),
+        Kind::Whole { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
+        Kind::Number => item.is_float() || item.is_integer(),
+        Kind::Seed => item.as_integer().is_some_and(|value| value >= -1),
+    }
+}
+
+fn span_of(table: &dyn TableLike, name: &str) -> Option<Range<usize>> {
+    let (key, item) = table.get_key_value(name)?;
+    key.span().or_else(|| item.span())
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

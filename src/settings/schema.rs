@@ -1,0 +1,111 @@
+//! The keys of config.toml: the one table that reading, checking, saving and the documentation's test go by.
+
+use std::fmt;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A list of strings, none of them empty.
+    Texts,
+    /// `true` or `false`.
+    Switch,
+    /// A whole number within a range.
+    Whole {
+        /// The least allowed.
+        least: i64,
+        /// The most allowed.
+        most: i64,
+    },
+    /// A number; its range is checked by [`crate::engine::SamplingParams::validate`].
+    Number,
+    /// A seed: a whole number, or -1 for a fresh one for each reply.
+    Seed,
+}
+
+impl fmt::Display for Kind {
+    /// What is allowed, to be read after "must be".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => write!(f, "a string in quotes"),
+            Self::Texts => write!(f, "a list of strings that are not empty, such as [\"User:\"]"),
+            Self::Switch => write!(f, "true or false"),
+            Self::Whole { least, most: i64::MAX } => write!(f, "a whole number, {least} or more"),
+            Self::Whole { least, most } => write!(f, "a whole number from {least} to {most}"),
+            Self::Number => write!(f, "a number"),
+            Self::Seed => write!(f, "a whole number, 0 or more, or -1 for a fresh seed for each reply"),
+        }
+    }
+}
+
+/// A key of a section.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Key {
+    /// As it is spelled.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+}
+
+/// A `[section]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Section {
+    /// As it is spelled.
+    pub name: &'static str,
+    /// Its keys, in the order of config.example.toml.
+    pub keys: &'static [Key],
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind }
+}
+
+const fn whole(name: &'static str, least: i64, most: i64) -> Key {
+    Key { name, kind: Kind::Whole { least, most } }
+}
+
+/// The section whose tables are the person's own presets: `[presets.NAME]`, each with the keys of `[sampling]`.
+pub const PRESETS: &str = "presets";
+
+/// The keys of `[sampling]` and of each preset.
+pub const SAMPLING: Section = Section {
+    name: "sampling",
+    keys: &[
+        key("temperature", Kind::Number),
+        whole("top_k", 0, u32::MAX as i64),
+        key("top_p", Kind::Number),
+        key("min_p", Kind::Number),
+        key("typical_p", Kind::Number),
+        key("repeat_penalty", Kind::Number),
+        whole("repeat_last_n", -1, i32::MAX as i64),
+        key("presence_penalty", Kind::Number),
+        key("frequency_penalty", Kind::Number),
+        key("seed", Kind::Seed),
+    ],
+};
+
+/// Every section but [`PRESETS`].
+pub const SECTIONS: [Section; 4] = [
+    Section {
+        name: "model",
+        keys: &[
+            key("name", Kind::Text),
+            whole("context", 0, i64::MAX),
+            whole("threads", 0, 1024),
+            whole("batch", 1, 65_536),
+            key("template", Kind::Text),
+        ],
+    },
+    Section {
+        name: "chat",
+        keys: &[key("system", Kind::Text), whole("max_tokens", 0, i64::MAX), key("stop", Kind::Texts)],
+    },
+    SAMPLING,
+    Section { name: "ui", keys: &[key("mouse", Kind::Switch), key("panels", Kind::Switch)] },
+];
+
+/// The section of that name; [`PRESETS`] is not among them.
+pub fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
