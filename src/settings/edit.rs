@@ -16,7 +16,8 @@ pub fn updated(text: &str, path: &Path, settings: &Settings) -> Result<String, S
     let unwritable = |what: String| SettingsError::Unwritable { path: path.into(), what };
     let now = values_of(&Settings::parse(text, path)?).map_err(unwritable)?;
     let wanted = values_of(settings).map_err(unwritable)?;
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| unwritable(error.to_string()))?;
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| unwritable(error.to_string()))?;
     let root = document.as_table_mut();
     for section in &schema::SECTIONS {
         write_changes(root, section.name, section, now.get(section.name), wanted.get(section.name));

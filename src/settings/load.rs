@@ -117,9 +117,11 @@ impl Settings {
     pub fn apply_environment(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), SettingsError> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         if let Some(value) = set("GIBBER_MODEL") {
-            self.model.name = value
-                .into_string()
-                .map_err(|value| SettingsError::Environment { name: "GIBBER_MODEL", value, allowed: Kind::Text })?;
+            self.model.name = value.into_string().map_err(|value| SettingsError::Environment {
+                name: "GIBBER_MODEL",
+                value,
+                allowed: Kind::Text,
+            })?;
         }
         if let Some(value) = set("GIBBER_THREADS") {
             let threads = value.to_str().and_then(|text| text.parse().ok()).filter(|n| *n <= 1024);
@@ -248,9 +250,9 @@ fn number_field<'a>(params: &'a mut SamplingParams, key: &str) -> Option<&'a mut
 fn is_allowed(kind: Kind, item: &Item) -> bool {
     match kind {
         Kind::Text => item.is_str(),
-        Kind::Texts => item.as_array().is_some_and(|array| {
-            array.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty()))
-        }),
+        Kind::Texts => item
+            .as_array()
+            .is_some_and(|array| array.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty()))),
         Kind::Switch => item.is_bool(),
         Kind::Whole { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
         Kind::Number => item.is_float() || item.is_integer(),

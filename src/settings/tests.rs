@@ -20,8 +20,7 @@ fn the_example_has_every_key_with_its_default() {
     assert_eq!(parse(EXAMPLE).unwrap(), Settings::default());
     let document: toml_edit::DocumentMut = EXAMPLE.parse().unwrap();
     for section in &schema::SECTIONS {
-        let written: BTreeSet<&str> =
-            document[section.name].as_table().unwrap().iter().map(|(key, _)| key).collect();
+        let written: BTreeSet<&str> = document[section.name].as_table().unwrap().iter().map(|(key, _)| key).collect();
         let known: BTreeSet<&str> = section.keys.iter().map(|key| key.name).collect();
         assert_eq!(written, known, "[{}]", section.name);
         for (key, _) in document[section.name].as_table().unwrap().iter() {
@@ -71,19 +70,34 @@ fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
     let error = error_of("# mine\n[ui]\nmouse = true\npannels = false\n");
     assert_eq!(error, "config.toml:4: unknown key `ui.pannels`; [ui] has `mouse`, `panels`");
     let error = error_of("[smapling]\n");
-    assert!(error.starts_with("config.toml:1: unknown section `smapling`; the sections are `model`, `chat`"), "{error}");
+    assert!(
+        error.starts_with("config.toml:1: unknown section `smapling`; the sections are `model`, `chat`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_bad_value_is_named_with_what_is_allowed() {
     for (text, expected) in [
-        ("[model]\nthreads = \"two\"", "config.toml:2: `model.threads` is \"two\": it must be a whole number from 0 to 1024"),
+        (
+            "[model]\nthreads = \"two\"",
+            "config.toml:2: `model.threads` is \"two\": it must be a whole number from 0 to 1024",
+        ),
         ("[model]\nbatch = 0", "config.toml:2: `model.batch` is 0: it must be a whole number from 1 to 65536"),
         ("[chat]\nmax_tokens = -1", "config.toml:2: `chat.max_tokens` is -1: it must be a whole number, 0 or more"),
         ("[ui]\nmouse = 1", "config.toml:2: `ui.mouse` is 1: it must be true or false"),
-        ("[chat]\nstop = [\"\"]", "config.toml:2: `chat.stop` is [\"\"]: it must be a list of strings that are not empty, such as [\"User:\"]"),
-        ("[sampling]\n\ntemperature = 9", "config.toml:3: sampling: temperature = 9 is out of range: it must be from 0 to 5"),
-        ("[sampling]\ntemperature = nan", "config.toml:2: sampling: temperature = NaN is out of range: it must be from 0 to 5"),
+        (
+            "[chat]\nstop = [\"\"]",
+            "config.toml:2: `chat.stop` is [\"\"]: it must be a list of strings that are not empty, such as [\"User:\"]",
+        ),
+        (
+            "[sampling]\n\ntemperature = 9",
+            "config.toml:3: sampling: temperature = 9 is out of range: it must be from 0 to 5",
+        ),
+        (
+            "[sampling]\ntemperature = nan",
+            "config.toml:2: sampling: temperature = NaN is out of range: it must be from 0 to 5",
+        ),
         ("[presets.x]\ntop_p = 1.5", "config.toml:2: presets.x: top_p = 1.5 is out of range: it must be from 0 to 1"),
         ("model = 3", "config.toml:1: `model` must be a section, [model]"),
     ] {
@@ -94,10 +108,10 @@ fn a_bad_value_is_named_with_what_is_allowed() {
 #[test]
 fn every_problem_is_listed_in_the_order_of_the_file() {
     let error = error_of("[ui]\nmouse = 3\n[model]\nname = 1\n");
-    assert_eq!(error.lines().map(|line| line.split(": ").next().unwrap()).collect::<Vec<_>>(), [
-        "config.toml:2",
-        "config.toml:4"
-    ]);
+    assert_eq!(
+        error.lines().map(|line| line.split(": ").next().unwrap()).collect::<Vec<_>>(),
+        ["config.toml:2", "config.toml:4"]
+    );
 }
 
 #[test]

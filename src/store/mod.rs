@@ -1,6 +1,21 @@
 //! The config directory: paths, the session database, the prompt history, atomic writes.
+//!
+//! [`Paths`] says where everything is. Writing while a chat runs goes through [`StoreWriter`], a thread of its own, so
+//! that nobody waits for the disk; reading ([`Database`], [`history::load`]) is done by whoever needs it.
+
+pub mod error;
+pub mod files;
+pub mod history;
+pub mod paths;
+pub mod sessions;
+pub mod writer;
 
 use crate::chat::{MessageId, Node};
+
+pub use error::StoreError;
+pub use paths::Paths;
+pub use sessions::{Database, SessionSummary, StoredSession};
+pub use writer::StoreWriter;
 
 /// Names a conversation, over all of them; drawn by who starts it (a random 63-bit number).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,109 @@
+//! Files that are private to the user, and are never seen half written.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// Makes `path` and the directories above it, for the user alone (0700), where they are not there yet.
+///
+/// # Errors
+/// [`StoreError::Io`], or [`StoreError::DiskFull`].
+pub fn private_directory(path: &Path) -> Result<(), StoreError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|source| StoreError::io("make the directory", path, source))
+}
+
+/// Options that make new files for the user alone (0600).
+pub(super) fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Replaces the file at `path` by `content` in one step: whoever reads it sees the old text or the new one, also when the
+/// program or the machine dies on the way. The directory is made where it is missing; a symbolic link stays one.
+///
+/// # Errors
+/// [`StoreError::Io`], or [`StoreError::DiskFull`]; the file is as it was then.
+pub fn write_atomic(path: &Path, content: &str) -> Result<(), StoreError> {
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if let Some(directory) = target.parent() {
+        private_directory(directory)?;
+    }
+    let scratch = scratch_beside(&target);
+    let written = write_and_sync(&scratch, content)
+        .map_err(|source| StoreError::io("write", &scratch, source))
+        .and_then(|()| std::fs::rename(&scratch, &target).map_err(|source| StoreError::io("write", path, source)));
+    if written.is_err() {
+        // The error that is reported is the first one; a left-over file does no harm.
+        let _ = std::fs::remove_file(&scratch);
+    }
+    written
+}
+
+fn write_and_sync(path: &Path, content: &str) -> std::io::Result<()> {
+    let mut file: File = private_options().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()
+}
+
+/// A name in the same directory, since a rename does not cross file systems; the process number keeps two programs apart.
+fn scratch_beside(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    target.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made/config.toml");
+        write_atomic(&path, "one").unwrap();
+        write_atomic(&path, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_and_directories_are_for_the_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b/config.toml");
+        write_atomic(&path, "x").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_stays_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("dotfiles.toml"), directory.path().join("config.toml"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomic(&link, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert!(link.is_symlink());
+    }
+
+    #[test]
+    fn an_error_names_the_file_and_leaves_no_scratch() {
+        let directory = tempfile::tempdir().unwrap();
+        let taken = directory.path().join("taken");
+        std::fs::create_dir_all(taken.join("inside")).unwrap();
+        let error = write_atomic(&taken, "x").unwrap_err().to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("taken"), "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

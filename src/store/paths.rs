@@ -1,0 +1,94 @@
+//! Where the files of a user are.
+
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+
+use super::{StoreError, files};
+
+/// The environment variable that names the config directory.
+pub const CONFIG_DIR_VARIABLE: &str = "GIBBER_CONFIG_DIR";
+
+/// The config directory, and where else models are looked for. Nothing is made before something is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    directory: PathBuf,
+    data: Option<PathBuf>,
+}
+
+impl Paths {
+    /// The directory that `flag` names (`--config-dir`), else `GIBBER_CONFIG_DIR`, else the system's usual place.
+    ///
+    /// # Errors
+    /// [`StoreError::NoHome`] where the system names no home directory and none was given.
+    pub fn new(flag: Option<&Path>) -> Result<Self, StoreError> {
+        let variable = std::env::var_os(CONFIG_DIR_VARIABLE).filter(|value| !value.is_empty());
+        let project = ProjectDirs::from("", "", "gibber");
+        let directory = flag
+            .map(Path::to_owned)
+            .or(variable.map(PathBuf::from))
+            .or_else(|| project.as_ref().map(|project| project.config_dir().to_owned()))
+            .ok_or(StoreError::NoHome)?;
+        Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()) })
+    }
+
+    /// A config directory alone.
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), data: None }
+    }
+
+    /// The config directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// `config.toml`.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("config.toml")
+    }
+
+    /// The database of the chats.
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("chats.db")
+    }
+
+    /// The prompt history.
+    pub fn history(&self) -> PathBuf {
+        self.directory.join("history.jsonl")
+    }
+
+    /// The folders in which models are found by name, in the order of the search: in the config directory, and in the
+    /// system's place for data.
+    pub fn model_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.directory.join("models")];
+        folders.extend(self.data.iter().map(|data| data.join("models")));
+        folders.dedup();
+        folders
+    }
+
+    /// Makes the config directory, for the user alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], or [`StoreError::DiskFull`].
+    pub fn ensure(&self) -> Result<(), StoreError> {
+        files::private_directory(&self.directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_comes_first_and_nothing_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let wanted = directory.path().join("mine");
+        let paths = Paths::new(Some(&wanted)).unwrap();
+        assert_eq!(paths.directory(), wanted);
+        assert_eq!(paths.config(), wanted.join("config.toml"));
+        assert_eq!(paths.model_folders()[0], wanted.join("models"));
+        assert!(!wanted.exists());
+        paths.ensure().unwrap();
+        assert!(wanted.is_dir());
+    }
+}

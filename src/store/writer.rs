@@ -1,0 +1,172 @@
+//! The thread that writes, so that nobody else waits for the disk.
+
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::sessions::Database;
+use super::{Paths, SessionId, StoreError, StoreOp, history};
+use crate::chat::MessageId;
+
+/// Takes [`StoreOp`]s and carries them out in order on a thread of its own; dropping it writes what is left and waits.
+///
+/// What comes in while a write is under way is written together, in one transaction. What cannot be written is kept and
+/// tried again with the next operation, and the error is said once on [`StoreWriter::failures`]: the chat goes on.
+#[derive(Debug)]
+pub struct StoreWriter {
+    operations: Option<Sender<StoreOp>>,
+    failures: Receiver<String>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StoreWriter {
+    /// Starts the thread. No file is touched before the first operation.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the system gives no thread.
+    pub fn spawn(paths: Paths) -> Result<Self, StoreError> {
+        let (operations, received) = unbounded();
+        let (failed, failures) = unbounded();
+        let directory = paths.directory().to_owned();
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || Worker::new(paths, failed).run(&received))
+            .map_err(|source| StoreError::io("start the thread that writes to", &directory, source))?;
+        Ok(Self { operations: Some(operations), failures, thread: Some(thread) })
+    }
+
+    /// Hands over an operation; returns at once.
+    pub fn send(&self, operation: StoreOp) {
+        if let Some(operations) = &self.operations {
+            // The thread ends only after the sender is gone.
+            let _ = operations.send(operation);
+        }
+    }
+
+    /// What went wrong, a clear sentence each, and each once until a write has worked again.
+    pub fn failures(&self) -> &Receiver<String> {
+        &self.failures
+    }
+
+    /// Writes what is left, waits, and says what could not be written.
+    pub fn finish(mut self) -> Vec<String> {
+        self.close();
+        self.failures.try_iter().collect()
+    }
+
+    fn close(&mut self) {
+        self.operations = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for StoreWriter {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Worker {
+    paths: Paths,
+    failed: Sender<String>,
+    database: Option<Database>,
+    /// What is to be written to the database, in order; an operation that a later one replaces is gone.
+    pending: Vec<StoreOp>,
+    /// The error that was reported last, until a write works again.
+    reported: Option<String>,
+}
+
+impl Worker {
+    fn new(paths: Paths, failed: Sender<String>) -> Self {
+        Self { paths, failed, database: None, pending: Vec::new(), reported: None }
+    }
+
+    fn run(mut self, operations: &Receiver<StoreOp>) {
+        while let Ok(first) = operations.recv() {
+            for operation in std::iter::once(first).chain(operations.try_iter()) {
+                match operation {
+                    StoreOp::AppendHistory(entry) => self.append_history(&entry),
+                    operation => self.keep(operation),
+                }
+            }
+            self.write_pending();
+        }
+        if !self.pending.is_empty() {
+            self.reported = None;
+            self.write_pending();
+        }
+    }
+
+    fn append_history(&mut self, entry: &str) {
+        let written = self.paths.ensure().and_then(|()| history::append(&self.paths.history(), entry));
+        if let Err(error) = written {
+            self.report(&error);
+        }
+    }
+
+    /// While a reply streams, the same message comes again and again: only its last state counts.
+    fn keep(&mut self, operation: StoreOp) {
+        let target = target_of(&operation);
+        match self.pending.iter_mut().find(|pending| target_of(pending) == target) {
+            Some(pending) => *pending = operation,
+            None => self.pending.push(operation),
+        }
+    }
+
+    fn write_pending(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        match self.try_write() {
+            Ok(()) => {
+                self.pending.clear();
+                self.reported = None;
+            }
+            Err(error) => {
+                // A damaged or vanished file is opened afresh the next time.
+                self.database = None;
+                self.report(&error);
+            }
+        }
+    }
+
+    fn try_write(&mut self) -> Result<(), StoreError> {
+        let database = match &mut self.database {
+            Some(database) => database,
+            none => none.insert(Database::open(&self.paths.database())?),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        let pending = &self.pending;
+        database.in_transaction(|writes| {
+            pending.iter().try_for_each(|operation| match operation {
+                StoreOp::PutSession(record) => writes.put_session(record, now),
+                StoreOp::PutMessage { session, node } => writes.put_message(*session, node, now),
+                StoreOp::AppendHistory(_) => Ok(()),
+            })
+        })
+    }
+
+    fn report(&mut self, error: &StoreError) {
+        let message = error.to_string();
+        if self.reported.as_ref() != Some(&message) {
+            self.reported = Some(message.clone());
+            // Nobody may be listening any more; then nobody is to be told.
+            let _ = self.failed.send(message);
+        }
+    }
+}
+
+/// What an operation replaces in the database.
+fn target_of(operation: &StoreOp) -> Option<(SessionId, Option<MessageId>)> {
+    match operation {
+        StoreOp::PutSession(record) => Some((record.id, None)),
+        StoreOp::PutMessage { session, node } => Some((*session, Some(node.id))),
+        StoreOp::AppendHistory(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
