@@ -1,6 +1,36 @@
 //! From a file on disk (or the embedded bytes) to a model that can run.
+//!
+//! [`open`] reads what a model is (its shape, its tensors by name, where its tokenizer is) without touching a weight;
+//! [`load`] makes it run. What a file asks for and the engine does not do is an error that names it: nothing is guessed.
 
-use std::path::PathBuf;
+mod config_json;
+mod gguf;
+mod hugging_face;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::inference::Inference;
+use super::kernels::ThreadPool;
+use super::kernels::pool::default_threads;
+use super::model::{Architecture, Model, ModelConfig};
+use super::tokenizer::{self, Tokenizer};
+use super::weights::{DType, Storage, Weights};
+use super::{EngineError, synthetic};
+
+/// The context where nobody asks for one: longer ones cost memory that few chats use.
+const DEFAULT_CONTEXT: usize = 8192;
+/// More would be a mistake.
+const MAX_THREADS: usize = 1024;
+/// A size of a model beyond this is a corrupt file; products of two stay far from overflow.
+const MAX_SIZE: usize = 1 << 24;
+/// Between two reports of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,4 +90,270 @@ pub struct ModelInfo {
     pub has_chat_template: bool,
     /// Time the load took.
     pub load_time: std::time::Duration,
+}
+
+/// What the files of a model say, before any of it is computed with.
+#[derive(Debug)]
+pub struct ModelFiles {
+    /// What people call it.
+    pub name: String,
+    /// The file or the folder.
+    pub path: PathBuf,
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its tensors, those that only training uses left out.
+    pub weights: Weights,
+    /// Its own chat template (Jinja).
+    pub chat_template: Option<String>,
+    /// The text of its begin token, for the template.
+    pub bos_token: Option<String>,
+    /// The text of its end token, for the template.
+    pub eos_token: Option<String>,
+    tokenizer: TokenizerFiles,
+}
+
+/// Where the tokenizer is to come from.
+#[derive(Debug, Clone)]
+enum TokenizerFiles {
+    /// The metadata of a GGUF file.
+    Gguf(Storage),
+    /// A folder's.
+    HuggingFace(hugging_face::TokenizerFiles),
+    /// No text, only bytes: for models of random weights.
+    Bytes,
+}
+
+impl ModelFiles {
+    /// Builds the tokenizer, which takes a moment: tens of thousands of merges.
+    ///
+    /// # Errors
+    /// Where it is broken or unsupported, or has ids that the model has no embedding for.
+    pub fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
+        let (tokenizer, path) = match &self.tokenizer {
+            TokenizerFiles::Gguf(storage) => (gguf::tokenizer(&self.path, storage)?, self.path.as_path()),
+            TokenizerFiles::HuggingFace(files) => (files.build()?, files.path()),
+            TokenizerFiles::Bytes => (tokenizer::of_bytes(self.config.vocab_size)?, self.path.as_path()),
+        };
+        let (tokens, rows) = (tokenizer.vocabulary_size(), self.config.vocab_size);
+        if tokens > rows {
+            let reason = format!(
+                "this tokenizer has {tokens} tokens, and the model has embeddings for {rows}: it belongs to another model"
+            );
+            return Err(EngineError::format(path, reason));
+        }
+        Ok(tokenizer)
+    }
+
+    /// How many weights there are.
+    pub fn parameters(&self) -> u64 {
+        self.weights.iter().map(|tensor| tensor.len() as u64).sum()
+    }
+
+    /// The format that most weights are stored in.
+    pub fn format(&self) -> DType {
+        let values_in = |dtype| self.weights.iter().filter(|t| t.dtype() == dtype).map(|t| t.len()).sum::<usize>();
+        DType::ALL.iter().copied().max_by_key(|&dtype| values_in(dtype)).unwrap_or(DType::F32)
+    }
+}
+
+/// A model that can run, with all that belongs to it.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The model with an empty context.
+    pub inference: Inference,
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// What it is.
+    pub info: ModelInfo,
+    /// Its own chat template (Jinja).
+    pub chat_template: Option<String>,
+    /// The text of its begin token, for the template.
+    pub bos_token: Option<String>,
+    /// The text of its end token, for the template.
+    pub eos_token: Option<String>,
+}
+
+/// Reads what the model at `source` is.
+///
+/// # Errors
+/// [`EngineError::Io`] and [`EngineError::Format`] for files that cannot be read or are broken,
+/// [`EngineError::Unsupported`] for what the engine does not do; each names the file and what it is about.
+pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
+    let files = match source {
+        ModelSource::Path(path) if path.is_dir() => hugging_face::open(path)?,
+        ModelSource::Path(path) => gguf::open(path, &display_name(path), Storage::open(path)?)?,
+        ModelSource::Embedded { name, bytes } => {
+            let path = PathBuf::from(format!("{name} (embedded)"));
+            gguf::open(&path, &display_name(Path::new(name)), Storage::from_static(bytes))?
+        }
+        ModelSource::Synthetic(spec) => {
+            let (config, weights) = synthetic::build(spec)?;
+            ModelFiles {
+                name: format!("{spec} (random weights)"),
+                path: PathBuf::from(spec),
+                config,
+                weights,
+                chat_template: None,
+                bos_token: None,
+                eos_token: None,
+                tokenizer: TokenizerFiles::Bytes,
+            }
+        }
+    };
+    check_config(&files.path, &files.config)?;
+    Ok(files)
+}
+
+/// Loads the model at `source`. `on_progress(done, total)` is told the bytes of weights prepared so far.
+///
+/// # Errors
+/// Those of [`open`], [`Model::load`] and [`ModelFiles::tokenizer`], and [`EngineError::Invalid`] for options the model
+/// cannot be run with.
+pub fn load(
+    source: &ModelSource,
+    options: &LoadOptions,
+    on_progress: &mut dyn FnMut(u64, u64),
+) -> Result<LoadedModel, EngineError> {
+    let started = Instant::now();
+    let files = open(source)?;
+    let context = context_length(options, &files.config)?;
+    let threads = threads(options)?;
+    let pool = Arc::new(ThreadPool::new(threads));
+    let (model, tokenizer) = load_parts(&files, &pool, on_progress)?;
+    if let Some(name) = files.weights.untaken().first() {
+        let what = format!(
+            "tensor `{name}` is not part of a {} model as this engine computes it",
+            files.config.architecture.as_str()
+        );
+        return Err(EngineError::unsupported(files.weights.path(), what));
+    }
+    let info = ModelInfo {
+        architecture: files.config.architecture.as_str().to_owned(),
+        format: files.format().to_string(),
+        parameters: files.parameters(),
+        weight_bytes: files.weights.total_bytes(),
+        vocabulary: files.config.vocab_size,
+        context,
+        trained_context: files.config.trained_context,
+        threads,
+        has_chat_template: files.chat_template.is_some(),
+        load_time: started.elapsed(),
+        name: files.name,
+    };
+    Ok(LoadedModel {
+        inference: Inference::new(model, context, options.batch, pool),
+        tokenizer: Arc::new(tokenizer),
+        info,
+        chat_template: files.chat_template,
+        bos_token: files.bos_token,
+        eos_token: files.eos_token,
+    })
+}
+
+/// Prepares weights and tokenizer side by side: together they are most of the time until the first token.
+fn load_parts(
+    files: &ModelFiles,
+    pool: &ThreadPool,
+    on_progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Model, Tokenizer), EngineError> {
+    let died = |what: &str| EngineError::Invalid(format!("{}: preparing the {what} failed", files.path.display()));
+    let total = files.weights.total_bytes();
+    let (waiting, done) = (thread::current(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| files.tokenizer());
+        let model = scope.spawn(|| {
+            let model = Model::load(files.config.clone(), &files.weights, pool);
+            done.store(true, Ordering::Release);
+            waiting.unpark();
+            model
+        });
+        let mut reported = None;
+        // A thread that panics finishes without saying that it is done.
+        while !done.load(Ordering::Acquire) && !model.is_finished() {
+            let taken = files.weights.taken_bytes();
+            if reported != Some(taken) {
+                on_progress(taken, total);
+                reported = Some(taken);
+            }
+            thread::park_timeout(PROGRESS_INTERVAL);
+        }
+        let model = model.join().map_err(|_| died("weights"))??;
+        let tokenizer = tokenizer.join().map_err(|_| died("tokenizer"))??;
+        on_progress(total, total);
+        Ok((model, tokenizer))
+    })
+}
+
+fn context_length(options: &LoadOptions, config: &ModelConfig) -> Result<usize, EngineError> {
+    let trained = config.trained_context;
+    match options.context {
+        None => Ok(trained.min(DEFAULT_CONTEXT)),
+        Some(0) => Err(EngineError::Invalid("a context of 0 tokens holds nothing (-c/--ctx-size)".into())),
+        Some(context) if context > trained => Err(EngineError::Invalid(format!(
+            "a context of {context} tokens is more than the {trained} the model was trained for (-c/--ctx-size)"
+        ))),
+        Some(context) => Ok(context),
+    }
+}
+
+fn threads(options: &LoadOptions) -> Result<usize, EngineError> {
+    match options.threads {
+        None => Ok(default_threads()),
+        Some(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
+        Some(threads) => Err(EngineError::Invalid(format!(
+            "{threads} threads cannot compute: from 1 to {MAX_THREADS} can (-t/--threads)"
+        ))),
+    }
+}
+
+/// Refuses shapes that no model can have.
+fn check_config(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
+    let sizes = [
+        ("layers", config.n_layer),
+        ("heads", config.n_head),
+        ("key-value heads", config.n_kv_head),
+        ("values a head", config.head_dim),
+        ("values an embedding", config.n_embd),
+        ("values inside the feed-forward part", config.n_ff),
+        ("tokens in the vocabulary", config.vocab_size),
+        ("tokens of context", config.trained_context),
+    ];
+    if let Some((what, size)) = sizes.into_iter().find(|&(_, size)| size == 0 || size > MAX_SIZE) {
+        return Err(EngineError::format(path, format!("a model with {size} {what} is impossible")));
+    }
+    if !config.n_head.is_multiple_of(config.n_kv_head) {
+        let reason = format!("{} heads cannot share {} key-value heads evenly", config.n_head, config.n_kv_head);
+        return Err(EngineError::format(path, reason));
+    }
+    match config.architecture {
+        Architecture::Gpt2 if config.n_head * config.head_dim != config.n_embd => Err(EngineError::format(
+            path,
+            format!("embeddings of {} values cannot be split over {} heads", config.n_embd, config.n_head),
+        )),
+        Architecture::Llama if !config.head_dim.is_multiple_of(2) => Err(EngineError::format(
+            path,
+            format!("the {} values of a head cannot be rotated in pairs", config.head_dim),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a file or folder without its ending and without the name of a weight format:
+/// `SmolLM2-135M-Instruct.Q4_1.gguf` is `SmolLM2-135M-Instruct`.
+fn display_name(path: &Path) -> String {
+    let resolved = path.file_name().is_none().then(|| path.canonicalize().ok()).flatten();
+    let path = resolved.as_deref().unwrap_or(path);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = name.strip_suffix(".gguf").unwrap_or(&name);
+    match name.rsplit_once(['.', '-']) {
+        Some((stem, format)) if !stem.is_empty() && is_format_name(format) => stem.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// Whether `text` names a weight format, such as `Q4_1`, `f16` or `Q4_K_M`.
+fn is_format_name(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let base = ["_S", "_M", "_L"].iter().find_map(|size| text.strip_suffix(size)).unwrap_or(&text);
+    DType::ALL.iter().any(|dtype| dtype.name() == base || dtype.name() == text)
 }

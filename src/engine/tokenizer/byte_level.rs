@@ -22,6 +22,12 @@ const BYTE_OF: [Option<u8>; CHARS] = {
     table
 };
 
+/// The character that spells `byte`.
+pub(super) fn spell(byte: u8) -> char {
+    let position = BYTE_OF.iter().position(|&known| known == Some(byte));
+    position.and_then(|c| char::from_u32(c as u32)).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
 /// Appends the bytes that `piece` spells. A piece with other characters in it stands for itself.
 pub(super) fn append_bytes(piece: &str, bytes: &mut Vec<u8>) {
     let start = bytes.len();
@@ -52,6 +58,13 @@ mod tests {
         let mut bytes: Vec<u8> = BYTE_OF.iter().flatten().copied().collect();
         bytes.sort_unstable();
         assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn spelling_leads_back() {
+        for byte in 0..=255 {
+            assert_eq!(bytes_of(&spell(byte).to_string()), [byte]);
+        }
     }
 
     #[test]

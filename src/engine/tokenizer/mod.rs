@@ -14,6 +14,7 @@ mod tests;
 use std::fmt;
 
 use super::{EngineError, TokenId};
+use bpe::PreTokenizer;
 
 pub(in crate::engine) use gguf::from_gguf;
 pub(in crate::engine) use hugging_face::{from_json, from_vocab_and_merges};
@@ -94,6 +95,24 @@ impl fmt::Debug for Tokenizer {
             .field("ends", &self.ends)
             .finish_non_exhaustive()
     }
+}
+
+/// A tokenizer for models of random weights: the first 256 ids are the bytes, the others stand for their number. Nothing
+/// ends a reply.
+///
+/// # Errors
+/// [`EngineError::Tokenizer`] where there are not even ids for the bytes.
+pub(in crate::engine) fn of_bytes(vocabulary: usize) -> Result<Tokenizer, EngineError> {
+    if vocabulary < 256 {
+        return Err(EngineError::Tokenizer(format!("{vocabulary} tokens are too few for the 256 bytes")));
+    }
+    let mut pieces = Pieces::default();
+    let spelled: Vec<String> = (0..=255).map(|byte| byte_level::spell(byte).to_string()).collect();
+    spelled.iter().for_each(|piece| pieces.push(piece, PieceKind::Bytes));
+    (256..vocabulary).for_each(|id| pieces.push(&format!(" {id}"), PieceKind::Literal));
+    let inner = bpe::build((0..).zip(spelled).map(|(id, piece)| (piece, id)).collect(), vec![], PreTokenizer::Gpt2, [])
+        .map_err(EngineError::Tokenizer)?;
+    Ok(Tokenizer::new(inner, pieces, None, vec![]))
 }
 
 /// What a token is, as far as its text is concerned.

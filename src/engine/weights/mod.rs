@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use dtype::DType;
 pub use storage::Storage;
@@ -33,13 +34,21 @@ pub struct Weights {
 #[derive(Debug)]
 struct Table {
     path: PathBuf,
-    tensors: HashMap<String, Tensor>,
+    tensors: HashMap<String, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tensor: Tensor,
+    /// A model has asked for it.
+    taken: AtomicBool,
 }
 
 impl Weights {
     /// A view of `tensors`, which come from `path` (named in errors).
     pub fn new(path: impl Into<PathBuf>, tensors: impl IntoIterator<Item = Tensor>) -> Self {
-        let tensors = tensors.into_iter().map(|tensor| (tensor.name().to_owned(), tensor)).collect();
+        let entry = |tensor: Tensor| (tensor.name().to_owned(), Entry { tensor, taken: AtomicBool::new(false) });
+        let tensors = tensors.into_iter().map(entry).collect();
         Self { table: Arc::new(Table { path: path.into(), tensors }), prefix: String::new() }
     }
 
@@ -59,7 +68,7 @@ impl Weights {
     /// [`EngineError::MissingTensor`] and [`EngineError::Shape`] with the full name; [`EngineError::Unsupported`] where
     /// it is in a format that the engine cannot compute with.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
-        let tensor = self.find(name)?;
+        let Entry { tensor, taken } = self.entry(name)?;
         if tensor.shape() != shape {
             return Err(EngineError::Shape {
                 path: self.path().to_owned(),
@@ -71,6 +80,7 @@ impl Weights {
         if !tensor.dtype().is_computable() {
             return Err(self.unsupported_format(tensor));
         }
+        taken.store(true, Ordering::Relaxed);
         Ok(tensor.clone())
     }
 
@@ -79,6 +89,37 @@ impl Weights {
     /// # Errors
     /// [`EngineError::MissingTensor`] with the full name.
     pub fn find(&self, name: &str) -> Result<&Tensor, EngineError> {
+        self.entry(name).map(|entry| &entry.tensor)
+    }
+
+    /// All tensors of the file, whatever the prefix, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
+        self.table.tensors.values().map(|entry| &entry.tensor)
+    }
+
+    /// Bytes of all tensors of the file.
+    pub fn total_bytes(&self) -> u64 {
+        self.iter().map(|tensor| tensor.bytes().len() as u64).sum()
+    }
+
+    /// Bytes of the tensors that [`Self::tensor`] has given out, through whatever view: how far a load has come.
+    pub fn taken_bytes(&self) -> u64 {
+        self.entries_where(true).map(|tensor| tensor.bytes().len() as u64).sum()
+    }
+
+    /// The tensors that nobody has asked for, by name in order: after a load, what the model did not use.
+    pub fn untaken(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.entries_where(false).map(Tensor::name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The file the tensors are in.
+    pub fn path(&self) -> &Path {
+        &self.table.path
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, EngineError> {
         let name = self.full_name(name);
         self.table
             .tensors
@@ -86,14 +127,9 @@ impl Weights {
             .ok_or_else(|| EngineError::MissingTensor { path: self.path().to_owned(), name: name.clone() })
     }
 
-    /// All tensors of the file, whatever the prefix, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
-        self.table.tensors.values()
-    }
-
-    /// The file the tensors are in.
-    pub fn path(&self) -> &Path {
-        &self.table.path
+    fn entries_where(&self, taken: bool) -> impl Iterator<Item = &Tensor> {
+        let entries = self.table.tensors.values();
+        entries.filter(move |entry| entry.taken.load(Ordering::Relaxed) == taken).map(|entry| &entry.tensor)
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -134,6 +170,14 @@ mod tests {
         assert!(!layer.contains("ln_2.weight"));
         let tensor = layer.pp("ln_1").tensor("weight", &[2, 3]).unwrap();
         assert_eq!(tensor.to_f32().unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_remembered() {
+        let weights = weights();
+        assert_eq!((weights.taken_bytes(), weights.total_bytes()), (0, 32));
+        weights.pp("h.0").tensor("ln_1.weight", &[2, 3]).unwrap();
+        assert_eq!((weights.taken_bytes(), weights.untaken()), (24, vec!["h.1.ids"]));
     }
 
     #[test]

@@ -1,0 +1,168 @@
+//! What a GGUF file says about its model.
+
+use std::path::Path;
+
+use super::{ModelFiles, TokenizerFiles};
+use crate::engine::EngineError;
+use crate::engine::model::{Architecture, ModelConfig, RopeStyle};
+use crate::engine::tokenizer::{self, Tokenizer};
+use crate::engine::weights::gguf::{Gguf, Metadata};
+use crate::engine::weights::{Storage, Weights};
+
+/// llama.cpp's where a file has none.
+const DEFAULT_ROPE_BASE: f64 = 10_000.0;
+/// Has a row for each token in every architecture.
+const EMBEDDING: &str = "token_embd.weight";
+
+/// Opens the file in `storage`, whose name is `path`.
+pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFiles, EngineError> {
+    if !Gguf::is_gguf(storage.bytes()) {
+        let reason = "not a GGUF file (it does not begin with `GGUF`); of a Hugging Face model, give the folder";
+        return Err(EngineError::format(path, reason));
+    }
+    let gguf = Gguf::parse(path, &storage)?;
+    let weights = Weights::new(path, gguf.tensors);
+    let Keys { config, chat_template, bos_token, eos_token } = Keys::read(path, &gguf.metadata, &weights)?;
+    Ok(ModelFiles {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        config,
+        weights,
+        chat_template,
+        bos_token,
+        eos_token,
+        tokenizer: TokenizerFiles::Gguf(storage),
+    })
+}
+
+/// The tokenizer of the file in `storage`.
+pub(super) fn tokenizer(path: &Path, storage: &Storage) -> Result<Tokenizer, EngineError> {
+    tokenizer::from_gguf(path, &Gguf::parse(path, storage)?.metadata)
+}
+
+/// What is read from the metadata.
+struct Keys {
+    config: ModelConfig,
+    chat_template: Option<String>,
+    bos_token: Option<String>,
+    eos_token: Option<String>,
+}
+
+impl Keys {
+    fn read(path: &Path, metadata: &Metadata<'_>, weights: &Weights) -> Result<Self, EngineError> {
+        let tokens = metadata.strings("tokenizer.ggml.tokens")?.unwrap_or_default();
+        let token = |key: &str| -> Result<Option<String>, EngineError> {
+            let id = metadata.unsigned(key)?.and_then(|id| usize::try_from(id).ok());
+            Ok(id.and_then(|id| tokens.get(id)).map(|&token| token.to_owned()))
+        };
+        Ok(Self {
+            config: ModelReader::new(path, metadata)?.config(weights)?,
+            chat_template: metadata.string("tokenizer.chat_template")?.map(str::to_owned),
+            bos_token: token("tokenizer.ggml.bos_token_id")?,
+            eos_token: token("tokenizer.ggml.eos_token_id")?,
+        })
+    }
+}
+
+/// Reads the keys under the architecture's name.
+struct ModelReader<'a> {
+    path: &'a Path,
+    metadata: &'a Metadata<'a>,
+    architecture: Architecture,
+}
+
+impl<'a> ModelReader<'a> {
+    fn new(path: &'a Path, metadata: &'a Metadata<'a>) -> Result<Self, EngineError> {
+        let architecture = match metadata.string("general.architecture")? {
+            Some("llama") => Architecture::Llama,
+            Some("gpt2") => Architecture::Gpt2,
+            Some(other) => {
+                let what =
+                    format!("its architecture is `{other}` (general.architecture): llama and gpt2 are supported");
+                return Err(EngineError::unsupported(path, what));
+            }
+            None => return Err(EngineError::format(path, "metadata key `general.architecture` is missing")),
+        };
+        Ok(Self { path, metadata, architecture })
+    }
+
+    fn config(&self, weights: &Weights) -> Result<ModelConfig, EngineError> {
+        let n_head = self.size("attention.head_count")?;
+        let n_embd = self.size("embedding_length")?;
+        let head_dim = self.head_dim(n_embd, n_head)?;
+        let norm_eps = match self.architecture {
+            Architecture::Llama => "attention.layer_norm_rms_epsilon",
+            Architecture::Gpt2 => "attention.layer_norm_epsilon",
+        };
+        self.refuse_unsupported(head_dim)?;
+        Ok(ModelConfig {
+            architecture: self.architecture,
+            n_layer: self.size("block_count")?,
+            n_head,
+            n_kv_head: self.optional_size("attention.head_count_kv")?.unwrap_or(n_head),
+            head_dim,
+            n_embd,
+            n_ff: self.size("feed_forward_length")?,
+            vocab_size: weights.find(EMBEDDING)?.shape().first().copied().unwrap_or(0),
+            trained_context: self.size("context_length")?,
+            norm_eps: self.float(norm_eps)?.ok_or_else(|| self.missing(norm_eps))? as f32,
+            rope_theta: self.float("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE) as f32,
+            // `convert_hf_to_gguf.py` reorders the rows of the query and key projections for it.
+            rope_style: RopeStyle::Interleaved,
+        })
+    }
+
+    /// Width of a head: by its own key, or an even share of the embedding.
+    fn head_dim(&self, n_embd: usize, n_head: usize) -> Result<usize, EngineError> {
+        if let Some(length) = self.optional_size("attention.key_length")? {
+            return Ok(length);
+        }
+        if n_head == 0 || !n_embd.is_multiple_of(n_head) {
+            let reason = format!("embeddings of {n_embd} values cannot be split over {n_head} heads");
+            return Err(EngineError::format(self.path, reason));
+        }
+        Ok(n_embd / n_head)
+    }
+
+    /// Variants of the architecture that would compute something else.
+    fn refuse_unsupported(&self, head_dim: usize) -> Result<(), EngineError> {
+        for key in ["attention.value_length", "rope.dimension_count"] {
+            if let Some(length) = self.optional_size(key)?.filter(|&length| length != head_dim) {
+                return Err(self.unsupported(key, &format!("{length}, beside heads of {head_dim} values")));
+            }
+        }
+        if let Some(experts) = self.optional_size("expert_count")?.filter(|&experts| experts > 0) {
+            return Err(self.unsupported("expert_count", &experts.to_string()));
+        }
+        match self.metadata.string(&self.key("rope.scaling.type"))? {
+            None | Some("none") => Ok(()),
+            Some(scaling) => Err(self.unsupported("rope.scaling.type", scaling)),
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture.as_str())
+    }
+
+    fn size(&self, key: &str) -> Result<usize, EngineError> {
+        self.optional_size(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn optional_size(&self, key: &str) -> Result<Option<usize>, EngineError> {
+        // What does not fit is too large for any model as well.
+        let size = self.metadata.unsigned(&self.key(key))?;
+        Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
+    }
+
+    fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
+        self.metadata.float(&self.key(key))
+    }
+
+    fn missing(&self, key: &str) -> EngineError {
+        EngineError::format(self.path, format!("metadata key `{}` is missing", self.key(key)))
+    }
+
+    fn unsupported(&self, key: &str, value: &str) -> EngineError {
+        EngineError::unsupported(self.path, format!("`{}` is {value}, which is not supported", self.key(key)))
+    }
+}
