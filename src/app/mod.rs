@@ -1,11 +1,491 @@
-//! The state machine that both front ends share.
+//! The state machine that both front ends share: a person's [`Action`]s and the engine's events go in, the state
+//! changes, and [`Effect`]s come out. It does no input or output and never looks at the clock.
 
-/// What a person did.
+pub mod commands;
+pub mod effects;
+pub mod keymap;
+pub mod meter;
+pub mod note;
+pub mod parameters;
+
+mod generation;
+mod run_command;
+mod session;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+pub use effects::{Effect, FrontEndIo, carry_out};
+pub use generation::{Generation, Phase, ReplySummary};
+pub use note::{Note, NoteKind};
+pub use parameters::Parameter;
+pub use run_command::describe_template;
+
+use crate::chat::{MessageId, Transcript};
+use crate::engine::SamplingParams;
+use crate::engine::load::ModelInfo;
+use crate::settings::Settings;
+use crate::store::{SessionId, SessionRecord, StoreOp};
+use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId, TemplateChoice};
+use meter::Meter;
+
+/// The time at which something happens; the front end's loop reads the clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// For durations.
+    pub at: Instant,
+    /// Seconds since 1970, for what is saved.
+    pub unix: i64,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self { at: Instant::now(), unix: i64::try_from(since.as_secs()).unwrap_or(0) }
+    }
+}
+
+/// What a person did, or what came back from outside.
 #[derive(Debug)]
-pub enum Action {}
-/// What the front end's loop is to carry out.
-#[derive(Debug)]
-pub enum Effect {}
+pub enum Action {
+    /// Entered a line: a message or a slash command.
+    Enter(String),
+    /// Wants the running reply to stop.
+    Stop,
+    /// Pressed Ctrl-C with nothing typed: stops the reply; otherwise a hint, and the second one in a row leaves.
+    Interrupt,
+    /// Wants to leave.
+    Quit,
+    /// Turned a parameter by this many steps.
+    Nudge {
+        /// Which.
+        parameter: Parameter,
+        /// How many steps, down if negative.
+        steps: i32,
+        /// Whether they are large ones.
+        large: bool,
+    },
+    /// Typed a parameter's value.
+    SetParameter {
+        /// Which.
+        parameter: Parameter,
+        /// What was typed.
+        text: String,
+    },
+    /// Wants the default of a parameter back.
+    ResetParameter(Parameter),
+    /// Wants the next preset.
+    NextPreset,
+    /// Wants another answer to the same question on screen.
+    SwitchBranch(isize),
+    /// Chose a saved conversation.
+    ChooseSession(SessionId),
+    /// Wants the list of saved conversations no more.
+    CloseList,
+    /// Did something that concerns the front end only: a hint that waited for the next key goes.
+    Other,
+    /// The outcome of [`Effect::SaveSettings`].
+    SettingsSaved(Result<String, String>),
+    /// The outcome of [`Effect::ListModels`].
+    ModelsListed(Vec<String>),
+    /// The outcome of [`Effect::ListSessions`].
+    SessionsListed(Result<Vec<SessionRecord>, String>),
+    /// The outcome of [`Effect::OpenSession`].
+    SessionOpened(Result<(SessionRecord, Transcript), String>),
+    /// The store's thread could not write.
+    StoreFailed(String),
+}
+
+/// What a program starts with.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// All that was set.
+    pub settings: Settings,
+    /// Earlier prompts, oldest first.
+    pub history: Vec<String>,
+    /// A saved conversation to go on with.
+    pub session: Option<(SessionRecord, Transcript)>,
+    /// Random: the names of new conversations are drawn from it.
+    pub seed: u64,
+}
+
+/// A model on its way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loading {
+    /// The request.
+    pub id: RequestId,
+    /// What was asked for; empty is the default model.
+    pub name: String,
+    /// Bytes prepared.
+    pub done: u64,
+    /// Bytes in all; 0 while not known.
+    pub total: u64,
+}
+
+/// What a [`EngineCommand::Count`] was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CountFor {
+    Tokens,
+    Prompt,
+}
+
 /// The state of the program.
 #[derive(Debug)]
-pub struct App {}
+pub struct App {
+    settings: Settings,
+    sampling: SamplingParams,
+    template: TemplateChoice,
+    session: session::Session,
+    model: Option<ModelInfo>,
+    loading: Option<Loading>,
+    worker_dead: bool,
+    generation: Option<Generation>,
+    summaries: HashMap<MessageId, ReplySummary>,
+    last_summary: Option<ReplySummary>,
+    context_used: usize,
+    /// Messages that the last request had to leave out.
+    dropped: Vec<MessageId>,
+    meter: Meter,
+    last_trace: Option<crate::worker::protocol::TokenTrace>,
+    counts: HashMap<RequestId, CountFor>,
+    notes: Vec<Note>,
+    next_note: u64,
+    next_request: u64,
+    history: Vec<String>,
+    sessions: Option<Vec<SessionRecord>>,
+    models: Vec<String>,
+    quit_armed: bool,
+    seed: u64,
+    /// Ticks up with each change that a front end may want to draw.
+    revision: u64,
+}
+
+impl App {
+    /// The state at the start; [`App::start`] says what to do first.
+    pub fn new(start: Start, now: Moment) -> Self {
+        let Start { settings, history, session, seed } = start;
+        let mut seed = seed;
+        let session = match session {
+            Some((record, transcript)) => session::Session::saved(record, transcript),
+            None => session::Session::fresh(&mut seed, &settings.chat.system, now),
+        };
+        Self {
+            sampling: settings.sampling.clone(),
+            template: run_command::template_choice(&settings.model.template),
+            settings,
+            session,
+            model: None,
+            loading: None,
+            worker_dead: false,
+            generation: None,
+            summaries: HashMap::new(),
+            last_summary: None,
+            context_used: 0,
+            dropped: Vec::new(),
+            meter: Meter::default(),
+            last_trace: None,
+            counts: HashMap::new(),
+            notes: Vec::new(),
+            next_note: 0,
+            next_request: 1,
+            history,
+            sessions: None,
+            models: Vec::new(),
+            quit_armed: false,
+            seed,
+            revision: 0,
+        }
+    }
+
+    /// Asks for the model; to be called once, after the first frame is on screen.
+    pub fn start(&mut self) -> Vec<Effect> {
+        let name = self.settings.model.name.clone();
+        vec![self.load_model(name)]
+    }
+
+    /// What a person did.
+    pub fn handle(&mut self, action: Action, now: Moment) -> Vec<Effect> {
+        self.revision += 1;
+        let armed = std::mem::take(&mut self.quit_armed);
+        match action {
+            Action::Enter(line) => self.enter(&line, now),
+            Action::Stop => self.stop(),
+            Action::Interrupt if self.generation.is_some() => self.stop(),
+            Action::Interrupt if armed => vec![Effect::Quit],
+            Action::Interrupt => {
+                self.quit_armed = true;
+                Vec::new()
+            }
+            Action::Quit => self.quit(),
+            Action::Nudge { parameter, steps, large } => self.change_sampling(|p| parameter.nudge(p, steps, large)),
+            Action::ResetParameter(parameter) => self.change_sampling(|p| parameter.reset(p)),
+            Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
+            Action::NextPreset => self.next_preset(),
+            Action::SwitchBranch(by) => self.switch_branch(by),
+            Action::ChooseSession(id) => {
+                self.sessions = None;
+                vec![Effect::OpenSession(id)]
+            }
+            Action::CloseList => {
+                self.sessions = None;
+                Vec::new()
+            }
+            Action::Other => Vec::new(),
+            outcome => self.take_outcome(outcome),
+        }
+    }
+
+    /// What came back from outside.
+    fn take_outcome(&mut self, outcome: Action) -> Vec<Effect> {
+        match outcome {
+            Action::SettingsSaved(Ok(path)) => {
+                self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
+            }
+            Action::SettingsSaved(Err(error)) | Action::StoreFailed(error) => self.note(NoteKind::Error, error),
+            Action::ModelsListed(names) => self.list_models(names),
+            Action::SessionsListed(Ok(list)) if list.is_empty() => {
+                self.note(NoteKind::Info, "no chat is saved yet".to_owned());
+            }
+            Action::SessionsListed(Ok(list)) => self.sessions = Some(list),
+            Action::SessionOpened(Ok((record, transcript))) => self.open(record, transcript),
+            Action::SessionsListed(Err(error)) | Action::SessionOpened(Err(error)) => {
+                self.note(NoteKind::Error, error);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// What the engine's thread says.
+    pub fn on_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
+        self.revision += 1;
+        match event {
+            EngineEvent::LoadProgress { id, done, total } => {
+                if let Some(loading) = self.loading.as_mut().filter(|loading| loading.id == id) {
+                    (loading.done, loading.total) = (done, total);
+                }
+                Vec::new()
+            }
+            EngineEvent::Loaded { id, model } => self.loaded(id, *model),
+            EngineEvent::Counted { id, text, tokens } => self.counted(id, &text, &tokens),
+            EngineEvent::Failed { id, error } => self.failed(id, error),
+            EngineEvent::WorkerDied { error } => self.worker_died(&error),
+            EngineEvent::Distribution { .. } | EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } => Vec::new(),
+            reply => self.on_reply_event(reply, now),
+        }
+    }
+
+    /// Time has passed: saves what is due. To be called when [`App::deadline`] is reached.
+    pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
+        match self.deadline() {
+            Some(deadline) if deadline <= now.at => self.save_reply(now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When [`App::tick`] wants to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.generation.as_ref().and_then(Generation::save_deadline)
+    }
+
+    fn loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<Effect> {
+        if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
+            let first = self.model.is_none();
+            let seconds = model.load_time.as_secs_f64();
+            self.loading = None;
+            self.context_used = 0;
+            self.last_trace = None;
+            if !first {
+                let text = format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format);
+                self.note(NoteKind::Info, text);
+            }
+            self.session.record.model.clone_from(&model.name);
+            self.model = Some(model);
+        }
+        Vec::new()
+    }
+
+    fn failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
+        if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
+            self.loading = None;
+            let rest = if self.model.is_some() { "" } else { "; /model lists the models, /model NAME loads one" };
+            self.note(NoteKind::Error, format!("{error}{rest}"));
+            return Vec::new();
+        }
+        if self.counts.remove(&id).is_some() {
+            self.note(NoteKind::Error, error);
+            return Vec::new();
+        }
+        self.reply_failed(id, error)
+    }
+
+    fn worker_died(&mut self, error: &str) -> Vec<Effect> {
+        self.worker_dead = true;
+        self.loading = None;
+        let text = format!("the engine has stopped: {error}. Everything is saved; start gibber again to go on");
+        match self.generation.as_ref().map(|generation| generation.id) {
+            Some(id) => self.reply_failed(id, text),
+            None => {
+                self.note(NoteKind::Error, text);
+                Vec::new()
+            }
+        }
+    }
+
+    fn load_model(&mut self, name: String) -> Effect {
+        let id = self.request_id();
+        self.loading = Some(Loading { id, name: name.clone(), done: 0, total: 0 });
+        Effect::LoadModel { id, name }
+    }
+
+    /// Leaves; a reply that is running is stopped and what there is of it saved.
+    fn quit(&mut self) -> Vec<Effect> {
+        let mut effects = self.cut_reply();
+        effects.push(Effect::Quit);
+        effects
+    }
+
+    fn request_id(&mut self) -> RequestId {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        id
+    }
+
+    fn note(&mut self, kind: NoteKind, text: String) {
+        let after = self.session.transcript.head();
+        self.notes.push(Note { number: self.next_note, after, kind, text });
+        self.next_note += 1;
+    }
+
+    /// Remembers a line for Up, Down and Ctrl-R.
+    fn remember(&mut self, line: &str) -> Vec<Effect> {
+        if self.history.last().is_some_and(|last| last == line) {
+            return Vec::new();
+        }
+        self.history.push(line.to_owned());
+        vec![Effect::Store(StoreOp::AppendHistory(line.to_owned()))]
+    }
+
+    fn submit(&self, command: EngineCommand) -> Effect {
+        Effect::Submit(command)
+    }
+}
+
+/// What the front ends show.
+impl App {
+    /// All that is set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The filters in force.
+    pub fn sampling(&self) -> &SamplingParams {
+        &self.sampling
+    }
+
+    /// The name of the preset in force, built-in or the person's own; `None` for other values.
+    pub fn preset(&self) -> Option<&str> {
+        let seedless = SamplingParams { seed: None, ..self.sampling.clone() };
+        let own = self.settings.presets.iter().find(|(_, params)| **params == self.sampling || **params == seedless);
+        own.map(|(name, _)| name.as_str()).or_else(|| parameters::preset_of(&self.sampling))
+    }
+
+    /// The template in force.
+    pub fn template(&self) -> &TemplateChoice {
+        &self.template
+    }
+
+    /// The system message; empty is the template's own.
+    pub fn system(&self) -> &str {
+        &self.session.record.system
+    }
+
+    /// The conversation.
+    pub fn transcript(&self) -> &Transcript {
+        &self.session.transcript
+    }
+
+    /// The conversation's record.
+    pub fn session(&self) -> &SessionRecord {
+        &self.session.record
+    }
+
+    /// The model that is loaded.
+    pub fn model(&self) -> Option<&ModelInfo> {
+        self.model.as_ref()
+    }
+
+    /// The model that is being loaded.
+    pub fn loading(&self) -> Option<&Loading> {
+        self.loading.as_ref()
+    }
+
+    /// The reply that is running.
+    pub fn generation(&self) -> Option<&Generation> {
+        self.generation.as_ref()
+    }
+
+    /// How a reply of this run ended, and what it cost.
+    pub fn summary(&self, id: MessageId) -> Option<&ReplySummary> {
+        self.summaries.get(&id)
+    }
+
+    /// How the last reply ended, and what it cost.
+    pub fn last_summary(&self) -> Option<&ReplySummary> {
+        self.last_summary.as_ref()
+    }
+
+    /// Tokens in the context: (used, available).
+    pub fn context(&self) -> (usize, usize) {
+        (self.context_used, self.model.as_ref().map_or(0, |model| model.context))
+    }
+
+    /// Whether a message is no longer seen by the model, since the context is full.
+    pub fn is_dropped(&self, id: MessageId) -> bool {
+        self.dropped.contains(&id)
+    }
+
+    /// How fast tokens come.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// How the last token was chosen.
+    pub fn last_trace(&self) -> Option<&crate::worker::protocol::TokenTrace> {
+        self.last_trace.as_ref()
+    }
+
+    /// What the program had to say in this conversation.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Earlier prompts, oldest first.
+    pub fn history(&self) -> &[String] {
+        &self.history
+    }
+
+    /// The saved conversations, while the person is choosing one.
+    pub fn sessions(&self) -> Option<&[SessionRecord]> {
+        self.sessions.as_deref()
+    }
+
+    /// The models that can be named, as far as they were listed.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Whether the next Ctrl-C leaves.
+    pub fn quit_armed(&self) -> bool {
+        self.quit_armed
+    }
+
+    /// Changes whenever the state may have.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+#[cfg(test)]
+mod tests;

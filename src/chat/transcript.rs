@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Message;
+use super::{Message, Role};
 
 /// Names a message within its conversation; counted up, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,7 +42,25 @@ pub struct Transcript {
 
 impl Transcript {
     /// A conversation from its stored parts.
-    pub fn from_parts(nodes: Vec<Node>, head: Option<MessageId>) -> Self {
+    ///
+    /// A head or a parent that is not among the nodes (a damaged database) counts as none. A message that was being
+    /// generated when the program ended is cut.
+    pub fn from_parts(mut nodes: Vec<Node>, head: Option<MessageId>) -> Self {
+        nodes.sort_by_key(|node| node.id);
+        for node in &mut nodes {
+            if node.state == MessageState::Streaming {
+                node.state = MessageState::Cut;
+            }
+        }
+        let known = |id: &MessageId| nodes.binary_search_by_key(id, |node| node.id).is_ok();
+        let head = head.filter(known);
+        let orphans: Vec<usize> = (0..nodes.len())
+            // A parent is always older than its answers; anything else could close a circle.
+            .filter(|&at| nodes[at].parent.is_some_and(|parent| parent >= nodes[at].id || !known(&parent)))
+            .collect();
+        for at in orphans {
+            nodes[at].parent = None;
+        }
         Self { nodes, head }
     }
 
@@ -54,5 +72,229 @@ impl Transcript {
     /// The last message of the path on screen.
     pub fn head(&self) -> Option<MessageId> {
         self.head
+    }
+
+    /// Moves the end of the path on screen; nothing is deleted. An unknown id changes nothing.
+    pub fn set_head(&mut self, head: Option<MessageId>) {
+        if head.is_none_or(|id| self.node(id).is_some()) {
+            self.head = head;
+        }
+    }
+
+    /// A message by its name.
+    pub fn node(&self, id: MessageId) -> Option<&Node> {
+        self.position(id).map(|at| &self.nodes[at])
+    }
+
+    /// The message at the head.
+    pub fn head_node(&self) -> Option<&Node> {
+        self.head.and_then(|id| self.node(id))
+    }
+
+    /// Appends an answer to the head and makes it the head.
+    pub fn append(&mut self, message: Message, state: MessageState) -> MessageId {
+        self.append_to(self.head, message, state)
+    }
+
+    /// Appends an answer to `parent`, beside those that it has, and makes it the head.
+    pub fn append_to(&mut self, parent: Option<MessageId>, message: Message, state: MessageState) -> MessageId {
+        let id = MessageId(self.nodes.last().map_or(0, |node| node.id.0 + 1));
+        self.nodes.push(Node { id, parent, message, state });
+        self.head = Some(id);
+        id
+    }
+
+    /// Appends to the text of a message.
+    pub fn push_text(&mut self, id: MessageId, text: &str) {
+        if let Some(at) = self.position(id) {
+            self.nodes[at].message.content.push_str(text);
+        }
+    }
+
+    /// Says how far a message has come.
+    pub fn set_state(&mut self, id: MessageId, state: MessageState) {
+        if let Some(at) = self.position(id) {
+            self.nodes[at].state = state;
+        }
+    }
+
+    /// The messages from the root to `id`.
+    pub fn path_to(&self, id: Option<MessageId>) -> Vec<&Node> {
+        let mut path = Vec::new();
+        let mut next = id;
+        while let Some(node) = next.and_then(|id| self.node(id)) {
+            path.push(node);
+            next = node.parent;
+        }
+        path.reverse();
+        path
+    }
+
+    /// The messages from the root to the head: what is on screen.
+    pub fn path(&self) -> Vec<&Node> {
+        self.path_to(self.head)
+    }
+
+    /// The answers to `parent` (the roots for `None`), oldest first.
+    pub fn children(&self, parent: Option<MessageId>) -> impl DoubleEndedIterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.parent == parent)
+    }
+
+    /// Which of how many siblings a message is, from 1; (1, 1) for one without siblings.
+    pub fn branch_position(&self, id: MessageId) -> (usize, usize) {
+        let Some(node) = self.node(id) else { return (1, 1) };
+        let siblings: Vec<MessageId> = self.children(node.parent).map(|node| node.id).collect();
+        (siblings.iter().position(|&sibling| sibling == id).unwrap_or(0) + 1, siblings.len())
+    }
+
+    /// The last message on the path that has siblings, and which of how many it is.
+    pub fn last_fork(&self) -> Option<(MessageId, usize, usize)> {
+        self.path().iter().rev().find_map(|node| {
+            let (k, n) = self.branch_position(node.id);
+            (n > 1).then_some((node.id, k, n))
+        })
+    }
+
+    /// Goes `by` siblings on from `id` (round the end) and down to the newest leaf there. Returns whether it moved.
+    pub fn switch_branch(&mut self, id: MessageId, by: isize) -> bool {
+        let Some(parent) = self.node(id).map(|node| node.parent) else { return false };
+        let siblings: Vec<MessageId> = self.children(parent).map(|node| node.id).collect();
+        if siblings.len() < 2 {
+            return false;
+        }
+        let at = siblings.iter().position(|&sibling| sibling == id).unwrap_or(0);
+        let next = (at as isize + by).rem_euclid(siblings.len() as isize) as usize;
+        self.head = Some(self.newest_leaf(siblings[next]));
+        true
+    }
+
+    /// Where a new answer beside the one at the head would hang: the question. `None` where there is nothing to answer.
+    pub fn regenerate_parent(&self) -> Option<MessageId> {
+        let head = self.head_node()?;
+        match head.message.role {
+            Role::Assistant => head.parent,
+            Role::User => Some(head.id),
+            Role::System => None,
+        }
+    }
+
+    /// Moves the head to before the last question, and returns that question; nothing is deleted.
+    pub fn undo(&mut self) -> Option<String> {
+        let question = self.path().into_iter().rev().find(|node| node.message.role == Role::User)?;
+        let (parent, text) = (question.parent, question.message.content.clone());
+        self.head = parent;
+        Some(text)
+    }
+
+    fn newest_leaf(&self, from: MessageId) -> MessageId {
+        let mut leaf = from;
+        while let Some(child) = self.children(Some(leaf)).next_back() {
+            leaf = child.id;
+        }
+        leaf
+    }
+
+    fn position(&self, id: MessageId) -> Option<usize> {
+        self.nodes.binary_search_by_key(&id, |node| node.id).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(text: &str) -> Message {
+        Message::new(Role::User, text)
+    }
+
+    fn model(text: &str) -> Message {
+        Message::new(Role::Assistant, text)
+    }
+
+    fn texts(transcript: &Transcript) -> Vec<&str> {
+        transcript.path().iter().map(|node| node.message.content.as_str()).collect()
+    }
+
+    fn conversation() -> (Transcript, MessageId, MessageId) {
+        let mut t = Transcript::default();
+        let question = t.append(user("q"), MessageState::Complete);
+        let answer = t.append(model("a1"), MessageState::Complete);
+        (t, question, answer)
+    }
+
+    #[test]
+    fn a_second_answer_is_a_sibling_and_the_first_is_still_there() {
+        let (mut t, question, first) = conversation();
+        assert_eq!(t.regenerate_parent(), Some(question));
+        let second = t.append_to(t.regenerate_parent(), model("a2"), MessageState::Streaming);
+        assert_eq!(texts(&t), ["q", "a2"]);
+        assert_eq!(t.branch_position(first), (1, 2));
+        assert_eq!(t.branch_position(second), (2, 2));
+        assert_eq!(t.last_fork(), Some((second, 2, 2)));
+        assert!(t.switch_branch(second, 1), "round the end");
+        assert_eq!(texts(&t), ["q", "a1"]);
+        assert!(t.switch_branch(first, -1));
+        assert_eq!(texts(&t), ["q", "a2"]);
+    }
+
+    #[test]
+    fn a_branch_is_entered_at_its_newest_leaf() {
+        let (mut t, question, first) = conversation();
+        t.append(user("q2"), MessageState::Complete);
+        t.append(model("b"), MessageState::Complete);
+        let second = t.append_to(Some(question), model("a2"), MessageState::Complete);
+        assert_eq!(texts(&t), ["q", "a2"]);
+        t.switch_branch(second, -1);
+        assert_eq!(texts(&t), ["q", "a1", "q2", "b"]);
+        assert_eq!(t.last_fork(), Some((first, 1, 2)));
+    }
+
+    #[test]
+    fn undo_moves_the_head_before_the_last_question_and_deletes_nothing() {
+        let (mut t, _, answer) = conversation();
+        t.append(user("q2"), MessageState::Complete);
+        t.append(model("b"), MessageState::Complete);
+        assert_eq!(t.undo().as_deref(), Some("q2"));
+        assert_eq!(t.head(), Some(answer));
+        assert_eq!(t.undo().as_deref(), Some("q"));
+        assert_eq!(t.head(), None);
+        assert_eq!(t.undo(), None);
+        assert_eq!(t.nodes().len(), 4);
+        let again = t.append(user("other"), MessageState::Complete);
+        assert_eq!(t.branch_position(again), (2, 2), "a new first question is a branch of the root");
+    }
+
+    #[test]
+    fn text_grows_and_a_reply_without_siblings_is_one_of_one() {
+        let (mut t, _, answer) = conversation();
+        t.push_text(answer, " and more");
+        t.set_state(answer, MessageState::Cut);
+        assert_eq!(t.node(answer).unwrap().message.content, "a1 and more");
+        assert_eq!(t.node(answer).unwrap().state, MessageState::Cut);
+        assert_eq!(t.branch_position(answer), (1, 1));
+        assert!(!t.switch_branch(answer, 1));
+        assert_eq!(t.last_fork(), None);
+    }
+
+    #[test]
+    fn a_question_without_an_answer_can_be_answered() {
+        let mut t = Transcript::default();
+        assert_eq!(t.regenerate_parent(), None);
+        let question = t.append(user("q"), MessageState::Complete);
+        assert_eq!(t.regenerate_parent(), Some(question));
+    }
+
+    #[test]
+    fn damaged_parts_make_a_tree_that_can_be_walked() {
+        let node = |id: u32, parent: Option<u32>| Node {
+            id: MessageId(id),
+            parent: parent.map(MessageId),
+            message: user(&id.to_string()),
+            state: MessageState::Streaming,
+        };
+        let t = Transcript::from_parts(vec![node(7, Some(3)), node(3, Some(7)), node(9, Some(5))], Some(MessageId(7)));
+        assert_eq!(texts(&t), ["3", "7"]);
+        assert!(t.nodes().iter().all(|node| node.state == MessageState::Cut));
+        assert_eq!(Transcript::from_parts(vec![node(1, None)], Some(MessageId(4))).head(), None);
     }
 }

@@ -1,0 +1,274 @@
+//! The one table of slash commands: the popup, `/help`, the line REPL and the README come from it.
+
+use std::sync::LazyLock;
+
+use super::parameters::{PARAMETERS, Parameter};
+
+/// What a slash command does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandId {
+    /// Lists keys and commands.
+    Help,
+    /// Leaves.
+    Quit,
+    /// Starts a new conversation.
+    New,
+    /// Goes on with a saved conversation.
+    Open,
+    /// Answers the last question anew.
+    Regenerate,
+    /// Takes back the last question and its answer.
+    Undo,
+    /// Goes on with a reply that was cut.
+    Continue,
+    /// Shows another answer to the same question.
+    Branch,
+    /// Puts the last reply on the clipboard.
+    Copy,
+    /// Sets the system message.
+    System,
+    /// Sets the chat template.
+    Template,
+    /// Shows what the model really sees.
+    Prompt,
+    /// Loads another model.
+    Model,
+    /// Sets a parameter by its name.
+    Set,
+    /// Sets this parameter.
+    Parameter(Parameter),
+    /// Shows every setting.
+    Show,
+    /// Sets all sampling parameters at once.
+    Preset,
+    /// Shows what the last reply cost.
+    Stats,
+    /// Counts the tokens of a text.
+    Tokens,
+    /// Makes the settings the default.
+    Save,
+}
+
+/// When a command may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At any time.
+    Always,
+    /// Not while a reply is running.
+    Idle,
+}
+
+/// What its argument can be completed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completer {
+    /// Nothing.
+    None,
+    /// The names of parameters.
+    Parameters,
+    /// The names of presets.
+    Presets,
+    /// The names of templates.
+    Templates,
+    /// The names of models, which the front end's surroundings know.
+    Models,
+    /// The names of commands.
+    Commands,
+}
+
+/// A command that begins with `/`.
+#[derive(Debug, Clone, Copy)]
+pub struct SlashCommand {
+    /// What it does.
+    pub id: CommandId,
+    /// Its name, without the slash.
+    pub name: &'static str,
+    /// Other names, which match exactly too.
+    pub aliases: &'static [&'static str],
+    /// What follows it, as help shows it.
+    pub arguments: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// When it may be given.
+    pub when: When,
+    /// What its argument is completed from.
+    pub completer: Completer,
+}
+
+const fn command(id: CommandId, name: &'static str, arguments: &'static str, help: &'static str) -> SlashCommand {
+    SlashCommand { id, name, aliases: &[], arguments, help, when: When::Always, completer: Completer::None }
+}
+
+impl SlashCommand {
+    const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn idle(mut self) -> Self {
+        self.when = When::Idle;
+        self
+    }
+
+    const fn completes(mut self, completer: Completer) -> Self {
+        self.completer = completer;
+        self
+    }
+
+    /// `/name ARGUMENTS`, as help shows it.
+    pub fn usage(&self) -> String {
+        if self.arguments.is_empty() { format!("/{}", self.name) } else { format!("/{} {}", self.name, self.arguments) }
+    }
+}
+
+const MAIN: [SlashCommand; 19] = [
+    command(CommandId::Help, "help", "[COMMAND]", "list keys and commands, or explain one")
+        .also(&["?"])
+        .completes(Completer::Commands),
+    command(CommandId::Quit, "quit", "", "leave; everything is saved already").also(&["exit", "bye"]),
+    command(CommandId::New, "new", "", "start a new chat").idle(),
+    command(CommandId::Open, "open", "", "list the saved chats and go on with one").idle(),
+    command(CommandId::Regenerate, "regen", "", "answer the last question anew; the former answer stays as a branch")
+        .idle(),
+    command(CommandId::Undo, "undo", "", "take back the last question and its answer (nothing is deleted)").idle(),
+    command(CommandId::Continue, "continue", "", "go on with a reply that was stopped or cut").idle(),
+    command(CommandId::Branch, "branch", "[N]", "show the next answer to the same question, or the Nth").idle(),
+    command(CommandId::Copy, "copy", "[code]", "copy the last reply, or the last code block in it"),
+    command(CommandId::System, "system", "TEXT", "set the system message; `-` takes the template's own").idle(),
+    command(
+        CommandId::Template,
+        "template",
+        "[NAME]",
+        "set the chat template: `model`, `raw`, a built-in name or a file",
+    )
+    .idle()
+    .completes(Completer::Templates),
+    command(CommandId::Prompt, "prompt", "", "show what the model really sees"),
+    command(CommandId::Model, "model", "[NAME]", "list the models, or load one by name or path")
+        .idle()
+        .completes(Completer::Models),
+    command(CommandId::Set, "set", "NAME VALUE", "set a parameter, also in the middle of a reply")
+        .completes(Completer::Parameters),
+    command(CommandId::Show, "show", "", "show every setting"),
+    command(CommandId::Preset, "preset", "[NAME]", "set all sampling parameters at once").completes(Completer::Presets),
+    command(CommandId::Stats, "stats", "", "show what the last reply cost"),
+    command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
+    command(CommandId::Save, "save", "", "make the settings the default, in config.toml"),
+];
+
+/// Every command, in the order of help: the table above, and a direct form for each of [`PARAMETERS`].
+pub fn all() -> &'static [SlashCommand] {
+    static ALL: LazyLock<Vec<SlashCommand>> = LazyLock::new(|| {
+        let direct = PARAMETERS.iter().map(|spec| {
+            command(CommandId::Parameter(spec.parameter), spec.name, "VALUE", spec.help).also(spec.aliases)
+        });
+        MAIN.into_iter().chain(direct).collect()
+    });
+    &ALL
+}
+
+/// The command of exactly this name or alias (without the slash).
+pub fn find(name: &str) -> Option<&'static SlashCommand> {
+    all().iter().find(|command| command.name == name || command.aliases.contains(&name))
+}
+
+/// The commands whose name or alias begins with `prefix`, for completion; a prefix is never enough to give one.
+pub fn beginning_with(prefix: &str) -> impl Iterator<Item = &'static SlashCommand> {
+    all().iter().filter(move |command| {
+        command.name.starts_with(prefix) || command.aliases.iter().any(|alias| alias.starts_with(prefix))
+    })
+}
+
+/// A line as the person meant it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Something to say to the model.
+    Message(&'a str),
+    /// A command: its name without the slash, and what follows.
+    Command {
+        /// The name as typed.
+        name: &'a str,
+        /// What follows, without the space between and at the end.
+        argument: &'a str,
+    },
+}
+
+/// Tells a command from a message. A message that begins with a slash is written with two.
+pub fn parse(line: &str) -> Line<'_> {
+    let Some(rest) = line.strip_prefix('/') else { return Line::Message(line) };
+    if rest.starts_with('/') {
+        return Line::Message(rest);
+    }
+    let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    Line::Command { name, argument: argument.trim() }
+}
+
+/// What to say to a name that is no command's.
+pub fn unknown(name: &str) -> String {
+    let hint = match nearest(name) {
+        Some(near) => format!("did you mean /{near}?"),
+        None => "/help lists the commands".to_owned(),
+    };
+    format!("there is no command /{name}: {hint} (a message that begins with a slash is written with two)")
+}
+
+/// The name or alias nearest to a mistyped one, where one is near enough to be meant.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let names =
+        || all().iter().flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()));
+    if name.len() > 1
+        && let Some(longer) = names().find(|candidate| candidate.starts_with(&name))
+    {
+        return Some(longer);
+    }
+    names()
+        .map(|candidate| (strsim::damerau_levenshtein(&name, candidate), candidate))
+        .filter(|&(distance, candidate)| distance <= 2.min(candidate.len() / 2))
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_for_two_commands() {
+        let mut names: Vec<&str> =
+            all().iter().flat_map(|c| std::iter::once(c.name).chain(c.aliases.iter().copied())).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(all().iter().all(|command| !command.help.is_empty()));
+    }
+
+    #[test]
+    fn names_match_exactly_and_never_by_prefix() {
+        assert_eq!(find("quit").map(|c| c.id), Some(CommandId::Quit));
+        assert_eq!(find("?").map(|c| c.id), Some(CommandId::Help));
+        assert_eq!(find("temp").map(|c| c.id), Some(CommandId::Parameter(Parameter::Temperature)));
+        for wrong in ["qui", "QUIT", "quit ", "te", ""] {
+            assert!(find(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_command_or_a_message() {
+        assert_eq!(parse("hello /quit"), Line::Message("hello /quit"));
+        assert_eq!(parse("//etc is a folder"), Line::Message("/etc is a folder"));
+        assert_eq!(parse("/set  temp 1 "), Line::Command { name: "set", argument: "temp 1" });
+        assert_eq!(parse("/system be\nbrief"), Line::Command { name: "system", argument: "be\nbrief" });
+        assert_eq!(parse("/"), Line::Command { name: "", argument: "" });
+    }
+
+    #[test]
+    fn a_mistyped_name_is_answered_with_the_nearest() {
+        assert_eq!(nearest("quti"), Some("quit"));
+        assert_eq!(nearest("temprature"), Some("temperature"));
+        assert_eq!(nearest("reg"), Some("regen"));
+        assert_eq!(nearest("zzzzzz"), None);
+        assert!(unknown("undoo").contains("did you mean /undo?"));
+        assert!(unknown("etc/passwd").contains("/help"));
+    }
+}

@@ -1,0 +1,138 @@
+//! What the state machine asks of the program around it, and how a front end's loop carries it out.
+
+use crossbeam_channel::Receiver;
+
+use super::{Action, App, Moment};
+use crate::chat::Transcript;
+use crate::engine::load::{LoadOptions, ModelSource};
+use crate::settings::Settings;
+use crate::store::{SessionId, SessionRecord, StoreOp};
+use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+
+/// What the front end's loop is to carry out.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Send a command to the engine's thread.
+    Submit(EngineCommand),
+    /// Stop a request.
+    Cancel(CancelToken),
+    /// Write to the store.
+    Store(StoreOp),
+    /// Make these the defaults, in config.toml.
+    SaveSettings(Box<Settings>),
+    /// Find a model by name or path (empty is the default one) and load it under this request.
+    LoadModel {
+        /// Of the load.
+        id: RequestId,
+        /// Name or path.
+        name: String,
+    },
+    /// List the models that can be named.
+    ListModels,
+    /// List the saved conversations.
+    ListSessions,
+    /// Read a saved conversation.
+    OpenSession(SessionId),
+    /// Put a text on the clipboard.
+    CopyText(String),
+    /// Edit a text in the person's editor, and put the result into the composer.
+    OpenEditor(String),
+    /// Put a text into the composer, where that is empty.
+    Compose(String),
+    /// Show the list of bindings and commands.
+    ShowHelp,
+    /// Leave.
+    Quit,
+}
+
+/// What lies outside the state machine and the worker: files. The command line implements it over the settings and the
+/// store; nothing here may block for longer than a file takes.
+pub trait FrontEndIo {
+    /// Queues a write; it is carried out in order, by another thread.
+    fn store(&mut self, op: StoreOp);
+
+    /// Where the store's thread says what it could not write (one clear sentence each, such as a full disk).
+    fn store_failures(&self) -> Receiver<String>;
+
+    /// Writes config.toml; returns where it is.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn save_settings(&mut self, settings: &Settings) -> Result<String, String>;
+
+    /// Where the model of this name or path is, and how it is to be loaded; empty is the default one.
+    ///
+    /// # Errors
+    /// One clear sentence, with the names that there are.
+    fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String>;
+
+    /// The names that [`FrontEndIo::resolve_model`] knows.
+    fn models(&mut self) -> Vec<String>;
+
+    /// The saved conversations, the newest first.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn sessions(&mut self) -> Result<Vec<SessionRecord>, String>;
+
+    /// A saved conversation with its messages.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String>;
+}
+
+/// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
+/// effects that need the screen ([`Effect::CopyText`], [`Effect::OpenEditor`], [`Effect::Compose`],
+/// [`Effect::ShowHelp`], [`Effect::Quit`]).
+///
+/// `send` hands a command to the engine's thread.
+pub fn carry_out(
+    app: &mut App,
+    effects: Vec<Effect>,
+    io: &mut dyn FrontEndIo,
+    send: &mut dyn FnMut(EngineCommand),
+    now: Moment,
+) -> Vec<Effect> {
+    let mut left = Vec::new();
+    let mut waiting = std::collections::VecDeque::from(effects);
+    while let Some(effect) = waiting.pop_front() {
+        let more = match effect {
+            Effect::Submit(command) => {
+                send(command);
+                Vec::new()
+            }
+            Effect::Cancel(token) => {
+                token.cancel();
+                Vec::new()
+            }
+            Effect::Store(op) => {
+                io.store(op);
+                Vec::new()
+            }
+            Effect::SaveSettings(settings) => app.handle(Action::SettingsSaved(io.save_settings(&settings)), now),
+            Effect::LoadModel { id, name } => match io.resolve_model(&name) {
+                Ok((source, options)) => {
+                    send(EngineCommand::Load { id, source, options });
+                    Vec::new()
+                }
+                Err(error) => app.on_event(EngineEvent::Failed { id, error }, now),
+            },
+            Effect::ListModels => app.handle(Action::ModelsListed(io.models()), now),
+            Effect::ListSessions => app.handle(Action::SessionsListed(io.sessions()), now),
+            Effect::OpenSession(id) => app.handle(Action::SessionOpened(io.open_session(id)), now),
+            screen @ (Effect::CopyText(_)
+            | Effect::OpenEditor(_)
+            | Effect::Compose(_)
+            | Effect::ShowHelp
+            | Effect::Quit) => {
+                left.push(screen);
+                Vec::new()
+            }
+        };
+        for effect in more.into_iter().rev() {
+            waiting.push_front(effect);
+        }
+    }
+    left
+}

@@ -1,0 +1,408 @@
+//! The life of a reply: asked for, computed, spoken, ended, and saved all along.
+
+use std::time::{Duration, Instant};
+
+use super::parameters::{PARAMETERS, Parameter};
+use super::session::title_of;
+use super::{App, Effect, Moment, NoteKind};
+use crate::chat::{Message, MessageId, MessageState, Role};
+use crate::engine::SamplingParams;
+use crate::worker::protocol::{
+    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
+    TemplateChoice, TokenTrace,
+};
+
+/// A reply that grows is saved this often, so that a kill loses less than a second.
+const SAVE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many alternatives of each token the panel may want.
+const CANDIDATES: usize = 10;
+
+/// How far a reply has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The engine has not begun.
+    Waiting,
+    /// The prompt is being computed.
+    Prefill {
+        /// Tokens taken from the cache.
+        reused: usize,
+        /// Tokens in the cache by now.
+        done: usize,
+        /// Tokens of the prompt.
+        total: usize,
+    },
+    /// Tokens come.
+    Decoding,
+}
+
+/// A reply that is running.
+#[derive(Debug)]
+pub struct Generation {
+    /// The request.
+    pub id: RequestId,
+    /// How far it has come.
+    pub phase: Phase,
+    /// When it was asked for.
+    pub started: Instant,
+    /// When its first token came.
+    pub first_token: Option<Instant>,
+    /// Its message, from its first token on.
+    pub message: Option<MessageId>,
+    /// Tokens so far.
+    pub tokens: usize,
+    /// Whether the person has asked it to stop.
+    pub stopping: bool,
+    /// What was changed on the way: (from which token on, counted from 1; what).
+    pub changes: Vec<(usize, String)>,
+    cancel: CancelToken,
+    parent: Option<MessageId>,
+    former_head: Option<MessageId>,
+    /// The message behind each entry of the request, for `TurnsDropped`.
+    sent: Vec<Option<MessageId>>,
+    unsaved_since: Option<Instant>,
+    last_save: Option<Instant>,
+}
+
+impl Generation {
+    /// When what has come is to be saved.
+    pub(super) fn save_deadline(&self) -> Option<Instant> {
+        let unsaved = self.unsaved_since?;
+        Some(self.last_save.map_or(unsaved, |at| at + SAVE_INTERVAL))
+    }
+}
+
+/// How a reply ended, and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplySummary {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// What it cost.
+    pub stats: GenerationStats,
+}
+
+impl ReplySummary {
+    /// `27 tok · 182 tok/s · first token 31 ms · stop: end of turn`, and what was changed on the way.
+    pub fn line(&self) -> String {
+        let stats = &self.stats;
+        let mut line = format!("{} tok", stats.completion_tokens);
+        let rate = stats.decode_tokens_per_second();
+        if rate > 0.0 {
+            line.push_str(&format!(" · {rate:.0} tok/s"));
+        }
+        if stats.completion_tokens > 0 {
+            line.push_str(&format!(" · first token {} ms", stats.time_to_first_token.as_millis()));
+        }
+        line.push_str(" · stop: ");
+        line.push_str(&reason_text(&self.reason));
+        for pair in stats.sampling_log.windows(2) {
+            let changes = changes_between(&pair[0].1, &pair[1].1);
+            if !changes.is_empty() {
+                line.push_str(&format!(" · {changes} from token {}", pair[1].0 + 1));
+            }
+        }
+        line
+    }
+}
+
+fn reason_text(reason: &FinishReason) -> String {
+    match reason {
+        FinishReason::EndOfTurn => "end of turn".to_owned(),
+        FinishReason::StopString(text) => format!("stop text {text:?}"),
+        FinishReason::Length => "length (/continue goes on)".to_owned(),
+        FinishReason::Cancelled => "stopped (/continue goes on)".to_owned(),
+        FinishReason::Context => "the context is full".to_owned(),
+    }
+}
+
+/// `temperature 1.20, top-k 5`: what differs, with its new value.
+fn changes_between(before: &SamplingParams, after: &SamplingParams) -> String {
+    let changed = |parameter: &Parameter| parameter.value(before) != parameter.value(after);
+    let texts: Vec<String> = PARAMETERS
+        .iter()
+        .map(|spec| spec.parameter)
+        .filter(changed)
+        .map(|parameter| format!("{} {}", parameter.spec().name, parameter.display(after)))
+        .collect();
+    texts.join(", ")
+}
+
+/// Asking for replies.
+impl App {
+    /// Says something to the model.
+    pub(super) fn say(&mut self, text: &str, now: Moment) -> Vec<Effect> {
+        if text.trim().is_empty() {
+            return Vec::new();
+        }
+        if let Some(refusal) = self.refusal() {
+            self.note(NoteKind::Warning, refusal);
+            return vec![Effect::Compose(text.to_owned())];
+        }
+        let first = self.session.transcript.nodes().is_empty();
+        if first || self.session.record.title.is_empty() {
+            self.session.record.title = title_of(text);
+        }
+        let id = self.session.transcript.append(Message::new(Role::User, text), MessageState::Complete);
+        let mut effects = vec![self.session.put()];
+        effects.extend(self.session.put_message(id));
+        effects.extend(self.ask(Some(id), None, now));
+        effects
+    }
+
+    /// Answers the last question anew, beside the answers that it has.
+    pub(super) fn regenerate(&mut self, now: Moment) -> Vec<Effect> {
+        if let Some(refusal) = self.refusal() {
+            self.note(NoteKind::Warning, refusal);
+            return Vec::new();
+        }
+        match self.session.transcript.regenerate_parent() {
+            Some(parent) => self.ask(Some(parent), None, now),
+            None => {
+                self.note(NoteKind::Info, "there is no question to answer yet".to_owned());
+                Vec::new()
+            }
+        }
+    }
+
+    /// Goes on with the reply at the head.
+    pub(super) fn continue_reply(&mut self, now: Moment) -> Vec<Effect> {
+        if let Some(refusal) = self.refusal() {
+            self.note(NoteKind::Warning, refusal);
+            return Vec::new();
+        }
+        let head = self.session.transcript.head_node().map(|node| (node.id, node.parent, node.message.role));
+        match head {
+            Some((id, parent, Role::Assistant)) => self.ask(parent, Some(id), now),
+            Some((id, _, Role::User)) => self.ask(Some(id), None, now),
+            _ => {
+                self.note(NoteKind::Info, "there is no reply to go on with".to_owned());
+                Vec::new()
+            }
+        }
+    }
+
+    /// Why no reply can be asked for now.
+    fn refusal(&self) -> Option<String> {
+        if self.generation.is_some() {
+            return Some("a reply is running: stop it first (Esc)".to_owned());
+        }
+        if self.worker_dead {
+            return Some("the engine has stopped: start gibber again to go on".to_owned());
+        }
+        let no_model = self.model.is_none() && self.loading.is_none();
+        no_model.then(|| "no model is loaded: /model lists the models, /model NAME loads one".to_owned())
+    }
+
+    /// Asks for an answer to `parent`, or for more of the message `continued`.
+    fn ask(&mut self, parent: Option<MessageId>, continued: Option<MessageId>, now: Moment) -> Vec<Effect> {
+        let former_head = self.session.transcript.head();
+        self.session.transcript.set_head(continued.or(parent));
+        let id = self.request_id();
+        let cancel = CancelToken::new();
+        let (prompt, sent) = self.prompt();
+        self.generation = Some(Generation {
+            id,
+            phase: Phase::Waiting,
+            started: now.at,
+            first_token: None,
+            message: continued,
+            tokens: 0,
+            stopping: false,
+            changes: Vec::new(),
+            cancel: cancel.clone(),
+            parent,
+            former_head,
+            sent,
+            unsaved_since: None,
+            last_save: None,
+        });
+        if let Some(message) = continued {
+            self.session.transcript.set_state(message, MessageState::Streaming);
+        }
+        self.meter.restart();
+        let chat = &self.settings.chat;
+        let params = GenerationParams {
+            sampling: self.sampling.clone(),
+            max_tokens: (chat.max_tokens > 0).then_some(chat.max_tokens),
+            stop: chat.stop.clone(),
+            candidates: CANDIDATES,
+        };
+        vec![self.submit(EngineCommand::Generate { id, prompt, params, cancel })]
+    }
+
+    /// What the model is to go on from, and the message behind each entry of it.
+    pub(super) fn prompt(&self) -> (Prompt, Vec<Option<MessageId>>) {
+        let path = self.session.transcript.path();
+        if self.template == TemplateChoice::Builtin("raw".to_owned()) {
+            let text = path.iter().map(|node| node.message.content.as_str()).collect();
+            return (Prompt::Raw(text), Vec::new());
+        }
+        let system = &self.session.record.system;
+        let system = (!system.is_empty()).then(|| (Message::new(Role::System, system.clone()), None));
+        let turns = path.into_iter().map(|node| (node.message.clone(), Some(node.id)));
+        let (messages, sent) = system.into_iter().chain(turns).unzip();
+        (Prompt::Chat { messages, template: self.template.clone() }, sent)
+    }
+
+    /// Stops the running reply.
+    pub(super) fn stop(&mut self) -> Vec<Effect> {
+        let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        generation.stopping = true;
+        vec![Effect::Cancel(generation.cancel.clone())]
+    }
+
+    /// The program ends: stops the running reply and saves what there is of it, without waiting for the engine.
+    pub(super) fn cut_reply(&mut self) -> Vec<Effect> {
+        let mut effects = self.stop();
+        if let Some(id) = self.generation.as_ref().and_then(|generation| generation.message) {
+            self.session.transcript.set_state(id, MessageState::Cut);
+            effects.extend(self.session.put_message(id));
+        }
+        effects
+    }
+
+    /// New filters, from the next token on where a reply is running.
+    pub(super) fn change_sampling(&mut self, change: impl FnOnce(&mut SamplingParams)) -> Vec<Effect> {
+        let before = self.sampling.clone();
+        change(&mut self.sampling);
+        if self.sampling == before {
+            return Vec::new();
+        }
+        let changes = changes_between(&before, &self.sampling);
+        let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        generation.changes.push((generation.tokens + 1, changes));
+        let (id, sampling) = (generation.id, self.sampling.clone());
+        vec![self.submit(EngineCommand::SetSampling { id, sampling })]
+    }
+}
+
+/// What becomes of them.
+impl App {
+    pub(super) fn on_reply_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
+        let running = self.generation.as_ref().map(|generation| generation.id);
+        if running.is_none() || event.request() != running {
+            return Vec::new();
+        }
+        match event {
+            EngineEvent::PrefillProgress { reused, done, total, .. } => {
+                self.context_used = done;
+                if let Some(generation) = self.generation.as_mut() {
+                    generation.phase = Phase::Prefill { reused, done, total };
+                }
+                Vec::new()
+            }
+            EngineEvent::TurnsDropped { messages, .. } => self.turns_dropped(&messages),
+            EngineEvent::Token { trace, context_used, .. } => {
+                self.context_used = context_used;
+                self.token(trace, now)
+            }
+            EngineEvent::Finished { reason, stats, context_used, .. } => {
+                self.context_used = context_used;
+                self.finished(ReplySummary { reason, stats })
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn token(&mut self, trace: TokenTrace, now: Moment) -> Vec<Effect> {
+        self.meter.token(now.at);
+        let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        generation.phase = Phase::Decoding;
+        generation.tokens += 1;
+        generation.first_token.get_or_insert(now.at);
+        let mut effects = Vec::new();
+        let message = match generation.message {
+            Some(message) => message,
+            None => {
+                let reply = Message::new(Role::Assistant, "");
+                let id = self.session.transcript.append_to(generation.parent, reply, MessageState::Streaming);
+                generation.message = Some(id);
+                effects.push(self.session.put());
+                id
+            }
+        };
+        self.session.transcript.push_text(message, &trace.text);
+        if !trace.text.is_empty() {
+            generation.unsaved_since.get_or_insert(now.at);
+        }
+        self.last_trace = Some(trace);
+        if generation.save_deadline().is_some_and(|deadline| deadline <= now.at) {
+            effects.extend(self.save_reply(now));
+        }
+        effects
+    }
+
+    /// Writes what there is of the running reply.
+    pub(super) fn save_reply(&mut self, now: Moment) -> Vec<Effect> {
+        let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        let Some(message) = generation.message else { return Vec::new() };
+        generation.unsaved_since = None;
+        generation.last_save = Some(now.at);
+        self.session.put_message(message).into_iter().collect()
+    }
+
+    fn finished(&mut self, summary: ReplySummary) -> Vec<Effect> {
+        let Some(generation) = self.generation.take() else { return Vec::new() };
+        let mut effects = Vec::new();
+        match generation.message {
+            Some(message) => {
+                let whole = matches!(summary.reason, FinishReason::EndOfTurn | FinishReason::StopString(_));
+                let state = if whole { MessageState::Complete } else { MessageState::Cut };
+                self.session.transcript.set_state(message, state);
+                effects.extend(self.session.put_message(message));
+                self.summaries.insert(message, summary.clone());
+            }
+            None => {
+                self.session.transcript.set_head(generation.former_head);
+                let text = match summary.reason {
+                    FinishReason::Cancelled => "stopped before the first token: /regen asks again".to_owned(),
+                    ref reason => format!("the model said nothing (stop: {})", reason_text(reason)),
+                };
+                self.note(NoteKind::Info, text);
+            }
+        }
+        if summary.reason == FinishReason::Context {
+            let text = "the context is full and nothing is left to drop: /new starts afresh".to_owned();
+            self.note(NoteKind::Warning, text);
+        }
+        self.last_summary = Some(summary);
+        effects
+    }
+
+    pub(super) fn reply_failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
+        if self.generation.as_ref().is_none_or(|generation| generation.id != id) {
+            return Vec::new();
+        }
+        let Some(generation) = self.generation.take() else { return Vec::new() };
+        let mut effects = Vec::new();
+        match generation.message {
+            Some(message) => {
+                self.session.transcript.set_state(message, MessageState::Cut);
+                effects.extend(self.session.put_message(message));
+            }
+            None => self.session.transcript.set_head(generation.former_head),
+        }
+        self.note(NoteKind::Error, error);
+        effects
+    }
+
+    fn turns_dropped(&mut self, indices: &[usize]) -> Vec<Effect> {
+        let Some(generation) = self.generation.as_ref() else { return Vec::new() };
+        let dropped: Vec<MessageId> =
+            indices.iter().filter_map(|&at| generation.sent.get(at).copied().flatten()).collect();
+        let news = dropped.iter().any(|id| !self.dropped.contains(id));
+        self.dropped = dropped;
+        if news {
+            let questions = self
+                .dropped
+                .iter()
+                .filter(|&&id| self.session.transcript.node(id).is_some_and(|node| node.message.role == Role::User));
+            let text = match questions.count() {
+                0 | 1 => "the context is full: the first turn is no longer seen by the model".to_owned(),
+                n => format!("the context is full: the first {n} turns are no longer seen by the model"),
+            };
+            self.note(NoteKind::Warning, text);
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,332 @@
+//! The one table of key bindings: the full screen's keymap, F1's list and the README come from it.
+//!
+//! Ctrl-M, Ctrl-I and Ctrl-H are never bound: plain terminals send the same bytes for them as for Enter, Tab and
+//! Backspace.
+
+use std::collections::HashMap;
+
+/// A key, without its modifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A character; a letter is in lower case where Ctrl or Alt is held.
+    Char(char),
+    /// Enter.
+    Enter,
+    /// Escape.
+    Esc,
+    /// Tab.
+    Tab,
+    /// Backspace.
+    Backspace,
+    /// Delete.
+    Delete,
+    /// Arrow up.
+    Up,
+    /// Arrow down.
+    Down,
+    /// Arrow left.
+    Left,
+    /// Arrow right.
+    Right,
+    /// Home.
+    Home,
+    /// End.
+    End,
+    /// Page up.
+    PageUp,
+    /// Page down.
+    PageDown,
+    /// A function key, from 1.
+    F(u8),
+}
+
+/// A key with its modifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyPress {
+    /// The key.
+    pub key: Key,
+    /// Whether Ctrl is held.
+    pub ctrl: bool,
+    /// Whether Alt is held.
+    pub alt: bool,
+    /// Whether Shift is held; never for a character, which says so itself.
+    pub shift: bool,
+}
+
+impl KeyPress {
+    /// A key without modifiers.
+    pub const fn plain(key: Key) -> Self {
+        Self { key, ctrl: false, alt: false, shift: false }
+    }
+
+    /// From the notation of the table: `Ctrl-J`, `Alt-Enter`, `PgUp`, `F1`, `x`.
+    pub fn parse(notation: &str) -> Option<Self> {
+        let mut press = Self::plain(Key::Esc);
+        let mut rest = notation;
+        loop {
+            let (modifier, after) = match rest.split_once('-') {
+                Some((modifier, after)) if !after.is_empty() => (modifier, after),
+                _ => break,
+            };
+            match modifier {
+                "Ctrl" => press.ctrl = true,
+                "Alt" => press.alt = true,
+                "Shift" => press.shift = true,
+                _ => return None,
+            }
+            rest = after;
+        }
+        press.key = parse_key(rest, press.ctrl || press.alt)?;
+        Some(press)
+    }
+}
+
+fn parse_key(name: &str, modified: bool) -> Option<Key> {
+    let key = match name {
+        "Enter" => Key::Enter,
+        "Esc" => Key::Esc,
+        "Tab" => Key::Tab,
+        "Backspace" => Key::Backspace,
+        "Del" => Key::Delete,
+        "Up" => Key::Up,
+        "Down" => Key::Down,
+        "Left" => Key::Left,
+        "Right" => Key::Right,
+        "Home" => Key::Home,
+        "End" => Key::End,
+        "PgUp" => Key::PageUp,
+        "PgDn" => Key::PageDown,
+        _ => {
+            let mut characters = name.chars();
+            let first = characters.next()?;
+            match characters.as_str() {
+                "" if modified => Key::Char(first.to_ascii_lowercase()),
+                "" => Key::Char(first),
+                number if first == 'F' => Key::F(number.parse().ok()?),
+                _ => return None,
+            }
+        }
+    };
+    Some(key)
+}
+
+/// Where a binding holds; one of the focused part comes before one that holds anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    /// Whatever has the focus.
+    Anywhere,
+    /// The line that is being written.
+    Composer,
+    /// The conversation.
+    Transcript,
+    /// The sampling panel.
+    Sampling,
+}
+
+impl Context {
+    /// Its heading in F1's list.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Anywhere => "Anywhere",
+            Self::Composer => "Writing",
+            Self::Transcript => "Conversation",
+            Self::Sampling => "Sampling panel",
+        }
+    }
+}
+
+/// What a key does on the full screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // The table below says what each is.
+pub enum KeyAction {
+    Stop,
+    Interrupt,
+    Help,
+    NextFocus,
+    PreviousFocus,
+    Redraw,
+    NewChat,
+    OpenChat,
+    Palette,
+    ToggleMouse,
+    TogglePanels,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    Send,
+    NewLine,
+    Editor,
+    HistoryBack,
+    HistoryForward,
+    HistorySearch,
+    Undo,
+    Redo,
+    Left,
+    Right,
+    WordLeft,
+    WordRight,
+    LineStart,
+    LineEnd,
+    DeleteBack,
+    DeleteForward,
+    DeleteWordBack,
+    DeleteWordForward,
+    DeleteToStart,
+    DeleteToEnd,
+    DeleteOrQuit,
+    ScrollUp,
+    ScrollDown,
+    PreviousBranch,
+    NextBranch,
+    SelectUp,
+    SelectDown,
+    Decrease,
+    Increase,
+    DecreaseMuch,
+    IncreaseMuch,
+    ResetParameter,
+    NextPreset,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Binding {
+    /// What it does.
+    pub action: KeyAction,
+    /// The keys that do it.
+    pub keys: &'static [&'static str],
+    /// Where.
+    pub context: Context,
+    /// What it does, in words.
+    pub help: &'static str,
+}
+
+const fn bind(context: Context, action: KeyAction, keys: &'static [&'static str], help: &'static str) -> Binding {
+    Binding { action, keys, context, help }
+}
+
+use Context::{Anywhere, Composer, Sampling, Transcript};
+use KeyAction as A;
+
+/// Every binding, in the order of help.
+pub const BINDINGS: &[Binding] = &[
+    bind(Composer, A::Send, &["Enter"], "send"),
+    bind(Composer, A::NewLine, &["Ctrl-J", "Alt-Enter", "Shift-Enter"], "new line"),
+    bind(Composer, A::HistoryBack, &["Up"], "line up; on the first line the prompt before"),
+    bind(Composer, A::HistoryForward, &["Down"], "line down; on the last line the prompt after"),
+    bind(Composer, A::HistorySearch, &["Ctrl-R"], "search the prompts"),
+    bind(Composer, A::Editor, &["Ctrl-G"], "edit in $EDITOR"),
+    bind(Composer, A::Undo, &["Ctrl-Z"], "undo an edit"),
+    bind(Composer, A::Redo, &["Ctrl-Y"], "redo it"),
+    bind(Composer, A::Left, &["Left", "Ctrl-B"], "a character left"),
+    bind(Composer, A::Right, &["Right", "Ctrl-F"], "a character right"),
+    bind(Composer, A::WordLeft, &["Ctrl-Left", "Alt-Left", "Alt-B"], "a word left"),
+    bind(Composer, A::WordRight, &["Ctrl-Right", "Alt-Right", "Alt-F"], "a word right"),
+    bind(Composer, A::LineStart, &["Home", "Ctrl-A"], "to the start of the line"),
+    bind(Composer, A::LineEnd, &["End", "Ctrl-E"], "to the end of the line"),
+    bind(Composer, A::DeleteBack, &["Backspace", "Shift-Backspace"], "delete the character before"),
+    bind(Composer, A::DeleteForward, &["Del"], "delete the character after"),
+    bind(Composer, A::DeleteWordBack, &["Ctrl-W", "Alt-Backspace", "Ctrl-Backspace"], "delete the word before"),
+    bind(Composer, A::DeleteWordForward, &["Alt-D", "Ctrl-Del"], "delete the word after"),
+    bind(Composer, A::DeleteToStart, &["Ctrl-U"], "delete to the start of the line"),
+    bind(Composer, A::DeleteToEnd, &["Ctrl-K"], "delete to the end of the line"),
+    bind(Composer, A::DeleteOrQuit, &["Ctrl-D"], "with nothing written: quit; otherwise delete the character after"),
+    bind(Anywhere, A::Stop, &["Esc"], "stop the reply, close a list; never loses text"),
+    bind(
+        Anywhere,
+        A::Interrupt,
+        &["Ctrl-C"],
+        "stop the reply; with text: clear it (Ctrl-Z brings it back); twice: quit",
+    ),
+    bind(Anywhere, A::NextFocus, &["Tab"], "to the next part: writing, conversation, panels"),
+    bind(Anywhere, A::PreviousFocus, &["Shift-Tab"], "to the part before"),
+    bind(Anywhere, A::PageUp, &["PgUp"], "scroll the conversation a page up"),
+    bind(Anywhere, A::PageDown, &["PgDn"], "a page down"),
+    bind(Anywhere, A::Top, &["Ctrl-Home"], "to its start (with nothing written also Home)"),
+    bind(Anywhere, A::Bottom, &["Ctrl-End"], "to its end (with nothing written also End)"),
+    bind(Anywhere, A::NewChat, &["Ctrl-N"], "new chat"),
+    bind(Anywhere, A::OpenChat, &["Ctrl-O"], "open a saved chat"),
+    bind(Anywhere, A::Palette, &["Ctrl-P"], "all commands"),
+    bind(Anywhere, A::Help, &["F1"], "this list"),
+    bind(Anywhere, A::TogglePanels, &["F2"], "show or hide the panels"),
+    bind(Anywhere, A::ToggleMouse, &["F3"], "mouse wheel scrolls, or the terminal's own selection"),
+    bind(Anywhere, A::Redraw, &["Ctrl-L"], "draw the screen anew"),
+    bind(Transcript, A::ScrollUp, &["Up", "k"], "a line up"),
+    bind(Transcript, A::ScrollDown, &["Down", "j"], "a line down"),
+    bind(Transcript, A::Top, &["Home"], "to the start"),
+    bind(Transcript, A::Bottom, &["End"], "to the end"),
+    bind(Transcript, A::PreviousBranch, &["Left"], "the answer before to the same question"),
+    bind(Transcript, A::NextBranch, &["Right"], "the next answer to the same question"),
+    bind(Sampling, A::SelectUp, &["Up"], "the parameter above"),
+    bind(Sampling, A::SelectDown, &["Down"], "the parameter below"),
+    bind(Sampling, A::Decrease, &["Left"], "less"),
+    bind(Sampling, A::Increase, &["Right"], "more"),
+    bind(Sampling, A::DecreaseMuch, &["Shift-Left", "Ctrl-Left"], "much less"),
+    bind(Sampling, A::IncreaseMuch, &["Shift-Right", "Ctrl-Right"], "much more"),
+    bind(Sampling, A::ResetParameter, &["Del"], "back to the default"),
+    bind(Sampling, A::NextPreset, &["p"], "the next preset"),
+];
+
+/// The table, ready to be asked.
+#[derive(Debug)]
+pub struct Keymap {
+    actions: HashMap<(Context, KeyPress), KeyAction>,
+}
+
+impl Default for Keymap {
+    fn default() -> Self {
+        let rows = BINDINGS.iter().flat_map(|row| row.keys.iter().map(move |keys| (row, *keys)));
+        let actions = rows
+            .filter_map(|(row, keys)| KeyPress::parse(keys).map(|press| ((row.context, press), row.action)))
+            .collect();
+        Self { actions }
+    }
+}
+
+impl Keymap {
+    /// What a key does where `focus` is.
+    pub fn action(&self, focus: Context, press: KeyPress) -> Option<KeyAction> {
+        self.actions.get(&(focus, press)).or_else(|| self.actions.get(&(Context::Anywhere, press))).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_notation_is_understood_and_no_key_does_two_things() {
+        let mut seen = HashMap::new();
+        for row in BINDINGS {
+            for keys in row.keys {
+                let press = KeyPress::parse(keys).unwrap_or_else(|| panic!("{keys}"));
+                assert_eq!(seen.insert((row.context, press), row.action), None, "{keys} in {:?}", row.context);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_plain_terminals_cannot_tell_apart_are_not_bound() {
+        for row in BINDINGS {
+            for keys in row.keys {
+                let press = KeyPress::parse(keys).unwrap();
+                let letter = matches!(press.key, Key::Char('m' | 'i' | 'h'));
+                assert!(!(press.ctrl && letter), "{keys}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_focused_part_comes_first() {
+        let keymap = Keymap::default();
+        let up = KeyPress::plain(Key::Up);
+        assert_eq!(keymap.action(Context::Composer, up), Some(KeyAction::HistoryBack));
+        assert_eq!(keymap.action(Context::Sampling, up), Some(KeyAction::SelectUp));
+        let help = KeyPress::parse("F1").unwrap();
+        assert_eq!(keymap.action(Context::Sampling, help), Some(KeyAction::Help));
+        assert_eq!(KeyPress::parse("Hyper-x"), None);
+        assert_eq!(KeyPress::parse("Ctrl-J").unwrap().key, Key::Char('j'));
+        assert_eq!(KeyPress::parse("-").unwrap().key, Key::Char('-'));
+    }
+}

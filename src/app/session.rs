@@ -1,0 +1,141 @@
+//! The conversation on screen, and keeping it saved.
+
+use super::{App, Effect, Moment, NoteKind};
+use crate::chat::{MessageId, Transcript};
+use crate::store::{SessionId, SessionRecord, StoreOp};
+
+/// Characters of the first question that make the title.
+const TITLE_LENGTH: usize = 60;
+
+/// A conversation, and whether the store knows of it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) record: SessionRecord,
+    pub(super) transcript: Transcript,
+    stored: bool,
+}
+
+impl Session {
+    /// An empty conversation; nothing is saved of it before its first question.
+    pub(super) fn fresh(seed: &mut u64, system: &str, now: Moment) -> Self {
+        let record = SessionRecord {
+            id: SessionId((next_random(seed) >> 1) as i64),
+            title: String::new(),
+            model: String::new(),
+            system: system.to_owned(),
+            head: None,
+            created: now.unix,
+        };
+        Self { record, transcript: Transcript::default(), stored: false }
+    }
+
+    /// A conversation from the store.
+    pub(super) fn saved(record: SessionRecord, transcript: Transcript) -> Self {
+        Self { record, transcript, stored: true }
+    }
+
+    /// Writes the record, with the head as it is now.
+    pub(super) fn put(&mut self) -> Effect {
+        self.stored = true;
+        self.record.head = self.transcript.head();
+        Effect::Store(StoreOp::PutSession(self.record.clone()))
+    }
+
+    /// Writes the record where the store knows of the conversation.
+    pub(super) fn put_if_stored(&mut self) -> Vec<Effect> {
+        if self.stored { vec![self.put()] } else { Vec::new() }
+    }
+
+    /// Writes a message as it is now.
+    pub(super) fn put_message(&self, id: MessageId) -> Option<Effect> {
+        let node = self.transcript.node(id)?.clone();
+        Some(Effect::Store(StoreOp::PutMessage { session: self.record.id, node }))
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014): the next number after `state`.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A title from the first question: its first line with something on it, cut at a whole character.
+pub(super) fn title_of(question: &str) -> String {
+    let line = question.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(TITLE_LENGTH) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line,
+    }
+}
+
+impl App {
+    /// Starts a new conversation; the former one stays in the store.
+    pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
+        let system = self.session.record.system.clone();
+        self.session = Session::fresh(&mut self.seed, &system, now);
+        self.forget_screen();
+        Vec::new()
+    }
+
+    /// Goes on with a saved conversation.
+    pub(super) fn open(&mut self, record: SessionRecord, transcript: Transcript) {
+        if self.generation.is_some() {
+            self.note(NoteKind::Warning, "a reply is running: stop it first (Esc)".to_owned());
+            return;
+        }
+        self.session = Session::saved(record, transcript);
+        self.forget_screen();
+    }
+
+    /// Shows another answer to the same question.
+    pub(super) fn switch_branch(&mut self, by: isize) -> Vec<Effect> {
+        if self.generation.is_some() {
+            self.note(NoteKind::Warning, "a reply is running: stop it first (Esc)".to_owned());
+            return Vec::new();
+        }
+        let moved = match self.session.transcript.last_fork() {
+            Some((id, _, _)) => self.session.transcript.switch_branch(id, by),
+            None => false,
+        };
+        if !moved {
+            self.note(NoteKind::Info, "there is one answer only: /regen makes another".to_owned());
+            return Vec::new();
+        }
+        vec![self.session.put()]
+    }
+
+    fn forget_screen(&mut self) {
+        self.notes.clear();
+        self.summaries.clear();
+        self.last_summary = None;
+        self.dropped.clear();
+        self.last_trace = None;
+        self.context_used = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_the_first_line_of_the_question() {
+        assert_eq!(title_of("\n  What is it?\nmore"), "What is it?");
+        assert_eq!(title_of("a\u{1b}[31mb"), "a [31mb");
+        let long = "ä".repeat(100);
+        assert_eq!(title_of(&long), format!("{}…", "ä".repeat(60)));
+        assert_eq!(title_of("  \n "), "");
+    }
+
+    #[test]
+    fn names_of_conversations_are_positive_and_differ() {
+        let mut seed = 0;
+        let ids: Vec<i64> = (0..100).map(|_| (next_random(&mut seed) >> 1) as i64).collect();
+        assert!(ids.iter().all(|&id| id > 0));
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
+    }
+}
