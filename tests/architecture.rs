@@ -1,0 +1,282 @@
+//! Which way imports go: the map in `src/lib.rs`, checked.
+//!
+//! Reads every path into the crate (`use crate::…`, grouped or not, `crate::…` in the code, `super::super::…`,
+//! `gibber::…` in the binary) and fails on one that the map forbids. That each `unsafe` block says what makes it sound is
+//! clippy's `undocumented_unsafe_blocks`; here it is only allowed at all in a few places.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers, and what each may import. A path is allowed where it is, or lies under, one of these; a layer may always
+/// import from itself.
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
+    ("engine", &[]),
+    ("chat", PARAMETERS),
+    ("settings", PARAMETERS),
+    ("store", &["chat", "engine::SamplingParams"]),
+    ("worker", &["engine", "chat"]),
+    (
+        "app",
+        &[
+            "settings",
+            "chat",
+            "store",
+            "worker::protocol",
+            "engine::SamplingParams",
+            "engine::sampling",
+            "engine::load",
+        ],
+    ),
+    ("tui", FRONT_END),
+    ("repl", FRONT_END),
+    ("cli", &["app", "chat", "engine", "repl", "settings", "store", "tui", "worker"]),
+];
+
+/// The engine's plain parameter types.
+const PARAMETERS: &[&str] = &["engine::SamplingParams", "engine::sampling", "engine::TokenId"];
+
+/// A front end turns keys into actions and state into a screen; it never sees the engine.
+const FRONT_END: &[&str] = &["app", "chat", "settings", "worker::protocol", "worker::handle", "store::paths"];
+
+/// Where `unsafe` may stand: the doorway to BLAS, the kernels with their thread pool, the memory map.
+const MAY_BE_UNSAFE: [&str; 3] = ["engine/blas.rs", "engine/kernels", "engine/weights"];
+
+#[test]
+fn imports_go_the_way_the_map_says() {
+    let broken: Vec<_> = sources().iter().flat_map(|(path, source)| forbidden_imports(path, source)).collect();
+    assert!(broken.is_empty(), "forbidden imports:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn unsafe_stays_in_its_modules_and_dead_code_is_deleted() {
+    let broken: Vec<_> = sources().iter().flat_map(|(path, source)| forbidden_words(path, source)).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_layer_of_the_crate_is_in_the_table() {
+    let library = fs::read_to_string(root().join("lib.rs")).unwrap();
+    let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for module in modules {
+        assert!(MAY_IMPORT.iter().any(|(layer, _)| *layer == module), "`{module}` is missing in MAY_IMPORT");
+    }
+}
+
+#[test]
+fn a_forbidden_import_is_caught_however_it_is_written() {
+    let cases = [
+        ("engine/blas.rs", "use crate::worker::protocol::RequestId;"),
+        ("tui/mod.rs", "use crate::engine::Engine;"),
+        ("tui/mod.rs", "use crate::{app::App, engine::{self, TokenId}};"),
+        ("tui/mod.rs", "pub(crate) use crate::{\n    repl::Printer,\n};"),
+        ("tui/draw/panel.rs", "use super::super::super::engine::Engine;"),
+        ("repl/mod.rs", "fn load() { let model = crate::engine::load(); }"),
+        ("app/mod.rs", "use crate::worker::handle::WorkerHandle;"),
+        ("store/mod.rs", "use crate::settings::Settings;"),
+        ("chat/mod.rs", "use crate::engine::Engine;"),
+        ("cli/mod.rs", "use crate::elsewhere::Thing;"),
+    ];
+    for (path, source) in cases {
+        assert!(!forbidden_imports(Path::new(path), source).is_empty(), "{path}: {source}");
+    }
+}
+
+#[test]
+fn an_allowed_import_is_not_caught() {
+    let cases = [
+        ("engine/model/mod.rs", "use crate::engine::weights::Tensor; use super::super::EngineError;"),
+        ("tui/mod.rs", "// use crate::engine::Engine;\nconst TEXT: &str = \"crate::engine\";"),
+        ("tui/mod.rs", "use crate::{app::{App, Action}, worker::{handle::WorkerHandle, protocol::*}};"),
+        ("settings/mod.rs", "use crate::engine::SamplingParams;"),
+        ("worker/mod.rs", "use crate::engine::{self, load::LoadOptions as Options};"),
+    ];
+    for (path, source) in cases {
+        assert_eq!(forbidden_imports(Path::new(path), source), Vec::<String>::new(), "{path}: {source}");
+    }
+}
+
+#[test]
+fn a_forbidden_word_is_caught() {
+    let unsafe_here = "fn f() { unsafe { g() } }";
+    assert_eq!(forbidden_words(Path::new("tui/mod.rs"), unsafe_here).len(), 1);
+    assert_eq!(forbidden_words(Path::new("engine/kernels/dot.rs"), unsafe_here).len(), 0);
+    assert_eq!(forbidden_words(Path::new("tui/mod.rs"), "// unsafe { }\nlet text = r#\"unsafe\"#;").len(), 0);
+    assert_eq!(forbidden_words(Path::new("tui/mod.rs"), "#[allow(dead_code)]\nfn f() {}").len(), 1);
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every source file: its path below `src`, and its text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let (mut folders, mut found) = (vec![root()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(found.len() > 20, "only {} source files were found", found.len());
+    found.sort();
+    found
+}
+
+/// The imports of one file that the map forbids, each as a line for the person who reads the failure.
+fn forbidden_imports(file: &Path, source: &str) -> Vec<String> {
+    let module = module_of(file);
+    let Some(layer) = module.first().cloned() else {
+        return Vec::new(); // main.rs and lib.rs put the layers together.
+    };
+    let allowed = MAY_IMPORT.iter().find(|(name, _)| *name == layer).map_or(&[][..], |(_, allowed)| allowed);
+    let is_allowed = |path: &str| {
+        let lies_under =
+            |room: &str| path == room || path.strip_prefix(room).is_some_and(|rest| rest.starts_with("::"));
+        lies_under(&layer) || allowed.iter().any(|room| lies_under(room))
+    };
+    let imports = crate_paths(&without_comments_and_texts(source), &module);
+    // `use crate::engine::{self}` is an import of the whole layer.
+    let imports = imports.iter().map(|path| path.strip_suffix("::self").unwrap_or(path));
+    imports
+        .filter(|path| !is_allowed(path))
+        .map(|path| format!("src/{}: {layer} must not import crate::{path}", file.display()))
+        .collect()
+}
+
+fn forbidden_words(file: &Path, source: &str) -> Vec<String> {
+    let code = without_comments_and_texts(source);
+    let mut broken = Vec::new();
+    let has_unsafe = code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    if has_unsafe && !MAY_BE_UNSAFE.iter().any(|room| file.starts_with(room)) {
+        broken.push(format!("src/{}: `unsafe` outside {}", file.display(), MAY_BE_UNSAFE.join(", ")));
+    }
+    if code.contains("(dead_code") {
+        broken.push(format!("src/{}: dead code is deleted, not allowed", file.display()));
+    }
+    broken
+}
+
+/// The module that a file is: `["engine", "model"]` for `engine/model/mod.rs`; empty for the roots.
+fn module_of(file: &Path) -> Vec<String> {
+    let mut parts: Vec<_> = file.with_extension("").iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    if matches!(parts.last().map(String::as_str), Some("mod" | "main" | "lib")) {
+        parts.pop();
+    }
+    parts
+}
+
+/// Every path that starts at the crate's root, groups spread out: `app::App`, `engine::TokenId`.
+fn crate_paths(code: &str, module: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (start, _) in code.match_indices("crate::") {
+        if !code[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            spread(&code[start + "crate::".len()..], "", &mut found);
+        }
+    }
+    let supers = "super::";
+    for (start, _) in code.match_indices(supers) {
+        let before = &code[..start];
+        if before.ends_with(supers) || before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = code[start..].trim_start_matches(supers);
+        let up = (code.len() - start - rest.len()) / supers.len();
+        // From an inner `mod tests`, one more is needed than counted here: what looks like the root is then the file.
+        if up >= module.len() {
+            let mut paths = Vec::new();
+            spread(rest, "", &mut paths);
+            let is_layer = |path: &String| MAY_IMPORT.iter().any(|(layer, _)| path.split("::").next() == Some(layer));
+            found.extend(paths.into_iter().filter(is_layer));
+        }
+    }
+    found
+}
+
+/// Spreads `a::{b, c::d}` at the start of `code` into `a::b` and `a::c::d`; returns what follows it.
+fn spread<'a>(code: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a str {
+    let code = code.trim_start();
+    if let Some(mut rest) = code.strip_prefix('{') {
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+            match rest.strip_prefix('}') {
+                Some(after) => return after,
+                None if rest.is_empty() => return rest,
+                None => rest = spread(rest, prefix, found),
+            }
+        }
+    }
+    let end = code.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(code.len());
+    let (name, rest) = code.split_at(end);
+    let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}::{name}") };
+    match rest.strip_prefix("::") {
+        Some(rest) if !rest.starts_with('<') => spread(rest, &path, found),
+        _ => {
+            found.push(path);
+            let renamed = rest.trim_start().strip_prefix("as ").map(|rest| rest.trim_start());
+            let rest = renamed.map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
+            // A stray character must not stop the walk through a group.
+            if rest.len() == code.len() { rest.get(1..).unwrap_or("") } else { rest }
+        }
+    }
+}
+
+/// The code alone: comments, texts and characters are left out.
+fn without_comments_and_texts(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let skipped = comment(rest).or_else(|| raw_text(rest)).or_else(|| quoted(rest));
+        match skipped {
+            Some(length) => {
+                code.push(' ');
+                rest = &rest[length..];
+            }
+            None => {
+                code.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    code
+}
+
+fn comment(rest: &str) -> Option<usize> {
+    if rest.starts_with("//") {
+        return Some(rest.find('\n').unwrap_or(rest.len()));
+    }
+    let inner = rest.strip_prefix("/*")?;
+    Some(inner.find("*/").map_or(rest.len(), |end| end + 4))
+}
+
+fn raw_text(rest: &str) -> Option<usize> {
+    let inner = rest.strip_prefix('r')?;
+    let hashes = inner.len() - inner.trim_start_matches('#').len();
+    let inner = inner[hashes..].strip_prefix('"')?;
+    let closing = format!("\"{}", "#".repeat(hashes));
+    Some(inner.find(&closing).map_or(rest.len(), |end| rest.len() - inner.len() + end + closing.len()))
+}
+
+/// A text, or a character; the quote of a lifetime is neither.
+fn quoted(rest: &str) -> Option<usize> {
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    if quote == '\'' {
+        let mut inner = rest[1..].chars();
+        let (first, second) = (inner.next()?, inner.next()?);
+        if first != '\\' && second != '\'' {
+            return None;
+        }
+    }
+    let mut escaped = false;
+    let closing = rest[1..].find(|c| {
+        let closes = c == quote && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes
+    });
+    Some(closing.map_or(rest.len(), |end| end + 2))
+}
