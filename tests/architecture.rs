@@ -23,6 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
             "chat",
             "store",
             "worker::protocol",
+            "engine::TokenId",
             "engine::SamplingParams",
             "engine::sampling",
             "engine::load",
@@ -37,7 +38,8 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
 const PARAMETERS: &[&str] = &["engine::SamplingParams", "engine::sampling", "engine::TokenId"];
 
 /// A front end turns keys into actions and state into a screen; it never sees the engine.
-const FRONT_END: &[&str] = &["app", "chat", "settings", "worker::protocol", "worker::handle", "store::paths"];
+const FRONT_END: &[&str] =
+    &["app", "chat", "settings", "worker::protocol", "worker::handle", "worker::WorkerHandle", "store::paths"];
 
 /// Where `unsafe` may stand: the doorway to BLAS, the kernels with their thread pool, the memory map.
 const MAY_BE_UNSAFE: [&str; 3] = ["engine/blas.rs", "engine/kernels", "engine/weights"];
