@@ -1,4 +1,8 @@
 //! The binary: parse, call the library, print the error, exit code; nothing else.
 #![allow(missing_docs)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gibber::cli::main()
+}

@@ -19,7 +19,7 @@ pub use effects::{Effect, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
-pub use run_command::describe_template;
+pub use run_command::{describe_template, help_text, template_choice};
 
 use crate::chat::{MessageId, Transcript};
 use crate::engine::SamplingParams;

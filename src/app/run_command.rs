@@ -435,7 +435,7 @@ fn template_names() -> Vec<&'static str> {
 }
 
 /// The template that a name or a path stands for; empty and `model` are the model's own.
-pub(super) fn template_choice(name: &str) -> TemplateChoice {
+pub fn template_choice(name: &str) -> TemplateChoice {
     match name {
         "" | "model" => TemplateChoice::Model,
         name if is_path(name) => TemplateChoice::File(PathBuf::from(name)),

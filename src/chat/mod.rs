@@ -1,9 +1,9 @@
 //! Conversations: messages, the tree they form, templates that turn them into a prompt, and the context window.
 
-pub mod context_window;
 pub mod message;
-pub mod template;
 pub mod transcript;
+pub mod visible;
 
 pub use message::{Message, Role};
 pub use transcript::{MessageId, MessageState, Node, Transcript};
+pub use visible::visible;

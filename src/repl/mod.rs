@@ -1,1 +1,309 @@
-//! The line REPL.
+//! The line REPL: the chat for a screen reader, a serial line or a log. Same commands as the full screen, one line after
+//! the other, nothing is drawn twice.
+
+mod helper;
+mod printer;
+mod signals;
+
+use std::collections::HashSet;
+
+use crossbeam_channel::{Receiver, never, select};
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
+
+use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind};
+use crate::chat::Role;
+use crate::worker::handle::WorkerHandle;
+use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
+use helper::Helper;
+use printer::Printer;
+use signals::Signals;
+
+/// What stands before a line that is typed.
+const PROMPT: &str = "> ";
+
+/// Entries of the history that the arrow keys reach.
+const HISTORY: usize = 1000;
+
+/// How the REPL was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The person left, or the input ended.
+    Quit,
+    /// A signal ended it.
+    Signal(i32),
+}
+
+/// What can go wrong with the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplError {
+    /// Nothing can be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] std::io::Error),
+    /// No line can be read.
+    #[error("cannot read a line: {0}")]
+    Read(#[from] ReadlineError),
+}
+
+/// Reads lines and answers them until the person leaves or the input ends.
+///
+/// # Errors
+/// [`ReplError`] where the terminal, or what stands in its place, cannot be read or written.
+pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, ReplError> {
+    let mut editor = editor(&app)?;
+    let mut repl = Repl {
+        store_failures: io.store_failures(),
+        app,
+        worker,
+        io,
+        signals: Signals::listen()?,
+        printer: Printer::stdout(),
+        pending: HashSet::new(),
+        notes_printed: 0,
+        answered: false,
+    };
+    let effects = repl.app.start();
+    let mut next = repl.carry_out(effects)?;
+    repl.greet()?;
+    loop {
+        next = match next {
+            Next::Leave(reason) => return Ok(reason),
+            Next::Read(initial) if repl.app.sessions().is_some() => repl.choose_session(&mut editor, initial)?,
+            Next::Read(initial) => repl.read(&mut editor, &initial)?,
+        };
+    }
+}
+
+type LineEditor = Editor<Helper, MemHistory>;
+
+fn editor(app: &App) -> Result<LineEditor, ReplError> {
+    let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
+    let history = MemHistory::with_config(&config);
+    let mut editor = Editor::with_history(config, history)?;
+    for entry in app.history() {
+        editor.add_history_entry(entry)?;
+    }
+    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
+    editor.set_helper(Some(Helper::default()));
+    Ok(editor)
+}
+
+/// What comes after a line was carried out.
+enum Next {
+    /// Another line, which begins with this text.
+    Read(String),
+    /// The end.
+    Leave(ExitReason),
+}
+
+struct Repl {
+    app: App,
+    worker: WorkerHandle,
+    io: Box<dyn FrontEndIo>,
+    store_failures: Receiver<String>,
+    signals: Signals,
+    printer: Printer,
+    /// What the engine was asked and has not answered.
+    pending: HashSet<RequestId>,
+    notes_printed: u64,
+    /// Whether a reply has ended since the last prompt.
+    answered: bool,
+}
+
+impl Repl {
+    fn greet(&mut self) -> Result<(), ReplError> {
+        if let Some(model) = self.app.model() {
+            let line = format!("{} · {} · context {}", model.name, model.format, model.context);
+            self.printer.line(&line)?;
+        }
+        Ok(self
+            .printer
+            .line("/help lists the commands, \"\"\" begins and ends a text of several lines, Ctrl-D leaves")?)
+    }
+
+    fn read(&mut self, editor: &mut LineEditor, initial: &str) -> Result<Next, ReplError> {
+        if let Some(helper) = editor.helper_mut() {
+            helper.learn(&self.app, self.io.models());
+        }
+        let line = self.signals.while_reading(|| editor.readline_with_initial(PROMPT, (initial, "")));
+        match line {
+            Ok(line) => {
+                let line = without_quotes(&line);
+                if !line.trim().is_empty() {
+                    editor.add_history_entry(line)?;
+                }
+                self.act(Action::Enter(line.to_owned()))
+            }
+            Err(ReadlineError::Eof) => self.act(Action::Quit),
+            Err(ReadlineError::Interrupted) => {
+                let next = self.act(Action::Interrupt)?;
+                if self.app.quit_armed() {
+                    self.printer.line("Ctrl-C again, or Ctrl-D, leaves")?;
+                }
+                Ok(next)
+            }
+            // The window has another size: the line is read on.
+            Err(ReadlineError::Signal(_)) => Ok(Next::Read(String::new())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The saved chats by number.
+    fn choose_session(&mut self, editor: &mut LineEditor, initial: String) -> Result<Next, ReplError> {
+        let sessions = self.app.sessions().unwrap_or_default().to_vec();
+        for (i, record) in sessions.iter().enumerate() {
+            self.printer.line(&format!("{:>4}  {}", i + 1, record.title))?;
+        }
+        let line = self.signals.while_reading(|| editor.readline("number of the chat, or nothing: "));
+        let number = line.ok().and_then(|line| line.trim().parse::<usize>().ok());
+        let chosen = number.and_then(|number| sessions.get(number.checked_sub(1)?));
+        let next = self.act(chosen.map_or(Action::CloseList, |record| Action::ChooseSession(record.id)))?;
+        if chosen.is_some() {
+            self.print_transcript()?;
+        }
+        Ok(match next {
+            Next::Read(text) if text.is_empty() => Next::Read(initial),
+            next => next,
+        })
+    }
+
+    fn print_transcript(&mut self) -> Result<(), ReplError> {
+        for node in self.app.transcript().path() {
+            let who = if node.message.role == Role::User { PROMPT } else { "" };
+            self.printer.line(&format!("{who}{}", node.message.content))?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) -> Result<Next, ReplError> {
+        let effects = self.app.handle(action, Moment::now());
+        self.carry_out(effects)
+    }
+
+    /// Carries out effects, waits for what the engine has to say to them, and prints it all.
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
+        let mut next = self.dispatch(effects)?;
+        while !self.pending.is_empty() && matches!(next, Next::Read(_)) {
+            if let Some(reason) = self.wait()? {
+                next = Next::Leave(reason);
+            }
+        }
+        self.printer.end_line()?;
+        if std::mem::take(&mut self.answered)
+            && let Some(summary) = self.app.last_summary()
+        {
+            self.printer.line(&format!("[{}]", summary.line()))?;
+        }
+        self.print_notes()?;
+        Ok(next)
+    }
+
+    fn dispatch(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
+        let Self { app, worker, io, pending, .. } = self;
+        let mut send = |command: EngineCommand| {
+            pending.extend(closing_request(&command));
+            worker.send(command);
+        };
+        let left = app::carry_out(app, effects, &mut **io, &mut send, Moment::now());
+        let mut next = Next::Read(String::new());
+        for effect in left {
+            match effect {
+                Effect::Quit => next = Next::Leave(ExitReason::Quit),
+                Effect::Compose(text) => next = Next::Read(text),
+                Effect::ShowHelp => self.printer.text(&app::help_text(false))?,
+                Effect::CopyText(text) => self.printer.copy(&text)?,
+                _ => {}
+            }
+        }
+        Ok(next)
+    }
+
+    /// Waits for one thing to happen.
+    fn wait(&mut self) -> Result<Option<ExitReason>, ReplError> {
+        let timer = self.app.deadline().map_or_else(never, crossbeam_channel::at);
+        let events = self.worker.events().clone();
+        let (signals, failures) = (self.signals.received().clone(), self.store_failures.clone());
+        select! {
+            recv(events) -> event => match event {
+                Ok(event) => self.on_event(event)?,
+                // The thread has said why before it ended.
+                Err(_) => self.pending.clear(),
+            },
+            recv(signals) -> signal => return self.on_signal(signal.ok()),
+            recv(failures) -> failure => match failure {
+                Ok(failure) => self.quietly(|app, now| app.handle(Action::StoreFailed(failure), now))?,
+                Err(_) => self.store_failures = never(),
+            },
+            recv(timer) -> _ => self.quietly(App::tick)?,
+        }
+        Ok(None)
+    }
+
+    fn on_event(&mut self, event: EngineEvent) -> Result<(), ReplError> {
+        if let EngineEvent::Token { trace, .. } = &event {
+            self.printer.text(&trace.text)?;
+        }
+        self.answered |= matches!(event, EngineEvent::Finished { .. });
+        match event.request() {
+            None => self.pending.clear(),
+            Some(id) if event.is_closing() => drop(self.pending.remove(&id)),
+            Some(_) => {}
+        }
+        self.quietly(|app, now| app.on_event(event, now))
+    }
+
+    /// Ctrl-C stops a reply; anything else that runs, and any other signal, ends the program.
+    fn on_signal(&mut self, signal: Option<i32>) -> Result<Option<ExitReason>, ReplError> {
+        let Some(signal) = signal else { return Ok(None) };
+        if signal == signals::INTERRUPT && self.app.generation().is_some() {
+            self.quietly(|app, now| app.handle(Action::Stop, now))?;
+            return Ok(None);
+        }
+        self.quietly(|app, now| app.handle(Action::Quit, now))?;
+        Ok(Some(ExitReason::Signal(signal)))
+    }
+
+    fn quietly(&mut self, change: impl FnOnce(&mut App, Moment) -> Vec<Effect>) -> Result<(), ReplError> {
+        let effects = change(&mut self.app, Moment::now());
+        self.dispatch(effects).map(drop)
+    }
+
+    fn print_notes(&mut self) -> Result<(), ReplError> {
+        for note in self.app.notes().iter().filter(|note| note.number >= self.notes_printed) {
+            let kind = match note.kind {
+                NoteKind::Info => "",
+                NoteKind::Warning => "warning: ",
+                NoteKind::Error => "error: ",
+            };
+            self.printer.line(&format!("{kind}{}", note.text))?;
+        }
+        if let Some(last) = self.app.notes().last() {
+            self.notes_printed = last.number + 1;
+        }
+        Ok(())
+    }
+}
+
+/// The request of a command that closes with an event.
+fn closing_request(command: &EngineCommand) -> Option<RequestId> {
+    match command {
+        EngineCommand::Load { id, .. }
+        | EngineCommand::Generate { id, .. }
+        | EngineCommand::Preview { id, .. }
+        | EngineCommand::Rewind { id, .. }
+        | EngineCommand::Score { id, .. }
+        | EngineCommand::Count { id, .. } => Some(*id),
+        EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => None,
+    }
+}
+
+/// The text between `"""` and `"""`, or the line as it is.
+fn without_quotes(line: &str) -> &str {
+    let Some(text) = line.trim_start().strip_prefix(helper::QUOTES) else { return line };
+    let text = text.trim_end();
+    text.strip_suffix(helper::QUOTES).unwrap_or(text).trim_matches('\n')
+}
+
+#[cfg(test)]
+mod tests;

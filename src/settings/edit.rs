@@ -18,6 +18,7 @@ pub fn updated(text: &str, path: &Path, settings: &Settings) -> Result<String, S
     let wanted = values_of(settings).map_err(unwritable)?;
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| unwritable(error.to_string()))?;
+    let sections_before: Vec<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
     let root = document.as_table_mut();
     for section in &schema::SECTIONS {
         write_changes(root, section.name, section, now.get(section.name), wanted.get(section.name));
@@ -31,7 +32,30 @@ pub fn updated(text: &str, path: &Path, settings: &Settings) -> Result<String, S
             }
         }
     }
+    keep_trailing_text(&mut document, &sections_before);
     Ok(document.to_string())
+}
+
+/// The comments at the end of the file stay above the sections that are new.
+fn keep_trailing_text(document: &mut DocumentMut, sections_before: &[String]) {
+    let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
+    let is_new = |name: &str| !sections_before.iter().any(|before| before == name);
+    let Some(name) = document.iter().map(|(name, _)| name.to_owned()).find(|name| is_new(name)) else { return };
+    if !trailing.is_empty()
+        && let Some(table) = document.get_mut(&name).and_then(first_with_a_header)
+    {
+        table.decor_mut().set_prefix(format!("{trailing}\n"));
+        document.set_trailing("");
+    }
+}
+
+/// The table whose `[header]` is written first: `[presets]` itself has none.
+fn first_with_a_header(item: &mut Item) -> Option<&mut Table> {
+    let table = item.as_table_mut()?;
+    if table.is_implicit() && table.iter().all(|(_, item)| item.is_table()) {
+        return table.iter_mut().next().and_then(|(_, item)| first_with_a_header(item));
+    }
+    Some(table)
 }
 
 /// The settings as a document with every key that has a value.

@@ -191,6 +191,17 @@ mod saving {
     }
 
     #[test]
+    fn comments_at_the_end_stay_above_what_is_new() {
+        let mut settings = Settings::default();
+        settings.sampling.top_k = 3;
+        assert_eq!(updated("# mine\n", &settings), "# mine\n\n[sampling]\ntop_k = 3\n");
+        let poet = Settings { presets: [("poet".into(), settings.sampling.clone())].into(), ..Settings::default() };
+        assert!(updated("# mine\n", &poet).starts_with("# mine\n\n[presets.poet]\n"));
+        let text = "[ui]\nmouse = false\n# the end\n";
+        assert_eq!(updated(text, &settings), format!("{text}\n[sampling]\ntop_k = 3\n"));
+    }
+
+    #[test]
     fn a_seed_that_is_fresh_again_is_written_as_minus_one() {
         let mut settings = parse("[sampling]\nseed = 4\n").unwrap();
         settings.sampling.seed = None;

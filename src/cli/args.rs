@@ -1,0 +1,360 @@
+//! The flags, spelled as llama.cpp spells them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use crate::settings::Settings;
+
+/// The help's last lines.
+const AFTER_HELP: &str = "\
+-sys, -ctk and -ctv may be written with one dash, as llama.cpp writes them.
+
+Environment: GIBBER_MODEL and GIBBER_THREADS stand for -m and -t, GIBBER_CONFIG_DIR for --config-dir; NO_COLOR turns colours off.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
+
+/// The template that leaves the text as it is: what `--raw` stands for.
+pub(super) const RAW_TEMPLATE: &str = "raw";
+
+/// Flags of several letters that take one dash in llama.cpp, and what they are called here.
+const ONE_DASH: [(&str, &str); 3] =
+    [("-sys", "--system-prompt"), ("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")];
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "gibber", version, about, after_help = AFTER_HELP)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) chat: Chat,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Common {
+    /// Directory of config.toml, the chats and the prompt history
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub(super) config_dir: Option<PathBuf>,
+    /// No colours
+    #[arg(long, global = true)]
+    pub(super) no_color: bool,
+    /// Say more on stderr: statistics, what is loaded
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Chat in the full screen (the default)
+    Chat(Chat),
+    /// Chat line by line: for a screen reader, a serial line, a log
+    Repl(Chat),
+    /// One reply on stdout; what comes on stdin is appended to the prompt
+    Run(Run),
+    /// Log-probability and rank of each token of a text, and its perplexity
+    Score(Score),
+    /// The ids and pieces of a text
+    Tokenize(Tokenize),
+    /// Measure prefill and decode speed, memory, and the share of the memory bandwidth that is reached
+    Bench(Bench),
+    /// The models that can be named
+    #[command(subcommand)]
+    Models(Models),
+    /// The settings file
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which model, and how it runs.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Model")]
+pub(super) struct Model {
+    /// Name (see `gibber models list`) or path: a GGUF file, or a Hugging Face folder
+    #[arg(short, long, value_name = "NAME-OR-PATH", value_hint = ValueHint::AnyPath)]
+    pub(super) model: Option<String>,
+    /// Tokens the context holds; 0 is the model's own length, at most 8192
+    #[arg(short = 'c', long, value_name = "N")]
+    pub(super) ctx_size: Option<usize>,
+    /// Threads that compute; 0 is one for each core
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(super) threads: Option<u16>,
+    /// Prompt tokens computed in one pass
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(super) batch_size: Option<u32>,
+    /// Format of the keys in the KV cache (-ctk): f32
+    #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
+    pub(super) cache_type_k: Option<String>,
+    /// Format of the values in the KV cache (-ctv): f32
+    #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
+    pub(super) cache_type_v: Option<String>,
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sampling", allow_negative_numbers = true)]
+pub(super) struct Sampling {
+    /// Temperature, 0 to 5; 0 always takes the most probable token
+    #[arg(long, value_name = "T")]
+    temp: Option<f32>,
+    /// Only the K most probable tokens; 0 is all
+    #[arg(long, value_name = "K")]
+    top_k: Option<u32>,
+    /// Only the most probable tokens that together reach P
+    #[arg(long, value_name = "P")]
+    top_p: Option<f32>,
+    /// Only tokens at least P times as probable as the best
+    #[arg(long, value_name = "P")]
+    min_p: Option<f32>,
+    /// Only the tokens whose surprise is nearest the usual, up to P
+    #[arg(long, value_name = "P")]
+    typical: Option<f32>,
+    /// Makes tokens that were seen less probable; 1 is off
+    #[arg(long, value_name = "R")]
+    repeat_penalty: Option<f32>,
+    /// How many tokens the penalties look back; -1 is the whole context
+    #[arg(long, value_name = "N")]
+    repeat_last_n: Option<i32>,
+    /// Taken off the score of each token that was seen
+    #[arg(long, value_name = "R")]
+    presence_penalty: Option<f32>,
+    /// Taken off the score of a token for each time it was seen
+    #[arg(long, value_name = "R")]
+    frequency_penalty: Option<f32>,
+    /// Makes the reply repeatable; -1 is a fresh seed
+    #[arg(short, long, value_name = "SEED", value_parser = parse_seed)]
+    seed: Option<Seed>,
+}
+
+/// A seed on the command line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Seed(Option<u64>);
+
+fn parse_seed(text: &str) -> Result<Seed, String> {
+    match text {
+        "-1" => Ok(Seed(None)),
+        _ => text.parse().map(|seed| Seed(Some(seed))).map_err(|_| "must be a whole number, or -1".to_string()),
+    }
+}
+
+/// The most tokens of a reply; -1 is no limit, and that is 0 in the settings.
+fn parse_predict(text: &str) -> Result<usize, String> {
+    match text.parse::<i64>() {
+        Ok(-1) => Ok(0),
+        Ok(count) if count >= 1 => usize::try_from(count).map_err(|error| error.to_string()),
+        _ => Err("must be a whole number, 1 or more, or -1 for no limit".into()),
+    }
+}
+
+/// What the model is asked, and how it is put.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Prompt")]
+pub(super) struct Prompt {
+    /// The prompt (in a chat: the first message)
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(super) prompt: Option<String>,
+    /// A file whose text is appended to the prompt
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) file: Option<PathBuf>,
+    /// The system message (-sys)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    system_prompt: Option<String>,
+    /// The most tokens of the reply; -1 is no limit
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = parse_predict)]
+    predict: Option<usize>,
+    /// A text that ends the reply; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    stop: Vec<String>,
+    /// No chat template: the model continues the text as it stands
+    #[arg(long, conflicts_with_all = ["chat_template", "system_prompt"])]
+    raw: bool,
+    /// Chat template: a built-in name or a Jinja file
+    #[arg(long, value_name = "NAME-OR-FILE", value_hint = ValueHint::FilePath)]
+    chat_template: Option<String>,
+}
+
+/// `gibber chat`, `gibber repl`, and `gibber` alone.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Chat {
+    #[command(flatten)]
+    pub(super) prompt: Prompt,
+    #[command(flatten)]
+    pub(super) model: Model,
+    #[command(flatten)]
+    pub(super) sampling: Sampling,
+}
+
+/// `gibber run`
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The prompt
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
+    pub(super) text: Option<String>,
+    /// One JSON object a line: each token, then the whole with its statistics
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) chat: Chat,
+}
+
+/// `gibber score`
+#[derive(Debug, Args)]
+pub(super) struct Score {
+    /// The text, taken byte for byte; `-` or nothing is stdin
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "prompt")]
+    pub(super) file: Option<PathBuf>,
+    /// The text itself
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(super) prompt: Option<String>,
+    /// One JSON object a line: each token, then the summary
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) model: Model,
+}
+
+/// `gibber tokenize`
+#[derive(Debug, Args)]
+pub(super) struct Tokenize {
+    /// The text, taken byte for byte; `-` or nothing is stdin
+    #[arg(value_name = "TEXT")]
+    pub(super) text: Option<String>,
+    /// A file with the text
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "text")]
+    pub(super) file: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) model: Model,
+}
+
+/// `gibber bench`
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// Tokens of the prompt
+    #[arg(short = 'p', long, value_name = "N", default_value_t = 512, value_parser = parse_count)]
+    pub(super) n_prompt: usize,
+    /// Tokens generated after it
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = parse_count)]
+    pub(super) n_gen: usize,
+    /// Repetitions; the medians are shown
+    #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = parse_count)]
+    pub(super) repetitions: usize,
+    /// Random weights of a known shape: `gpt2`, `gpt2-medium`, ..., with a format after a colon: `gpt2:q8_0`
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    pub(super) synthetic: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) model: Model,
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "must be a whole number, 1 or more".into())
+}
+
+/// `gibber models`
+#[derive(Debug, Subcommand)]
+pub(super) enum Models {
+    /// The names that -m takes
+    List,
+    /// What a model is
+    Info {
+        /// Name or path; nothing is the model of the settings
+        #[arg(value_name = "NAME-OR-PATH")]
+        model: Option<String>,
+    },
+}
+
+/// `gibber config`
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Where config.toml is
+    Path,
+    /// The settings in use
+    Show,
+    /// Open config.toml in $VISUAL or $EDITOR
+    Edit,
+    /// Check config.toml
+    Check,
+}
+
+impl Model {
+    /// Over what the file and the environment say.
+    pub(super) fn apply(&self, settings: &mut Settings) {
+        let model = &mut settings.model;
+        set(&mut model.name, self.model.clone());
+        set(&mut model.context, self.ctx_size);
+        set(&mut model.threads, self.threads.map(usize::from));
+        set(&mut model.batch, self.batch_size.map(|size| size as usize));
+    }
+}
+
+impl Chat {
+    /// Over what the file and the environment say.
+    pub(super) fn apply(&self, settings: &mut Settings) {
+        self.model.apply(settings);
+        self.sampling.apply(settings);
+        set(&mut settings.model.template, self.prompt.chat_template.clone());
+        if self.prompt.raw {
+            settings.model.template = RAW_TEMPLATE.into();
+        }
+        set(&mut settings.chat.system, self.prompt.system_prompt.clone());
+        set(&mut settings.chat.max_tokens, self.prompt.predict);
+        if !self.prompt.stop.is_empty() {
+            settings.chat.stop = self.prompt.stop.clone();
+        }
+    }
+}
+
+impl Sampling {
+    fn apply(&self, settings: &mut Settings) {
+        let params = &mut settings.sampling;
+        set(&mut params.temperature, self.temp);
+        set(&mut params.top_k, self.top_k);
+        set(&mut params.top_p, self.top_p);
+        set(&mut params.min_p, self.min_p);
+        set(&mut params.typical_p, self.typical);
+        set(&mut params.repeat_penalty, self.repeat_penalty);
+        set(&mut params.repeat_last_n, self.repeat_last_n);
+        set(&mut params.presence_penalty, self.presence_penalty);
+        set(&mut params.frequency_penalty, self.frequency_penalty);
+        set(&mut params.seed, self.seed.map(|seed| seed.0));
+    }
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+/// The arguments with those of [`ONE_DASH`] in the form that clap knows; what follows `--` stays as it is.
+pub(super) fn with_two_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut only_values = false;
+    arguments
+        .map(|argument| {
+            only_values |= argument == "--";
+            let Some(text) = argument.to_str().filter(|_| !only_values) else { return argument };
+            let (flag, value) = text.split_once('=').map_or((text, None), |(flag, value)| (flag, Some(value)));
+            match (ONE_DASH.iter().find(|(short, _)| *short == flag), value) {
+                (Some((_, long)), None) => (*long).into(),
+                (Some((_, long)), Some(value)) => format!("{long}={value}").into(),
+                (None, _) => argument,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(arguments: &str) -> Cli {
+    let arguments = arguments.split_whitespace().map(OsString::from);
+    Cli::try_parse_from(with_two_dashes(std::iter::once("gibber".into()).chain(arguments))).unwrap()
+}
+
+fn settings(arguments: &str) -> Settings {
+    let mut settings = Settings::default();
+    match parse(arguments).command {
+        Some(Command::Run(run)) => run.chat.apply(&mut settings),
+        other => panic!("{other:?}"),
+    }
+    settings
+}
+
+fn error_of(arguments: &str) -> String {
+    let arguments = arguments.split_whitespace().map(OsString::from);
+    Cli::try_parse_from(with_two_dashes(std::iter::once("gibber".into()).chain(arguments))).unwrap_err().to_string()
+}
+
+#[test]
+fn clap_finds_no_fault() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn each_flag_sets_its_setting() {
+    let changed = settings(
+        "run -m m.gguf -c 100 -t 3 -b 64 --temp 0 --top-k 5 --top-p 0.5 --min-p 0.2 --typical 0.9 --repeat-penalty 1.2 \
+         --repeat-last-n -1 --presence-penalty -0.5 --frequency-penalty 0.25 -s 7 -n 8 --stop A --stop -B -sys Brief \
+         --chat-template chatml -ctk f32 -ctv=f32",
+    );
+    let model = &changed.model;
+    assert_eq!((model.name.as_str(), model.context, model.threads, model.batch), ("m.gguf", 100, 3, 64));
+    assert_eq!(model.template, "chatml");
+    let params = &changed.sampling;
+    assert_eq!((params.temperature, params.top_k, params.top_p, params.min_p), (0.0, 5, 0.5, 0.2));
+    assert_eq!((params.typical_p, params.repeat_penalty, params.repeat_last_n), (0.9, 1.2, -1));
+    assert_eq!((params.presence_penalty, params.frequency_penalty, params.seed), (-0.5, 0.25, Some(7)));
+    assert_eq!((changed.chat.max_tokens, changed.chat.system.as_str()), (8, "Brief"));
+    assert_eq!(changed.chat.stop, ["A", "-B"]);
+}
+
+#[test]
+fn no_flag_changes_nothing() {
+    let mut settings = Settings::default();
+    settings.model.threads = 7;
+    settings.sampling.seed = Some(3);
+    let before = settings.clone();
+    parse("").chat.apply(&mut settings);
+    assert_eq!(settings, before);
+}
+
+#[test]
+fn minus_one_is_no_limit_and_a_fresh_seed() {
+    let mut settings = Settings::default();
+    settings.chat.max_tokens = 5;
+    settings.sampling.seed = Some(3);
+    parse("-n -1 -s -1").chat.apply(&mut settings);
+    assert_eq!((settings.chat.max_tokens, settings.sampling.seed), (0, None));
+}
+
+#[test]
+fn values_out_of_their_range_are_wrong_usage() {
+    for (arguments, expected) in [
+        ("run -n 0", "1 or more, or -1 for no limit"),
+        ("run -s -2", "must be a whole number, or -1"),
+        ("run -b 0", "1..=65536"),
+        ("run -ctk q8_0", "possible values: f32"),
+        ("bench -p 0", "1 or more"),
+        ("run --raw --chat-template chatml", "cannot be used with"),
+        ("bench --synthetic gpt2 -m x", "cannot be used with"),
+    ] {
+        let error = error_of(arguments);
+        assert!(error.contains(expected), "{arguments}: {error}");
+    }
+}
+
+#[test]
+fn the_common_flags_stand_before_or_after_the_command() {
+    for arguments in ["--config-dir d -v run", "run --config-dir d -v"] {
+        let common = parse(arguments).common;
+        assert_eq!((common.config_dir, common.verbose), (Some("d".into()), true), "{arguments}");
+    }
+}
+
+#[test]
+fn one_dash_flags_are_values_after_two_dashes() {
+    let arguments = ["run", "-sys", "a", "--", "-sys"].map(OsString::from);
+    assert_eq!(with_two_dashes(arguments.into_iter()), ["run", "--system-prompt", "a", "--", "-sys"]);
+}

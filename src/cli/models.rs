@@ -1,0 +1,239 @@
+//! Which models there are, and where: `gibber models`, and what -m stands for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+
+use super::Context;
+use super::args::Models;
+use super::output::Output;
+use crate::engine::load::{self, ModelInfo, ModelSource};
+use crate::store::Paths;
+
+/// The name of the default model.
+const DEFAULT_NAME: &str = "smollm2";
+/// Its file.
+const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+/// The bytes of that file, in a build that carries them.
+#[cfg(feature = "embed-model")]
+static EMBEDDED: &[u8] = include_bytes!("../../assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+
+pub(super) fn run(context: &Context, command: &Models) -> Result<()> {
+    let mut output = Output::stdout();
+    match command {
+        Models::List => {
+            for (name, place) in listed(&context.paths) {
+                output.line(&format!("{name:<32} {place}"))?;
+            }
+            Ok(())
+        }
+        Models::Info { model } => {
+            let name = model.as_ref().unwrap_or(&context.settings.model.name);
+            let files = load::open(&resolve(name, &context.paths)?)?;
+            let config = &files.config;
+            let template = if files.chat_template.is_some() { "its own" } else { "none (a plain one is used)" };
+            let rows = [
+                ("name", files.name.clone()),
+                ("file", files.path.display().to_string()),
+                ("architecture", config.architecture.as_str().into()),
+                ("format", files.format().to_string()),
+                ("parameters", format!("{} ({:.1} million)", files.parameters(), files.parameters() as f64 / 1e6)),
+                ("weights", format!("{} bytes", files.weights.total_bytes())),
+                ("layers", config.n_layer.to_string()),
+                ("width", config.n_embd.to_string()),
+                ("heads", format!("{} ({} for keys and values)", config.n_head, config.n_kv_head)),
+                ("vocabulary", config.vocab_size.to_string()),
+                ("context", format!("{} tokens", config.trained_context)),
+                ("chat template", template.into()),
+            ];
+            rows.iter().try_for_each(|(key, value)| output.line(&format!("{key:<14} {value}")))
+        }
+    }
+}
+
+/// A model in a line.
+pub(super) fn headline(info: &ModelInfo) -> String {
+    format!(
+        "{} · {} · {} · {:.0} MB · context {} · {} threads · loaded in {:.2} s",
+        info.name,
+        info.architecture,
+        info.format,
+        info.weight_bytes as f64 / 1e6,
+        info.context,
+        info.threads,
+        info.load_time.as_secs_f64()
+    )
+}
+
+/// The names that [`resolve`] knows.
+pub(super) fn names(paths: &Paths) -> Vec<String> {
+    listed(paths).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The model that a name or a path stands for; empty is the default model.
+///
+/// # Errors
+/// A sentence that says what was looked for, where, and what there is.
+pub(super) fn resolve(name: &str, paths: &Paths) -> Result<ModelSource> {
+    if name.is_empty() || name == DEFAULT_NAME {
+        return default_model(paths);
+    }
+    let path = expanded(name);
+    if path.exists() {
+        return Ok(ModelSource::Path(path));
+    }
+    if !is_path(name)
+        && let Some(found) = in_folders(name, paths)
+    {
+        return Ok(ModelSource::Path(found));
+    }
+    let known = names(paths).join(", ");
+    let folder = models_folder(paths);
+    let message = if is_path(name) {
+        format!("there is no file or folder {name}; models that have a name: {known}")
+    } else {
+        format!(
+            "there is no model `{name}`: the names are {known}; -m also takes the path of a GGUF file or of a Hugging Face folder, and what is put into {} has a name",
+            folder.display()
+        )
+    };
+    Err(anyhow!(message))
+}
+
+/// Whether it can only be meant as a path.
+fn is_path(name: &str) -> bool {
+    name.contains(['/', std::path::MAIN_SEPARATOR]) || name.ends_with(".gguf")
+}
+
+/// A name that means the same from any directory: a relative path becomes an absolute one.
+pub(super) fn lasting_name(name: &str) -> String {
+    let path = Path::new(name);
+    let absolute = path.exists().then(|| std::path::absolute(path).ok()).flatten();
+    absolute.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| name.to_owned())
+}
+
+/// A leading `~/` that no shell has expanded, as in config.toml and `/model`.
+fn expanded(name: &str) -> PathBuf {
+    let home = directories::BaseDirs::new();
+    match (name.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.home_dir().join(rest),
+        _ => PathBuf::from(name),
+    }
+}
+
+fn in_folders(name: &str, paths: &Paths) -> Option<PathBuf> {
+    paths
+        .model_folders()
+        .iter()
+        .flat_map(|folder| [folder.join(name), folder.join(format!("{name}.gguf"))])
+        .find(|path| is_model(path))
+}
+
+fn is_model(path: &Path) -> bool {
+    if path.is_dir() {
+        path.join("config.json").is_file()
+    } else {
+        path.extension().is_some_and(|end| end == "gguf") && path.is_file()
+    }
+}
+
+fn models_folder(paths: &Paths) -> PathBuf {
+    paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().to_owned())
+}
+
+fn default_model(paths: &Paths) -> Result<ModelSource> {
+    #[cfg(feature = "embed-model")]
+    {
+        let _ = paths;
+        Ok(ModelSource::Embedded { name: DEFAULT_FILE, bytes: EMBEDDED })
+    }
+    #[cfg(not(feature = "embed-model"))]
+    {
+        let places = default_places(paths);
+        match places.iter().find(|path| path.is_file()) {
+            Some(path) => Ok(ModelSource::Path(path.clone())),
+            None => Err(anyhow!(
+                "the default model {DEFAULT_FILE} is not there. Put it into {}, or name another model with -m; a build with `--features embed-model` carries it inside",
+                models_folder(paths).display()
+            )),
+        }
+    }
+}
+
+/// Where the default model's file may be: the source tree, beside an installed executable, the models folders.
+#[cfg(not(feature = "embed-model"))]
+fn default_places(paths: &Paths) -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models")];
+    if let Ok(executable) = std::env::current_exe()
+        && let Some(prefix) = executable.parent().and_then(Path::parent)
+    {
+        folders.push(prefix.join("share/gibber/models"));
+    }
+    folders.extend(paths.model_folders());
+    folders.into_iter().map(|folder| folder.join(DEFAULT_FILE)).collect()
+}
+
+/// Each name, and where its model is.
+fn listed(paths: &Paths) -> Vec<(String, String)> {
+    let mut models = Vec::new();
+    match default_model(paths) {
+        Ok(ModelSource::Path(path)) => models.push((DEFAULT_NAME.to_owned(), path.display().to_string())),
+        Ok(_) => models.push((DEFAULT_NAME.to_owned(), "inside this executable".to_owned())),
+        Err(_) => {}
+    }
+    for folder in paths.model_folders() {
+        // A folder that is not there has no models.
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<PathBuf> = entries.filter(|path| is_model(path)).collect();
+        found.sort();
+        models.extend(found.iter().filter_map(|path| Some((name_of(path)?, path.display().to_string()))));
+    }
+    models
+}
+
+fn name_of(path: &Path) -> Option<String> {
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.map(|name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Paths) {
+        let directory = tempfile::tempdir().unwrap();
+        let models = directory.path().join("models");
+        std::fs::create_dir_all(models.join("tiny")).unwrap();
+        std::fs::write(models.join("tiny/config.json"), "{}").unwrap();
+        std::fs::write(models.join("small.gguf"), "").unwrap();
+        std::fs::write(models.join("notes.txt"), "").unwrap();
+        let paths = Paths::at(directory.path());
+        (directory, paths)
+    }
+
+    #[test]
+    fn names_are_found_in_the_models_folder() {
+        let (directory, paths) = folder();
+        let models = directory.path().join("models");
+        assert_eq!(resolve("tiny", &paths).unwrap(), ModelSource::Path(models.join("tiny")));
+        assert_eq!(resolve("small", &paths).unwrap(), ModelSource::Path(models.join("small.gguf")));
+        assert!(names(&paths).iter().any(|name| name == "small") && !names(&paths).iter().any(|name| name == "notes"));
+    }
+
+    #[test]
+    fn the_default_model_has_a_name() {
+        let (_directory, paths) = folder();
+        assert_eq!(resolve("", &paths).unwrap(), resolve(DEFAULT_NAME, &paths).unwrap());
+        assert_eq!(names(&paths)[0], DEFAULT_NAME);
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_an_error_that_lists_those_that_are() {
+        let (directory, paths) = folder();
+        let error = resolve("gpt5", &paths).unwrap_err().to_string();
+        assert!(error.contains("no model `gpt5`") && error.contains("smollm2, small, tiny"), "{error}");
+        let path = directory.path().join("nowhere.gguf").display().to_string();
+        let error = resolve(&path, &paths).unwrap_err().to_string();
+        assert!(error.contains(&path), "{error}");
+    }
+}

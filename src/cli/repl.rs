@@ -1,0 +1,15 @@
+//! `gibber repl`: the chat line by line.
+
+use anyhow::Result;
+
+use super::args::Chat;
+use super::{Context, Exit, surroundings};
+use crate::repl::{self, ExitReason};
+
+pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
+    let (app, surroundings) = surroundings::start(context, arguments)?;
+    match repl::run(app, crate::worker::fake::FakeWorker::new().spawn().0, Box::new(surroundings))? {
+        ExitReason::Quit => Ok(()),
+        ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),
+    }
+}

@@ -1,0 +1,75 @@
+//! The worker with a model loaded, asked one thing at a time.
+
+use anyhow::{Result, anyhow};
+
+use super::Context;
+use super::interrupt::Interrupt;
+use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
+use crate::worker::WorkerHandle;
+use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+
+/// A worker and its model.
+#[derive(Debug)]
+pub(super) struct Session {
+    worker: WorkerHandle,
+    interrupt: Interrupt,
+    last: RequestId,
+}
+
+impl Session {
+    /// Starts the worker and loads the model of the settings.
+    pub(super) fn start(context: &Context) -> Result<Self> {
+        let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
+        let mut session = Self {
+            worker: crate::worker::fake::FakeWorker::new().spawn().0,
+            interrupt: Interrupt::install()?,
+            last: RequestId(0),
+        };
+        let info = session.load(source, context.load_options())?;
+        if context.verbose {
+            eprintln!("{}", super::models::headline(&info));
+        }
+        Ok(session)
+    }
+
+    fn load(&mut self, source: ModelSource, options: LoadOptions) -> Result<ModelInfo> {
+        match self.ask(|id, _| EngineCommand::Load { id, source, options }, |_| Ok(()))? {
+            EngineEvent::Loaded { model, .. } => Ok(*model),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends the command that `make` builds and shows each event before the closing one, which is returned. Ctrl-C cancels
+    /// the token that is part of the command.
+    ///
+    /// # Errors
+    /// What the worker says has failed, and what `on_event` returns: the request is cancelled then.
+    pub(super) fn ask(
+        &mut self,
+        make: impl FnOnce(RequestId, CancelToken) -> EngineCommand,
+        mut on_event: impl FnMut(EngineEvent) -> Result<()>,
+    ) -> Result<EngineEvent> {
+        self.last = RequestId(self.last.0 + 1);
+        let (id, cancel) = (self.last, CancelToken::new());
+        let command = make(id, cancel.clone());
+        if !matches!(command, EngineCommand::Load { .. }) {
+            self.interrupt.watch(&cancel);
+        }
+        self.worker.send(command);
+        loop {
+            let event = self.worker.events().recv().map_err(|_| anyhow!("the engine's thread has ended"))?;
+            match event {
+                EngineEvent::WorkerDied { error } => return Err(anyhow!("the engine's thread has ended: {error}")),
+                event if event.request() != Some(id) => {}
+                EngineEvent::Failed { error, .. } => return Err(anyhow!(error)),
+                event if event.is_closing() => return Ok(event),
+                event => on_event(event).inspect_err(|_| cancel.cancel())?,
+            }
+        }
+    }
+}
+
+/// An answer of another kind than the question: a fault of the worker.
+pub(super) fn unexpected(event: &EngineEvent) -> anyhow::Error {
+    anyhow!("the engine answered something else than it was asked: {event:?}")
+}

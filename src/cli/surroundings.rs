@@ -1,0 +1,139 @@
+//! What lies around a chat: its settings file, its database, the models that can be named.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io::ErrorKind;
+
+use anyhow::Result;
+use crossbeam_channel::Receiver;
+
+use super::args::Chat;
+use super::{Context, Usage, load_options, models};
+use crate::app::{App, FrontEndIo, Moment, Start};
+use crate::chat::Transcript;
+use crate::engine::load::{LoadOptions, ModelSource};
+use crate::settings::{Settings, edit};
+use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoreWriter, files, history};
+
+/// The settings file and the store, as both front ends use them.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    paths: Paths,
+    options: LoadOptions,
+    writer: StoreWriter,
+}
+
+/// The state of a chat at its start, and what lies around it.
+pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surroundings)> {
+    arguments.apply(&mut context.settings);
+    let Context { paths, settings, .. } = context;
+    settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
+    let history = history::load(&paths.history()).unwrap_or_else(|error| {
+        // The chat goes on without its history.
+        eprintln!("warning: {error}");
+        Vec::new()
+    });
+    let options = load_options(&settings);
+    let start = Start { settings, history, seed: random(), ..Start::default() };
+    let writer = StoreWriter::spawn(paths.clone())?;
+    Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer }))
+}
+
+/// A number that the standard library draws afresh for each hasher.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+impl Surroundings {
+    fn write_settings(&self, settings: &Settings) -> Result<String> {
+        let path = self.paths.config();
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            outcome => outcome.map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?,
+        };
+        let mut settings = settings.clone();
+        settings.model.name = models::lasting_name(&settings.model.name);
+        files::write_atomic(&path, &edit::updated(&text, &path, &settings)?)?;
+        Ok(path.display().to_string())
+    }
+}
+
+impl FrontEndIo for Surroundings {
+    fn store(&mut self, operation: StoreOp) {
+        self.writer.send(operation);
+    }
+
+    fn store_failures(&self) -> Receiver<String> {
+        self.writer.failures().clone()
+    }
+
+    fn save_settings(&mut self, settings: &Settings) -> Result<String, String> {
+        self.write_settings(settings).map_err(|error| format!("{error:#}"))
+    }
+
+    fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
+        let source = models::resolve(name, &self.paths).map_err(|error| format!("{error:#}"))?;
+        Ok((source, self.options.clone()))
+    }
+
+    fn models(&mut self) -> Vec<String> {
+        models::names(&self.paths)
+    }
+
+    fn sessions(&mut self) -> Result<Vec<SessionRecord>, String> {
+        let path = self.paths.database();
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let list = Database::open(&path).and_then(|database| database.list()).map_err(|error| error.to_string())?;
+        Ok(list.into_iter().map(|line| line.record).collect())
+    }
+
+    fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
+        let loaded = Database::open(&self.paths.database()).and_then(|database| database.load(id));
+        loaded.map(|session| (session.record, session.transcript)).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings(directory: &std::path::Path) -> Surroundings {
+        let paths = Paths::at(directory);
+        let context = Context { paths, settings: Settings::default(), verbose: false };
+        start(context, &Chat::default()).unwrap().1
+    }
+
+    #[test]
+    fn nothing_is_made_before_something_is_saved() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut surroundings = surroundings(&directory.path().join("config"));
+        assert_eq!(surroundings.sessions(), Ok(Vec::new()));
+        drop(surroundings);
+        assert!(!directory.path().join("config").exists());
+    }
+
+    #[test]
+    fn saved_settings_are_the_next_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut surroundings = surroundings(directory.path());
+        std::fs::write(directory.path().join("config.toml"), "# mine\n").unwrap();
+        let mut settings = Settings::default();
+        settings.sampling.temperature = 0.3;
+        let path = surroundings.save_settings(&settings).unwrap();
+        assert!(path.ends_with("config.toml"));
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("# mine\n"));
+        assert_eq!(Settings::load(std::path::Path::new(&path)).unwrap(), settings);
+    }
+
+    #[test]
+    fn a_broken_settings_file_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut surroundings = surroundings(directory.path());
+        std::fs::write(directory.path().join("config.toml"), "broken = ").unwrap();
+        let error = surroundings.save_settings(&Settings::default()).unwrap_err();
+        assert!(error.contains("config.toml:1"), "{error}");
+        assert_eq!(std::fs::read_to_string(directory.path().join("config.toml")).unwrap(), "broken = ");
+    }
+}
