@@ -1,0 +1,120 @@
+//! The README says what the program does: its tables come from the program's own, and its flags are those of `--help`.
+//!
+//! A table that has changed is written into the README by `UPDATE_README=1 cargo test --test docs`.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gibber::app::commands;
+use gibber::app::keymap::{BINDINGS, Context};
+
+/// Every command that has a help of its own.
+const COMMANDS: [&[&str]; 9] = [
+    &[],
+    &["repl"],
+    &["run"],
+    &["score"],
+    &["tokenize"],
+    &["bench"],
+    &["models", "info"],
+    &["config"],
+    &["completions"],
+];
+
+#[test]
+fn the_readme_has_every_slash_command() {
+    let mut table = String::from("| command | also | what it does |\n|---|---|---|\n");
+    for command in commands::all() {
+        let aliases: Vec<_> = command.aliases.iter().map(|alias| format!("`/{alias}`")).collect();
+        let row = [format!("`{}`", command.usage()), aliases.join(" "), command.help.to_owned()];
+        table += &markdown_row(&row);
+    }
+    assert_in_readme("commands", &table);
+}
+
+#[test]
+fn the_readme_has_every_key() {
+    let mut tables = String::new();
+    for context in [Context::Anywhere, Context::Composer, Context::Transcript, Context::Sampling] {
+        tables += &format!("| {} | |\n|---|---|\n", context.title());
+        for binding in BINDINGS.iter().filter(|binding| binding.context == context) {
+            let keys: Vec<_> = binding.keys.iter().map(|keys| format!("`{keys}`")).collect();
+            tables += &markdown_row(&[keys.join(" "), binding.help.to_owned()]);
+        }
+        tables.push('\n');
+    }
+    assert_in_readme("keys", tables.trim_end());
+}
+
+#[test]
+fn the_readme_and_the_help_have_the_same_flags() {
+    let in_help: BTreeSet<String> = COMMANDS.iter().flat_map(|command| flags(&help(command))).collect();
+    let readme = section(&readme(), "flags").unwrap();
+    let in_readme: BTreeSet<String> = flags(&readme).into_iter().collect();
+    let missing: Vec<_> = in_help.difference(&in_readme).collect();
+    let unknown: Vec<_> = in_readme.difference(&in_help).collect();
+    assert!(missing.is_empty(), "flags of --help that the README does not have: {missing:?}");
+    assert!(unknown.is_empty(), "flags of the README that no --help has: {unknown:?}");
+}
+
+#[test]
+fn the_files_that_the_readme_points_to_are_there() {
+    let readme = readme();
+    let targets = readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
+        assert!(root().join(target).exists(), "README.md points to {target}");
+    }
+}
+
+/// Checks what stands between `<!-- NAME -->` and `<!-- /NAME -->`, or writes it there where that was asked for.
+fn assert_in_readme(name: &str, expected: &str) {
+    let readme = readme();
+    let expected = format!("\n{}\n", expected.trim_end());
+    let actual = section(&readme, name).unwrap_or_else(|| panic!("README.md has no <!-- {name} -->"));
+    if actual != expected && std::env::var_os("UPDATE_README").is_some() {
+        let marked = |text: &str| format!("<!-- {name} -->{text}<!-- /{name} -->");
+        let updated = readme.replacen(&marked(&actual), &marked(&expected), 1);
+        std::fs::write(root().join("README.md"), updated).unwrap();
+        return;
+    }
+    assert_eq!(
+        actual, expected,
+        "the table of {name} has changed: UPDATE_README=1 cargo test --test docs -- --test-threads 1"
+    );
+}
+
+fn section(readme: &str, name: &str) -> Option<String> {
+    let (_, rest) = readme.split_once(&format!("<!-- {name} -->"))?;
+    rest.split_once(&format!("<!-- /{name} -->")).map(|(section, _)| section.to_owned())
+}
+
+fn markdown_row(cells: &[String]) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn help(command: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_gibber")).args(command).arg("--help").output().unwrap();
+    assert!(output.status.success(), "gibber {command:?} --help: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The long flags in a text. Every program has `--help` and `--version`.
+fn flags(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '-' && !c.is_ascii_digit());
+    words
+        .filter(|word| word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase())))
+        .filter(|word| !matches!(*word, "--help" | "--version"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
