@@ -3,18 +3,20 @@
 
 use std::arch::x86_64::*;
 
-use super::activation::{BLOCK, QuantizedVector};
+use super::activation::{BLOCK, Block};
 use super::packed::{PackedFormat, ROWS};
+
+/// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher stops
+/// at each page.
+const AHEAD: usize = 1024;
 
 /// The eight rows of a packed group times `x`. See [`super::packed`] for the layout.
 ///
 /// # Panics
 /// Where the group has not as many blocks as `x`.
-pub(super) fn multiply_group(format: PackedFormat, group: &[u8], x: &QuantizedVector) -> [f32; ROWS] {
-    let blocks = x.len() / BLOCK;
-    assert_eq!(group.len(), blocks * format.packed_block());
-    assert!(x.scales.len() == blocks && x.sums.len() == blocks);
-    // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertions are what the
+pub(super) fn multiply_group(format: PackedFormat, group: &[u8], x: &[Block]) -> [f32; ROWS] {
+    assert_eq!(group.len(), x.len() * format.packed_block());
+    // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertion is what the
     // functions ask of their arguments.
     unsafe {
         match format {
@@ -25,14 +27,11 @@ pub(super) fn multiply_group(format: PackedFormat, group: &[u8], x: &QuantizedVe
     }
 }
 
-/// Four activations, in every lane.
-///
-/// # Safety
-/// Four bytes must be readable at `quants`.
+/// Activations `4 · step ..` of a byte plane, in every lane.
 #[target_feature(enable = "avx2")]
-unsafe fn broadcast(quants: *const i8) -> __m256i {
-    // SAFETY: the caller's promise.
-    _mm256_set1_epi32(unsafe { quants.cast::<i32>().read_unaligned() })
+fn broadcast(plane: &[i8; BLOCK], step: usize) -> __m256i {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| plane[4 * step + i] as u8);
+    _mm256_castps_si256(_mm256_broadcast_ss(&f32::from_bits(u32::from_le_bytes([a, b, c, d]))))
 }
 
 /// Eight half-precision numbers as floats.
@@ -45,6 +44,20 @@ unsafe fn load_halves(halves: *const u8) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(halves.cast()) })
 }
 
+/// Asks for the cache lines of the `size` bytes that lie [`AHEAD`] of `weights`. A hint: the address need not be ours.
+#[target_feature(enable = "avx2")]
+fn fetch_ahead(weights: *const u8, size: usize) {
+    for line in (0..size).step_by(64) {
+        _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(AHEAD + line).cast());
+    }
+}
+
+/// `high · 128 + low`, after the pairs of each 32-bit lane were added.
+#[target_feature(enable = "avx2")]
+fn join(high: __m256i, low: __m256i) -> __m256i {
+    _mm256_add_epi32(_mm256_slli_epi32::<7>(high), low)
+}
+
 #[target_feature(enable = "avx2")]
 fn to_array(lanes: __m256) -> [f32; ROWS] {
     let mut out = [0.0; ROWS];
@@ -55,78 +68,77 @@ fn to_array(lanes: __m256) -> [f32; ROWS] {
 
 /// # Safety
 /// The processor has AVX2, FMA and F16C; `group` holds as many packed blocks (of Q4_1 with minimums, of Q4_0 without) as
-/// `x` has blocks, and `x` a scale and a sum for each.
+/// `x`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply_4bit<const MINIMUMS: bool>(group: &[u8], x: &QuantizedVector) -> [f32; ROWS] {
+unsafe fn multiply_4bit<const MINIMUMS: bool>(group: &[u8], x: &[Block]) -> [f32; ROWS] {
     let header = if MINIMUMS { 4 * ROWS } else { 2 * ROWS };
     let size = header + ROWS * BLOCK / 2;
     let low_bits = _mm256_set1_epi8(15);
     let ones = _mm256_set1_epi16(1);
     let mut acc = _mm256_setzero_ps();
     let mut acc_minimums = _mm256_setzero_ps();
-    for block in 0..x.scales.len() {
-        // SAFETY: the block is in the group, its columns in `x`, as the caller promises.
-        let (weights, quants) = unsafe { (group.as_ptr().add(block * size), x.quants.as_ptr().add(block * BLOCK)) };
+    for (index, x) in x.iter().enumerate() {
+        // SAFETY: the block is in the group, as the caller promises.
+        let weights = unsafe { group.as_ptr().add(index * size) };
+        fetch_ahead(weights, size);
         // Products of pairs are at most 2 * 15 * 127; eight of them fit into 16 bits.
-        let mut pairs = _mm256_setzero_si256();
+        let mut high = _mm256_setzero_si256();
+        let mut low = _mm256_setzero_si256();
         for step in 0..4 {
-            // SAFETY: as above; 4 steps of 32 bytes follow the header, 32 activations are there.
-            let (both, low_x, high_x) = unsafe {
-                (
-                    _mm256_loadu_si256(weights.add(header + 32 * step).cast()),
-                    broadcast(quants.add(4 * step)),
-                    broadcast(quants.add(BLOCK / 2 + 4 * step)),
-                )
-            };
-            let low = _mm256_and_si256(both, low_bits);
-            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low_bits);
-            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(low, low_x));
-            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(high, high_x));
+            // SAFETY: 4 steps of 32 bytes follow the header.
+            let both = unsafe { _mm256_loadu_si256(weights.add(header + 32 * step).cast()) };
+            let first = _mm256_and_si256(both, low_bits);
+            let second = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low_bits);
+            high = _mm256_add_epi16(high, _mm256_maddubs_epi16(first, broadcast(&x.high, step)));
+            high = _mm256_add_epi16(high, _mm256_maddubs_epi16(second, broadcast(&x.high, 4 + step)));
+            low = _mm256_add_epi16(low, _mm256_maddubs_epi16(first, broadcast(&x.low, step)));
+            low = _mm256_add_epi16(low, _mm256_maddubs_epi16(second, broadcast(&x.low, 4 + step)));
         }
-        let mut product = _mm256_madd_epi16(pairs, ones);
-        let (scale, sum) = (x.scales[block], x.sums[block]);
+        let mut product = join(_mm256_madd_epi16(high, ones), _mm256_madd_epi16(low, ones));
         if !MINIMUMS {
-            product = _mm256_sub_epi32(product, _mm256_set1_epi32(8 * sum));
+            product = _mm256_sub_epi32(product, _mm256_set1_epi32(8 * x.sum));
         }
         // SAFETY: the header is in the group, see above.
         let weight_scales = unsafe { load_halves(weights) };
-        let scales = _mm256_mul_ps(weight_scales, _mm256_set1_ps(scale));
+        let scales = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scale));
         acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scales, acc);
         if MINIMUMS {
             // SAFETY: the second half of the header.
             let minimums = unsafe { load_halves(weights.add(2 * ROWS)) };
-            acc_minimums = _mm256_fmadd_ps(minimums, _mm256_set1_ps(scale * sum as f32), acc_minimums);
+            acc_minimums = _mm256_fmadd_ps(minimums, _mm256_set1_ps(x.scale * x.sum as f32), acc_minimums);
         }
     }
     to_array(_mm256_add_ps(acc, acc_minimums))
 }
 
 /// # Safety
-/// The processor has AVX2, FMA and F16C; `group` holds as many packed blocks of Q8_0 as `x` has blocks, and `x` a scale
-/// for each.
+/// The processor has AVX2, FMA and F16C; `group` holds as many packed blocks of Q8_0 as `x`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply_8bit(group: &[u8], x: &QuantizedVector) -> [f32; ROWS] {
+unsafe fn multiply_8bit(group: &[u8], x: &[Block]) -> [f32; ROWS] {
     let header = 2 * ROWS;
     let size = header + ROWS * BLOCK;
     let ones = _mm256_set1_epi16(1);
     let mut acc = _mm256_setzero_ps();
-    for block in 0..x.scales.len() {
-        // SAFETY: the block is in the group, its columns in `x`, as the caller promises.
-        let (weights, quants) = unsafe { (group.as_ptr().add(block * size), x.quants.as_ptr().add(block * BLOCK)) };
-        let mut product = _mm256_setzero_si256();
+    for (index, x) in x.iter().enumerate() {
+        // SAFETY: the block is in the group, as the caller promises.
+        let weights = unsafe { group.as_ptr().add(index * size) };
+        fetch_ahead(weights, size);
+        let mut high = _mm256_setzero_si256();
+        let mut low = _mm256_setzero_si256();
         for step in 0..8 {
-            // SAFETY: as above; 8 steps of 32 bytes follow the header, 32 activations are there.
-            let (w, x) = unsafe {
-                (_mm256_loadu_si256(weights.add(header + 32 * step).cast()), broadcast(quants.add(4 * step)))
-            };
+            // SAFETY: 8 steps of 32 bytes follow the header.
+            let w = unsafe { _mm256_loadu_si256(weights.add(header + 32 * step).cast()) };
             // One factor has to be unsigned: the weight gives its sign to the activation. Pairs are at most 2 * 128 * 127.
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-            product = _mm256_add_epi32(product, _mm256_madd_epi16(pairs, ones));
+            let size = _mm256_abs_epi8(w);
+            let high_pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(broadcast(&x.high, step), w));
+            let low_pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(broadcast(&x.low, step), w));
+            high = _mm256_add_epi32(high, _mm256_madd_epi16(high_pairs, ones));
+            low = _mm256_add_epi32(low, _mm256_madd_epi16(low_pairs, ones));
         }
         // SAFETY: the header is in the group, see above.
         let weight_scales = unsafe { load_halves(weights) };
-        let scales = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scales[block]));
-        acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scales, acc);
+        let scales = _mm256_mul_ps(weight_scales, _mm256_set1_ps(x.scale));
+        acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(join(high, low)), scales, acc);
     }
     to_array(acc)
 }

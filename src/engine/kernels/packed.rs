@@ -16,7 +16,7 @@
 
 use half::f16;
 
-use super::activation::{BLOCK, QuantizedVector};
+use super::activation::{BLOCK, Block, HIGH, QuantizedVector};
 use super::isa::Isa;
 use super::pool::ThreadPool;
 
@@ -25,7 +25,7 @@ pub const ROWS: usize = 8;
 /// Bytes that one row contributes at a time.
 const STEP: usize = 4;
 
-/// A weight format that is computed with 8-bit activations. The file formats are those of ggml (`ggml-common.h`).
+/// A weight format that is computed in whole numbers. The file formats are those of ggml (`ggml-common.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackedFormat {
     /// 4 bits: `scale · (q - 8)`.
@@ -120,7 +120,7 @@ impl PackedMatrix {
     /// Where rows or columns do not fit.
     pub fn multiply(&self, isa: Isa, first: usize, x: &QuantizedVector, out: &mut [f32]) {
         assert!(
-            first + out.len() <= self.rows && x.len() == self.cols,
+            first + out.len() <= self.rows && x.blocks().len() * BLOCK == self.cols,
             "rows {first}.. of [{}, {}]",
             self.rows,
             self.cols
@@ -129,7 +129,7 @@ impl PackedMatrix {
         let end = first + out.len();
         while row < end {
             let group = row / ROWS;
-            let values = multiply_group(isa, self.format, self.group(group), x);
+            let values = multiply_group(isa, self.format, self.group(group), x.blocks());
             let until = end.min((group + 1) * ROWS);
             out[row - first..until - first].copy_from_slice(&values[row % ROWS..][..until - row]);
             row = until;
@@ -196,7 +196,7 @@ fn unpack_block(format: PackedFormat, block: &[u8], lane: usize, out: &mut [f32]
     }
 }
 
-fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &QuantizedVector) -> [f32; ROWS] {
+fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[Block]) -> [f32; ROWS] {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => super::avx2::multiply_group(format, group, x),
@@ -205,27 +205,27 @@ fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &QuantizedVec
 }
 
 /// The plain twin: the same whole-number arithmetic, one lane after another.
-fn multiply_group_portable(format: PackedFormat, group: &[u8], x: &QuantizedVector) -> [f32; ROWS] {
+fn multiply_group_portable(format: PackedFormat, group: &[u8], x: &[Block]) -> [f32; ROWS] {
     let mut out = [0.0; ROWS];
-    let blocks = group.chunks_exact(format.packed_block()).zip(x.quants.chunks_exact(BLOCK));
-    for ((block, quants), (&scale, &sum)) in blocks.zip(x.scales.iter().zip(&x.sums)) {
+    for (block, x) in group.chunks_exact(format.packed_block()).zip(x) {
         let weights = &block[2 * format.headers() * ROWS..];
         for (lane, out) in out.iter_mut().enumerate() {
-            let product = match format {
-                PackedFormat::Q8_0 => lane_product_8(weights, lane, quants),
-                PackedFormat::Q4_0 => lane_product_4(weights, lane, quants) - 8 * sum,
-                PackedFormat::Q4_1 => lane_product_4(weights, lane, quants),
+            let product = |x: &[i8; BLOCK]| match format {
+                PackedFormat::Q8_0 => lane_product_8(weights, lane, x),
+                PackedFormat::Q4_0 | PackedFormat::Q4_1 => lane_product_4(weights, lane, x),
             };
-            *out += product as f32 * (header(block, 0, lane) * scale);
+            let offset = if format == PackedFormat::Q4_0 { 8 * x.sum } else { 0 };
+            let product = HIGH * product(&x.high) + product(&x.low) - offset;
+            *out += product as f32 * (header(block, 0, lane) * x.scale);
             if format == PackedFormat::Q4_1 {
-                *out += header(block, 1, lane) * (scale * sum as f32);
+                *out += header(block, 1, lane) * (x.scale * x.sum as f32);
             }
         }
     }
     out
 }
 
-fn lane_product_8(weights: &[u8], lane: usize, x: &[i8]) -> i32 {
+fn lane_product_8(weights: &[u8], lane: usize, x: &[i8; BLOCK]) -> i32 {
     let steps = weights.chunks_exact(STEP * ROWS).zip(x.chunks_exact(STEP));
     let product = |(step, x): (&[u8], &[i8])| -> i32 {
         let row = &step[STEP * lane..][..STEP];
@@ -234,7 +234,7 @@ fn lane_product_8(weights: &[u8], lane: usize, x: &[i8]) -> i32 {
     steps.map(product).sum()
 }
 
-fn lane_product_4(weights: &[u8], lane: usize, x: &[i8]) -> i32 {
+fn lane_product_4(weights: &[u8], lane: usize, x: &[i8; BLOCK]) -> i32 {
     let (low, high) = x.split_at(BLOCK / 2);
     let steps = weights.chunks_exact(STEP * ROWS).zip(low.chunks_exact(STEP).zip(high.chunks_exact(STEP)));
     let product = |(step, (low, high)): (&[u8], (&[i8], &[i8]))| -> i32 {

@@ -5,7 +5,7 @@
 //! twin that the tests compare with.
 #![allow(unsafe_code)]
 
-use super::activation::BLOCK;
+use super::activation::{BLOCK, Block, HIGH, LARGEST};
 use super::isa::Isa;
 
 const LANES: usize = 8;
@@ -318,30 +318,29 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
-fn quantize_blocks_body<const FMA: bool>(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
-    let blocks = x.chunks_exact(BLOCK).zip(quants.chunks_exact_mut(BLOCK));
-    for ((x, quants), (scale, sum)) in blocks.zip(scales.iter_mut().zip(sums)) {
+fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
+    for (x, block) in x.chunks_exact(BLOCK).zip(blocks) {
         let largest = x.iter().fold(0.0_f32, |largest, &x| if x.abs() > largest { x.abs() } else { largest });
-        *scale = largest / 127.0;
+        block.scale = largest / LARGEST;
         // A block of zeros, or one so small that the inverse overflows, is all zeros.
-        let inverse = 127.0 / largest;
+        let inverse = LARGEST / largest;
         let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-        let mut total = 0;
-        for (quant, &x) in quants.iter_mut().zip(x) {
+        block.sum = 0;
+        for ((high, low), &x) in block.high.iter_mut().zip(&mut block.low).zip(x) {
             // Rounded to the nearest by the same trick as in `exp`: the low bits of the sum are the whole number.
             const ROUND: f32 = 12_582_912.0;
             let whole = (fma::<FMA>(x, inverse, ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-            *quant = whole as i8;
-            total += whole;
+            let upper = (whole + HIGH / 2) >> 7;
+            *high = upper as i8;
+            *low = (whole - HIGH * upper) as i8;
+            block.sum += whole;
         }
-        *sum = total;
     }
 }
 
 compiled_per_isa! {
-    /// Each block of 32 values as bytes within ±127 and a scale, with the sum of the bytes.
-    pub(super) fn quantize_blocks(x: &[f32], quants: &mut [i8], scales: &mut [f32], sums: &mut [i32])
-        = quantize_blocks_body
+    /// Each block of 32 values as whole numbers of fifteen bits and a scale.
+    pub(super) fn quantize_blocks(x: &[f32], blocks: &mut [Block]) = quantize_blocks_body
 }
 
 #[cfg(test)]
