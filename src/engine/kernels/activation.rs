@@ -1,23 +1,23 @@
 //! Activations as whole numbers: what a quantized weight is multiplied with.
 //!
 //! Eight bits, as other engines take them, put an error of half a percent on each step; it changes which of two close
-//! candidates wins. Here a value takes fifteen bits, split over two bytes, each of which is multiplied by the same
+//! candidates wins. Here a value takes sixteen bits, split over two bytes, each of which is multiplied by the same
 //! instruction: the weights are read from memory once, and memory is what the time goes into.
 
 /// Values a block; the quantized weight formats have blocks of the same size.
 pub const BLOCK: usize = 32;
-/// What the high byte counts.
-pub const HIGH: i32 = 128;
+/// What the high byte counts: as much as lets both bytes stay within ±127, which the instructions ask for.
+pub const HIGH: i32 = 254;
 /// The largest whole number a value becomes.
 pub(super) const LARGEST: f32 = (127 * HIGH) as f32;
 
-/// A block of activations: `x[i] ≈ scale · (128 · high[i] + low[i])`.
+/// A block of activations: `x[i] ≈ scale · (254 · high[i] + low[i])`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub struct Block {
     /// Within ±127.
     pub high: [i8; BLOCK],
-    /// Within ±64.
+    /// Within ±127.
     pub low: [i8; BLOCK],
     /// What a whole number counts.
     pub scale: f32,
@@ -73,7 +73,7 @@ mod tests {
         }
         for block in quantized.blocks() {
             assert_eq!(block.sum, (0..BLOCK).map(|i| block.whole(i)).sum::<i32>());
-            assert!(block.low.iter().all(|low| (-64..=64).contains(low)), "{block:?}");
+            assert!(block.low.iter().all(|low| *low != -128), "{block:?}");
         }
     }
 

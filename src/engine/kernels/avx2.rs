@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::activation::{BLOCK, Block};
+use super::activation::{BLOCK, Block, HIGH};
 use super::packed::{PackedFormat, ROWS};
 
 /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher stops
@@ -52,10 +52,12 @@ fn fetch_ahead(weights: *const u8, size: usize) {
     }
 }
 
-/// `high · 128 + low`, after the pairs of each 32-bit lane were added.
+/// `254 · high + low`, after the pairs of each 32-bit lane were added.
 #[target_feature(enable = "avx2")]
 fn join(high: __m256i, low: __m256i) -> __m256i {
-    _mm256_add_epi32(_mm256_slli_epi32::<7>(high), low)
+    const { assert!(HIGH == 256 - 2) };
+    let high = _mm256_sub_epi32(_mm256_slli_epi32::<8>(high), _mm256_add_epi32(high, high));
+    _mm256_add_epi32(high, low)
 }
 
 #[target_feature(enable = "avx2")]

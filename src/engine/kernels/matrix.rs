@@ -399,7 +399,7 @@ mod tests {
             let x = numbers(n * k, 5);
             let mut out = vec![f32::NAN; n * 40];
             stack.multiply(&mut workspace, &x, n, &mut out);
-            // Activations of fifteen bits err by at most 1/32512 a term.
+            // Activations of sixteen bits err by at most 1/64516 of the block's largest a term.
             close(&out, &plain(&weights, &x, n, k), 3e-4);
         }
         let mut row = vec![0.0; k];

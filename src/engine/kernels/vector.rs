@@ -8,6 +8,8 @@
 use super::activation::{BLOCK, Block, HIGH, LARGEST};
 use super::isa::Isa;
 
+/// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
+const ROUND: f32 = 12_582_912.0;
 const LANES: usize = 8;
 type Lanes = [f32; LANES];
 
@@ -50,8 +52,6 @@ fn sum(lanes: Lanes) -> f32 {
 fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_375;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number.
-    const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.0, 88.0);
     let rounded = fma::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
@@ -317,6 +317,13 @@ compiled_per_isa! {
         = attend_block_body
 }
 
+/// `x * factor` as the nearest whole number, for products within ±2^22: by the same trick as in [`exp`], the low bits of
+/// the sum are the whole number.
+#[inline(always)]
+fn round<const FMA: bool>(x: f32, factor: f32) -> i32 {
+    (fma::<FMA>(x, factor, ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
 #[inline(always)]
 fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
     for (x, block) in x.chunks_exact(BLOCK).zip(blocks) {
@@ -327,10 +334,8 @@ fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
         let inverse = if inverse.is_finite() { inverse } else { 0.0 };
         block.sum = 0;
         for ((high, low), &x) in block.high.iter_mut().zip(&mut block.low).zip(x) {
-            // Rounded to the nearest by the same trick as in `exp`: the low bits of the sum are the whole number.
-            const ROUND: f32 = 12_582_912.0;
-            let whole = (fma::<FMA>(x, inverse, ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-            let upper = (whole + HIGH / 2) >> 7;
+            let whole = round::<FMA>(x, inverse);
+            let upper = round::<FMA>(whole as f32, 1.0 / HIGH as f32);
             *high = upper as i8;
             *low = (whole - HIGH * upper) as i8;
             block.sum += whole;
@@ -339,7 +344,7 @@ fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
 }
 
 compiled_per_isa! {
-    /// Each block of 32 values as whole numbers of fifteen bits and a scale.
+    /// Each block of 32 values as whole numbers of sixteen bits and a scale.
     pub(super) fn quantize_blocks(x: &[f32], blocks: &mut [Block]) = quantize_blocks_body
 }
 
