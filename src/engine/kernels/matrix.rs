@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activation::{BLOCK, QuantizedVector};
 use super::isa::Isa;
-use super::packed::{PackedFormat, PackedMatrix};
+use super::packed::{PackedFormat, PackedMatrix, Packer};
 use super::pool::{SharedPtr, ThreadPool};
 use crate::engine::EngineError;
 use crate::engine::blas::{self, MatMut, MatRef, Transpose};
@@ -50,7 +50,7 @@ impl Workspace {
 }
 
 /// Floats that stay in their file's memory map, or were converted when the file could not lend them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Floats {
     Mapped(Tensor),
     Owned(Arc<[f32]>),
@@ -72,7 +72,7 @@ impl Floats {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Part {
     /// `[out, in]`, one row an output.
     Rows(Floats),
@@ -83,7 +83,7 @@ enum Part {
 
 /// A matrix of weights: `out_features` dot products with an input of `in_features`. Several can be stacked, so that one
 /// operation computes the outputs of all.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct WeightMatrix {
     in_features: usize,
     out_features: usize,
@@ -96,7 +96,7 @@ impl WeightMatrix {
     ///
     /// # Errors
     /// [`EngineError::Invalid`] where the tensor is no matrix, or in a format that the engine cannot compute with.
-    pub fn from_rows(tensor: &Tensor, pool: &ThreadPool) -> Result<Self, EngineError> {
+    pub fn from_rows(tensor: &Tensor, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let [rows, cols] = matrix_shape(tensor)?;
         let format = match tensor.dtype() {
             DType::Q4_0 => Some(PackedFormat::Q4_0),
@@ -105,7 +105,7 @@ impl WeightMatrix {
             _ => None,
         };
         let part = match format {
-            Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), pool)),
+            Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), packer)?),
             None => Part::Rows(Floats::of(tensor)?),
         };
         Ok(Self { in_features: cols, out_features: rows, parts: vec![(rows, part)] })
@@ -362,9 +362,10 @@ mod tests {
         let transposed: Vec<f32> = (0..rows * k).map(|i| weights[i % rows * k + i / rows]).collect();
         for threads in [1, 3] {
             let pool = Arc::new(ThreadPool::new(threads));
-            let by_rows = WeightMatrix::from_rows(&tensor(&weights, [rows, k]), &pool).unwrap();
+            let packer = Packer::new(&pool);
+            let by_rows = WeightMatrix::from_rows(&tensor(&weights, [rows, k]), &packer).unwrap();
             let by_columns = WeightMatrix::from_columns(&tensor(&transposed, [k, rows])).unwrap();
-            let mut workspace = Workspace::new(pool);
+            let mut workspace = Workspace::new(Arc::clone(&pool));
             for n in [1, 2, 5, 33] {
                 let x = numbers(n * k, 2);
                 let exact = plain(&weights, &x, n, k);
@@ -387,13 +388,14 @@ mod tests {
         let k = 64;
         let (top, bottom) = (numbers(13 * k, 3), q8_0(27, k, 4));
         let pool = Arc::new(ThreadPool::new(2));
+        let packer = Packer::new(&pool);
         let parts = vec![
-            WeightMatrix::from_rows(&tensor(&top, [13, k]), &pool).unwrap(),
-            WeightMatrix::from_rows(&bottom, &pool).unwrap(),
+            WeightMatrix::from_rows(&tensor(&top, [13, k]), &packer).unwrap(),
+            WeightMatrix::from_rows(&bottom, &packer).unwrap(),
         ];
         let stack = WeightMatrix::stacked(parts).unwrap();
         assert_eq!((stack.in_features(), stack.out_features()), (k, 40));
-        let mut workspace = Workspace::new(pool);
+        let mut workspace = Workspace::new(Arc::clone(&pool));
         let weights = [top, bottom.to_f32().unwrap()].concat();
         for n in [1, 3, 4, 5, 20] {
             let x = numbers(n * k, 5);
@@ -410,11 +412,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_an_error() {
         let pool = ThreadPool::new(1);
-        let a = WeightMatrix::from_rows(&tensor(&[0.0; 6], [2, 3]), &pool).unwrap();
-        let b = WeightMatrix::from_rows(&tensor(&[0.0; 6], [3, 2]), &pool).unwrap();
+        let packer = Packer::new(&pool);
+        let a = WeightMatrix::from_rows(&tensor(&[0.0; 6], [2, 3]), &packer).unwrap();
+        let b = WeightMatrix::from_rows(&tensor(&[0.0; 6], [3, 2]), &packer).unwrap();
         assert!(WeightMatrix::stacked(vec![a, b]).is_err());
         let bytes = vec![0; 24];
         let line = Tensor::new("bias".into(), vec![6], DType::F32, Storage::from_vec(bytes), 0..24).unwrap();
-        assert!(WeightMatrix::from_rows(&line, &pool).unwrap_err().to_string().contains("`bias`"));
+        assert!(WeightMatrix::from_rows(&line, &packer).unwrap_err().to_string().contains("`bias`"));
     }
 }

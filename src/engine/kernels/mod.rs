@@ -1,6 +1,7 @@
 //! The inner loops, the instruction sets they are compiled for, and the threads that share them.
 
 pub mod activation;
+pub mod arena;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -12,4 +13,5 @@ pub mod vector;
 
 pub use isa::Isa;
 pub use matrix::{WeightMatrix, Workspace};
+pub use packed::Packer;
 pub use pool::ThreadPool;

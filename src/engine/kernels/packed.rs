@@ -17,8 +17,10 @@
 use half::f16;
 
 use super::activation::{BLOCK, Block, HIGH, QuantizedVector};
+use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
+use crate::engine::EngineError;
 
 /// Rows that stand side by side.
 pub const ROWS: usize = 8;
@@ -63,35 +65,58 @@ impl PackedFormat {
     }
 }
 
+/// What packing needs: threads, and memory for the result.
+#[derive(Debug)]
+pub struct Packer<'a> {
+    pool: &'a ThreadPool,
+    arena: Arena,
+}
+
+impl<'a> Packer<'a> {
+    /// A packer whose work is spread over `pool`.
+    pub fn new(pool: &'a ThreadPool) -> Self {
+        Self { pool, arena: Arena::new() }
+    }
+}
+
 /// A quantized matrix, packed: `[rows, cols]`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PackedMatrix {
     format: PackedFormat,
     rows: usize,
     cols: usize,
     /// Group of eight rows after group, in each block after block.
-    bytes: Vec<u8>,
+    bytes: Region,
 }
 
 impl PackedMatrix {
     /// Packs the rows of a file, given one after another in the file's own blocks; `cols` is a multiple of 32.
     ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where there is no memory.
+    ///
     /// # Panics
     /// Where the bytes are not `rows * cols / 32` blocks.
-    pub fn pack(format: PackedFormat, rows: usize, cols: usize, file: &[u8], pool: &ThreadPool) -> Self {
+    pub fn pack(
+        format: PackedFormat,
+        rows: usize,
+        cols: usize,
+        file: &[u8],
+        packer: &Packer<'_>,
+    ) -> Result<Self, EngineError> {
         let blocks = cols / BLOCK;
         let row_bytes = blocks * format.file_block();
         assert!(cols.is_multiple_of(BLOCK) && file.len() == rows * row_bytes, "[{rows}, {cols}] in {}", file.len());
         let group_bytes = ROWS * row_bytes;
-        let mut bytes = vec![0; rows.div_ceil(ROWS) * group_bytes];
+        let mut bytes = packer.arena.region(rows.div_ceil(ROWS) * group_bytes)?;
         if blocks > 0 {
-            pool.for_each_part(&mut bytes, group_bytes, &|_, group, packed| {
+            packer.pool.for_each_part(&mut bytes, group_bytes, &|_, group, packed| {
                 for (lane, row) in (group * ROWS..rows.min((group + 1) * ROWS)).enumerate() {
                     pack_row(format, &file[row * row_bytes..(row + 1) * row_bytes], lane, packed);
                 }
             });
         }
-        Self { format, rows, cols, bytes }
+        Ok(Self { format, rows, cols, bytes })
     }
 
     /// Rows (outputs).

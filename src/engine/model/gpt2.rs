@@ -3,7 +3,7 @@
 use super::config::ModelConfig;
 use super::run_state::{RunState, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
-use crate::engine::kernels::{ThreadPool, WeightMatrix, Workspace, vector};
+use crate::engine::kernels::{Packer, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
 use crate::engine::{EngineError, TokenId};
 
@@ -82,18 +82,18 @@ impl Gpt2 {
     ///
     /// # Errors
     /// Those of [`Weights::tensor`].
-    pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+    pub fn load(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let names = if weights.contains(GGUF.wte) { GGUF } else { HUGGING_FACE };
         // The head stands outside the prefix.
         let lm_head = weights.contains(names.lm_head);
         let lm_head =
-            lm_head.then(|| embedding(weights, names.lm_head, config.vocab_size, &config, pool)).transpose()?;
+            lm_head.then(|| embedding(weights, names.lm_head, config.vocab_size, &config, packer)).transpose()?;
         let prefixed = weights.pp("transformer");
         let weights = if prefixed.contains(names.wte) { &prefixed } else { weights };
-        let block = |index| Block::load(&config, &names, &weights.pp(names.h).pp(index), pool);
+        let block = |index| Block::load(&config, &names, &weights.pp(names.h).pp(index), packer);
         Ok(Self {
-            wte: embedding(weights, names.wte, config.vocab_size, &config, pool)?,
-            wpe: embedding(weights, names.wpe, config.trained_context, &config, pool)?,
+            wte: embedding(weights, names.wte, config.vocab_size, &config, packer)?,
+            wpe: embedding(weights, names.wpe, config.trained_context, &config, packer)?,
             h: (0..config.n_layer).map(block).collect::<Result<_, _>>()?,
             ln_f: LayerNorm::load(&weights.pp(names.ln_f), config.n_embd)?,
             lm_head,
@@ -176,16 +176,16 @@ fn embedding(
     name: &str,
     rows: usize,
     config: &ModelConfig,
-    pool: &ThreadPool,
+    packer: &Packer<'_>,
 ) -> Result<WeightMatrix, EngineError> {
-    WeightMatrix::from_rows(&weights.tensor(name, &[rows, config.n_embd])?, pool)
+    WeightMatrix::from_rows(&weights.tensor(name, &[rows, config.n_embd])?, packer)
 }
 
 impl Block {
-    fn load(config: &ModelConfig, names: &Names, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+    fn load(config: &ModelConfig, names: &Names, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let ModelConfig { n_embd, n_ff, .. } = *config;
         let [ln_1, c_attn, c_proj, ln_2, c_fc, mlp_c_proj] = names.block;
-        let linear = |name, inputs, outputs| Linear::load(&weights.pp(name), names.conv1d, inputs, outputs, pool);
+        let linear = |name, inputs, outputs| Linear::load(&weights.pp(name), names.conv1d, inputs, outputs, packer);
         Ok(Self {
             ln_1: LayerNorm::load(&weights.pp(ln_1), n_embd)?,
             c_attn: linear(c_attn, n_embd, 3 * n_embd)?,
@@ -221,12 +221,12 @@ impl Linear {
         conv1d: bool,
         inputs: usize,
         outputs: usize,
-        pool: &ThreadPool,
+        packer: &Packer<'_>,
     ) -> Result<Self, EngineError> {
         let weight = if conv1d {
             WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?)?
         } else {
-            WeightMatrix::from_rows(&weights.tensor("weight", &[outputs, inputs])?, pool)?
+            WeightMatrix::from_rows(&weights.tensor("weight", &[outputs, inputs])?, packer)?
         };
         Ok(Self { weight, bias: weights.tensor("bias", &[outputs])?.to_f32()? })
     }

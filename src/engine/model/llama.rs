@@ -4,7 +4,7 @@ use super::config::ModelConfig;
 use super::rope::Rope;
 use super::run_state::{RunState, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
-use crate::engine::kernels::{ThreadPool, WeightMatrix, vector};
+use crate::engine::kernels::{Packer, WeightMatrix, vector};
 use crate::engine::weights::Weights;
 use crate::engine::{EngineError, TokenId};
 
@@ -83,11 +83,11 @@ impl Llama {
     ///
     /// # Errors
     /// Those of [`Weights::tensor`].
-    pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+    pub fn load(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let names = if weights.contains(HUGGING_FACE.embed_tokens) { HUGGING_FACE } else { GGUF };
         let (vocab, embd) = (config.vocab_size, config.n_embd);
-        let matrix = |name: &str| WeightMatrix::from_rows(&weights.tensor(name, &[vocab, embd])?, pool);
-        let layer = |index| Layer::load(&config, &names.layer, &weights.pp(names.layers).pp(index), pool);
+        let matrix = |name: &str| WeightMatrix::from_rows(&weights.tensor(name, &[vocab, embd])?, packer);
+        let layer = |index| Layer::load(&config, &names.layer, &weights.pp(names.layers).pp(index), packer);
         Ok(Self {
             rope: Rope::new(config.rope_style, config.head_dim, config.rope_theta),
             embed_tokens: matrix(names.embed_tokens)?,
@@ -191,13 +191,13 @@ impl Layer {
         config: &ModelConfig,
         names: &[&str; 9],
         weights: &Weights,
-        pool: &ThreadPool,
+        packer: &Packer<'_>,
     ) -> Result<Self, EngineError> {
         let ModelConfig { n_embd, n_ff, .. } = *config;
         let (q, kv) = (config.n_head * config.head_dim, config.n_kv_head * config.head_dim);
         let [attn_norm, ffn_norm, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] = *names;
         let norm = |name: &str| weights.tensor(name, &[n_embd])?.to_f32();
-        let matrix = |name: &str, rows, cols| WeightMatrix::from_rows(&weights.tensor(name, &[rows, cols])?, pool);
+        let matrix = |name: &str, rows, cols| WeightMatrix::from_rows(&weights.tensor(name, &[rows, cols])?, packer);
         Ok(Self {
             input_layernorm: norm(attn_norm)?,
             qkv_proj: WeightMatrix::stacked(vec![

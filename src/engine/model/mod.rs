@@ -19,7 +19,7 @@ pub use kv_cache::KvCache;
 pub use llama::Llama;
 pub use run_state::RunState;
 
-use super::kernels::ThreadPool;
+use super::kernels::{Packer, ThreadPool};
 use super::weights::Weights;
 use super::{EngineError, TokenId};
 
@@ -38,9 +38,10 @@ impl Model {
     /// # Errors
     /// Those of [`Weights::tensor`]: a tensor is missing, has another shape, or a format without kernels.
     pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+        let packer = Packer::new(pool);
         Ok(match config.architecture {
-            Architecture::Gpt2 => Self::Gpt2(Gpt2::load(config, weights, pool)?),
-            Architecture::Llama => Self::Llama(Llama::load(config, weights, pool)?),
+            Architecture::Gpt2 => Self::Gpt2(Gpt2::load(config, weights, &packer)?),
+            Architecture::Llama => Self::Llama(Llama::load(config, weights, &packer)?),
         })
     }
 

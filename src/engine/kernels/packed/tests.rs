@@ -48,11 +48,12 @@ fn dequantize(format: PackedFormat, file: &[u8]) -> Vec<f32> {
 #[test]
 fn packing_loses_nothing() {
     let pool = ThreadPool::new(2);
+    let packer = Packer::new(&pool);
     let mut numbers = Numbers(1);
     for format in FORMATS {
         for (rows, cols) in [(1, 32), (7, 64), (8, 32), (9, 96), (24, 32)] {
             let file = file(format, rows, cols, 0.1, &mut numbers);
-            let packed = PackedMatrix::pack(format, rows, cols, &file, &pool);
+            let packed = PackedMatrix::pack(format, rows, cols, &file, &packer).unwrap();
             let exact = dequantize(format, &file);
             let mut out = vec![f32::NAN; rows * cols];
             packed.unpack(0, rows, &mut out);
@@ -67,13 +68,14 @@ fn packing_loses_nothing() {
 #[test]
 fn every_instruction_set_multiplies_as_the_dequantized_rows_do() {
     let pool = ThreadPool::new(1);
+    let packer = Packer::new(&pool);
     let mut numbers = Numbers(2);
     for isa in Isa::available() {
         for format in FORMATS {
             for (rows, cols, scale) in [(1, 32, 1.0), (5, 64, 1e-4), (8, 576, 0.02), (19, 1536, 300.0), (16, 320, 0.0)]
             {
                 let file = file(format, rows, cols, scale, &mut numbers);
-                let packed = PackedMatrix::pack(format, rows, cols, &file, &pool);
+                let packed = PackedMatrix::pack(format, rows, cols, &file, &packer).unwrap();
                 let x: Vec<f32> = (0..cols).map(|i| numbers.float() * 10f32.powi(i as i32 / 32 % 5 - 2)).collect();
                 let mut quantized = QuantizedVector::default();
                 quantized.assign(&x);
@@ -96,6 +98,7 @@ fn every_instruction_set_multiplies_as_the_dequantized_rows_do() {
 #[test]
 fn extreme_quants_do_not_overflow() {
     let pool = ThreadPool::new(1);
+    let packer = Packer::new(&pool);
     for isa in Isa::available() {
         for format in FORMATS {
             for byte in [0x00, 0x7f, 0x80, 0xff] {
@@ -103,7 +106,7 @@ fn extreme_quants_do_not_overflow() {
                 for header in block[..2 * format.headers()].chunks_exact_mut(2) {
                     header.copy_from_slice(&f16::ONE.to_le_bytes());
                 }
-                let packed = PackedMatrix::pack(format, 1, BLOCK, &block, &pool);
+                let packed = PackedMatrix::pack(format, 1, BLOCK, &block, &packer).unwrap();
                 let mut quantized = QuantizedVector::default();
                 quantized.assign(&[-3.0; BLOCK]);
                 let mut out = [f32::NAN];
@@ -122,9 +125,10 @@ fn extreme_quants_do_not_overflow() {
 #[test]
 fn a_range_of_rows_need_not_begin_at_a_group() {
     let pool = ThreadPool::new(1);
+    let packer = Packer::new(&pool);
     let mut numbers = Numbers(3);
     let file = file(PackedFormat::Q4_1, 21, 64, 0.1, &mut numbers);
-    let packed = PackedMatrix::pack(PackedFormat::Q4_1, 21, 64, &file, &pool);
+    let packed = PackedMatrix::pack(PackedFormat::Q4_1, 21, 64, &file, &packer).unwrap();
     let mut x = QuantizedVector::default();
     x.assign(&(0..64).map(|_| numbers.float()).collect::<Vec<_>>());
     let mut all = vec![0.0; 21];
