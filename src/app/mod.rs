@@ -2,6 +2,7 @@
 //! changes, and [`Effect`]s come out. It does no input or output and never looks at the clock.
 
 pub mod commands;
+pub mod completion;
 pub mod effects;
 pub mod keymap;
 pub mod meter;
@@ -95,6 +96,8 @@ pub enum Action {
     SessionOpened(Result<(SessionRecord, Transcript), String>),
     /// The store's thread could not write.
     StoreFailed(String),
+    /// Something failed in the front end.
+    Failed(String),
 }
 
 /// What a program starts with.
@@ -242,7 +245,9 @@ impl App {
             Action::SettingsSaved(Ok(path)) => {
                 self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
             }
-            Action::SettingsSaved(Err(error)) | Action::StoreFailed(error) => self.note(NoteKind::Error, error),
+            Action::SettingsSaved(Err(error)) | Action::StoreFailed(error) | Action::Failed(error) => {
+                self.note(NoteKind::Error, error)
+            }
             Action::ModelsListed(names) => self.list_models(names),
             Action::SessionsListed(Ok(list)) if list.is_empty() => {
                 self.note(NoteKind::Info, "no chat is saved yet".to_owned());

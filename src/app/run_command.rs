@@ -170,7 +170,7 @@ impl App {
             self.template = template_choice(argument);
         }
         let text = format!(
-            "template: {} (there are: model, raw, {}, or a Jinja file)",
+            "template: {} (there are: {}, or a Jinja file)",
             describe_template(&self.template),
             template_names().join(", ")
         );
@@ -429,9 +429,9 @@ fn last_code_block(text: &str) -> Option<&str> {
     block.or_else(|| open.map(|(start, _)| &text[start..]))
 }
 
-/// The templates that can be named beside `model` and `raw`.
-fn template_names() -> Vec<&'static str> {
-    vec!["chatml", "plain"]
+/// The templates that can be named.
+pub(super) fn template_names() -> Vec<&'static str> {
+    vec!["model", "raw", "chatml", "plain"]
 }
 
 /// The template that a name or a path stands for; empty and `model` are the model's own.
@@ -448,10 +448,10 @@ fn is_path(name: &str) -> bool {
 }
 
 fn check_template(name: &str) -> Result<(), String> {
-    if matches!(name, "model" | "raw") || is_path(name) || template_names().contains(&name) {
+    if is_path(name) || template_names().contains(&name) {
         return Ok(());
     }
-    Err(format!("there is no template `{name}`: it must be model, raw, {} or a file", template_names().join(", ")))
+    Err(format!("there is no template `{name}`: it must be {} or a file", template_names().join(", ")))
 }
 
 /// A template as a person names it.

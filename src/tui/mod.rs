@@ -1,7 +1,23 @@
-//! The full screen.
+//! The full screen: one loop that waits for keys, the engine and signals, lets the state machine answer, and draws.
 
-use crate::app::{App, FrontEndIo};
-use crate::worker::WorkerHandle;
+mod composer;
+mod conversation;
+mod editor;
+mod event_loop;
+mod input;
+mod overlay;
+mod panels;
+mod popup;
+mod screen;
+mod terminal;
+mod text;
+mod theme;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use event_loop::run;
 
 /// How the screen was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +36,9 @@ pub enum TuiError {
     Terminal(#[from] std::io::Error),
 }
 
-/// Runs the full screen until the person leaves. The terminal is as it was when this returns.
-///
-/// # Errors
-/// [`TuiError::Terminal`] where the terminal cannot be read or written.
-pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, TuiError> {
-    let _ = (app, worker, io);
-    Ok(ExitReason::Quit)
+/// How the screen is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScreenOptions {
+    /// Whether it may use colours: not where `NO_COLOR` is set (<https://no-color.org>), nor with `--no-color`.
+    pub color: bool,
 }

@@ -1,0 +1,99 @@
+//! What a slash command that is being typed can become: the popup of the full screen and Tab of the line REPL.
+
+use super::commands::{self, Completer, Line};
+use super::parameters::PARAMETERS;
+use super::{App, run_command};
+
+/// One way to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// The line as it would be.
+    pub line: String,
+    /// What is shown.
+    pub label: String,
+    /// What it does, in a line.
+    pub help: String,
+}
+
+/// The ways to go on with `line`; none where it is a message, or whole.
+pub fn complete(app: &App, line: &str) -> Vec<Completion> {
+    if line.contains('\n') {
+        return Vec::new();
+    }
+    let Line::Command { name, .. } = commands::parse(line) else { return Vec::new() };
+    match line[1..].split_once(' ') {
+        None => names(name),
+        Some((name, argument)) => arguments(app, name, argument),
+    }
+}
+
+fn names(prefix: &str) -> Vec<Completion> {
+    commands::beginning_with(prefix)
+        .map(|command| {
+            // An alias that was typed stays; it is a name too.
+            let name = if command.name.starts_with(prefix) {
+                command.name
+            } else {
+                command.aliases.iter().find(|alias| alias.starts_with(prefix)).unwrap_or(&command.name)
+            };
+            let space = if command.arguments.is_empty() { "" } else { " " };
+            let label = if name == command.name { command.usage() } else { format!("/{name} = /{}", command.name) };
+            Completion { line: format!("/{name}{space}"), label, help: command.help.to_owned() }
+        })
+        .collect()
+}
+
+fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
+    let Some(command) = commands::find(name) else { return Vec::new() };
+    let candidates: Vec<(String, String)> = match command.completer {
+        Completer::None => Vec::new(),
+        Completer::Parameters => {
+            PARAMETERS.iter().map(|spec| (format!("{} ", spec.name), spec.help.to_owned())).collect()
+        }
+        Completer::Presets => app.preset_names().into_iter().map(|name| (name, String::new())).collect(),
+        Completer::Templates => {
+            run_command::template_names().into_iter().map(|name| (name.to_owned(), String::new())).collect()
+        }
+        Completer::Models => app.models().iter().map(|name| (name.clone(), String::new())).collect(),
+        Completer::Commands => {
+            commands::all().iter().map(|command| (command.name.to_owned(), command.help.to_owned())).collect()
+        }
+    };
+    candidates
+        .into_iter()
+        .filter(|(candidate, _)| candidate.starts_with(argument) && candidate != argument)
+        .map(|(candidate, help)| Completion {
+            line: format!("/{name} {candidate}"),
+            label: candidate.trim_end().to_owned(),
+            help,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Moment, Start};
+
+    fn lines(line: &str) -> Vec<String> {
+        let app = App::new(Start::default(), Moment::now());
+        complete(&app, line).into_iter().map(|completion| completion.line).collect()
+    }
+
+    #[test]
+    fn names_are_completed_from_their_beginning() {
+        assert_eq!(lines("/re"), ["/regen", "/repeat-penalty ", "/repeat-last-n "]);
+        assert_eq!(lines("/by"), ["/bye"]);
+        assert_eq!(lines("hello"), Vec::<String>::new());
+        assert_eq!(lines("//re"), Vec::<String>::new());
+        assert!(lines("/").len() > 20);
+    }
+
+    #[test]
+    fn arguments_are_completed_too() {
+        assert_eq!(lines("/preset c"), ["/preset creative"]);
+        assert_eq!(lines("/preset creative"), Vec::<String>::new());
+        assert_eq!(lines("/set top"), ["/set top-k ", "/set top-p "]);
+        assert_eq!(lines("/system x"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,253 @@
+//! The one loop: waits for the terminal, the engine, signals and time; drains all that waits; then draws once.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, never, select, unbounded};
+use crossterm::event::{Event, MouseEventKind};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+
+use super::input::{Input, key_press};
+use super::screen::{Request, Screen};
+use super::terminal::Terminal;
+use super::theme::Theme;
+use super::{ExitReason, ScreenOptions, TuiError, editor, view};
+use crate::app::{Action, App, Effect, FrontEndIo, Moment, carry_out};
+use crate::worker::WorkerHandle;
+use crate::worker::protocol::EngineEvent;
+
+/// Tokens are drawn at most this often, so that drawing takes little from the engine; keys are drawn at once.
+const FRAME: Duration = Duration::from_millis(45);
+
+/// Events that are drained before a frame is drawn all the same.
+const DRAIN: usize = 4096;
+
+/// Runs the full screen until the person leaves. The terminal is as it was when this returns.
+///
+/// # Errors
+/// [`TuiError::Terminal`] where the terminal cannot be read or written.
+pub fn run(
+    app: App,
+    worker: WorkerHandle,
+    io: Box<dyn FrontEndIo>,
+    options: ScreenOptions,
+) -> Result<ExitReason, TuiError> {
+    let screen = Screen::new(&app, Theme::new(options.color));
+    let terminal = Terminal::take(screen.mouse)?;
+    let input = Input::spawn()?;
+    let engine = worker.events().clone();
+    let failures = io.store_failures();
+    let mut state = Loop { app, screen, worker, io, terminal, input, drawn: Instant::now(), exit: None };
+    let signals = watch_signals()?;
+    state.draw()?;
+    let effects = state.app.start();
+    state.carry_out(effects)?;
+    let outcome = state.run(&engine, &failures, &signals);
+    if outcome.is_err() {
+        // The terminal is gone; what was said is still saved.
+        let effects = state.app.handle(Action::Quit, Moment::now());
+        let _ = state.carry_out(effects);
+    }
+    outcome
+}
+
+/// What woke the loop.
+enum Wake {
+    Terminal(std::io::Result<Event>),
+    Engine(EngineEvent),
+    StoreFailed(String),
+    Signal(i32),
+}
+
+struct Loop {
+    // Dropped first: the person gets the terminal back before the engine's thread has ended.
+    terminal: Terminal,
+    app: App,
+    screen: Screen,
+    worker: WorkerHandle,
+    io: Box<dyn FrontEndIo>,
+    input: Input,
+    drawn: Instant,
+    exit: Option<ExitReason>,
+}
+
+/// Whether a frame is needed, and how soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    None,
+    /// With the next frame.
+    Soon,
+    /// At once.
+    Now,
+}
+
+impl Loop {
+    fn run(
+        &mut self,
+        engine: &Receiver<EngineEvent>,
+        failures: &Receiver<String>,
+        signals: &Receiver<i32>,
+    ) -> Result<ExitReason, TuiError> {
+        let keys = self.input.events().clone();
+        let (mut engine, mut failures) = (engine.clone(), failures.clone());
+        let mut urgency = Urgency::None;
+        loop {
+            let mut wake = self.wait(&keys, &mut engine, &mut failures, signals, urgency);
+            for _ in 0..DRAIN {
+                let Some(event) = wake else { break };
+                urgency = urgency.max(self.on_wake(event)?);
+                wake = (keys.try_recv().map(Wake::Terminal))
+                    .or_else(|_| signals.try_recv().map(Wake::Signal))
+                    .or_else(|_| engine.try_recv().map(Wake::Engine))
+                    .or_else(|_| failures.try_recv().map(Wake::StoreFailed))
+                    .ok();
+            }
+            let effects = self.app.tick(Moment::now());
+            self.carry_out(effects)?;
+            if let Some(reason) = self.exit {
+                return Ok(reason);
+            }
+            let due = urgency == Urgency::Now || self.drawn.elapsed() >= FRAME;
+            if urgency > Urgency::None && due {
+                self.draw()?;
+                urgency = Urgency::None;
+            }
+        }
+    }
+
+    /// Waits for something to happen, or for the time of the next frame or save. A channel whose sender is gone is
+    /// waited for no more.
+    fn wait(
+        &self,
+        keys: &Receiver<std::io::Result<Event>>,
+        engine: &mut Receiver<EngineEvent>,
+        failures: &mut Receiver<String>,
+        signals: &Receiver<i32>,
+        urgency: Urgency,
+    ) -> Option<Wake> {
+        let frame = (urgency > Urgency::None).then(|| self.drawn + FRAME);
+        let deadline = [frame, self.app.deadline()].into_iter().flatten().min();
+        let timeout = deadline.map_or_else(never, crossbeam_channel::at);
+        select! {
+            recv(keys) -> event => event.ok().map(Wake::Terminal),
+            recv(signals) -> signal => signal.ok().map(Wake::Signal),
+            recv(engine) -> event => {
+                let gone = EngineEvent::WorkerDied { error: "its thread has ended".to_owned() };
+                Some(Wake::Engine(event.unwrap_or_else(|_| {
+                    *engine = never();
+                    gone
+                })))
+            }
+            recv(failures) -> text => match text {
+                Ok(text) => Some(Wake::StoreFailed(text)),
+                Err(_) => {
+                    *failures = never();
+                    None
+                }
+            },
+            recv(timeout) -> _ => None,
+        }
+    }
+
+    fn on_wake(&mut self, wake: Wake) -> Result<Urgency, TuiError> {
+        let now = Moment::now();
+        match wake {
+            Wake::Terminal(event) => return self.on_terminal(event?, now),
+            Wake::Engine(event) => {
+                let closing = event.is_closing();
+                let effects = self.app.on_event(event, now);
+                self.carry_out(effects)?;
+                return Ok(if closing { Urgency::Now } else { Urgency::Soon });
+            }
+            Wake::StoreFailed(text) => {
+                let effects = self.app.handle(Action::StoreFailed(text), now);
+                self.carry_out(effects)?;
+            }
+            Wake::Signal(SIGTSTP) => {
+                self.input.pause();
+                self.terminal.lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;
+                self.input.resume();
+            }
+            Wake::Signal(SIGCONT) => self.terminal.redraw()?,
+            Wake::Signal(signal) => {
+                let effects = self.app.handle(Action::Quit, now);
+                self.carry_out(effects)?;
+                self.exit = Some(ExitReason::Signal(signal));
+            }
+        }
+        Ok(Urgency::Now)
+    }
+
+    fn on_terminal(&mut self, event: Event, now: Moment) -> Result<Urgency, TuiError> {
+        match event {
+            Event::Key(key) => {
+                let Some(press) = key_press(&key) else { return Ok(Urgency::None) };
+                let (effects, requests) = self.screen.on_key(&mut self.app, press, now);
+                self.carry_out(effects)?;
+                self.fulfil(requests)?;
+            }
+            Event::Paste(text) => self.screen.on_paste(&self.app, &text),
+            Event::Mouse(mouse) => match mouse.kind {
+                MouseEventKind::ScrollUp => self.screen.on_wheel(true),
+                MouseEventKind::ScrollDown => self.screen.on_wheel(false),
+                _ => return Ok(Urgency::None),
+            },
+            Event::Resize(..) => {}
+            Event::FocusGained | Event::FocusLost => return Ok(Urgency::None),
+        }
+        Ok(Urgency::Now)
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), TuiError> {
+        let worker = &self.worker;
+        let mut send = |command| worker.send(command);
+        let left = carry_out(&mut self.app, effects, self.io.as_mut(), &mut send, Moment::now());
+        let requests = self.screen.carry_out(&self.app, left);
+        self.fulfil(requests)
+    }
+
+    fn fulfil(&mut self, requests: Vec<Request>) -> Result<(), TuiError> {
+        for request in requests {
+            match request {
+                Request::Redraw => self.terminal.redraw()?,
+                Request::Mouse(on) => self.terminal.set_mouse(on)?,
+                Request::Copy(text) => self.terminal.copy(&text)?,
+                Request::Edit(text) => self.edit(&text)?,
+                Request::Quit => self.exit = self.exit.or(Some(ExitReason::Quit)),
+            }
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self, text: &str) -> Result<(), TuiError> {
+        self.input.pause();
+        let edited = self.terminal.lend(|| editor::edit(text))?;
+        self.input.resume();
+        match edited {
+            Ok(edited) => self.screen.replace_text(&self.app, &edited),
+            Err(error) => {
+                self.app.handle(Action::Failed(error), Moment::now());
+            }
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) -> Result<(), TuiError> {
+        self.terminal.draw(|frame| view::draw(&mut self.screen, &self.app, frame))?;
+        self.drawn = Instant::now();
+        Ok(())
+    }
+}
+
+/// A thread that turns signals into messages; it sleeps until one comes.
+fn watch_signals() -> std::io::Result<Receiver<i32>> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
+    let (sender, receiver) = unbounded();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if sender.send(signal).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(receiver)
+}

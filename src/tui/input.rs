@@ -1,0 +1,127 @@
+//! Events of the terminal, read by a thread of their own, and keys in the keymap's terms.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use crate::app::keymap::{Key, KeyPress};
+
+/// How long the thread waits for an event before it looks whether it is to pause. Keys do not wait for it.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The reading thread's end in the event loop.
+#[derive(Debug)]
+pub(super) struct Input {
+    events: Receiver<std::io::Result<Event>>,
+    paused: Arc<AtomicBool>,
+    resting: Receiver<()>,
+}
+
+impl Input {
+    /// Starts the thread; it ends when the terminal does, or when this is dropped.
+    pub(super) fn spawn() -> std::io::Result<Self> {
+        let (event_sender, events) = unbounded();
+        let (rest_sender, resting) = crossbeam_channel::bounded(1);
+        let paused = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&paused);
+        std::thread::Builder::new()
+            .name("terminal input".to_owned())
+            .spawn(move || read_events(&event_sender, &rest_sender, &flag))?;
+        Ok(Self { events, paused, resting })
+    }
+
+    /// Where the events arrive.
+    pub(super) fn events(&self) -> &Receiver<std::io::Result<Event>> {
+        &self.events
+    }
+
+    /// Leaves the terminal's input to another program until [`Input::resume`]; returns once the thread rests.
+    pub(super) fn pause(&self) {
+        while self.resting.try_recv().is_ok() {}
+        self.paused.store(true, Ordering::Release);
+        let _ = self.resting.recv_timeout(4 * POLL);
+    }
+
+    /// Reads on.
+    pub(super) fn resume(&self) {
+        self.paused.store(false, Ordering::Release);
+    }
+}
+
+fn read_events(events: &Sender<std::io::Result<Event>>, rest: &Sender<()>, paused: &AtomicBool) {
+    loop {
+        if paused.load(Ordering::Acquire) {
+            let _ = rest.try_send(());
+            std::thread::sleep(POLL / 10);
+            continue;
+        }
+        let event = match event::poll(POLL) {
+            Ok(false) => continue,
+            Ok(true) => event::read(),
+            Err(error) => Err(error),
+        };
+        let broken = event.is_err();
+        if events.send(event).is_err() || broken {
+            return;
+        }
+    }
+}
+
+/// A key in the keymap's terms; `None` for releases and for keys that nothing can be bound to.
+pub(super) fn key_press(event: &KeyEvent) -> Option<KeyPress> {
+    if event.kind == KeyEventKind::Release {
+        return None;
+    }
+    let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = event.modifiers.contains(KeyModifiers::ALT);
+    let shift = event.modifiers.contains(KeyModifiers::SHIFT);
+    let press = |key| Some(KeyPress { key, ctrl, alt, shift });
+    match event.code {
+        // Many terminals send ^H for Backspace; the two cannot be told apart.
+        KeyCode::Char('h') if ctrl && !alt => Some(KeyPress::plain(Key::Backspace)),
+        KeyCode::Char(character) => {
+            let key = if ctrl || alt { character.to_ascii_lowercase() } else { character };
+            Some(KeyPress { key: Key::Char(key), ctrl, alt, shift: false })
+        }
+        KeyCode::Enter => press(Key::Enter),
+        KeyCode::Esc => press(Key::Esc),
+        KeyCode::Tab => press(Key::Tab),
+        KeyCode::BackTab => Some(KeyPress { key: Key::Tab, ctrl, alt, shift: true }),
+        KeyCode::Backspace => press(Key::Backspace),
+        KeyCode::Delete => press(Key::Delete),
+        KeyCode::Up => press(Key::Up),
+        KeyCode::Down => press(Key::Down),
+        KeyCode::Left => press(Key::Left),
+        KeyCode::Right => press(Key::Right),
+        KeyCode::Home => press(Key::Home),
+        KeyCode::End => press(Key::End),
+        KeyCode::PageUp => press(Key::PageUp),
+        KeyCode::PageDown => press(Key::PageDown),
+        KeyCode::F(number) => press(Key::F(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pressed(code: KeyCode, modifiers: KeyModifiers) -> Option<KeyPress> {
+        key_press(&KeyEvent::new(code, modifiers))
+    }
+
+    #[test]
+    fn keys_are_what_the_table_calls_them() {
+        let none = KeyModifiers::NONE;
+        assert_eq!(pressed(KeyCode::Char('J'), KeyModifiers::CONTROL), KeyPress::parse("Ctrl-J"));
+        assert_eq!(pressed(KeyCode::BackTab, KeyModifiers::SHIFT), KeyPress::parse("Shift-Tab"));
+        assert_eq!(pressed(KeyCode::Char('A'), KeyModifiers::SHIFT), Some(KeyPress::plain(Key::Char('A'))));
+        assert_eq!(pressed(KeyCode::Char('h'), KeyModifiers::CONTROL), Some(KeyPress::plain(Key::Backspace)));
+        assert_eq!(pressed(KeyCode::CapsLock, none), None);
+        let release = KeyEvent::new_with_kind(KeyCode::Enter, none, KeyEventKind::Release);
+        assert_eq!(key_press(&release), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! What lies over the screen: a stack whose top is asked first, and either takes a key or passes it on.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Widget};
+
+use super::text::{fit, one_line};
+use super::theme::Theme;
+use crate::app::commands;
+use crate::app::keymap::{BINDINGS, Context, Key, KeyPress};
+use crate::store::SessionId;
+
+/// What became of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was for the overlay.
+    Taken,
+    /// It was not.
+    Passed,
+    /// The overlay is to go.
+    Close,
+    /// This was chosen, and the overlay is to go.
+    Chosen(Choice),
+}
+
+/// What can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// A saved conversation.
+    Session(SessionId),
+    /// A text for the composer: an earlier prompt, or a command.
+    Text(String),
+}
+
+/// Something over the screen.
+#[derive(Debug)]
+pub(super) enum Overlay {
+    /// Keys and commands.
+    Help {
+        /// The row at the top.
+        top: usize,
+    },
+    /// A list to choose from.
+    Picker(Picker),
+}
+
+/// A list that narrows down as one types.
+#[derive(Debug)]
+pub(super) struct Picker {
+    title: &'static str,
+    items: Vec<Item>,
+    query: String,
+    selected: usize,
+}
+
+/// A row of a list.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) choice: Choice,
+    pub(super) label: String,
+    pub(super) detail: String,
+}
+
+impl Overlay {
+    pub(super) fn help() -> Self {
+        Self::Help { top: 0 }
+    }
+
+    pub(super) fn picker(title: &'static str, items: Vec<Item>) -> Self {
+        Self::Picker(Picker { title, items, query: String::new(), selected: 0 })
+    }
+
+    /// Every command, to be put into the composer.
+    pub(super) fn palette() -> Self {
+        let items = commands::all().iter().map(|command| {
+            let space = if command.arguments.is_empty() { "" } else { " " };
+            Item {
+                choice: Choice::Text(format!("/{}{space}", command.name)),
+                label: command.usage(),
+                detail: command.help.to_owned(),
+            }
+        });
+        Self::picker("Commands", items.collect())
+    }
+
+    /// Earlier prompts, the newest first.
+    pub(super) fn history(history: &[String]) -> Self {
+        let items = history.iter().rev().map(|prompt| Item {
+            choice: Choice::Text(prompt.clone()),
+            label: one_line(prompt),
+            detail: String::new(),
+        });
+        Self::picker("Prompts", items.collect())
+    }
+
+    pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
+        match self {
+            Self::Help { top } => help_key(top, press),
+            Self::Picker(picker) => picker.on_key(press),
+        }
+    }
+
+    pub(super) fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        match self {
+            Self::Help { top } => draw_help(top, area, buffer, theme),
+            Self::Picker(picker) => picker.draw(area, buffer, theme),
+        }
+    }
+
+    /// A text that is pasted narrows a list down.
+    pub(super) fn paste(&mut self, text: &str) {
+        if let Self::Picker(picker) = self {
+            picker.query.push_str(&one_line(text));
+            picker.selected = 0;
+        }
+    }
+}
+
+fn help_key(top: &mut usize, press: KeyPress) -> Outcome {
+    *top = match press.key {
+        Key::Esc | Key::F(1) | Key::Enter | Key::Char('q') if !press.ctrl => return Outcome::Close,
+        Key::Up => top.saturating_sub(1),
+        Key::Down => *top + 1,
+        Key::PageUp => top.saturating_sub(10),
+        Key::PageDown | Key::Char(' ') => *top + 10,
+        Key::Home => 0,
+        Key::End => usize::MAX,
+        _ if press.ctrl => return Outcome::Passed,
+        _ => *top,
+    };
+    Outcome::Taken
+}
+
+/// The rows of the help: (left, right); an empty left is a heading.
+pub(super) fn help_rows() -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for context in [Context::Composer, Context::Anywhere, Context::Transcript, Context::Sampling] {
+        rows.push((String::new(), context.title().to_owned()));
+        for row in BINDINGS.iter().filter(|row| row.context == context) {
+            rows.push((row.keys.join(" · "), row.help.to_owned()));
+        }
+    }
+    rows.push((String::new(), "Commands".to_owned()));
+    for command in commands::all() {
+        let also: String = command.aliases.iter().map(|alias| format!(" /{alias}")).collect();
+        let also = if also.is_empty() { also } else { format!(" (also{also})") };
+        rows.push((command.usage(), format!("{}{also}", command.help)));
+    }
+    rows
+}
+
+fn draw_help(top: &mut usize, area: Rect, buffer: &mut Buffer, theme: Theme) {
+    let inner = frame(area, " Keys and commands ", " Up/Down scroll · Esc closes ", buffer, theme);
+    let left = usize::from(inner.width).min(80) * 2 / 5;
+    let right = usize::from(inner.width).saturating_sub(left + 1).max(1);
+    let mut lines: Vec<(String, String, bool)> = Vec::new();
+    for (key, help) in help_rows() {
+        if key.is_empty() {
+            lines.push((help, String::new(), true));
+            continue;
+        }
+        let help = super::text::Wrapped::new(&help, right);
+        for (at, row) in help.rows().iter().enumerate() {
+            let key = if at == 0 { fit(&key, left).into_owned() } else { String::new() };
+            lines.push((key, row.text.clone(), false));
+        }
+    }
+    *top = (*top).min(lines.len().saturating_sub(usize::from(inner.height)));
+    for (y, (key, help, heading)) in (inner.y..inner.bottom()).zip(&lines[*top..]) {
+        let style = if *heading { theme.title() } else { theme.accent() };
+        buffer.set_stringn(inner.x, y, key, usize::from(inner.width), style);
+        let x = inner.x + left as u16 + 1;
+        buffer.set_stringn(x.min(inner.right()), y, help, right, theme.text());
+    }
+}
+
+impl Picker {
+    fn matching(&self) -> Vec<&Item> {
+        let words: Vec<String> = self.query.split_whitespace().map(str::to_lowercase).collect();
+        let matches = |item: &&Item| {
+            let text = format!("{} {}", item.label, item.detail).to_lowercase();
+            words.iter().all(|word| text.contains(word))
+        };
+        self.items.iter().filter(matches).collect()
+    }
+
+    fn on_key(&mut self, press: KeyPress) -> Outcome {
+        let count = self.matching().len();
+        match press.key {
+            Key::Esc => return Outcome::Close,
+            Key::Char('c') if press.ctrl => return Outcome::Close,
+            // Ctrl-R again goes to the next older prompt, as in a shell.
+            Key::Char('r') if press.ctrl => self.selected = (self.selected + 1).min(count.saturating_sub(1)),
+            _ if press.ctrl || press.alt => return Outcome::Passed,
+            Key::Enter => {
+                let chosen = self.matching().get(self.selected).map(|item| item.choice.clone());
+                return chosen.map_or(Outcome::Close, Outcome::Chosen);
+            }
+            Key::Up => self.selected = self.selected.saturating_sub(1),
+            Key::Down => self.selected = (self.selected + 1).min(count.saturating_sub(1)),
+            Key::PageUp => self.selected = self.selected.saturating_sub(10),
+            Key::PageDown => self.selected = (self.selected + 10).min(count.saturating_sub(1)),
+            Key::Home => self.selected = 0,
+            Key::End => self.selected = count.saturating_sub(1),
+            Key::Backspace => {
+                self.query.pop();
+                self.selected = 0;
+            }
+            Key::Char(character) => {
+                self.query.push(character);
+                self.selected = 0;
+            }
+            _ => return Outcome::Passed,
+        }
+        Outcome::Taken
+    }
+
+    fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        let title = format!(" {} ", self.title);
+        let inner = frame(area, &title, " type to search · Enter chooses · Esc closes ", buffer, theme);
+        if inner.height == 0 {
+            return;
+        }
+        let width = usize::from(inner.width);
+        buffer.set_stringn(inner.x, inner.y, format!("> {}▏", one_line(&self.query)), width, theme.text());
+        let items = self.matching();
+        let rows = usize::from(inner.height) - 1;
+        let first = (self.selected + 1).saturating_sub(rows);
+        if items.is_empty() && rows > 0 {
+            buffer.set_stringn(inner.x, inner.y + 1, "  nothing matches", width, theme.faint());
+        }
+        for (at, item) in items.iter().enumerate().skip(first).take(rows) {
+            let y = inner.y + 1 + (at - first) as u16;
+            let chosen = at == self.selected;
+            let mark = if chosen { "▸ " } else { "  " };
+            let label = format!("{mark}{}", item.label);
+            let detail_width = width / 2;
+            let label_width = if item.detail.is_empty() { width } else { width - detail_width };
+            let style = if chosen { theme.chosen() } else { theme.text() };
+            buffer.set_stringn(inner.x, y, fit(&label, label_width), width, style);
+            if !item.detail.is_empty() {
+                let x = inner.x + (label_width + 1) as u16;
+                let room = detail_width.saturating_sub(1);
+                buffer.set_stringn(x, y, fit(&item.detail, room), room, theme.faint());
+            }
+        }
+    }
+}
+
+/// Clears a box in the middle, draws its border, and returns its inside.
+fn frame(area: Rect, title: &str, hint: &str, buffer: &mut Buffer, theme: Theme) -> Rect {
+    let margin = if area.width > 60 { 4 } else { 0 };
+    let outer = Rect {
+        x: area.x + margin,
+        y: area.y + u16::from(area.height > 16),
+        width: (area.width - 2 * margin).min(100),
+        height: area.height - 2 * u16::from(area.height > 16),
+    };
+    Clear.render(outer, buffer);
+    let block = ratatui::widgets::Block::bordered()
+        .border_style(theme.line())
+        .title_style(theme.title())
+        .title(title.to_owned())
+        .title_bottom(fit(hint, usize::from(outer.width).saturating_sub(2)).into_owned());
+    let inner = block.inner(outer);
+    block.render(outer, buffer);
+    inner
+}

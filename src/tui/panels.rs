@@ -1,0 +1,359 @@
+//! The panels beside the conversation: sampling, the next token, throughput; and the one line they fold into.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::text::{fit, one_line, width_of};
+use super::theme::Theme;
+use crate::app::parameters::{PARAMETERS, Parameter};
+use crate::app::{App, Phase};
+
+/// Columns of a panel's inside.
+pub(super) const WIDTH: u16 = 30;
+
+/// Columns of a slider.
+const SLIDER: usize = 10;
+
+/// Columns of a candidate's bar.
+const BAR: usize = 8;
+
+/// Parameters that are always shown; the rest is there where the screen is high.
+const MAIN_PARAMETERS: usize = 6;
+
+/// The sampling panel's own state.
+#[derive(Debug, Default)]
+pub(super) struct SamplingPanel {
+    selected: usize,
+    /// A value that is being typed.
+    typed: Option<String>,
+}
+
+impl SamplingPanel {
+    /// The parameter that the keys turn.
+    pub(super) fn parameter(&self) -> Parameter {
+        PARAMETERS[self.selected].parameter
+    }
+
+    /// Goes to another parameter, round the ends.
+    pub(super) fn select(&mut self, by: isize) {
+        self.selected = (self.selected as isize + by).rem_euclid(PARAMETERS.len() as isize) as usize;
+    }
+
+    /// Takes a character of a value; `false` where it cannot be part of one.
+    pub(super) fn type_char(&mut self, character: char) -> bool {
+        let fits = character.is_ascii_digit() || matches!(character, '.' | ',' | '-');
+        if fits {
+            self.typed.get_or_insert_default().push(character);
+        }
+        fits
+    }
+
+    /// Takes back a character.
+    pub(super) fn backspace(&mut self) {
+        if let Some(typed) = self.typed.as_mut() {
+            typed.pop();
+        }
+    }
+
+    /// The value that was typed, which is then no longer being typed.
+    pub(super) fn take_typed(&mut self) -> Option<String> {
+        self.typed.take()
+    }
+
+    pub(super) fn is_typing(&self) -> bool {
+        self.typed.is_some()
+    }
+
+    /// The value of a row: what is being typed, or what is set.
+    fn value(&self, row: usize, app: &App) -> String {
+        match &self.typed {
+            Some(typed) if row == self.selected => format!("{typed}▏"),
+            _ => PARAMETERS[row].parameter.display(app.sampling()),
+        }
+    }
+}
+
+/// Draws the panels into an area [`WIDTH`] wide, whose left border is at `area.x - 1`.
+pub(super) fn draw(app: &App, panel: &SamplingPanel, focused: bool, area: Rect, buffer: &mut Buffer, theme: Theme) {
+    let height = usize::from(area.height);
+    let parameters = if height >= 24 { PARAMETERS.len() } else { MAIN_PARAMETERS };
+    let throughput = 4;
+    let candidates = height.saturating_sub(1 + parameters + throughput + 1).min(10);
+    let mut pen = Pen { area, y: area.y, buffer, theme };
+    pen.sampling(app, panel, focused, parameters.min(height.saturating_sub(1)));
+    if candidates > 0 {
+        pen.next_token(app, candidates);
+    }
+    pen.throughput(app);
+}
+
+/// Draws row after row.
+struct Pen<'a> {
+    area: Rect,
+    y: u16,
+    buffer: &'a mut Buffer,
+    theme: Theme,
+}
+
+impl Pen<'_> {
+    fn full(&self) -> bool {
+        self.y >= self.area.bottom()
+    }
+
+    /// Puts text at a column of the present row.
+    fn put(&mut self, x: usize, text: &str, style: Style) {
+        if !self.full() && x < usize::from(self.area.width) {
+            let room = usize::from(self.area.width) - x;
+            self.buffer.set_stringn(self.area.x + x as u16, self.y, text, room, style);
+        }
+    }
+
+    fn put_right(&mut self, text: &str, style: Style) {
+        let x = usize::from(self.area.width).saturating_sub(width_of(text) + 1);
+        self.put(x, text, style);
+    }
+
+    /// A line over the whole width with a title in it, joined to the borders.
+    fn rule(&mut self, title: &str, right: &str) {
+        if self.full() {
+            return;
+        }
+        let width = usize::from(self.area.width);
+        self.buffer.set_string(self.area.x - 1, self.y, "├", self.theme.line());
+        self.put(0, &"─".repeat(width), self.theme.line());
+        self.buffer.set_string(self.area.right(), self.y, "┤", self.theme.line());
+        self.put(0, &format!(" {title} "), self.theme.title());
+        if !right.is_empty() {
+            let text = format!(" {right} ");
+            self.put(width.saturating_sub(width_of(&text) + 1), &text, self.theme.text());
+        }
+        self.y += 1;
+    }
+
+    fn sampling(&mut self, app: &App, panel: &SamplingPanel, focused: bool, rows: usize) {
+        let style = if focused { self.theme.chosen() } else { self.theme.title() };
+        self.put(1, "Sampling", style);
+        self.put_right(&format!("[{}]", fit(app.preset().unwrap_or("own"), 14)), self.theme.text());
+        self.y += 1;
+        // The chosen row is always in view.
+        let first = (panel.selected + 1).saturating_sub(rows);
+        for row in first..(first + rows).min(PARAMETERS.len()) {
+            self.parameter(app, panel, row, focused && row == panel.selected);
+        }
+    }
+
+    fn parameter(&mut self, app: &App, panel: &SamplingPanel, row: usize, chosen: bool) {
+        let spec = &PARAMETERS[row];
+        if chosen {
+            self.put(0, "▸", self.theme.accent());
+        }
+        let name_style = if chosen { self.theme.chosen() } else { self.theme.text() };
+        self.put(1, spec.label, name_style);
+        let value = panel.value(row, app);
+        let fraction = spec.parameter.fraction(app.sampling());
+        let room = if fraction.is_some() { 18 } else { usize::from(self.area.width) - 1 };
+        let x = room.saturating_sub(width_of(&value)).max(12);
+        self.put(x, &value, self.theme.accent());
+        if let Some(fraction) = fraction {
+            let knob = (fraction * (SLIDER - 1) as f64).round() as usize;
+            let track: String = (0..SLIDER).map(|at| if at == knob { '●' } else { '━' }).collect();
+            self.put(19, &track, self.theme.line());
+            self.put(19, &"━".repeat(knob), self.theme.accent());
+            self.put(19 + knob, "●", self.theme.accent());
+        }
+        self.y += 1;
+    }
+
+    fn next_token(&mut self, app: &App, rows: usize) {
+        let trace = app.last_trace();
+        let entropy = trace.map_or_else(String::new, |trace| format!("entropy {:.1}", trace.entropy));
+        self.rule("Next token", &entropy);
+        let Some(trace) = trace else {
+            self.put(1, "shown while it speaks", self.theme.faint());
+            self.y += rows as u16;
+            return;
+        };
+        for candidate in trace.candidates.iter().take(rows) {
+            let cut = candidate.cut_by.is_some();
+            let filled = ((candidate.before * BAR as f32).round() as usize).clamp(1, BAR);
+            let bar = if cut { "░" } else { "▇" }.repeat(filled);
+            let style = if cut { self.theme.faint() } else { self.theme.accent() };
+            self.put(1, &bar, style);
+            let chosen = candidate.token == trace.token;
+            let style = if chosen { self.theme.title() } else { self.theme.text() };
+            self.put(BAR + 2, &format!("{:>5.1} %", candidate.before * 100.0), style);
+            let text = token_text(&candidate.text);
+            self.put(BAR + 11, &fit(&text, 8), style);
+            if cut {
+                self.put_right("✂", self.theme.faint());
+            } else if chosen {
+                self.put_right("◂", self.theme.accent());
+            }
+            self.y += 1;
+        }
+        self.y += (rows - trace.candidates.len().min(rows)) as u16;
+    }
+
+    fn throughput(&mut self, app: &App) {
+        self.rule("Throughput", "");
+        let rate = format!("{} tok/s", rate_text(app));
+        self.put(1, &rate, self.theme.accent());
+        let x = 2 + width_of(&rate).max(11);
+        self.put(x, &sparkline(app, usize::from(self.area.width).saturating_sub(x + 1)), self.theme.accent());
+        self.y += 1;
+        self.put(1, &prefill_text(app), self.theme.text());
+        self.y += 1;
+        let (used, available) = app.context();
+        let text = format!("context {:>6} / {}", grouped(used), grouped(available));
+        self.put(1, &text, self.theme.text());
+        let x = 2 + width_of(&text);
+        let room = usize::from(self.area.width).saturating_sub(x + 1);
+        self.put(x, &context_bar(used, available, room), self.theme.accent());
+        self.y += 1;
+    }
+}
+
+/// A token's text so that spaces and line feeds are seen.
+fn token_text(text: &str) -> String {
+    if text.trim().is_empty() && !text.is_empty() {
+        return one_line(&text.replace('\n', "↵").replace(' ', "␣").replace('\t', "⇥"));
+    }
+    one_line(&text.replace('\n', "↵"))
+}
+
+/// Tokens a second: of this moment while a reply runs, otherwise of the last one.
+fn rate_text(app: &App) -> String {
+    let rate = match app.generation() {
+        Some(_) => app.meter().rate(),
+        None => app.last_summary().map(|summary| summary.stats.decode_tokens_per_second()).filter(|rate| *rate > 0.0),
+    };
+    match rate {
+        Some(rate) if rate < 10.0 => format!("{rate:.1}"),
+        Some(rate) => format!("{rate:.0}"),
+        None => "–".to_owned(),
+    }
+}
+
+fn prefill_text(app: &App) -> String {
+    match app.generation().map(|generation| (generation.phase, generation)) {
+        Some((Phase::Waiting, _)) => "waiting for the model".to_owned(),
+        Some((Phase::Prefill { done, total, .. }, _)) => format!("prompt {} / {}", grouped(done), grouped(total)),
+        Some((Phase::Decoding, generation)) => {
+            let first = generation.first_token.map(|at| at.duration_since(generation.started).as_millis());
+            format!("first token {} ms", first.unwrap_or(0))
+        }
+        None => match app.last_summary().map(|summary| &summary.stats) {
+            Some(stats) => format!(
+                "prefill {} tok/s · {} ms",
+                grouped(stats.prefill_tokens_per_second().round() as usize),
+                stats.time_to_first_token.as_millis()
+            ),
+            None => "prefill – tok/s".to_owned(),
+        },
+    }
+}
+
+fn sparkline(app: &App, width: usize) -> String {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let course = app.meter().course();
+    let skip = course.len().saturating_sub(width);
+    let shown: Vec<f64> = course.skip(skip).collect();
+    let most = shown.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    shown.iter().map(|rate| LEVELS[((rate / most * 7.0).round() as usize).min(7)]).collect()
+}
+
+/// A bar of eighths of a column.
+fn context_bar(used: usize, available: usize, width: usize) -> String {
+    const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    if available == 0 {
+        return String::new();
+    }
+    let eighths = (used * width * 8).div_ceil(available).min(width * 8);
+    let mut bar = "█".repeat(eighths / 8);
+    bar.extend((eighths % 8).checked_sub(1).map(|at| EIGHTHS[at]));
+    bar
+}
+
+/// `8 192`: a space between thousands.
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The panels in one line, for a narrow screen.
+pub(super) fn draw_folded(
+    app: &App,
+    panel: &SamplingPanel,
+    focused: bool,
+    area: Rect,
+    buffer: &mut Buffer,
+    theme: Theme,
+) {
+    let (used, available) = app.context();
+    let right = format!("{} tok/s · {}/{} ", rate_text(app), used, available);
+    let right_x = usize::from(area.width).saturating_sub(width_of(&right));
+    let mut x = 0;
+    // The chosen one comes first, so that it is there however narrow the screen is.
+    let chosen = if focused { panel.selected } else { 0 };
+    let order = std::iter::once(chosen).chain((0..MAIN_PARAMETERS).filter(|&row| row != chosen));
+    for row in order {
+        let name = short_name(PARAMETERS[row].parameter);
+        let value = panel.value(row, app);
+        let is_chosen = focused && row == panel.selected;
+        let text = if is_chosen { format!(" ◂{name} {value}▸") } else { format!(" {name} {value}") };
+        if x + width_of(&text) + 2 > right_x {
+            break;
+        }
+        let style = if is_chosen { theme.chosen() } else { theme.text() };
+        buffer.set_stringn(area.x + x as u16, area.y, &text, right_x - x, style);
+        x += width_of(&text);
+    }
+    buffer.set_stringn(area.x + right_x as u16, area.y, &right, usize::from(area.width), theme.accent());
+}
+
+fn short_name(parameter: Parameter) -> &'static str {
+    match parameter {
+        Parameter::Temperature => "temp",
+        Parameter::TopK => "k",
+        Parameter::TopP => "p",
+        _ => parameter.spec().label,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(214), "214");
+        assert_eq!(grouped(8192), "8 192");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+    }
+
+    #[test]
+    fn the_context_bar_is_empty_only_when_nothing_is_used() {
+        assert_eq!(context_bar(0, 8192, 5), "");
+        assert_eq!(context_bar(1, 8192, 5), "▏");
+        assert_eq!(context_bar(8192, 8192, 5), "█████");
+        assert_eq!(context_bar(9000, 8192, 5), "█████");
+        assert_eq!(context_bar(1, 0, 5), "");
+    }
+
+    #[test]
+    fn blank_tokens_are_seen() {
+        assert_eq!(token_text(" Seine"), " Seine");
+        assert_eq!(token_text("\n\n"), "↵↵");
+        assert_eq!(token_text(" "), "␣");
+        assert_eq!(token_text("\x1b["), "␛[");
+    }
+}

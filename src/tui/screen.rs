@@ -1,0 +1,345 @@
+//! The state of the screen (focus, composer, scroll, overlays), and what keys do to it and to the program.
+
+use super::composer::{Composer, Motion};
+use super::conversation::Conversation;
+use super::overlay::{Choice, Item, Outcome, Overlay};
+use super::panels::SamplingPanel;
+use super::popup::Popup;
+use super::text::one_line;
+use super::theme::Theme;
+use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
+use crate::app::{Action, App, Effect, Moment};
+use crate::store::SessionRecord;
+
+/// Rows that a notch of the mouse wheel scrolls.
+const WHEEL: isize = 3;
+
+/// What only the event loop can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Draw everything anew.
+    Redraw,
+    /// Take the mouse, or give it back.
+    Mouse(bool),
+    /// Put a text on the clipboard.
+    Copy(String),
+    /// Edit a text in the person's editor.
+    Edit(String),
+    /// Leave.
+    Quit,
+}
+
+/// The screen.
+#[derive(Debug)]
+pub(super) struct Screen {
+    pub(super) theme: Theme,
+    pub(super) focus: Context,
+    pub(super) composer: Composer,
+    pub(super) conversation: Conversation,
+    pub(super) sampling: SamplingPanel,
+    pub(super) popup: Popup,
+    pub(super) overlays: Vec<Overlay>,
+    pub(super) panels: bool,
+    pub(super) mouse: bool,
+    keymap: Keymap,
+    /// The list of conversations is on screen.
+    choosing_session: bool,
+}
+
+impl Screen {
+    pub(super) fn new(app: &App, theme: Theme) -> Self {
+        let ui = &app.settings().ui;
+        Self {
+            theme,
+            focus: Context::Composer,
+            composer: Composer::default(),
+            conversation: Conversation::default(),
+            sampling: SamplingPanel::default(),
+            popup: Popup::default(),
+            overlays: Vec::new(),
+            panels: ui.panels,
+            mouse: ui.mouse,
+            keymap: Keymap::default(),
+            choosing_session: false,
+        }
+    }
+
+    /// A key was pressed.
+    pub(super) fn on_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+        if let Some(overlay) = self.overlays.last_mut() {
+            match overlay.on_key(press) {
+                Outcome::Taken => return Default::default(),
+                Outcome::Close => return (self.close_overlay(app, now), Vec::new()),
+                Outcome::Chosen(choice) => return (self.choose(app, choice, now), Vec::new()),
+                Outcome::Passed => {}
+            }
+        }
+        if self.focus == Context::Composer && self.popup_key(app, press) {
+            return Default::default();
+        }
+        let outcome = match self.keymap.action(self.focus, press) {
+            Some(action) => self.act(app, action, now),
+            None => (self.unbound(app, press, now), Vec::new()),
+        };
+        self.popup.update(app, self.composer.text());
+        outcome
+    }
+
+    /// A text was pasted: it is never taken for keys.
+    pub(super) fn on_paste(&mut self, app: &App, text: &str) {
+        if let Some(overlay) = self.overlays.last_mut() {
+            return overlay.paste(text);
+        }
+        self.focus = Context::Composer;
+        // Terminals send the line ends of a paste as carriage returns.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        self.composer.insert(&text);
+        self.popup.update(app, self.composer.text());
+    }
+
+    /// A text takes the place of what was written; undo brings that back.
+    pub(super) fn replace_text(&mut self, app: &App, text: &str) {
+        self.composer.set(text);
+        self.popup.update(app, self.composer.text());
+    }
+
+    /// The wheel was turned.
+    pub(super) fn on_wheel(&mut self, up: bool) {
+        self.conversation.scroll(if up { -WHEEL } else { WHEEL });
+    }
+
+    /// What the effects that need the screen ask for.
+    pub(super) fn carry_out(&mut self, app: &App, effects: Vec<Effect>) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::CopyText(text) => requests.push(Request::Copy(text)),
+                Effect::OpenEditor(text) => requests.push(Request::Edit(text)),
+                Effect::Compose(text) if self.composer.is_empty() => {
+                    self.composer.set(&text);
+                    // It was just given: no popup over the answer to it.
+                    self.popup.dismiss(&text);
+                }
+                Effect::ShowHelp => self.overlays.push(Overlay::help()),
+                Effect::Quit => requests.push(Request::Quit),
+                _ => {}
+            }
+        }
+        self.show_sessions(app);
+        requests
+    }
+
+    /// Puts the list of conversations on screen once it has come.
+    fn show_sessions(&mut self, app: &App) {
+        if let (Some(sessions), false) = (app.sessions(), self.choosing_session) {
+            let items = sessions.iter().map(session_item).collect();
+            self.overlays.push(Overlay::picker("Saved chats", items));
+            self.choosing_session = true;
+        }
+    }
+
+    fn close_overlay(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+        self.overlays.pop();
+        if std::mem::take(&mut self.choosing_session) { app.handle(Action::CloseList, now) } else { Vec::new() }
+    }
+
+    fn choose(&mut self, app: &mut App, choice: Choice, now: Moment) -> Vec<Effect> {
+        self.overlays.pop();
+        match choice {
+            Choice::Session(id) => {
+                self.choosing_session = false;
+                app.handle(Action::ChooseSession(id), now)
+            }
+            Choice::Text(text) => {
+                self.focus = Context::Composer;
+                self.composer.set(&text);
+                self.popup.update(app, self.composer.text());
+                Vec::new()
+            }
+        }
+    }
+
+    /// Keys that the list of completions takes while it is there.
+    fn popup_key(&mut self, app: &App, press: KeyPress) -> bool {
+        if !self.popup.is_open() || press.ctrl || press.alt {
+            return false;
+        }
+        match press.key {
+            Key::Up => self.popup.select(-1),
+            Key::Down => self.popup.select(1),
+            Key::Esc => self.popup.dismiss(self.composer.text()),
+            Key::Tab if !press.shift => self.complete(app),
+            // A whole name is given; the beginning of one is completed, and never given.
+            Key::Enter if !press.shift && !self.popup.is_whole(self.composer.text()) => self.complete(app),
+            _ => return false,
+        }
+        true
+    }
+
+    fn complete(&mut self, app: &App) {
+        if let Some(line) = self.popup.chosen().map(str::to_owned) {
+            self.composer.set(&line);
+            self.popup.update(app, &line);
+        }
+    }
+
+    fn act(&mut self, app: &mut App, action: KeyAction, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+        // A value that was being typed counts as soon as something else is done; only Esc forgets it.
+        let mut effects = if action == KeyAction::DeleteBack { Vec::new() } else { self.end_typing(app, action, now) };
+        let mut requests = Vec::new();
+        match action {
+            KeyAction::Interrupt => effects.extend(self.interrupt(app, now)),
+            KeyAction::Stop => effects.extend(self.stop(app, now)),
+            KeyAction::DeleteOrQuit if self.composer.is_empty() => effects.extend(app.handle(Action::Quit, now)),
+            KeyAction::Send => {
+                let line = self.composer.take();
+                self.conversation.to_end();
+                effects.extend(app.handle(Action::Enter(line), now));
+            }
+            KeyAction::NewChat => effects.extend(app.handle(Action::Enter("/new".to_owned()), now)),
+            KeyAction::OpenChat => effects.extend(app.handle(Action::Enter("/open".to_owned()), now)),
+            KeyAction::PreviousBranch => effects.extend(app.handle(Action::SwitchBranch(-1), now)),
+            KeyAction::NextBranch => effects.extend(app.handle(Action::SwitchBranch(1), now)),
+            KeyAction::Decrease => effects.extend(self.nudge(app, -1, false, now)),
+            KeyAction::Increase => effects.extend(self.nudge(app, 1, false, now)),
+            KeyAction::DecreaseMuch => effects.extend(self.nudge(app, -1, true, now)),
+            KeyAction::IncreaseMuch => effects.extend(self.nudge(app, 1, true, now)),
+            KeyAction::ResetParameter => {
+                effects.extend(app.handle(Action::ResetParameter(self.sampling.parameter()), now));
+            }
+            KeyAction::NextPreset => effects.extend(app.handle(Action::NextPreset, now)),
+            KeyAction::Redraw => requests.push(Request::Redraw),
+            KeyAction::ToggleMouse => {
+                self.mouse = !self.mouse;
+                requests.push(Request::Mouse(self.mouse));
+            }
+            KeyAction::Editor => requests.push(Request::Edit(self.composer.text().to_owned())),
+            screen => {
+                effects.extend(app.handle(Action::Other, now));
+                self.act_on_screen(app, screen);
+            }
+        }
+        (effects, requests)
+    }
+
+    /// What concerns the screen alone.
+    fn act_on_screen(&mut self, app: &App, action: KeyAction) {
+        match action {
+            KeyAction::Help => self.overlays.push(Overlay::help()),
+            KeyAction::Palette => self.overlays.push(Overlay::palette()),
+            KeyAction::HistorySearch => self.overlays.push(Overlay::history(app.history())),
+            KeyAction::TogglePanels => self.panels = !self.panels,
+            KeyAction::NextFocus => self.move_focus(1),
+            KeyAction::PreviousFocus => self.move_focus(-1),
+            KeyAction::PageUp => self.conversation.scroll_page(-1),
+            KeyAction::PageDown => self.conversation.scroll_page(1),
+            KeyAction::ScrollUp => self.conversation.scroll(-1),
+            KeyAction::ScrollDown => self.conversation.scroll(1),
+            KeyAction::Top => self.conversation.to_start(),
+            KeyAction::Bottom => self.conversation.to_end(),
+            KeyAction::SelectUp => self.sampling.select(-1),
+            KeyAction::SelectDown => self.sampling.select(1),
+            KeyAction::LineStart if self.composer.is_empty() => self.conversation.to_start(),
+            KeyAction::LineEnd if self.composer.is_empty() => self.conversation.to_end(),
+            writing => self.act_on_composer(app, writing),
+        }
+    }
+
+    fn act_on_composer(&mut self, app: &App, action: KeyAction) {
+        let composer = &mut self.composer;
+        match action {
+            KeyAction::NewLine => composer.insert("\n"),
+            KeyAction::HistoryBack if !composer.up() => composer.history_back(app.history()),
+            KeyAction::HistoryForward if !composer.down() => composer.history_forward(app.history()),
+            KeyAction::Undo => composer.undo(),
+            KeyAction::Redo => composer.redo(),
+            KeyAction::Left => composer.go(Motion::Left),
+            KeyAction::Right => composer.go(Motion::Right),
+            KeyAction::WordLeft => composer.go(Motion::WordLeft),
+            KeyAction::WordRight => composer.go(Motion::WordRight),
+            KeyAction::LineStart => composer.go(Motion::LineStart),
+            KeyAction::LineEnd => composer.go(Motion::LineEnd),
+            KeyAction::DeleteBack => composer.delete(Motion::Left),
+            KeyAction::DeleteForward | KeyAction::DeleteOrQuit => composer.delete(Motion::Right),
+            KeyAction::DeleteWordBack => composer.delete(Motion::WordLeft),
+            KeyAction::DeleteWordForward => composer.delete(Motion::WordRight),
+            KeyAction::DeleteToStart => composer.delete(Motion::LineStart),
+            KeyAction::DeleteToEnd => composer.delete(Motion::LineEnd),
+            _ => {}
+        }
+    }
+
+    /// A key that no binding has: it is written, or is part of a value.
+    fn unbound(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Vec<Effect> {
+        let mut effects = app.handle(Action::Other, now);
+        if self.focus == Context::Sampling && !press.ctrl && !press.alt {
+            match press.key {
+                Key::Enter => {
+                    effects.extend(self.commit_typed(app, now));
+                    return effects;
+                }
+                Key::Backspace => {
+                    self.sampling.backspace();
+                    return effects;
+                }
+                Key::Char(character) if self.sampling.type_char(character) => return effects,
+                _ => {}
+            }
+        }
+        if let (Key::Char(character), false, false) = (press.key, press.ctrl, press.alt) {
+            effects.extend(self.commit_typed(app, now));
+            self.focus = Context::Composer;
+            self.composer.insert(character.encode_utf8(&mut [0; 4]));
+        } else if press.key == Key::Enter {
+            self.focus = Context::Composer;
+        }
+        effects
+    }
+
+    fn end_typing(&mut self, app: &mut App, action: KeyAction, now: Moment) -> Vec<Effect> {
+        if matches!(action, KeyAction::Stop | KeyAction::Interrupt) { Vec::new() } else { self.commit_typed(app, now) }
+    }
+
+    fn commit_typed(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+        match self.sampling.take_typed() {
+            Some(text) => app.handle(Action::SetParameter { parameter: self.sampling.parameter(), text }, now),
+            None => Vec::new(),
+        }
+    }
+
+    fn nudge(&mut self, app: &mut App, steps: i32, large: bool, now: Moment) -> Vec<Effect> {
+        app.handle(Action::Nudge { parameter: self.sampling.parameter(), steps, large }, now)
+    }
+
+    /// Ctrl-C: stops the reply; with text, clears it; otherwise the program asks for a second one.
+    fn interrupt(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+        if app.generation().is_none() && !self.composer.is_empty() {
+            self.composer.set("");
+            return app.handle(Action::Other, now);
+        }
+        app.handle(Action::Interrupt, now)
+    }
+
+    /// Esc: forgets a typed value, stops the reply, or goes back to writing.
+    fn stop(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+        if self.sampling.is_typing() {
+            self.sampling.take_typed();
+            return app.handle(Action::Other, now);
+        }
+        if app.generation().is_none() {
+            self.focus = Context::Composer;
+        }
+        app.handle(Action::Stop, now)
+    }
+
+    fn move_focus(&mut self, by: isize) {
+        const ORDER: [Context; 3] = [Context::Composer, Context::Transcript, Context::Sampling];
+        let at = ORDER.iter().position(|&part| part == self.focus).unwrap_or(0) as isize;
+        self.focus = ORDER[(at + by).rem_euclid(ORDER.len() as isize) as usize];
+    }
+}
+
+fn session_item(record: &SessionRecord) -> Item {
+    let title = if record.title.is_empty() { "(without a title)" } else { &record.title };
+    Item { choice: Choice::Session(record.id), label: one_line(title), detail: one_line(&record.model) }
+}

@@ -1,0 +1,123 @@
+//! The terminal: taken at the start, given back whatever happens.
+
+use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::panic::{PanicHookInfo, set_hook, take_hook};
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::cursor::Show;
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, KeyboardEnhancementFlags,
+    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
+};
+use crossterm::{execute, queue};
+use ratatui::Frame;
+use ratatui::backend::CrosstermBackend;
+
+type PanicHook = dyn Fn(&PanicHookInfo<'_>) + Send + Sync;
+
+/// The terminal in full-screen mode; dropping it gives the terminal back.
+pub(super) struct Terminal {
+    // A frame is one write: stdout itself would flush every kilobyte.
+    inner: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    mouse: bool,
+    former_hook: Arc<PanicHook>,
+}
+
+impl Terminal {
+    /// Takes the terminal.
+    pub(super) fn take(mouse: bool) -> io::Result<Self> {
+        let former_hook = install_panic_hook();
+        enter(mouse).inspect_err(|_| leave())?;
+        let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 16, stdout()));
+        let inner = ratatui::Terminal::new(backend).inspect_err(|_| leave())?;
+        Ok(Self { inner, mouse, former_hook })
+    }
+
+    /// Draws a frame, in one piece where the terminal can.
+    pub(super) fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        queue!(self.inner.backend_mut(), BeginSynchronizedUpdate)?;
+        let drawn = self.inner.draw(render).map(|_| ());
+        execute!(self.inner.backend_mut(), EndSynchronizedUpdate)?;
+        drawn
+    }
+
+    /// The next frame draws every cell.
+    pub(super) fn redraw(&mut self) -> io::Result<()> {
+        self.inner.clear()
+    }
+
+    /// Takes the mouse wheel, or leaves the mouse to the terminal's own selection.
+    pub(super) fn set_mouse(&mut self, on: bool) -> io::Result<()> {
+        self.mouse = on;
+        let backend = self.inner.backend_mut();
+        if on { execute!(backend, EnableMouseCapture) } else { execute!(backend, DisableMouseCapture) }
+    }
+
+    /// Puts a text on the clipboard (OSC 52), where the terminal lets programs do that.
+    pub(super) fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(self.inner.backend_mut(), CopyToClipboard::to_clipboard_from(text))
+    }
+
+    /// Gives the terminal to `other` for a while.
+    pub(super) fn lend<T>(&mut self, other: impl FnOnce() -> T) -> io::Result<T> {
+        leave();
+        let outcome = other();
+        enter(self.mouse)?;
+        self.inner.clear()?;
+        Ok(outcome)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        leave();
+        // Setting a hook while panicking would abort; the process is ending then anyway.
+        if !std::thread::panicking() {
+            let former = Arc::clone(&self.former_hook);
+            set_hook(Box::new(move |info| former(info)));
+        }
+    }
+}
+
+fn enter(mouse: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    // So that Shift-Enter is told from Enter, where the terminal can; others ignore it.
+    let flags = PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES);
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, flags)?;
+    if mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
+}
+
+/// Gives the terminal back. Each step is tried, whatever became of the one before.
+fn leave() {
+    let mut out = stdout();
+    let _ = execute!(out, EndSynchronizedUpdate);
+    let _ = execute!(out, DisableMouseCapture);
+    let _ = execute!(out, PopKeyboardEnhancementFlags);
+    let _ = execute!(out, DisableBracketedPaste);
+    let _ = execute!(out, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+    let _ = out.flush();
+}
+
+/// A panic of this thread gives the terminal back before it is told; one of another thread must not touch the screen:
+/// who started that thread catches it and says so.
+fn install_panic_hook() -> Arc<PanicHook> {
+    let former: Arc<PanicHook> = Arc::from(take_hook());
+    let told = Arc::clone(&former);
+    let screen_thread: ThreadId = std::thread::current().id();
+    set_hook(Box::new(move |info| {
+        if std::thread::current().id() == screen_thread {
+            leave();
+            told(info);
+        } else {
+            tracing::error!("{info}");
+        }
+    }));
+    former
+}

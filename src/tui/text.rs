@@ -1,0 +1,220 @@
+//! Text in rows of a given width: control characters made visible, tabs expanded, broken between words by the width
+//! that a terminal gives each grapheme.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::CellWidth;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::chat::visible::visible;
+
+/// Columns from one tab stop to the next.
+const TAB: usize = 4;
+
+/// A row on screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Where it begins in the source.
+    pub(super) start: usize,
+    /// Where it ends there; the line feed that ends it is not part of it.
+    pub(super) end: usize,
+    /// What is shown. Spaces at its end may hang over the width.
+    pub(super) text: String,
+}
+
+/// A text in rows; more can be appended to the source, and only the last rows are broken anew.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wrapped {
+    width: usize,
+    done: usize,
+    rows: Vec<Row>,
+}
+
+impl Wrapped {
+    /// `text` at a width of at least 1.
+    pub(super) fn new(text: &str, width: usize) -> Self {
+        let mut wrapped = Self { width: width.max(1), done: 0, rows: Vec::new() };
+        wrapped.extend(text);
+        wrapped
+    }
+
+    /// `text` has grown at its end.
+    pub(super) fn extend(&mut self, text: &str) {
+        if text.len() == self.done && !self.rows.is_empty() {
+            return;
+        }
+        // The last grapheme can grow with what comes, and with it the place of the last break; no earlier one.
+        let keep = self.rows.len().saturating_sub(2);
+        let from = self.rows.get(keep).map_or(0, |row| row.start);
+        self.rows.truncate(keep);
+        break_rows(text, from, self.width, &mut self.rows);
+        self.done = text.len();
+    }
+
+    /// The rows; there is at least one.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The width it was broken at.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Where the source's `offset` is on screen: (row, column).
+    pub(super) fn position(&self, text: &str, offset: usize) -> (usize, usize) {
+        let at = self.rows.partition_point(|row| row.start <= offset).saturating_sub(1);
+        let Some(row) = self.rows.get(at) else { return (0, 0) };
+        let column = columns(text, row.start, offset.min(row.end));
+        // The cursor after a full row stands before the next one, if there is one; otherwise over the last column.
+        (at, column.min(self.width.saturating_sub(1)))
+    }
+
+    /// The source's offset at (row, column), or the nearest to it.
+    pub(super) fn offset_at(&self, text: &str, row: usize, column: usize) -> usize {
+        let Some(shown) = self.rows.get(row) else { return text.len() };
+        let mut at = 0;
+        let mut last = shown.start;
+        for (offset, grapheme) in text[shown.start..shown.end].grapheme_indices(true) {
+            if at >= column {
+                return shown.start + offset;
+            }
+            last = shown.start + offset;
+            at += shown_width(grapheme, at);
+        }
+        // The end of a row that is broken is the start of the next.
+        let broken = self.rows.get(row + 1).is_some_and(|next| next.start == shown.end);
+        if broken { last } else { shown.end }
+    }
+}
+
+/// `text` on one line: what steers a terminal made visible, line feeds and tabs as spaces.
+pub(super) fn one_line(text: &str) -> String {
+    visible(text).replace(['\n', '\t'], " ")
+}
+
+/// `text` cut to `width` columns, with `…` where something is missing.
+pub(super) fn fit(text: &str, width: usize) -> Cow<'_, str> {
+    if width_of(text) <= width {
+        return Cow::Borrowed(text);
+    }
+    let mut cut = String::new();
+    let mut used = 0;
+    for grapheme in text.graphemes(true) {
+        let more = width_of(grapheme);
+        if used + more + 1 > width {
+            break;
+        }
+        cut.push_str(grapheme);
+        used += more;
+    }
+    if width > 0 {
+        cut.push('…');
+    }
+    Cow::Owned(cut)
+}
+
+/// The columns that a text without control characters takes.
+pub(super) fn width_of(text: &str) -> usize {
+    text.graphemes(true).map(|grapheme| usize::from(grapheme.cell_width())).sum()
+}
+
+/// The columns from `start` to `end` of a row that begins at `start`.
+fn columns(text: &str, start: usize, end: usize) -> usize {
+    text[start..end].graphemes(true).fold(0, |at, grapheme| at + shown_width(grapheme, at))
+}
+
+fn shown_width(grapheme: &str, column: usize) -> usize {
+    width_of(&shown(grapheme, column))
+}
+
+/// What a grapheme looks like when it begins at `column`.
+fn shown(grapheme: &str, column: usize) -> Cow<'_, str> {
+    if grapheme == "\t" { Cow::Owned(" ".repeat(TAB - column % TAB)) } else { visible(grapheme) }
+}
+
+fn is_line_feed(grapheme: &str) -> bool {
+    grapheme == "\n" || grapheme == "\r\n"
+}
+
+fn is_space(grapheme: &str) -> bool {
+    grapheme == " " || grapheme == "\t"
+}
+
+/// Whether a row may be broken before and after it, also without a space: ideographs and other wide characters.
+fn breaks_anywhere(grapheme: &str, width: usize) -> bool {
+    width >= 2 && !grapheme.is_ascii()
+}
+
+/// A row in the making.
+struct Breaker<'a> {
+    rows: &'a mut Vec<Row>,
+    width: usize,
+    start: usize,
+    text: String,
+    column: usize,
+    /// The last place where the row may be broken: (offset in the source, length of the row's text, column).
+    opportunity: Option<(usize, usize, usize)>,
+}
+
+impl Breaker<'_> {
+    fn end_row(&mut self, end: usize, next: usize) {
+        let text = std::mem::take(&mut self.text);
+        self.rows.push(Row { start: self.start, end, text });
+        (self.start, self.column, self.opportunity) = (next, 0, None);
+    }
+
+    /// Breaks the row so that what comes at `offset` fits.
+    fn break_before(&mut self, offset: usize) {
+        match self.opportunity.take() {
+            Some((at, length, column)) => {
+                let rest = self.text.split_off(length);
+                let width = self.column - column;
+                self.end_row(at, at);
+                (self.text, self.column) = (rest, width);
+            }
+            None => self.end_row(offset, offset),
+        }
+    }
+
+    fn may_break(&mut self, offset: usize) {
+        if offset > self.start {
+            self.opportunity = Some((offset, self.text.len(), self.column));
+        }
+    }
+}
+
+/// Appends the rows of `text` from `from` on, which begins a row.
+fn break_rows(text: &str, from: usize, width: usize, rows: &mut Vec<Row>) {
+    let mut row = Breaker { rows, width, start: from, text: String::new(), column: 0, opportunity: None };
+    for (offset, grapheme) in text[from..].grapheme_indices(true) {
+        let offset = from + offset;
+        let end = offset + grapheme.len();
+        if is_line_feed(grapheme) {
+            row.end_row(offset, end);
+            continue;
+        }
+        let mut picture = shown(grapheme, row.column);
+        let mut columns = width_of(&picture);
+        let space = is_space(grapheme);
+        if breaks_anywhere(grapheme, columns) {
+            row.may_break(offset);
+        }
+        // Spaces hang over the end of a row, so that the next one begins with a word. What does not fit after one
+        // break can need a second: a word longer than the row.
+        while !space && row.column + columns > row.width && row.start < offset {
+            row.break_before(offset);
+            picture = shown(grapheme, row.column);
+            columns = width_of(&picture);
+        }
+        row.text.push_str(&picture);
+        row.column += columns;
+        if space || breaks_anywhere(grapheme, columns) {
+            row.may_break(end);
+        }
+    }
+    row.end_row(text.len(), text.len());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use super::*;
+
+fn rows(text: &str, width: usize) -> Vec<String> {
+    Wrapped::new(text, width).rows().iter().map(|row| row.text.trim_end().to_owned()).collect()
+}
+
+#[test]
+fn rows_break_between_words_and_words_that_are_too_long_in_themselves() {
+    assert_eq!(rows("the quick brown fox", 10), ["the quick", "brown fox"]);
+    assert_eq!(rows("a abcdefghijkl b", 5), ["a", "abcde", "fghij", "kl b"]);
+    assert_eq!(rows("one\n\ntwo\n", 10), ["one", "", "two", ""]);
+    assert_eq!(rows("", 10), [""]);
+    assert_eq!(rows("dos\r\nline", 10), ["dos", "line"]);
+}
+
+#[test]
+fn wide_characters_marks_and_emoji_count_what_the_terminal_gives_them() {
+    assert_eq!(rows("日本語日本語", 5), ["日本", "語日", "本語"]);
+    assert_eq!(rows("e\u{301}e\u{301}e\u{301}", 2), ["e\u{301}e\u{301}", "e\u{301}"]);
+    assert_eq!(rows("👩‍👩‍👧👩‍👩‍👧 x", 4), ["👩‍👩‍👧👩‍👩‍👧", "x"]);
+    // Wider than the row: alone on its row, and never an endless loop.
+    assert_eq!(rows("日a", 1), ["日", "a"]);
+}
+
+#[test]
+fn control_characters_are_shown_and_tabs_expanded() {
+    assert_eq!(rows("\x1b[2J\x07", 20), ["␛[2J␇"]);
+    assert_eq!(rows("a\tb", 20), ["a   b"]);
+    assert_eq!(rows("ab\rc", 20), ["ab␍c"]);
+    assert_eq!(one_line("a\nb\x1bc"), "a b␛c");
+}
+
+#[test]
+fn the_cursor_finds_its_place_and_back() {
+    let text = "the quick brown\nfox";
+    let wrapped = Wrapped::new(text, 10);
+    assert_eq!(wrapped.position(text, 0), (0, 0));
+    assert_eq!(wrapped.position(text, 10), (1, 0));
+    assert_eq!(wrapped.position(text, 15), (1, 5));
+    assert_eq!(wrapped.position(text, 16), (2, 0));
+    assert_eq!(wrapped.position(text, text.len()), (2, 3));
+    assert_eq!(wrapped.offset_at(text, 1, 2), 12);
+    assert_eq!(wrapped.offset_at(text, 1, 99), 15);
+    assert_eq!(wrapped.offset_at(text, 0, 99), 9, "not the start of the next row");
+    assert_eq!(wrapped.offset_at(text, 9, 0), text.len());
+}
+
+#[test]
+fn what_is_too_long_is_cut_with_a_mark() {
+    assert_eq!(fit("abc", 3), "abc");
+    assert_eq!(fit("abcd", 3), "ab…");
+    assert_eq!(fit("日本語", 4), "日…");
+    assert_eq!(fit("abc", 0), "");
+}
+
+/// Pieces that are awkward together: spaces, wide and zero-width characters, marks, joiners, controls, line feeds.
+const PIECES: [&str; 22] = [
+    "a",
+    "word",
+    "longerword",
+    " ",
+    "  ",
+    "\n",
+    "\t",
+    "日",
+    "本",
+    "e\u{301}",
+    "\u{301}",
+    "👩‍👩‍👧",
+    "🇩🇪",
+    "\u{200d}",
+    "\u{200b}",
+    "\x1b",
+    "\r",
+    "\r\n",
+    "\u{202e}",
+    "ﾞ",
+    "한",
+    "-",
+];
+
+/// Texts made of the pieces, the same in every run.
+fn texts() -> impl Iterator<Item = Vec<&'static str>> {
+    let mut state = 1_u32;
+    std::iter::repeat_with(move || {
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as usize
+        };
+        let length = draw() % 40;
+        (0..length).map(|_| PIECES[draw() % PIECES.len()]).collect()
+    })
+}
+
+#[test]
+fn no_row_is_wider_than_the_screen_and_nothing_is_lost() {
+    for (pieces, width) in texts().take(3000).zip((1..=30).cycle()) {
+        let text = pieces.concat();
+        let wrapped = Wrapped::new(&text, width);
+        let mut at = 0;
+        for row in wrapped.rows() {
+            let between = &text[at..row.start];
+            assert!(between.is_empty() || is_line_feed(between), "{text:?} at {width}: lost {between:?}");
+            at = row.end;
+            // A single grapheme can be wider than a very narrow screen.
+            let shown = row.text.trim_end_matches(' ');
+            let single = text[row.start..row.end].trim_end_matches([' ', '\t']).graphemes(true).count() <= 1;
+            assert!(width_of(shown) <= width || single, "{text:?} at {width}: {shown:?}");
+            assert!(!row.text.contains(char::is_control), "{:?}", row.text);
+        }
+        assert_eq!(at, text.len(), "{text:?} at {width}");
+    }
+}
+
+#[test]
+fn a_text_that_grows_is_broken_as_if_it_had_come_at_once() {
+    for (pieces, width) in texts().take(2000).zip((1..=30).cycle()) {
+        let mut text = String::new();
+        let mut grown = Wrapped::new("", width);
+        for piece in pieces {
+            text.push_str(piece);
+            grown.extend(&text);
+        }
+        assert_eq!(grown.rows(), Wrapped::new(&text, width).rows(), "{text:?} at {width}");
+    }
+}

@@ -1,0 +1,221 @@
+//! A frame: where everything is, and what the title, the separators and the status line say.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use super::panels;
+use super::screen::Screen;
+use super::text::{fit, one_line, width_of};
+use super::theme::Theme;
+use crate::app::keymap::Context;
+use crate::app::{App, Phase};
+
+/// From this width on the panels are beside the conversation.
+const WIDE: u16 = 100;
+
+/// Less than this cannot be used.
+const SMALLEST: (u16, u16) = (30, 8);
+
+/// Rows of the composer before it scrolls, as a share of the screen.
+const COMPOSER_SHARE: u16 = 3;
+
+/// Where everything is.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    title: Rect,
+    conversation: Rect,
+    /// The panels, or the line they fold into.
+    panels: Option<Panels>,
+    separator: Rect,
+    composer: Rect,
+    status: Rect,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Panels {
+    Beside(Rect),
+    Folded(Rect),
+}
+
+/// Draws the whole screen.
+pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
+    let area = frame.area();
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        draw_too_small(area, frame.buffer_mut());
+        return;
+    }
+    let theme = screen.theme;
+    let wide = area.width >= WIDE && screen.panels;
+    let composer_width = area.width - if wide { 6 } else { 3 };
+    let rows = screen.composer.height(usize::from(composer_width)) as u16;
+    let layout = layout(area, wide, screen.panels, rows.clamp(1, (area.height / COMPOSER_SHARE).max(1)));
+    let buffer = frame.buffer_mut();
+    draw_title(app, layout.title, buffer, theme);
+    screen.conversation.draw(app, layout.conversation, buffer, theme);
+    let focused = screen.focus == Context::Sampling;
+    draw_separator(screen, layout.separator, buffer, theme);
+    match layout.panels {
+        Some(Panels::Beside(area)) => {
+            draw_borders(&layout, area, buffer, theme);
+            panels::draw(app, &screen.sampling, focused, area, buffer, theme);
+        }
+        Some(Panels::Folded(area)) => panels::draw_folded(app, &screen.sampling, focused, area, buffer, theme),
+        None => {}
+    }
+    let cursor = draw_composer(screen, layout.composer, buffer);
+    draw_status(screen, app, layout.status, buffer);
+    if screen.focus == Context::Composer {
+        screen.popup.draw(Rect { y: layout.separator.y, ..layout.composer }, buffer, theme);
+    }
+    for overlay in &mut screen.overlays {
+        overlay.draw(area, buffer, theme);
+    }
+    if let Some(position) = cursor.filter(|_| screen.overlays.is_empty() && screen.focus == Context::Composer) {
+        frame.set_cursor_position(position);
+    }
+}
+
+fn draw_too_small(area: Rect, buffer: &mut Buffer) {
+    let text = format!("gibber needs {}x{}", SMALLEST.0, SMALLEST.1);
+    let text = fit(&text, usize::from(area.width)).into_owned();
+    if area.height > 0 {
+        buffer.set_string(area.x, area.y, text, ratatui::style::Style::new());
+    }
+}
+
+/// Splits the screen: from the bottom up, the conversation takes what is left.
+fn layout(area: Rect, wide: bool, panels: bool, composer_rows: u16) -> Layout {
+    let row = |y: u16, height: u16| Rect { x: area.x, y, width: area.width, height };
+    let title = row(area.y, 1);
+    let status = row(area.bottom() - 1, 1);
+    let composer = row(status.y - composer_rows, composer_rows);
+    let separator = row(composer.y - 1, 1);
+    let folded = (panels && !wide).then(|| row(separator.y - 1, 1));
+    let end = folded.map_or(separator.y, |line| line.y);
+    let main = row(title.bottom(), end - title.bottom());
+    if !wide {
+        let conversation = Rect { x: main.x + 1, width: main.width - 2, ..main };
+        let composer = Rect { x: composer.x + 1, width: composer.width - 1, ..composer };
+        return Layout { title, conversation, panels: folded.map(Panels::Folded), separator, composer, status };
+    }
+    let beside = Rect { x: main.right() - 1 - panels::WIDTH, width: panels::WIDTH, ..main };
+    let conversation = Rect { x: main.x + 2, width: beside.x - main.x - 4, ..main };
+    let composer = Rect { x: composer.x + 2, width: composer.width - 4, ..composer };
+    Layout { title, conversation, panels: Some(Panels::Beside(beside)), separator, composer, status }
+}
+
+/// ` SmolLM2-135M-Instruct · Q4_1 ────── capital of France · branch 2/3 ─`
+fn draw_title(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
+    let width = usize::from(area.width);
+    let left = match (app.model(), app.loading()) {
+        (_, Some(loading)) if loading.total > 0 => {
+            format!(" loading the model: {} % ", loading.done * 100 / loading.total)
+        }
+        (_, Some(_)) => " loading the model ".to_owned(),
+        (Some(model), None) => format!(" {} · {} ", one_line(&model.name), model.format),
+        (None, None) => " no model ".to_owned(),
+    };
+    let left = fit(&left, width);
+    buffer.set_string(area.x, area.y, "─".repeat(width), theme.line());
+    buffer.set_string(area.x, area.y, &left, theme.title());
+    let mut right = match app.session().title.as_str() {
+        "" => "new chat".to_owned(),
+        title => one_line(title),
+    };
+    if let Some((_, k, n)) = app.transcript().last_fork() {
+        right.push_str(&format!(" · branch {k}/{n}"));
+    }
+    let room = width.saturating_sub(width_of(&left) + 6);
+    if room >= 8 {
+        let right = format!(" {} ", fit(&right, room));
+        let x = width - width_of(&right) - 1;
+        buffer.set_string(area.x + x as u16, area.y, right, theme.text());
+    }
+}
+
+fn draw_borders(layout: &Layout, panels: Rect, buffer: &mut Buffer, theme: Theme) {
+    let style = theme.line();
+    let (left, middle, right) = (layout.title.x, panels.x - 1, layout.title.right() - 1);
+    for y in panels.y..panels.bottom() {
+        for x in [left, middle, right] {
+            buffer.set_string(x, y, "│", style);
+        }
+    }
+    for (x, mark) in [(left, "├"), (middle, "┴"), (right, "┤")] {
+        buffer.set_string(x, layout.separator.y, mark, style);
+    }
+    for y in layout.composer.y..layout.composer.bottom() {
+        buffer.set_string(left, y, "│", style);
+        buffer.set_string(right, y, "│", style);
+    }
+}
+
+/// The line over the composer says where one is in the conversation, when not at its end.
+fn draw_separator(screen: &Screen, area: Rect, buffer: &mut Buffer, theme: Theme) {
+    buffer.set_string(area.x, area.y, "─".repeat(usize::from(area.width)), theme.line());
+    if screen.focus == Context::Transcript {
+        buffer.set_stringn(area.x + 2, area.y, " conversation ", usize::from(area.width) - 2, theme.chosen());
+    }
+    let below = screen.conversation.rows_below();
+    if below > 0 {
+        let text = format!(" ↓ {below} more ");
+        let x = usize::from(area.width).saturating_sub(width_of(&text) + 2);
+        buffer.set_string(area.x + x as u16, area.y, text, theme.warning());
+    }
+}
+
+fn draw_composer(screen: &mut Screen, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let theme = screen.theme;
+    buffer.set_string(
+        area.x,
+        area.y,
+        ">",
+        if screen.focus == Context::Composer { theme.title() } else { theme.faint() },
+    );
+    let text = Rect { x: area.x + 2, width: area.width.saturating_sub(2), ..area };
+    screen.composer.draw(text, buffer, theme, "Ask something, or type / for commands")
+}
+
+fn draw_status(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = screen.theme;
+    let width = usize::from(area.width);
+    buffer.set_string(area.x, area.y, "─".repeat(width), theme.line());
+    let (text, style) = status_text(screen, app, theme);
+    // Whole hints only: what does not fit is left out from the end.
+    let mut shown = String::new();
+    for hint in text.split(" · ") {
+        let more = if shown.is_empty() { hint.to_owned() } else { format!("{shown} · {hint}") };
+        if width_of(&more) + 2 > width {
+            break;
+        }
+        shown = more;
+    }
+    let shown = if shown.is_empty() { fit(&text, width.saturating_sub(2)).into_owned() } else { shown };
+    buffer.set_string(area.x, area.y, format!(" {shown} "), style);
+}
+
+fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::style::Style) {
+    if app.quit_armed() {
+        return ("Ctrl-C again quits (everything is saved)".to_owned(), theme.warning());
+    }
+    if let Some(generation) = app.generation() {
+        let text = match (generation.stopping, generation.phase) {
+            (true, _) => "stopping".to_owned(),
+            (false, Phase::Waiting) => "Esc stop · waiting for the model".to_owned(),
+            (false, Phase::Prefill { done, total, .. }) => format!("Esc stop · reading the prompt {done}/{total}"),
+            (false, Phase::Decoding) => {
+                format!("Esc stop · {} tokens · Tab panels turn it while it speaks", generation.tokens)
+            }
+        };
+        return (text, theme.accent());
+    }
+    let text = match screen.focus {
+        Context::Sampling => {
+            "←/→ turn · Shift large steps · ↑/↓ choose · digits type a value · Del default · p preset · Tab next"
+        }
+        Context::Transcript => "↑/↓ PgUp/PgDn scroll · ←/→ other answers · Home/End · Tab next · Esc write",
+        _ => "Enter send · Ctrl-J new line · Tab panels · / commands · Ctrl-P palette · F1 help",
+    };
+    (text.to_owned(), theme.faint())
+}
