@@ -9,7 +9,7 @@ use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::engine::SamplingParams;
 use crate::worker::protocol::{
     CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
-    TemplateChoice, TokenTrace,
+    TokenTrace,
 };
 
 /// A reply that grows is saved this often, so that a kill loses less than a second.
@@ -233,10 +233,6 @@ impl App {
     /// What the model is to go on from, and the message behind each entry of it.
     pub(super) fn prompt(&self) -> (Prompt, Vec<Option<MessageId>>) {
         let path = self.session.transcript.path();
-        if self.template == TemplateChoice::Builtin("raw".to_owned()) {
-            let text = path.iter().map(|node| node.message.content.as_str()).collect();
-            return (Prompt::Raw(text), Vec::new());
-        }
         let system = &self.session.record.system;
         let system = (!system.is_empty()).then(|| (Message::new(Role::System, system.clone()), None));
         let turns = path.into_iter().map(|node| (node.message.clone(), Some(node.id)));

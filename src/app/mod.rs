@@ -26,7 +26,8 @@ use crate::chat::{MessageId, Transcript};
 use crate::engine::SamplingParams;
 use crate::engine::load::ModelInfo;
 use crate::settings::Settings;
-use crate::store::{SessionId, SessionRecord, StoreOp};
+use crate::store::StoreOp;
+pub use crate::store::{SessionId, SessionRecord};
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId, TemplateChoice};
 use meter::Meter;
 

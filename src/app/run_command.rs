@@ -6,6 +6,7 @@ use super::commands::{self, CommandId, Line, SlashCommand, When};
 use super::parameters::{PARAMETERS, Parameter};
 use super::{Action, App, CountFor, Effect, Moment, NoteKind, keymap};
 use crate::chat::Role;
+use crate::chat::template::BUILTIN_NAMES;
 use crate::engine::sampling::PRESET_NAMES;
 use crate::engine::{SamplingParams, TokenId};
 use crate::settings::Settings;
@@ -431,7 +432,7 @@ fn last_code_block(text: &str) -> Option<&str> {
 
 /// The templates that can be named.
 pub(super) fn template_names() -> Vec<&'static str> {
-    vec!["model", "raw", "chatml", "plain"]
+    std::iter::once("model").chain(BUILTIN_NAMES).collect()
 }
 
 /// The template that a name or a path stands for; empty and `model` are the model's own.

@@ -8,9 +8,9 @@ use ratatui::style::Style;
 
 use super::text::{Row, Wrapped};
 use super::theme::Theme;
+use crate::app::SessionId;
 use crate::app::{App, Note, NoteKind, Phase};
 use crate::chat::{MessageId, MessageState, Node, Role};
-use crate::store::SessionId;
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

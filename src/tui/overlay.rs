@@ -6,9 +6,9 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::text::{fit, one_line};
 use super::theme::Theme;
+use crate::app::SessionId;
 use crate::app::commands;
 use crate::app::keymap::{BINDINGS, Context, Key, KeyPress};
-use crate::store::SessionId;
 
 /// What became of a key.
 #[derive(Debug, PartialEq, Eq)]

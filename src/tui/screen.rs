@@ -7,9 +7,9 @@ use super::panels::SamplingPanel;
 use super::popup::Popup;
 use super::text::one_line;
 use super::theme::Theme;
+use crate::app::SessionRecord;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
 use crate::app::{Action, App, Effect, Moment};
-use crate::store::SessionRecord;
 
 /// Rows that a notch of the mouse wheel scrolls.
 const WHEEL: isize = 3;
