@@ -1,6 +1,8 @@
 //! Conversations: messages, the tree they form, templates that turn them into a prompt, and the context window.
 
+pub mod context_window;
 pub mod message;
+pub mod template;
 pub mod transcript;
 pub mod visible;
 

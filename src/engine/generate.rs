@@ -1,5 +1,257 @@
 //! The reply loop: prefill, then a token at a time until something ends it.
+//!
+//! It is synchronous and knows no channel: who runs it gives a [`Control`] that is told what happens, and asked between
+//! two tokens whether anything has changed.
 
+mod hold_back;
 mod trace;
 
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::inference::{Inference, PrefillProgress};
+use super::sampling::{Draw, Sampler, SamplingParams};
+use super::tokenizer::Tokenizer;
+use super::{EngineError, TokenId};
+use hold_back::HoldBack;
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
+
+/// What ends a reply, beside the model's own end token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StopCondition {
+    /// The most tokens; `None` for no limit but the context.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the reply and are not part of it. Empty ones are passed over.
+    pub texts: Vec<String>,
+}
+
+/// How a reply is generated.
+#[derive(Debug, Clone)]
+pub struct GenerateOptions {
+    /// The filters at the start.
+    pub sampling: SamplingParams,
+    /// Of the draws; `sampling.seed` is not looked at.
+    pub seed: u64,
+    /// What ends it.
+    pub stop: StopCondition,
+    /// How many alternatives each token's trace lists.
+    pub candidates: usize,
+    /// When the reply was asked for: the time to the first token counts from here.
+    pub asked: Instant,
+}
+
+/// What the reply loop tells, and what it asks.
+pub trait Control {
+    /// Prefill has come this far.
+    fn on_prefill(&mut self, progress: PrefillProgress);
+
+    /// A token is certain. `context_used` counts the prompt and the reply up to it.
+    fn on_token(&mut self, trace: TokenTrace, context_used: usize);
+
+    /// Whether to stop. Asked before each token and each chunk of prefill.
+    fn is_cancelled(&mut self) -> bool;
+
+    /// New filters from the next token on, the one after `tokens` tokens.
+    fn new_sampling(&mut self, tokens: usize) -> Option<SamplingParams>;
+
+    /// The context is full with a reply of `reply` tokens: a shorter prompt to go on from, or `None` where there is
+    /// none.
+    ///
+    /// # Errors
+    /// Where the shorter prompt cannot be made.
+    fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError>;
+}
+
+/// Generates a reply to `prompt`. Afterwards the cache of `inference` holds no more than the prompt and the reply.
+///
+/// End tokens end the reply and are no part of it. A token that was cut by a stop text belongs to the reply where any of
+/// its text does.
+///
+/// # Errors
+/// Those of [`Inference::prefill`] and of [`Control::make_room`]; [`EngineError::Invalid`] where the model computes
+/// nothing that is a number. Tokens that were told stay told.
+pub fn generate(
+    inference: &mut Inference,
+    tokenizer: &Tokenizer,
+    prompt: Vec<TokenId>,
+    options: &GenerateOptions,
+    control: &mut dyn Control,
+) -> Result<(FinishReason, GenerationStats), EngineError> {
+    let mut reply = Reply::new(inference, tokenizer, prompt, options, control);
+    let reason = reply.run();
+    reply.finish();
+    Ok((reason?, reply.stats))
+}
+
+/// A reply in the making.
+struct Reply<'a> {
+    inference: &'a mut Inference,
+    tokenizer: &'a Tokenizer,
+    options: &'a GenerateOptions,
+    control: &'a mut dyn Control,
+    sampler: Sampler,
+    hold: HoldBack,
+    /// What the cache is to hold: the prompt, then what was drawn.
+    sequence: Vec<TokenId>,
+    /// How much of it is the prompt.
+    prompt: usize,
+    /// When the first token was drawn.
+    first_token: Option<Instant>,
+    stats: GenerationStats,
+}
+
+impl<'a> Reply<'a> {
+    fn new(
+        inference: &'a mut Inference,
+        tokenizer: &'a Tokenizer,
+        prompt: Vec<TokenId>,
+        options: &'a GenerateOptions,
+        control: &'a mut dyn Control,
+    ) -> Self {
+        let stats = GenerationStats {
+            prompt_tokens: prompt.len(),
+            seed: options.seed,
+            sampling_log: vec![(0, options.sampling.clone())],
+            ..GenerationStats::default()
+        };
+        Self {
+            inference,
+            tokenizer,
+            options,
+            control,
+            sampler: Sampler::new(options.sampling.clone(), options.seed),
+            hold: HoldBack::new(&options.stop.texts),
+            prompt: prompt.len(),
+            sequence: prompt,
+            first_token: None,
+            stats,
+        }
+    }
+
+    fn run(&mut self) -> Result<FinishReason, EngineError> {
+        let started = Instant::now();
+        let progress = self.prefill()?;
+        self.stats.prefill_time = started.elapsed();
+        self.stats.reused_tokens = progress.reused;
+        if progress.done < progress.total {
+            return Ok(FinishReason::Cancelled);
+        }
+        loop {
+            if self.control.is_cancelled() {
+                return Ok(FinishReason::Cancelled);
+            }
+            if self.options.stop.max_tokens.is_some_and(|most| self.drawn() >= most) {
+                return Ok(FinishReason::Length);
+            }
+            if let Some(reason) = self.catch_up()? {
+                return Ok(reason);
+            }
+            if let Some(reason) = self.draw()? {
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// Tokens drawn so far.
+    fn drawn(&self) -> usize {
+        self.sequence.len() - self.prompt
+    }
+
+    fn prefill(&mut self) -> Result<PrefillProgress, EngineError> {
+        let control = &mut *self.control;
+        if control.is_cancelled() {
+            return Ok(PrefillProgress { reused: 0, done: 0, total: self.sequence.len().max(1) });
+        }
+        self.inference.prefill(&self.sequence, &mut |progress| {
+            control.on_prefill(progress);
+            if control.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    /// Computes the logits after the token that was drawn last.
+    fn catch_up(&mut self) -> Result<Option<FinishReason>, EngineError> {
+        let Some(&last) = self.sequence.last().filter(|_| self.inference.held().len() < self.sequence.len()) else {
+            return Ok(None);
+        };
+        if self.sequence.len() <= self.inference.context() {
+            self.inference.push(last)?;
+            return Ok(None);
+        }
+        let reply = self.drawn();
+        let Some(shorter) = self.control.make_room(reply)?.filter(|p| p.len() + reply < self.inference.context())
+        else {
+            return Ok(Some(FinishReason::Context));
+        };
+        self.sequence.splice(..self.prompt, shorter.iter().copied());
+        self.prompt = shorter.len();
+        let progress = self.prefill()?;
+        Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
+    }
+
+    /// Draws a token and lets out what is certain by it.
+    fn draw(&mut self) -> Result<Option<FinishReason>, EngineError> {
+        self.update_sampling();
+        let trace = self.next_trace()?;
+        self.note_time();
+        let token = trace.token;
+        if self.tokenizer.end_tokens().contains(&token) {
+            return Ok(Some(FinishReason::EndOfTurn));
+        }
+        self.sequence.push(token);
+        let stopped = self.hold.push(trace, self.tokenizer.token_bytes(token));
+        while let Some(trace) = self.hold.next_certain() {
+            self.tell(trace);
+        }
+        Ok(stopped.map(FinishReason::StopString))
+    }
+
+    /// The next token, without its text.
+    fn next_trace(&mut self) -> Result<TokenTrace, EngineError> {
+        let no_numbers = || {
+            let text =
+                "the model computed no numbers (NaN): its weights are damaged, or not what its configuration says";
+            EngineError::Invalid(text.into())
+        };
+        let logits = self.inference.logits().ok_or_else(no_numbers)?;
+        let draw = self.sampler.draw(logits, self.inference.held()).ok_or_else(no_numbers)?;
+        let candidates = match self.options.candidates {
+            0 => Vec::new(),
+            n => self.sampler.candidates(logits, n, |token| self.tokenizer.piece(token)),
+        };
+        let Draw { token, logprob, entropy } = draw;
+        Ok(TokenTrace { token, text: String::new(), logprob, entropy, candidates })
+    }
+
+    fn update_sampling(&mut self) {
+        if let Some(sampling) = self.control.new_sampling(self.drawn()) {
+            self.stats.sampling_log.push((self.drawn(), sampling.clone()));
+            self.sampler.set_params(sampling);
+        }
+    }
+
+    fn note_time(&mut self) {
+        let now = Instant::now();
+        match self.first_token {
+            None => {
+                self.first_token = Some(now);
+                self.stats.time_to_first_token = now - self.options.asked;
+            }
+            Some(first) => self.stats.decode_time = now - first,
+        }
+    }
+
+    fn tell(&mut self, trace: TokenTrace) {
+        self.stats.completion_tokens += 1;
+        self.control.on_token(trace, self.prompt + self.stats.completion_tokens);
+    }
+
+    /// Lets out what is left, and cuts the cache to the prompt and the reply.
+    fn finish(&mut self) {
+        let rest: Vec<TokenTrace> = self.hold.finish().collect();
+        rest.into_iter().for_each(|trace| self.tell(trace));
+        self.inference.truncate(self.prompt + self.stats.completion_tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests;

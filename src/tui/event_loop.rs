@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select, unbounded};
 use crossterm::event::{Event, MouseEventKind};
+use crossterm::style::Colored;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::input::{Input, key_press};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::Theme;
-use super::{ExitReason, ScreenOptions, TuiError, editor, view};
+use super::{ExitReason, TuiError, editor, view};
 use crate::app::{Action, App, Effect, FrontEndIo, Moment, carry_out};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
@@ -25,13 +26,10 @@ const DRAIN: usize = 4096;
 ///
 /// # Errors
 /// [`TuiError::Terminal`] where the terminal cannot be read or written.
-pub fn run(
-    app: App,
-    worker: WorkerHandle,
-    io: Box<dyn FrontEndIo>,
-    options: ScreenOptions,
-) -> Result<ExitReason, TuiError> {
-    let screen = Screen::new(&app, Theme::new(options.color));
+pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, TuiError> {
+    // `NO_COLOR` (https://no-color.org) and `--no-color`: the styles must know, since they show by other means then.
+    let color = !Colored::ansi_color_disabled_memoized();
+    let screen = Screen::new(&app, Theme::new(color));
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();

@@ -35,10 +35,3 @@ pub enum TuiError {
     #[error("the terminal cannot be used: {0}")]
     Terminal(#[from] std::io::Error),
 }
-
-/// How the screen is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScreenOptions {
-    /// Whether it may use colours: not where `NO_COLOR` is set (<https://no-color.org>), nor with `--no-color`.
-    pub color: bool,
-}

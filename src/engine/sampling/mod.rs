@@ -1,8 +1,13 @@
 //! From logits to a token: the chain of filters and the seeded draw.
 
+mod chain;
 mod params;
+mod sampler;
+mod stats;
 
 pub use params::{InvalidSampling, PRESET_NAMES, SamplingParams};
+pub use sampler::{Draw, Sampler, distribution, fresh_seed};
+pub use stats::{LogSoftmaxStats, log_softmax_stats};
 
 use crate::engine::TokenId;
 
