@@ -65,9 +65,10 @@ impl Inference {
     pub fn truncate(&mut self, tokens: usize) {
         if tokens < self.held.len() {
             self.held.truncate(tokens);
-            self.state.truncate(tokens);
             self.has_logits = false;
         }
+        // Also where the two differ, as after a panic in the middle of a forward pass.
+        self.state.truncate(self.held.len());
     }
 
     /// Makes the cache hold exactly `prompt`, computing only what follows the prefix it shares with [`Self::held`] (the

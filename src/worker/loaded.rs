@@ -1,0 +1,176 @@
+//! The model that is loaded, and how a prompt becomes its tokens.
+
+use std::sync::Arc;
+
+use crate::chat::Message;
+use crate::chat::context_window::ContextWindow;
+use crate::chat::template::{ChatTemplate, SpecialTexts, TemplateError};
+use crate::engine::inference::Inference;
+use crate::engine::load::LoadedModel;
+use crate::engine::tokenizer::Tokenizer;
+use crate::engine::{EngineError, TokenId};
+
+use super::protocol::{Prompt, TemplateChoice};
+
+/// The template of models that were never taught one.
+const FALLBACK_TEMPLATE: &str = "plain";
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("no model is loaded: choose one with /model or -m/--model")]
+    NoModel,
+    #[error("there is nothing to show yet: the next token's distribution is known once a reply was generated")]
+    NoLogits,
+    #[error("the scoring was stopped")]
+    Cancelled,
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+/// Turns of a conversation that were left out, and what they were: the same conversation goes on without them.
+#[derive(Debug, Default)]
+struct LeftOut {
+    beginning: Vec<Message>,
+    turns: usize,
+}
+
+/// A model: what computes, apart from what reads a conversation, so that both can be at work together.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) inference: Inference,
+    pub(super) reader: Reader,
+}
+
+/// What turns a conversation into tokens.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) tokenizer: Arc<Tokenizer>,
+    name: String,
+    chat_template: Option<String>,
+    special: SpecialTexts,
+    context: usize,
+    left_out: LeftOut,
+}
+
+/// How a prompt is turned into tokens, and again when the context has filled up.
+pub(super) enum Source<'a> {
+    Raw(&'a str),
+    Chat { template: ChatTemplate, window: ContextWindow<'a>, messages: &'a [Message] },
+}
+
+impl Loaded {
+    pub(super) fn new(model: LoadedModel) -> Self {
+        let reader = Reader {
+            tokenizer: model.tokenizer,
+            name: model.info.name,
+            chat_template: model.chat_template,
+            special: SpecialTexts {
+                bos: model.bos_token.unwrap_or_default(),
+                eos: model.eos_token.unwrap_or_default(),
+            },
+            context: model.inference.context(),
+            left_out: LeftOut::default(),
+        };
+        Self { inference: model.inference, reader }
+    }
+}
+
+impl Reader {
+    /// How much of the context a conversation takes once turns have been dropped from it.
+    fn target(&self) -> usize {
+        self.context / 4 * 3
+    }
+
+    fn encode(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<TokenId>, RequestError> {
+        let text = template.render(messages, &self.special)?;
+        Ok(self.tokenizer.encode(&text, template.wants_begin_token())?)
+    }
+
+    /// What is kept free for a reply, at the least, before old turns are dropped: an eighth of the context.
+    pub(super) fn room_for_reply(&self) -> usize {
+        (self.context / 8).max(1)
+    }
+
+    /// Prepares `prompt`: compiles its template, and leaves out the turns that this conversation did without before,
+    /// where it is still too long to have them back.
+    pub(super) fn source<'a>(&self, prompt: &'a Prompt) -> Result<Source<'a>, RequestError> {
+        match prompt {
+            Prompt::Raw(text) => Ok(Source::Raw(text)),
+            Prompt::Chat { messages, template } => {
+                let template = self.template(template)?;
+                let mut window = ContextWindow::new(messages);
+                if self.left_out.turns > 0
+                    && messages.starts_with(&self.left_out.beginning)
+                    && self.encode(&template, messages)?.len() > self.target()
+                {
+                    window.drop_turns(self.left_out.turns);
+                }
+                Ok(Source::Chat { template, window, messages })
+            }
+        }
+    }
+
+    /// Remembers what a conversation does without by now.
+    pub(super) fn remember(&mut self, source: &Source<'_>) {
+        let Source::Chat { window, messages, .. } = source else { return };
+        let end = window.dropped().last().map_or(0, |last| last + 1);
+        self.left_out = LeftOut { beginning: messages[..end].to_vec(), turns: window.dropped_turns() };
+    }
+
+    fn template(&self, choice: &TemplateChoice) -> Result<ChatTemplate, TemplateError> {
+        match choice {
+            TemplateChoice::Builtin(name) => ChatTemplate::builtin(name),
+            TemplateChoice::File(path) => ChatTemplate::from_file(path),
+            TemplateChoice::Model => match &self.chat_template {
+                Some(source) => ChatTemplate::from_source(&format!("of {}", self.name), source),
+                None => ChatTemplate::builtin(FALLBACK_TEMPLATE),
+            },
+        }
+    }
+
+    /// The prompt as text, nothing dropped, and its tokens.
+    pub(super) fn render(&self, prompt: &Prompt) -> Result<(String, Vec<TokenId>), RequestError> {
+        let (text, begin) = match prompt {
+            Prompt::Raw(text) => (text.clone(), true),
+            Prompt::Chat { messages, template } => {
+                let template = self.template(template)?;
+                (template.render(messages, &self.special)?, template.wants_begin_token())
+            }
+        };
+        let tokens = self.tokenizer.encode(&text, begin)?;
+        Ok((text, tokens))
+    }
+
+    /// The tokens of `source`, with as many turns dropped as it takes to leave `room` tokens free; some more where any
+    /// has to go, so that the next turns fit as well.
+    pub(super) fn tokens(&self, source: &mut Source<'_>, room: usize) -> Result<Vec<TokenId>, RequestError> {
+        match source {
+            Source::Raw(text) => Ok(self.tokenizer.encode(text, true)?),
+            Source::Chat { template, window, .. } => {
+                let limit = self.context.saturating_sub(room);
+                window.fit(limit, limit.min(self.target()), |messages| self.encode(template, messages))
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Texts that end a reply, beside those of the request.
+    pub(super) fn stop_strings(&self) -> &[String] {
+        match self {
+            Self::Raw(_) => &[],
+            Self::Chat { template, .. } => template.stop_strings(),
+        }
+    }
+
+    /// Indices of the messages that are left out.
+    pub(super) fn dropped(&self) -> Vec<usize> {
+        match self {
+            Self::Raw(_) => Vec::new(),
+            Self::Chat { window, .. } => window.dropped(),
+        }
+    }
+}

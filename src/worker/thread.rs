@@ -1,0 +1,234 @@
+//! The engine's thread: takes one command after the other, and gives each exactly one closing event.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::WorkerHandle;
+use super::loaded::{Loaded, Reader, RequestError, Source};
+use super::protocol::{CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, RequestId, TokenTrace};
+use super::running::{Channels, asked_by};
+use crate::engine::generate::{Control, GenerateOptions, StopCondition, generate};
+use crate::engine::inference::PrefillProgress;
+use crate::engine::load::{LoadOptions, ModelSource, load};
+use crate::engine::sampling::{self, SamplingParams, fresh_seed};
+use crate::engine::score::score;
+use crate::engine::{EngineError, TokenId};
+
+impl WorkerHandle {
+    /// Starts the engine's thread, with no model loaded.
+    pub fn spawn() -> Self {
+        let (command_tx, command_rx) = unbounded();
+        let (event_tx, event_rx) = unbounded();
+        let thread = std::thread::spawn(move || main(command_rx, event_tx));
+        Self::new(command_tx, event_rx, thread)
+    }
+}
+
+/// The thread.
+fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) {
+    let worker = Worker { channels: Channels::new(commands, events.clone()), loaded: None };
+    with_last_word(&events, || worker.run());
+}
+
+/// Runs the thread. Panics of a request are caught further in; one that gets here ends the thread, with a word of it.
+fn with_last_word(events: &Sender<EngineEvent>, run: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+        let _ = events.send(EngineEvent::WorkerDied { error: describe_panic(panic.as_ref()) });
+    }
+}
+
+struct Worker {
+    channels: Channels,
+    loaded: Option<Loaded>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some(command) = self.channels.next() {
+            let Some(id) = asked_by(&command) else { continue };
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.carry_out(command)));
+            let closing = match outcome {
+                Ok(Ok(event)) => event,
+                Ok(Err(error)) => EngineEvent::Failed { id, error: error.to_string() },
+                Err(panic) => {
+                    // Half a forward pass may be in the cache.
+                    if let Some(loaded) = &mut self.loaded {
+                        loaded.inference.truncate(0);
+                    }
+                    EngineEvent::Failed { id, error: describe_panic(panic.as_ref()) }
+                }
+            };
+            self.channels.emit(closing);
+        }
+        for id in self.channels.drain() {
+            self.channels.emit(EngineEvent::Failed { id, error: "the program is ending".into() });
+        }
+    }
+
+    /// Carries out a command and returns its closing event.
+    fn carry_out(&mut self, command: EngineCommand) -> Result<EngineEvent, RequestError> {
+        match command {
+            EngineCommand::Load { id, source, options } => self.load(id, &source, &options),
+            EngineCommand::Generate { id, prompt, params, cancel } => self.generate(id, &prompt, params, cancel),
+            EngineCommand::Preview { id, sampling, candidates } => self.preview(id, &sampling, candidates),
+            EngineCommand::Rewind { id, tokens } => {
+                let inference = &mut self.loaded()?.inference;
+                inference.truncate(tokens);
+                Ok(EngineEvent::Rewound { id, context_used: inference.held().len() })
+            }
+            EngineCommand::Score { id, text, cancel } => self.score(id, &text, &cancel),
+            EngineCommand::Count { id, prompt } => {
+                let (text, tokens) = self.loaded()?.reader.render(&prompt)?;
+                Ok(EngineEvent::Counted { id, text, tokens })
+            }
+            // Neither opens a request.
+            EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => Err(RequestError::Cancelled),
+        }
+    }
+
+    fn loaded(&mut self) -> Result<&mut Loaded, RequestError> {
+        self.loaded.as_mut().ok_or(RequestError::NoModel)
+    }
+
+    fn load(
+        &mut self,
+        id: RequestId,
+        source: &ModelSource,
+        options: &LoadOptions,
+    ) -> Result<EngineEvent, RequestError> {
+        let channels = &self.channels;
+        let model =
+            load(source, options, &mut |done, total| channels.emit(EngineEvent::LoadProgress { id, done, total }))?;
+        let info = Box::new(model.info.clone());
+        self.loaded = Some(Loaded::new(model));
+        Ok(EngineEvent::Loaded { id, model: info })
+    }
+
+    fn generate(
+        &mut self,
+        id: RequestId,
+        prompt: &Prompt,
+        params: GenerationParams,
+        cancel: CancelToken,
+    ) -> Result<EngineEvent, RequestError> {
+        let asked = Instant::now();
+        check(&params.sampling)?;
+        let Self { channels, loaded } = self;
+        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let mut source = reader.source(prompt)?;
+        let room = params.max_tokens.unwrap_or(usize::MAX).clamp(1, reader.room_for_reply());
+        let tokens = reader.tokens(&mut source, room)?;
+        let options = GenerateOptions {
+            seed: params.sampling.seed.unwrap_or_else(fresh_seed),
+            sampling: params.sampling,
+            stop: StopCondition {
+                max_tokens: params.max_tokens,
+                texts: [&params.stop, source.stop_strings()].concat(),
+            },
+            candidates: params.candidates,
+            asked,
+        };
+        let mut running = Running { id, cancel, channels, reader, source };
+        running.tell_dropped();
+        let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
+        let Running { source, .. } = running;
+        reader.remember(&source);
+        let (reason, stats) = outcome?;
+        Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
+    }
+
+    fn preview(
+        &mut self,
+        id: RequestId,
+        sampling: &SamplingParams,
+        candidates: usize,
+    ) -> Result<EngineEvent, RequestError> {
+        check(sampling)?;
+        let Loaded { inference, reader } = self.loaded()?;
+        let logits = inference.logits().ok_or(RequestError::NoLogits)?;
+        let text_of = |token| reader.tokenizer.piece(token);
+        let distribution = sampling::distribution(logits, inference.held(), sampling, candidates, text_of);
+        Ok(EngineEvent::Distribution { id, distribution })
+    }
+
+    fn score(&mut self, id: RequestId, text: &str, cancel: &CancelToken) -> Result<EngineEvent, RequestError> {
+        let Self { channels, loaded } = self;
+        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let tokens = reader.tokenizer.encode(text, true)?;
+        let mut cancelled = false;
+        let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
+            cancelled = channels.is_cancelled(cancel);
+            if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if cancelled { Err(RequestError::Cancelled) } else { Ok(EngineEvent::Scored { id, tokens: scored }) }
+    }
+}
+
+fn check(sampling: &SamplingParams) -> Result<(), EngineError> {
+    sampling.validate().map_err(|error| EngineError::Invalid(error.to_string()))
+}
+
+/// A generation at work, as the reply loop sees the world.
+struct Running<'a, 'p> {
+    id: RequestId,
+    cancel: CancelToken,
+    channels: &'a mut Channels,
+    reader: &'a Reader,
+    source: Source<'p>,
+}
+
+impl Running<'_, '_> {
+    fn tell_dropped(&self) {
+        let messages = self.source.dropped();
+        if !messages.is_empty() {
+            self.channels.emit(EngineEvent::TurnsDropped { id: self.id, messages });
+        }
+    }
+}
+
+impl Control for Running<'_, '_> {
+    fn on_prefill(&mut self, PrefillProgress { reused, done, total }: PrefillProgress) {
+        self.channels.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
+    }
+
+    fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
+        self.channels.emit(EngineEvent::Token { id: self.id, trace, context_used });
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        #[cfg(test)]
+        tests::panic_on_demand(self.id);
+        self.channels.is_cancelled(&self.cancel)
+    }
+
+    fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {
+        self.channels.new_sampling(self.id)
+    }
+
+    fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
+        let before = self.source.dropped().len();
+        let room = reply + self.reader.room_for_reply();
+        let tokens = self.reader.tokens(&mut self.source, room).map_err(|error| match error {
+            RequestError::Engine(error) => error,
+            other => EngineError::Invalid(other.to_string()),
+        })?;
+        if self.source.dropped().len() == before {
+            return Ok(None);
+        }
+        self.tell_dropped();
+        Ok(Some(tokens))
+    }
+}
+
+/// What a panic said.
+fn describe_panic(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a fault in the program stopped this: {}", said.unwrap_or("nothing more is known"))
+}
+
+#[cfg(test)]
+mod tests;
