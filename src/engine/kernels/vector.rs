@@ -10,6 +10,8 @@ use super::isa::Isa;
 
 /// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
 const ROUND: f32 = 12_582_912.0;
+/// From here down `e^x` is 0: 1e-38 of the largest.
+const LEAST_EXPONENT: f32 = -87.0;
 const LANES: usize = 8;
 type Lanes = [f32; LANES];
 
@@ -47,12 +49,12 @@ fn sum(lanes: Lanes) -> f32 {
 }
 
 /// `e^x` to 2 units in the last place: `2^n · e^r` with `|r| <= ln 2 / 2` and a polynomial of degree 6 for `e^r`
-/// (coefficients of the Cephes library's `expf`). Below -87 it is 0, above 88 it stays at `e^88`.
+/// (coefficients of the Cephes library's `expf`). From -87 down it is 0, above 88 it stays at `e^88`.
 #[inline(always)]
 fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_375;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.clamp(-87.0, 88.0);
+    let clamped = x.clamp(LEAST_EXPONENT, 88.0);
     let rounded = fma::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
     let r = fma::<FMA>(n, -LN2_LOW, fma::<FMA>(n, -LN2_HIGH, clamped));
@@ -65,7 +67,12 @@ fn exp<const FMA: bool>(x: f32) -> f32 {
     p = fma::<FMA>(p, r * r, r + 1.0);
     // The low bits of `rounded` are the whole number: moved into the exponent's place they are 2^n.
     let scale = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
-    if x < -87.0 { 0.0 } else { p * scale }
+    if x <= LEAST_EXPONENT { 0.0 } else { p * scale }
+}
+
+/// `e^x` without a fused multiply-add, so that the same logits give the same draw on every machine.
+pub fn exp_portable(x: f32) -> f32 {
+    exp::<false>(x)
 }
 
 #[inline(always)]
@@ -222,7 +229,15 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
-fn exp_sums_body<const FMA: bool>(x: &[f32], shift: f32) -> (f32, f32) {
+fn exp_of_difference<const FMA: bool>(x: f32, shift: f32) -> (f32, f32) {
+    // What has no mass, or is no number, must not turn the sums into NaN; infinity counts as the greatest number.
+    let difference = (if x > f32::MAX { f32::MAX } else { x }) - shift;
+    let d = if difference > LEAST_EXPONENT { difference } else { LEAST_EXPONENT };
+    (exp::<FMA>(d), d)
+}
+
+#[inline(always)]
+fn exp_sums_body<const FMA: bool>(x: &[f32], shift: f32) -> (f64, f64) {
     let (mut total, mut weighted) = (0.0_f64, 0.0_f64);
     // Sums of 512 terms in single precision, of those sums in double: the error does not grow with the vocabulary.
     for block in x.chunks(64 * LANES) {
@@ -231,29 +246,27 @@ fn exp_sums_body<const FMA: bool>(x: &[f32], shift: f32) -> (f32, f32) {
         let rest = chunks.remainder();
         for chunk in chunks {
             for l in 0..LANES {
-                // A logit of negative infinity has no mass; its product with that mass must not become NaN.
-                let d = (chunk[l] - shift).max(-1e4);
-                let e = exp::<FMA>(d);
+                let (e, d) = exp_of_difference::<FMA>(chunk[l], shift);
                 s[l] += e;
                 w[l] = fma::<FMA>(e, d, w[l]);
             }
         }
         let (mut s, mut w) = (sum(s), sum(w));
         for &x in rest {
-            let d = (x - shift).max(-1e4);
-            let e = exp::<FMA>(d);
+            let (e, d) = exp_of_difference::<FMA>(x, shift);
             s += e;
             w = fma::<FMA>(e, d, w);
         }
         total += f64::from(s);
         weighted += f64::from(w);
     }
-    (total as f32, weighted as f32)
+    (total, weighted)
 }
 
 compiled_per_isa! {
-    /// `(Σ e^d, Σ e^d · d)` with `d = x[i] - shift`: what a softmax and its entropy need, without writing anything.
-    pub fn exp_sums(x: &[f32], shift: f32) -> (f32, f32) = exp_sums_body
+    /// `(Σ e^d, Σ e^d · d)` with `d = x[i] - shift`: what a softmax and its entropy need, without writing anything. An
+    /// element that is not a number counts as negative infinity.
+    pub fn exp_sums(x: &[f32], shift: f32) -> (f64, f64) = exp_sums_body
 }
 
 /// `x = softmax(x)`, in place.
@@ -362,7 +375,7 @@ mod tests {
 
     #[test]
     fn exp_is_accurate_over_its_range_and_clamps_outside() {
-        for i in -8700..=8800 {
+        for i in -8699..=8800 {
             let x = i as f32 / 100.0;
             for found in [exp::<true>(x), exp::<false>(x)] {
                 let exact = f64::from(x).exp();
@@ -413,8 +426,8 @@ mod tests {
             let exact: f64 = x.iter().map(|&x| (d(x) - 3.0).exp()).sum();
             close(total, exact, 1e-5);
             let (s, w) = exp_sums(&x, 3.0);
-            close(s, exact, 1e-5);
-            close(w, x.iter().map(|&x| (d(x) - 3.0).exp() * (d(x) - 3.0)).sum(), 1e-5);
+            close(s as f32, exact, 1e-5);
+            close(w as f32, x.iter().map(|&x| (d(x) - 3.0).exp() * (d(x) - 3.0)).sum(), 1e-5);
         }
     }
 

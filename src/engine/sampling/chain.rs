@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::stats::{LogSoftmaxStats, exp, log_softmax_stats};
+use super::stats::{LogSoftmaxStats, log_softmax_stats};
 use super::{Filter, SamplingParams};
 use crate::engine::TokenId;
+use crate::engine::kernels::vector;
 
 /// Logits looked at together when the best are sought: most chunks have none above the threshold.
 const CHUNK: usize = 32;
@@ -215,7 +216,7 @@ impl Chain {
         entries.sort_unstable_by_key(|entry| entry.token);
         let best = entries.iter().fold(f32::NEG_INFINITY, |best, entry| best.max(entry.logit));
         self.weights.clear();
-        self.weights.extend(entries.iter().map(|entry| exp((entry.logit - best) / temperature)));
+        self.weights.extend(entries.iter().map(|entry| vector::exp_portable((entry.logit - best) / temperature)));
         let total: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
         let scale = (1.0 / total) as f32;
         self.weights.iter_mut().for_each(|weight| *weight *= scale);
