@@ -1,4 +1,75 @@
+//! Folders and files that say something unusual, contradictory or broken.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
 use super::*;
+use crate::engine::model::RopeStyle;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A copy of one of the tiny folders, to be spoiled.
+struct Folder(TempDir);
+
+impl Folder {
+    fn copy_of(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(fixture(name)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    fn remove(self, file: &str) -> Self {
+        fs::remove_file(self.path(file)).unwrap();
+        self
+    }
+
+    fn write(self, file: &str, text: &str) -> Self {
+        fs::write(self.path(file), text).unwrap();
+        self
+    }
+
+    /// Changes one key of a JSON file.
+    fn set(self, file: &str, key: &str, value: Value) -> Self {
+        let text = fs::read_to_string(self.path(file)).unwrap_or_else(|_| "{}".into());
+        let mut json: Value = serde_json::from_str(&text).unwrap();
+        json[key] = value;
+        self.write(file, &json.to_string())
+    }
+
+    fn source(&self) -> ModelSource {
+        ModelSource::Path(self.0.path().to_owned())
+    }
+
+    fn open(&self) -> Result<ModelFiles, EngineError> {
+        open(&self.source())
+    }
+
+    /// What loading says, which has to name something in the folder.
+    fn error(&self) -> String {
+        let error = load(&self.source(), &small(), &mut |_, _| {}).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(self.0.path().to_str().unwrap()), "{error}");
+        error
+    }
+}
+
+fn small() -> LoadOptions {
+    LoadOptions { threads: Some(1), ..LoadOptions::default() }
+}
+
+fn load_fixture(name: &str) -> LoadedModel {
+    load(&ModelSource::Path(fixture(name)), &small(), &mut |_, _| {}).unwrap()
+}
 
 #[test]
 fn names_lose_their_ending_and_format() {
@@ -12,5 +83,253 @@ fn names_lose_their_ending_and_format() {
         ("models/gpt2/", "gpt2"),
     ] {
         assert_eq!(display_name(Path::new(path)), name, "{path}");
+    }
+}
+
+#[test]
+fn what_a_model_is_can_be_read_without_loading_it() {
+    let files = open(&ModelSource::Path(fixture("tiny-llama.Q4_1.gguf"))).unwrap();
+    assert_eq!((files.name.as_str(), files.format()), ("tiny-llama", DType::Q4_1));
+    assert_eq!((files.bos_token.as_deref(), files.eos_token.as_deref()), (Some("<|im_start|>"), Some("<|im_end|>")));
+    assert!(files.chat_template.as_ref().unwrap().contains("add_generation_prompt"));
+    let expected = ModelConfig {
+        architecture: Architecture::Llama,
+        n_layer: 2,
+        n_head: 4,
+        n_kv_head: 2,
+        head_dim: 16,
+        n_embd: 32,
+        n_ff: 96,
+        vocab_size: 512,
+        trained_context: 128,
+        norm_eps: 1e-5,
+        rope_theta: 5000.0,
+        rope_style: RopeStyle::Interleaved,
+    };
+    assert_eq!(files.config, expected);
+    let folder = open(&ModelSource::Path(fixture("tiny-llama"))).unwrap();
+    assert_eq!(folder.config, ModelConfig { rope_style: RopeStyle::Half, ..expected });
+    assert_eq!((folder.parameters(), folder.chat_template), (files.parameters(), files.chat_template));
+}
+
+#[test]
+fn a_loaded_model_says_what_it_is() {
+    let model = load_fixture("tiny-gpt2");
+    assert_eq!((model.info.name.as_str(), model.info.architecture.as_str()), ("tiny-gpt2", "gpt2"));
+    assert_eq!((model.info.format.as_str(), model.info.vocabulary), ("F32", 512));
+    // The masks are no parameters.
+    assert_eq!(model.info.parameters, 512 * 32 + 128 * 32 + 2 * (12 * 32 * 32 + 13 * 32) + 2 * 32);
+    assert_eq!((model.info.context, model.info.trained_context, model.info.threads), (128, 128, 1));
+    assert!(!model.info.has_chat_template);
+    let llama = load_fixture("tiny-llama");
+    assert_eq!((llama.bos_token.as_deref(), llama.eos_token.as_deref()), (Some("<|im_start|>"), Some("<|im_end|>")));
+    assert_eq!(llama.tokenizer.end_tokens(), [0, 2]);
+}
+
+#[test]
+fn progress_rises_to_the_end() {
+    let mut reports = Vec::new();
+    let source = ModelSource::Path(fixture("tiny-llama"));
+    load(&source, &small(), &mut |done, total| reports.push((done, total))).unwrap();
+    assert!(reports.is_sorted_by_key(|&(done, _)| done));
+    let &(done, total) = reports.last().unwrap();
+    assert_eq!(done, total);
+}
+
+#[test]
+fn random_weights_run_and_take_any_text() {
+    let model = load(&ModelSource::Synthetic("tiny".into()), &small(), &mut |_, _| {}).unwrap();
+    assert_eq!(model.tokenizer.encode("hi", true).unwrap(), [104, 105]);
+    assert!(load(&ModelSource::Synthetic("nothing".into()), &small(), &mut |_, _| {}).is_err());
+}
+
+#[test]
+fn options_that_no_model_can_run_with_are_refused() {
+    let source = ModelSource::Path(fixture("tiny-llama"));
+    let error = |options: LoadOptions| load(&source, &options, &mut |_, _| {}).map(|_| ()).unwrap_err().to_string();
+    let long = error(LoadOptions { context: Some(129), ..small() });
+    assert!(long.contains("129 tokens is more than the 128"), "{long}");
+    assert!(error(LoadOptions { context: Some(0), ..small() }).contains("holds nothing"));
+    assert!(error(LoadOptions { threads: Some(0), ..small() }).contains("0 threads"));
+    let short = load(&source, &LoadOptions { context: Some(7), ..small() }, &mut |_, _| {}).unwrap();
+    assert_eq!((short.info.context, short.inference.context()), (7, 7));
+}
+
+#[test]
+fn what_is_no_model_is_told_apart() {
+    let open = |path: &Path| open(&ModelSource::Path(path.to_owned())).map(|_| ()).unwrap_err().to_string();
+    let missing = fixture("no-such-file.gguf");
+    assert!(open(&missing).contains("no-such-file.gguf"));
+    assert!(open(&fixture("make_checkpoints.py")).contains("not a GGUF file"));
+    assert!(open(&fixture("tiny-llama/model.safetensors")).contains("give the folder"));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(open(empty.path()).contains("no config.json"));
+}
+
+#[test]
+fn weights_in_other_containers_are_named() {
+    let folder = Folder::copy_of("tiny-gpt2").remove("model.safetensors");
+    assert!(folder.error().contains("no model.safetensors"));
+    let pickle = folder.write("pytorch_model.bin", "");
+    assert!(pickle.error().contains("pytorch_model.bin: its weights are a pickle"));
+    let sharded = pickle.write("model.safetensors.index.json", "{}");
+    assert!(sharded.error().contains("split over several files"));
+}
+
+#[test]
+fn keys_that_change_the_computation_are_refused_by_name() {
+    let gpt2 = [
+        ("model_type", json!("mistral")),
+        ("activation_function", json!("relu")),
+        ("scale_attn_weights", json!(false)),
+        ("scale_attn_by_inverse_layer_idx", json!(true)),
+        ("add_cross_attention", json!(true)),
+        ("quantization_config", json!({"bits": 4})),
+    ];
+    let llama = [
+        ("hidden_act", json!("gelu")),
+        ("attention_bias", json!(true)),
+        ("mlp_bias", json!(true)),
+        ("rope_scaling", json!({"rope_type": "llama3", "factor": 32.0})),
+        ("rope_scaling", json!({"type": "linear", "factor": 2.0})),
+        ("rope_parameters", json!({"rope_type": "yarn", "rope_theta": 1e4})),
+    ];
+    for (fixture, cases) in [("tiny-gpt2", gpt2), ("tiny-llama", llama)] {
+        for (key, value) in cases {
+            let folder = Folder::copy_of(fixture).set("config.json", key, value);
+            let error = folder.open().map(|_| ()).unwrap_err();
+            assert!(matches!(error, EngineError::Unsupported { .. }), "{error}");
+            let error = error.to_string();
+            assert!(error.contains("config.json") && error.contains(&format!("`{key}`")), "{error}");
+        }
+    }
+}
+
+#[test]
+fn impossible_shapes_are_refused() {
+    for (key, value, reason) in [
+        ("n_head", json!(5), "cannot be split over 5 heads"),
+        ("n_head", json!(0), "cannot be split over 0 heads"),
+        ("n_layer", json!(0), "0 layers"),
+        ("n_layer", json!(4_000_000_000_u32), "4000000000 layers"),
+        ("n_embd", json!("wide"), "`n_embd` is \"wide\""),
+        ("vocab_size", Value::Null, "`vocab_size` is missing"),
+    ] {
+        let error = Folder::copy_of("tiny-gpt2").set("config.json", key, value).error();
+        assert!(error.contains(reason), "{error}");
+    }
+    let error = Folder::copy_of("tiny-llama").set("config.json", "num_key_value_heads", json!(3)).error();
+    assert!(error.contains("4 heads cannot share 3 key-value heads"), "{error}");
+    let error = Folder::copy_of("tiny-llama").set("config.json", "head_dim", json!(15)).error();
+    assert!(error.contains("cannot be rotated in pairs"), "{error}");
+    assert!(Folder::copy_of("tiny-llama").write("config.json", "{").error().contains("not a JSON object"));
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_the_weights_names_the_tensor() {
+    let wider = Folder::copy_of("tiny-gpt2").set("config.json", "n_inner", json!(100)).error();
+    assert!(wider.contains("has the shape [32, 128], the configuration asks for [32, 100]"), "{wider}");
+    let deeper = Folder::copy_of("tiny-llama").set("config.json", "num_hidden_layers", json!(3)).error();
+    assert!(deeper.contains("tensor `model.layers.2.") && deeper.contains("is missing"), "{deeper}");
+    let shallower = Folder::copy_of("tiny-llama").set("config.json", "num_hidden_layers", json!(1)).error();
+    assert!(
+        shallower.contains("tensor `model.layers.1.") && shallower.contains("is not part of a llama"),
+        "{shallower}"
+    );
+}
+
+#[test]
+fn a_tied_model_has_no_use_for_an_output_projection_and_another_needs_one() {
+    let tied = Folder::copy_of("tiny-llama").set("config.json", "tie_word_embeddings", json!(true));
+    let model = load(&tied.source(), &small(), &mut |_, _| {}).unwrap();
+    assert_eq!(model.info.parameters, load_fixture("tiny-llama").info.parameters - 512 * 32);
+    let untied = Folder::copy_of("tiny-gpt2").set("config.json", "tie_word_embeddings", json!(false));
+    assert!(untied.error().contains("tensor `lm_head.weight` is missing"));
+}
+
+#[test]
+fn the_plain_rotation_may_be_written_in_three_ways() {
+    let theta = |folder: Folder| folder.open().unwrap().config.rope_theta;
+    let fresh = || Folder::copy_of("tiny-llama").set("config.json", "rope_parameters", Value::Null);
+    assert_eq!(theta(fresh()), 10_000.0);
+    assert_eq!(theta(fresh().set("config.json", "rope_theta", json!(5e5))), 5e5);
+    let both = fresh().set("config.json", "rope_theta", json!(2e4)).set(
+        "config.json",
+        "rope_scaling",
+        json!({"rope_type": "default"}),
+    );
+    assert_eq!(theta(both), 2e4);
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_refused() {
+    let vocab: serde_json::Map<String, Value> = (0..600).map(|id| (format!("t{id}"), json!(id))).collect();
+    let folder = Folder::copy_of("tiny-gpt2").write("merges.txt", "").write("vocab.json", &json!(vocab).to_string());
+    let error = folder.error();
+    assert!(error.contains("vocab.json") && error.contains("has 600 tokens, and the model has embeddings for 512"));
+}
+
+#[test]
+fn a_tokenizer_is_looked_for_under_all_its_names() {
+    let none = Folder::copy_of("tiny-llama").remove("tokenizer.json");
+    assert!(none.error().contains("there is no tokenizer in this folder"));
+    assert!(none.write("tokenizer.model", "").error().contains("SentencePiece"));
+    let openai = Folder::copy_of("tiny-gpt2");
+    fs::rename(openai.path("vocab.json"), openai.path("encoder.json")).unwrap();
+    fs::rename(openai.path("merges.txt"), openai.path("vocab.bpe")).unwrap();
+    let tokenizer = openai.open().unwrap().tokenizer().unwrap();
+    assert_eq!(tokenizer.end_tokens(), [0]);
+    assert!(tokenizer.is_special(0));
+}
+
+#[test]
+fn special_tokens_come_from_the_configuration() {
+    let config = "tokenizer_config.json";
+    let folder = Folder::copy_of("tiny-gpt2")
+        .set(config, "add_bos_token", json!(true))
+        .set(config, "bos_token", json!("<|im_start|>"))
+        .set(config, "eos_token", json!({"content": "<|im_end|>"}));
+    let tokenizer = folder.open().unwrap().tokenizer().unwrap();
+    assert_eq!((tokenizer.begin_token(), tokenizer.end_tokens()), (Some(1), &[0, 2][..]));
+    let unknown = folder.set(config, "eos_token", json!("</s>"));
+    assert!(unknown.error().contains("`</s>`"));
+    let list = Folder::copy_of("tiny-gpt2").set("config.json", "eos_token_id", json!("end"));
+    assert!(list.error().contains("`eos_token_id` has to be a token id or a list"));
+}
+
+#[test]
+fn a_chat_template_may_stand_in_three_places() {
+    let template = |folder: &Folder| folder.open().unwrap().chat_template;
+    let folder = Folder::copy_of("tiny-gpt2");
+    assert_eq!(template(&folder), None);
+    let named = json!([{"name": "tools", "template": "T"}, {"name": "default", "template": "D"}]);
+    let folder = folder.set("tokenizer_config.json", "chat_template", named);
+    assert_eq!(template(&folder).as_deref(), Some("D"));
+    let folder = folder.set("tokenizer_config.json", "chat_template", json!("K"));
+    assert_eq!(template(&folder).as_deref(), Some("K"));
+    let folder = folder.write("chat_template.jinja", "J");
+    assert_eq!(template(&folder).as_deref(), Some("J"));
+}
+
+/// The tiny GGUF file after each stretch of its bytes is cut off or overwritten: an error, or a model that runs.
+#[test]
+fn a_damaged_gguf_file_never_panics() {
+    let whole = fs::read(fixture("tiny-llama.Q4_1.gguf")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.gguf");
+    let load_bytes = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        load(&ModelSource::Path(path.clone()), &small(), &mut |_, _| {}).map(|_| ()).map_err(|e| e.to_string())
+    };
+    for length in (0..whole.len()).step_by(1499) {
+        let error = load_bytes(&whole[..length]).unwrap_err();
+        assert!(error.contains("damaged.gguf"), "{length}: {error}");
+    }
+    for position in (0..whole.len() / 3).step_by(211) {
+        let mut bytes = whole.clone();
+        bytes[position..position + 8].fill(0xff);
+        if let Err(error) = load_bytes(&bytes) {
+            assert!(error.contains("damaged.gguf"), "{position}: {error}");
+        }
     }
 }

@@ -6,25 +6,34 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 use super::PieceKind;
+
+/// GPT-2's pattern (OpenAI's `encoder.py`), which the byte-level step of the crate has built in.
+const GPT2_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 /// How a text is cut into words before the merges run inside each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PreTokenizer {
     /// GPT-2's pattern.
     Gpt2,
-    /// Each digit by itself, then GPT-2's pattern.
-    DigitsThenGpt2,
+    /// GPT-2's pattern, then each digit by itself. transformers gives the same ids for a GGUF file; llama.cpp cuts the
+    /// digits first, which differs only where several blanks stand before a digit.
+    Gpt2ThenDigits,
 }
 
-impl From<PreTokenizer> for PreTokenizerWrapper {
-    fn from(kind: PreTokenizer) -> Self {
-        let gpt2 = ByteLevel::new(false, true, true);
-        match kind {
-            PreTokenizer::Gpt2 => gpt2.into(),
-            PreTokenizer::DigitsThenGpt2 => {
-                Sequence::new(vec![Self::Digits(Digits::new(true)), Self::ByteLevel(gpt2)]).into()
+impl PreTokenizer {
+    fn build(self) -> Result<PreTokenizerWrapper, String> {
+        match self {
+            Self::Gpt2 => Ok(ByteLevel::new(false, true, true).into()),
+            Self::Gpt2ThenDigits => {
+                let pattern = SplitPattern::Regex(GPT2_PATTERN.to_owned());
+                let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(|e| e.to_string())?;
+                // The bytes come last: some of their spellings are digits, such as `²`.
+                let steps = vec![split.into(), Digits::new(true).into(), ByteLevel::new(false, true, false).into()];
+                Ok(Sequence::new(steps).into())
             }
         }
     }
@@ -45,7 +54,7 @@ pub(super) fn build(
     })?;
     let bpe = BPE::builder().vocab_and_merges(vocab, merges).build().map_err(|error| error.to_string())?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
-    tokenizer.with_pre_tokenizer(Some(PreTokenizerWrapper::from(pre_tokenizer)));
+    tokenizer.with_pre_tokenizer(Some(pre_tokenizer.build()?));
     let marks =
         marks.into_iter().map(|(text, kind)| AddedToken::from(text, kind == PieceKind::Special).normalized(false));
     tokenizer.add_tokens(marks).map_err(|error| error.to_string())?;

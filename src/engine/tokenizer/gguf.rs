@@ -12,7 +12,7 @@ use crate::engine::weights::gguf::Metadata;
 /// Names in `tokenizer.ggml.pre` and how they cut a text. `default` stands in files of GPT-2's family that were made
 /// before the key had names.
 const PRE_TOKENIZERS: [(&str, PreTokenizer); 3] =
-    [("gpt-2", PreTokenizer::Gpt2), ("default", PreTokenizer::Gpt2), ("smollm", PreTokenizer::DigitsThenGpt2)];
+    [("gpt-2", PreTokenizer::Gpt2), ("default", PreTokenizer::Gpt2), ("smollm", PreTokenizer::Gpt2ThenDigits)];
 
 /// Keys of tokens that end a reply.
 const END_KEYS: [&str; 3] =

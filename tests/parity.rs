@@ -1,0 +1,164 @@
+//! Tiny checkpoints against what Hugging Face transformers computes from them (`tests/fixtures/make_checkpoints.py`):
+//! from the file on disk to logits and text, whatever way the prompt is cut into chunks.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use gibber::engine::TokenId;
+use gibber::engine::inference::Inference;
+use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber::engine::weights::{Storage, safetensors};
+
+/// The largest difference of a logit, of a standard deviation of nearly 3, where the arithmetic is in single precision.
+const TOLERANCE: f32 = 1e-3;
+/// The same for quantized weights, which are multiplied with activations rounded to 16 bits. The greedy choices of the
+/// reference lead by more than twice as much.
+const QUANTIZED_TOLERANCE: f32 = 3.5e-3;
+/// The prompt at once, and in chunks that divide it and that do not.
+const CHUNKS: [usize; 5] = [512, 1, 3, 7, 16];
+
+/// What transformers computed.
+struct Reference {
+    prompt: String,
+    ids: Vec<TokenId>,
+    greedy: Vec<TokenId>,
+    greedy_text: String,
+    /// One row a token of the prompt.
+    logits: Vec<f32>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+impl Reference {
+    fn read(name: &str) -> Self {
+        let json = std::fs::read_to_string(fixture(&format!("{name}.reference.json"))).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let text = |key: &str| json[key].as_str().unwrap().to_owned();
+        let ids = |key: &str| json[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as TokenId).collect();
+        let path = fixture(&format!("{name}.reference.safetensors"));
+        let tensors = safetensors::parse(&path, &Storage::open(&path).unwrap()).unwrap();
+        let logits = tensors.iter().find(|tensor| tensor.name() == "logits").unwrap().to_f32().unwrap();
+        Self {
+            prompt: text("prompt"),
+            ids: ids("ids"),
+            greedy: ids("greedy"),
+            greedy_text: text("greedy_text"),
+            logits,
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.logits.chunks_exact(self.logits.len() / self.ids.len())
+    }
+}
+
+fn load_tiny(file: &str, batch: usize) -> LoadedModel {
+    let options = LoadOptions { threads: Some(2), batch, ..LoadOptions::default() };
+    load(&ModelSource::Path(fixture(file)), &options, &mut |_, _| {}).unwrap()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn argmax(logits: &[f32]) -> TokenId {
+    let best = logits.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    best.unwrap().0 as TokenId
+}
+
+fn prefill(inference: &mut Inference, ids: &[TokenId]) {
+    inference.prefill(ids, &mut |_| ControlFlow::Continue(())).unwrap();
+}
+
+fn greedy(inference: &mut Inference, tokens: usize) -> Vec<TokenId> {
+    (0..tokens)
+        .map(|_| {
+            let token = argmax(inference.logits().unwrap());
+            inference.push(token).unwrap();
+            token
+        })
+        .collect()
+}
+
+/// The largest difference between the logits of every position and the reference: all at once without a cache, token by
+/// token with it, and at the end of the prompt for every way of cutting it.
+fn worst_difference(file: &str, reference: &Reference) -> f32 {
+    let mut worst = 0.0f32;
+    for batch in CHUNKS {
+        let mut model = load_tiny(file, batch);
+        let rows: Vec<_> = reference.rows().collect();
+        let all = &mut |position: usize, logits: &[f32]| {
+            worst = worst.max(largest_difference(logits, rows[position]));
+            ControlFlow::Continue(())
+        };
+        model.inference.logits_of_all(&reference.ids, all).unwrap();
+        model.inference.truncate(0);
+        prefill(&mut model.inference, &reference.ids);
+        worst = worst.max(largest_difference(model.inference.logits().unwrap(), rows[rows.len() - 1]));
+        model.inference.truncate(0);
+        prefill(&mut model.inference, &reference.ids[..1]);
+        for (position, row) in rows.iter().enumerate() {
+            worst = worst.max(largest_difference(model.inference.logits().unwrap(), row));
+            if let Some(&next) = reference.ids.get(position + 1) {
+                model.inference.push(next).unwrap();
+            }
+        }
+    }
+    worst
+}
+
+fn assert_parity(file: &str, reference: &str, tolerance: f32) {
+    let reference = Reference::read(reference);
+    let worst = worst_difference(file, &reference);
+    assert!(worst <= tolerance, "{file}: a logit differs by {worst}");
+    for batch in CHUNKS {
+        let mut model = load_tiny(file, batch);
+        let ids = model.tokenizer.encode(&reference.prompt, true).unwrap();
+        assert_eq!(ids, reference.ids, "{file}");
+        prefill(&mut model.inference, &ids);
+        let continuation = greedy(&mut model.inference, reference.greedy.len());
+        assert_eq!(continuation, reference.greedy, "{file} in chunks of {batch}");
+        assert_eq!(model.tokenizer.decode(&continuation), reference.greedy_text, "{file}");
+    }
+}
+
+#[test]
+fn gpt2_as_it_was_published() {
+    assert_parity("tiny-gpt2", "tiny-gpt2", TOLERANCE);
+}
+
+#[test]
+fn gpt2_with_the_prefix_in_half_precision() {
+    assert_parity("tiny-gpt2-prefixed", "tiny-gpt2-prefixed", TOLERANCE);
+}
+
+#[test]
+fn llama_from_a_folder() {
+    assert_parity("tiny-llama", "tiny-llama", TOLERANCE);
+}
+
+#[test]
+fn llama_from_a_gguf_file() {
+    assert_parity("tiny-llama.F32.gguf", "tiny-llama", TOLERANCE);
+}
+
+#[test]
+fn llama_from_quantized_gguf_files() {
+    for name in ["tiny-llama.Q8_0", "tiny-llama.Q4_1"] {
+        assert_parity(&format!("{name}.gguf"), name, QUANTIZED_TOLERANCE);
+    }
+}
+
+#[test]
+fn a_turn_that_goes_back_gives_the_same_logits_as_a_fresh_one() {
+    let reference = Reference::read("tiny-llama");
+    let mut model = load_tiny("tiny-llama.F32.gguf", 7);
+    prefill(&mut model.inference, &reference.ids);
+    greedy(&mut model.inference, 9);
+    prefill(&mut model.inference, &reference.ids);
+    let last = reference.rows().last().unwrap();
+    assert!(largest_difference(model.inference.logits().unwrap(), last) <= TOLERANCE);
+}

@@ -1,0 +1,94 @@
+//! The default model against Hugging Face transformers in float32 on the same, dequantized weights
+//! (`tests/fixtures/smollm2_reference.json`): tokens, log-probabilities and greedy continuations.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gibber::engine::TokenId;
+use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use serde_json::Value;
+
+const REFERENCE: &str = include_str!("fixtures/smollm2_reference.json");
+
+/// One model for all tests, one test at a time: two would share the same cores.
+fn default_model() -> MutexGuard<'static, LoadedModel> {
+    static MODEL: LazyLock<Mutex<LoadedModel>> = LazyLock::new(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+        let options = LoadOptions { context: Some(2048), ..LoadOptions::default() };
+        Mutex::new(load(&ModelSource::Path(path), &options, &mut |_, _| {}).unwrap())
+    });
+    MODEL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reference() -> Value {
+    serde_json::from_str(REFERENCE).unwrap()
+}
+
+fn ids(value: &Value) -> Vec<TokenId> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as TokenId).collect()
+}
+
+/// In double precision, so that only the model's own rounding is measured.
+fn log_probability(logits: &[f32], token: TokenId) -> f64 {
+    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - max).exp()).sum();
+    f64::from(logits[token as usize]) - max - sum.ln()
+}
+
+fn argmax(logits: &[f32]) -> TokenId {
+    let best = logits.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    best.unwrap().0 as TokenId
+}
+
+#[test]
+fn the_text_has_the_reference_probability() {
+    let reference = reference();
+    let mut guard = default_model();
+    let model = &mut *guard;
+    let tokens = model.tokenizer.encode(reference["text"].as_str().unwrap(), false).unwrap();
+    assert_eq!(tokens, ids(&reference["ids"]));
+    let expected: Vec<f64> =
+        reference["logprob"].as_array().unwrap()[1..].iter().map(|p| p.as_f64().unwrap()).collect();
+
+    let mut found = Vec::with_capacity(expected.len());
+    let score = &mut |position: usize, logits: &[f32]| {
+        if let Some(&next) = tokens.get(position + 1) {
+            found.push(log_probability(logits, next));
+        }
+        ControlFlow::Continue(())
+    };
+    model.inference.logits_of_all(&tokens, score).unwrap();
+
+    assert_eq!(found.len(), expected.len());
+    let n = expected.len() as f64;
+    let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum::<f64>() / n;
+    let perplexity = |logprobs: &[f64]| (-logprobs.iter().sum::<f64>() / n).exp();
+    let ratio = perplexity(&found) / perplexity(&expected) - 1.0;
+    assert!(difference < 0.05, "mean difference of log-probability {difference}");
+    assert!(ratio.abs() < 0.003, "perplexity off by {:+.3} %", ratio * 100.0);
+}
+
+#[test]
+fn greedy_continuations_are_the_reference_ones() {
+    let reference = reference();
+    let mut guard = default_model();
+    let model = &mut *guard;
+    let cases = ["greedy_raw", "greedy_chat"].iter().flat_map(|&key| reference[key].as_array().unwrap());
+    for case in cases {
+        let prompt = model.tokenizer.encode(case["prompt"].as_str().unwrap(), true).unwrap();
+        assert_eq!(prompt, ids(&case["ids"]));
+        model.inference.prefill(&prompt, &mut |_| ControlFlow::Continue(())).unwrap();
+        let expected = ids(&case["continuation"]);
+        let found: Vec<_> = expected
+            .iter()
+            .map(|_| {
+                let token = argmax(model.inference.logits().unwrap());
+                model.inference.push(token).unwrap();
+                token
+            })
+            .collect();
+        assert_eq!(found, expected, "after {}", case["prompt"]);
+        assert_eq!(model.tokenizer.decode(&found), case["text"].as_str().unwrap());
+    }
+}
