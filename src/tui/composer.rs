@@ -54,7 +54,7 @@ impl Default for Composer {
             undo: Vec::new(),
             redo: Vec::new(),
             browsing: None,
-            wrapped: Wrapped::new("", 1),
+            wrapped: Wrapped::new("", usize::from(u16::MAX)),
             stale: true,
             top: 0,
         }
@@ -101,7 +101,8 @@ impl Composer {
     /// Takes the text to send it.
     pub(super) fn take(&mut self) -> String {
         let text = std::mem::take(&mut self.text);
-        *self = Self::default();
+        // The width stays: keys can come before the next frame.
+        *self = Self { wrapped: Wrapped::new("", self.wrapped.width()), ..Self::default() };
         text
     }
 

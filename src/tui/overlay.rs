@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use super::text::{fit, one_line};
+use super::text::{Wrapped, fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::SessionId;
 use crate::app::commands;
@@ -151,19 +151,21 @@ pub(super) fn help_rows() -> Vec<(String, String)> {
 
 fn draw_help(top: &mut usize, area: Rect, buffer: &mut Buffer, theme: Theme) {
     let inner = frame(area, " Keys and commands ", " Up/Down scroll · Esc closes ", buffer, theme);
-    let left = usize::from(inner.width).min(80) * 2 / 5;
+    let rows = help_rows();
+    let widest = rows.iter().map(|(keys, _)| width_of(keys)).max().unwrap_or(0);
+    let left = widest.min(usize::from(inner.width) * 2 / 5);
     let right = usize::from(inner.width).saturating_sub(left + 1).max(1);
     let mut lines: Vec<(String, String, bool)> = Vec::new();
-    for (key, help) in help_rows() {
-        if key.is_empty() {
+    for (keys, help) in rows {
+        if keys.is_empty() {
             lines.push((help, String::new(), true));
             continue;
         }
-        let help = super::text::Wrapped::new(&help, right);
-        for (at, row) in help.rows().iter().enumerate() {
-            let key = if at == 0 { fit(&key, left).into_owned() } else { String::new() };
-            lines.push((key, row.text.clone(), false));
-        }
+        let (keys, help) = (Wrapped::new(&keys, left), Wrapped::new(&help, right));
+        let count = keys.rows().len().max(help.rows().len());
+        let row =
+            |wrapped: &Wrapped, at: usize| wrapped.rows().get(at).map_or_else(String::new, |row| row.text.clone());
+        lines.extend((0..count).map(|at| (row(&keys, at), row(&help, at), false)));
     }
     *top = (*top).min(lines.len().saturating_sub(usize::from(inner.height)));
     for (y, (key, help, heading)) in (inner.y..inner.bottom()).zip(&lines[*top..]) {

@@ -215,7 +215,7 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::st
             "←/→ turn · Shift large steps · ↑/↓ choose · digits type a value · Del default · p preset · Tab next"
         }
         Context::Transcript => "↑/↓ PgUp/PgDn scroll · ←/→ other answers · Home/End · Tab next · Esc write",
-        _ => "Enter send · Ctrl-J new line · Tab panels · / commands · Ctrl-P palette · F1 help",
+        _ => "Enter send · / commands · F1 help · Tab panels · Ctrl-J new line · Ctrl-P palette",
     };
     (text.to_owned(), theme.faint())
 }

@@ -1,0 +1,187 @@
+//! A screen on a test terminal, over a scripted worker.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, never};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use crate::app::keymap::{Key, KeyPress};
+use crate::app::{App, Effect, FrontEndIo, Moment, SessionId, SessionRecord, Start, carry_out};
+use crate::chat::Transcript;
+use crate::engine::load::{LoadOptions, ModelSource};
+use crate::settings::Settings;
+use crate::store::StoreOp;
+use crate::tui::screen::{Request, Screen};
+use crate::tui::theme::Theme;
+use crate::tui::view;
+use crate::worker::WorkerHandle;
+use crate::worker::fake::{FakeControl, FakeWorker};
+use crate::worker::protocol::{EngineCommand, EngineEvent};
+
+/// Surroundings that remember what they were asked.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) stored: Vec<StoreOp>,
+    pub(super) saved: Option<Settings>,
+    pub(super) sessions: Vec<(SessionRecord, Transcript)>,
+}
+
+impl FrontEndIo for Memory {
+    fn store(&mut self, op: StoreOp) {
+        self.stored.push(op);
+    }
+
+    fn store_failures(&self) -> Receiver<String> {
+        never()
+    }
+
+    fn save_settings(&mut self, settings: &Settings) -> Result<String, String> {
+        self.saved = Some(settings.clone());
+        Ok("/home/me/.config/gibber/config.toml".to_owned())
+    }
+
+    fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
+        match name {
+            "missing" => Err("there is no model `missing`".to_owned()),
+            name => Ok((ModelSource::Synthetic(name.to_owned()), LoadOptions::default())),
+        }
+    }
+
+    fn models(&mut self) -> Vec<String> {
+        vec!["SmolLM2-135M-Instruct".to_owned(), "gpt2".to_owned()]
+    }
+
+    fn sessions(&mut self) -> Result<Vec<SessionRecord>, String> {
+        Ok(self.sessions.iter().map(|(record, _)| record.clone()).collect())
+    }
+
+    fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
+        self.sessions.iter().find(|(record, _)| record.id == id).cloned().ok_or_else(|| "gone".to_owned())
+    }
+}
+
+/// The whole front end but for the real terminal.
+pub(super) struct Stage {
+    pub(super) app: App,
+    pub(super) screen: Screen,
+    pub(super) memory: Memory,
+    pub(super) requests: Vec<Request>,
+    worker: WorkerHandle,
+    control: FakeControl,
+    terminal: Terminal<TestBackend>,
+    now: Moment,
+}
+
+impl Stage {
+    /// A screen of this size whose model is loaded.
+    pub(super) fn new(width: u16, height: u16, script: FakeWorker) -> Self {
+        let mut stage = Self::unloaded(width, height, script, Theme::new(true));
+        stage.start();
+        stage
+    }
+
+    pub(super) fn unloaded(width: u16, height: u16, script: FakeWorker, theme: Theme) -> Self {
+        let now = Moment { at: std::time::Instant::now(), unix: 1_790_000_000 };
+        let app = App::new(Start { seed: 1, ..Start::default() }, now);
+        let screen = Screen::new(&app, theme);
+        let (worker, control) = script.spawn();
+        let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let (memory, requests) = (Memory::default(), Vec::new());
+        Self { app, screen, memory, requests, worker, control, terminal, now }
+    }
+
+    pub(super) fn start(&mut self) {
+        let effects = self.app.start();
+        self.carry_out(effects);
+        self.pump_to_end();
+        self.control.commands();
+    }
+
+    /// Presses keys: `hello<Enter>`, `<Ctrl-C>`, `<Shift-Right>`; `<lt>` is `<`.
+    pub(super) fn keys(&mut self, notation: &str) {
+        let mut rest = notation;
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find('>').filter(|_| first == '<');
+            let press = match end {
+                Some(end) if &rest[1..end] == "lt" => KeyPress::plain(Key::Char('<')),
+                Some(end) => KeyPress::parse(&rest[1..end]).unwrap_or_else(|| panic!("{}", &rest[..=end])),
+                None => KeyPress::plain(Key::Char(first)),
+            };
+            rest = &rest[end.map_or(first.len_utf8(), |end| end + 1)..];
+            let (effects, requests) = self.screen.on_key(&mut self.app, press, self.now);
+            self.carry_out(effects);
+            self.requests.extend(requests);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+        let worker = &self.worker;
+        let mut send = |command| worker.send(command);
+        let left = carry_out(&mut self.app, effects, &mut self.memory, &mut send, self.now);
+        let requests = self.screen.carry_out(&self.app, left);
+        self.requests.extend(requests);
+    }
+
+    /// Feeds one event, ten milliseconds after the last.
+    pub(super) fn feed(&mut self, event: EngineEvent) {
+        self.now.at += Duration::from_millis(10);
+        let effects = self.app.on_event(event, self.now);
+        self.carry_out(effects);
+    }
+
+    /// Feeds the worker's events until `last` is one that was wanted.
+    pub(super) fn pump(&mut self, last: impl Fn(&EngineEvent) -> bool) {
+        loop {
+            let event = self.worker.events().recv_timeout(Duration::from_secs(10)).expect("an event");
+            let found = last(&event);
+            self.feed(event);
+            if found {
+                return;
+            }
+        }
+    }
+
+    /// Feeds the worker's events until a request is closed.
+    pub(super) fn pump_to_end(&mut self) {
+        self.pump(EngineEvent::is_closing);
+    }
+
+    /// Feeds events until this many tokens have come.
+    pub(super) fn pump_tokens(&mut self, count: usize) {
+        for _ in 0..count {
+            self.pump(|event| matches!(event, EngineEvent::Token { .. }));
+        }
+    }
+
+    /// What the worker was asked since the last time, waiting for at least one command.
+    pub(super) fn asked(&self) -> Vec<EngineCommand> {
+        self.control.next_command().into_iter().chain(self.control.commands()).collect()
+    }
+
+    pub(super) fn release(&self) {
+        self.control.release();
+    }
+
+    /// Draws, and returns the rows.
+    pub(super) fn draw(&mut self) -> String {
+        self.terminal.draw(|frame| view::draw(&mut self.screen, &self.app, frame)).unwrap();
+        self.terminal.backend().to_string()
+    }
+
+    /// The buffer with its styles.
+    pub(super) fn buffer(&mut self) -> ratatui::buffer::Buffer {
+        self.draw();
+        self.terminal.backend().buffer().clone()
+    }
+
+    /// Where the cursor is, if it is shown.
+    pub(super) fn cursor(&mut self) -> ratatui::layout::Position {
+        self.draw();
+        ratatui::backend::Backend::get_cursor_position(self.terminal.backend_mut()).unwrap()
+    }
+
+    pub(super) fn resize(&mut self, width: u16, height: u16) {
+        self.terminal.backend_mut().resize(width, height);
+    }
+}
