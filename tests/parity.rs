@@ -1,5 +1,6 @@
 //! Tiny checkpoints against what Hugging Face transformers computes from them (`tests/fixtures/make_checkpoints.py`):
 //! from the file on disk to logits and text, whatever way the prompt is cut into chunks.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! The default model against Hugging Face transformers in float32 on the same, dequantized weights
 //! (`tests/fixtures/smollm2_reference.json`): tokens, log-probabilities and greedy continuations.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
 use std::path::Path;
