@@ -1,10 +1,200 @@
-//! `gibber bench`
-use anyhow::Result;
+//! `gibber bench`: how fast a model runs here, beside what the machine's memory and its BLAS could do in the same run.
 
-use super::Context;
+mod yardstick;
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use serde::Serialize;
+
 use super::args::Bench;
+use super::interrupt::Interrupt;
+use super::output::{Output, rounded};
+use super::{Context, models};
+use crate::engine::TokenId;
+use crate::engine::inference::Inference;
+use crate::engine::load::{self, ModelInfo, ModelSource};
+use yardstick::{BlasYardstick, StreamingRead};
+
+/// Tokens computed before anything is measured, so that pages are mapped and threads awake.
+const WARM_UP: usize = 8;
 
 pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
     arguments.model.apply(&mut context.settings);
-    Ok(())
+    let source = match &arguments.synthetic {
+        Some(shape) => ModelSource::Synthetic(shape.clone()),
+        None => models::resolve(&context.settings.model.name, &context.paths)?,
+    };
+    let mut options = context.load_options();
+    options.context.get_or_insert(arguments.n_prompt + arguments.n_gen);
+    // Ctrl-C ends the program with the exit code that it has everywhere.
+    let _interrupt = Interrupt::install()?;
+    let loaded = load::load(&source, &options, &mut |_, _| {})?;
+    let report = measure(loaded.inference, &loaded.info, arguments)?;
+    let mut output = Output::stdout();
+    if arguments.json {
+        return output.json(&report);
+    }
+    output.text(&report.to_string())
+}
+
+/// The repetitions of everything, in turn: what slows this machine down meanwhile slows all of it down.
+fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Result<Report> {
+    let Bench { n_prompt, n_gen, repetitions, .. } = *arguments;
+    let vocabulary = u32::try_from(info.vocabulary)?;
+    let prompt: Vec<TokenId> = (0..n_prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect();
+    run_once(&mut inference, &prompt[..n_prompt.min(WARM_UP)], n_gen.min(WARM_UP))?;
+    let mut memory = StreamingRead::new();
+    let mut blas: Option<BlasYardstick> = None;
+    let (mut prefills, mut decodes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sgemvs, mut sgemms) = (Vec::new(), Vec::new());
+    let mut rss_mb = None;
+    for _ in 0..repetitions {
+        let (prefill, decode) = run_once(&mut inference, &prompt, n_gen)?;
+        // Before the yardsticks take memory of their own.
+        rss_mb = rss_mb.or_else(resident_megabytes);
+        prefills.push(prefill.as_secs_f64());
+        decodes.push(decode.as_secs_f64());
+        reads.push(memory.gigabytes_per_second(inference.pool()));
+        if info.format == "F32" {
+            let blas = blas.get_or_insert_with(|| BlasYardstick::new(inference.model().config(), n_prompt));
+            sgemvs.push(blas.token(inference.pool()).as_secs_f64());
+            sgemms.push(blas.prompt(inference.pool()).as_secs_f64());
+        }
+    }
+    let bytes_per_token = inference.model().bytes_per_token();
+    let decode_tok_s = n_gen as f64 / median(&mut decodes);
+    let prefill_seconds = median(&mut prefills);
+    let rate =
+        |tokens: usize, mut times: Vec<f64>| (!times.is_empty()).then(|| rounded(tokens as f64 / median(&mut times)));
+    Ok(Report {
+        model: info.name.clone(),
+        format: info.format.clone(),
+        threads: info.threads,
+        n_prompt,
+        n_gen,
+        repetitions,
+        prefill_tok_s: rounded(n_prompt as f64 / prefill_seconds),
+        decode_tok_s: rounded(decode_tok_s),
+        bytes_per_token,
+        read_gb_s: rounded(decode_tok_s * bytes_per_token as f64 / 1e9),
+        peak_read_gb_s: rounded(reads.into_iter().fold(0.0, f64::max)),
+        load_ms: rounded(info.load_time.as_secs_f64() * 1e3),
+        ttft_ms: rounded(prefill_seconds * 1e3),
+        rss_mb,
+        blas_sgemv_tok_s: rate(1, sgemvs),
+        blas_sgemm_tok_s: rate(n_prompt, sgemms),
+    })
+}
+
+/// The time of a prefill from an empty cache up to the choice of the first token, and that of `n_gen` tokens after it.
+fn run_once(inference: &mut Inference, prompt: &[TokenId], n_gen: usize) -> Result<(Duration, Duration)> {
+    inference.truncate(0);
+    let start = Instant::now();
+    inference.prefill(prompt, &mut |_| ControlFlow::Continue(()))?;
+    let mut token = most_probable(inference)?;
+    let prefill = start.elapsed();
+    let start = Instant::now();
+    for _ in 0..n_gen {
+        inference.push(token)?;
+        token = most_probable(inference)?;
+    }
+    Ok((prefill, start.elapsed()))
+}
+
+fn most_probable(inference: &Inference) -> Result<TokenId> {
+    let logits = inference.logits().ok_or_else(|| anyhow!("the model gave no logits"))?;
+    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(token, _)| token);
+    Ok(TokenId::try_from(best)?)
+}
+
+/// Of an even number of values the mean of the two in the middle.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// Memory that this process has in RAM, where the system says (Linux, `proc(5)`).
+fn resident_megabytes() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(rounded(kibibytes * 1024.0 / 1e6))
+}
+
+/// What was measured: medians over the repetitions, but for `peak_read_gb_s`, which is the best.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    format: String,
+    threads: usize,
+    n_prompt: usize,
+    n_gen: usize,
+    repetitions: usize,
+    prefill_tok_s: f64,
+    decode_tok_s: f64,
+    bytes_per_token: usize,
+    read_gb_s: f64,
+    peak_read_gb_s: f64,
+    load_ms: f64,
+    ttft_ms: f64,
+    rss_mb: Option<f64>,
+    blas_sgemv_tok_s: Option<f64>,
+    blas_sgemm_tok_s: Option<f64>,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let percent = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole);
+        writeln!(f, "{} · {} · {} threads", self.model, self.format, self.threads)?;
+        let (prompt, generated) = (self.n_prompt, self.n_gen);
+        writeln!(f, "prefill  {prompt:>5} tokens  {:>9.1} tok/s", self.prefill_tok_s)?;
+        writeln!(f, "decode   {generated:>5} tokens  {:>9.1} tok/s", self.decode_tok_s)?;
+        let share = percent(self.read_gb_s, self.peak_read_gb_s);
+        let (read, peak, megabytes) = (self.read_gb_s, self.peak_read_gb_s, self.bytes_per_token as f64 / 1e6);
+        writeln!(
+            f,
+            "memory   {megabytes:.1} MB a token: {read:.1} GB/s of the {peak:.1} GB/s that this machine reads ({share})"
+        )?;
+        if let (Some(sgemv), Some(sgemm)) = (self.blas_sgemv_tok_s, self.blas_sgemm_tok_s) {
+            let (decode, prefill) = (percent(self.decode_tok_s, sgemv), percent(self.prefill_tok_s, sgemm));
+            writeln!(
+                f,
+                "BLAS     sgemv alone {sgemv:.1} tok/s (decode reaches {decode}), sgemm alone {sgemm:.1} tok/s (prefill reaches {prefill})"
+            )?;
+        }
+        let resident = self.rss_mb.map_or(String::new(), |rss| format!(" · {rss:.0} MB resident"));
+        writeln!(f, "start    loaded in {:.0} ms · first token after {:.0} ms{resident}", self.load_ms, self.ttft_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_value_in_the_middle() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0]), 2.5);
+    }
+
+    #[test]
+    fn a_synthetic_model_is_measured_with_its_yardsticks() {
+        let options = load::LoadOptions { threads: Some(2), context: Some(40), batch: 16 };
+        let loaded = load::load(&ModelSource::Synthetic("tiny".into()), &options, &mut |_, _| {}).unwrap();
+        let arguments = Bench {
+            n_prompt: 20,
+            n_gen: 4,
+            repetitions: 2,
+            synthetic: None,
+            json: true,
+            model: super::super::args::Model::default(),
+        };
+        let report = measure(loaded.inference, &loaded.info, &arguments).unwrap();
+        assert!(report.prefill_tok_s > 0.0 && report.decode_tok_s > 0.0 && report.peak_read_gb_s > 0.0);
+        assert!(report.blas_sgemv_tok_s.is_some() && report.blas_sgemm_tok_s.is_some(), "the model is F32");
+        assert!(report.to_string().contains("sgemv"));
+    }
 }
