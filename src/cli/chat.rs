@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::args::Chat;
 use super::{Context, Exit, Usage, is_interactive, surroundings};
 use crate::tui::{self, ExitReason};
+use crate::worker::WorkerHandle;
 
 pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
     if !is_interactive() {
@@ -12,7 +13,7 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
         return Err(Usage(message.into()).into());
     }
     let (app, surroundings) = surroundings::start(context, arguments)?;
-    match tui::run(app, crate::worker::fake::FakeWorker::new().spawn().0, Box::new(surroundings))? {
+    match tui::run(app, WorkerHandle::spawn(), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),
     }

@@ -5,10 +5,11 @@ use anyhow::Result;
 use super::args::Chat;
 use super::{Context, Exit, surroundings};
 use crate::repl::{self, ExitReason};
+use crate::worker::WorkerHandle;
 
 pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
     let (app, surroundings) = surroundings::start(context, arguments)?;
-    match repl::run(app, crate::worker::fake::FakeWorker::new().spawn().0, Box::new(surroundings))? {
+    match repl::run(app, WorkerHandle::spawn(), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),
     }

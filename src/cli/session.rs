@@ -20,11 +20,7 @@ impl Session {
     /// Starts the worker and loads the model of the settings.
     pub(super) fn start(context: &Context) -> Result<Self> {
         let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
-        let mut session = Self {
-            worker: crate::worker::fake::FakeWorker::new().spawn().0,
-            interrupt: Interrupt::install()?,
-            last: RequestId(0),
-        };
+        let mut session = Self { worker: WorkerHandle::spawn(), interrupt: Interrupt::install()?, last: RequestId(0) };
         let info = session.load(source, context.load_options())?;
         if context.verbose {
             eprintln!("{}", super::models::headline(&info));

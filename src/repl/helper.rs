@@ -9,7 +9,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use crate::app::App;
 use crate::app::commands::{self, Completer as Kind};
 use crate::app::parameters::PARAMETERS;
-const BUILTIN_NAMES: [&str; 3] = ["chatml", "plain", "raw"];
+use crate::chat::template::BUILTIN_NAMES;
 
 /// Begins and ends a text of several lines.
 pub(super) const QUOTES: &str = "\"\"\"";

@@ -1,0 +1,498 @@
+//! The commands of the real binary, from outside: answers, JSON contracts, exit codes, and what happens when things are
+//! broken. Each test has a config directory of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program with a config directory that goes with the test.
+struct Gibber {
+    directory: TempDir,
+}
+
+impl Gibber {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> std::path::PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gibber"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "VISUAL", "EDITOR"] {
+            command.env_remove(variable);
+        }
+        command.env("GIBBER_CONFIG_DIR", self.directory.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn run_with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Output {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Stdout of a run that succeeds.
+    fn stdout(&self, arguments: &[&str]) -> String {
+        stdout_of(self.run(arguments))
+    }
+}
+
+fn stdout_of(output: Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{:?}: {stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The error of a run that ends with this exit code and says nothing on stdout.
+fn failure(output: &Output, code: i32) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    stderr
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn default_model() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/SmolLM2-135M-Instruct.Q4_1.gguf"))
+}
+
+mod run {
+    use super::*;
+
+    const STORY: [&str; 8] = ["run", "--raw", "--temp", "0", "-n", "8", "-p", "Once upon a time, there was a"];
+    const STORY_GOES_ON: &str = " small town nestled in the heart of a";
+
+    #[test]
+    fn a_question_is_answered() {
+        let answer = Gibber::new().stdout(&["run", "--temp", "0", "-p", "What is the capital of France?"]);
+        assert_eq!(answer, "The capital of France is Paris.\n");
+    }
+
+    #[test]
+    fn raw_text_is_continued_and_nothing_is_added() {
+        assert_eq!(Gibber::new().stdout(&STORY), STORY_GOES_ON);
+    }
+
+    #[test]
+    fn the_json_lines_are_tokens_and_then_the_whole() {
+        let mut arguments = STORY.to_vec();
+        arguments.push("--json");
+        let lines = json_lines(&Gibber::new().stdout(&arguments));
+        let (done, tokens) = lines.split_last().unwrap();
+        assert_eq!(tokens.len(), 8);
+        for token in tokens {
+            assert_eq!(token["type"], "token");
+            assert!(token["logprob"].as_f64().unwrap() <= 0.0);
+        }
+        let joined: String = tokens.iter().map(|token| token["text"].as_str().unwrap()).collect();
+        assert_eq!(joined, STORY_GOES_ON);
+        assert_eq!(done["type"], "done");
+        assert_eq!(done["text"], STORY_GOES_ON);
+        assert_eq!(done["finish_reason"], "length");
+        let ids: Vec<_> = tokens.iter().map(|token| &token["id"]).collect();
+        assert_eq!(done["tokens"].as_array().unwrap().iter().collect::<Vec<_>>(), ids);
+        let stats = &done["stats"];
+        assert_eq!((stats["completion_tokens"].as_u64(), stats["reused_tokens"].as_u64()), (Some(8), Some(0)));
+        for key in ["prompt_tokens", "ttft_ms", "prefill_tok_s", "decode_tok_s"] {
+            assert!(stats[key].as_f64().unwrap() > 0.0, "{key}: {stats}");
+        }
+    }
+
+    #[test]
+    fn the_prompt_comes_from_arguments_files_and_stdin_one_behind_the_other() {
+        let gibber = Gibber::new();
+        let file = gibber.write("upon.txt", " upon a time,");
+        let arguments = ["run", "--raw", "--temp", "0", "-n", "8", "Once", "-f", file.to_str().unwrap()];
+        let output = gibber.run_with_stdin(&arguments, b" there was a");
+        assert_eq!(stdout_of(output), STORY_GOES_ON);
+    }
+
+    #[test]
+    fn without_a_terminal_the_program_alone_runs_what_stdin_says() {
+        let output = Gibber::new().run_with_stdin(&["--temp", "0"], b"What is the capital of France?");
+        assert_eq!(stdout_of(output), "The capital of France is Paris.\n");
+    }
+
+    #[test]
+    fn a_stop_text_ends_the_reply_and_is_no_part_of_it() {
+        let mut arguments = STORY.to_vec();
+        arguments.extend(["--stop", "nestled", "-v"]);
+        let output = Gibber::new().run(&arguments);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("nestled"), "the statistics name it");
+        assert_eq!(stdout_of(output), " small town ");
+    }
+
+    #[test]
+    fn statistics_are_on_stderr_and_only_when_asked_for() {
+        let gibber = Gibber::new();
+        assert!(gibber.run(&STORY).stderr.is_empty());
+        let mut arguments = STORY.to_vec();
+        arguments.push("-v");
+        let output = gibber.run(&arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("SmolLM2") && stderr.contains("tok/s"), "{stderr}");
+        assert_eq!(stdout_of(output), STORY_GOES_ON);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_reply() {
+        let gibber = Gibber::new();
+        let reply = |seed: &str| gibber.stdout(&["run", "-n", "12", "--temp", "1.5", "-s", seed, "Tell me a story."]);
+        assert_eq!(reply("7"), reply("7"));
+        assert_ne!(reply("7"), reply("8"));
+    }
+
+    #[test]
+    fn settings_of_the_file_are_taken_and_flags_come_on_top() {
+        let gibber = Gibber::new();
+        gibber.write(
+            "config.toml",
+            "[sampling]\ntemperature = 0.0\n[chat]\nmax_tokens = 3\n[model]\ntemplate = \"raw\"\n",
+        );
+        let prompt = "Once upon a time, there was a";
+        assert_eq!(gibber.stdout(&["run", prompt]), " small town nest");
+        assert_eq!(gibber.stdout(&["run", "-n", "1", prompt]), " small");
+    }
+
+    #[test]
+    fn no_prompt_is_wrong_usage() {
+        let error = failure(&Gibber::new().run(&["run"]), 2);
+        assert!(error.contains("there is no prompt"), "{error}");
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        let mut child =
+            Gibber::new().command(&["run", "--temp", "0", "-n", "200", "Count to a hundred."]).spawn().unwrap();
+        let mut first = [0];
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut first).unwrap();
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_interrupt_ends_the_reply_properly_with_130() {
+        let mut child =
+            Gibber::new().command(&["run", "--json", "--temp", "0", "Count to a thousand."]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+        let last: Value = serde_json::from_str(&lines.map(Result::unwrap).last().unwrap()).unwrap();
+        assert_eq!(last["finish_reason"], "cancelled");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let error = failure(&Gibber::new().run_with_stdin(&["run"], b"ab\xff"), 1);
+        assert_eq!(error, "error: standard input is not UTF-8 text: byte 2 begins no character\n");
+    }
+}
+
+mod measuring {
+    use super::*;
+
+    #[test]
+    fn score_gives_each_token_and_the_summary() {
+        let output = Gibber::new().run_with_stdin(&["score", "--json"], b"The capital of France is Paris.");
+        let lines = json_lines(&stdout_of(output));
+        let (summary, tokens) = lines.split_last().unwrap();
+        assert!(tokens[0]["logprob"].is_null() && tokens[0]["rank"].is_null());
+        let text: String = tokens.iter().map(|token| token["text"].as_str().unwrap()).collect();
+        assert_eq!(text, "The capital of France is Paris.");
+        let scored: Vec<f64> = tokens[1..].iter().map(|token| token["logprob"].as_f64().unwrap()).collect();
+        let nll = -scored.iter().sum::<f64>() / scored.len() as f64;
+        assert_eq!(summary["type"], "summary");
+        assert_eq!(summary["tokens"].as_u64().unwrap() as usize, tokens.len());
+        assert!((summary["nll"].as_f64().unwrap() - nll).abs() < 1e-9);
+        assert!((summary["ppl"].as_f64().unwrap() - nll.exp()).abs() < 1e-6);
+        assert_eq!(tokens[tokens.len() - 2]["rank"], 0, "nothing is more probable than Paris");
+    }
+
+    #[test]
+    fn score_reads_a_file_byte_for_byte() {
+        let gibber = Gibber::new();
+        let file = gibber.write("text.txt", " a \n\n");
+        let lines = json_lines(&gibber.stdout(&["score", "--json", file.to_str().unwrap()]));
+        let text: String = lines.iter().filter_map(|line| line["text"].as_str()).collect();
+        assert_eq!(text, " a \n\n");
+        assert!(gibber.stdout(&["score", file.to_str().unwrap()]).contains("perplexity"));
+    }
+
+    #[test]
+    fn an_empty_text_cannot_be_scored() {
+        let error = failure(&Gibber::new().run(&["score"]), 1);
+        assert!(error.contains("empty"), "{error}");
+    }
+
+    #[test]
+    fn tokenize_gives_ids_and_pieces() {
+        let gibber = Gibber::new();
+        let value: Value = serde_json::from_str(&gibber.stdout(&["tokenize", "--json", "<|im_start|>in 42"])).unwrap();
+        assert_eq!(value["ids"][0], 1, "a special token that is written out is one");
+        assert_eq!(value["pieces"], serde_json::json!(["<|im_start|>", "in", " ", "4", "2"]));
+        assert_eq!(value["ids"].as_array().unwrap().len(), 5);
+        let from_stdin = stdout_of(gibber.run_with_stdin(&["tokenize", "--json", "-"], b"<|im_start|>in 42"));
+        assert_eq!(serde_json::from_str::<Value>(&from_stdin).unwrap(), value);
+    }
+
+    #[test]
+    fn bench_keeps_its_contract() {
+        let output =
+            Gibber::new().stdout(&["bench", "--synthetic", "tiny", "-p", "16", "-n", "4", "-r", "1", "--json"]);
+        let value: Value = serde_json::from_str(&output).unwrap();
+        for key in [
+            "threads",
+            "prefill_tok_s",
+            "decode_tok_s",
+            "bytes_per_token",
+            "read_gb_s",
+            "peak_read_gb_s",
+            "load_ms",
+            "ttft_ms",
+        ] {
+            assert!(value[key].as_f64().unwrap() > 0.0, "{key}: {value}");
+        }
+        assert_eq!(value["format"], "F32");
+        assert!(value["model"].as_str().unwrap().contains("tiny"));
+        assert!(value.get("rss_mb").is_some());
+        assert!(value["blas_sgemv_tok_s"].as_f64().unwrap() > 0.0);
+    }
+
+    #[test]
+    fn an_unknown_shape_is_answered_with_those_there_are() {
+        let error = failure(&Gibber::new().run(&["bench", "--synthetic", "gpt9"]), 1);
+        assert!(error.contains("gpt9") && error.contains("gpt2-medium"), "{error}");
+    }
+}
+
+mod models {
+    use super::*;
+
+    #[test]
+    fn the_default_model_is_listed_and_described() {
+        let gibber = Gibber::new();
+        assert!(gibber.stdout(&["models", "list"]).starts_with("smollm2 "));
+        let info = gibber.stdout(&["models", "info"]);
+        for part in ["llama", "Q4_1", "134515008", "8192 tokens"] {
+            assert!(info.contains(part), "{part}: {info}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_named() {
+        let error = failure(&Gibber::new().run(&["run", "-m", "nowhere", "hi"]), 1);
+        assert!(error.starts_with("error: there is no model `nowhere`") && error.contains("smollm2"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_names_the_model() {
+        let gibber = Gibber::new();
+        let output = gibber.command(&["tokenize", "a"]).env("GIBBER_MODEL", "nowhere").output().unwrap();
+        assert!(failure(&output, 1).contains("nowhere"));
+    }
+
+    #[test]
+    fn a_truncated_file_is_a_clear_error() {
+        let gibber = Gibber::new();
+        let mut start = Vec::new();
+        fs::File::open(default_model()).unwrap().take(5_000_000).read_to_end(&mut start).unwrap();
+        for (name, length) in [("header.gguf", 10), ("metadata.gguf", 100_000), ("weights.gguf", start.len())] {
+            let path = gibber.write(name, &start[..length]);
+            let error = failure(&gibber.run(&["run", "-m", path.to_str().unwrap(), "hi"]), 1);
+            assert!(error.contains(name) && error.lines().count() == 1, "{error}");
+            assert!(!error.contains("panic"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_a_clear_error() {
+        let gibber = Gibber::new();
+        let path = gibber.write("text.gguf", "this is no model".repeat(100));
+        let error = failure(&gibber.run(&["score", "-m", path.to_str().unwrap()]), 1);
+        assert!(error.contains("text.gguf"), "{error}");
+    }
+}
+
+mod configuration {
+    use super::*;
+
+    #[test]
+    fn a_bad_key_stops_every_command_with_file_and_line() {
+        let gibber = Gibber::new();
+        let path = gibber.write("config.toml", "[sampling]\ntemprature = 1.0\n");
+        let expected = format!("error: {}:2: unknown key `sampling.temprature`", path.display());
+        for command in [&["run", "hi"][..], &["models", "list"], &["config", "check"], &["config", "show"]] {
+            let error = failure(&gibber.run(command), 1);
+            assert!(error.starts_with(&expected), "{command:?}: {error}");
+        }
+        assert_eq!(gibber.stdout(&["config", "path"]).trim_end(), path.to_str().unwrap());
+    }
+
+    #[test]
+    fn the_flag_comes_before_the_environment() {
+        let (gibber, other) = (Gibber::new(), Gibber::new());
+        let directory = other.directory.path().to_str().unwrap();
+        assert!(gibber.stdout(&["config", "path", "--config-dir", directory]).starts_with(directory));
+        assert!(gibber.stdout(&["--config-dir", directory, "config", "path"]).starts_with(directory));
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_back() {
+        let gibber = Gibber::new();
+        gibber.write("config.toml", "[model]\nthreads = 2\n");
+        let shown = gibber.stdout(&["config", "show"]);
+        assert!(shown.contains("threads = 2"), "{shown}");
+        gibber.write("config.toml", &shown);
+        assert_eq!(gibber.stdout(&["config", "show"]), shown);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_editor_gets_the_documented_defaults() {
+        let gibber = Gibber::new();
+        let output = gibber.command(&["config", "edit"]).env("EDITOR", "grep -c temperature").output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(fs::read_to_string(gibber.path("config.toml")).unwrap(), include_str!("../config.example.toml"));
+        let output = gibber.run(&["config", "edit"]);
+        assert!(failure(&output, 2).contains("EDITOR"));
+    }
+
+    #[test]
+    fn a_command_that_writes_nothing_leaves_no_trace() {
+        let gibber = Gibber::new();
+        let directory = gibber.path("never");
+        gibber.stdout(&["tokenize", "a", "--config-dir", directory.to_str().unwrap()]);
+        assert!(!directory.exists());
+    }
+}
+
+mod usage {
+    use super::*;
+
+    #[test]
+    fn wrong_usage_ends_with_2() {
+        for arguments in [
+            &["--no-such-flag"][..],
+            &["frobnicate"],
+            &["run", "--temp", "warm"],
+            &["run", "--temp", "9", "hi"],
+            &["run", "-n", "0", "hi"],
+            &["run", "-ctk", "q8_0", "hi"],
+            &["chat"],
+        ] {
+            failure(&Gibber::new().run(arguments), 2);
+        }
+    }
+
+    #[test]
+    fn a_flag_before_the_command_is_not_silently_dropped() {
+        let error = failure(&Gibber::new().run(&["-m", "x", "tokenize", "a"]), 2);
+        assert!(error.contains("--model must stand behind the command"), "{error}");
+    }
+
+    #[test]
+    fn help_names_every_command_and_the_flags_of_one_dash() {
+        let help = Gibber::new().stdout(&["--help"]);
+        for word in [
+            "chat",
+            "repl",
+            "run",
+            "score",
+            "tokenize",
+            "bench",
+            "models",
+            "config",
+            "completions",
+            "-sys",
+            "-ctk",
+            "130",
+        ] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn completions_are_printed() {
+        assert!(Gibber::new().stdout(&["completions", "bash"]).contains("--system-prompt"));
+    }
+}
+
+mod repl {
+    use super::*;
+
+    #[test]
+    fn lines_are_answered_and_saved() {
+        let gibber = Gibber::new();
+        let lines = b"/temperature 0\nWhat is the capital of France?\n/stats\n/nonsense\n/quit\n";
+        let output = stdout_of(gibber.run_with_stdin(&["repl"], lines));
+        assert!(output.contains("\nThe capital of France is Paris.\n["), "{output}");
+        assert!(output.contains("error: ") && output.contains("/help"), "{output}");
+        let history = fs::read_to_string(gibber.path("history.jsonl")).unwrap();
+        assert!(history.contains("\"What is the capital of France?\""), "{history}");
+        let database = rusqlite::Connection::open(gibber.path("chats.db")).unwrap();
+        let saved: String =
+            database.query_row("SELECT content FROM messages WHERE role = 'assistant'", [], |row| row.get(0)).unwrap();
+        assert_eq!(saved, "The capital of France is Paris.");
+    }
+
+    #[test]
+    fn three_quotes_hold_a_message_of_several_lines() {
+        let gibber = Gibber::new();
+        gibber.write("config.toml", "[chat]\nmax_tokens = 1\n");
+        stdout_of(gibber.run_with_stdin(&["repl"], b"\"\"\"\none\ntwo\n\"\"\"\n"));
+        let database = rusqlite::Connection::open(gibber.path("chats.db")).unwrap();
+        let asked: String =
+            database.query_row("SELECT content FROM messages WHERE role = 'user'", [], |row| row.get(0)).unwrap();
+        assert_eq!(asked, "one\ntwo");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_does_not_stop_the_chat() {
+        let gibber = Gibber::new();
+        let in_the_way = gibber.write("file", "");
+        let directory = in_the_way.join("config");
+        let arguments = ["repl", "--temp", "0", "-n", "4", "--config-dir", directory.to_str().unwrap()];
+        let output = stdout_of(gibber.run_with_stdin(&arguments, b"What is the capital of France?\nWhat else?\n"));
+        assert!(output.contains("The capital of France"), "{output}");
+        assert!(output.contains("error: cannot make the directory"), "{output}");
+    }
+
+    #[test]
+    fn a_damaged_database_does_not_stop_the_chat_and_is_left_alone() {
+        let gibber = Gibber::new();
+        let damaged = "no database ".repeat(1000);
+        gibber.write("chats.db", &damaged);
+        let output =
+            gibber.run_with_stdin(&["repl", "--temp", "0", "-n", "4"], b"What is the capital of France?\nMore?\n");
+        let output = stdout_of(output);
+        assert!(output.contains("The capital of France") && output.contains("is damaged"), "{output}");
+        assert_eq!(fs::read_to_string(gibber.path("chats.db")).unwrap(), damaged);
+    }
+}
