@@ -8,7 +8,7 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
-use super::{Context, Usage, load_options, models};
+use super::{Context, Usage, load_options, models, sentence};
 use crate::app::{App, FrontEndIo, Moment, Start};
 use crate::chat::Transcript;
 use crate::engine::load::{LoadOptions, ModelSource};
@@ -68,11 +68,11 @@ impl FrontEndIo for Surroundings {
     }
 
     fn save_settings(&mut self, settings: &Settings) -> Result<String, String> {
-        self.write_settings(settings).map_err(|error| format!("{error:#}"))
+        self.write_settings(settings).map_err(|error| sentence(&error))
     }
 
     fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
-        let source = models::resolve(name, &self.paths).map_err(|error| format!("{error:#}"))?;
+        let source = models::resolve(name, &self.paths).map_err(|error| sentence(&error))?;
         Ok((source, self.options.clone()))
     }
 
