@@ -1,1 +1,306 @@
+//! The state machine alone: actions and events in, effects and state out; no worker, no terminal, no clock.
 
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::chat::{MessageState, Role};
+use crate::worker::fake::sample_model;
+use crate::worker::protocol::{FinishReason, GenerationStats, Prompt, TokenTrace};
+
+struct Machine {
+    app: App,
+    now: Moment,
+}
+
+impl Machine {
+    /// With a model that is loaded.
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let now = Moment { at: Instant::now(), unix: 1_790_000_000 };
+        let mut app = App::new(Start { settings, seed: 7, ..Start::default() }, now);
+        let Some(Effect::LoadModel { id, .. }) = app.start().pop() else { panic!("no model is asked for") };
+        app.on_event(EngineEvent::Loaded { id, model: Box::new(sample_model()) }, now);
+        Self { app, now }
+    }
+
+    fn enter(&mut self, line: &str) -> Vec<Effect> {
+        self.app.handle(Action::Enter(line.to_owned()), self.now)
+    }
+
+    fn id(&self) -> RequestId {
+        self.app.generation().expect("a reply runs").id
+    }
+
+    /// A token, this long after what came before it.
+    fn token(&mut self, text: &str, after: u64) -> Vec<Effect> {
+        self.now.at += Duration::from_millis(after);
+        let trace = TokenTrace { token: 1, text: text.to_owned(), logprob: -1.0, entropy: 1.0, candidates: Vec::new() };
+        let event = EngineEvent::Token { id: self.id(), trace, context_used: 10 };
+        self.app.on_event(event, self.now)
+    }
+
+    fn finish(&mut self, reason: FinishReason) -> Vec<Effect> {
+        let event =
+            EngineEvent::Finished { id: self.id(), reason, stats: GenerationStats::default(), context_used: 10 };
+        self.app.on_event(event, self.now)
+    }
+
+    fn say(&mut self, question: &str, answer: &str) {
+        self.enter(question);
+        self.token(answer, 10);
+        self.finish(FinishReason::EndOfTurn);
+    }
+
+    fn last_note(&self) -> &str {
+        self.app.notes().last().map_or("", |note| &note.text)
+    }
+
+    fn path(&self) -> Vec<&str> {
+        self.app.transcript().path().iter().map(|node| node.message.content.as_str()).collect()
+    }
+}
+
+/// The texts of the messages that are saved.
+fn saved(effects: &[Effect]) -> Vec<(&str, MessageState)> {
+    let message = |effect| match effect {
+        &Effect::Store(StoreOp::PutMessage { ref node, .. }) => Some((node.message.content.as_str(), node.state)),
+        _ => None,
+    };
+    effects.iter().filter_map(message).collect()
+}
+
+fn messages(effects: &[Effect]) -> Vec<(Role, &str)> {
+    for effect in effects {
+        if let Effect::Submit(EngineCommand::Generate { prompt: Prompt::Chat { messages, .. }, .. }) = effect {
+            return messages.iter().map(|message| (message.role, message.content.as_str())).collect();
+        }
+    }
+    panic!("nothing is generated: {effects:?}")
+}
+
+#[test]
+fn a_question_is_saved_before_it_is_asked() {
+    let mut machine = Machine::new();
+    let effects = machine.enter("What is the capital of France?\nIn one word.");
+    let kinds: Vec<&str> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Store(StoreOp::AppendHistory(_)) => "history",
+            Effect::Store(StoreOp::PutSession(record)) => {
+                assert_eq!((record.title.as_str(), record.created), ("What is the capital of France?", 1_790_000_000));
+                "session"
+            }
+            Effect::Store(StoreOp::PutMessage { .. }) => "message",
+            Effect::Submit(EngineCommand::Generate { .. }) => "generate",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(kinds, ["history", "session", "message", "generate"]);
+}
+
+#[test]
+fn a_reply_that_grows_is_saved_twice_a_second_and_at_its_end() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    assert_eq!(saved(&machine.token("a", 30)), [("a", MessageState::Streaming)]);
+    let mut saves = 0;
+    for _ in 0..100 {
+        saves += saved(&machine.token("b", 20)).len();
+    }
+    assert_eq!(saves, 4, "two seconds");
+    let whole = format!("a{}", "b".repeat(100));
+    assert_eq!(saved(&machine.finish(FinishReason::EndOfTurn)), [(whole.as_str(), MessageState::Complete)]);
+    assert_eq!(machine.app.deadline(), None);
+}
+
+#[test]
+fn what_came_before_a_pause_is_saved_without_waiting_for_the_next_token() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    machine.token("a", 10);
+    machine.token("b", 10);
+    let deadline = machine.app.deadline().expect("something is not saved yet");
+    assert!(deadline.duration_since(machine.now.at) < Duration::from_millis(500));
+    assert!(machine.app.tick(machine.now).is_empty());
+    machine.now.at = deadline;
+    assert_eq!(saved(&machine.app.tick(machine.now)), [("ab", MessageState::Streaming)]);
+    assert_eq!(machine.app.deadline(), None);
+}
+
+#[test]
+fn events_of_another_request_change_nothing() {
+    let mut machine = Machine::new();
+    machine.say("Q", "A");
+    machine.enter("R");
+    let stale = RequestId(machine.id().0 - 1);
+    let trace = TokenTrace { token: 1, text: "stale".into(), logprob: 0.0, entropy: 0.0, candidates: Vec::new() };
+    machine.app.on_event(EngineEvent::Token { id: stale, trace, context_used: 99 }, machine.now);
+    machine.app.on_event(EngineEvent::Failed { id: stale, error: "stale".into() }, machine.now);
+    assert_eq!(machine.path(), ["Q", "A", "R"]);
+    assert!(machine.app.generation().is_some());
+    assert!(machine.app.notes().is_empty());
+}
+
+#[test]
+fn regenerating_makes_a_branch_and_undo_takes_the_turn_back() {
+    let mut machine = Machine::new();
+    machine.say("Q", "first");
+    let effects = machine.enter("/regen");
+    assert_eq!(messages(&effects), [(Role::User, "Q")]);
+    machine.token("second", 10);
+    machine.finish(FinishReason::EndOfTurn);
+    assert_eq!(machine.path(), ["Q", "second"]);
+    machine.enter("/branch 1");
+    assert_eq!(machine.path(), ["Q", "first"]);
+    machine.enter("/branch 3");
+    assert_eq!(machine.last_note(), "/branch wants a number from 1 to 2, not `3`");
+    let effects = machine.enter("/undo");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "Q")));
+    assert!(machine.path().is_empty());
+    assert_eq!(machine.app.transcript().nodes().len(), 3);
+}
+
+#[test]
+fn regenerating_that_is_stopped_before_a_token_brings_the_former_answer_back() {
+    let mut machine = Machine::new();
+    machine.say("Q", "A");
+    machine.enter("/regen");
+    assert_eq!(machine.path(), ["Q"]);
+    let effects = machine.app.handle(Action::Stop, machine.now);
+    assert!(matches!(&effects[..], [Effect::Cancel(token)] if !token.is_cancelled()));
+    machine.finish(FinishReason::Cancelled);
+    assert_eq!(machine.path(), ["Q", "A"]);
+}
+
+#[test]
+fn a_reply_that_was_cut_is_continued_in_place() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    machine.token("one", 10);
+    machine.finish(FinishReason::Length);
+    let effects = machine.enter("/continue");
+    assert_eq!(messages(&effects), [(Role::User, "Q"), (Role::Assistant, "one")]);
+    machine.token(" two", 10);
+    machine.finish(FinishReason::EndOfTurn);
+    assert_eq!(machine.path(), ["Q", "one two"]);
+    assert_eq!(machine.app.transcript().nodes().len(), 2);
+}
+
+#[test]
+fn the_system_message_goes_first_and_stays_for_the_next_chat() {
+    let mut machine = Machine::new();
+    machine.enter("/system Be brief.");
+    assert_eq!(messages(&machine.enter("Q")), [(Role::System, "Be brief."), (Role::User, "Q")]);
+    machine.finish(FinishReason::EndOfTurn);
+    let former = machine.app.session().id;
+    machine.enter("/new");
+    assert_ne!(machine.app.session().id, former);
+    assert_eq!(messages(&machine.enter("R")), [(Role::System, "Be brief."), (Role::User, "R")]);
+    machine.finish(FinishReason::EndOfTurn);
+    machine.enter("/system -");
+    assert_eq!(machine.app.system(), "");
+}
+
+#[test]
+fn parameters_are_set_by_every_form_and_refused_with_their_range() {
+    let mut machine = Machine::new();
+    for line in ["/set temperature 0.5", "/set parameter temperature 0.5", "/temperature 0.5", "/temp 0,5"] {
+        machine.app.sampling.temperature = 1.0;
+        assert_eq!(machine.enter(line).len(), 1, "only the history is written");
+        assert_eq!(machine.app.sampling().temperature, 0.5, "{line}");
+    }
+    machine.enter("/top-k -1");
+    assert_eq!(machine.last_note(), "top-k wants a whole number from 0 on, not `-1`");
+    machine.enter("/set tempo 1");
+    assert!(machine.last_note().starts_with("there is no parameter `tempo`"));
+    machine.enter("/set max-tokens 20");
+    assert_eq!(machine.app.settings().chat.max_tokens, 20);
+    machine.enter("/seed 42");
+    machine.enter("/preset creative");
+    assert_eq!((machine.app.sampling().seed, machine.app.preset()), (Some(42), Some("creative")));
+    machine.enter("/preset none");
+    assert_eq!(machine.last_note(), "there is no preset `none`: it must be precise, balanced, creative");
+}
+
+#[test]
+fn a_change_that_changes_nothing_is_not_sent() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    let parameter = Parameter::MinP;
+    let change = |steps| Action::Nudge { parameter, steps, large: false };
+    assert_eq!(machine.app.handle(change(-100), machine.now).len(), 1);
+    assert!(machine.app.handle(change(-1), machine.now).is_empty(), "it is at its end already");
+}
+
+#[test]
+fn the_prompt_and_tokens_are_counted_by_the_engine() {
+    let mut machine = Machine::new();
+    let effects = machine.enter("/tokens ab c");
+    let Some(Effect::Submit(EngineCommand::Count { id, prompt })) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!(prompt, &Prompt::Raw("ab c".to_owned()));
+    machine.app.on_event(EngineEvent::Counted { id: *id, text: "ab c".into(), tokens: vec![5, 6] }, machine.now);
+    assert_eq!(machine.last_note(), "2 tokens: 5 6");
+    let effects = machine.enter("/prompt");
+    let Some(Effect::Submit(EngineCommand::Count { id, .. })) = effects.last() else { panic!("{effects:?}") };
+    machine.app.on_event(EngineEvent::Failed { id: *id, error: "no".into() }, machine.now);
+    assert_eq!(machine.last_note(), "no");
+}
+
+#[test]
+fn a_dead_worker_ends_the_reply_and_later_questions_are_kept() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    machine.token("half", 10);
+    let effects = machine.app.on_event(EngineEvent::WorkerDied { error: "a crash".into() }, machine.now);
+    assert_eq!(saved(&effects), [("half", MessageState::Cut)]);
+    assert!(machine.last_note().contains("a crash"));
+    let effects = machine.enter("again");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "again")));
+    assert_eq!(machine.path(), ["Q", "half"]);
+}
+
+#[test]
+fn without_a_model_a_question_is_kept_and_the_way_out_named() {
+    let now = Moment { at: Instant::now(), unix: 0 };
+    let mut app = App::new(Start::default(), now);
+    let Some(Effect::LoadModel { id, .. }) = app.start().pop() else { panic!() };
+    app.on_event(EngineEvent::Failed { id, error: "cannot read model.gguf".into() }, now);
+    assert!(app.notes()[0].text.starts_with("cannot read model.gguf; /model"));
+    let effects = app.handle(Action::Enter("Q".into()), now);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "Q")));
+}
+
+#[test]
+fn a_question_during_the_load_is_asked_at_once() {
+    let now = Moment { at: Instant::now(), unix: 0 };
+    let mut app = App::new(Start::default(), now);
+    app.start();
+    let effects = app.handle(Action::Enter("Q".into()), now);
+    assert_eq!(messages(&effects), [(Role::User, "Q")]);
+}
+
+#[test]
+fn settings_are_saved_as_they_are_now() {
+    let mut machine = Machine::new();
+    machine.enter("/temp 0.3");
+    machine.enter("/system S");
+    machine.enter("/template raw");
+    let effects = machine.enter("/save");
+    let Some(Effect::SaveSettings(settings)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!(
+        (settings.sampling.temperature, settings.chat.system.as_str(), settings.model.template.as_str()),
+        (0.3, "S", "raw")
+    );
+}
+
+#[test]
+fn the_same_line_twice_is_remembered_once() {
+    let mut machine = Machine::new();
+    machine.enter("/show");
+    machine.enter("/show");
+    machine.enter("/stats");
+    assert_eq!(machine.app.history(), ["/show", "/stats"]);
+}
