@@ -1,6 +1,6 @@
 //! Text to token ids and back: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on the `tokenizers` crate.
 //!
-//! [`gguf`] and [`hugging_face`] make a [`Tokenizer`] from what a model brings; [`DecodeStream`] turns a reply's tokens
+//! `gguf` and `hugging_face` make a [`Tokenizer`] from what a model brings; [`DecodeStream`] turns a reply's tokens
 //! into whole characters as they come.
 
 mod bpe;
