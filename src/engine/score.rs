@@ -69,3 +69,83 @@ fn rate(logits: &[f32], token: TokenId) -> (f32, u32) {
     let rank = logits.iter().map(|&other| u32::from(other > logit)).sum();
     (log_softmax_stats(logits).log_probability(logit), rank)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+
+    fn tiny(context: usize) -> LoadedModel {
+        let options = LoadOptions { threads: Some(1), context: Some(context), batch: 512 };
+        load(&ModelSource::Synthetic("tiny".into()), &options, &mut |_, _| {}).unwrap()
+    }
+
+    fn scores(context: usize, tokens: &[TokenId]) -> Vec<ScoredToken> {
+        let mut model = tiny(context);
+        let tokenizer = model.tokenizer.clone();
+        score(&mut model.inference, tokens, |token| tokenizer.piece(token), &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    /// The same by hand: prefill up to each token and look its logit up.
+    fn by_hand(tokens: &[TokenId], at: usize, from: usize) -> (f32, u32) {
+        let mut model = tiny(128);
+        model.inference.prefill(&tokens[from..at], &mut |_| ControlFlow::Continue(())).unwrap();
+        let logits = model.inference.logits().unwrap();
+        let exact: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
+        let target = exact[tokens[at] as usize];
+        let rank = exact.iter().filter(|&&other| other > target).count() as u32;
+        ((target - exact.iter().map(|logit| logit.exp()).sum::<f64>().ln()) as f32, rank)
+    }
+
+    fn text(n: u32) -> Vec<TokenId> {
+        (0..n).map(|i| (i * 97 + 13) % 512).collect()
+    }
+
+    fn assert_near(found: &ScoredToken, (logprob, rank): (f32, u32)) {
+        assert!((found.logprob.unwrap() - logprob).abs() < 1e-3, "{found:?}, by hand {logprob}");
+        assert!(found.rank.unwrap().abs_diff(rank) <= 1, "{found:?}, by hand {rank}");
+    }
+
+    #[test]
+    fn each_token_is_scored_given_all_before_it() {
+        let tokens = text(40);
+        let found = scores(128, &tokens);
+        assert_eq!(found.iter().map(|scored| scored.token).collect::<Vec<_>>(), tokens);
+        assert_eq!((found[0].logprob, found[0].rank), (None, None));
+        for at in [1, 2, 17, 39] {
+            assert_near(&found[at], by_hand(&tokens, at, 0));
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_read_in_windows_that_overlap_by_half() {
+        let tokens = text(100);
+        let found = scores(32, &tokens);
+        assert_eq!(found.len(), 100, "each token once");
+        assert_near(&found[31], by_hand(&tokens, 31, 0));
+        assert_near(&found[32], by_hand(&tokens, 32, 16));
+        assert_near(&found[47], by_hand(&tokens, 47, 16));
+        assert_near(&found[48], by_hand(&tokens, 48, 32));
+        assert_near(&found[99], by_hand(&tokens, 99, 80));
+    }
+
+    #[test]
+    fn short_texts_and_short_contexts() {
+        assert!(scores(128, &[]).is_empty());
+        assert_eq!(scores(128, &[7]).len(), 1);
+        for (context, n) in [(2, 9), (3, 9), (9, 9), (8, 9)] {
+            assert_eq!(scores(context, &text(n)).len(), n as usize, "context {context}");
+        }
+        let mut model = tiny(1);
+        let error = score(&mut model.inference, &text(5), |_| String::new(), &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(error, Err(EngineError::Invalid(_))));
+    }
+
+    #[test]
+    fn it_stops_where_it_is_told() {
+        let mut model = tiny(128);
+        let stop_at_9 = &mut |done| if done == 9 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let found = score(&mut model.inference, &text(50), |_| String::new(), stop_at_9).unwrap();
+        assert_eq!(found.len(), 9);
+    }
+}

@@ -1,0 +1,438 @@
+//! The promises of `worker::protocol`, kept by the real engine's thread: on a tiny model of random weights, and on the
+//! default one where words matter. (A panic needs a fault inside: see `src/worker/thread/tests.rs`.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use gibber::chat::{Message, Role};
+use gibber::engine::load::{LoadOptions, ModelInfo, ModelSource};
+use gibber::engine::{SamplingParams, TokenId};
+use gibber::worker::WorkerHandle;
+use gibber::worker::protocol::{
+    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
+    TemplateChoice,
+};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A worker, and the ids of its requests.
+struct Client {
+    worker: WorkerHandle,
+    next: u64,
+}
+
+/// A reply, as it was told.
+#[derive(Debug)]
+struct Reply {
+    text: String,
+    tokens: Vec<TokenId>,
+    prefill: Vec<(usize, usize, usize)>,
+    dropped: Vec<Vec<usize>>,
+    reason: FinishReason,
+    stats: GenerationStats,
+    context_used: usize,
+}
+
+impl Client {
+    fn new(source: ModelSource, options: LoadOptions) -> Self {
+        let mut client = Self { worker: WorkerHandle::spawn(), next: 1 };
+        client.load(source, options).unwrap();
+        client
+    }
+
+    fn tiny() -> Self {
+        let options = LoadOptions { threads: Some(1), ..LoadOptions::default() };
+        Self::new(ModelSource::Synthetic("tiny".into()), options)
+    }
+
+    fn smollm2(context: Option<usize>) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+        Self::new(ModelSource::Path(path), LoadOptions { context, ..LoadOptions::default() })
+    }
+
+    fn id(&mut self) -> RequestId {
+        self.next += 1;
+        RequestId(self.next)
+    }
+
+    fn load(&mut self, source: ModelSource, options: LoadOptions) -> Result<Box<ModelInfo>, String> {
+        let id = self.id();
+        match self.ask(EngineCommand::Load { id, source, options }).pop() {
+            Some(EngineEvent::Loaded { model, .. }) => Ok(model),
+            Some(EngineEvent::Failed { error, .. }) => Err(error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn event(&self) -> EngineEvent {
+        self.worker.events().recv_timeout(PATIENCE).expect("an event")
+    }
+
+    /// Sends a command and collects its events, the closing one last.
+    fn ask(&self, command: EngineCommand) -> Vec<EngineEvent> {
+        self.worker.send(command);
+        let mut events = vec![self.event()];
+        while !events.last().unwrap().is_closing() {
+            events.push(self.event());
+        }
+        assert!(events.iter().all(|event| event.request() == events[0].request()), "{events:?}");
+        events
+    }
+
+    fn send_generate(&mut self, prompt: Prompt, params: GenerationParams, cancel: &CancelToken) -> RequestId {
+        let id = self.id();
+        self.worker.send(EngineCommand::Generate { id, prompt, params, cancel: cancel.clone() });
+        id
+    }
+
+    fn reply(&mut self, prompt: Prompt, params: GenerationParams) -> Reply {
+        let id = self.id();
+        let events = self.ask(EngineCommand::Generate { id, prompt, params, cancel: CancelToken::new() });
+        gather(&events)
+    }
+
+    fn count(&mut self, prompt: Prompt) -> Vec<TokenId> {
+        let id = self.id();
+        match self.ask(EngineCommand::Count { id, prompt }).pop() {
+            Some(EngineEvent::Counted { tokens, .. }) => tokens,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How many tokens the cache holds.
+    fn held(&mut self) -> usize {
+        let id = self.id();
+        match self.ask(EngineCommand::Rewind { id, tokens: usize::MAX }).pop() {
+            Some(EngineEvent::Rewound { context_used, .. }) => context_used,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A finished generation from its events.
+fn gather(events: &[EngineEvent]) -> Reply {
+    let Some(EngineEvent::Finished { reason, stats, context_used, .. }) = events.last() else {
+        panic!("no reply: {:?}", events.last())
+    };
+    let (reason, stats, context_used) = (reason.clone(), stats.clone(), *context_used);
+    let (text, tokens) = (String::new(), Vec::new());
+    let mut reply = Reply { text, tokens, prefill: vec![], dropped: vec![], reason, stats, context_used };
+    for event in events {
+        match event {
+            EngineEvent::Token { trace, .. } => {
+                reply.text.push_str(&trace.text);
+                reply.tokens.push(trace.token);
+            }
+            EngineEvent::PrefillProgress { reused, done, total, .. } => reply.prefill.push((*reused, *done, *total)),
+            EngineEvent::TurnsDropped { messages, .. } => reply.dropped.push(messages.clone()),
+            _ => {}
+        }
+    }
+    reply
+}
+
+fn raw(text: &str) -> Prompt {
+    Prompt::Raw(text.into())
+}
+
+fn chat(messages: &[(Role, &str)]) -> Prompt {
+    let messages = messages.iter().map(|(role, content)| Message::new(*role, *content)).collect();
+    Prompt::Chat { messages, template: TemplateChoice::Model }
+}
+
+/// Nothing filtered, a fixed seed, no alternatives listed.
+fn open(seed: u64, max_tokens: usize) -> GenerationParams {
+    let sampling = SamplingParams {
+        temperature: 1.5,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        seed: Some(seed),
+        ..SamplingParams::default()
+    };
+    GenerationParams { sampling, max_tokens: Some(max_tokens), stop: Vec::new(), candidates: 0 }
+}
+
+fn greedy(max_tokens: usize) -> GenerationParams {
+    let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+    GenerationParams { sampling, max_tokens: Some(max_tokens), ..GenerationParams::default() }
+}
+
+/// Invariant 1: of many requests of every kind, good, bad and cancelled, all sent at once, each is closed exactly once,
+/// and nothing about it follows.
+#[test]
+fn every_request_is_closed_exactly_once() {
+    let mut client = Client::tiny();
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    let (fresh, mut expected) = (CancelToken::new(), HashSet::new());
+    let wrong = GenerationParams {
+        sampling: SamplingParams { temperature: -1.0, ..SamplingParams::default() },
+        ..GenerationParams::default()
+    };
+    expected.insert(client.send_generate(raw("abc"), open(1, 30), &fresh));
+    expected.insert(client.send_generate(raw("abc"), open(1, 30), &cancelled));
+    expected.insert(client.send_generate(raw(""), open(1, 30), &fresh));
+    expected.insert(client.send_generate(raw(&"too long".repeat(99)), open(1, 30), &fresh));
+    expected.insert(client.send_generate(raw("abc"), wrong, &fresh));
+    let template = TemplateChoice::Builtin("none such".into());
+    let messages = vec![Message::new(Role::User, "x")];
+    expected.insert(client.send_generate(Prompt::Chat { messages, template }, open(1, 5), &fresh));
+    let commands: [fn(RequestId) -> EngineCommand; 7] = [
+        |id| EngineCommand::Score { id, text: "some text".into(), cancel: CancelToken::new() },
+        |id| EngineCommand::Preview { id, sampling: SamplingParams::default(), candidates: 3 },
+        |id| EngineCommand::Count { id, prompt: Prompt::Raw("count me".into()) },
+        |id| EngineCommand::Load {
+            id,
+            source: ModelSource::Path("/no/such/model.gguf".into()),
+            options: LoadOptions::default(),
+        },
+        |id| EngineCommand::SetSampling { id: RequestId(id.0 + 1000), sampling: SamplingParams::default() },
+        |id| EngineCommand::Generate {
+            id,
+            prompt: Prompt::Raw("the old model is still there".into()),
+            params: open(2, 5),
+            cancel: CancelToken::new(),
+        },
+        |id| EngineCommand::Rewind { id, tokens: 3 },
+    ];
+    let mut last = RequestId(0);
+    for command in commands {
+        last = client.id();
+        let command = command(last);
+        if !matches!(command, EngineCommand::SetSampling { .. }) {
+            expected.insert(last);
+        }
+        client.worker.send(command);
+    }
+    let mut closed = HashMap::new();
+    while !closed.contains_key(&last) {
+        let event = client.event();
+        let id = event.request().expect("the worker lives");
+        assert!(expected.contains(&id), "{event:?}");
+        assert!(!closed.contains_key(&id), "after its close: {event:?}");
+        if event.is_closing() {
+            closed.insert(id, event);
+        }
+    }
+    assert_eq!(closed.keys().copied().collect::<HashSet<_>>(), expected);
+    assert_eq!(closed.values().filter(|event| matches!(event, EngineEvent::Failed { .. })).count(), 6, "{closed:#?}");
+}
+
+/// Invariant 2, on the model that people talk to: characters of several tokens, and the tokens' own decoding.
+#[test]
+fn the_texts_joined_are_the_decoded_reply() {
+    let mut client = Client::smollm2(None);
+    let mut hot = open(11, 60);
+    hot.sampling.temperature = 2.0;
+    let reply = client.reply(raw("Emoji: 😀🎉漢字"), hot);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let tokenizer = gibber::engine::load::open(&ModelSource::Path(path)).unwrap().tokenizer().unwrap();
+    assert_eq!(reply.text, tokenizer.decode(&reply.tokens));
+    assert_eq!(reply.stats.completion_tokens, reply.tokens.len());
+}
+
+/// Invariant 3: a cancel stops its own request, at once where that has not begun, and none that follows.
+#[test]
+fn a_cancel_hits_its_request_and_no_other() {
+    let mut client = Client::tiny();
+    let (first, second) = (CancelToken::new(), CancelToken::new());
+    first.cancel();
+    let one = client.send_generate(raw("abc"), open(1, 20), &first);
+    let two = client.send_generate(raw("abc"), open(1, 20), &second);
+    let mut events: HashMap<RequestId, Vec<EngineEvent>> = HashMap::new();
+    while !events.get(&two).is_some_and(|events| events.last().is_some_and(EngineEvent::is_closing)) {
+        let event = client.event();
+        events.entry(event.request().unwrap()).or_default().push(event);
+    }
+    let cancelled = gather(&events[&one]);
+    assert_eq!((cancelled.reason, cancelled.tokens.len(), cancelled.prefill), (FinishReason::Cancelled, 0, vec![]));
+    let whole = gather(&events[&two]);
+    assert_eq!((whole.reason, whole.tokens.len()), (FinishReason::Length, 20));
+}
+
+/// Invariant 3 and 6: a reply without an end is stopped while it runs; what was said stays, in the events and in the
+/// cache, and nothing else does.
+#[test]
+fn a_cancelled_reply_keeps_its_text_and_the_cache_fits_it() {
+    let mut client = Client::smollm2(None);
+    let prompt = "Once upon a time, there was a";
+    let prompt_tokens = client.count(raw(prompt)).len();
+    let cancel = CancelToken::new();
+    let mut params = greedy(100_000);
+    params.max_tokens = None;
+    client.send_generate(raw(prompt), params, &cancel);
+    let mut events = Vec::new();
+    while !events.last().is_some_and(EngineEvent::is_closing) {
+        let event = client.event();
+        if matches!(event, EngineEvent::Token { .. }) && !cancel.is_cancelled() {
+            cancel.cancel();
+        }
+        events.push(event);
+    }
+    let reply = gather(&events);
+    assert_eq!(reply.reason, FinishReason::Cancelled);
+    assert!(" small town nestled in the heart of a bustling".starts_with(&reply.text) || reply.tokens.len() > 8);
+    assert!(reply.tokens.len() < 200, "the cancel came with the first token: {}", reply.tokens.len());
+    // Whether the last token was computed already depends on the moment of the cancel.
+    let held = client.held();
+    assert_eq!(held, reply.context_used);
+    assert!((prompt_tokens + reply.tokens.len() - 1..=prompt_tokens + reply.tokens.len()).contains(&held), "{held}");
+}
+
+/// Invariant 4: a change that comes while it speaks is in the log, and seed and log tell the same reply again.
+#[test]
+fn a_change_of_sampling_acts_during_the_reply_and_is_in_the_log() {
+    let mut client = Client::smollm2(None);
+    let params = open(5, 40);
+    let cold = SamplingParams { temperature: 0.0, ..params.sampling.clone() };
+    let id = client.send_generate(raw("My favourite colour is"), params.clone(), &CancelToken::new());
+    // It waits in the queue before the first token, behind the command that it is about.
+    client.worker.send(EngineCommand::SetSampling { id, sampling: cold.clone() });
+    let mut events = vec![client.event()];
+    while !events.last().unwrap().is_closing() {
+        events.push(client.event());
+    }
+    let changed = gather(&events);
+    let log = &changed.stats.sampling_log;
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert_eq!((&log[0], &log[1].1), (&(0, params.sampling), &cold));
+    assert_eq!(changed.stats.seed, 5);
+    if log[1].0 == 0 {
+        let all_cold = client.reply(raw("My favourite colour is"), greedy(40));
+        assert_eq!(changed.tokens, all_cold.tokens, "the change came before the first token");
+    }
+}
+
+/// Invariant 5: the second turn of a chat computes what was added to the first, and no more.
+#[test]
+fn a_turn_computes_only_what_is_new() {
+    let mut client = Client::smollm2(None);
+    let first = chat(&[(Role::User, "What is the capital of France?")]);
+    let reply = client.reply(first.clone(), greedy(30));
+    assert_eq!((reply.text.as_str(), &reply.reason), ("The capital of France is Paris.", &FinishReason::EndOfTurn));
+    assert_eq!(reply.stats.reused_tokens, 0);
+    let held = [client.count(first), reply.tokens.clone()].concat();
+    let second = chat(&[
+        (Role::User, "What is the capital of France?"),
+        (Role::Assistant, &reply.text),
+        (Role::User, "And of Italy?"),
+    ]);
+    let tokens = client.count(second.clone());
+    let shared = held.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
+    assert_eq!(shared, held.len(), "the reply is read as it was said");
+    let next = client.reply(second, greedy(5));
+    assert_eq!((next.stats.prompt_tokens, next.stats.reused_tokens), (tokens.len(), shared));
+    assert_eq!(next.prefill.first(), Some(&(shared, shared, tokens.len())));
+}
+
+#[test]
+fn a_stop_text_cuts_the_reply_and_continuing_goes_on_behind_it() {
+    let mut client = Client::smollm2(None);
+    let question = (Role::User, "What is the capital of France?");
+    let mut params = greedy(30);
+    params.stop = vec![" is Paris".into()];
+    let reply = client.reply(chat(&[question]), params);
+    assert_eq!(reply.reason, FinishReason::StopString(" is Paris".into()));
+    assert_eq!(reply.text, "The capital of France");
+    assert_eq!(client.held(), reply.context_used);
+    let rest = client.reply(chat(&[question, (Role::Assistant, &reply.text)]), greedy(30));
+    assert_eq!(rest.text, " is Paris.");
+}
+
+#[test]
+fn a_preview_reshapes_what_is_held_without_computing() {
+    let mut client = Client::smollm2(None);
+    let reply = client.reply(chat(&[(Role::User, "What is the capital of France?")]), greedy(30));
+    assert_eq!(reply.reason, FinishReason::EndOfTurn);
+    let preview = |client: &mut Client, top_k| {
+        let id = client.id();
+        let sampling = SamplingParams { top_k, ..SamplingParams::default() };
+        match client.ask(EngineCommand::Preview { id, sampling, candidates: 5 }).pop() {
+            Some(EngineEvent::Distribution { distribution, .. }) => distribution,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (wide, narrow) = (preview(&mut client, 40), preview(&mut client, 1));
+    assert_eq!(wide.candidates[0].text, "<|im_end|>", "{wide:?}");
+    assert_eq!(wide.candidates.len(), 5);
+    assert!(narrow.candidates[1..].iter().all(|candidate| candidate.cut_by.is_some()));
+    assert!(narrow.kept_mass <= wide.kept_mass);
+    assert_eq!(client.held(), reply.context_used);
+}
+
+/// A full context: the oldest turns go, the person is told which, and the reply goes on; at last nothing is left to drop.
+#[test]
+fn turns_are_dropped_in_the_middle_of_a_reply() {
+    let mut client = Client::tiny();
+    let (question, answer) = ("aaaaaaaaaaaa", " bbbbbbbbbb");
+    let messages = [
+        (Role::System, "sys"),
+        (Role::User, question),
+        (Role::Assistant, answer),
+        (Role::User, question),
+        (Role::Assistant, answer),
+        (Role::User, "ccc"),
+    ];
+    let prompt_tokens = client.count(chat(&messages)).len();
+    assert!(prompt_tokens < 112, "it fits at the start: {prompt_tokens}");
+    let mut params = open(1, 0);
+    params.max_tokens = None;
+    let reply = client.reply(chat(&messages), params);
+    assert_eq!(reply.dropped.last(), Some(&vec![1, 2, 3, 4]), "never the system message nor the question");
+    assert_eq!(reply.reason, FinishReason::Context);
+    assert!(prompt_tokens + reply.tokens.len() > 128, "it went on: {}", reply.tokens.len());
+    assert!(reply.context_used <= 128);
+}
+
+#[test]
+fn turns_are_dropped_before_a_reply_and_stay_dropped() {
+    let mut client = Client::tiny();
+    let long = "x".repeat(30);
+    let mut messages = vec![(Role::System, "sys")];
+    for _ in 0..4 {
+        messages.extend([(Role::User, long.as_str()), (Role::Assistant, " ok")]);
+    }
+    messages.push((Role::User, "and now?"));
+    let first = client.reply(chat(&messages), open(1, 3));
+    let dropped = first.dropped.last().expect("it is too long").clone();
+    assert!(dropped.starts_with(&[1, 2]) && !dropped.contains(&0) && !dropped.contains(&9), "{dropped:?}");
+    assert_eq!(first.reason, FinishReason::Length);
+    messages.extend([(Role::Assistant, " so"), (Role::User, "go on")]);
+    let second = client.reply(chat(&messages), open(1, 3));
+    assert_eq!(second.dropped.last(), Some(&dropped), "the same ones, so that the cache fits");
+    assert!(second.stats.reused_tokens > 30, "{:?}", second.stats);
+
+    // One message that is too long by itself is an error that says so.
+    let id = client.id();
+    let prompt = chat(&[(Role::User, &"y".repeat(200))]);
+    let events = client.ask(EngineCommand::Generate { id, prompt, params: open(1, 3), cancel: CancelToken::new() });
+    let Some(EngineEvent::Failed { error, .. }) = events.last() else { panic!("{events:?}") };
+    assert!(error.contains("the context holds 128"), "{error}");
+}
+
+#[test]
+fn without_a_model_every_request_says_so() {
+    let mut client = Client { worker: WorkerHandle::spawn(), next: 0 };
+    let error = client.load(ModelSource::Path("/no/such/file.gguf".into()), LoadOptions::default()).unwrap_err();
+    assert!(error.contains("/no/such/file.gguf"), "{error}");
+    let id = client.id();
+    let events = client.ask(EngineCommand::Count { id, prompt: raw("x") });
+    assert!(matches!(&events[..], [EngineEvent::Failed { error, .. }] if error.contains("no model is loaded")));
+}
+
+/// Dropping the handle in the middle of an endless reply ends the thread soon.
+#[test]
+fn dropping_the_handle_stops_what_runs() {
+    let mut client = Client::smollm2(None);
+    let mut params = open(1, 0);
+    params.max_tokens = None;
+    client.send_generate(raw("Once"), params, &CancelToken::new());
+    while !matches!(client.event(), EngineEvent::Token { .. }) {}
+    // Joins the thread: without an end to the reply this would take minutes.
+    let events = client.worker.events().clone();
+    drop(client);
+    assert!(events.iter().any(|event| matches!(event, EngineEvent::Finished { reason: FinishReason::Cancelled, .. })));
+}
