@@ -58,7 +58,7 @@ pub(super) struct Reader {
 /// How a prompt is turned into tokens, and again when the context has filled up.
 pub(super) enum Source<'a> {
     Raw(&'a str),
-    Chat { template: ChatTemplate, window: ContextWindow<'a>, messages: &'a [Message] },
+    Chat { template: Box<ChatTemplate>, window: ContextWindow<'a>, messages: &'a [Message] },
 }
 
 impl Loaded {
@@ -100,7 +100,7 @@ impl Reader {
         match prompt {
             Prompt::Raw(text) => Ok(Source::Raw(text)),
             Prompt::Chat { messages, template } => {
-                let template = self.template(template)?;
+                let template = Box::new(self.template(template)?);
                 let mut window = ContextWindow::new(messages);
                 if self.left_out.turns > 0
                     && messages.starts_with(&self.left_out.beginning)
