@@ -110,6 +110,8 @@ pub struct Start {
     pub history: Vec<String>,
     /// A saved conversation to go on with.
     pub session: Option<(SessionRecord, Transcript)>,
+    /// What is said to the model first, while it is being loaded.
+    pub message: Option<String>,
     /// Random: the names of new conversations are drawn from it.
     pub seed: u64,
 }
@@ -160,6 +162,7 @@ pub struct App {
     sessions: Option<Vec<SessionRecord>>,
     models: Vec<String>,
     quit_armed: bool,
+    opening: Option<(String, Moment)>,
     seed: u64,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
@@ -168,7 +171,7 @@ pub struct App {
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, session, seed } = start;
+        let Start { settings, history, session, message, seed } = start;
         let mut seed = seed;
         let session = match session {
             Some((record, transcript)) => session::Session::saved(record, transcript),
@@ -197,15 +200,20 @@ impl App {
             sessions: None,
             models: Vec::new(),
             quit_armed: false,
+            opening: message.map(|message| (message, now)),
             seed,
             revision: 0,
         }
     }
 
-    /// Asks for the model; to be called once, after the first frame is on screen.
+    /// Asks for the model, and says what was to be said first; to be called once, after the first frame is on screen.
     pub fn start(&mut self) -> Vec<Effect> {
         let name = self.settings.model.name.clone();
-        vec![self.load_model(name)]
+        let mut effects = vec![self.load_model(name)];
+        if let Some((message, now)) = self.opening.take() {
+            effects.extend(self.say(&message, now));
+        }
+        effects
     }
 
     /// What a person did.

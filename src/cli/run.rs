@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::args::{RAW_TEMPLATE, Run};
+use super::args::{self, RAW_TEMPLATE, Run};
 use super::output::{Output, rounded};
 use super::session::{Session, unexpected};
 use super::{Context, Exit, INTERRUPTED, Usage, text};
@@ -40,24 +40,30 @@ fn is_raw(context: &Context) -> bool {
 
 /// What the model is asked: the prompt, the file and stdin, one behind the other.
 fn prompt(context: &Context, arguments: &Run) -> Result<Prompt> {
-    let flags = &arguments.chat.prompt;
     let template = template_choice(&context.settings.model.template);
     let is_raw = is_raw(context);
-    let given = arguments.text.as_ref().or(flags.prompt.as_ref());
-    let file = flags.file.as_deref().map(text::of_file).transpose()?;
-    let piped = text::of_piped_stdin()?;
-    if given.is_none() && file.is_none() && piped.is_empty() {
+    let given = given_text(arguments.text.as_deref(), &arguments.chat.prompt, is_raw)?;
+    let piped = Some(text::of_piped_stdin()?).filter(|piped| !piped.is_empty());
+    if given.is_none() && piped.is_none() {
         let message = "there is no prompt: give one as an argument, with -p, with -f FILE or on standard input";
         return Err(Usage(message.into()).into());
     }
-    let parts = [given.cloned(), file, Some(piped)];
-    let text = joined(parts.into_iter().flatten().filter(|part| !part.is_empty()), is_raw);
+    let text = joined([given, piped].into_iter().flatten(), is_raw);
     if is_raw {
         return Ok(Prompt::Raw(text));
     }
     let system = Some(&context.settings.chat.system).filter(|system| !system.is_empty());
     let messages = system.map(|system| Message::new(Role::System, system.as_str()));
     Ok(Prompt::Chat { messages: messages.into_iter().chain([Message::new(Role::User, text)]).collect(), template })
+}
+
+/// The prompt of the arguments, with the file behind it.
+pub(super) fn given_text(argument: Option<&str>, flags: &args::Prompt, is_raw: bool) -> Result<Option<String>> {
+    let argument = argument.or(flags.prompt.as_deref()).map(str::to_owned);
+    let file = flags.file.as_deref().map(text::of_file).transpose()?;
+    let is_given = argument.is_some() || file.is_some();
+    let parts = [argument, file].into_iter().flatten();
+    Ok(is_given.then(|| joined(parts, is_raw)))
 }
 
 /// In a chat, what is appended begins on a line of its own; raw text is joined as it is.

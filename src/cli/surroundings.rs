@@ -8,7 +8,7 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
-use super::{Context, Usage, load_options, models, sentence};
+use super::{Context, Usage, load_options, models, run, sentence};
 use crate::app::{App, FrontEndIo, Moment, Start};
 use crate::chat::Transcript;
 use crate::engine::load::{LoadOptions, ModelSource};
@@ -34,7 +34,8 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
         Vec::new()
     });
     let options = load_options(&settings);
-    let start = Start { settings, history, seed: random(), ..Start::default() };
+    let message = run::given_text(None, &arguments.prompt, false)?;
+    let start = Start { settings, history, message, seed: random(), ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
     Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer }))
 }
@@ -112,6 +113,19 @@ mod tests {
         assert_eq!(surroundings.sessions(), Ok(Vec::new()));
         drop(surroundings);
         assert!(!directory.path().join("config").exists());
+    }
+
+    #[test]
+    fn the_prompt_of_the_command_line_is_said_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut arguments = Chat::default();
+        arguments.prompt.prompt = Some("/etc is a folder".into());
+        let paths = Paths::at(directory.path());
+        let context = Context { paths, settings: Settings::default(), verbose: false };
+        let (mut app, _surroundings) = start(context, &arguments).unwrap();
+        app.start();
+        assert_eq!(app.transcript().nodes()[0].message.content, "/etc is a folder");
+        assert!(app.generation().is_some());
     }
 
     #[test]
