@@ -13,6 +13,7 @@ use super::weights::{DType, Storage, Tensor, Weights};
 /// context.
 const SHAPES: &[(&str, Architecture, [usize; 7])] = &[
     ("tiny", Architecture::Gpt2, [2, 4, 4, 64, 256, 512, 128]),
+    ("bench", Architecture::Gpt2, [2, 12, 12, 768, 3072, 8192, 1024]),
     ("distilgpt2", Architecture::Gpt2, [6, 12, 12, 768, 3072, 50_257, 1024]),
     ("gpt2", Architecture::Gpt2, [12, 12, 12, 768, 3072, 50_257, 1024]),
     ("gpt2-medium", Architecture::Gpt2, [24, 16, 16, 1024, 4096, 50_257, 1024]),

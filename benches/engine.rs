@@ -1,0 +1,68 @@
+//! What a token costs: a forward pass per weight format, and the parts of it that are not matrix products.
+//!
+//! `cargo bench --bench engine`. Random weights of GPT-2's width and one layer's depth, so that a run takes seconds; whole
+//! models are measured by `gibber bench`.
+
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use gibber::engine::inference::Inference;
+use gibber::engine::kernels::attention::{AttentionShape, KeysValues, attend};
+use gibber::engine::kernels::pool::default_threads;
+use gibber::engine::kernels::{ThreadPool, Workspace, vector};
+use gibber::engine::model::Model;
+use gibber::engine::sampling::log_softmax_stats;
+use gibber::engine::synthetic;
+
+/// One token, and a prompt of 64, through a small model in each format.
+fn forward(criterion: &mut Criterion) {
+    for format in ["f32", "q8_0", "q4_0", "q4_1"] {
+        let (config, weights) = synthetic::build(&format!("bench:{format}")).expect("a known shape");
+        let pool = Arc::new(ThreadPool::new(default_threads()));
+        let model = Model::load(config, &weights, &pool).expect("all tensors are there");
+        let bytes = model.bytes_per_token() as u64;
+        let mut inference = Inference::new(model, 128, 64, pool);
+        let mut group = criterion.benchmark_group("forward");
+        group.throughput(Throughput::Bytes(bytes));
+        group.bench_function(BenchmarkId::new("token", format), |bencher| {
+            bencher.iter(|| {
+                inference.truncate(0);
+                inference.push(black_box(7)).expect("room for a token");
+            });
+        });
+        let prompt: Vec<u32> = (0..64).collect();
+        group.throughput(Throughput::Elements(prompt.len() as u64));
+        group.bench_function(BenchmarkId::new("prompt", format), |bencher| {
+            bencher.iter(|| {
+                inference.truncate(0);
+                inference.prefill(black_box(&prompt), &mut |_| ControlFlow::Continue(())).expect("room for the prompt");
+            });
+        });
+    }
+}
+
+/// One token attends to a context of 2,048 in the shape of the default model.
+fn attention(criterion: &mut Criterion) {
+    let shape = AttentionShape { n_head: 9, n_kv_head: 3, head_dim: 64, capacity: 2048, scale: 0.125 };
+    let cache = vec![0.01; shape.n_kv_head * shape.capacity * shape.head_dim];
+    let cache = KeysValues { keys: &cache, values: &cache };
+    let query = vec![0.1; shape.n_head * shape.head_dim];
+    let mut out = vec![0.0; query.len()];
+    let workspace = Workspace::new(Arc::new(ThreadPool::new(default_threads())));
+    criterion.bench_function("attention/2048", |bencher| {
+        bencher.iter(|| attend(&workspace, &shape, black_box(&query), query.len(), cache, 2047, &mut out));
+    });
+}
+
+/// What is done with the logits of a vocabulary of 50,257, and with a layer's activations.
+fn vectors(criterion: &mut Criterion) {
+    let logits: Vec<f32> = (0..50_257).map(|i| (i * 7919 % 1009) as f32 / 50.0).collect();
+    criterion.bench_function("softmax statistics", |bencher| bencher.iter(|| log_softmax_stats(black_box(&logits))));
+    let mut activations = logits[..3072].to_vec();
+    criterion.bench_function("gelu/3072", |bencher| bencher.iter(|| vector::gelu_tanh(black_box(&mut activations))));
+}
+
+criterion_group!(benches, forward, attention, vectors);
+criterion_main!(benches);
