@@ -1,12 +1,14 @@
 //! Weight matrices in whatever format they came, and their product with activations.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activation::{BLOCK, QuantizedVector};
 use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer};
 use super::pool::{SharedPtr, ThreadPool};
+use super::vector;
 use crate::engine::EngineError;
 use crate::engine::blas::{self, MatMut, MatRef, Transpose};
 use crate::engine::weights::{DType, Tensor};
@@ -24,6 +26,8 @@ const PIECES_A_THREAD: usize = 4;
 pub struct Workspace {
     pool: Arc<ThreadPool>,
     quantized: Vec<QuantizedVector>,
+    /// Sums of the pieces of one product, before they are added up.
+    partial: Vec<f32>,
     scratch: Vec<Mutex<Vec<f32>>>,
 }
 
@@ -31,7 +35,7 @@ impl Workspace {
     /// A workspace whose products are spread over `pool`.
     pub fn new(pool: Arc<ThreadPool>) -> Self {
         let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
-        Self { pool, quantized: Vec::new(), scratch }
+        Self { pool, quantized: Vec::new(), partial: Vec::new(), scratch }
     }
 
     /// The threads.
@@ -72,13 +76,19 @@ impl Floats {
     }
 }
 
+/// Rows of weights, one an output.
 #[derive(Debug)]
 enum Part {
-    /// `[out, in]`, one row an output.
-    Rows(Floats),
+    Floats(Floats),
+    Packed(PackedMatrix),
+}
+
+#[derive(Debug)]
+enum Layout {
+    /// `[out, in]`, in parts that stand below each other, each with its number of rows.
+    Rows(Vec<(usize, Part)>),
     /// `[in, out]`, one column an output: the Conv1D layers of GPT-2.
     Columns(Floats),
-    Packed(PackedMatrix),
 }
 
 /// A matrix of weights: `out_features` dot products with an input of `in_features`. Several can be stacked, so that one
@@ -87,8 +97,7 @@ enum Part {
 pub struct WeightMatrix {
     in_features: usize,
     out_features: usize,
-    /// Each with its number of outputs.
-    parts: Vec<(usize, Part)>,
+    layout: Layout,
 }
 
 impl WeightMatrix {
@@ -106,9 +115,9 @@ impl WeightMatrix {
         };
         let part = match format {
             Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), packer)?),
-            None => Part::Rows(Floats::of(tensor)?),
+            None => Part::Floats(Floats::of(tensor)?),
         };
-        Ok(Self { in_features: cols, out_features: rows, parts: vec![(rows, part)] })
+        Ok(Self { in_features: cols, out_features: rows, layout: Layout::Rows(vec![(rows, part)]) })
     }
 
     /// From a tensor `[in, out]`, one column an output, as the Conv1D layers of GPT-2 are stored. It is used where it lies.
@@ -117,21 +126,29 @@ impl WeightMatrix {
     /// As [`Self::from_rows`].
     pub fn from_columns(tensor: &Tensor) -> Result<Self, EngineError> {
         let [rows, cols] = matrix_shape(tensor)?;
-        let part = Part::Columns(Floats::of(tensor)?);
-        Ok(Self { in_features: rows, out_features: cols, parts: vec![(cols, part)] })
+        Ok(Self { in_features: rows, out_features: cols, layout: Layout::Columns(Floats::of(tensor)?) })
     }
 
-    /// The outputs of `matrices`, one after another, from one input.
+    /// The outputs of `matrices`, one after another, from one input; each was made by [`Self::from_rows`].
     ///
     /// # Errors
-    /// [`EngineError::Invalid`] where their inputs differ in length.
+    /// [`EngineError::Invalid`] where their inputs differ in length or one is stored by columns.
     pub fn stacked(matrices: Vec<Self>) -> Result<Self, EngineError> {
         let in_features = matrices.first().map_or(0, |first| first.in_features);
         if matrices.iter().any(|matrix| matrix.in_features != in_features) {
             return Err(EngineError::Invalid("matrices with different inputs cannot be stacked".into()));
         }
         let out_features = matrices.iter().map(|matrix| matrix.out_features).sum();
-        Ok(Self { in_features, out_features, parts: matrices.into_iter().flat_map(|matrix| matrix.parts).collect() })
+        let mut parts = Vec::new();
+        for matrix in matrices {
+            match matrix.layout {
+                Layout::Rows(rows) => parts.extend(rows),
+                Layout::Columns(_) => {
+                    return Err(EngineError::Invalid("matrices stored by columns cannot be stacked".into()));
+                }
+            }
+        }
+        Ok(Self { in_features, out_features, layout: Layout::Rows(parts) })
     }
 
     /// Length of an input.
@@ -146,11 +163,17 @@ impl WeightMatrix {
 
     /// Bytes that a product has to read.
     pub fn bytes(&self) -> usize {
-        let part = |(_, part): &(usize, Part)| match part {
-            Part::Rows(floats) | Part::Columns(floats) => size_of_val(floats.as_slice()),
-            Part::Packed(packed) => packed.bytes(),
-        };
-        self.parts.iter().map(part).sum()
+        let floats = |floats: &Floats| size_of_val(floats.as_slice());
+        match &self.layout {
+            Layout::Columns(columns) => floats(columns),
+            Layout::Rows(parts) => parts
+                .iter()
+                .map(|(_, part)| match part {
+                    Part::Floats(rows) => floats(rows),
+                    Part::Packed(packed) => packed.bytes(),
+                })
+                .sum(),
+        }
     }
 
     /// The weights of output `row`, into `out` `(in_features)`: an embedding looked up.
@@ -158,21 +181,17 @@ impl WeightMatrix {
     /// # Panics
     /// Where there is no such row or `out` has another length.
     pub fn row(&self, row: usize, out: &mut [f32]) {
-        let mut row = row;
-        for (rows, part) in &self.parts {
-            if row < *rows {
-                return match part {
-                    Part::Rows(floats) => out.copy_from_slice(&floats.as_slice()[row * out.len()..][..out.len()]),
-                    Part::Columns(floats) => {
-                        let column = floats.as_slice()[row..].iter().step_by(*rows);
-                        out.iter_mut().zip(column).for_each(|(out, &w)| *out = w);
-                    }
-                    Part::Packed(packed) => packed.unpack(row, 1, out),
-                };
+        assert!(row < self.out_features && out.len() == self.in_features, "row {row} of {}", self.out_features);
+        match &self.layout {
+            Layout::Columns(floats) => {
+                let column = floats.as_slice()[row..].iter().step_by(self.out_features);
+                out.iter_mut().zip(column).for_each(|(out, &w)| *out = w);
             }
-            row -= rows;
+            Layout::Rows(parts) => for_each_overlap(parts, row..row + 1, |part, from, _| match part {
+                Part::Floats(floats) => out.copy_from_slice(&floats.as_slice()[from * out.len()..][..out.len()]),
+                Part::Packed(packed) => packed.unpack(from, 1, out),
+            }),
         }
-        assert!(self.parts.is_empty(), "row {row} lies behind the last");
     }
 
     /// `out = x · Wᵀ` for `n` inputs: `x` `(n, in_features)`, `out` `(n, out_features)`.
@@ -181,22 +200,35 @@ impl WeightMatrix {
     /// Where a slice has another length.
     pub fn multiply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         assert_eq!((x.len(), out.len()), (n * self.in_features, n * self.out_features), "{n} inputs");
-        let one_by_one = if self.has_packed() { MAX_TOKENS_ONE_BY_ONE } else { 1 };
-        if n <= one_by_one {
-            self.multiply_few(workspace, x, n, out);
-        } else {
-            self.multiply_many(workspace, x, n, out);
+        match &self.layout {
+            Layout::Columns(floats) if n == 1 => self.multiply_columns(workspace, floats.as_slice(), x, out),
+            Layout::Rows(parts) if n == 1 || (n <= MAX_TOKENS_ONE_BY_ONE && has_packed(parts)) => {
+                self.multiply_few(workspace, parts, x, n, out);
+            }
+            _ => self.multiply_many(workspace, x, n, out),
         }
     }
 
-    fn has_packed(&self) -> bool {
-        self.parts.iter().any(|(_, part)| matches!(part, Part::Packed(_)))
+    /// One input times weights stored by columns. Each piece takes some of the inputs, so that it reads its weights from
+    /// one end to the other, and its sums are added to those of the others.
+    fn multiply_columns(&self, workspace: &mut Workspace, weights: &[f32], x: &[f32], out: &mut [f32]) {
+        let (pool, width) = (&workspace.pool, self.out_features);
+        let share = self.in_features.div_ceil(PIECES_A_THREAD * pool.threads()).max(1);
+        let pieces = self.in_features.div_ceil(share);
+        workspace.partial.resize(pieces * width, 0.0);
+        pool.for_each_part(&mut workspace.partial, width, &|_, piece, sums| {
+            let x = &x[piece * share..self.in_features.min((piece + 1) * share)];
+            let weights = MatRef::new(&weights[piece * share * width..], x.len(), width, width);
+            blas::sgemv(weights, Transpose::Yes, x, sums);
+        });
+        out.fill(0.0);
+        workspace.partial.chunks_exact(width).for_each(|sums| vector::add(out, sums));
     }
 
     /// Each input by itself; what the weights' memory traffic costs is shared, because a piece of them stays in the cache
     /// from one input to the next.
-    fn multiply_few(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
-        if self.has_packed() {
+    fn multiply_few(&self, workspace: &mut Workspace, parts: &[(usize, Part)], x: &[f32], n: usize, out: &mut [f32]) {
+        if has_packed(parts) {
             workspace.quantized.resize_with(workspace.quantized.len().max(n), QuantizedVector::default);
             for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(self.in_features)) {
                 quantized.assign(x);
@@ -213,101 +245,75 @@ impl WeightMatrix {
                 let out = unsafe {
                     std::slice::from_raw_parts_mut(out.get().add(token * self.out_features + start), end - start)
                 };
-                let x = Input {
-                    floats: &x[token * self.in_features..][..self.in_features],
-                    quantized: quantized.get(token),
-                };
-                self.multiply_range(isa, start, &x, out);
-            }
-        });
-    }
-
-    /// The outputs from `start` on, as many as `out` is long, for one input.
-    fn multiply_range(&self, isa: Isa, start: usize, x: &Input<'_>, out: &mut [f32]) {
-        let mut first = 0;
-        for (rows, part) in &self.parts {
-            let (from, until) = (start.max(first), (start + out.len()).min(first + rows));
-            if from < until {
-                let out = &mut out[from - start..until - start];
-                let from = from - first;
-                match part {
-                    Part::Rows(floats) => {
-                        let weights = &floats.as_slice()[from * self.in_features..];
-                        let weights = MatRef::new(weights, out.len(), self.in_features, self.in_features);
-                        blas::sgemv(weights, Transpose::No, x.floats, out);
-                    }
-                    Part::Columns(floats) => {
-                        let weights = MatRef::new(&floats.as_slice()[from..], self.in_features, out.len(), *rows);
-                        blas::sgemv(weights, Transpose::Yes, x.floats, out);
-                    }
-                    Part::Packed(packed) => {
-                        if let Some(quantized) = x.quantized {
-                            packed.multiply(isa, from, quantized, out);
+                let x = &x[token * self.in_features..][..self.in_features];
+                for_each_overlap(parts, start..end, |part, from, at| {
+                    let out = &mut out[at.start - start..at.end - start];
+                    match (part, quantized.get(token)) {
+                        (Part::Packed(packed), Some(quantized)) => packed.multiply(isa, from, quantized, out),
+                        (Part::Packed(_), None) => unreachable!("every input was quantized above"),
+                        (Part::Floats(floats), _) => {
+                            let weights = &floats.as_slice()[from * self.in_features..];
+                            let weights = MatRef::new(weights, out.len(), self.in_features, self.in_features);
+                            blas::sgemv(weights, Transpose::No, x, out);
                         }
                     }
-                }
+                });
             }
-            first += rows;
-        }
+        });
     }
 
     /// All inputs at once through BLAS, each piece a window of the outputs.
     fn multiply_many(&self, workspace: &Workspace, x: &[f32], n: usize, out: &mut [f32]) {
-        let x = MatRef::new(x, n, self.in_features, self.in_features);
+        let k = self.in_features;
+        let x = MatRef::new(x, n, k, k);
         let pool = &workspace.pool;
         let out = SharedPtr::new(out);
-        let widest = (PANEL / self.in_features.max(1)).max(BLOCK);
+        let widest = (PANEL / k.max(1)).max(BLOCK);
         let pieces = self.out_features.div_ceil(widest).next_multiple_of(pool.threads());
         let width = self.out_features.div_ceil(pieces).next_multiple_of(super::packed::ROWS);
         pool.run(self.out_features.div_ceil(width), &|thread, piece| {
-            let (start, end) = (piece * width, self.out_features.min((piece + 1) * width));
-            let mut first = 0;
-            for (rows, part) in &self.parts {
-                let (from, until) = (start.max(first), end.min(first + rows));
-                if from < until {
-                    // SAFETY: the window's columns are this piece's alone, and `out` has `n` rows of `out_features`.
-                    let window = unsafe { MatMut::from_raw(out.get().add(from), n, until - from, self.out_features) };
-                    self.multiply_window(workspace, thread, (part, *rows), from - first, until - from, x, window);
+            let columns = piece * width..self.out_features.min((piece + 1) * width);
+            // SAFETY: the window's columns are this piece's alone, and `out` has `n` rows of `out_features`.
+            let window = |columns: &Range<usize>| unsafe {
+                MatMut::from_raw(out.get().add(columns.start), n, columns.len(), self.out_features)
+            };
+            match &self.layout {
+                Layout::Columns(floats) => {
+                    let weights = &floats.as_slice()[columns.start..];
+                    let weights = MatRef::new(weights, k, columns.len(), self.out_features);
+                    blas::sgemm(1.0, x, Transpose::No, weights, Transpose::No, 0.0, window(&columns));
                 }
-                first += rows;
+                Layout::Rows(parts) => for_each_overlap(parts, columns, |part, from, at| match part {
+                    Part::Floats(floats) => {
+                        let weights = MatRef::new(&floats.as_slice()[from * k..], at.len(), k, k);
+                        blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
+                    }
+                    Part::Packed(packed) => workspace.with_scratch(thread, at.len() * k, |panel| {
+                        packed.unpack(from, at.len(), panel);
+                        let weights = MatRef::new(panel, at.len(), k, k);
+                        blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
+                    }),
+                }),
             }
         });
     }
-
-    #[allow(clippy::too_many_arguments, reason = "a window of a product is its operands")]
-    fn multiply_window(
-        &self,
-        workspace: &Workspace,
-        thread: usize,
-        (part, rows): (&Part, usize),
-        from: usize,
-        count: usize,
-        x: MatRef<'_>,
-        out: MatMut<'_>,
-    ) {
-        let k = self.in_features;
-        match part {
-            Part::Rows(floats) => {
-                let weights = MatRef::new(&floats.as_slice()[from * k..], count, k, k);
-                blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, out);
-            }
-            Part::Columns(floats) => {
-                let weights = MatRef::new(&floats.as_slice()[from..], k, count, rows);
-                blas::sgemm(1.0, x, Transpose::No, weights, Transpose::No, 0.0, out);
-            }
-            Part::Packed(packed) => workspace.with_scratch(thread, count * k, |panel| {
-                packed.unpack(from, count, panel);
-                let weights = MatRef::new(panel, count, k, k);
-                blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, out);
-            }),
-        }
-    }
 }
 
-/// One input in the forms that the parts of a matrix take.
-struct Input<'a> {
-    floats: &'a [f32],
-    quantized: Option<&'a QuantizedVector>,
+fn has_packed(parts: &[(usize, Part)]) -> bool {
+    parts.iter().any(|(_, part)| matches!(part, Part::Packed(_)))
+}
+
+/// Calls `task(part, from, at)` for each part that has rows in `range`: its rows from `from` on are the rows `at` of the
+/// whole.
+fn for_each_overlap(parts: &[(usize, Part)], range: Range<usize>, mut task: impl FnMut(&Part, usize, Range<usize>)) {
+    let mut first = 0;
+    for (rows, part) in parts {
+        let at = range.start.max(first)..range.end.min(first + rows);
+        if !at.is_empty() {
+            task(part, at.start - first, at);
+        }
+        first += rows;
+    }
 }
 
 fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {

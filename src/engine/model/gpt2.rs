@@ -1,7 +1,7 @@
 //! GPT-2 (Radford et al. 2019) from a Hugging Face folder or a GGUF file.
 
 use super::config::ModelConfig;
-use super::run_state::{RunState, sized};
+use super::run_state::{RunState, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
 use crate::engine::kernels::{Packer, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
@@ -131,13 +131,13 @@ impl Gpt2 {
         }
         state.cache.advance(n);
         let hidden = sized(&mut state.hidden, n, embd);
-        self.ln_f.apply(&state.residual, self.config.norm_eps, hidden);
+        self.ln_f.apply(&state.workspace, &state.residual, self.config.norm_eps, hidden);
     }
 
     fn attention(&self, state: &mut RunState, index: usize, block: &Block, past: usize, n: usize) {
         let ModelConfig { n_embd, n_head, head_dim, norm_eps, .. } = self.config;
         let normed = sized(&mut state.hidden, n, n_embd);
-        block.ln_1.apply(&state.residual, norm_eps, normed);
+        block.ln_1.apply(&state.workspace, &state.residual, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, 3 * n_embd);
         block.c_attn.apply(&mut state.workspace, normed, n, qkv);
         for (token, qkv) in qkv.chunks_exact(3 * n_embd).enumerate() {
@@ -155,19 +155,19 @@ impl Gpt2 {
         attend(&state.workspace, &shape, qkv, 3 * n_embd, state.cache.layer(index), past, attended);
         let out = sized(&mut state.hidden, n, n_embd);
         block.c_proj.apply(&mut state.workspace, attended, n, out);
-        vector::add(&mut state.residual, out);
+        add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
 
     fn feed_forward(&self, state: &mut RunState, block: &Block, n: usize) {
         let ModelConfig { n_embd, n_ff, norm_eps, .. } = self.config;
         let normed = sized(&mut state.hidden, n, n_embd);
-        block.ln_2.apply(&state.residual, norm_eps, normed);
+        block.ln_2.apply(&state.workspace, &state.residual, norm_eps, normed);
         let feed = sized(&mut state.feed, n, n_ff);
         block.mlp_c_fc.apply(&mut state.workspace, normed, n, feed);
         state.workspace.pool().for_each_part(feed, n_ff, &|_, _, row| vector::gelu_tanh(row));
         let out = sized(&mut state.hidden, n, n_embd);
         block.mlp_c_proj.apply(&mut state.workspace, feed, n, out);
-        vector::add(&mut state.residual, out);
+        add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
 }
 
@@ -207,11 +207,11 @@ impl LayerNorm {
         Ok(Self { weight: vector("weight")?, bias: vector("bias")? })
     }
 
-    fn apply(&self, x: &[f32], eps: f32, out: &mut [f32]) {
+    fn apply(&self, workspace: &Workspace, x: &[f32], eps: f32, out: &mut [f32]) {
         let width = self.weight.len();
-        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            vector::layer_norm(x, &self.weight, &self.bias, eps, out);
-        }
+        workspace.pool().for_each_part(out, width, &|_, row, out| {
+            vector::layer_norm(&x[row * width..][..width], &self.weight, &self.bias, eps, out);
+        });
     }
 }
 
@@ -233,6 +233,6 @@ impl Linear {
 
     fn apply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         self.weight.multiply(workspace, x, n, out);
-        out.chunks_exact_mut(self.bias.len()).for_each(|row| vector::add(row, &self.bias));
+        workspace.pool().for_each_part(out, self.bias.len(), &|_, _, row| vector::add(row, &self.bias));
     }
 }

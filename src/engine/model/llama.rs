@@ -2,9 +2,9 @@
 
 use super::config::ModelConfig;
 use super::rope::Rope;
-use super::run_state::{RunState, sized};
+use super::run_state::{RunState, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
-use crate::engine::kernels::{Packer, WeightMatrix, vector};
+use crate::engine::kernels::{Packer, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
 use crate::engine::{EngineError, TokenId};
 
@@ -126,9 +126,7 @@ impl Llama {
         }
         state.cache.advance(n);
         let hidden = sized(&mut state.hidden, n, embd);
-        for (x, out) in state.residual.chunks_exact(embd).zip(hidden.chunks_exact_mut(embd)) {
-            vector::rms_norm(x, &self.norm, self.config.norm_eps, out);
-        }
+        rms_norm_rows(&state.workspace, &state.residual, &self.norm, self.config.norm_eps, hidden);
     }
 
     fn attention(
@@ -142,9 +140,7 @@ impl Llama {
         let ModelConfig { n_embd, n_head, n_kv_head, head_dim, norm_eps, .. } = self.config;
         let (n, q, kv) = (angles.len(), n_head * head_dim, n_kv_head * head_dim);
         let normed = sized(&mut state.hidden, n, n_embd);
-        for (x, out) in state.residual.chunks_exact(n_embd).zip(normed.chunks_exact_mut(n_embd)) {
-            vector::rms_norm(x, &layer.input_layernorm, norm_eps, out);
-        }
+        rms_norm_rows(&state.workspace, &state.residual, &layer.input_layernorm, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, q + 2 * kv);
         layer.qkv_proj.multiply(&mut state.workspace, normed, n, qkv);
         for (token, (qkv, angles)) in qkv.chunks_exact_mut(q + 2 * kv).zip(angles).enumerate() {
@@ -163,15 +159,13 @@ impl Llama {
         attend(&state.workspace, &shape, qkv, q + 2 * kv, state.cache.layer(index), past, attended);
         let out = sized(&mut state.hidden, n, n_embd);
         layer.o_proj.multiply(&mut state.workspace, attended, n, out);
-        vector::add(&mut state.residual, out);
+        add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
 
     fn feed_forward(&self, state: &mut RunState, layer: &Layer, n: usize) {
         let ModelConfig { n_embd, n_ff, norm_eps, .. } = self.config;
         let normed = sized(&mut state.hidden, n, n_embd);
-        for (x, out) in state.residual.chunks_exact(n_embd).zip(normed.chunks_exact_mut(n_embd)) {
-            vector::rms_norm(x, &layer.post_attention_layernorm, norm_eps, out);
-        }
+        rms_norm_rows(&state.workspace, &state.residual, &layer.post_attention_layernorm, norm_eps, normed);
         let gate_up = sized(&mut state.feed, n, 2 * n_ff);
         layer.gate_up_proj.multiply(&mut state.workspace, normed, n, gate_up);
         let gated = sized(&mut state.gated, n, n_ff);
@@ -182,8 +176,16 @@ impl Llama {
         });
         let out = sized(&mut state.hidden, n, n_embd);
         layer.down_proj.multiply(&mut state.workspace, gated, n, out);
-        vector::add(&mut state.residual, out);
+        add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
+}
+
+/// [`vector::rms_norm`] of each row, as wide as `weight`.
+fn rms_norm_rows(workspace: &Workspace, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let width = weight.len();
+    workspace.pool().for_each_part(out, width, &|_, row, out| {
+        vector::rms_norm(&x[row * width..][..width], weight, eps, out);
+    });
 }
 
 impl Layer {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::ModelConfig;
 use super::kv_cache::KvCache;
-use crate::engine::kernels::{ThreadPool, Workspace};
+use crate::engine::kernels::{ThreadPool, Workspace, vector};
 
 /// The KV cache, and the activations on their way through the layers; each buffer grows to the largest chunk seen and is
 /// used again.
@@ -63,4 +63,9 @@ impl RunState {
 pub(super) fn sized(buffer: &mut Vec<f32>, n: usize, width: usize) -> &mut [f32] {
     buffer.resize(n * width, 0.0);
     buffer
+}
+
+/// `y += x`, both rows of `width`, spread over the threads.
+pub(super) fn add_rows(workspace: &Workspace, y: &mut [f32], x: &[f32], width: usize) {
+    workspace.pool().for_each_part(y, width, &|_, row, y| vector::add(y, &x[row * width..][..width]));
 }
