@@ -3,3 +3,317 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
+
+use std::time::{Duration, Instant};
+
+use gibber::app::keymap::BINDINGS;
+use gibber::chat::{MessageState, Role};
+use gibber::store::Database;
+use portable_pty::{CommandBuilder, ExitStatus};
+use support::pty::{PATIENCE, Terminal, key};
+
+/// Wide enough for the panels at the side.
+const WIDE: (u16, u16) = (120, 36);
+/// What every terminal has.
+const USUAL: (u16, u16) = (80, 24);
+/// The least that works.
+const SMALL: (u16, u16) = (40, 10);
+
+const QUESTION: &str = "What is the capital of France?";
+const ANSWER: &str = "The capital of France is Paris.";
+/// Continued as it stands and always with the most probable token, counting goes on until the context is full.
+const ENDLESS: [&str; 3] = ["--raw", "--temp", "0"];
+const OPENING: &str = "1, 2, 3, 4, 5, 6, 7,";
+
+/// The program on a screen of its own, with a config directory of its own.
+struct Chat {
+    terminal: Terminal,
+    home: tempfile::TempDir,
+}
+
+impl Chat {
+    fn start(size: (u16, u16), arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), size, arguments)
+    }
+
+    fn start_in(home: tempfile::TempDir, size: (u16, u16), arguments: &[&str]) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+        command.args(arguments);
+        command.env("GIBBER_CONFIG_DIR", home.path());
+        command.env("TERM", "xterm-256color");
+        for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "NO_COLOR"] {
+            command.env_remove(variable);
+        }
+        let chat = Self { terminal: Terminal::start(command, size), home };
+        chat.terminal.wait_for("the full screen", |screen| screen.alternate_screen());
+        chat
+    }
+
+    /// Types a line and enters it, once it stands on the screen.
+    fn say(&self, line: &str) {
+        self.terminal.press(line);
+        // On a narrow screen the line is wrapped: its beginning is enough.
+        let beginning: String = line.chars().take(20).collect();
+        self.terminal.wait_for_text(&beginning);
+        self.terminal.press(key::ENTER);
+    }
+
+    /// Starts a reply that does not end by itself, and waits for its first words.
+    fn count_without_end(&self) {
+        self.say(OPENING);
+        self.wait_for_words("8, 9, 10, 11,");
+    }
+
+    /// Waits for words, wherever the lines are broken; returns the screen in one line.
+    fn wait_for_words(&self, words: &str) -> String {
+        flowing(&self.terminal.wait_for_screen(&format!("{words:?}"), |screen| flowing(screen).contains(words)))
+    }
+
+    fn stop(&self) {
+        self.terminal.press(key::ESC);
+        self.wait_for_words("stop: stopped");
+    }
+
+    /// Leaves from wherever the focus is, while no reply is running.
+    fn quit(&mut self) {
+        self.terminal.press(key::CTRL_C);
+        self.wait_for_words("Ctrl-C again quits");
+        self.terminal.press(key::CTRL_C);
+        assert!(self.ended().success());
+    }
+
+    /// Waits for the end, and checks what it leaves behind.
+    fn ended(&mut self) -> ExitStatus {
+        let status = self.terminal.wait_for_end();
+        self.terminal.assert_restored();
+        status
+    }
+
+    /// Each message of the one saved chat: who, the text, and how it ended.
+    fn saved(&self) -> Vec<(Role, String, MessageState)> {
+        let database = Database::open(&self.home.path().join("chats.db")).unwrap();
+        let sessions = database.list().unwrap();
+        assert_eq!(sessions.len(), 1, "{sessions:?}");
+        let transcript = database.load(sessions[0].record.id).unwrap().transcript;
+        let messages = transcript.path().into_iter();
+        messages.map(|node| (node.message.role, node.message.content.clone(), node.state)).collect()
+    }
+
+    /// The saved question and the part of its reply that was saved.
+    fn saved_count(&self) -> String {
+        let saved = self.saved();
+        let [(Role::User, question, MessageState::Complete), (Role::Assistant, reply, MessageState::Cut)] = &saved[..]
+        else {
+            panic!("{saved:?}");
+        };
+        assert_eq!(question, OPENING);
+        reply.clone()
+    }
+}
+
+/// The screen's words with one space between them, however the lines are broken.
+fn flowing(screen: &str) -> String {
+    screen.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// How many tokens the status line counts in the running reply.
+fn tokens(screen: &str) -> usize {
+    let status = screen.lines().last().unwrap_or_default();
+    let count = status.split(" tokens").next().and_then(|before| before.split(' ').next_back());
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Speaks, turns the temperature in the middle of the reply, stops it, leaves.
+fn visit(size: (u16, u16)) {
+    let mut chat = Chat::start(size, &ENDLESS);
+    chat.count_without_end();
+    // From the composer past the conversation to the panels, which are a single line on a narrow screen.
+    chat.terminal.press(key::TAB);
+    chat.terminal.press(key::TAB);
+    chat.terminal.wait_for_screen("the sampling panel", |screen| screen.contains('▸'));
+    chat.terminal.press(key::RIGHT);
+    chat.terminal.wait_for_screen("the temperature", |screen| {
+        screen.lines().any(|line| line.contains("temp") && line.contains("0.05"))
+    });
+    assert!(chat.terminal.contents().contains("Esc stop"), "the reply went on:\n{}", chat.terminal.contents());
+    let shown = chat.terminal.contents();
+    chat.terminal.wait_for_screen("more of the reply", |screen| tokens(screen) > tokens(&shown));
+    chat.stop();
+    chat.wait_for_words("temperature 0.05 from token");
+    chat.quit();
+    let reply = chat.saved_count();
+    assert!(reply.starts_with(" 8, 9, 10, 11,"), "{reply:?}");
+}
+
+#[test]
+fn a_visit_on_a_wide_screen() {
+    visit(WIDE);
+}
+
+#[test]
+fn a_visit_on_a_usual_screen() {
+    visit(USUAL);
+}
+
+#[test]
+fn a_visit_on_a_small_screen() {
+    visit(SMALL);
+}
+
+#[test]
+fn a_question_is_answered_and_a_resize_loses_nothing() {
+    let mut chat = Chat::start(WIDE, &["--temp", "0"]);
+    chat.say(QUESTION);
+    let screen = chat.wait_for_words(ANSWER);
+    assert!(screen.contains(QUESTION) && screen.contains("Throughput"), "{screen}");
+    chat.wait_for_words("stop: end of turn");
+    chat.terminal.press("a word that is not sent");
+    for size in [SMALL, USUAL, WIDE] {
+        chat.terminal.resize(size.0, size.1);
+        // The lowest row is drawn to the end of the new width.
+        chat.terminal.wait_for("a frame of the new size", |screen| {
+            screen.cell(size.1 - 1, size.0 - 1).is_some_and(|cell| cell.contents() == "─")
+                && screen.contents().contains("that is not sent")
+        });
+    }
+    chat.wait_for_words(ANSWER);
+    chat.terminal.press(key::CTRL_C);
+    chat.terminal.wait_for_text("Ask something");
+    chat.quit();
+    let saved = chat.saved();
+    assert_eq!(saved[1], (Role::Assistant, ANSWER.to_owned(), MessageState::Complete));
+}
+
+#[test]
+fn a_resize_in_the_middle_of_a_reply_does_not_stop_it() {
+    let mut chat = Chat::start(USUAL, &ENDLESS);
+    chat.count_without_end();
+    chat.terminal.resize(20, 5);
+    chat.terminal.wait_for_text("gibber needs 30x8");
+    chat.terminal.resize(SMALL.0, SMALL.1);
+    chat.wait_for_words("Esc stop");
+    chat.stop();
+    chat.quit();
+}
+
+#[test]
+fn a_reply_survives_that_the_program_is_killed() {
+    let mut chat = Chat::start(USUAL, &ENDLESS);
+    chat.count_without_end();
+    // What stood on the screen reaches the database while the reply goes on.
+    let deadline = Instant::now() + PATIENCE;
+    while !chat.saved().get(1).is_some_and(|(_, reply, _)| reply.contains("8, 9, 10, 11,")) {
+        assert!(Instant::now() < deadline, "not saved: {:?}", chat.saved());
+        std::thread::yield_now();
+    }
+    chat.terminal.signal("KILL");
+    chat.terminal.wait_for_end();
+    let reply = chat.saved_count();
+
+    let mut again = Chat::start_in(chat.home, USUAL, &[]);
+    again.terminal.press(key::CTRL_O);
+    again.terminal.wait_for_text(OPENING);
+    again.terminal.press(key::ENTER);
+    let end: String = flowing(&reply).chars().rev().take(15).collect();
+    again.wait_for_words(&end.chars().rev().collect::<String>());
+    again.quit();
+}
+
+#[test]
+fn signals_leave_the_terminal_and_the_chat_in_order() {
+    for (signal, number) in [("TERM", 15), ("HUP", 1)] {
+        let mut chat = Chat::start(USUAL, &ENDLESS);
+        chat.count_without_end();
+        chat.terminal.signal(signal);
+        assert_eq!(chat.ended().exit_code(), 128 + number, "SIG{signal}");
+        assert!(chat.saved_count().starts_with(" 8, 9, 10, 11,"), "SIG{signal}");
+    }
+}
+
+#[test]
+fn ctrl_c_stops_then_clears_then_quits() {
+    let mut chat = Chat::start(USUAL, &ENDLESS);
+    chat.count_without_end();
+    chat.terminal.press(key::CTRL_C);
+    chat.wait_for_words("stop: stopped");
+    chat.terminal.press("half a thought");
+    chat.terminal.wait_for_text("> half a thought");
+    chat.terminal.press(key::CTRL_C);
+    chat.terminal.wait_for_text("> Ask something");
+    chat.terminal.press(key::CTRL_Z);
+    chat.terminal.wait_for_text("> half a thought");
+    chat.terminal.press(key::CTRL_C);
+    chat.terminal.wait_for_text("> Ask something");
+    chat.quit();
+}
+
+#[test]
+fn the_other_ways_out_restore_the_terminal_too() {
+    for keys in [key::CTRL_D, "/quit\r"] {
+        let mut chat = Chat::start(USUAL, &[]);
+        chat.terminal.wait_for_text("Ask something");
+        chat.terminal.press(keys);
+        assert!(chat.ended().success(), "{keys:?}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_on_a_terminal_in_order() {
+    let mut chat = Chat::start(USUAL, &["-m", "/nowhere/model.gguf"]);
+    chat.wait_for_words("/nowhere/model.gguf");
+    chat.quit();
+}
+
+#[test]
+fn help_has_every_key() {
+    let chat = Chat::start((120, 130), &[]);
+    chat.terminal.press("\x1bOP"); // F1
+    chat.terminal.wait_for_screen("every key", |screen| {
+        BINDINGS.iter().all(|binding| binding.keys.iter().all(|keys| screen.contains(keys)))
+    });
+}
+
+#[test]
+fn keys_are_on_the_screen_while_the_model_computes() {
+    let chat = Chat::start(USUAL, &ENDLESS);
+    chat.count_without_end();
+    for end in 1..=20 {
+        let written = &"abcdefghijklmnopqrst"[..end];
+        let pressed = Instant::now();
+        chat.terminal.press(&written[end - 1..]);
+        chat.terminal.wait_for_text(&format!("> {written}"));
+        // Far more than a person accepts, and far less than a loop that waits for tokens or for the disk would need.
+        assert!(pressed.elapsed() < Duration::from_secs(2), "{written:?} took {:?}", pressed.elapsed());
+    }
+    assert!(chat.terminal.contents().contains("Esc stop"), "the reply had ended");
+}
+
+#[test]
+fn nothing_in_a_paste_or_a_reply_reaches_the_terminal_raw() {
+    // Random weights: at a high temperature every byte that there is comes soon.
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-gpt2");
+    let mut chat = Chat::start(
+        WIDE,
+        &["-m", model, "--raw", "--temp", "5", "--seed", "7", "--top-k", "0", "--top-p", "1", "--min-p", "0"],
+    );
+    chat.terminal.wait_for_text("Ask something");
+    chat.terminal.paste("evil\x1b]0;owned\x07\x1b[31m\x08\u{9b}2J\u{202e}");
+    chat.terminal.wait_for_text("]0;owned");
+    chat.terminal.press(key::ENTER);
+    chat.wait_for_words("stop: ");
+    let reply = chat.saved().remove(1).1;
+    assert!(reply.chars().filter(|c| c.is_control()).count() > 3, "a tame reply: {reply:?}");
+    chat.quit();
+    assert_eq!(chat.terminal.requests(), Vec::<String>::new());
+    assert_drawn_by_csi_alone(&chat.terminal.written());
+}
+
+/// Checks that nothing but CSI sequences controls the terminal: no other control character of either kind.
+fn assert_drawn_by_csi_alone(written: &[u8]) {
+    let text = String::from_utf8(written.to_vec()).unwrap();
+    for (at, character) in text.char_indices().filter(|(_, character)| character.is_control()) {
+        let after: String = text[at..].chars().skip(1).take(12).collect();
+        assert!(character == '\x1b' && after.starts_with('['), "{character:?} before {after:?}");
+    }
+    assert!(!text.contains('\u{202e}'), "a mark that turns the line round");
+}

@@ -87,7 +87,8 @@ impl Loop {
     ) -> Result<ExitReason, TuiError> {
         let keys = self.input.events().clone();
         let (mut engine, mut failures) = (engine.clone(), failures.clone());
-        let mut urgency = Urgency::None;
+        // What the start has changed (a model that is not there) came after the first frame.
+        let mut urgency = Urgency::Soon;
         loop {
             let mut wake = self.wait(&keys, &mut engine, &mut failures, signals, urgency);
             for _ in 0..DRAIN {

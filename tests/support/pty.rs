@@ -26,6 +26,8 @@ pub(crate) mod key {
     pub(crate) const RIGHT: &str = "\x1b[C";
     pub(crate) const CTRL_C: &str = "\x03";
     pub(crate) const CTRL_D: &str = "\x04";
+    pub(crate) const CTRL_O: &str = "\x0f";
+    pub(crate) const CTRL_Z: &str = "\x1a";
 }
 
 /// What the program asked of the terminal beside drawing; no model and no file may cause any of it.
@@ -78,8 +80,9 @@ impl vt100::Callbacks for Requests {
                 let (row, column) = screen.cursor_position();
                 self.answers.extend(format!("\x1b[{};{}R", row + 1, column + 1).bytes());
             }
-            // Synchronized output, and the Kitty protocol's push, pop and question.
-            (Some(b'?'), 'h' | 'l') if parameters.iter().any(|modes| modes.contains(&2026)) => {}
+            // Synchronized output, an old mouse mode, colours of underlines; the Kitty protocol's push, pop and question.
+            (Some(b'?'), 'h' | 'l') if parameters.iter().any(|modes| matches!(modes, [2026 | 1015])) => {}
+            (None, 'm') => {}
             (Some(b'>' | b'<' | b'?'), 'u') => {}
             _ => self.noted.push(format!("CSI {first:?} {parameters:?} {letter}")),
         }
@@ -91,6 +94,8 @@ type Parser = vt100::Parser<Requests>;
 /// The parser, and a bell for whoever waits for it to change.
 struct Display {
     parser: Mutex<Parser>,
+    /// Every byte the program wrote.
+    written: Mutex<Vec<u8>>,
     changed: Condvar,
 }
 
@@ -118,7 +123,8 @@ impl Terminal {
     pub(crate) fn start(command: CommandBuilder, (columns, rows): (u16, u16)) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let parser = Parser::new_with_callbacks(nonzero(rows), nonzero(columns), 0, Requests::default());
-        let display = Arc::new(Display { parser: Mutex::new(parser), changed: Condvar::new() });
+        let display =
+            Arc::new(Display { parser: Mutex::new(parser), written: Mutex::default(), changed: Condvar::new() });
         let keyboard = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
         let modes_before = modes(pair.master.as_ref());
         let mut child = pair.slave.spawn_command(command).unwrap();
@@ -163,6 +169,11 @@ impl Terminal {
     /// What the program asked of the terminal beside drawing.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.display.lock().callbacks().noted.clone()
+    }
+
+    /// Every byte that the program wrote.
+    pub(crate) fn written(&self) -> Vec<u8> {
+        self.display.written.lock().unwrap().clone()
     }
 
     /// Whether the program reads key by key, without echo.
@@ -227,6 +238,7 @@ impl Drop for Terminal {
 fn read_all(mut reader: Box<dyn Read + Send>, display: &Display, keyboard: &Mutex<Box<dyn Write + Send>>) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(count @ 1..) = reader.read(&mut bytes) {
+        display.written.lock().unwrap().extend(&bytes[..count]);
         let mut parser = display.lock();
         parser.process(&bytes[..count]);
         let answers = std::mem::take(&mut parser.callbacks_mut().answers);
