@@ -46,7 +46,11 @@ const MAY_BE_UNSAFE: [&str; 3] = ["engine/blas.rs", "engine/kernels", "engine/we
 
 #[test]
 fn imports_go_the_way_the_map_says() {
-    let broken: Vec<_> = sources().iter().flat_map(|(path, source)| forbidden_imports(path, source)).collect();
+    // A layer's tests put a stage around it: they may play the other parts.
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    let sources = sources();
+    let sources = sources.iter().filter(|(path, _)| !is_test(path));
+    let broken: Vec<_> = sources.flat_map(|(path, source)| forbidden_imports(path, source)).collect();
     assert!(broken.is_empty(), "forbidden imports:\n{}", broken.join("\n"));
 }
 
