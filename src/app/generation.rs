@@ -53,8 +53,8 @@ pub struct Generation {
     pub tokens: usize,
     /// Whether the person has asked it to stop.
     pub stopping: bool,
-    /// What was changed on the way: (from which token on, counted from 1; what).
-    pub changes: Vec<(usize, String)>,
+    /// The filters on the way, as in [`GenerationStats::sampling_log`]: (tokens before them, the filters).
+    sampling_log: Vec<(usize, SamplingParams)>,
     cancel: CancelToken,
     parent: Option<MessageId>,
     former_head: Option<MessageId>,
@@ -69,6 +69,11 @@ impl Generation {
     pub(super) fn save_deadline(&self) -> Option<Instant> {
         let unsaved = self.unsaved_since?;
         Some(self.last_save.map_or(unsaved, |at| at + SAVE_INTERVAL))
+    }
+
+    /// `temperature 1.20 from token 28`: what was changed on the way, as far as this end knows; empty for nothing.
+    pub fn changes(&self) -> String {
+        changes_text(&self.sampling_log)
     }
 }
 
@@ -95,11 +100,9 @@ impl ReplySummary {
         }
         line.push_str(" · stop: ");
         line.push_str(&reason_text(&self.reason));
-        for pair in stats.sampling_log.windows(2) {
-            let changes = changes_between(&pair[0].1, &pair[1].1);
-            if !changes.is_empty() {
-                line.push_str(&format!(" · {changes} from token {}", pair[1].0 + 1));
-            }
+        let changes = changes_text(&stats.sampling_log);
+        if !changes.is_empty() {
+            line.push_str(&format!(" · {changes}"));
         }
         line
     }
@@ -113,6 +116,24 @@ fn reason_text(reason: &FinishReason) -> String {
         FinishReason::Cancelled => "stopped (/continue goes on)".to_owned(),
         FinishReason::Context => "the context is full".to_owned(),
     }
+}
+
+/// The changes in a log of filters, each with the first token that it acted on, counted from 1.
+fn changes_text(log: &[(usize, SamplingParams)]) -> String {
+    // A slider that is held down makes many entries between two tokens: the last of them acts.
+    let acting: Vec<&(usize, SamplingParams)> = log
+        .iter()
+        .enumerate()
+        .filter(|&(at, entry)| log.get(at + 1).is_none_or(|next| next.0 > entry.0))
+        .map(|(_, entry)| entry)
+        .collect();
+    let texts: Vec<String> = acting
+        .windows(2)
+        .map(|pair| (changes_between(&pair[0].1, &pair[1].1), pair[1].0 + 1))
+        .filter(|(changes, _)| !changes.is_empty())
+        .map(|(changes, token)| format!("{changes} from token {token}"))
+        .collect();
+    texts.join(" · ")
 }
 
 /// `temperature 1.20, top-k 5`: what differs, with its new value.
@@ -135,7 +156,7 @@ impl App {
             return Vec::new();
         }
         if let Some(refusal) = self.refusal() {
-            self.note(NoteKind::Warning, refusal);
+            self.hint = Some(refusal);
             return vec![Effect::Compose(text.to_owned())];
         }
         let first = self.session.transcript.nodes().is_empty();
@@ -152,7 +173,7 @@ impl App {
     /// Answers the last question anew, beside the answers that it has.
     pub(super) fn regenerate(&mut self, now: Moment) -> Vec<Effect> {
         if let Some(refusal) = self.refusal() {
-            self.note(NoteKind::Warning, refusal);
+            self.hint = Some(refusal);
             return Vec::new();
         }
         match self.session.transcript.regenerate_parent() {
@@ -167,7 +188,7 @@ impl App {
     /// Goes on with the reply at the head.
     pub(super) fn continue_reply(&mut self, now: Moment) -> Vec<Effect> {
         if let Some(refusal) = self.refusal() {
-            self.note(NoteKind::Warning, refusal);
+            self.hint = Some(refusal);
             return Vec::new();
         }
         let head = self.session.transcript.head_node().map(|node| (node.id, node.parent, node.message.role));
@@ -208,7 +229,7 @@ impl App {
             message: continued,
             tokens: 0,
             stopping: false,
-            changes: Vec::new(),
+            sampling_log: vec![(0, self.sampling.clone())],
             cancel: cancel.clone(),
             parent,
             former_head,
@@ -264,9 +285,8 @@ impl App {
         if self.sampling == before {
             return Vec::new();
         }
-        let changes = changes_between(&before, &self.sampling);
         let Some(generation) = self.generation.as_mut() else { return Vec::new() };
-        generation.changes.push((generation.tokens + 1, changes));
+        generation.sampling_log.push((generation.tokens, self.sampling.clone()));
         let (id, sampling) = (generation.id, self.sampling.clone());
         vec![self.submit(EngineCommand::SetSampling { id, sampling })]
     }

@@ -163,6 +163,7 @@ pub struct App {
     models: Vec<String>,
     quit_armed: bool,
     opening: Option<(String, Moment)>,
+    hint: Option<String>,
     seed: u64,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
@@ -201,6 +202,7 @@ impl App {
             models: Vec::new(),
             quit_armed: false,
             opening: message.map(|message| (message, now)),
+            hint: None,
             seed,
             revision: 0,
         }
@@ -220,6 +222,7 @@ impl App {
     pub fn handle(&mut self, action: Action, now: Moment) -> Vec<Effect> {
         self.revision += 1;
         let armed = std::mem::take(&mut self.quit_armed);
+        self.hint = None;
         match action {
             Action::Enter(line) => self.enter(&line, now),
             Action::Stop => self.stop(),
@@ -493,6 +496,11 @@ impl App {
     /// Whether the next Ctrl-C leaves.
     pub fn quit_armed(&self) -> bool {
         self.quit_armed
+    }
+
+    /// Why the last thing the person did could not be done; gone with the next.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Changes whenever the state may have.

@@ -31,7 +31,7 @@ impl App {
                 }
                 Some(command) if command.when == When::Idle && self.generation().is_some() => {
                     let text = format!("/{} has to wait: a reply is running (Esc stops it)", command.name);
-                    self.note(NoteKind::Warning, text);
+                    self.hint = Some(text);
                     vec![Effect::Compose(line.to_owned())]
                 }
                 Some(command) => self.run(command, argument, now),
@@ -263,7 +263,7 @@ impl App {
             Ok(()) => {
                 let shown = parameter.display(&changed);
                 let effects = self.change_sampling(|params| *params = changed);
-                self.note(NoteKind::Info, format!("{} = {shown}{}", parameter.spec().name, self.from_when()));
+                self.note(NoteKind::Info, format!("{} = {shown}{}", parameter.spec().name, self.when_it_acts()));
                 effects
             }
             Err(error) => {
@@ -274,9 +274,9 @@ impl App {
     }
 
     /// From when a change acts.
-    fn from_when(&self) -> String {
-        match self.generation().and_then(|generation| generation.changes.last()) {
-            Some((token, _)) => format!(", from token {token} of this reply on"),
+    fn when_it_acts(&self) -> String {
+        match self.generation() {
+            Some(generation) => format!(", from token {} of this reply on", generation.tokens + 1),
             None => String::new(),
         }
     }
@@ -292,7 +292,7 @@ impl App {
         match own.or_else(|| SamplingParams::preset(name)) {
             Some(preset) => {
                 let effects = self.apply_preset(preset);
-                self.note(NoteKind::Info, format!("preset {name}{}", self.from_when()));
+                self.note(NoteKind::Info, format!("preset {name}{}", self.when_it_acts()));
                 effects
             }
             None => {
@@ -333,24 +333,24 @@ impl App {
         let mut lines = Vec::new();
         match self.model() {
             Some(model) => lines.push(format!(
-                "model          {} · {} · {} · {} threads · context {} of {}",
+                "model             {} · {} · {} · {} threads · context {} of {}",
                 model.name, model.architecture, model.format, model.threads, model.context, model.trained_context
             )),
-            None => lines.push("model          none is loaded".to_owned()),
+            None => lines.push("model             none is loaded".to_owned()),
         }
-        lines.push(format!("template       {}", describe_template(&self.template)));
+        lines.push(format!("template          {}", describe_template(&self.template)));
         let system = if self.system().is_empty() { "(the template's own)" } else { self.system() };
-        lines.push(format!("system         {system}"));
-        lines.push(format!("preset         {}", self.preset().unwrap_or("none")));
+        lines.push(format!("system            {system}"));
+        lines.push(format!("preset            {}", self.preset().unwrap_or("none")));
         for spec in &PARAMETERS {
-            lines.push(format!("{:<14} {}", spec.name, spec.parameter.display(self.sampling())));
+            lines.push(format!("{:<17} {}", spec.name, spec.parameter.display(self.sampling())));
         }
         let limit = match self.settings.chat.max_tokens {
             0 => "no limit".to_owned(),
             limit => limit.to_string(),
         };
-        lines.push(format!("max-tokens     {limit}"));
-        lines.push(format!("stop           {:?}", self.settings.chat.stop));
+        lines.push(format!("max-tokens        {limit}"));
+        lines.push(format!("stop              {:?}", self.settings.chat.stop));
         self.note(NoteKind::Info, lines.join("\n"));
     }
 

@@ -84,7 +84,7 @@ impl App {
     /// Goes on with a saved conversation.
     pub(super) fn open(&mut self, record: SessionRecord, transcript: Transcript) {
         if self.generation.is_some() {
-            self.note(NoteKind::Warning, "a reply is running: stop it first (Esc)".to_owned());
+            self.hint = Some("a reply is running: stop it first (Esc)".to_owned());
             return;
         }
         self.session = Session::saved(record, transcript);
@@ -94,7 +94,7 @@ impl App {
     /// Shows another answer to the same question.
     pub(super) fn switch_branch(&mut self, by: isize) -> Vec<Effect> {
         if self.generation.is_some() {
-            self.note(NoteKind::Warning, "a reply is running: stop it first (Esc)".to_owned());
+            self.hint = Some("a reply is running: stop it first (Esc)".to_owned());
             return Vec::new();
         }
         let moved = match self.session.transcript.last_fork() {

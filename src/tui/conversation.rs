@@ -86,11 +86,11 @@ impl Conversation {
         self.scroll(by * (self.height.saturating_sub(1).max(1)) as isize);
     }
 
-    pub(super) fn to_start(&mut self) {
+    pub(super) fn go_to_start(&mut self) {
         self.scroll = Scroll::At(0);
     }
 
-    pub(super) fn to_end(&mut self) {
+    pub(super) fn go_to_end(&mut self) {
         self.scroll = Scroll::Follow;
     }
 
@@ -307,9 +307,8 @@ fn footer(app: &App, node: &Node) -> Option<String> {
         return None;
     }
     if node.state == MessageState::Streaming {
-        let changes = &app.generation().filter(|generation| generation.message == Some(node.id))?.changes;
-        let texts: Vec<String> = changes.iter().map(|(token, change)| format!("{change} from token {token}")).collect();
-        return (!texts.is_empty()).then(|| texts.join(" · "));
+        let changes = app.generation().filter(|generation| generation.message == Some(node.id))?.changes();
+        return (!changes.is_empty()).then_some(changes);
     }
     match (app.summary(node.id), node.state) {
         (Some(summary), _) => Some(summary.line()),

@@ -87,7 +87,8 @@ pub(super) fn key_press(event: &KeyEvent) -> Option<KeyPress> {
             Some(KeyPress { key: Key::Char(key), ctrl, alt, shift: false })
         }
         KeyCode::Enter => press(Key::Enter),
-        KeyCode::Esc => press(Key::Esc),
+        // Esc twice arrives as Alt-Esc where both are read at once.
+        KeyCode::Esc => Some(KeyPress::plain(Key::Esc)),
         KeyCode::Tab => press(Key::Tab),
         KeyCode::BackTab => Some(KeyPress { key: Key::Tab, ctrl, alt, shift: true }),
         KeyCode::Backspace => press(Key::Backspace),
@@ -120,6 +121,7 @@ mod tests {
         assert_eq!(pressed(KeyCode::BackTab, KeyModifiers::SHIFT), KeyPress::parse("Shift-Tab"));
         assert_eq!(pressed(KeyCode::Char('A'), KeyModifiers::SHIFT), Some(KeyPress::plain(Key::Char('A'))));
         assert_eq!(pressed(KeyCode::Char('h'), KeyModifiers::CONTROL), Some(KeyPress::plain(Key::Backspace)));
+        assert_eq!(pressed(KeyCode::Esc, KeyModifiers::ALT), Some(KeyPress::plain(Key::Esc)));
         assert_eq!(pressed(KeyCode::CapsLock, none), None);
         let release = KeyEvent::new_with_kind(KeyCode::Enter, none, KeyEventKind::Release);
         assert_eq!(key_press(&release), None);

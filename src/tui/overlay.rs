@@ -179,11 +179,11 @@ fn draw_help(top: &mut usize, area: Rect, buffer: &mut Buffer, theme: Theme) {
 impl Picker {
     fn matching(&self) -> Vec<&Item> {
         let words: Vec<String> = self.query.split_whitespace().map(str::to_lowercase).collect();
-        let matches = |item: &&Item| {
-            let text = format!("{} {}", item.label, item.detail).to_lowercase();
-            words.iter().all(|word| text.contains(word))
-        };
-        self.items.iter().filter(matches).collect()
+        let all_in = |text: &str| words.iter().all(|word| text.to_lowercase().contains(word));
+        // What is called so comes before what only mentions it.
+        let (called, rest): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(|item| all_in(&item.label));
+        let mentioned = rest.into_iter().filter(|item| all_in(&format!("{} {}", item.label, item.detail)));
+        called.into_iter().chain(mentioned).collect()
     }
 
     fn on_key(&mut self, press: KeyPress) -> Outcome {

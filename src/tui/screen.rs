@@ -193,7 +193,7 @@ impl Screen {
             KeyAction::DeleteOrQuit if self.composer.is_empty() => effects.extend(app.handle(Action::Quit, now)),
             KeyAction::Send => {
                 let line = self.composer.take();
-                self.conversation.to_end();
+                self.conversation.go_to_end();
                 effects.extend(app.handle(Action::Enter(line), now));
             }
             KeyAction::NewChat => effects.extend(app.handle(Action::Enter("/new".to_owned()), now)),
@@ -235,12 +235,12 @@ impl Screen {
             KeyAction::PageDown => self.conversation.scroll_page(1),
             KeyAction::ScrollUp => self.conversation.scroll(-1),
             KeyAction::ScrollDown => self.conversation.scroll(1),
-            KeyAction::Top => self.conversation.to_start(),
-            KeyAction::Bottom => self.conversation.to_end(),
+            KeyAction::Top => self.conversation.go_to_start(),
+            KeyAction::Bottom => self.conversation.go_to_end(),
             KeyAction::SelectUp => self.sampling.select(-1),
             KeyAction::SelectDown => self.sampling.select(1),
-            KeyAction::LineStart if self.composer.is_empty() => self.conversation.to_start(),
-            KeyAction::LineEnd if self.composer.is_empty() => self.conversation.to_end(),
+            KeyAction::LineStart if self.composer.is_empty() => self.conversation.go_to_start(),
+            KeyAction::LineEnd if self.composer.is_empty() => self.conversation.go_to_end(),
             writing => self.act_on_composer(app, writing),
         }
     }

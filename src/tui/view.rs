@@ -199,6 +199,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::st
     if app.quit_armed() {
         return ("Ctrl-C again quits (everything is saved)".to_owned(), theme.warning());
     }
+    if let Some(hint) = app.hint() {
+        return (format!("! {hint}"), theme.warning());
+    }
     if let Some(generation) = app.generation() {
         let text = match (generation.stopping, generation.phase) {
             (true, _) => "stopping".to_owned(),
