@@ -243,9 +243,12 @@ pub(super) struct Bench {
     /// Tokens of the prompt
     #[arg(short = 'p', long, value_name = "N", default_value_t = 512, value_parser = parse_count)]
     pub(super) n_prompt: usize,
-    /// Tokens generated after it
+    /// Tokens generated, by themselves
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = parse_count)]
     pub(super) n_gen: usize,
+    /// Tokens that the context holds before those of -n are generated
+    #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
+    pub(super) n_depth: usize,
     /// Repetitions; the medians are shown
     #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = parse_count)]
     pub(super) repetitions: usize,

@@ -27,7 +27,7 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
         None => models::resolve(&context.settings.model.name, &context.paths)?,
     };
     let mut options = context.load_options();
-    options.context.get_or_insert(arguments.n_prompt + arguments.n_gen);
+    options.context.get_or_insert(arguments.n_prompt.max(arguments.n_depth.max(1) + arguments.n_gen));
     // Ctrl-C ends the program with the exit code that it has everywhere.
     let _interrupt = Interrupt::install()?;
     let loaded = load::load(&source, &options, &mut |_, _| {})?;
@@ -41,17 +41,20 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
 
 /// The repetitions of everything, in turn: what slows this machine down meanwhile slows all of it down.
 fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Result<Report> {
-    let Bench { n_prompt, n_gen, repetitions, .. } = *arguments;
+    let Bench { n_prompt, n_gen, n_depth, repetitions, .. } = *arguments;
     let vocabulary = u32::try_from(info.vocabulary)?;
-    let prompt: Vec<TokenId> = (0..n_prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect();
-    run_once(&mut inference, &prompt[..n_prompt.min(WARM_UP)], n_gen.min(WARM_UP))?;
+    let tokens = |count: usize| (0..count as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect();
+    let (prompt, depth): (Vec<TokenId>, Vec<TokenId>) = (tokens(n_prompt), tokens(n_depth.max(1)));
+    time_prefill(&mut inference, &prompt[..n_prompt.min(WARM_UP)])?;
+    time_decode(&mut inference, &depth[..1], n_gen.min(WARM_UP))?;
     let mut memory = StreamingRead::new();
     let mut blas: Option<BlasYardstick> = None;
     let (mut prefills, mut decodes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sgemvs, mut sgemms) = (Vec::new(), Vec::new());
     let mut rss_mb = None;
     for _ in 0..repetitions {
-        let (prefill, decode) = run_once(&mut inference, &prompt, n_gen)?;
+        let prefill = time_prefill(&mut inference, &prompt)?;
+        let decode = time_decode(&mut inference, &depth, n_gen)?;
         // Before the yardsticks take memory of their own.
         rss_mb = rss_mb.or_else(resident_megabytes);
         prefills.push(prefill.as_secs_f64());
@@ -74,6 +77,7 @@ fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Res
         threads: info.threads,
         n_prompt,
         n_gen,
+        n_depth,
         repetitions,
         prefill_tok_s: rounded(n_prompt as f64 / prefill_seconds),
         decode_tok_s: rounded(decode_tok_s),
@@ -88,19 +92,26 @@ fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Res
     })
 }
 
-/// The time of a prefill from an empty cache up to the choice of the first token, and that of `n_gen` tokens after it.
-fn run_once(inference: &mut Inference, prompt: &[TokenId], n_gen: usize) -> Result<(Duration, Duration)> {
+/// The time of a prompt from an empty cache up to the choice of the first token.
+fn time_prefill(inference: &mut Inference, prompt: &[TokenId]) -> Result<Duration> {
     inference.truncate(0);
     let start = Instant::now();
     inference.prefill(prompt, &mut |_| ControlFlow::Continue(()))?;
+    most_probable(inference)?;
+    Ok(start.elapsed())
+}
+
+/// The time of `n_gen` tokens after `depth`, which is computed before the clock starts.
+fn time_decode(inference: &mut Inference, depth: &[TokenId], n_gen: usize) -> Result<Duration> {
+    inference.truncate(0);
+    inference.prefill(depth, &mut |_| ControlFlow::Continue(()))?;
     let mut token = most_probable(inference)?;
-    let prefill = start.elapsed();
     let start = Instant::now();
     for _ in 0..n_gen {
         inference.push(token)?;
         token = most_probable(inference)?;
     }
-    Ok((prefill, start.elapsed()))
+    Ok(start.elapsed())
 }
 
 fn most_probable(inference: &Inference) -> Result<TokenId> {
@@ -132,6 +143,7 @@ struct Report {
     threads: usize,
     n_prompt: usize,
     n_gen: usize,
+    n_depth: usize,
     repetitions: usize,
     prefill_tok_s: f64,
     decode_tok_s: f64,
@@ -150,8 +162,9 @@ impl std::fmt::Display for Report {
         let percent = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole);
         writeln!(f, "{} · {} · {} threads", self.model, self.format, self.threads)?;
         let (prompt, generated) = (self.n_prompt, self.n_gen);
+        let depth = if self.n_depth > 0 { format!(" after {}", self.n_depth) } else { String::new() };
         writeln!(f, "prefill  {prompt:>5} tokens  {:>9.1} tok/s", self.prefill_tok_s)?;
-        writeln!(f, "decode   {generated:>5} tokens  {:>9.1} tok/s", self.decode_tok_s)?;
+        writeln!(f, "decode   {generated:>5} tokens  {:>9.1} tok/s{depth}", self.decode_tok_s)?;
         let share = percent(self.read_gb_s, self.peak_read_gb_s);
         let (read, peak, megabytes) = (self.read_gb_s, self.peak_read_gb_s, self.bytes_per_token as f64 / 1e6);
         writeln!(
@@ -187,6 +200,7 @@ mod tests {
         let arguments = Bench {
             n_prompt: 20,
             n_gen: 4,
+            n_depth: 3,
             repetitions: 2,
             synthetic: None,
             json: true,

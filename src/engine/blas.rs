@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn sgemm_writes_only_its_window_of_columns() {
         let (a, b) = (numbers(4 * 3, 3), numbers(3 * 2, 4));
-        let mut c = vec![7.0; 4 * 5];
+        let mut c = [7.0; 4 * 5];
         let (a, b) = (MatRef::new(&a, 4, 3, 3), MatRef::new(&b, 3, 2, 2));
         sgemm(1.0, a, Transpose::No, b, Transpose::No, 0.0, MatMut::new(&mut c[1..], 4, 2, 5));
         let product = plain(a, Transpose::No, b, Transpose::No);

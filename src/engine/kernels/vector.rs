@@ -52,7 +52,7 @@ fn sum(lanes: Lanes) -> f32 {
 /// (coefficients of the Cephes library's `expf`). From -87 down it is 0, above 88 it stays at `e^88`.
 #[inline(always)]
 fn exp<const FMA: bool>(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = x.clamp(LEAST_EXPONENT, 88.0);
     let rounded = fma::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND);
@@ -175,7 +175,7 @@ compiled_per_isa! {
 #[inline(always)]
 fn gelu_tanh_body<const FMA: bool>(x: &mut [f32]) {
     // 0.5 (1 + tanh u) is the logistic function of 2u, with u = sqrt(2/π) (x + 0.044715 x³).
-    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769;
     for x in x {
         let u = TWO_SQRT_2_OVER_PI * *x * fma::<FMA>(0.044_715, *x * *x, 1.0);
         *x /= 1.0 + exp::<FMA>(-u);
