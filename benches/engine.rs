@@ -3,6 +3,8 @@
 //! `cargo bench --bench engine`. Random weights of GPT-2's width and one layer's depth, so that a run takes seconds; whole
 //! models are measured by `gibber bench`.
 
+#![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::Arc;
