@@ -127,8 +127,7 @@ fn tokens(screen: &str) -> usize {
 fn visit(size: (u16, u16)) {
     let mut chat = Chat::start(size, &ENDLESS);
     chat.count_without_end();
-    // From the composer past the conversation to the panels, which are a single line on a narrow screen.
-    chat.terminal.press(key::TAB);
+    // From the composer to the panels, which are a single line on a narrow screen.
     chat.terminal.press(key::TAB);
     chat.terminal.wait_for_screen("the sampling panel", |screen| screen.contains('▸'));
     chat.terminal.press(key::RIGHT);

@@ -239,7 +239,7 @@ pub const BINDINGS: &[Binding] = &[
         &["Ctrl-C"],
         "stop the reply; with text: clear it (Ctrl-Z brings it back); twice: quit",
     ),
-    bind(Anywhere, A::NextFocus, &["Tab"], "to the next part: writing, conversation, panels"),
+    bind(Anywhere, A::NextFocus, &["Tab"], "to the next part: writing, panels, conversation"),
     bind(Anywhere, A::PreviousFocus, &["Shift-Tab"], "to the part before"),
     bind(Anywhere, A::PageUp, &["PgUp"], "scroll the conversation a page up"),
     bind(Anywhere, A::PageDown, &["PgDn"], "a page down"),

@@ -333,7 +333,7 @@ impl Screen {
     }
 
     fn move_focus(&mut self, by: isize) {
-        const ORDER: [Context; 3] = [Context::Composer, Context::Transcript, Context::Sampling];
+        const ORDER: [Context; 3] = [Context::Composer, Context::Sampling, Context::Transcript];
         let at = ORDER.iter().position(|&part| part == self.focus).unwrap_or(0) as isize;
         self.focus = ORDER[(at + by).rem_euclid(ORDER.len() as isize) as usize];
     }

@@ -126,7 +126,7 @@ fn commands_are_listed_while_one_is_typed() {
 #[test]
 fn the_focused_slider_is_marked_without_colour() {
     let mut stage = asked(120, 30);
-    stage.keys("<Tab><Tab><Down>");
+    stage.keys("<Tab><Down>");
     let shown = stage.draw();
     assert!(shown.contains("▸top-k"), "{shown}");
     stage.resize(80, 24);
@@ -212,7 +212,7 @@ fn a_branch_is_named_in_the_title() {
     stage.pump_to_end();
     let shown = stage.draw();
     assert!(shown.contains("branch 2/2") && shown.contains("second") && !shown.contains("│ first"), "{shown}");
-    stage.keys("<Tab><Left>");
+    stage.keys("<Tab><Tab><Left>");
     assert!(stage.draw().contains("branch 1/2"));
 }
 
