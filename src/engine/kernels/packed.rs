@@ -13,6 +13,7 @@
 //! | Q8_0 | 8 scales (F16), 8 x 8 x 4 quants | 272 |
 //!
 //! As in the file, the low half of byte `j` is column `j` of the block and the high half column `16 + j`.
+#![allow(unsafe_code)]
 
 use half::f16;
 
@@ -20,6 +21,7 @@ use super::activation::{BLOCK, Block, HIGH, QuantizedVector};
 use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
+use super::vector::compiled_per_isa;
 use crate::engine::EngineError;
 
 /// Rows that stand side by side.
@@ -171,10 +173,7 @@ impl PackedMatrix {
             return;
         }
         for (row, out) in (first..).zip(out.chunks_exact_mut(self.cols)) {
-            let blocks = self.group(row / ROWS).chunks_exact(self.format.packed_block());
-            for (block, out) in blocks.zip(out.chunks_exact_mut(BLOCK)) {
-                unpack_block(self.format, block, row % ROWS, out);
-            }
+            unpack_row(self.format, self.group(row / ROWS), row % ROWS, out);
         }
     }
 }
@@ -198,27 +197,39 @@ fn header(block: &[u8], index: usize, lane: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-fn unpack_block(format: PackedFormat, block: &[u8], lane: usize, out: &mut [f32]) {
-    let scale = header(block, 0, lane);
-    let quants = &block[2 * format.headers() * ROWS..];
-    let steps = quants.chunks_exact(STEP * ROWS).map(|step| &step[STEP * lane..][..STEP]);
-    match format {
-        PackedFormat::Q8_0 => {
-            for (out, step) in out.chunks_exact_mut(STEP).zip(steps) {
-                out.iter_mut().zip(step).for_each(|(out, &q)| *out = scale * f32::from(q as i8));
+/// The quants of one row, `N` bytes, from where they stand between those of the other rows.
+#[inline(always)]
+fn gather<const N: usize>(quants: &[u8], lane: usize) -> [u8; N] {
+    let mut row = [0; N];
+    for (row, step) in row.chunks_exact_mut(STEP).zip(quants.chunks_exact(STEP * ROWS)) {
+        row.copy_from_slice(&step[STEP * lane..][..STEP]);
+    }
+    row
+}
+
+#[inline(always)]
+fn unpack_row_body<const FMA: bool>(format: PackedFormat, group: &[u8], lane: usize, out: &mut [f32]) {
+    for (block, out) in group.chunks_exact(format.packed_block()).zip(out.chunks_exact_mut(BLOCK)) {
+        let scale = header(block, 0, lane);
+        let quants = &block[2 * format.headers() * ROWS..];
+        if format == PackedFormat::Q8_0 {
+            for (out, q) in out.iter_mut().zip(gather::<BLOCK>(quants, lane)) {
+                *out = scale * f32::from(q as i8);
             }
-        }
-        PackedFormat::Q4_0 | PackedFormat::Q4_1 => {
+        } else {
             let minimum = if format == PackedFormat::Q4_1 { header(block, 1, lane) } else { -8.0 * scale };
             let (low, high) = out.split_at_mut(BLOCK / 2);
-            for ((low, high), step) in low.chunks_exact_mut(STEP).zip(high.chunks_exact_mut(STEP)).zip(steps) {
-                for ((low, high), &q) in low.iter_mut().zip(high).zip(step) {
-                    *low = scale * f32::from(q & 15) + minimum;
-                    *high = scale * f32::from(q >> 4) + minimum;
-                }
+            for ((low, high), q) in low.iter_mut().zip(high).zip(gather::<{ BLOCK / 2 }>(quants, lane)) {
+                *low = scale * f32::from(q & 15) + minimum;
+                *high = scale * f32::from(q >> 4) + minimum;
             }
         }
     }
+}
+
+compiled_per_isa! {
+    /// Row `lane` of a packed group as floats.
+    fn unpack_row(format: PackedFormat, group: &[u8], lane: usize, out: &mut [f32]) = unpack_row_body
 }
 
 fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[Block]) -> [f32; ROWS] {

@@ -36,6 +36,8 @@ macro_rules! compiled_per_isa {
     };
 }
 
+pub(super) use compiled_per_isa;
+
 /// `a * b + c`, fused where the processor does that in one instruction (elsewhere it would be a library call).
 #[inline(always)]
 fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
