@@ -70,6 +70,27 @@ fn the_text_has_the_reference_probability() {
     assert!(ratio.abs() < 0.003, "perplexity off by {:+.3} %", ratio * 100.0);
 }
 
+/// As a reply is generated: one token after another, through the kernels of a single token.
+#[test]
+fn token_by_token_the_log_probabilities_are_the_references_own() {
+    const TOKENS: usize = 200;
+    let reference = reference();
+    let tokens = &ids(&reference["ids"])[..TOKENS];
+    let expected = reference["logprob"].as_array().unwrap().iter().map(|x| x.as_f64());
+    let mut guard = default_model();
+    let inference = &mut guard.inference;
+    inference.truncate(0);
+    let mut difference = 0.0;
+    for (&token, expected) in tokens.iter().zip(expected) {
+        if let Some(expected) = expected {
+            difference += (log_probability(inference.logits().unwrap(), token) - expected).abs();
+        }
+        inference.push(token).unwrap();
+    }
+    let mean = difference / (TOKENS - 1) as f64;
+    assert!(mean < 0.001, "mean difference of log-probability {mean}");
+}
+
 #[test]
 fn greedy_continuations_are_the_reference_ones() {
     let reference = reference();
