@@ -15,7 +15,7 @@ use crate::engine::weights::{DType, Tensor};
 
 /// Up to as many tokens are multiplied one by one in whole numbers; more of them pay for unpacking the weights and
 /// go through BLAS in single precision.
-const MAX_TOKENS_ONE_BY_ONE: usize = 16;
+pub(crate) const MAX_TOKENS_ONE_BY_ONE: usize = 16;
 /// Floats of unpacked weights that a thread holds at a time: they stay in its cache while BLAS reads them.
 const PANEL: usize = 1 << 19;
 /// Pieces a thread that a product with one token is cut into; more even out delays, fewer cost less to claim.
