@@ -125,12 +125,13 @@ impl DType {
         Self::ALL.iter().copied().find(|dtype| dtype.ggml_type() == Some(id))
     }
 
-    /// Whether the engine has kernels for it.
+    /// Whether the engine can compute with it, be it by widening it to floats first.
     pub const fn is_computable(self) -> bool {
-        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::Q8_0 | Self::Q4_0 | Self::Q4_1)
+        use DType::*;
+        matches!(self, F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K)
     }
 
-    /// The formats the engine has kernels for.
+    /// The formats the engine can compute with.
     pub fn computable() -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(|dtype| dtype.is_computable())
     }
