@@ -98,6 +98,36 @@ impl<'a> MatMut<'a> {
     pub unsafe fn from_raw(data: *mut f32, rows: usize, cols: usize, stride: usize) -> Self {
         Self { data, rows, cols, stride, lifetime: PhantomData }
     }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The elements of row `row`.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: the row's elements are within the window, see `from_raw`, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride), self.cols) }
+    }
+
+    /// The window of the columns `first..first + count`.
+    ///
+    /// # Panics
+    /// Where there are not as many.
+    pub fn columns(&mut self, first: usize, count: usize) -> MatMut<'_> {
+        assert!(first + count <= self.cols, "columns {first}.. of {}", self.cols);
+        // SAFETY: a part of this window, which is borrowed as long.
+        unsafe { MatMut::from_raw(self.data.add(first), self.rows, count, self.stride) }
+    }
 }
 
 /// How many elements a strided matrix spans.

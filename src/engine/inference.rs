@@ -134,6 +134,17 @@ impl Inference {
     ) -> Result<(), EngineError> {
         self.check(tokens)?;
         self.truncate(0);
+        self.state.set_exact(true);
+        let result = self.logits_of_each(tokens, on_logits);
+        self.state.set_exact(false);
+        result
+    }
+
+    fn logits_of_each(
+        &mut self,
+        tokens: &[TokenId],
+        on_logits: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
         let vocab = self.model.config().vocab_size;
         let mut logits = vec![0.0; LOGITS_AT_A_TIME.min(tokens.len()) * vocab];
         for chunk in tokens.chunks(self.batch) {

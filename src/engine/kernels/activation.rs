@@ -3,6 +3,13 @@
 //! Eight bits, as other engines take them, put an error of half a percent on each step; it changes which of two close
 //! candidates wins. Here a value takes sixteen bits, split over two bytes, each of which is multiplied by the same
 //! instruction: the weights are read from memory once, and memory is what the time goes into.
+//!
+//! A long prompt is bound by multiplications, not by memory. There one byte is enough for most matrices: an error in one
+//! of hundreds of positions is averaged out by attention, and it is not the position whose candidates are compared.
+#![allow(unsafe_code)]
+
+use super::pool::{SharedPtr, ThreadPool};
+use super::vector;
 
 /// Values a block; the quantized weight formats have blocks of the same size.
 pub const BLOCK: usize = 32;
@@ -11,7 +18,7 @@ pub const HIGH: i32 = 254;
 /// The largest whole number a value becomes.
 pub(super) const LARGEST: f32 = (127 * HIGH) as f32;
 
-/// A block of activations: `x[i] ≈ scale · (254 · high[i] + low[i])`.
+/// A block of activations: `x[i] ≈ scale · whole(i)` with `whole(i) = 254 · high[i] + low[i]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub struct Block {
@@ -19,15 +26,18 @@ pub struct Block {
     pub high: [i8; BLOCK],
     /// Within ±127.
     pub low: [i8; BLOCK],
+    /// The whole numbers, of each four the two of even index before the two of odd: as 8-bit weights are taken apart for
+    /// products of 16 bits.
+    pub pairs: [i16; BLOCK],
     /// What a whole number counts.
     pub scale: f32,
-    /// Sum of the whole numbers: what a weight's offset is multiplied with.
-    pub sum: i32,
+    /// Sums of the first and of the last sixteen whole numbers: what a weight's offset is multiplied with.
+    pub sums: [i32; 2],
 }
 
 impl Block {
     /// A block of zeros.
-    pub const ZERO: Self = Self { high: [0; BLOCK], low: [0; BLOCK], scale: 0.0, sum: 0 };
+    pub const ZERO: Self = Self { high: [0; BLOCK], low: [0; BLOCK], pairs: [0; BLOCK], scale: 0.0, sums: [0; 2] };
 
     /// The whole number that stands for value `i`.
     pub fn whole(&self, i: usize) -> i32 {
@@ -44,7 +54,7 @@ impl QuantizedVector {
     pub fn assign(&mut self, x: &[f32]) {
         debug_assert!(x.len().is_multiple_of(BLOCK));
         self.0.resize(x.len() / BLOCK, Block::ZERO);
-        super::vector::quantize_blocks(x, &mut self.0);
+        vector::quantize_blocks(x, &mut self.0);
     }
 
     /// Its blocks.
@@ -55,6 +65,109 @@ impl QuantizedVector {
     /// The values it stands for.
     pub fn to_f32(&self) -> Vec<f32> {
         self.0.iter().flat_map(|block| (0..BLOCK).map(|i| block.whole(i) as f32 * block.scale)).collect()
+    }
+}
+
+/// How many bytes an activation of a prompt takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// One: half a percent of the block's largest value is lost at each step.
+    Byte,
+    /// Two, as [`Block`] has them.
+    TwoBytes,
+}
+
+/// The tokens of a prompt as whole numbers, each in blocks of [`BLOCK`]: what the products of many tokens read.
+#[derive(Debug, Default)]
+pub struct QuantizedRows {
+    /// `(n, k)` each: the high bytes, and the low ones where the precision is two bytes.
+    high: Vec<i8>,
+    low: Vec<i8>,
+    /// `(n, k / BLOCK)`: what a whole number counts.
+    scales: Vec<f32>,
+    /// `(n, k / BLOCK, 2)`: the sums of the halves of each block, scaled.
+    sums: Vec<f32>,
+    k: usize,
+}
+
+impl QuantizedRows {
+    /// Takes over `x`, rows of `k` values, `k` a whole number of blocks; keeps its memory.
+    pub fn assign(&mut self, pool: &ThreadPool, x: &[f32], k: usize, precision: Precision) {
+        debug_assert!(k.is_multiple_of(BLOCK) && x.len().is_multiple_of(k));
+        self.k = k;
+        self.high.resize(x.len(), 0);
+        self.low.resize(if precision == Precision::TwoBytes { x.len() } else { 0 }, 0);
+        self.scales.resize(x.len() / BLOCK, 0.0);
+        self.sums.resize(x.len() / BLOCK * 2, 0.0);
+        let (low, sums) = (SharedPtr::new(&mut self.low), SharedPtr::new(&mut self.sums));
+        let scales = SharedPtr::new(&mut self.scales);
+        pool.for_each_part(&mut self.high, k, &|_, row, high| {
+            let blocks = k / BLOCK;
+            // SAFETY: each row's part of the other vectors is this call's alone, and they have as many rows.
+            let (scales, sums) = unsafe {
+                (
+                    std::slice::from_raw_parts_mut(scales.get().add(row * blocks), blocks),
+                    std::slice::from_raw_parts_mut(sums.get().add(row * 2 * blocks), 2 * blocks),
+                )
+            };
+            let x = &x[row * k..][..k];
+            match precision {
+                Precision::Byte => vector::quantize_bytes(x, high, scales, sums),
+                Precision::TwoBytes => {
+                    // SAFETY: as above; with this precision `low` is as long as `high`.
+                    let low = unsafe { std::slice::from_raw_parts_mut(low.get().add(row * k), k) };
+                    vector::quantize_two_bytes(x, high, low, scales, sums);
+                }
+            }
+        });
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.high.len().checked_div(self.k).unwrap_or(0)
+    }
+
+    /// Values a row.
+    pub fn width(&self) -> usize {
+        self.k
+    }
+
+    /// How many bytes a value takes.
+    pub fn precision(&self) -> Precision {
+        if self.low.is_empty() { Precision::Byte } else { Precision::TwoBytes }
+    }
+
+    /// Row `row`: its high bytes, its low bytes (none where a value takes one), its scales and its sums.
+    pub(super) fn row(&self, row: usize) -> RowParts<'_> {
+        let blocks = self.k / BLOCK;
+        RowParts {
+            high: &self.high[row * self.k..][..self.k],
+            low: self.low.get(row * self.k..(row + 1) * self.k).unwrap_or_default(),
+            scales: &self.scales[row * blocks..][..blocks],
+            sums: &self.sums[row * 2 * blocks..][..2 * blocks],
+        }
+    }
+}
+
+/// A token of [`QuantizedRows`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowParts<'a> {
+    pub(super) high: &'a [i8],
+    pub(super) low: &'a [i8],
+    pub(super) scales: &'a [f32],
+    pub(super) sums: &'a [f32],
+}
+
+impl RowParts<'_> {
+    /// The values it stands for.
+    #[cfg(test)]
+    pub(super) fn to_f32(self) -> Vec<f32> {
+        let value = |i: usize| {
+            let high = i32::from(self.high[i]);
+            let whole = self.low.get(i).map_or(high, |&low| HIGH * high + i32::from(low));
+            whole as f32 * self.scales[i / BLOCK]
+        };
+        (0..self.high.len()).map(value).collect()
     }
 }
 
@@ -72,7 +185,10 @@ mod tests {
             assert!((found - exact).abs() <= step * 0.5001, "element {i}: {found} instead of {exact}, step {step}");
         }
         for block in quantized.blocks() {
-            assert_eq!(block.sum, (0..BLOCK).map(|i| block.whole(i)).sum::<i32>());
+            let half = |half: usize| (16 * half..16 * (half + 1)).map(|i| block.whole(i)).sum::<i32>();
+            assert_eq!(block.sums, [half(0), half(1)]);
+            let pairs = (0..BLOCK).map(|i| block.whole(i / 4 * 4 + [0, 2, 1, 3][i % 4]) as i16);
+            assert!(pairs.eq(block.pairs), "{block:?}");
             assert!(block.low.iter().all(|low| *low != -128), "{block:?}");
         }
     }

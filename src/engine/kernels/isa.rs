@@ -9,10 +9,14 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// x86-64 with AVX-512 (F, BW, DQ, VL) and its VNNI instructions, beside those of [`Self::Avx2`].
+    Avx512,
 }
 
 impl Isa {
-    /// The best one this processor has; `GIBBER_ISA` (`portable`, `avx2`) asks for a lesser one, which is how the tests and
+    const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The best one this processor has; `GIBBER_ISA` (`portable`, `avx2`, `avx512`) asks for a lesser one, which is how the tests and
     /// a doubtful measurement reach it.
     pub fn active() -> Self {
         static ACTIVE: OnceLock<Isa> = OnceLock::new();
@@ -25,7 +29,7 @@ impl Isa {
 
     /// Every instruction set that this processor can run, the plain one first.
     pub fn available() -> Vec<Self> {
-        [Self::Portable, Self::Avx2].into_iter().filter(|&isa| isa <= Self::detect()).collect()
+        Self::ALL.into_iter().filter(|&isa| isa <= Self::detect()).collect()
     }
 
     /// Its name in `GIBBER_ISA`.
@@ -33,17 +37,23 @@ impl Isa {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Portable, Self::Avx2].into_iter().find(|isa| isa.as_str() == name)
+        Self::ALL.into_iter().find(|isa| isa.as_str() == name)
     }
 
     fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-            return Self::Avx2;
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vnni");
+            return if avx512 { Self::Avx512 } else { Self::Avx2 };
         }
         Self::Portable
     }

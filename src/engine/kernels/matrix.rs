@@ -4,14 +4,14 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::activation::{BLOCK, QuantizedVector};
+use super::activation::{Precision, QuantizedRows, QuantizedVector};
 use super::isa::Isa;
-use super::packed::{PackedFormat, PackedMatrix, Packer};
+use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
 use super::vector;
 use crate::engine::EngineError;
 use crate::engine::blas::{self, MatMut, MatRef, Transpose};
-use crate::engine::weights::{DType, Tensor};
+use crate::engine::weights::Tensor;
 
 /// Up to as many tokens are multiplied one by one in whole numbers; more of them pay for unpacking the weights and
 /// go through BLAS in single precision.
@@ -20,6 +20,15 @@ pub(crate) const MAX_TOKENS_ONE_BY_ONE: usize = 16;
 const PANEL: usize = 1 << 19;
 /// Pieces a thread that a product with one token is cut into; more even out delays, fewer cost less to claim.
 const PIECES_A_THREAD: usize = 4;
+/// Pieces of a product with weights stored by columns, whose sums are added up: as many with any number of threads.
+const PIECES_OF_COLUMNS: usize = 8;
+/// Outputs of a piece of a product with many tokens. How sums are rounded may depend on where BLAS is told to begin, so
+/// pieces do not depend on the number of threads: the same seed gives the same text with any.
+const PIECE_FOR_BLAS: usize = 256;
+const PIECE_FOR_WHOLE_NUMBERS: usize = 4 * ROWS;
+/// From as many tokens on a prompt is computed with activations of one byte, where the matrix allows it. Shorter ones are
+/// done soon enough with two.
+const BYTES_FROM: usize = 128;
 
 /// The threads and the memory that products need on the way.
 #[derive(Debug)]
@@ -28,14 +37,32 @@ pub struct Workspace {
     quantized: Vec<QuantizedVector>,
     /// Sums of the pieces of one product, before they are added up.
     partial: Vec<f32>,
+    /// The inputs of a product with many tokens.
+    rows: QuantizedRows,
     scratch: Vec<Mutex<Vec<f32>>>,
+    panels: Vec<Mutex<Panel>>,
+    exact: bool,
 }
 
 impl Workspace {
     /// A workspace whose products are spread over `pool`.
     pub fn new(pool: Arc<ThreadPool>) -> Self {
         let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
-        Self { pool, quantized: Vec::new(), partial: Vec::new(), scratch }
+        let panels = (0..pool.threads()).map(|_| Mutex::default()).collect();
+        Self {
+            pool,
+            quantized: Vec::new(),
+            partial: Vec::new(),
+            rows: QuantizedRows::default(),
+            scratch,
+            panels,
+            exact: false,
+        }
+    }
+
+    /// Whether long prompts are to be computed as exactly as replies are, which takes up to twice as long: for a score.
+    pub fn set_exact(&mut self, exact: bool) {
+        self.exact = exact;
     }
 
     /// The threads.
@@ -98,6 +125,7 @@ pub struct WeightMatrix {
     in_features: usize,
     out_features: usize,
     layout: Layout,
+    needs_two_bytes: bool,
 }
 
 impl WeightMatrix {
@@ -107,17 +135,16 @@ impl WeightMatrix {
     /// [`EngineError::Invalid`] where the tensor is no matrix, or in a format that the engine cannot compute with.
     pub fn from_rows(tensor: &Tensor, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let [rows, cols] = matrix_shape(tensor)?;
-        let format = match tensor.dtype() {
-            DType::Q4_0 => Some(PackedFormat::Q4_0),
-            DType::Q4_1 => Some(PackedFormat::Q4_1),
-            DType::Q8_0 => Some(PackedFormat::Q8_0),
-            _ => None,
-        };
-        let part = match format {
+        let part = match PackedFormat::of(tensor.dtype()) {
             Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), packer)?),
             None => Part::Floats(Floats::of(tensor)?),
         };
-        Ok(Self { in_features: cols, out_features: rows, layout: Layout::Rows(vec![(rows, part)]) })
+        Ok(Self {
+            in_features: cols,
+            out_features: rows,
+            layout: Layout::Rows(vec![(rows, part)]),
+            needs_two_bytes: false,
+        })
     }
 
     /// From a tensor `[in, out]`, one column an output, as the Conv1D layers of GPT-2 are stored. It is used where it lies.
@@ -126,7 +153,12 @@ impl WeightMatrix {
     /// As [`Self::from_rows`].
     pub fn from_columns(tensor: &Tensor) -> Result<Self, EngineError> {
         let [rows, cols] = matrix_shape(tensor)?;
-        Ok(Self { in_features: rows, out_features: cols, layout: Layout::Columns(Floats::of(tensor)?) })
+        Ok(Self {
+            in_features: rows,
+            out_features: cols,
+            layout: Layout::Columns(Floats::of(tensor)?),
+            needs_two_bytes: false,
+        })
     }
 
     /// The outputs of `matrices`, one after another, from one input; each was made by [`Self::from_rows`].
@@ -148,7 +180,13 @@ impl WeightMatrix {
                 }
             }
         }
-        Ok(Self { in_features, out_features, layout: Layout::Rows(parts) })
+        Ok(Self { in_features, out_features, layout: Layout::Rows(parts), needs_two_bytes: false })
+    }
+
+    /// For a matrix whose outputs suffer from rounded inputs: they keep two bytes also in long prompts.
+    #[must_use]
+    pub fn with_two_bytes(self) -> Self {
+        Self { needs_two_bytes: true, ..self }
     }
 
     /// Length of an input.
@@ -189,7 +227,7 @@ impl WeightMatrix {
             }
             Layout::Rows(parts) => for_each_overlap(parts, row..row + 1, |part, from, _| match part {
                 Part::Floats(floats) => out.copy_from_slice(&floats.as_slice()[from * out.len()..][..out.len()]),
-                Part::Packed(packed) => packed.unpack(from, 1, out),
+                Part::Packed(packed) => packed.row(from, out),
             }),
         }
     }
@@ -213,7 +251,7 @@ impl WeightMatrix {
     /// one end to the other, and its sums are added to those of the others.
     fn multiply_columns(&self, workspace: &mut Workspace, weights: &[f32], x: &[f32], out: &mut [f32]) {
         let (pool, width) = (&workspace.pool, self.out_features);
-        let share = self.in_features.div_ceil(PIECES_A_THREAD * pool.threads()).max(1);
+        let share = self.in_features.div_ceil(PIECES_OF_COLUMNS).max(1);
         let pieces = self.in_features.div_ceil(share);
         workspace.partial.resize(pieces * width, 0.0);
         pool.for_each_part(&mut workspace.partial, width, &|_, piece, sums| {
@@ -235,43 +273,42 @@ impl WeightMatrix {
             }
         }
         let (pool, quantized, isa) = (&workspace.pool, &workspace.quantized, Isa::active());
-        let pieces = PIECES_A_THREAD * pool.threads();
-        let width = self.out_features.div_ceil(pieces).next_multiple_of(super::packed::ROWS);
+        let width = self.out_features.div_ceil(PIECES_A_THREAD * pool.threads()).next_multiple_of(ROWS);
         let out = SharedPtr::new(out);
         pool.run(self.out_features.div_ceil(width), &|_, piece| {
-            let (start, end) = (piece * width, self.out_features.min((piece + 1) * width));
-            for token in 0..n {
-                // SAFETY: the range lies in row `token` of `out`, and only this piece has it.
-                let out = unsafe {
-                    std::slice::from_raw_parts_mut(out.get().add(token * self.out_features + start), end - start)
-                };
-                let x = &x[token * self.in_features..][..self.in_features];
-                for_each_overlap(parts, start..end, |part, from, at| {
-                    let out = &mut out[at.start - start..at.end - start];
-                    match (part, quantized.get(token)) {
-                        (Part::Packed(packed), Some(quantized)) => packed.multiply(isa, from, quantized, out),
-                        (Part::Packed(_), None) => unreachable!("every input was quantized above"),
-                        (Part::Floats(floats), _) => {
-                            let weights = &floats.as_slice()[from * self.in_features..];
-                            let weights = MatRef::new(weights, out.len(), self.in_features, self.in_features);
-                            blas::sgemv(weights, Transpose::No, x, out);
+            let range = piece * width..self.out_features.min((piece + 1) * width);
+            for_each_overlap(parts, range, |part, from, at| {
+                // SAFETY: these columns are this piece's alone, and `out` has `n` rows of `out_features`.
+                let mut out = unsafe { MatMut::from_raw(out.get().add(at.start), n, at.len(), self.out_features) };
+                match part {
+                    Part::Packed(packed) => packed.multiply(isa, from, &quantized[..n], &mut out),
+                    Part::Floats(floats) => {
+                        let weights = &floats.as_slice()[from * self.in_features..];
+                        let weights = MatRef::new(weights, at.len(), self.in_features, self.in_features);
+                        for (token, x) in x.chunks_exact(self.in_features).enumerate() {
+                            blas::sgemv(weights, Transpose::No, x, out.row_mut(token));
                         }
                     }
-                });
-            }
+                }
+            });
         });
     }
 
-    /// All inputs at once through BLAS, each piece a window of the outputs.
-    fn multiply_many(&self, workspace: &Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+    /// All inputs at once: in whole numbers where that is faster, otherwise through BLAS, each piece a window of the outputs.
+    fn multiply_many(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         let k = self.in_features;
-        let x = MatRef::new(x, n, k, k);
-        let pool = &workspace.pool;
+        let isa = Isa::active();
+        let one_byte = n >= BYTES_FROM && !self.needs_two_bytes && !workspace.exact;
+        let precision = if one_byte { Precision::Byte } else { Precision::TwoBytes };
+        let by_rows = self.any_packed(|packed| packed.multiplies_rows(isa, precision));
+        if by_rows {
+            workspace.rows.assign(&workspace.pool, x, k, precision);
+        }
+        let workspace = &*workspace;
+        let inputs = MatRef::new(x, n, k, k);
+        let width = if by_rows { PIECE_FOR_WHOLE_NUMBERS } else { self.blas_piece() };
         let out = SharedPtr::new(out);
-        let widest = (PANEL / k.max(1)).max(BLOCK);
-        let pieces = self.out_features.div_ceil(widest).next_multiple_of(pool.threads());
-        let width = self.out_features.div_ceil(pieces).next_multiple_of(super::packed::ROWS);
-        pool.run(self.out_features.div_ceil(width), &|thread, piece| {
+        workspace.pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let columns = piece * width..self.out_features.min((piece + 1) * width);
             // SAFETY: the window's columns are this piece's alone, and `out` has `n` rows of `out_features`.
             let window = |columns: &Range<usize>| unsafe {
@@ -281,21 +318,42 @@ impl WeightMatrix {
                 Layout::Columns(floats) => {
                     let weights = &floats.as_slice()[columns.start..];
                     let weights = MatRef::new(weights, k, columns.len(), self.out_features);
-                    blas::sgemm(1.0, x, Transpose::No, weights, Transpose::No, 0.0, window(&columns));
+                    blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&columns));
                 }
                 Layout::Rows(parts) => for_each_overlap(parts, columns, |part, from, at| match part {
                     Part::Floats(floats) => {
                         let weights = MatRef::new(&floats.as_slice()[from * k..], at.len(), k, k);
-                        blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
+                        blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
                     }
-                    Part::Packed(packed) => workspace.with_scratch(thread, at.len() * k, |panel| {
-                        packed.unpack(from, at.len(), panel);
-                        let weights = MatRef::new(panel, at.len(), k, k);
-                        blas::sgemm(1.0, x, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
-                    }),
+                    Part::Packed(packed) if packed.multiplies_rows(isa, precision) => {
+                        let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                        packed.multiply_rows(isa, from, &workspace.rows, &mut window(&at), &mut panel);
+                    }
+                    Part::Packed(packed) => {
+                        let width = PackedMatrix::unpacked_width(from, at.len());
+                        let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                        workspace.with_scratch(thread, width * k, |columns| {
+                            packed.unpack_columns(from, at.len(), &mut panel, columns);
+                            let weights = MatRef::new(&columns[from % ROWS..], k, at.len(), width);
+                            blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&at));
+                        });
+                    }
                 }),
             }
         });
+    }
+
+    /// Outputs that one call of BLAS computes: some calls for each of a few threads, a panel that stays in the cache.
+    fn blas_piece(&self) -> usize {
+        let widest = (PANEL / self.in_features.max(1)).clamp(ROWS, PIECE_FOR_BLAS);
+        self.out_features.div_ceil(4).min(widest).next_multiple_of(ROWS)
+    }
+
+    fn any_packed(&self, is: impl Fn(&PackedMatrix) -> bool) -> bool {
+        match &self.layout {
+            Layout::Columns(_) => false,
+            Layout::Rows(parts) => parts.iter().any(|(_, part)| matches!(part, Part::Packed(packed) if is(packed))),
+        }
     }
 }
 
@@ -325,7 +383,7 @@ fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::weights::Storage;
+    use crate::engine::weights::{DType, Storage};
 
     fn numbers(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()

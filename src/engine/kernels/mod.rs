@@ -3,8 +3,6 @@
 pub mod activation;
 pub mod arena;
 pub mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 pub mod isa;
 pub mod matrix;
 pub mod packed;

@@ -1,71 +1,45 @@
 //! Quantized weights in the order in which a processor multiplies them.
 //!
-//! A file stores each row by itself, in blocks of 32 columns. Here eight rows stand side by side: for each block of
-//! columns their eight scales (then their eight minimums, where the format has them), then their quants, four columns of
-//! each of the eight rows at a time. One 256-bit register so holds four columns of eight rows, one instruction multiplies
-//! them with the same four activations, and the results of the eight rows lie in eight lanes, where the scales are
-//! applied as a vector. The packed form is as long as the file's, but for the last group of rows, which is filled up.
+//! A file stores each row by itself, in blocks of columns. Here sixteen rows stand side by side: a group holds their scales,
+//! then their quants, four columns of each of the sixteen rows at a time. One vector register so holds four columns of all
+//! rows (of half of them with AVX2), one instruction multiplies them with the same four activations, and the results of the
+//! rows lie in as many lanes, where the scales are applied as vectors.
 //!
-//! | format | a block of 8 rows by 32 columns | bytes |
+//! Of a block of 32 columns the steps `s = 0..4` are columns `4 s..` (the first of the step) and `16 + 4 s..` (the second).
+//! Quants of odd widths lie in two planes, so that the packed form takes no more bits than the file:
+//!
+//! | bits | plane of low bits | plane of high bits |
 //! |---|---|---|
-//! | Q4_0 | 8 scales (F16), 4 x 8 x 4 bytes of two quants | 144 |
-//! | Q4_1 | 8 scales, 8 minimums (F16), 4 x 8 x 4 bytes of two quants | 160 |
-//! | Q8_0 | 8 scales (F16), 8 x 8 x 4 quants | 272 |
+//! | 2, 3 | 2 vectors: vector `s / 2` has in each byte first and second of two steps, 2 bits each | 3: one vector, bit `s` is of the first, bit `4 + s` of the second |
+//! | 4, 5, 6 | 4 vectors: the first in the low half of a byte, the second in the high half | 5: as for 3; 6: as the low plane of 2 |
+//! | 8 | 8 vectors, a byte a quant | |
 //!
-//! As in the file, the low half of byte `j` is column `j` of the block and the high half column `16 + j`.
-#![allow(unsafe_code)]
+//! The scales of a group are, block after block, as [`format::Scales`] says: half-precision numbers for each block of 32, or
+//! for 256 columns followed by a byte of scale (and of minimum) for each block and row.
 
-use half::f16;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod expand;
+mod format;
+mod gemm;
+mod pack;
+mod portable;
 
-use super::activation::{BLOCK, Block, HIGH, QuantizedVector};
+pub(in crate::engine::kernels) use expand::{Lanes, Panel};
+pub use format::{PackedFormat, ROWS};
+use format::{for_each_step, for_format};
+
+use super::activation::{BLOCK, Block, Precision, QuantizedRows, QuantizedVector};
 use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
-use super::vector::compiled_per_isa;
 use crate::engine::EngineError;
+use crate::engine::blas::MatMut;
 
-/// Rows that stand side by side.
-pub const ROWS: usize = 8;
-/// Bytes that one row contributes at a time.
-const STEP: usize = 4;
-
-/// A weight format that is computed in whole numbers. The file formats are those of ggml (`ggml-common.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PackedFormat {
-    /// 4 bits: `scale · (q - 8)`.
-    Q4_0,
-    /// 4 bits: `scale · q + minimum`.
-    Q4_1,
-    /// 8 bits: `scale · q`.
-    Q8_0,
-}
-
-impl PackedFormat {
-    /// How many half-precision numbers stand before a row's quants in a file's block: scale, and minimum.
-    const fn headers(self) -> usize {
-        match self {
-            Self::Q4_0 | Self::Q8_0 => 1,
-            Self::Q4_1 => 2,
-        }
-    }
-
-    const fn quant_bytes(self) -> usize {
-        match self {
-            Self::Q4_0 | Self::Q4_1 => BLOCK / 2,
-            Self::Q8_0 => BLOCK,
-        }
-    }
-
-    /// Bytes of a row's block in a file.
-    pub const fn file_block(self) -> usize {
-        2 * self.headers() + self.quant_bytes()
-    }
-
-    /// Bytes of a packed block of eight rows.
-    pub const fn packed_block(self) -> usize {
-        ROWS * self.file_block()
-    }
-}
+/// Tokens that a kernel takes at a time, where there are as many: the weights are taken apart once for all of them.
+const TOKENS: usize = 4;
 
 /// What packing needs: threads, and memory for the result.
 #[derive(Debug)]
@@ -87,18 +61,18 @@ pub struct PackedMatrix {
     format: PackedFormat,
     rows: usize,
     cols: usize,
-    /// Group of eight rows after group, in each block after block.
+    /// Group after group; the last is filled up with zeros.
     bytes: Region,
 }
 
 impl PackedMatrix {
-    /// Packs the rows of a file, given one after another in the file's own blocks; `cols` is a multiple of 32.
+    /// Packs the rows of a file, given one after another in the file's own blocks; `cols` is a whole number of those.
     ///
     /// # Errors
     /// [`EngineError::Invalid`] where there is no memory.
     ///
     /// # Panics
-    /// Where the bytes are not `rows * cols / 32` blocks.
+    /// Where the bytes are not as many blocks as the rows have.
     pub fn pack(
         format: PackedFormat,
         rows: usize,
@@ -106,15 +80,15 @@ impl PackedMatrix {
         file: &[u8],
         packer: &Packer<'_>,
     ) -> Result<Self, EngineError> {
-        let blocks = cols / BLOCK;
-        let row_bytes = blocks * format.file_block();
-        assert!(cols.is_multiple_of(BLOCK) && file.len() == rows * row_bytes, "[{rows}, {cols}] in {}", file.len());
-        let group_bytes = ROWS * row_bytes;
+        let dtype = format.dtype();
+        assert_eq!(dtype.bytes_of(&[rows, cols]), Some(file.len()), "[{rows}, {cols}] in {} bytes", file.len());
+        let row_bytes = cols / dtype.block_size() * dtype.block_bytes();
+        let group_bytes = format.group_bytes(cols / BLOCK);
         let mut bytes = packer.arena.region(rows.div_ceil(ROWS) * group_bytes)?;
-        if blocks > 0 {
+        if group_bytes > 0 {
             packer.pool.for_each_part(&mut bytes, group_bytes, &|_, group, packed| {
                 for (lane, row) in (group * ROWS..rows.min((group + 1) * ROWS)).enumerate() {
-                    pack_row(format, &file[row * row_bytes..(row + 1) * row_bytes], lane, packed);
+                    pack::pack_row(format, &file[row * row_bytes..(row + 1) * row_bytes], lane, packed);
                 }
             });
         }
@@ -136,150 +110,133 @@ impl PackedMatrix {
         self.bytes.len()
     }
 
+    fn blocks(&self) -> usize {
+        self.cols / BLOCK
+    }
+
+    fn quants_at(&self) -> usize {
+        self.format.quants_at(self.blocks())
+    }
+
     fn group(&self, group: usize) -> &[u8] {
-        let bytes = self.cols / BLOCK * self.format.packed_block();
+        let bytes = self.format.group_bytes(self.blocks());
         &self.bytes[group * bytes..(group + 1) * bytes]
     }
 
-    /// `out[i] = row first + i · x`, for as many rows as `out` is long.
-    ///
-    /// # Panics
-    /// Where rows or columns do not fit.
-    pub fn multiply(&self, isa: Isa, first: usize, x: &QuantizedVector, out: &mut [f32]) {
-        assert!(
-            first + out.len() <= self.rows && x.blocks().len() * BLOCK == self.cols,
-            "rows {first}.. of [{}, {}]",
-            self.rows,
-            self.cols
-        );
+    /// Calls `task(group, lanes, at)` for the groups of the rows `first..first + count`: which lanes of the group they are,
+    /// and which of the `count` rows comes first.
+    fn for_each_group(&self, first: usize, count: usize, mut task: impl FnMut(&[u8], std::ops::Range<usize>, usize)) {
         let mut row = first;
-        let end = first + out.len();
-        while row < end {
+        while row < first + count {
             let group = row / ROWS;
-            let values = multiply_group(isa, self.format, self.group(group), x.blocks());
-            let until = end.min((group + 1) * ROWS);
-            out[row - first..until - first].copy_from_slice(&values[row % ROWS..][..until - row]);
+            let until = (first + count).min((group + 1) * ROWS);
+            task(self.group(group), row % ROWS..row % ROWS + until - row, row - first);
             row = until;
         }
     }
 
-    /// The rows `first..first + count` as floats, `[count, cols]`, into `out`.
+    /// `out[t][i] = row first + i · x[t]`, for as many rows as `out` has columns and as many tokens as it has rows. What a
+    /// token gets does not depend on how many there are, nor on how the rows are shared out.
+    ///
+    /// # Panics
+    /// Where rows, columns or tokens do not fit.
+    pub fn multiply(&self, isa: Isa, first: usize, x: &[QuantizedVector], out: &mut MatMut<'_>) {
+        assert!(first + out.cols() <= self.rows, "rows {first}.. of [{}, {}]", self.rows, self.cols);
+        assert!(x.len() == out.rows() && x.iter().all(|x| x.blocks().len() == self.blocks()), "{} inputs", x.len());
+        let quants_at = self.quants_at();
+        self.for_each_group(first, out.cols(), |group, lanes, at| {
+            let mut token = 0;
+            for x in x.chunks(TOKENS) {
+                let values = multiply_group(isa, self.format, group, quants_at, x);
+                for values in values.iter().take(x.len()) {
+                    out.row_mut(token)[at..at + lanes.len()].copy_from_slice(&values[lanes.clone()]);
+                    token += 1;
+                }
+            }
+        });
+    }
+
+    /// Whether [`Self::multiply_rows`] is the faster way for many tokens of that precision; otherwise the weights are better
+    /// unpacked for BLAS.
+    pub fn multiplies_rows(&self, isa: Isa, precision: Precision) -> bool {
+        gemm::is_faster(isa, self.format, precision)
+    }
+
+    /// As [`Self::multiply`], for many tokens; `panel` is scratch memory.
+    ///
+    /// # Panics
+    /// Where rows, columns or tokens do not fit.
+    pub(in crate::engine::kernels) fn multiply_rows(
+        &self,
+        isa: Isa,
+        first: usize,
+        x: &QuantizedRows,
+        out: &mut MatMut<'_>,
+        panel: &mut Panel,
+    ) {
+        assert!(first + out.cols() <= self.rows && x.rows() == out.rows() && x.width() == self.cols);
+        let quants_at = self.quants_at();
+        self.for_each_group(first, out.cols(), |group, lanes, at| {
+            expand::prepare_panel(self.format, group, quants_at, panel);
+            gemm::multiply_panel(isa, self.format, panel, x, &mut |token, values| {
+                out.row_mut(token)[at..at + lanes.len()].copy_from_slice(&values[lanes.clone()]);
+            });
+        });
+    }
+
+    /// How wide a matrix [`Self::unpack_columns`] needs for the rows `first..first + count`.
+    pub fn unpacked_width(first: usize, count: usize) -> usize {
+        (first + count).next_multiple_of(ROWS) - first / ROWS * ROWS
+    }
+
+    /// The rows `first..first + count` as columns of floats: row `first` is column `first % ROWS` of `out`, which is
+    /// `(cols, unpacked_width)`; `panel` is scratch memory.
     ///
     /// # Panics
     /// Where rows or columns do not fit.
-    pub fn unpack(&self, first: usize, count: usize, out: &mut [f32]) {
-        assert!(first + count <= self.rows && out.len() == count * self.cols, "rows {first}.. of {}", self.rows);
-        if self.cols == 0 {
-            return;
+    pub(in crate::engine::kernels) fn unpack_columns(
+        &self,
+        first: usize,
+        count: usize,
+        panel: &mut Panel,
+        out: &mut [f32],
+    ) {
+        let width = Self::unpacked_width(first, count);
+        assert!(first + count <= self.rows && out.len() == width * self.cols, "rows {first}.. of {}", self.rows);
+        for (index, group) in (first / ROWS..(first + count).div_ceil(ROWS)).enumerate() {
+            expand::prepare_panel(self.format, self.group(group), self.quants_at(), panel);
+            expand::unpack_columns(panel, index * ROWS, width, out);
         }
-        for (row, out) in (first..).zip(out.chunks_exact_mut(self.cols)) {
-            unpack_row(self.format, self.group(row / ROWS), row % ROWS, out);
-        }
+    }
+
+    /// One row as floats: an embedding looked up.
+    ///
+    /// # Panics
+    /// Where there is no such row or `out` has another length.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.rows && out.len() == self.cols, "row {row} of {}", self.rows);
+        portable::unpack_row(self.format, self.group(row / ROWS), self.quants_at(), row % ROWS, out);
     }
 }
 
-fn pack_row(format: PackedFormat, row: &[u8], lane: usize, packed: &mut [u8]) {
-    let blocks = row.chunks_exact(format.file_block()).zip(packed.chunks_exact_mut(format.packed_block()));
-    for (block, packed) in blocks {
-        let (headers, quants) = block.split_at(2 * format.headers());
-        for (i, header) in headers.chunks_exact(2).enumerate() {
-            packed[2 * (i * ROWS + lane)..][..2].copy_from_slice(header);
-        }
-        let packed = &mut packed[2 * format.headers() * ROWS..];
-        for (i, quants) in quants.chunks_exact(STEP).enumerate() {
-            packed[STEP * (i * ROWS + lane)..][..STEP].copy_from_slice(quants);
-        }
-    }
-}
-
-fn header(block: &[u8], index: usize, lane: usize) -> f32 {
-    let at = 2 * (index * ROWS + lane);
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-/// The quants of one row, `N` bytes, from where they stand between those of the other rows.
-#[inline(always)]
-fn gather<const N: usize>(quants: &[u8], lane: usize) -> [u8; N] {
-    let mut row = [0; N];
-    for (row, step) in row.chunks_exact_mut(STEP).zip(quants.chunks_exact(STEP * ROWS)) {
-        row.copy_from_slice(&step[STEP * lane..][..STEP]);
-    }
-    row
-}
-
-#[inline(always)]
-fn unpack_row_body<const FMA: bool>(format: PackedFormat, group: &[u8], lane: usize, out: &mut [f32]) {
-    for (block, out) in group.chunks_exact(format.packed_block()).zip(out.chunks_exact_mut(BLOCK)) {
-        let scale = header(block, 0, lane);
-        let quants = &block[2 * format.headers() * ROWS..];
-        if format == PackedFormat::Q8_0 {
-            for (out, q) in out.iter_mut().zip(gather::<BLOCK>(quants, lane)) {
-                *out = scale * f32::from(q as i8);
-            }
-        } else {
-            let minimum = if format == PackedFormat::Q4_1 { header(block, 1, lane) } else { -8.0 * scale };
-            let (low, high) = out.split_at_mut(BLOCK / 2);
-            for ((low, high), q) in low.iter_mut().zip(high).zip(gather::<{ BLOCK / 2 }>(quants, lane)) {
-                *low = scale * f32::from(q & 15) + minimum;
-                *high = scale * f32::from(q >> 4) + minimum;
-            }
-        }
-    }
-}
-
-compiled_per_isa! {
-    /// Row `lane` of a packed group as floats.
-    fn unpack_row(format: PackedFormat, group: &[u8], lane: usize, out: &mut [f32]) = unpack_row_body
-}
-
-fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[Block]) -> [f32; ROWS] {
+/// The sixteen rows of a group times up to [`TOKENS`] inputs.
+fn multiply_group(
+    isa: Isa,
+    format: PackedFormat,
+    group: &[u8],
+    quants_at: usize,
+    x: &[QuantizedVector],
+) -> [Lanes; TOKENS] {
+    let blocks: [&[Block]; TOKENS] = std::array::from_fn(|token| x.get(token).map_or(&[][..], |x| x.blocks()));
+    let mut out = [[0.0; ROWS]; TOKENS];
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => super::avx2::multiply_group(format, group, x),
-        _ => multiply_group_portable(format, group, x),
-    }
-}
-
-/// The plain twin: the same whole-number arithmetic, one lane after another.
-fn multiply_group_portable(format: PackedFormat, group: &[u8], x: &[Block]) -> [f32; ROWS] {
-    let mut out = [0.0; ROWS];
-    for (block, x) in group.chunks_exact(format.packed_block()).zip(x) {
-        let weights = &block[2 * format.headers() * ROWS..];
-        for (lane, out) in out.iter_mut().enumerate() {
-            let product = |x: &[i8; BLOCK]| match format {
-                PackedFormat::Q8_0 => lane_product_8(weights, lane, x),
-                PackedFormat::Q4_0 | PackedFormat::Q4_1 => lane_product_4(weights, lane, x),
-            };
-            let offset = if format == PackedFormat::Q4_0 { 8 * x.sum } else { 0 };
-            let product = HIGH * product(&x.high) + product(&x.low) - offset;
-            *out += product as f32 * (header(block, 0, lane) * x.scale);
-            if format == PackedFormat::Q4_1 {
-                *out += header(block, 1, lane) * (x.scale * x.sum as f32);
-            }
-        }
+        Isa::Avx512 => avx512::multiply_group(format, group, quants_at, &blocks[..x.len()], &mut out),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::multiply_group(format, group, quants_at, &blocks[..x.len()], &mut out),
+        _ => portable::multiply_group(format, group, quants_at, &blocks[..x.len()], &mut out),
     }
     out
-}
-
-fn lane_product_8(weights: &[u8], lane: usize, x: &[i8; BLOCK]) -> i32 {
-    let steps = weights.chunks_exact(STEP * ROWS).zip(x.chunks_exact(STEP));
-    let product = |(step, x): (&[u8], &[i8])| -> i32 {
-        let row = &step[STEP * lane..][..STEP];
-        row.iter().zip(x).map(|(&w, &x)| i32::from(w as i8) * i32::from(x)).sum()
-    };
-    steps.map(product).sum()
-}
-
-fn lane_product_4(weights: &[u8], lane: usize, x: &[i8; BLOCK]) -> i32 {
-    let (low, high) = x.split_at(BLOCK / 2);
-    let steps = weights.chunks_exact(STEP * ROWS).zip(low.chunks_exact(STEP).zip(high.chunks_exact(STEP)));
-    let product = |(step, (low, high)): (&[u8], (&[i8], &[i8]))| -> i32 {
-        let row = step[STEP * lane..][..STEP].iter();
-        let term =
-            |(&w, (&l, &h)): (&u8, (&i8, &i8))| i32::from(w & 15) * i32::from(l) + i32::from(w >> 4) * i32::from(h);
-        row.zip(low.iter().zip(high)).map(term).sum()
-    };
-    steps.map(product).sum()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) use compiled_per_isa;
 
 /// `a * b + c`, fused where the processor does that in one instruction (elsewhere it would be a library call).
 #[inline(always)]
-fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
@@ -339,21 +339,48 @@ fn round<const FMA: bool>(x: f32, factor: f32) -> i32 {
     (fma::<FMA>(x, factor, ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
 }
 
+/// The largest magnitude, passing over what is no number.
+#[inline(always)]
+fn largest_magnitude(x: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    for x in x.chunks_exact(LANES) {
+        for (largest, &x) in lanes.iter_mut().zip(x) {
+            *largest = if x.abs() > *largest { x.abs() } else { *largest };
+        }
+    }
+    lanes.into_iter().fold(0.0, f32::max)
+}
+
+/// What the values of a block are multiplied with to become whole numbers up to `most`. A block of zeros, or one so small
+/// that the inverse overflows, is all zeros.
+#[inline(always)]
+fn inverse_step(largest: f32, most: f32) -> f32 {
+    let inverse = most / largest;
+    if inverse.is_finite() { inverse } else { 0.0 }
+}
+
+/// The whole number nearest to `x · inverse`, within ±[`LARGEST`], as `(high, low, whole)`.
+#[inline(always)]
+fn two_bytes<const FMA: bool>(x: f32, inverse: f32) -> (i8, i8, i32) {
+    let whole = round::<FMA>(x, inverse);
+    let high = round::<FMA>(whole as f32, 1.0 / HIGH as f32);
+    (high as i8, (whole - HIGH * high) as i8, whole)
+}
+
 #[inline(always)]
 fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
     for (x, block) in x.chunks_exact(BLOCK).zip(blocks) {
-        let largest = x.iter().fold(0.0_f32, |largest, &x| if x.abs() > largest { x.abs() } else { largest });
+        let largest = largest_magnitude(x);
         block.scale = largest / LARGEST;
-        // A block of zeros, or one so small that the inverse overflows, is all zeros.
-        let inverse = LARGEST / largest;
-        let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-        block.sum = 0;
-        for ((high, low), &x) in block.high.iter_mut().zip(&mut block.low).zip(x) {
-            let whole = round::<FMA>(x, inverse);
-            let upper = round::<FMA>(whole as f32, 1.0 / HIGH as f32);
-            *high = upper as i8;
-            *low = (whole - HIGH * upper) as i8;
-            block.sum += whole;
+        let inverse = inverse_step(largest, LARGEST);
+        let mut wholes = [0; BLOCK];
+        for (((high, low), whole), &x) in block.high.iter_mut().zip(&mut block.low).zip(&mut wholes).zip(x) {
+            (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+        }
+        let (first, second) = wholes.split_at(BLOCK / 2);
+        block.sums = [first.iter().sum(), second.iter().sum()];
+        for (pairs, w) in block.pairs.chunks_exact_mut(4).zip(wholes.chunks_exact(4)) {
+            pairs.copy_from_slice(&[w[0] as i16, w[2] as i16, w[1] as i16, w[3] as i16]);
         }
     }
 }
@@ -361,6 +388,65 @@ fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
 compiled_per_isa! {
     /// Each block of 32 values as whole numbers of sixteen bits and a scale.
     pub(super) fn quantize_blocks(x: &[f32], blocks: &mut [Block]) = quantize_blocks_body
+}
+
+#[inline(always)]
+fn quantize_bytes_body<const FMA: bool>(x: &[f32], bytes: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    let blocks = x.chunks_exact(BLOCK).zip(bytes.chunks_exact_mut(BLOCK)).zip(scales.iter_mut());
+    for (((x, bytes), scale), sums) in blocks.zip(sums.chunks_exact_mut(2)) {
+        let largest = largest_magnitude(x);
+        *scale = largest / 127.0;
+        let inverse = inverse_step(largest, 127.0);
+        let mut wholes = [0; BLOCK];
+        for ((byte, whole), &x) in bytes.iter_mut().zip(&mut wholes).zip(x) {
+            *whole = round::<FMA>(x, inverse);
+            *byte = *whole as i8;
+        }
+        let (first, second) = wholes.split_at(BLOCK / 2);
+        sums[0] = *scale * first.iter().sum::<i32>() as f32;
+        sums[1] = *scale * second.iter().sum::<i32>() as f32;
+    }
+}
+
+compiled_per_isa! {
+    /// Each block of 32 values as bytes, a scale, and the scaled sums of its halves.
+    pub(super) fn quantize_bytes(x: &[f32], bytes: &mut [i8], scales: &mut [f32], sums: &mut [f32])
+        = quantize_bytes_body
+}
+
+#[inline(always)]
+fn quantize_two_bytes_body<const FMA: bool>(
+    x: &[f32],
+    high: &mut [i8],
+    low: &mut [i8],
+    scales: &mut [f32],
+    sums: &mut [f32],
+) {
+    let bytes = high.chunks_exact_mut(BLOCK).zip(low.chunks_exact_mut(BLOCK));
+    let blocks = x.chunks_exact(BLOCK).zip(bytes).zip(scales.iter_mut());
+    for (((x, (high, low)), scale), sums) in blocks.zip(sums.chunks_exact_mut(2)) {
+        let largest = largest_magnitude(x);
+        *scale = largest / LARGEST;
+        let inverse = inverse_step(largest, LARGEST);
+        let mut wholes = [0; BLOCK];
+        for (((high, low), whole), &x) in high.iter_mut().zip(low.iter_mut()).zip(&mut wholes).zip(x) {
+            (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+        }
+        let (first, second) = wholes.split_at(BLOCK / 2);
+        sums[0] = *scale * first.iter().sum::<i32>() as f32;
+        sums[1] = *scale * second.iter().sum::<i32>() as f32;
+    }
+}
+
+compiled_per_isa! {
+    /// Each block of 32 values as whole numbers of sixteen bits over two bytes, a scale, and the scaled sums of its halves.
+    pub(super) fn quantize_two_bytes(
+        x: &[f32],
+        high: &mut [i8],
+        low: &mut [i8],
+        scales: &mut [f32],
+        sums: &mut [f32]
+    ) = quantize_two_bytes_body
 }
 
 #[cfg(test)]

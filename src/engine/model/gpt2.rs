@@ -188,7 +188,7 @@ impl Block {
         let linear = |name, inputs, outputs| Linear::load(&weights.pp(name), names.conv1d, inputs, outputs, packer);
         Ok(Self {
             ln_1: LayerNorm::load(&weights.pp(ln_1), n_embd)?,
-            c_attn: linear(c_attn, n_embd, 3 * n_embd)?,
+            c_attn: linear(c_attn, n_embd, 3 * n_embd)?.with_two_bytes(),
             c_proj: linear(c_proj, n_embd, n_embd)?,
             ln_2: LayerNorm::load(&weights.pp(ln_2), n_embd)?,
             mlp_c_fc: linear(c_fc, n_embd, n_ff)?,
@@ -229,6 +229,11 @@ impl Linear {
             WeightMatrix::from_rows(&weights.tensor("weight", &[outputs, inputs])?, packer)?
         };
         Ok(Self { weight, bias: weights.tensor("bias", &[outputs])?.to_f32()? })
+    }
+
+    /// See [`WeightMatrix::with_two_bytes`].
+    fn with_two_bytes(self) -> Self {
+        Self { weight: self.weight.with_two_bytes(), ..self }
     }
 
     fn apply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {

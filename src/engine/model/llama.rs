@@ -206,7 +206,8 @@ impl Layer {
                 matrix(q_proj, q, n_embd)?,
                 matrix(k_proj, kv, n_embd)?,
                 matrix(v_proj, kv, n_embd)?,
-            ])?,
+            ])?
+            .with_two_bytes(),
             o_proj: matrix(o_proj, n_embd, q)?,
             post_attention_layernorm: norm(ffn_norm)?,
             gate_up_proj: WeightMatrix::stacked(vec![

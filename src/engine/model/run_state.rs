@@ -48,6 +48,11 @@ impl RunState {
         &self.cache
     }
 
+    /// See [`Workspace::set_exact`].
+    pub fn set_exact(&mut self, exact: bool) {
+        self.workspace.set_exact(exact);
+    }
+
     /// Forgets all but the first `tokens` tokens.
     pub fn truncate(&mut self, tokens: usize) {
         self.cache.truncate(tokens);

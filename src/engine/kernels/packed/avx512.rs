@@ -1,0 +1,377 @@
+//! Products of packed weights for x86-64 with AVX-512 and VNNI: all rows of a group in a register, four products a lane in
+//! one instruction.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::expand::{Lanes, Panel};
+use super::format::{self, Quant, ROWS, STEP, Scales, VECTOR, low_bits};
+use super::{PackedFormat, TOKENS, for_each_step, for_format};
+use crate::engine::kernels::activation::{BLOCK, Block, HIGH, RowParts};
+
+/// As in [`super::avx2`].
+const AHEAD: usize = 2048;
+
+/// See [`super::multiply_group`].
+///
+/// # Panics
+/// Where the group has not as many blocks as `x`.
+pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
+    for x in x {
+        assert_eq!(group.len(), format.group_bytes(x.len()), "a group of another width");
+    }
+    // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertion above is what the
+    // kernels ask of their arguments.
+    unsafe {
+        match (x, out) {
+            (&[a, b, c, d], out) if out.len() >= TOKENS => {
+                let values = for_format!(format => four_tokens(group, quants_at, [a, b, c, d]));
+                out[..TOKENS].copy_from_slice(&values);
+            }
+            (x, out) => {
+                for (x, out) in x.iter().zip(out) {
+                    *out = for_format!(format => one_token(group, quants_at, x));
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`multiply`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn one_token<F: Quant>(group: &[u8], quants_at: usize, x: &[Block]) -> Lanes {
+    // SAFETY: the caller's promise.
+    let [values] = unsafe { multiply::<F, 1>(group, quants_at, [x]) };
+    values
+}
+
+/// # Safety
+/// As [`multiply`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn four_tokens<F: Quant>(group: &[u8], quants_at: usize, x: [&[Block]; TOKENS]) -> [Lanes; TOKENS] {
+    // SAFETY: the caller's promise.
+    unsafe { multiply::<F, TOKENS>(group, quants_at, x) }
+}
+
+/// The four bytes of step `step` in every lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn broadcast(x: &[i8; BLOCK], step: usize) -> __m512i {
+    let steps: &[[i8; STEP]; BLOCK / STEP] = zerocopy::transmute_ref!(x);
+    _mm512_set1_epi32(i32::from_le_bytes(zerocopy::transmute!(steps[step])))
+}
+
+/// Each byte shifted to the left by `left` bits (to the right where that is negative), the bits of `mask` kept.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn shifted(bytes: __m512i, left: i32, mask: i8) -> __m512i {
+    let moved = if left >= 0 {
+        _mm512_sll_epi16(bytes, _mm_cvtsi32_si128(left))
+    } else {
+        _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(-left))
+    };
+    _mm512_and_si512(moved, _mm512_set1_epi8(mask))
+}
+
+/// Vector `vector`.
+///
+/// # Safety
+/// It must be readable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load(quants: *const u8, vector: usize) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_loadu_si512(quants.add(vector * VECTOR).cast()) }
+}
+
+/// The first and the second quants of step `step`, a byte each.
+///
+/// # Safety
+/// The quants of a block of the format must be readable from `quants` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn take_step<F: Quant, const S: usize>(quants: *const u8) -> (__m512i, __m512i) {
+    let step = S;
+    let (s, odd) = (step as i32, 4 * (step as i32 % 2));
+    // SAFETY: the vectors of a block are as many as the format says; the caller's promise.
+    let (mut first, mut second) = unsafe {
+        match low_bits(F::BITS) {
+            2 => {
+                let both = load(quants, step / 2);
+                (shifted(both, -odd, 3), shifted(both, -odd - 2, 3))
+            }
+            4 => {
+                let both = load(quants, step);
+                (_mm512_and_si512(both, _mm512_set1_epi8(15)), shifted(both, -4, 15))
+            }
+            _ => (load(quants, step), load(quants, 4 + step)),
+        }
+    };
+    if F::BITS == 3 || F::BITS == 5 {
+        // SAFETY: as above.
+        let bits = unsafe { load(quants, F::LOW_VECTORS) };
+        let place = low_bits(F::BITS) as i32;
+        first = _mm512_or_si512(first, shifted(bits, place - s, 1 << place));
+        second = _mm512_or_si512(second, shifted(bits, place - 4 - s, 1 << place));
+    }
+    if F::BITS == 6 {
+        // SAFETY: as above.
+        let bits = unsafe { load(quants, F::LOW_VECTORS + step / 2) };
+        first = _mm512_or_si512(first, shifted(bits, 4 - odd, 0x30));
+        second = _mm512_or_si512(second, shifted(bits, 2 - odd, 0x30));
+    }
+    (first, second)
+}
+
+/// Scales of the first and the last sixteen columns, and minimums, of block `block`.
+///
+/// # Safety
+/// The scales of a group must be readable from `scales` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn take_scales<F: Quant>(scales: *const u8, block: usize) -> ([__m512; 2], [__m512; 2]) {
+    let (halves, bytes) = F::SCALES.offsets(block);
+    let zero = _mm512_setzero_ps();
+    // SAFETY: `offsets` stays within the scales of the group; what is read at each place is what the kind of scales has
+    // there.
+    unsafe {
+        let scale = load_halves(scales.add(halves));
+        let bytes = scales.add(bytes);
+        match F::SCALES {
+            Scales::Half => ([scale; 2], [zero; 2]),
+            Scales::HalfMinimum => ([scale; 2], [load_halves(scales.add(halves + 2 * ROWS)); 2]),
+            Scales::SuperMinimum => {
+                let minimum = load_halves(scales.add(halves + 2 * ROWS));
+                let scale = times(scale, _mm512_cvtepu8_epi32(load_bytes(bytes)));
+                let minimum = times(minimum, _mm512_cvtepu8_epi32(load_bytes(bytes.add(ROWS))));
+                ([scale; 2], [_mm512_sub_ps(zero, minimum); 2])
+            }
+            Scales::SuperHalves => {
+                let (first, second) = (load_bytes(bytes), load_bytes(bytes.add(ROWS)));
+                let first = times(scale, _mm512_cvtepi8_epi32(first));
+                ([first, times(scale, _mm512_cvtepi8_epi32(second))], [zero; 2])
+            }
+            Scales::SuperHalvesMinimum => {
+                let minimum = _mm512_sub_ps(zero, load_halves(scales.add(halves + 2 * ROWS)));
+                let (first, second) = (load_bytes(bytes), load_bytes(bytes.add(ROWS)));
+                (
+                    [times(scale, low_nibbles(first)), times(scale, low_nibbles(second))],
+                    [times(minimum, high_nibbles(first)), times(minimum, high_nibbles(second))],
+                )
+            }
+        }
+    }
+}
+
+/// Sixteen half-precision numbers as floats.
+///
+/// # Safety
+/// They must be readable at `halves`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_halves(halves: *const u8) -> __m512 {
+    // SAFETY: the caller's promise.
+    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(halves.cast()) })
+}
+
+/// Sixteen bytes.
+///
+/// # Safety
+/// They must be readable at `bytes`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_bytes(bytes: *const u8) -> __m128i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm_loadu_si128(bytes.cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn times(by: __m512, whole: __m512i) -> __m512 {
+    _mm512_mul_ps(by, _mm512_cvtepi32_ps(whole))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn low_nibbles(bytes: __m128i) -> __m512i {
+    _mm512_cvtepu8_epi32(_mm_and_si128(bytes, _mm_set1_epi8(15)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn high_nibbles(bytes: __m128i) -> __m512i {
+    _mm512_cvtepu8_epi32(_mm_and_si128(_mm_srli_epi16::<4>(bytes), _mm_set1_epi8(15)))
+}
+
+/// `254 · high + low`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn join_bytes(high: __m512i, low: __m512i) -> __m512i {
+    const { assert!(HIGH == 256 - 2) };
+    let high = _mm512_sub_epi32(_mm512_slli_epi32::<8>(high), _mm512_add_epi32(high, high));
+    _mm512_add_epi32(high, low)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn to_lanes(values: __m512) -> Lanes {
+    let mut out = [0.0; ROWS];
+    // SAFETY: `out` has room for the sixteen lanes.
+    unsafe { _mm512_storeu_ps(out.as_mut_ptr(), values) };
+    out
+}
+
+/// `T` tokens times the rows of a group. What a token gets does not depend on `T`.
+///
+/// # Safety
+/// The processor has AVX-512 (F, BW, DQ, VL) and VNNI; the group has as many blocks as each of `x`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply<F: Quant, const T: usize>(group: &[u8], quants_at: usize, x: [&[Block]; T]) -> [Lanes; T] {
+    let halved = F::SCALES.has_halves();
+    let mut acc = [_mm512_setzero_ps(); T];
+    let mut acc_minimums = [_mm512_setzero_ps(); T];
+    let blocks = x[0].len();
+    let share = group.len() / blocks.max(1);
+    for block in 0..blocks {
+        for line in (0..share).step_by(64) {
+            // A hint: the address need not be ours.
+            _mm_prefetch::<_MM_HINT_T0>(group.as_ptr().wrapping_add(AHEAD + block * share + line).cast());
+        }
+        let x: [&Block; T] = std::array::from_fn(|token| &x[token][block]);
+        // Sums of the first columns and of the last, apart where those have scales of their own (and with one token, so
+        // that no sum waits for the other).
+        let apart = halved || T == 1;
+        let mut high = [[_mm512_setzero_si512(); T]; 2];
+        let mut low = [[_mm512_setzero_si512(); T]; 2];
+        // SAFETY: block `block` is in the group, as the caller promises.
+        let quants = unsafe { group.as_ptr().add(quants_at + block * F::QUANT_BYTES) };
+        for_each_step!(S => {
+            // SAFETY: as above.
+            let (first, second) = unsafe { take_step::<F, S>(quants) };
+            for half in 0..2 {
+                let w = if half == 0 { first } else { second };
+                let (into, at) = (if apart { half } else { 0 }, 4 * half + S);
+                for t in 0..T {
+                    high[into][t] = _mm512_dpbusd_epi32(high[into][t], w, broadcast(&x[t].high, at));
+                    low[into][t] = _mm512_dpbusd_epi32(low[into][t], w, broadcast(&x[t].low, at));
+                }
+            }
+        });
+        // SAFETY: as above.
+        let (scales, minimums) = unsafe { take_scales::<F>(group.as_ptr(), block) };
+        for t in 0..T {
+            let mut products = [join_bytes(high[0][t], low[0][t]), join_bytes(high[1][t], low[1][t])];
+            let mut sums = x[t].sums;
+            if !halved {
+                products[0] = _mm512_add_epi32(products[0], products[1]);
+                sums[0] += sums[1];
+            }
+            for half in 0..1 + usize::from(halved) {
+                let mut product = products[half];
+                if F::OFFSET != 0 {
+                    product = _mm512_sub_epi32(product, _mm512_set1_epi32(F::OFFSET * sums[half]));
+                }
+                let scale = _mm512_mul_ps(scales[half], _mm512_set1_ps(x[t].scale));
+                acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, acc[t]);
+                if F::SCALES.has_minimum() {
+                    let sum = _mm512_set1_ps(x[t].scale * sums[half] as f32);
+                    acc_minimums[t] = _mm512_fmadd_ps(minimums[half], sum, acc_minimums[t]);
+                }
+            }
+        }
+    }
+    let mut out = [[0.0; ROWS]; T];
+    for t in 0..T {
+        out[t] = to_lanes(_mm512_add_ps(acc[t], acc_minimums[t]));
+    }
+    out
+}
+
+/// Tokens of a tile of [`multiply_tile`].
+pub(super) const TILE: usize = 8;
+
+/// A panel times [`TILE`] tokens.
+///
+/// # Panics
+/// Where the panel is not as wide as the tokens, or they differ in precision.
+pub(super) fn multiply_tile(format: PackedFormat, panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
+    let two_bytes = !x[0].low.is_empty();
+    for x in x {
+        assert!(x.high.len() == panel.steps.len() * STEP && x.sums.len() * BLOCK / 2 == x.high.len());
+        assert!(x.scales.len() * BLOCK == x.high.len());
+        assert!(x.low.len() == if two_bytes { x.high.len() } else { 0 });
+    }
+    let each = if format.scales().has_halves() { 2 } else { 1 };
+    assert!(
+        panel.scales.len() * BLOCK == panel.steps.len() * STEP * each && panel.minimums.len() == panel.scales.len()
+    );
+    // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertions above are what
+    // the kernel asks of its arguments.
+    unsafe {
+        match (each, two_bytes) {
+            (1, false) => tile::<1, false>(panel, x),
+            (1, true) => tile::<1, true>(panel, x),
+            (_, false) => tile::<2, false>(panel, x),
+            (_, true) => tile::<2, true>(panel, x),
+        }
+    }
+}
+
+/// With `EACH` scales a block, and activations of two bytes or one.
+///
+/// # Safety
+/// The processor has AVX-512F and VNNI; panel and tokens have the same number of blocks, the panel `EACH` scales for each,
+/// the tokens low bytes where `TWO_BYTES`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
+    let zero = _mm512_setzero_si512();
+    let mut acc = [_mm512_setzero_ps(); TILE];
+    let steps: *const u8 = panel.steps.as_ptr().cast();
+    let steps_each = BLOCK / STEP / EACH;
+    for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {
+        let mut high = [zero; TILE];
+        let mut low = [zero; TILE];
+        for step in 0..steps_each {
+            let at = part * steps_each + step;
+            // SAFETY: the panel has `steps_each` steps for each of its scales.
+            let w = unsafe { _mm512_loadu_si512(steps.add(at * VECTOR).cast()) };
+            for t in 0..TILE {
+                // SAFETY: the token has four bytes for each step, and low ones where it says so.
+                unsafe {
+                    high[t] = _mm512_dpbusd_epi32(high[t], w, four_bytes(x[t].high.as_ptr(), at));
+                    if TWO_BYTES {
+                        low[t] = _mm512_dpbusd_epi32(low[t], w, four_bytes(x[t].low.as_ptr(), at));
+                    }
+                }
+            }
+        }
+        // SAFETY: there are sixteen scales and minimums.
+        let (scales, minimums) = unsafe { (_mm512_loadu_ps(scales.as_ptr()), _mm512_loadu_ps(minimums.as_ptr())) };
+        for t in 0..TILE {
+            let product = if TWO_BYTES { join_bytes(high[t], low[t]) } else { high[t] };
+            let scale = _mm512_mul_ps(scales, _mm512_set1_ps(x[t].scales[part / EACH]));
+            let sum = if EACH == 2 { x[t].sums[part] } else { x[t].sums[2 * part] + x[t].sums[2 * part + 1] };
+            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, acc[t]);
+            acc[t] = _mm512_fmadd_ps(minimums, _mm512_set1_ps(sum), acc[t]);
+        }
+    }
+    let mut out = [[0.0; ROWS]; TILE];
+    for t in 0..TILE {
+        out[t] = to_lanes(acc[t]);
+    }
+    out
+}
+
+/// The four bytes of step `step` in every lane.
+///
+/// # Safety
+/// They must be readable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn four_bytes(plane: *const i8, step: usize) -> __m512i {
+    // SAFETY: the caller's promise.
+    _mm512_set1_epi32(unsafe { plane.add(STEP * step).cast::<i32>().read_unaligned() })
+}

@@ -1,0 +1,195 @@
+//! A packed block taken apart: its quants as bytes, its scales as floats. What the plain kernels compute with, and what the
+//! products of many tokens prepare once for all of them.
+#![allow(unsafe_code)]
+
+use super::format::{self, Quant, ROWS, STEP, Scales, VECTOR, low_bits};
+use super::{PackedFormat, for_format};
+use crate::engine::kernels::activation::BLOCK;
+use crate::engine::kernels::isa::Isa;
+use crate::engine::kernels::vector::{compiled_per_isa, fma};
+
+/// Four columns of sixteen rows: a word a row, its lowest byte the first column.
+pub(in crate::engine::kernels) type Step = [u32; ROWS];
+/// The steps of a block.
+pub(super) const STEPS: usize = BLOCK / STEP;
+/// A value for each row.
+pub(in crate::engine::kernels) type Lanes = [f32; ROWS];
+
+/// Scale and minimum of the rows of a block, for its first sixteen columns and its last: `weight = scale · (q - offset) +
+/// minimum`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockScales {
+    pub(super) scales: [Lanes; 2],
+    pub(super) minimums: [Lanes; 2],
+}
+
+#[inline(always)]
+fn halves(bytes: &[u8]) -> Lanes {
+    std::array::from_fn(|lane| widen(u16::from_le_bytes([bytes[2 * lane], bytes[2 * lane + 1]])))
+}
+
+/// A half-precision number as a float, in steps that the compiler does for all lanes at once: moved into a float's place,
+/// the exponent is 112 too small, also where the number is subnormal.
+#[inline(always)]
+fn widen(half: u16) -> f32 {
+    const TWO_TO_112: f32 = f32::from_bits((127 + 112) << 23);
+    let magnitude = u32::from(half & 0x7fff) << 13;
+    let finite = (f32::from_bits(magnitude) * TWO_TO_112).to_bits();
+    let bits = if magnitude >= 0x7c00 << 13 { magnitude | 0x7f80_0000 } else { finite };
+    f32::from_bits(bits | u32::from(half & 0x8000) << 16)
+}
+
+#[inline(always)]
+fn bytes_at(bytes: &[u8], value: impl Fn(u8) -> f32) -> Lanes {
+    std::array::from_fn(|lane| value(bytes[lane]))
+}
+
+#[inline(always)]
+fn times(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|lane| a[lane] * b[lane])
+}
+
+#[inline(always)]
+fn negative(a: Lanes) -> Lanes {
+    a.map(|a| -a)
+}
+
+/// The scales of block `block`, read from those of its group.
+#[inline(always)]
+pub(super) fn block_scales<F: Quant>(scales: &[u8], block: usize) -> BlockScales {
+    let (half_at, bytes_from) = F::SCALES.offsets(block);
+    let first_half = halves(&scales[half_at..]);
+    let second_half = || halves(&scales[half_at + 2 * ROWS..]);
+    let (first, second) = (&scales[bytes_from..], &scales[(bytes_from + ROWS).min(scales.len() - ROWS)..]);
+    let zero = [0.0; ROWS];
+    match F::SCALES {
+        Scales::Half => BlockScales { scales: [first_half; 2], minimums: [zero; 2] },
+        Scales::HalfMinimum => BlockScales { scales: [first_half; 2], minimums: [second_half(); 2] },
+        Scales::SuperMinimum => BlockScales {
+            scales: [times(first_half, bytes_at(first, f32::from)); 2],
+            minimums: [negative(times(second_half(), bytes_at(second, f32::from))); 2],
+        },
+        Scales::SuperHalves => BlockScales {
+            scales: [first, second].map(|bytes| times(first_half, bytes_at(bytes, |b| f32::from(b as i8)))),
+            minimums: [zero; 2],
+        },
+        Scales::SuperHalvesMinimum => {
+            let minimum = second_half();
+            BlockScales {
+                scales: [first, second].map(|bytes| times(first_half, bytes_at(bytes, |b| f32::from(b & 15)))),
+                minimums: [first, second].map(|bytes| negative(times(minimum, bytes_at(bytes, |b| f32::from(b >> 4))))),
+            }
+        }
+    }
+}
+
+/// The quants of a packed block, a byte each, in the order of their columns.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "two steps are written for each that is read")]
+pub(super) fn expand_block<F: Quant>(quants: &[u8]) -> [Step; STEPS] {
+    let (low, high) = quants.split_at(F::LOW_VECTORS * VECTOR);
+    let word = |plane: &[u8], vector: usize, lane: usize| {
+        let at = &plane[vector * VECTOR + STEP * lane..][..STEP];
+        u32::from_le_bytes([at[0], at[1], at[2], at[3]])
+    };
+    let (one, two, four) = (0x0101_0101, 0x0303_0303, 0x0f0f_0f0f);
+    let mut out = [[0; ROWS]; STEPS];
+    for step in 0..STEPS / 2 {
+        for lane in 0..ROWS {
+            let (mut first, mut second) = match low_bits(F::BITS) {
+                2 => {
+                    let word = word(low, step / 2, lane) >> (4 * (step % 2));
+                    (word & two, word >> 2 & two)
+                }
+                4 => {
+                    let word = word(low, step, lane);
+                    (word & four, word >> 4 & four)
+                }
+                _ => (word(low, step, lane), word(low, 4 + step, lane)),
+            };
+            match F::BITS {
+                3 => {
+                    let word = word(high, 0, lane);
+                    first |= (word >> step & one) << 2;
+                    second |= (word >> (4 + step) & one) << 2;
+                }
+                5 => {
+                    let word = word(high, 0, lane);
+                    first |= (word >> step & one) << 4;
+                    second |= (word >> (4 + step) & one) << 4;
+                }
+                6 => {
+                    let word = word(high, step / 2, lane) >> (4 * (step % 2));
+                    first |= (word & two) << 4;
+                    second |= (word >> 2 & two) << 4;
+                }
+                _ => {}
+            }
+            (out[step][lane], out[STEPS / 2 + step][lane]) = (first, second);
+        }
+    }
+    out
+}
+
+/// A group of rows prepared for products with many tokens, whatever its format was.
+#[derive(Debug, Default)]
+pub(in crate::engine::kernels) struct Panel {
+    /// `(k / 4)`: the quants, as bytes without a sign.
+    pub(in crate::engine::kernels) steps: Vec<Step>,
+    /// `(blocks)`, or `(blocks, 2)` where the halves of a block differ: the scales.
+    pub(in crate::engine::kernels) scales: Vec<Lanes>,
+    /// As `scales`: what is added for each unit of activation, the offset of the quants counted in.
+    pub(in crate::engine::kernels) minimums: Vec<Lanes>,
+}
+
+#[inline(always)]
+fn fill_panel<F: Quant>(group: &[u8], quants_at: usize, panel: &mut Panel) {
+    let (scales, quants) = group.split_at(quants_at);
+    panel.steps.clear();
+    panel.scales.clear();
+    panel.minimums.clear();
+    let each = if F::SCALES.has_halves() { 2 } else { 1 };
+    for (block, quants) in quants.chunks_exact(F::QUANT_BYTES).enumerate() {
+        panel.steps.extend_from_slice(&expand_block::<F>(quants));
+        let BlockScales { scales, minimums } = block_scales::<F>(scales, block);
+        for (scales, minimums) in scales.into_iter().zip(minimums).take(each) {
+            panel.scales.push(scales);
+            let with_offset = |lane: usize| minimums[lane] - F::OFFSET as f32 * scales[lane];
+            panel.minimums.push(std::array::from_fn(with_offset));
+        }
+    }
+}
+
+#[inline(always)]
+fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], quants_at: usize, panel: &mut Panel) {
+    for_format!(format => fill_panel(group, quants_at, panel));
+}
+
+compiled_per_isa! {
+    /// Prepares a group.
+    pub(super) fn prepare_panel(format: PackedFormat, group: &[u8], quants_at: usize, panel: &mut Panel) = panel_body
+}
+
+#[inline(always)]
+fn columns_body<const FMA: bool>(panel: &Panel, at: usize, width: usize, out: &mut [f32]) {
+    let steps_each = panel.steps.len() / panel.scales.len().max(1);
+    let scales = panel.scales.iter().zip(&panel.minimums);
+    for ((steps, (scales, minimums)), out) in
+        panel.steps.chunks_exact(steps_each.max(1)).zip(scales).zip(out.chunks_mut(steps_each.max(1) * STEP * width))
+    {
+        for (step, out) in steps.iter().zip(out.chunks_mut(STEP * width)) {
+            for (column, out) in out.chunks_mut(width).enumerate() {
+                let Some(out) = out[at..].first_chunk_mut::<ROWS>() else { return };
+                for lane in 0..ROWS {
+                    let quant = (step[lane] >> (8 * column) & 255) as i32 as f32;
+                    out[lane] = fma::<FMA>(quant, scales[lane], minimums[lane]);
+                }
+            }
+        }
+    }
+}
+
+compiled_per_isa! {
+    /// The rows of a prepared group as floats: the columns `at..` of `out`, which is `(k, width)`.
+    pub(super) fn unpack_columns(panel: &Panel, at: usize, width: usize, out: &mut [f32]) = columns_body
+}
