@@ -300,7 +300,7 @@ impl WeightMatrix {
         let isa = Isa::active();
         let one_byte = n >= BYTES_FROM && !self.needs_two_bytes && !workspace.exact;
         let precision = if one_byte { Precision::Byte } else { Precision::TwoBytes };
-        let by_rows = self.any_packed(|packed| packed.multiplies_rows(isa, precision));
+        let by_rows = self.any_packed(|packed| packed.multiplies_rows(isa));
         if by_rows {
             workspace.rows.assign(&workspace.pool, x, k, precision);
         }
@@ -325,7 +325,7 @@ impl WeightMatrix {
                         let weights = MatRef::new(&floats.as_slice()[from * k..], at.len(), k, k);
                         blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
                     }
-                    Part::Packed(packed) if packed.multiplies_rows(isa, precision) => {
+                    Part::Packed(packed) if packed.multiplies_rows(isa) => {
                         let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
                         packed.multiply_rows(isa, from, &workspace.rows, &mut window(&at), &mut panel);
                     }

@@ -31,7 +31,7 @@ pub(in crate::engine::kernels) use expand::{Lanes, Panel};
 pub use format::{PackedFormat, ROWS};
 use format::{for_each_step, for_format};
 
-use super::activation::{BLOCK, Block, Precision, QuantizedRows, QuantizedVector};
+use super::activation::{BLOCK, Block, QuantizedRows, QuantizedVector};
 use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
@@ -87,9 +87,8 @@ impl PackedMatrix {
         let mut bytes = packer.arena.region(rows.div_ceil(ROWS) * group_bytes)?;
         if group_bytes > 0 {
             packer.pool.for_each_part(&mut bytes, group_bytes, &|_, group, packed| {
-                for (lane, row) in (group * ROWS..rows.min((group + 1) * ROWS)).enumerate() {
-                    pack::pack_row(format, &file[row * row_bytes..(row + 1) * row_bytes], lane, packed);
-                }
+                let rows = group * ROWS..rows.min((group + 1) * ROWS);
+                pack::pack_group(format, &file[rows.start * row_bytes..rows.end * row_bytes], row_bytes, packed);
             });
         }
         Ok(Self { format, rows, cols, bytes })
@@ -156,10 +155,9 @@ impl PackedMatrix {
         });
     }
 
-    /// Whether [`Self::multiply_rows`] is the faster way for many tokens of that precision; otherwise the weights are better
-    /// unpacked for BLAS.
-    pub fn multiplies_rows(&self, isa: Isa, precision: Precision) -> bool {
-        gemm::is_faster(isa, self.format, precision)
+    /// Whether [`Self::multiply_rows`] is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
+    pub fn multiplies_rows(&self, isa: Isa) -> bool {
+        gemm::is_faster(isa, self.format)
     }
 
     /// As [`Self::multiply`], for many tokens; `panel` is scratch memory.

@@ -360,14 +360,16 @@ unsafe fn multiply<F: Quant, const T: usize, const R: usize>(
 /// Tokens of a tile of [`multiply_tile`].
 pub(super) const TILE: usize = 2;
 
-/// A panel of at most 5-bit quants times [`TILE`] tokens of a byte a value.
+/// A panel of at most 5-bit quants times [`TILE`] tokens.
 ///
 /// # Panics
-/// Where the panel is not as wide as the tokens.
+/// Where the panel is not as wide as the tokens, or they differ in precision.
 pub(super) fn multiply_tile(format: PackedFormat, panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
+    let two_bytes = !x[0].low.is_empty();
     for x in x {
         assert!(x.high.len() == panel.steps.len() * STEP && x.sums.len() * BLOCK / 2 == x.high.len());
         assert!(x.scales.len() * BLOCK == x.high.len());
+        assert!(x.low.len() == if two_bytes { x.high.len() } else { 0 });
     }
     let each = if format.scales().has_halves() { 2 } else { 1 };
     assert!(
@@ -377,21 +379,28 @@ pub(super) fn multiply_tile(format: PackedFormat, panel: &Panel, x: &[RowParts<'
     // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertions above are what
     // the kernel asks of its arguments.
     unsafe {
-        match (format.bits(), each) {
-            (5, 1) => tile::<5, 1>(panel, x),
-            (_, 1) => tile::<4, 1>(panel, x),
-            _ => tile::<4, 2>(panel, x),
+        match (format.bits(), each, two_bytes) {
+            (5, 1, false) => tile::<5, 1, false>(panel, x),
+            (5, 1, true) => tile::<5, 1, true>(panel, x),
+            (_, 1, false) => tile::<4, 1, false>(panel, x),
+            (_, 1, true) => tile::<4, 1, true>(panel, x),
+            (_, _, false) => tile::<4, 2, false>(panel, x),
+            (_, _, true) => tile::<4, 2, true>(panel, x),
         }
     }
 }
 
-/// `BITS` (4 stands for fewer as well) and the scales a block, `EACH`.
+/// With quants of `BITS` (4 stands for fewer as well), `EACH` scales a block, and activations of two bytes or one.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA; panel and tokens have the same number of blocks, and the panel `EACH` scales for each.
+/// The processor has AVX2 and FMA; panel and tokens have the same number of blocks, the panel `EACH` scales for each, the
+/// tokens low bytes where `TWO_BYTES`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const BITS: usize, const EACH: usize>(panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
+unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
+    panel: &Panel,
+    x: &[RowParts<'_>; TILE],
+) -> [Lanes; TILE] {
     let zero = _mm256_setzero_si256();
     let ones = _mm256_set1_epi16(1);
     let mut acc = [[_mm256_setzero_ps(); 2]; TILE];
@@ -399,26 +408,35 @@ unsafe fn tile<const BITS: usize, const EACH: usize>(panel: &Panel, x: &[RowPart
     let steps_each = BLOCK / STEP / EACH;
     for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {
         let mut sums = [[zero; 2]; TILE];
-        let mut pairs = [[zero; 2]; TILE];
-        for step in 0..steps_each {
-            let at = part * steps_each + step;
-            // SAFETY: the panel has `steps_each` steps for each of its scales.
-            let w = unsafe { [load(steps, at), load(steps.add(HALF_VECTOR), at)] };
-            for t in 0..TILE {
-                // SAFETY: the token has four bytes for each step.
-                let four = unsafe { x[t].high.as_ptr().add(STEP * at).cast::<i32>().read_unaligned() };
-                let four = _mm256_set1_epi32(four);
-                for r in 0..2 {
-                    pairs[t][r] = _mm256_add_epi16(pairs[t][r], _mm256_maddubs_epi16(w[r], four));
+        // As in `block_products`: eight pairs of 4-bit quants fit, four of 5-bit ones.
+        let steps_at_once = if BITS == 5 { 4 } else { steps_each };
+        for first in (0..steps_each).step_by(steps_at_once) {
+            let mut high = [[zero; 2]; TILE];
+            let mut low = [[zero; 2]; TILE];
+            for step in first..first + steps_at_once {
+                let at = part * steps_each + step;
+                // SAFETY: the panel has `steps_each` steps for each of its scales.
+                let w = unsafe { [load(steps, at), load(steps.add(HALF_VECTOR), at)] };
+                for t in 0..TILE {
+                    // SAFETY: the token has four bytes for each step, and low ones where it says so.
+                    let four = unsafe { four_bytes(x[t].high.as_ptr(), at) };
+                    high[t][0] = _mm256_add_epi16(high[t][0], _mm256_maddubs_epi16(w[0], four));
+                    high[t][1] = _mm256_add_epi16(high[t][1], _mm256_maddubs_epi16(w[1], four));
+                    if TWO_BYTES {
+                        // SAFETY: as above.
+                        let four = unsafe { four_bytes(x[t].low.as_ptr(), at) };
+                        low[t][0] = _mm256_add_epi16(low[t][0], _mm256_maddubs_epi16(w[0], four));
+                        low[t][1] = _mm256_add_epi16(low[t][1], _mm256_maddubs_epi16(w[1], four));
+                    }
                 }
             }
-            // As in `block_products`.
-            if step + 1 == steps_each || BITS == 5 && step == 3 {
-                for t in 0..TILE {
-                    for r in 0..2 {
-                        sums[t][r] = _mm256_add_epi32(sums[t][r], _mm256_madd_epi16(pairs[t][r], ones));
-                        pairs[t][r] = zero;
+            for t in 0..TILE {
+                for r in 0..2 {
+                    let mut product = _mm256_madd_epi16(high[t][r], ones);
+                    if TWO_BYTES {
+                        product = join_bytes(product, _mm256_madd_epi16(low[t][r], ones));
                     }
+                    sums[t][r] = _mm256_add_epi32(sums[t][r], product);
                 }
             }
         }
@@ -439,4 +457,15 @@ unsafe fn tile<const BITS: usize, const EACH: usize>(panel: &Panel, x: &[RowPart
     }
     let [[a, b], [c, d]] = acc;
     [join_halves(a, b), join_halves(c, d)]
+}
+
+/// The four bytes of step `step` in every lane.
+///
+/// # Safety
+/// They must be readable.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn four_bytes(plane: *const i8, step: usize) -> __m256i {
+    // SAFETY: the caller's promise.
+    _mm256_set1_epi32(unsafe { plane.add(STEP * step).cast::<i32>().read_unaligned() })
 }

@@ -2,15 +2,15 @@
 
 use super::expand::{Lanes, Panel};
 use super::{BLOCK, PackedFormat};
-use crate::engine::kernels::activation::{Precision, QuantizedRows, RowParts};
+use crate::engine::kernels::activation::{QuantizedRows, RowParts};
 use crate::engine::kernels::isa::Isa;
 
-/// Whether whole numbers are faster than floats through BLAS. With AVX2 they are where one byte is enough and the quants are
-/// so small that pairs of products fit into 16 bits; one instruction of AVX-512 VNNI does the work of four of AVX2.
-pub(super) fn is_faster(isa: Isa, format: PackedFormat, precision: Precision) -> bool {
+/// Whether whole numbers are faster than floats through BLAS. With AVX2 they are where the quants are so small that pairs of
+/// products fit into 16 bits; one instruction of AVX-512 VNNI does the work of three of AVX2.
+pub(super) fn is_faster(isa: Isa, format: PackedFormat) -> bool {
     match isa {
         Isa::Portable => false,
-        Isa::Avx2 => precision == Precision::Byte && format.bits() <= 5,
+        Isa::Avx2 => format.bits() <= 5,
         Isa::Avx512 => true,
     }
 }
@@ -27,7 +27,7 @@ pub(super) fn multiply_panel(
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => in_tiles(x, out, |tile| super::avx512::multiply_tile(format, panel, tile)),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 if is_faster(isa, format, x.precision()) => {
+        Isa::Avx2 if is_faster(isa, format) => {
             in_tiles(x, out, |tile| super::avx2::multiply_tile(format, panel, tile));
         }
         _ => in_tiles(x, out, |tile: &[RowParts<'_>; 1]| [multiply_plainly(panel, &tile[0])]),

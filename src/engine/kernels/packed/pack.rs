@@ -3,30 +3,57 @@
 use super::format::{PackedFormat, ROWS, STEP, Scales, VECTOR, low_bits};
 use crate::engine::kernels::activation::BLOCK;
 
-/// Writes one row of a file, in the file's own blocks, to its lane of a group.
-pub(super) fn pack_row(format: PackedFormat, row: &[u8], lane: usize, group: &mut [u8]) {
-    let dtype = format.dtype();
-    let (file_block, blocks_each) = (dtype.block_bytes(), dtype.block_size() / BLOCK);
-    let blocks = row.len() / file_block * blocks_each;
+/// Writes up to [`ROWS`] rows of a file, `row_bytes` each in the file's own blocks, into a group.
+pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, group: &mut [u8]) {
+    let (file_block, blocks_each) = (format.dtype().block_bytes(), format.dtype().block_size() / BLOCK);
+    let blocks = row_bytes / file_block * blocks_each;
     let (scales, quants) = group.split_at_mut(format.quants_at(blocks));
-    for (index, file) in row.chunks_exact(file_block).enumerate() {
-        for sub in 0..blocks_each {
-            let block = index * blocks_each + sub;
-            write_scales(format, file, block, sub, lane, scales);
-            let quants = &mut quants[block * format.bits() * VECTOR..][..format.bits() * VECTOR];
-            match format {
-                // Their bytes already are what the packed form takes.
-                PackedFormat::Q4_0 => copy_steps(&file[2..], lane, quants),
-                PackedFormat::Q4_1 => copy_steps(&file[4..], lane, quants),
-                _ => write_quants(format.bits(), &read_quants(format, file, sub), lane, quants),
+    for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+        for (index, file) in row.chunks_exact(file_block).enumerate() {
+            for sub in 0..blocks_each {
+                write_scales(format, file, index * blocks_each + sub, sub, lane, scales);
+            }
+        }
+    }
+    let quant_bytes = format.bits() * VECTOR;
+    match format {
+        // The bytes of the file already are what the packed form takes: they only change places.
+        PackedFormat::Q4_0 => copy_steps::<4>(rows, row_bytes, file_block, 2, 0, quants),
+        PackedFormat::Q4_1 => copy_steps::<4>(rows, row_bytes, file_block, 4, 0, quants),
+        PackedFormat::Q8_0 => copy_steps::<8>(rows, row_bytes, file_block, 2, 0x8080_8080, quants),
+        _ => {
+            for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+                for (index, file) in row.chunks_exact(file_block).enumerate() {
+                    for sub in 0..blocks_each {
+                        let block = index * blocks_each + sub;
+                        let quants = &mut quants[block * quant_bytes..][..quant_bytes];
+                        write_quants(format.bits(), &read_quants(format, file, sub), lane, quants);
+                    }
+                }
             }
         }
     }
 }
 
-fn copy_steps(file: &[u8], lane: usize, quants: &mut [u8]) {
-    for (step, vector) in file.chunks_exact(STEP).zip(quants.chunks_exact_mut(VECTOR)) {
-        vector[STEP * lane..][..STEP].copy_from_slice(step);
+/// Block after block, the `STEPS` words that each row has from `skip` on: a word of each row side by side. `flip` turns
+/// their bits.
+fn copy_steps<const STEPS: usize>(
+    rows: &[u8],
+    row_bytes: usize,
+    file_block: usize,
+    skip: usize,
+    flip: u32,
+    quants: &mut [u8],
+) {
+    for (block, quants) in quants.chunks_exact_mut(STEPS * VECTOR).enumerate() {
+        let mut words = [[0_u32; ROWS]; STEPS];
+        for (lane, row) in rows.chunks_exact(row_bytes).enumerate().take(ROWS) {
+            let (steps, _) = row[block * file_block + skip..][..STEPS * STEP].as_chunks::<STEP>();
+            for (words, step) in words.iter_mut().zip(steps) {
+                words[lane] = u32::from_ne_bytes(*step) ^ flip;
+            }
+        }
+        quants.copy_from_slice(zerocopy::IntoBytes::as_bytes(&words));
     }
 }
 
@@ -35,9 +62,9 @@ fn read_quants(format: PackedFormat, file: &[u8], sub: usize) -> [u8; BLOCK] {
     match format {
         PackedFormat::Q4_0 => nibbles(&file[2..]),
         PackedFormat::Q4_1 => nibbles(&file[4..]),
+        PackedFormat::Q8_0 => std::array::from_fn(|i| file[2 + i] ^ 0x80),
         PackedFormat::Q5_0 => with_fifth_bits(nibbles(&file[6..]), &file[2..6]),
         PackedFormat::Q5_1 => with_fifth_bits(nibbles(&file[8..]), &file[4..8]),
-        PackedFormat::Q8_0 => std::array::from_fn(|i| file[2 + i] ^ 0x80),
         PackedFormat::Q4_K => half_bytes(&file[16..], sub),
         PackedFormat::Q5_K => {
             let low = half_bytes(&file[48..], sub);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::kernels::activation::Precision;
 use crate::engine::weights::{Storage, Tensor};
 
 /// A small generator, so that a failure can be repeated.
