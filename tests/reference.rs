@@ -91,6 +91,31 @@ fn token_by_token_the_log_probabilities_are_the_references_own() {
     assert!(mean < 0.001, "mean difference of log-probability {mean}");
 }
 
+/// A long prompt is computed with rounder activations than a reply: what follows it has to stay near the reference all the
+/// same.
+#[test]
+fn after_a_long_prompt_the_log_probabilities_stay_near_the_reference() {
+    const PROMPT: usize = 1257;
+    let reference = reference();
+    let tokens = ids(&reference["ids"]);
+    let expected: Vec<f64> =
+        reference["logprob"].as_array().unwrap()[PROMPT..].iter().map(|x| x.as_f64().unwrap()).collect();
+    let mut guard = default_model();
+    let inference = &mut guard.inference;
+    inference.truncate(0);
+    inference.prefill(&tokens[..PROMPT], &mut |_| ControlFlow::Continue(())).unwrap();
+    let mut found = Vec::with_capacity(expected.len());
+    for &token in &tokens[PROMPT..] {
+        found.push(log_probability(inference.logits().unwrap(), token));
+        inference.push(token).unwrap();
+    }
+    let n = expected.len() as f64;
+    let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum::<f64>() / n;
+    let mean = found.iter().zip(&expected).map(|(a, b)| a - b).sum::<f64>() / n;
+    assert!(difference < 0.03, "mean difference of log-probability {difference}");
+    assert!(mean.abs() < 0.01, "log-probabilities lean by {mean}");
+}
+
 #[test]
 fn greedy_continuations_are_the_reference_ones() {
     let reference = reference();
