@@ -10,6 +10,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "cli/quantize.rs"]
+mod quantize;
+
 /// The program with a config directory that goes with the test.
 struct Gibber {
     directory: TempDir,

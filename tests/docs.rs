@@ -11,7 +11,7 @@ use gibber::app::commands;
 use gibber::app::keymap::{BINDINGS, Context};
 
 /// Every command that has a help of its own.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &[],
     &["repl"],
     &["run"],
@@ -19,6 +19,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["tokenize"],
     &["bench"],
     &["models", "info"],
+    &["models", "quantize"],
     &["config"],
     &["completions"],
 ];

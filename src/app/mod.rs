@@ -317,6 +317,9 @@ impl App {
                 let text = format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format);
                 self.note(NoteKind::Info, text);
             }
+            if let Some(quantized) = model.quantized.as_ref().filter(|quantized| quantized.is_news) {
+                self.note(NoteKind::Info, quantized.text.clone());
+            }
             self.session.record.model.clone_from(&model.name);
             self.model = Some(model);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::engine::FileType;
 use crate::settings::Settings;
 
 /// The help's last lines.
@@ -90,6 +91,9 @@ pub(super) struct Model {
     /// Prompt tokens computed in one pass
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(super) batch_size: Option<u32>,
+    /// Quantize weights that are floats as they are loaded, and keep the result: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, ...
+    #[arg(long, value_name = "TYPE")]
+    quantize: Option<FileType>,
     /// Format of the keys in the KV cache (-ctk): f32
     #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
     pub(super) cache_type_k: Option<String>,
@@ -277,6 +281,29 @@ pub(super) enum Models {
         #[arg(value_name = "NAME-OR-PATH")]
         model: Option<String>,
     },
+    /// Write a model as a GGUF file in another format
+    Quantize(Quantize),
+}
+
+/// `gibber models quantize`
+#[derive(Debug, Args)]
+pub(super) struct Quantize {
+    /// Name or path: a GGUF file, or a Hugging Face folder
+    #[arg(value_name = "IN")]
+    pub(super) source: String,
+    /// The GGUF file to be written
+    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(super) target: PathBuf,
+    /// Format: q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, f16, bf16
+    /// or f32
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) kind: FileType,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Threads that compute; 0 is one for each core
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(super) threads: Option<u16>,
 }
 
 /// `gibber config`
@@ -299,6 +326,7 @@ impl Model {
         set(&mut model.name, self.model.clone());
         set(&mut model.context, self.ctx_size);
         set(&mut model.threads, self.threads.map(usize::from));
+        set(&mut model.quantize, self.quantize.map(FileType::flag));
         set(&mut model.batch, self.batch_size.map(|size| size as usize));
     }
 }

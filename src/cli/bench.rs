@@ -31,6 +31,7 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
     // Ctrl-C ends the program with the exit code that it has everywhere.
     let _interrupt = Interrupt::install()?;
     let loaded = load::load(&source, &options, &mut |_, _| {})?;
+    models::say_quantized(&loaded.info, context.verbose);
     let report = measure(loaded.inference, &loaded.info, arguments)?;
     let mut output = Output::stdout();
     if arguments.json {
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_synthetic_model_is_measured_with_its_yardsticks() {
-        let options = load::LoadOptions { threads: Some(2), context: Some(40), batch: 16 };
+        let options = load::LoadOptions { threads: Some(2), context: Some(40), batch: 16, ..Default::default() };
         let loaded = load::load(&ModelSource::Synthetic("tiny".into()), &options, &mut |_, _| {}).unwrap();
         let arguments = Bench {
             n_prompt: 20,

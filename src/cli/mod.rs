@@ -10,6 +10,7 @@ mod config;
 mod interrupt;
 mod models;
 mod output;
+mod quantize;
 mod repl;
 mod run;
 mod score;
@@ -74,14 +75,21 @@ impl Context {
 
     /// How the settings want a model to run.
     fn load_options(&self) -> LoadOptions {
-        load_options(&self.settings)
+        load_options(&self.settings, &self.paths)
     }
 }
 
-fn load_options(settings: &Settings) -> LoadOptions {
+fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
     let model = &settings.model;
     let unless_zero = |value: usize| (value > 0).then_some(value);
-    LoadOptions { threads: unless_zero(model.threads), context: unless_zero(model.context), batch: model.batch }
+    LoadOptions {
+        threads: unless_zero(model.threads),
+        context: unless_zero(model.context),
+        batch: model.batch,
+        // Checked where it was read; empty is none.
+        quantize: model.quantize.parse().ok(),
+        quantized_folder: Some(paths.cache()),
+    }
 }
 
 /// Runs the program with the arguments of the process.
@@ -141,7 +149,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         Some(Command::Score(arguments)) => score::run(context, &arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(context, &arguments),
         Some(Command::Bench(arguments)) => bench::run(context, &arguments),
-        Some(Command::Models(command)) => models::run(&context, &command),
+        Some(Command::Models(command)) => models::run(context, &command),
         Some(Command::Repl(arguments)) => repl::run(context, &arguments),
         Some(Command::Chat(arguments)) => chat::run(context, &arguments),
         None if is_interactive() => chat::run(context, &chat),

@@ -18,7 +18,7 @@ const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 #[cfg(feature = "embed-model")]
 static EMBEDDED: &[u8] = include_bytes!("../../assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
 
-pub(super) fn run(context: &Context, command: &Models) -> Result<()> {
+pub(super) fn run(context: Context, command: &Models) -> Result<()> {
     let mut output = Output::stdout();
     match command {
         Models::List => {
@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, command: &Models) -> Result<()> {
             }
             Ok(())
         }
+        Models::Quantize(arguments) => super::quantize::run(context, arguments),
         Models::Info { model } => {
             let name = model.as_ref().unwrap_or(&context.settings.model.name);
             let files = load::open(&resolve(name, &context.paths)?)?;
@@ -63,6 +64,13 @@ pub(super) fn headline(info: &ModelInfo) -> String {
         info.threads,
         info.load_time.as_secs_f64()
     )
+}
+
+/// Says on stderr what came of the wish to have the weights quantized: what is no news only to those who want to hear more.
+pub(super) fn say_quantized(info: &ModelInfo, verbose: bool) {
+    if let Some(quantized) = info.quantized.as_ref().filter(|quantized| quantized.is_news || verbose) {
+        eprintln!("{}", crate::chat::visible(&quantized.text));
+    }
 }
 
 /// The names that [`resolve`] knows.

@@ -1,12 +1,19 @@
 //! The worker with a model loaded, asked one thing at a time.
 
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, anyhow};
 
 use super::Context;
 use super::interrupt::Interrupt;
+use crate::engine::FileType;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+
+/// A load that is over before is not worth a line.
+const UNTOLD: Duration = Duration::from_millis(300);
 
 /// A worker and its model.
 #[derive(Debug)]
@@ -22,6 +29,7 @@ impl Session {
         let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
         let mut session = Self { worker: WorkerHandle::spawn(), interrupt: Interrupt::install()?, last: RequestId(0) };
         let info = session.load(source, context.load_options())?;
+        super::models::say_quantized(&info, context.verbose);
         if context.verbose {
             eprintln!("{}", super::models::headline(&info));
         }
@@ -29,7 +37,16 @@ impl Session {
     }
 
     fn load(&mut self, source: ModelSource, options: LoadOptions) -> Result<ModelInfo> {
-        match self.ask(|id, _| EngineCommand::Load { id, source, options }, |_| Ok(()))? {
+        let mut progress = Progress::new(options.quantize);
+        let closing = self.ask(
+            |id, _| EngineCommand::Load { id, source, options },
+            |event| {
+                progress.show(&event);
+                Ok(())
+            },
+        );
+        progress.clear();
+        match closing? {
             EngineEvent::Loaded { model, .. } => Ok(*model),
             other => Err(unexpected(&other)),
         }
@@ -61,6 +78,34 @@ impl Session {
                 event if event.is_closing() => return Ok(event),
                 event => on_event(event).inspect_err(|_| cancel.cancel())?,
             }
+        }
+    }
+}
+
+/// A line on the terminal for loads that take a while because weights are quantized.
+struct Progress {
+    kind: Option<FileType>,
+    started: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(kind: Option<FileType>) -> Self {
+        Self { kind: kind.filter(|_| std::io::stderr().is_terminal()), started: Instant::now(), shown: false }
+    }
+
+    fn show(&mut self, event: &EngineEvent) {
+        if let (Some(kind), &EngineEvent::LoadProgress { done, total, .. }) = (self.kind, event)
+            && self.started.elapsed() > UNTOLD
+        {
+            eprint!("\r\x1b[Kquantizing to {kind}: {} %", done * 100 / total.max(1));
+            self.shown = true;
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
         }
     }
 }

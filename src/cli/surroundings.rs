@@ -33,7 +33,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
         eprintln!("warning: {error}");
         Vec::new()
     });
-    let options = load_options(&settings);
+    let options = load_options(&settings, &paths);
     let message = run::given_text(None, &arguments.prompt, false)?;
     let start = Start { settings, history, message, seed: random(), ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;

@@ -13,6 +13,14 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file is not what its format says.
     #[error("{path}: {reason}")]
     Format {

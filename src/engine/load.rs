@@ -6,6 +6,7 @@
 mod config_json;
 mod gguf;
 mod hugging_face;
+mod progress;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,8 @@ use super::kernels::pool::default_threads;
 use super::model::{Architecture, Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
 use super::weights::{DType, Storage, Weights};
-use super::{EngineError, synthetic};
+use super::{EngineError, FileType, synthetic};
+use progress::Progress;
 
 /// The context where nobody asks for one: longer ones cost memory that few chats use.
 const DEFAULT_CONTEXT: usize = 8192;
@@ -57,12 +59,25 @@ pub struct LoadOptions {
     pub context: Option<usize>,
     /// Prompt tokens computed in one pass.
     pub batch: usize,
+    /// The format that weights are quantized to where they are floats; `None` leaves them as they are.
+    pub quantize: Option<FileType>,
+    /// The folder where quantized weights are kept for the next time; `None` keeps them in memory alone.
+    pub quantized_folder: Option<PathBuf>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { threads: None, context: None, batch: 512 }
+        Self { threads: None, context: None, batch: 512, quantize: None, quantized_folder: None }
     }
+}
+
+/// What came of [`LoadOptions::quantize`], for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quantized {
+    /// A sentence.
+    pub text: String,
+    /// Whether it is worth saying unasked: it took time, or is not what was asked for.
+    pub is_news: bool,
 }
 
 /// What a loaded model is.
@@ -90,6 +105,8 @@ pub struct ModelInfo {
     pub has_chat_template: bool,
     /// Time the load took.
     pub load_time: std::time::Duration,
+    /// What came of the wish to have its weights quantized.
+    pub quantized: Option<Quantized>,
 }
 
 /// What the files of a model say, before any of it is computed with.
@@ -129,19 +146,35 @@ impl ModelFiles {
     /// # Errors
     /// Where it is broken or unsupported, or has ids that the model has no embedding for.
     pub fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
-        let (tokenizer, path) = match &self.tokenizer {
-            TokenizerFiles::Gguf(storage) => (gguf::tokenizer(&self.path, storage)?, self.path.as_path()),
-            TokenizerFiles::HuggingFace(files) => (files.build()?, files.path()),
-            TokenizerFiles::Bytes => (tokenizer::of_bytes(self.config.vocab_size)?, self.path.as_path()),
+        let tokenizer = match &self.tokenizer {
+            TokenizerFiles::Gguf(storage) => gguf::tokenizer(&self.path, storage)?,
+            TokenizerFiles::HuggingFace(files) => files.build()?,
+            TokenizerFiles::Bytes => tokenizer::of_bytes(self.config.vocab_size)?,
         };
         let (tokens, rows) = (tokenizer.vocabulary_size(), self.config.vocab_size);
         if tokens > rows {
             let reason = format!(
                 "this tokenizer has {tokens} tokens, and the model has embeddings for {rows}: it belongs to another model"
             );
-            return Err(EngineError::format(path, reason));
+            return Err(EngineError::format(self.tokenizer_path(), reason));
         }
         Ok(tokenizer)
+    }
+
+    /// The file that the tokenizer is in.
+    pub(in crate::engine) fn tokenizer_path(&self) -> &Path {
+        match &self.tokenizer {
+            TokenizerFiles::HuggingFace(files) => files.path(),
+            TokenizerFiles::Gguf(_) | TokenizerFiles::Bytes => &self.path,
+        }
+    }
+
+    /// Refuses tensors that nobody has asked for: the model would compute something else with them.
+    pub(in crate::engine) fn refuse_untaken(&self) -> Result<(), EngineError> {
+        let Some(&name) = self.weights.untaken().first() else { return Ok(()) };
+        let architecture = self.config.architecture.as_str();
+        let what = format!("tensor `{name}` is not part of a {architecture} model as this engine computes it");
+        Err(EngineError::unsupported(self.weights.path(), what))
     }
 
     /// How many weights there are.
@@ -215,18 +248,17 @@ pub fn load(
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<LoadedModel, EngineError> {
     let started = Instant::now();
-    let files = open(source)?;
+    let mut files = open(source)?;
     let context = context_length(options, &files.config)?;
     let threads = threads(options)?;
     let pool = Arc::new(ThreadPool::new(threads));
-    let (model, tokenizer) = load_parts(&files, &pool, on_progress)?;
-    if let Some(name) = files.weights.untaken().first() {
-        let what = format!(
-            "tensor `{name}` is not part of a {} model as this engine computes it",
-            files.config.architecture.as_str()
-        );
-        return Err(EngineError::unsupported(files.weights.path(), what));
-    }
+    let mut progress = Progress { total: files.weights.total_bytes(), before: 0, on_progress };
+    let quantized = match options.quantize {
+        Some(kind) => progress.quantize(&mut files, source, kind, options.quantized_folder.as_deref(), &pool)?,
+        None => None,
+    };
+    let (model, tokenizer) = load_parts(&files, &pool, &mut |done, total| progress.load(done, total))?;
+    files.refuse_untaken()?;
     let info = ModelInfo {
         architecture: files.config.architecture.as_str().to_owned(),
         format: files.format().to_string(),
@@ -238,6 +270,7 @@ pub fn load(
         threads,
         has_chat_template: files.chat_template.is_some(),
         load_time: started.elapsed(),
+        quantized,
         name: files.name,
     };
     Ok(LoadedModel {

@@ -1,6 +1,7 @@
 //! Inference: pure, synchronous, deterministic. No channel, no terminal, no configuration file, no printing.
 
 pub mod blas;
+pub mod convert;
 pub mod error;
 pub mod generate;
 pub mod inference;
@@ -13,6 +14,7 @@ pub mod synthetic;
 pub mod tokenizer;
 pub mod weights;
 
+pub use convert::FileType;
 pub use error::EngineError;
 pub use sampling::SamplingParams;
 

@@ -9,7 +9,7 @@ use toml_edit::{Document, Item, TableLike};
 
 use super::Settings;
 use super::schema::{self, Key, Kind, Section};
-use crate::engine::SamplingParams;
+use crate::engine::{FileType, SamplingParams};
 
 /// What is wrong at one place of config.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,6 +254,7 @@ fn is_allowed(kind: Kind, item: &Item) -> bool {
             .as_array()
             .is_some_and(|array| array.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty()))),
         Kind::Switch => item.is_bool(),
+        Kind::FileType => item.as_str().is_some_and(|name| name.is_empty() || name.parse::<FileType>().is_ok()),
         Kind::Whole { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
         Kind::Number => item.is_float() || item.is_integer(),
         Kind::Seed => item.as_integer().is_some_and(|value| value >= -1),

@@ -43,13 +43,22 @@ pub struct ModelSettings {
     pub threads: usize,
     /// Prompt tokens computed in one pass.
     pub batch: usize,
+    /// Format that weights are quantized to as they are loaded, where they are floats; empty leaves them as they are.
+    pub quantize: String,
     /// Chat template: empty is the model's own, otherwise a built-in name or a file.
     pub template: String,
 }
 
 impl Default for ModelSettings {
     fn default() -> Self {
-        Self { name: String::new(), context: 0, threads: 0, batch: 512, template: String::new() }
+        Self {
+            name: String::new(),
+            context: 0,
+            threads: 0,
+            batch: 512,
+            quantize: String::new(),
+            template: String::new(),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::engine::FileType;
+
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
@@ -20,6 +22,8 @@ pub enum Kind {
     },
     /// A number; its range is checked by [`crate::engine::SamplingParams::validate`].
     Number,
+    /// The name of a [`FileType`], or nothing.
+    FileType,
     /// A seed: a whole number, or -1 for a fresh one for each reply.
     Seed,
 }
@@ -34,6 +38,10 @@ impl fmt::Display for Kind {
             Self::Whole { least, most: i64::MAX } => write!(f, "a whole number, {least} or more"),
             Self::Whole { least, most } => write!(f, "a whole number from {least} to {most}"),
             Self::Number => write!(f, "a number"),
+            Self::FileType => {
+                let names: Vec<_> = FileType::all().map(|kind| format!("\"{}\"", kind.flag())).collect();
+                write!(f, "one of {}, or \"\" for none", names.join(", "))
+            }
             Self::Seed => write!(f, "a whole number, 0 or more, or -1 for a fresh seed for each reply"),
         }
     }
@@ -94,6 +102,7 @@ pub const SECTIONS: [Section; 4] = [
             whole("context", 0, i64::MAX),
             whole("threads", 0, 1024),
             whole("batch", 1, 65_536),
+            key("quantize", Kind::FileType),
             key("template", Kind::Text),
         ],
     },

@@ -14,6 +14,8 @@ pub const CONFIG_DIR_VARIABLE: &str = "GIBBER_CONFIG_DIR";
 pub struct Paths {
     directory: PathBuf,
     data: Option<PathBuf>,
+    /// The system's place for what can be made anew; `None` where the directory was named, which then has it as well.
+    cache: Option<PathBuf>,
 }
 
 impl Paths {
@@ -24,17 +26,17 @@ impl Paths {
     pub fn new(flag: Option<&Path>) -> Result<Self, StoreError> {
         let variable = std::env::var_os(CONFIG_DIR_VARIABLE).filter(|value| !value.is_empty());
         let project = ProjectDirs::from("", "", "gibber");
-        let directory = flag
-            .map(Path::to_owned)
-            .or(variable.map(PathBuf::from))
+        let named = flag.map(Path::to_owned).or(variable.map(PathBuf::from));
+        let cache = project.as_ref().filter(|_| named.is_none()).map(|project| project.cache_dir().to_owned());
+        let directory = named
             .or_else(|| project.as_ref().map(|project| project.config_dir().to_owned()))
             .ok_or(StoreError::NoHome)?;
-        Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()) })
+        Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()), cache })
     }
 
     /// A config directory alone.
     pub fn at(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), data: None }
+        Self { directory: directory.into(), data: None, cache: None }
     }
 
     /// The config directory.
@@ -55,6 +57,12 @@ impl Paths {
     /// The prompt history.
     pub fn history(&self) -> PathBuf {
         self.directory.join("history.jsonl")
+    }
+
+    /// The folder of what can be made anew, such as quantized weights: the system's, or one in a config directory that was
+    /// named.
+    pub fn cache(&self) -> PathBuf {
+        self.cache.clone().unwrap_or_else(|| self.directory.join("cache"))
     }
 
     /// The folders in which models are found by name, in the order of the search: in the config directory, and in the
@@ -87,6 +95,7 @@ mod tests {
         assert_eq!(paths.directory(), wanted);
         assert_eq!(paths.config(), wanted.join("config.toml"));
         assert_eq!(paths.model_folders()[0], wanted.join("models"));
+        assert_eq!(paths.cache(), wanted.join("cache"));
         assert!(!wanted.exists());
         paths.ensure().unwrap();
         assert!(wanted.is_dir());

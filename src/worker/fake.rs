@@ -154,6 +154,7 @@ pub fn sample_model() -> ModelInfo {
         threads: 2,
         has_chat_template: true,
         load_time: Duration::from_millis(42),
+        quantized: None,
     }
 }
 

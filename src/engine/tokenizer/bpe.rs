@@ -12,7 +12,7 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use super::PieceKind;
 
 /// GPT-2's pattern (OpenAI's `encoder.py`), which the byte-level step of the crate has built in.
-const GPT2_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+pub(super) const GPT2_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 /// How a text is cut into words before the merges run inside each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod hugging_face;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod vocabulary;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ use bpe::PreTokenizer;
 pub(in crate::engine) use gguf::from_gguf;
 pub(in crate::engine) use hugging_face::{from_json, from_vocab_and_merges};
 pub use stream::DecodeStream;
+pub(in crate::engine) use vocabulary::Vocabulary;
 
 /// Ids from here on are no vocabulary but a mistake in a file.
 const MAX_VOCABULARY: usize = 1 << 22;

@@ -16,7 +16,7 @@ const SUPER_BLOCK: usize = 256;
 const STRETCH: usize = 32;
 
 /// The values of `bytes`; `None` for a format that is only a name here.
-pub(super) fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
+pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
     let mut values = Vec::with_capacity(bytes.len() / dtype.block_bytes() * dtype.block_size());
     let blocks = bytes.chunks_exact(dtype.block_bytes());
     match dtype {

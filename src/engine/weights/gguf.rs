@@ -8,6 +8,7 @@ mod metadata;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,6 +18,7 @@ use crate::engine::EngineError;
 
 pub use metadata::{Array, Metadata, Value};
 use reader::{Corrupt, Reader};
+pub use writer::{Header, padding};
 
 const MAGIC: &[u8; 4] = b"GGUF";
 /// Padding before the values where the metadata does not say otherwise.

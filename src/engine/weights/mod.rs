@@ -3,9 +3,10 @@
 //! A [`Storage`] holds the bytes of a file; [`gguf`] and [`safetensors`] read its table of tensors; [`Weights`] is what
 //! the models load from. Every length and offset in a file is checked against the file's size before it is used.
 
-mod dequantize;
+pub mod dequantize;
 mod dtype;
 pub mod gguf;
+pub mod quantize;
 pub mod safetensors;
 mod storage;
 mod tensor;

@@ -195,22 +195,32 @@ fn read_array<'a>(reader: &mut Reader<'a>, nesting: usize) -> Result<Array<'a>, 
 pub struct Metadata<'a> {
     path: &'a Path,
     values: HashMap<&'a str, Value<'a>>,
+    /// Each key with the number of its type and its value as they stand in the file, in the order of the file.
+    raw: Vec<(&'a str, &'a [u8])>,
 }
 
 impl<'a> Metadata<'a> {
     pub(super) fn read(path: &'a Path, reader: &mut Reader<'a>, count: u64) -> Result<Self, Corrupt> {
         let count = reader.count(count, MIN_KEY_BYTES, "metadata keys")?;
         let mut values = HashMap::new();
+        let mut raw = Vec::new();
         for _ in 0..count {
             let key = reader.string("a metadata key")?;
+            let start = reader.position();
             let value = Kind::read_number(reader)
                 .and_then(|kind| kind.read(reader, 0))
                 .map_err(|error| Corrupt::new(format!("metadata key `{key}`: {error}")))?;
             if values.insert(key, value).is_some() {
                 return Err(Corrupt::new(format!("metadata key `{key}` is there twice")));
             }
+            raw.push((key, reader.since(start)));
         }
-        Ok(Self { path, values })
+        Ok(Self { path, values, raw })
+    }
+
+    /// The keys in the order of the file, each with the bytes of its value, the number of its type before them.
+    pub fn raw(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.raw.iter().copied()
     }
 
     /// The value of `key`.

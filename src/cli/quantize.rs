@@ -1,0 +1,85 @@
+//! `gibber models quantize`: a model written as a GGUF file in another format.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::args::Quantize;
+use super::interrupt::Interrupt;
+use super::output::Output;
+use super::{Context, Exit, INTERRUPTED, models};
+use crate::chat::visible;
+use crate::engine::convert::{Conversion, Step};
+use crate::engine::kernels::ThreadPool;
+use crate::engine::kernels::pool::default_threads;
+use crate::worker::protocol::CancelToken;
+
+pub(super) fn run(context: Context, arguments: &Quantize) -> Result<()> {
+    let Quantize { source, target, kind, force, threads } = arguments;
+    let threads = threads.map_or(context.settings.model.threads, usize::from);
+    let pool = ThreadPool::new(if threads == 0 { default_threads() } else { threads });
+    let (interrupt, cancel) = (Interrupt::install()?, CancelToken::new());
+    interrupt.watch(&cancel);
+    let started = Instant::now();
+    let conversion = Conversion::new(&models::resolve(source, &context.paths)?, *kind)?;
+    let mut progress = Progress { on_terminal: std::io::stderr().is_terminal(), verbose: context.verbose };
+    let flow = conversion.write_file(target, *force, &pool, &mut |step| {
+        progress.show(step);
+        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    progress.clear();
+    if flow?.is_break() {
+        return Err(Exit(INTERRUPTED).into());
+    }
+    let mut output = Output::stdout();
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    output.line(&format!(
+        "{}: {kind}, {:.1} MB of weights instead of {:.1} MB, in {:.1} s",
+        visible(&target.display().to_string()),
+        megabytes(conversion.bytes_after()),
+        megabytes(conversion.bytes_before()),
+        started.elapsed().as_secs_f64()
+    ))?;
+    if let Some(before) = conversion.quantized_before() {
+        output.line(&format!("the source is in {before} already: what that has lost is not in the copy either"))?;
+    }
+    for fallback in conversion.fallbacks() {
+        let count = match fallback.tensors {
+            1 => "1 tensor has".to_owned(),
+            count => format!("{count} tensors have"),
+        };
+        output.line(&format!(
+            "{count} rows that are no multiple of {} values: {} instead of {}",
+            fallback.wanted.block_size(),
+            fallback.used,
+            fallback.wanted
+        ))?;
+    }
+    Ok(())
+}
+
+/// A line on the terminal that is written over again and again; for those who want to hear more, a line a tensor.
+struct Progress {
+    on_terminal: bool,
+    verbose: bool,
+}
+
+impl Progress {
+    fn show(&mut self, step: &Step<'_>) {
+        let percent = step.done * 100 / step.total.max(1);
+        let line = format!("{percent:3} % {} {} -> {}", visible(step.name), step.from, step.to);
+        if self.verbose {
+            eprintln!("{line}");
+        } else if self.on_terminal {
+            eprint!("\r\x1b[K{line}");
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.on_terminal && !self.verbose {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

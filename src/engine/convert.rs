@@ -1,0 +1,281 @@
+//! Models written as GGUF files, their weights in another format.
+//!
+//! [`Conversion`] is the file that `gibber models quantize` writes and that llama.cpp reads as well; [`cache`] keeps what
+//! a model was quantized to while it was loaded. The sibling modules say which format each tensor gets (`file_type`),
+//! where its rows come from (`tensors`), and what a Hugging Face model is in GGUF's terms (`hugging_face`).
+
+pub(super) mod cache;
+mod file_type;
+mod hugging_face;
+mod tensors;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::EngineError;
+use super::kernels::ThreadPool;
+use super::load::{self, ModelFiles, ModelSource};
+use super::weights::gguf::{Gguf, Header, Metadata, padding};
+use super::weights::{DType, Storage, Tensor};
+use tensors::{ModelShape, OutTensor, RowOrder};
+
+pub use file_type::FileType;
+
+/// Keys of a file that are no longer true of its copy.
+const NOT_COPIED: [&str; 3] = ["general.alignment", "general.file_type", "general.quantization_version"];
+
+/// A tensor that was written, and how far the whole is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// Its name in GGUF.
+    pub name: &'a str,
+    /// The format it was read in.
+    pub from: DType,
+    /// The format it was written in.
+    pub to: DType,
+    /// Bytes read so far, this tensor's included.
+    pub done: u64,
+    /// Bytes to be read.
+    pub total: u64,
+}
+
+/// Told of each tensor once it is written; may stop the whole.
+pub type OnStep<'a> = dyn FnMut(&Step<'_>) -> ControlFlow<()> + 'a;
+
+/// Tensors whose rows are no whole blocks of the format they should have had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// The format they should have had.
+    pub wanted: DType,
+    /// The one they have.
+    pub used: DType,
+    /// How many they are.
+    pub tensors: usize,
+}
+
+/// A file that is to be written.
+#[derive(Debug)]
+pub struct Conversion {
+    source: PathBuf,
+    header: Header,
+    tensors: Vec<OutTensor>,
+}
+
+impl Conversion {
+    /// The model at `source` as a GGUF file in the format `kind`: the keys of a GGUF file are kept; those of a Hugging Face
+    /// model follow from its configuration, its tokenizer and its chat template.
+    ///
+    /// # Errors
+    /// Those of [`load::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read or is
+    /// damaged; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for, and for a part of a split file.
+    pub fn new(source: &ModelSource, kind: FileType) -> Result<Self, EngineError> {
+        match source {
+            ModelSource::Path(path) if !path.is_dir() => Self::of_gguf(path, &Storage::open(path)?, kind),
+            ModelSource::Embedded { name, bytes } => Self::of_gguf(Path::new(name), &Storage::from_static(bytes), kind),
+            ModelSource::Path(_) | ModelSource::Synthetic(_) => Self::of_files(&load::open(source)?, kind),
+        }
+    }
+
+    fn of_gguf(path: &Path, storage: &Storage, kind: FileType) -> Result<Self, EngineError> {
+        let Gguf { metadata, tensors } = Gguf::parse(path, storage)?;
+        if let Some(parts) = metadata.unsigned("split.count")?.filter(|&parts| parts > 1) {
+            let what = format!("one of the {parts} parts of a split file: join them first (llama-gguf-split --merge)");
+            return Err(EngineError::unsupported(path, what));
+        }
+        let mut header = Header::new();
+        for (key, typed_value) in metadata.raw().filter(|(key, _)| !NOT_COPIED.contains(key)) {
+            header.raw(key, typed_value);
+        }
+        let has_output = tensors.iter().any(|tensor| tensor.name() == OUTPUT);
+        let model = shape_by_keys(&metadata, has_output);
+        let named = tensors.into_iter().map(|tensor| (tensor.name().to_owned(), tensor, RowOrder::Same));
+        Self::put_together(path, header, planned(named, kind, model), kind)
+    }
+
+    fn of_files(files: &ModelFiles, kind: FileType) -> Result<Self, EngineError> {
+        let mut header = Header::new();
+        hugging_face::put_model(&mut header, &files.name, &files.config);
+        hugging_face::put_tokenizer(&mut header, files)?;
+        let tensors = planned(hugging_face::tensors(files)?, kind, shape_of(files));
+        Self::put_together(&files.path, header, tensors, kind)
+    }
+
+    fn put_together(
+        source: &Path,
+        mut header: Header,
+        tensors: Vec<OutTensor>,
+        kind: FileType,
+    ) -> Result<Self, EngineError> {
+        header.u32("general.file_type", kind.number());
+        header.u32("general.quantization_version", file_type::QUANTIZATION_VERSION);
+        put_table(&mut header, &tensors)?;
+        Ok(Self { source: source.to_owned(), header, tensors })
+    }
+
+    /// Bytes of the weights as they are.
+    pub fn bytes_before(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.source.bytes().len() as u64).sum()
+    }
+
+    /// Bytes of the weights as they will be.
+    pub fn bytes_after(&self) -> u64 {
+        bytes_after(&self.tensors)
+    }
+
+    /// The format of most values before, where that is not floats: what it has lost does not come back.
+    pub fn quantized_before(&self) -> Option<DType> {
+        let values = |dtype| -> usize {
+            let of_it = self.tensors.iter().filter(|tensor| tensor.source.dtype() == dtype);
+            of_it.map(|tensor| tensor.source.len()).sum()
+        };
+        DType::ALL.iter().copied().max_by_key(|&dtype| values(dtype)).filter(|dtype| dtype.block_size() > 1)
+    }
+
+    /// Which formats stand in for others, in the order of the file.
+    pub fn fallbacks(&self) -> Vec<Fallback> {
+        let mut fallbacks: Vec<Fallback> = Vec::new();
+        for tensor in self.tensors.iter().filter(|tensor| tensor.dtype != tensor.wanted) {
+            let (wanted, used) = (tensor.wanted, tensor.dtype);
+            match fallbacks.iter_mut().find(|known| (known.wanted, known.used) == (wanted, used)) {
+                Some(known) => known.tensors += 1,
+                None => fallbacks.push(Fallback { wanted, used, tensors: 1 }),
+            }
+        }
+        fallbacks
+    }
+
+    /// Writes the file beside `path` and renames it when it is whole. [`ControlFlow::Break`] where `on_step` has stopped it;
+    /// then nothing is left, as after an error.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where `path` is there already and `replace` is not set, or is a folder;
+    /// [`EngineError::Write`]; where a tensor cannot be read.
+    pub fn write_file(
+        &self,
+        path: &Path,
+        replace: bool,
+        pool: &ThreadPool,
+        on_step: &mut OnStep<'_>,
+    ) -> Result<ControlFlow<()>, EngineError> {
+        let refused = |why: &str| EngineError::Invalid(format!("{} {why}", path.display()));
+        if path.is_dir() {
+            return Err(refused("is a folder: give the name of a file"));
+        }
+        let scratch = Scratch::beside(path);
+        let taken = || path.exists() && !replace;
+        if taken() {
+            return Err(refused("is there already: choose another name, or replace it with --force"));
+        }
+        let mut file = File::create(&scratch.0).map_err(|source| write_error(path, source))?;
+        let flow = write(&self.header, &self.tensors, path, &mut file, pool, on_step)?;
+        if flow.is_continue() {
+            file.sync_all().map_err(|source| write_error(path, source))?;
+            if taken() {
+                return Err(refused("was made by somebody else meanwhile"));
+            }
+            fs::rename(&scratch.0, path).map_err(|source| write_error(path, source))?;
+        }
+        Ok(flow)
+    }
+
+    /// The file or folder it comes from.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+}
+
+/// The output projection.
+const OUTPUT: &str = "output.weight";
+
+/// A file on its way; what is left of it goes when this does.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    /// In the same folder, since a rename does not cross file systems; the process number keeps two programs apart.
+    fn beside(path: &Path) -> Self {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        Self(path.with_file_name(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // After a rename there is nothing of that name any more.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn write_error(path: &Path, source: io::Error) -> EngineError {
+    EngineError::Write { path: path.to_owned(), source }
+}
+
+fn planned(named: impl IntoIterator<Item = hugging_face::Named>, kind: FileType, model: ModelShape) -> Vec<OutTensor> {
+    let out = |(name, tensor, order): (String, Tensor, RowOrder)| OutTensor::new(name, tensor, order, kind, model);
+    named.into_iter().map(out).collect()
+}
+
+fn bytes_after(tensors: &[OutTensor]) -> u64 {
+    tensors.iter().filter_map(|tensor| tensor.dtype.bytes_of(&tensor.shape())).map(|bytes| bytes as u64).sum()
+}
+
+fn shape_of(files: &ModelFiles) -> ModelShape {
+    let config = &files.config;
+    let has_output = [OUTPUT, "lm_head.weight"].iter().any(|name| files.weights.contains(name));
+    ModelShape { n_layer: config.n_layer, n_gqa: config.n_head / config.n_kv_head.max(1), has_output }
+}
+
+/// What the mixes go by, for any architecture; where a key is not there or is a list, the mix does without.
+fn shape_by_keys(metadata: &Metadata<'_>, has_output: bool) -> ModelShape {
+    let architecture = metadata.string("general.architecture").ok().flatten().unwrap_or_default();
+    let size = |key: &str| {
+        let value = metadata.unsigned(&format!("{architecture}.{key}")).ok().flatten();
+        value.and_then(|value| usize::try_from(value).ok())
+    };
+    let n_gqa = match (size("attention.head_count"), size("attention.head_count_kv")) {
+        (Some(heads), Some(shared)) if shared > 0 => heads / shared,
+        _ => 1,
+    };
+    ModelShape { n_layer: size("block_count").unwrap_or(0), n_gqa, has_output }
+}
+
+fn put_table(header: &mut Header, tensors: &[OutTensor]) -> Result<(), EngineError> {
+    for tensor in tensors {
+        let written = header.tensor(&tensor.name, &tensor.shape(), tensor.dtype);
+        written.ok_or_else(|| {
+            let (name, dtype) = (tensor.source.name(), tensor.dtype);
+            EngineError::Invalid(format!("tensor `{name}` in {dtype} has no place in a GGUF file"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes header and tensors; `path` is named in errors.
+fn write(
+    header: &Header,
+    tensors: &[OutTensor],
+    path: &Path,
+    out: &mut dyn Write,
+    pool: &ThreadPool,
+    on_step: &mut OnStep<'_>,
+) -> Result<ControlFlow<()>, EngineError> {
+    let cannot = |source| write_error(path, source);
+    header.write_to(out).map_err(cannot)?;
+    let total = tensors.iter().map(|tensor| tensor.source.bytes().len() as u64).sum();
+    let mut done = 0;
+    for tensor in tensors {
+        let bytes = tensor.bytes(pool)?;
+        out.write_all(&bytes).map_err(cannot)?;
+        out.write_all(padding(bytes.len())).map_err(cannot)?;
+        done += tensor.source.bytes().len() as u64;
+        let step = Step { name: &tensor.name, from: tensor.source.dtype(), to: tensor.dtype, done, total };
+        if on_step(&step).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}

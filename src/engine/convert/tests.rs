@@ -1,0 +1,298 @@
+//! Tiny checkpoints written as GGUF files and loaded again, and what the cache does with damaged and stale files.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::engine::load::{LoadOptions, LoadedModel, load};
+use crate::engine::weights::gguf::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn source(name: &str) -> ModelSource {
+    ModelSource::Path(fixture(name))
+}
+
+fn go_on(_: &Step<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The fixture in another format, in a file of a folder of its own.
+fn converted(name: &str, kind: FileType) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.gguf");
+    let conversion = Conversion::new(&source(name), kind).unwrap();
+    assert!(conversion.write_file(&path, false, &ThreadPool::new(2), &mut go_on).unwrap().is_continue());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    (folder, path)
+}
+
+/// The tensors of a file: name, shape, format, bytes.
+fn tensors(path: &Path) -> BTreeMap<String, (Vec<usize>, DType, Vec<u8>)> {
+    let storage = Storage::open(path).unwrap();
+    let gguf = Gguf::parse(path, &storage).unwrap();
+    let content = |t: Tensor| (t.name().to_owned(), (t.shape().to_vec(), t.dtype(), t.bytes().to_vec()));
+    gguf.tensors.into_iter().map(content).collect()
+}
+
+fn loaded(source: &ModelSource, options: LoadOptions) -> LoadedModel {
+    load(source, &LoadOptions { threads: Some(2), ..options }, &mut |_, _| {}).unwrap()
+}
+
+/// The logits after a few tokens.
+fn logits(mut model: LoadedModel) -> Vec<f32> {
+    [5, 300, 77, 41].into_iter().for_each(|token| model.inference.push(token).unwrap());
+    model.inference.logits().unwrap().to_vec()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn a_llama_folder_becomes_the_file_that_the_package_gguf_makes_of_it() {
+    for (kind, expected) in [(FileType::F32, "tiny-llama.F32.gguf"), (FileType::Q4_1, "tiny-llama.Q4_1.gguf")] {
+        let (_folder, path) = converted("tiny-llama", kind);
+        let (mut found, expected) = (tensors(&path), tensors(&fixture(expected)));
+        if kind != FileType::F32 {
+            // The package's script packs all alike; here the output projection has more bits.
+            assert_eq!(found["output.weight"].1, DType::Q8_0);
+            found.insert("output.weight".into(), expected["output.weight"].clone());
+        }
+        assert_eq!(found, expected, "{kind}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_folder_are_those_of_the_same_model_as_a_file() {
+    let (_folder, path) = converted("tiny-llama", FileType::F32);
+    let expected_path = fixture("tiny-llama.F32.gguf");
+    let (found, expected) = (Storage::open(&path).unwrap(), Storage::open(&expected_path).unwrap());
+    let (found, expected) = (Gguf::parse(&path, &found).unwrap(), Gguf::parse(&expected_path, &expected).unwrap());
+    for (key, _) in expected.metadata.raw().filter(|(key, _)| *key != "general.name") {
+        let list = |value: Option<&Value<'_>>| match value {
+            Some(Value::Array(array)) => format!("{:?}", array.iter().collect::<Vec<_>>()),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(list(found.metadata.get(key)), list(expected.metadata.get(key)), "{key}");
+    }
+    assert_eq!(found.metadata.unsigned("tokenizer.ggml.eot_token_id").unwrap(), Some(0));
+    assert_eq!(found.metadata.unsigned("general.file_type").unwrap(), Some(0));
+}
+
+#[test]
+fn a_model_computes_the_same_after_it_was_converted() {
+    for name in ["tiny-gpt2", "tiny-gpt2-prefixed", "tiny-llama", "tiny-llama.F32.gguf"] {
+        let before = loaded(&source(name), LoadOptions::default());
+        let (_folder, path) = converted(name, FileType::F32);
+        let after = loaded(&ModelSource::Path(path), LoadOptions::default());
+        if name.contains("llama") {
+            let texts = |model: &LoadedModel| (model.chat_template.clone(), model.bos_token.clone());
+            assert_eq!(texts(&before), texts(&after), "{name}");
+        }
+        assert_eq!(before.tokenizer.end_tokens(), after.tokenizer.end_tokens(), "{name}");
+        let text = "The licence of naïve work in 1999: 漢字\r\n\tand  <|im_end|>";
+        let encode = |model: &LoadedModel| model.tokenizer.encode(text, true).unwrap();
+        assert_eq!(encode(&before), encode(&after), "{name}");
+        let off = largest_difference(&logits(before), &logits(after));
+        assert!(off < 1e-4, "{name}: {off}");
+    }
+}
+
+/// How far the logits of a model of random weights are off, root mean square by root mean square, at the most. Rows of
+/// 32 and 96 values are no whole K-quants, so that the formats that stand in for them are what is measured.
+const LOGITS_OFF: [(FileType, f32); 17] = [
+    (FileType::F32, 1e-5),
+    (FileType::F16, 2e-3),
+    (FileType::BF16, 2e-2),
+    (FileType::Q8_0, 0.05),
+    (FileType::Q6_K, 0.05),
+    (FileType::Q5_K_M, 0.2),
+    (FileType::Q5_K_S, 0.2),
+    (FileType::Q5_1, 0.2),
+    (FileType::Q5_0, 0.2),
+    (FileType::Q4_K_M, 0.2),
+    (FileType::Q4_K_S, 0.2),
+    (FileType::Q4_1, 0.4),
+    (FileType::Q4_0, 0.4),
+    (FileType::Q3_K_L, 0.4),
+    (FileType::Q3_K_M, 0.4),
+    (FileType::Q3_K_S, 0.4),
+    (FileType::Q2_K, 0.4),
+];
+
+#[test]
+fn every_format_can_be_written_and_computes_nearly_the_same() {
+    let before = logits(loaded(&source("tiny-llama"), LoadOptions::default()));
+    let rms = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+    let spread = rms(&mut before.iter().copied());
+    let mut worse = Vec::new();
+    for (kind, bound) in LOGITS_OFF {
+        let (_folder, path) = converted("tiny-llama", kind);
+        let after = logits(loaded(&ModelSource::Path(path), LoadOptions::default()));
+        let off = rms(&mut before.iter().zip(&after).map(|(a, b)| a - b)) / spread;
+        if off > bound {
+            worse.push(format!("{kind}: {off}"));
+        }
+    }
+    assert!(worse.is_empty(), "{worse:?}");
+    assert!(FileType::all().all(|kind| LOGITS_OFF.iter().any(|row| row.0 == kind)));
+}
+
+#[test]
+fn a_file_keeps_its_keys_and_order_and_rows_that_do_not_fit_are_told() {
+    let (_folder, path) = converted("tiny-llama.F32.gguf", FileType::Q4_K_M);
+    let keys = |path: &Path| -> Vec<(String, Vec<u8>)> {
+        let storage = Storage::open(path).unwrap();
+        let gguf = Gguf::parse(path, &storage).unwrap();
+        let copied = gguf.metadata.raw().filter(|(key, _)| !NOT_COPIED.contains(key));
+        copied.map(|(key, value)| (key.to_owned(), value.to_vec())).collect()
+    };
+    assert_eq!(keys(&path), keys(&fixture("tiny-llama.F32.gguf")));
+    let conversion = Conversion::new(&source("tiny-llama.F32.gguf"), FileType::Q4_K_M).unwrap();
+    let pairs: Vec<_> = conversion.fallbacks().iter().map(|f| (f.wanted, f.used)).collect();
+    assert!(pairs.contains(&(DType::Q4_K, DType::Q5_0)) && pairs.contains(&(DType::Q6_K, DType::Q8_0)), "{pairs:?}");
+    assert!(conversion.bytes_after() < conversion.bytes_before() / 4);
+    let again = Conversion::new(&ModelSource::Path(path), FileType::F16).unwrap();
+    assert_eq!(again.quantized_before(), Some(DType::Q5_0));
+}
+
+#[test]
+fn a_file_that_is_there_stays_unless_it_is_to_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.gguf");
+    std::fs::write(&path, "mine").unwrap();
+    let conversion = Conversion::new(&source("tiny-llama"), FileType::Q8_0).unwrap();
+    let pool = ThreadPool::new(1);
+    let error = conversion.write_file(&path, false, &pool, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains("out.gguf is there already") && error.contains("--force"), "{error}");
+    let flow = conversion.write_file(&path, true, &pool, &mut |_| ControlFlow::Break(())).unwrap();
+    assert!(flow.is_break());
+    assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(conversion.write_file(&path, true, &pool, &mut go_on).unwrap().is_continue());
+    assert!(Gguf::is_gguf(&std::fs::read(&path).unwrap()));
+    let error = conversion.write_file(folder.path(), true, &pool, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains("is a folder"), "{error}");
+    let error = conversion.write_file(&folder.path().join("no/out.gguf"), false, &pool, &mut go_on).unwrap_err();
+    assert!(matches!(error, EngineError::Write { .. }), "{error}");
+}
+
+/// A copy of a fixture's folder, and a cache beside it.
+struct Stage {
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let stage = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(stage.model()).unwrap();
+        for entry in std::fs::read_dir(fixture("tiny-llama")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), stage.model().join(entry.file_name())).unwrap();
+        }
+        stage
+    }
+
+    fn model(&self) -> PathBuf {
+        self.folder.path().join("tiny-llama")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    fn load(&self, kind: FileType) -> LoadedModel {
+        let options =
+            LoadOptions { quantize: Some(kind), quantized_folder: Some(self.cache()), ..LoadOptions::default() };
+        loaded(&ModelSource::Path(self.model()), options)
+    }
+
+    /// Whether the model had to be quantized for this load.
+    fn is_made(&self, kind: FileType) -> bool {
+        self.load(kind).info.quantized.unwrap().is_news
+    }
+
+    /// The one kept file.
+    fn kept(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path());
+        let kept: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "gguf")).collect();
+        let [kept] = &kept[..] else { panic!("{kept:?}") };
+        kept.clone()
+    }
+}
+
+#[test]
+fn what_was_quantized_is_kept_and_the_same_as_the_file() {
+    let stage = Stage::new();
+    let first = stage.load(FileType::Q8_0);
+    assert_eq!((first.info.name.as_str(), first.info.format.as_str()), ("tiny-llama", "Q8_0"));
+    let (text, news) = first.info.quantized.clone().map(|q| (q.text, q.is_news)).unwrap();
+    assert!(news && text.starts_with("quantized to Q8_0 in ") && text.contains("kept in "), "{text}");
+    let second = stage.load(FileType::Q8_0);
+    let (text, news) = second.info.quantized.clone().map(|q| (q.text, q.is_news)).unwrap();
+    assert!(!news && text.starts_with("Q8_0 from "), "{text}");
+    let (first, second) = (logits(first), logits(second));
+    assert_eq!(first, second);
+    assert_eq!(first, logits(loaded(&source("tiny-llama.Q8_0.gguf"), LoadOptions::default())));
+    assert!(stage.is_made(FileType::Q4_0), "another format is another file");
+}
+
+#[test]
+fn a_kept_file_that_is_damaged_is_made_anew() {
+    let stage = Stage::new();
+    assert!(stage.is_made(FileType::Q8_0));
+    let whole = std::fs::read(stage.kept()).unwrap();
+    let flipped = |position: usize| {
+        let mut bytes = whole.clone();
+        bytes[position] ^= 4;
+        bytes
+    };
+    let length = whole.len();
+    for damaged in [vec![], whole[..length / 2].to_vec(), flipped(2), flipped(length / 2), flipped(length - 1)] {
+        std::fs::write(stage.kept(), damaged).unwrap();
+        assert!(stage.is_made(FileType::Q8_0));
+        assert!(!stage.is_made(FileType::Q8_0));
+        assert_eq!(std::fs::read(stage.kept()).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_kept_file_of_a_model_that_has_changed_is_replaced() {
+    let stage = Stage::new();
+    assert!(stage.is_made(FileType::Q8_0));
+    let config = std::fs::read(stage.model().join("config.json")).unwrap();
+    std::fs::write(stage.model().join("config.json"), [&config[..], b"\n"].concat()).unwrap();
+    assert!(stage.is_made(FileType::Q8_0));
+    let weights = File::options().write(true).open(stage.model().join("model.safetensors")).unwrap();
+    weights.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert!(stage.is_made(FileType::Q8_0));
+    assert!(!stage.is_made(FileType::Q8_0));
+    stage.kept();
+}
+
+#[test]
+fn without_a_place_to_keep_it_the_model_is_quantized_all_the_same() {
+    let stage = Stage::new();
+    std::fs::write(stage.cache(), "a file where the folder should be").unwrap();
+    let model = stage.load(FileType::Q8_0);
+    let quantized = model.info.quantized.clone().unwrap();
+    assert!(quantized.text.contains("in memory only (cannot write"), "{}", quantized.text);
+    assert_eq!(model.info.format, "Q8_0");
+    assert_eq!(logits(model), logits(loaded(&source("tiny-llama.Q8_0.gguf"), LoadOptions::default())));
+}
+
+#[test]
+fn quantized_models_stay_as_they_are_and_floats_in_a_file_are_quantized() {
+    let options = || LoadOptions { quantize: Some(FileType::Q8_0), ..LoadOptions::default() };
+    let quantized = loaded(&source("tiny-llama.Q4_1.gguf"), options());
+    assert_eq!(quantized.info.format, "Q4_1");
+    let text = quantized.info.quantized.unwrap().text;
+    assert!(text.contains("is Q4_1 already") && text.contains("models quantize"), "{text}");
+    let floats = loaded(&source("tiny-llama.F32.gguf"), options());
+    assert_eq!(floats.info.format, "Q8_0");
+    assert_eq!(logits(floats), logits(loaded(&source("tiny-llama.Q8_0.gguf"), LoadOptions::default())));
+    assert_eq!(loaded(&source("tiny-llama.Q8_0.gguf"), options()).info.quantized, None);
+}
