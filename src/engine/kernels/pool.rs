@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
+pub use super::cores::default_threads;
+
 /// How often a helper looks for work before it sleeps: about a tenth of a millisecond.
 const SPINS_BEFORE_SLEEP: u32 = 4_000;
 /// How often the caller looks for the last pieces before it offers its core to others.
@@ -234,11 +236,6 @@ impl<T> SharedPtr<T> {
     pub(super) fn get(&self) -> *mut T {
         self.0
     }
-}
-
-/// How many threads this process may use: its affinity mask and its container's processor quota are respected.
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[cfg(test)]
