@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::engine::CacheType;
 use crate::settings::Settings;
 
 /// The help's last lines.
@@ -90,12 +92,12 @@ pub(super) struct Model {
     /// Prompt tokens computed in one pass
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(super) batch_size: Option<u32>,
-    /// Format of the keys in the KV cache (-ctk): f32
-    #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
-    pub(super) cache_type_k: Option<String>,
-    /// Format of the values in the KV cache (-ctv): f32
-    #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
-    pub(super) cache_type_v: Option<String>,
+    /// Format of the keys in the KV cache (-ctk); smaller ones take less memory and time
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub(super) cache_type_k: Option<CacheType>,
+    /// Format of the values in the KV cache (-ctv)
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub(super) cache_type_v: Option<CacheType>,
 }
 
 /// How the next token is chosen.
@@ -262,6 +264,10 @@ pub(super) struct Bench {
     pub(super) model: Model,
 }
 
+fn cache_type() -> impl TypedValueParser<Value = CacheType> {
+    PossibleValuesParser::new(CacheType::NAMES).map(|name| CacheType::from_name(&name).unwrap_or_default())
+}
+
 fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "must be a whole number, 1 or more".into())
 }
@@ -300,6 +306,8 @@ impl Model {
         set(&mut model.context, self.ctx_size);
         set(&mut model.threads, self.threads.map(usize::from));
         set(&mut model.batch, self.batch_size.map(|size| size as usize));
+        set(&mut model.cache_type_k, self.cache_type_k);
+        set(&mut model.cache_type_v, self.cache_type_v);
     }
 }
 

@@ -26,6 +26,7 @@ use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
+use crate::engine::CacheTypes;
 use crate::engine::load::LoadOptions;
 use crate::settings::Settings;
 use crate::store::Paths;
@@ -81,7 +82,12 @@ impl Context {
 fn load_options(settings: &Settings) -> LoadOptions {
     let model = &settings.model;
     let unless_zero = |value: usize| (value > 0).then_some(value);
-    LoadOptions { threads: unless_zero(model.threads), context: unless_zero(model.context), batch: model.batch }
+    LoadOptions {
+        threads: unless_zero(model.threads),
+        context: unless_zero(model.context),
+        batch: model.batch,
+        cache: CacheTypes { keys: model.cache_type_k, values: model.cache_type_v },
+    }
 }
 
 /// Runs the program with the arguments of the process.

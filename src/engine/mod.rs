@@ -14,6 +14,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use error::EngineError;
+pub use kernels::attention::{CacheType, CacheTypes};
 pub use sampling::SamplingParams;
 
 /// The number of a token in the model's vocabulary.

@@ -76,7 +76,7 @@ mod tests {
     use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 
     fn tiny(context: usize) -> LoadedModel {
-        let options = LoadOptions { threads: Some(1), context: Some(context), batch: 512 };
+        let options = LoadOptions { threads: Some(1), context: Some(context), ..LoadOptions::default() };
         load(&ModelSource::Synthetic("tiny".into()), &options, &mut |_, _| {}).unwrap()
     }
 

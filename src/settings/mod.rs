@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::SamplingParams;
+use crate::engine::{CacheType, SamplingParams};
 
 pub use load::{Problem, SettingsError};
 
@@ -43,13 +43,25 @@ pub struct ModelSettings {
     pub threads: usize,
     /// Prompt tokens computed in one pass.
     pub batch: usize,
+    /// Format of the keys in the KV cache.
+    pub cache_type_k: CacheType,
+    /// Format of the values in the KV cache.
+    pub cache_type_v: CacheType,
     /// Chat template: empty is the model's own, otherwise a built-in name or a file.
     pub template: String,
 }
 
 impl Default for ModelSettings {
     fn default() -> Self {
-        Self { name: String::new(), context: 0, threads: 0, batch: 512, template: String::new() }
+        Self {
+            name: String::new(),
+            context: 0,
+            threads: 0,
+            batch: 512,
+            cache_type_k: CacheType::default(),
+            cache_type_v: CacheType::default(),
+            template: String::new(),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::engine::CacheType;
+
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
@@ -20,6 +22,8 @@ pub enum Kind {
     },
     /// A number; its range is checked by [`crate::engine::SamplingParams::validate`].
     Number,
+    /// One of these strings.
+    OneOf(&'static [&'static str]),
     /// A seed: a whole number, or -1 for a fresh one for each reply.
     Seed,
 }
@@ -34,6 +38,10 @@ impl fmt::Display for Kind {
             Self::Whole { least, most: i64::MAX } => write!(f, "a whole number, {least} or more"),
             Self::Whole { least, most } => write!(f, "a whole number from {least} to {most}"),
             Self::Number => write!(f, "a number"),
+            Self::OneOf(names) => {
+                let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                write!(f, "one of {}", names.join(", "))
+            }
             Self::Seed => write!(f, "a whole number, 0 or more, or -1 for a fresh seed for each reply"),
         }
     }
@@ -85,6 +93,9 @@ pub const SAMPLING: Section = Section {
     ],
 };
 
+/// A format of the KV cache.
+const CACHE_TYPE: Kind = Kind::OneOf(&CacheType::NAMES);
+
 /// Every section but [`PRESETS`].
 pub const SECTIONS: [Section; 4] = [
     Section {
@@ -94,6 +105,8 @@ pub const SECTIONS: [Section; 4] = [
             whole("context", 0, i64::MAX),
             whole("threads", 0, 1024),
             whole("batch", 1, 65_536),
+            key("cache_type_k", CACHE_TYPE),
+            key("cache_type_v", CACHE_TYPE),
             key("template", Kind::Text),
         ],
     },

@@ -3,7 +3,7 @@ use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 
 /// Random weights, 512 tokens of which the first 256 are bytes, a context of 128.
 fn tiny(batch: usize) -> LoadedModel {
-    let options = LoadOptions { threads: Some(1), context: None, batch };
+    let options = LoadOptions { threads: Some(1), batch, ..LoadOptions::default() };
     load(&ModelSource::Synthetic("tiny".into()), &options, &mut |_, _| {}).unwrap()
 }
 
