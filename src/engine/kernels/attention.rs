@@ -7,6 +7,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod cache;
 mod few;
 mod kernel;
@@ -106,24 +108,28 @@ fn attend_on(isa: Isa, workspace: &Workspace, request: &Request<'_>, out: &mut [
 
 /// See [`kernel::attend_chunk`].
 fn attend_chunk(isa: Isa, chunk: &Chunk<'_>, partials: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx2 {
-        // SAFETY: that is the instruction set only where the processor has AVX2, FMA and F16C.
-        return unsafe { avx2::attend_chunk(chunk, partials) };
+    match isa {
+        // SAFETY: each instruction set is named only where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::attend_chunk(chunk, partials) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx2::attend_chunk(chunk, partials) },
+        // SAFETY: plain Rust asks for nothing.
+        _ => unsafe { kernel::attend_chunk::<Portable>(chunk, partials) },
     }
-    let _ = isa;
-    // SAFETY: plain Rust asks for nothing.
-    unsafe { kernel::attend_chunk::<Portable>(chunk, partials) }
 }
 
 /// See [`kernel::expand`].
-fn expand(isa: Isa, head: HeadTiles<'_>, positions: Range<usize>, out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx2 {
+fn expand(isa: Isa, head: HeadTiles<'_>, Range { start, end }: Range<usize>, out: &mut [f32]) {
+    match isa {
+        // SAFETY: each instruction set is named only where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::expand(head, start, end, out) },
         // SAFETY: as above.
-        return unsafe { avx2::expand(head, positions.start, positions.end, out) };
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx2::expand(head, start, end, out) },
+        // SAFETY: plain Rust asks for nothing.
+        _ => unsafe { kernel::expand::<Portable>(head, start, end, out) },
     }
-    let _ = isa;
-    // SAFETY: plain Rust asks for nothing.
-    unsafe { kernel::expand::<Portable>(head, positions.start, positions.end, out) }
 }
