@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gibber::engine::inference::Inference;
-use gibber::engine::kernels::attention::{AttentionShape, KeysValues, attend};
+use gibber::engine::kernels::attention::{AttentionShape, CacheTensor, KeysValues, Side, attend};
 use gibber::engine::kernels::pool::default_threads;
 use gibber::engine::kernels::{ThreadPool, Workspace, vector};
 use gibber::engine::model::Model;
 use gibber::engine::sampling::log_softmax_stats;
-use gibber::engine::synthetic;
+use gibber::engine::{CacheType, CacheTypes, synthetic};
 
 /// One token, and a prompt of 64, through a small model in each format.
 fn forward(criterion: &mut Criterion) {
@@ -25,7 +25,7 @@ fn forward(criterion: &mut Criterion) {
         let pool = Arc::new(ThreadPool::new(default_threads()));
         let model = Model::load(config, &weights, &pool).expect("all tensors are there");
         let bytes = model.bytes_per_token() as u64;
-        let mut inference = Inference::new(model, 128, 64, pool);
+        let mut inference = Inference::new(model, CacheTypes::default(), 128, 64, pool).expect("memory for the cache");
         let mut group = criterion.benchmark_group("forward");
         group.throughput(Throughput::Bytes(bytes));
         group.bench_function(BenchmarkId::new("token", format), |bencher| {
@@ -47,15 +47,24 @@ fn forward(criterion: &mut Criterion) {
 
 /// One token attends to a context of 2,048 in the shape of the default model.
 fn attention(criterion: &mut Criterion) {
-    let shape = AttentionShape { n_head: 9, n_kv_head: 3, head_dim: 64, capacity: 2048, scale: 0.125 };
-    let cache = vec![0.01; shape.n_kv_head * shape.capacity * shape.head_dim];
-    let cache = KeysValues { keys: &cache, values: &cache };
+    const DEPTH: usize = 2048;
+    let shape = AttentionShape { n_head: 9, n_kv_head: 3, head_dim: 64, scale: 0.125 };
     let query = vec![0.1; shape.n_head * shape.head_dim];
     let mut out = vec![0.0; query.len()];
     let workspace = Workspace::new(Arc::new(ThreadPool::new(default_threads())));
-    criterion.bench_function("attention/2048", |bencher| {
-        bencher.iter(|| attend(&workspace, &shape, black_box(&query), query.len(), cache, 2047, &mut out));
-    });
+    for kind in CacheType::ALL {
+        let cache = |side| {
+            let mut cache = CacheTensor::new(side, kind, [1, shape.n_kv_head, shape.head_dim], DEPTH).expect("memory");
+            let width = shape.n_kv_head * shape.head_dim;
+            cache.write(workspace.pool(), 0, 0, DEPTH, &vec![0.01; DEPTH * width], width);
+            cache
+        };
+        let (keys, values) = (cache(Side::Keys), cache(Side::Values));
+        let cache = KeysValues { keys: keys.layer(0), values: values.layer(0) };
+        criterion.bench_function(&format!("attention/2048/{}", kind.as_str()), |bencher| {
+            bencher.iter(|| attend(&workspace, &shape, black_box(&query), query.len(), cache, DEPTH - 1, &mut out));
+        });
+    }
 }
 
 /// What is done with the logits of a vocabulary of 50,257, and with a layer's activations.

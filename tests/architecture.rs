@@ -35,7 +35,8 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
 ];
 
 /// The engine's plain parameter types.
-const PARAMETERS: &[&str] = &["engine::SamplingParams", "engine::sampling", "engine::TokenId", "engine::FileType"];
+const PARAMETERS: &[&str] =
+    &["engine::SamplingParams", "engine::sampling", "engine::TokenId", "engine::CacheType", "engine::FileType"];
 
 /// A front end turns keys into actions and state into a screen; it never sees the engine.
 const FRONT_END: &[&str] =

@@ -318,7 +318,8 @@ mod models {
         let gibber = Gibber::new();
         assert!(gibber.stdout(&["models", "list"]).starts_with("smollm2 "));
         let info = gibber.stdout(&["models", "info"]);
-        for part in ["llama", "Q4_1", "134515008", "8192 tokens"] {
+        for part in ["llama", "Q4_1", "134515008", "8192 tokens", "23040 bytes a token (f16), 188.7 MB at 8192 tokens"]
+        {
             assert!(info.contains(part), "{part}: {info}");
         }
     }
@@ -422,7 +423,7 @@ mod usage {
             &["run", "--temp", "warm"],
             &["run", "--temp", "9", "hi"],
             &["run", "-n", "0", "hi"],
-            &["run", "-ctk", "q8_0", "hi"],
+            &["run", "-ctk", "q4_0", "hi"],
             &["chat"],
         ] {
             failure(&Gibber::new().run(arguments), 2);

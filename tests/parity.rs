@@ -5,16 +5,20 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use gibber::engine::TokenId;
 use gibber::engine::inference::Inference;
 use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 use gibber::engine::weights::{Storage, safetensors};
+use gibber::engine::{CacheType, CacheTypes, TokenId};
 
 /// The largest difference of a logit, of a standard deviation of nearly 3, where the arithmetic is in single precision.
 const TOLERANCE: f32 = 1e-3;
 /// The same for quantized weights, which are multiplied with activations rounded to 16 bits. The greedy choices of the
 /// reference lead by more than twice as much.
 const QUANTIZED_TOLERANCE: f32 = 3.5e-3;
+/// The same where the KV cache is in half precision.
+const HALF_TOLERANCE: f32 = 2e-2;
+/// The same where it is Q8_0.
+const EIGHT_BIT_TOLERANCE: f32 = 0.3;
 /// The prompt at once, and in chunks that divide it and that do not.
 const CHUNKS: [usize; 5] = [512, 1, 3, 7, 16];
 
@@ -55,8 +59,8 @@ impl Reference {
     }
 }
 
-fn load_tiny(file: &str, batch: usize) -> LoadedModel {
-    let options = LoadOptions { threads: Some(2), batch, ..LoadOptions::default() };
+fn load_tiny(file: &str, batch: usize, cache: CacheType) -> LoadedModel {
+    let options = LoadOptions { threads: Some(2), batch, cache: CacheTypes::both(cache), ..LoadOptions::default() };
     load(&ModelSource::Path(fixture(file)), &options, &mut |_, _| {}).unwrap()
 }
 
@@ -86,10 +90,10 @@ fn greedy(inference: &mut Inference, tokens: usize) -> Vec<TokenId> {
 
 /// The largest difference between the logits of every position and the reference: all at once without a cache, token by
 /// token with it, and at the end of the prompt for every way of cutting it.
-fn worst_difference(file: &str, reference: &Reference) -> f32 {
+fn worst_difference(file: &str, cache: CacheType, reference: &Reference) -> f32 {
     let mut worst = 0.0f32;
     for batch in CHUNKS {
-        let mut model = load_tiny(file, batch);
+        let mut model = load_tiny(file, batch, cache);
         let rows: Vec<_> = reference.rows().collect();
         let all = &mut |position: usize, logits: &[f32]| {
             worst = worst.max(largest_difference(logits, rows[position]));
@@ -111,12 +115,15 @@ fn worst_difference(file: &str, reference: &Reference) -> f32 {
     worst
 }
 
+/// Logits and text with a cache in single precision, logits with one in half precision as well.
 fn assert_parity(file: &str, reference: &str, tolerance: f32) {
     let reference = Reference::read(reference);
-    let worst = worst_difference(file, &reference);
-    assert!(worst <= tolerance, "{file}: a logit differs by {worst}");
+    for (cache, tolerance) in [(CacheType::F32, tolerance), (CacheType::F16, HALF_TOLERANCE)] {
+        let worst = worst_difference(file, cache, &reference);
+        assert!(worst <= tolerance, "{file} with a cache in {cache:?}: a logit differs by {worst}");
+    }
     for batch in CHUNKS {
-        let mut model = load_tiny(file, batch);
+        let mut model = load_tiny(file, batch, CacheType::F32);
         let ids = model.tokenizer.encode(&reference.prompt, true).unwrap();
         assert_eq!(ids, reference.ids, "{file}");
         prefill(&mut model.inference, &ids);
@@ -154,9 +161,17 @@ fn llama_from_quantized_gguf_files() {
 }
 
 #[test]
+fn a_cache_of_eight_bits_is_close() {
+    for (file, reference) in [("tiny-gpt2", "tiny-gpt2"), ("tiny-llama.F32.gguf", "tiny-llama")] {
+        let worst = worst_difference(file, CacheType::Q8_0, &Reference::read(reference));
+        assert!(worst <= EIGHT_BIT_TOLERANCE, "{file}: a logit differs by {worst}");
+    }
+}
+
+#[test]
 fn a_turn_that_goes_back_gives_the_same_logits_as_a_fresh_one() {
     let reference = Reference::read("tiny-llama");
-    let mut model = load_tiny("tiny-llama.F32.gguf", 7);
+    let mut model = load_tiny("tiny-llama.F32.gguf", 7, CacheType::F32);
     prefill(&mut model.inference, &reference.ids);
     greedy(&mut model.inference, 9);
     prefill(&mut model.inference, &reference.ids);

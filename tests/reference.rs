@@ -6,20 +6,23 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use gibber::engine::TokenId;
+use gibber::engine::inference::Inference;
 use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber::engine::{CacheType, CacheTypes, TokenId};
 use serde_json::Value;
 
 const REFERENCE: &str = include_str!("fixtures/smollm2_reference.json");
 
 /// One model for all tests, one test at a time: two would share the same cores.
 fn default_model() -> MutexGuard<'static, LoadedModel> {
-    static MODEL: LazyLock<Mutex<LoadedModel>> = LazyLock::new(|| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-        let options = LoadOptions { context: Some(2048), ..LoadOptions::default() };
-        Mutex::new(load(&ModelSource::Path(path), &options, &mut |_, _| {}).unwrap())
-    });
+    static MODEL: LazyLock<Mutex<LoadedModel>> = LazyLock::new(|| Mutex::new(load_default(CacheTypes::default())));
     MODEL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn load_default(cache: CacheTypes) -> LoadedModel {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let options = LoadOptions { context: Some(2048), cache, ..LoadOptions::default() };
+    load(&ModelSource::Path(path), &options, &mut |_, _| {}).unwrap()
 }
 
 fn reference() -> Value {
@@ -73,12 +76,19 @@ fn the_text_has_the_reference_probability() {
 /// As a reply is generated: one token after another, through the kernels of a single token.
 #[test]
 fn token_by_token_the_log_probabilities_are_the_references_own() {
+    let mut turn = default_model();
+    let half = difference_token_by_token(&mut turn.inference);
+    assert!(half < 0.002, "mean difference of log-probability with a cache in half precision {half}");
+    let mut single = load_default(CacheTypes::both(CacheType::F32));
+    let single = difference_token_by_token(&mut single.inference);
+    assert!(single < 0.001, "mean difference of log-probability with a cache in single precision {single}");
+}
+
+fn difference_token_by_token(inference: &mut Inference) -> f64 {
     const TOKENS: usize = 200;
     let reference = reference();
     let tokens = &ids(&reference["ids"])[..TOKENS];
     let expected = reference["logprob"].as_array().unwrap().iter().map(|x| x.as_f64());
-    let mut guard = default_model();
-    let inference = &mut guard.inference;
     inference.truncate(0);
     let mut difference = 0.0;
     for (&token, expected) in tokens.iter().zip(expected) {
@@ -87,8 +97,7 @@ fn token_by_token_the_log_probabilities_are_the_references_own() {
         }
         inference.push(token).unwrap();
     }
-    let mean = difference / (TOKENS - 1) as f64;
-    assert!(mean < 0.001, "mean difference of log-probability {mean}");
+    difference / (TOKENS - 1) as f64
 }
 
 /// A long prompt is computed with rounder activations than a reply: what follows it has to stay near the reference all the

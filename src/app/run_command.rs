@@ -332,10 +332,15 @@ impl App {
     fn show(&mut self) {
         let mut lines = Vec::new();
         match self.model() {
-            Some(model) => lines.push(format!(
-                "model             {} · {} · {} · {} threads · context {} of {}",
-                model.name, model.architecture, model.format, model.threads, model.context, model.trained_context
-            )),
+            Some(model) => {
+                lines.push(format!(
+                    "model             {} · {} · {} · {} threads · context {} of {}",
+                    model.name, model.architecture, model.format, model.threads, model.context, model.trained_context
+                ));
+                let (used, full) = (self.context().0 as f64 / model.context as f64, model.cache_bytes as f64 / 1e6);
+                let used = used * full;
+                lines.push(format!("KV cache          {} · {used:.1} of {full:.1} MB used", model.cache));
+            }
             None => lines.push("model             none is loaded".to_owned()),
         }
         lines.push(format!("template          {}", describe_template(&self.template)));

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::engine::FileType;
+use crate::engine::{CacheType, FileType};
 use crate::settings::Settings;
 
 /// The help's last lines.
@@ -94,12 +95,12 @@ pub(super) struct Model {
     /// Quantize weights that are floats as they are loaded, and keep the result: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, ...
     #[arg(long, value_name = "TYPE")]
     quantize: Option<FileType>,
-    /// Format of the keys in the KV cache (-ctk): f32
-    #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
-    pub(super) cache_type_k: Option<String>,
-    /// Format of the values in the KV cache (-ctv): f32
-    #[arg(long, value_name = "TYPE", value_parser = ["f32"])]
-    pub(super) cache_type_v: Option<String>,
+    /// Format of the keys in the KV cache (-ctk); smaller ones take less memory and time
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub(super) cache_type_k: Option<CacheType>,
+    /// Format of the values in the KV cache (-ctv)
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    pub(super) cache_type_v: Option<CacheType>,
 }
 
 /// How the next token is chosen.
@@ -266,6 +267,10 @@ pub(super) struct Bench {
     pub(super) model: Model,
 }
 
+fn cache_type() -> impl TypedValueParser<Value = CacheType> {
+    PossibleValuesParser::new(CacheType::NAMES).map(|name| CacheType::from_name(&name).unwrap_or_default())
+}
+
 fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "must be a whole number, 1 or more".into())
 }
@@ -328,6 +333,8 @@ impl Model {
         set(&mut model.threads, self.threads.map(usize::from));
         set(&mut model.quantize, self.quantize.map(FileType::flag));
         set(&mut model.batch, self.batch_size.map(|size| size as usize));
+        set(&mut model.cache_type_k, self.cache_type_k);
+        set(&mut model.cache_type_v, self.cache_type_v);
     }
 }
 

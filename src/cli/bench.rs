@@ -53,9 +53,11 @@ fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Res
     let (mut prefills, mut decodes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sgemvs, mut sgemms) = (Vec::new(), Vec::new());
     let mut rss_mb = None;
+    let mut kv_used_bytes = 0;
     for _ in 0..repetitions {
         let prefill = time_prefill(&mut inference, &prompt)?;
         let decode = time_decode(&mut inference, &depth, n_gen)?;
+        kv_used_bytes = inference.cache().bytes(inference.cache().len());
         // Before the yardsticks take memory of their own.
         rss_mb = rss_mb.or_else(resident_megabytes);
         prefills.push(prefill.as_secs_f64());
@@ -83,6 +85,9 @@ fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Res
         prefill_tok_s: rounded(n_prompt as f64 / prefill_seconds),
         decode_tok_s: rounded(decode_tok_s),
         bytes_per_token,
+        kv_type: inference.cache().types().to_string(),
+        kv_used_bytes,
+        kv_full_bytes: inference.cache().bytes(inference.context()),
         read_gb_s: rounded(decode_tok_s * bytes_per_token as f64 / 1e9),
         peak_read_gb_s: rounded(reads.into_iter().fold(0.0, f64::max)),
         load_ms: rounded(info.load_time.as_secs_f64() * 1e3),
@@ -149,6 +154,12 @@ struct Report {
     prefill_tok_s: f64,
     decode_tok_s: f64,
     bytes_per_token: usize,
+    /// Format of the KV cache.
+    kv_type: String,
+    /// What the KV cache takes after the tokens were generated.
+    kv_used_bytes: usize,
+    /// What it takes where the context is full.
+    kv_full_bytes: usize,
     read_gb_s: f64,
     peak_read_gb_s: f64,
     load_ms: f64,
@@ -172,6 +183,8 @@ impl std::fmt::Display for Report {
             f,
             "memory   {megabytes:.1} MB a token: {read:.1} GB/s of the {peak:.1} GB/s that this machine reads ({share})"
         )?;
+        let (used, full) = (self.kv_used_bytes as f64 / 1e6, self.kv_full_bytes as f64 / 1e6);
+        writeln!(f, "KV cache {used:.1} MB in {}, {full:.1} MB where the context is full", self.kv_type)?;
         if let (Some(sgemv), Some(sgemm)) = (self.blas_sgemv_tok_s, self.blas_sgemm_tok_s) {
             let (decode, prefill) = (percent(self.decode_tok_s, sgemv), percent(self.prefill_tok_s, sgemm));
             writeln!(

@@ -27,6 +27,7 @@ use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
+use crate::engine::CacheTypes;
 use crate::engine::load::LoadOptions;
 use crate::settings::Settings;
 use crate::store::Paths;
@@ -89,6 +90,7 @@ fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
         // Checked where it was read; empty is none.
         quantize: model.quantize.parse().ok(),
         quantized_folder: Some(paths.cache()),
+        cache: CacheTypes { keys: model.cache_type_k, values: model.cache_type_v },
     }
 }
 

@@ -7,7 +7,8 @@ use anyhow::{Result, anyhow};
 use super::Context;
 use super::args::Models;
 use super::output::Output;
-use crate::engine::load::{self, ModelInfo, ModelSource};
+use crate::engine::load::{self, LoadOptions, ModelInfo, ModelSource};
+use crate::engine::model::{KvCache, ModelConfig};
 use crate::store::Paths;
 
 /// The name of the default model.
@@ -31,7 +32,7 @@ pub(super) fn run(context: Context, command: &Models) -> Result<()> {
         Models::Info { model } => {
             let name = model.as_ref().unwrap_or(&context.settings.model.name);
             let files = load::open(&resolve(name, &context.paths)?)?;
-            let config = &files.config;
+            let (config, options) = (&files.config, context.load_options());
             let template = if files.chat_template.is_some() { "its own" } else { "none (a plain one is used)" };
             let rows = [
                 ("name", files.name.clone()),
@@ -45,6 +46,7 @@ pub(super) fn run(context: Context, command: &Models) -> Result<()> {
                 ("heads", format!("{} ({} for keys and values)", config.n_head, config.n_kv_head)),
                 ("vocabulary", config.vocab_size.to_string()),
                 ("context", format!("{} tokens", config.trained_context)),
+                ("KV cache", cache(config, &options)),
                 ("chat template", template.into()),
             ];
             rows.iter().try_for_each(|(key, value)| output.line(&format!("{key:<14} {value}")))
@@ -52,15 +54,24 @@ pub(super) fn run(context: Context, command: &Models) -> Result<()> {
     }
 }
 
+/// What the KV cache of a model would take with these options.
+fn cache(config: &ModelConfig, options: &LoadOptions) -> String {
+    let tokens = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
+    let full = KvCache::bytes_for(config, options.cache, tokens);
+    format!("{} bytes a token ({}), {:.1} MB at {tokens} tokens", full / tokens, options.cache, full as f64 / 1e6)
+}
+
 /// A model in a line.
 pub(super) fn headline(info: &ModelInfo) -> String {
     format!(
-        "{} · {} · {} · {:.0} MB · context {} · {} threads · loaded in {:.2} s",
+        "{} · {} · {} · {:.0} MB · context {} (KV cache {}, up to {:.1} MB) · {} threads · loaded in {:.2} s",
         info.name,
         info.architecture,
         info.format,
         info.weight_bytes as f64 / 1e6,
         info.context,
+        info.cache,
+        info.cache_bytes as f64 / 1e6,
         info.threads,
         info.load_time.as_secs_f64()
     )

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::kernels::ThreadPool;
-use super::model::{Model, RunState};
+use super::kernels::attention::CacheTypes;
+use super::model::{KvCache, Model, RunState};
 use super::{EngineError, TokenId};
 
 /// Positions whose logits are computed at a time when all are asked for.
@@ -34,11 +35,21 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// `model` with an empty cache of `context` tokens; prompts are computed `batch` tokens at a time, by `pool`.
-    pub fn new(model: Model, context: usize, batch: usize, pool: Arc<ThreadPool>) -> Self {
-        let state = model.new_state(context, pool);
+    /// `model` with an empty cache of `context` tokens, kept as `types` says; prompts are computed `batch` tokens at a
+    /// time, by `pool`.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where the system has no memory for the cache.
+    pub fn new(
+        model: Model,
+        types: CacheTypes,
+        context: usize,
+        batch: usize,
+        pool: Arc<ThreadPool>,
+    ) -> Result<Self, EngineError> {
+        let state = model.new_state(types, context, pool)?;
         let logits = vec![0.0; model.config().vocab_size];
-        Self { model, state, batch: batch.max(1), held: Vec::with_capacity(context), logits, has_logits: false }
+        Ok(Self { model, state, batch: batch.max(1), held: Vec::with_capacity(context), logits, has_logits: false })
     }
 
     /// The model.
@@ -49,6 +60,11 @@ impl Inference {
     /// Tokens the context holds.
     pub fn context(&self) -> usize {
         self.state.cache().capacity()
+    }
+
+    /// The keys and values of the tokens in the context.
+    pub fn cache(&self) -> &KvCache {
+        self.state.cache()
     }
 
     /// The threads that compute.

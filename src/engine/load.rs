@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::inference::Inference;
 use super::kernels::ThreadPool;
+use super::kernels::attention::CacheTypes;
 use super::kernels::pool::default_threads;
 use super::model::{Architecture, Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
@@ -26,7 +27,7 @@ use super::{EngineError, FileType, synthetic};
 use progress::Progress;
 
 /// The context where nobody asks for one: longer ones cost memory that few chats use.
-const DEFAULT_CONTEXT: usize = 8192;
+pub const DEFAULT_CONTEXT: usize = 8192;
 /// More would be a mistake.
 const MAX_THREADS: usize = 1024;
 /// A size of a model beyond this is a corrupt file; products of two stay far from overflow.
@@ -63,11 +64,20 @@ pub struct LoadOptions {
     pub quantize: Option<FileType>,
     /// The folder where quantized weights are kept for the next time; `None` keeps them in memory alone.
     pub quantized_folder: Option<PathBuf>,
+    /// How keys and values are kept.
+    pub cache: CacheTypes,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { threads: None, context: None, batch: 512, quantize: None, quantized_folder: None }
+        Self {
+            threads: None,
+            context: None,
+            batch: 512,
+            quantize: None,
+            quantized_folder: None,
+            cache: CacheTypes::default(),
+        }
     }
 }
 
@@ -99,6 +109,10 @@ pub struct ModelInfo {
     pub context: usize,
     /// Tokens the model was trained for.
     pub trained_context: usize,
+    /// How keys and values are kept.
+    pub cache: CacheTypes,
+    /// Bytes that they take where the context is full. What is not used takes no memory.
+    pub cache_bytes: u64,
     /// Threads in use.
     pub threads: usize,
     /// Whether it brings a chat template of its own.
@@ -259,6 +273,7 @@ pub fn load(
     };
     let (model, tokenizer) = load_parts(&files, &pool, &mut |done, total| progress.load(done, total))?;
     files.refuse_untaken()?;
+    let inference = Inference::new(model, options.cache, context, options.batch, pool)?;
     let info = ModelInfo {
         architecture: files.config.architecture.as_str().to_owned(),
         format: files.format().to_string(),
@@ -267,6 +282,8 @@ pub fn load(
         vocabulary: files.config.vocab_size,
         context,
         trained_context: files.config.trained_context,
+        cache: options.cache,
+        cache_bytes: inference.cache().bytes(context) as u64,
         threads,
         has_chat_template: files.chat_template.is_some(),
         load_time: started.elapsed(),
@@ -274,7 +291,7 @@ pub fn load(
         name: files.name,
     };
     Ok(LoadedModel {
-        inference: Inference::new(model, context, options.batch, pool),
+        inference,
         tokenizer: Arc::new(tokenizer),
         info,
         chat_template: files.chat_template,

@@ -16,6 +16,7 @@ pub mod weights;
 
 pub use convert::FileType;
 pub use error::EngineError;
+pub use kernels::attention::{CacheType, CacheTypes};
 pub use sampling::SamplingParams;
 
 /// The number of a token in the model's vocabulary.

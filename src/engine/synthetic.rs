@@ -204,6 +204,7 @@ mod tests {
         use std::ops::ControlFlow::Continue;
         use std::sync::Arc;
 
+        use crate::engine::CacheTypes;
         use crate::engine::inference::Inference;
         use crate::engine::kernels::ThreadPool;
         use crate::engine::model::Model;
@@ -212,7 +213,7 @@ mod tests {
             let (config, weights) = build(&format!("tiny:{format}")).unwrap();
             let pool = Arc::new(ThreadPool::new(2));
             let model = Model::load(config, &weights, &pool).unwrap();
-            let mut inference = Inference::new(model, 32, 8, pool);
+            let mut inference = Inference::new(model, CacheTypes::default(), 32, 8, pool).unwrap();
             inference.prefill(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &mut |_| Continue(())).unwrap();
             inference.push(11).unwrap();
             let logits = inference.logits().unwrap();

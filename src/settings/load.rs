@@ -255,6 +255,7 @@ fn is_allowed(kind: Kind, item: &Item) -> bool {
             .is_some_and(|array| array.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty()))),
         Kind::Switch => item.is_bool(),
         Kind::FileType => item.as_str().is_some_and(|name| name.is_empty() || name.parse::<FileType>().is_ok()),
+        Kind::OneOf(names) => item.as_str().is_some_and(|name| names.contains(&name)),
         Kind::Whole { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
         Kind::Number => item.is_float() || item.is_integer(),
         Kind::Seed => item.as_integer().is_some_and(|value| value >= -1),

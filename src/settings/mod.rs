@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::SamplingParams;
+use crate::engine::{CacheType, SamplingParams};
 
 pub use load::{Problem, SettingsError};
 
@@ -45,6 +45,10 @@ pub struct ModelSettings {
     pub batch: usize,
     /// Format that weights are quantized to as they are loaded, where they are floats; empty leaves them as they are.
     pub quantize: String,
+    /// Format of the keys in the KV cache.
+    pub cache_type_k: CacheType,
+    /// Format of the values in the KV cache.
+    pub cache_type_v: CacheType,
     /// Chat template: empty is the model's own, otherwise a built-in name or a file.
     pub template: String,
 }
@@ -57,6 +61,8 @@ impl Default for ModelSettings {
             threads: 0,
             batch: 512,
             quantize: String::new(),
+            cache_type_k: CacheType::default(),
+            cache_type_v: CacheType::default(),
             template: String::new(),
         }
     }

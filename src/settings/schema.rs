@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::FileType;
+use crate::engine::{CacheType, FileType};
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Kind {
     Number,
     /// The name of a [`FileType`], or nothing.
     FileType,
+    /// One of these strings.
+    OneOf(&'static [&'static str]),
     /// A seed: a whole number, or -1 for a fresh one for each reply.
     Seed,
 }
@@ -41,6 +43,10 @@ impl fmt::Display for Kind {
             Self::FileType => {
                 let names: Vec<_> = FileType::all().map(|kind| format!("\"{}\"", kind.flag())).collect();
                 write!(f, "one of {}, or \"\" for none", names.join(", "))
+            }
+            Self::OneOf(names) => {
+                let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                write!(f, "one of {}", names.join(", "))
             }
             Self::Seed => write!(f, "a whole number, 0 or more, or -1 for a fresh seed for each reply"),
         }
@@ -93,6 +99,9 @@ pub const SAMPLING: Section = Section {
     ],
 };
 
+/// A format of the KV cache.
+const CACHE_TYPE: Kind = Kind::OneOf(&CacheType::NAMES);
+
 /// Every section but [`PRESETS`].
 pub const SECTIONS: [Section; 4] = [
     Section {
@@ -103,6 +112,8 @@ pub const SECTIONS: [Section; 4] = [
             whole("threads", 0, 1024),
             whole("batch", 1, 65_536),
             key("quantize", Kind::FileType),
+            key("cache_type_k", CACHE_TYPE),
+            key("cache_type_v", CACHE_TYPE),
             key("template", Kind::Text),
         ],
     },

@@ -23,9 +23,9 @@ use super::protocol::{
     CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
     RequestId, ScoredToken, TokenTrace,
 };
-use crate::engine::TokenId;
 use crate::engine::load::ModelInfo;
 use crate::engine::sampling::{Candidate, Filter, SamplingParams};
+use crate::engine::{CacheTypes, TokenId};
 
 /// How often a waiting step looks for a cancel.
 const POLL: Duration = Duration::from_millis(1);
@@ -151,6 +151,8 @@ pub fn sample_model() -> ModelInfo {
         vocabulary: 49_152,
         context: 8192,
         trained_context: 8192,
+        cache: CacheTypes::default(),
+        cache_bytes: 188_743_680,
         threads: 2,
         has_chat_template: true,
         load_time: Duration::from_millis(42),

@@ -31,11 +31,12 @@ fn each_flag_sets_its_setting() {
     let changed = settings(
         "run -m m.gguf -c 100 -t 3 -b 64 --temp 0 --top-k 5 --top-p 0.5 --min-p 0.2 --typical 0.9 --repeat-penalty 1.2 \
          --repeat-last-n -1 --presence-penalty -0.5 --frequency-penalty 0.25 -s 7 -n 8 --stop A --stop -B -sys Brief \
-         --chat-template chatml -ctk f32 -ctv=f32",
+         --chat-template chatml -ctk q8_0 -ctv=f32",
     );
     let model = &changed.model;
     assert_eq!((model.name.as_str(), model.context, model.threads, model.batch), ("m.gguf", 100, 3, 64));
     assert_eq!(model.template, "chatml");
+    assert_eq!((model.cache_type_k, model.cache_type_v), (CacheType::Q8_0, CacheType::F32));
     let params = &changed.sampling;
     assert_eq!((params.temperature, params.top_k, params.top_p, params.min_p), (0.0, 5, 0.5, 0.2));
     assert_eq!((params.typical_p, params.repeat_penalty, params.repeat_last_n), (0.9, 1.2, -1));
@@ -69,7 +70,7 @@ fn values_out_of_their_range_are_wrong_usage() {
         ("run -n 0", "1 or more, or -1 for no limit"),
         ("run -s -2", "must be a whole number, or -1"),
         ("run -b 0", "1..=65536"),
-        ("run -ctk q8_0", "possible values: f32"),
+        ("run -ctk q4_0", "possible values: f32, f16, q8_0"),
         ("bench -p 0", "1 or more"),
         ("run --raw --chat-template chatml", "cannot be used with"),
         ("bench --synthetic gpt2 -m x", "cannot be used with"),

@@ -8,6 +8,7 @@ pub mod isa;
 pub mod matrix;
 pub mod packed;
 pub mod pool;
+pub mod rotary;
 pub mod vector;
 
 pub use isa::Isa;

@@ -190,7 +190,7 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
-fn max_body<const FMA: bool>(x: &[f32]) -> f32 {
+pub(super) fn max_body<const FMA: bool>(x: &[f32]) -> f32 {
     let chunks = x.chunks_exact(LANES);
     let rest = chunks.remainder();
     let mut best = [f32::NEG_INFINITY; LANES];
@@ -208,7 +208,7 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
-fn exp_in_place_body<const FMA: bool>(x: &mut [f32], shift: f32) -> f32 {
+pub(super) fn exp_in_place_body<const FMA: bool>(x: &mut [f32], shift: f32) -> f32 {
     let mut acc = [0.0; LANES];
     let mut chunks = x.chunks_exact_mut(LANES);
     for chunk in &mut chunks {
@@ -285,51 +285,6 @@ fn scale_body<const FMA: bool>(x: &mut [f32], factor: f32) {
 compiled_per_isa! {
     /// `x = factor · x`, in place.
     pub fn scale(x: &mut [f32], factor: f32) = scale_body
-}
-
-/// Positions whose scores are held at a time in [`attend_block`].
-pub(super) const SCORES: usize = 128;
-
-#[inline(always)]
-fn attend_block_body<const FMA: bool>(
-    query: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    scale: f32,
-    out: &mut [f32],
-) -> (f32, f32) {
-    let dim = query.len();
-    let mut scores = [f32::NEG_INFINITY; SCORES];
-    let positions = (keys.len() / dim).min(SCORES);
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(dim)) {
-        *score = dot_body::<FMA>(query, key) * scale;
-    }
-    let scores = &mut scores[..positions];
-    let largest = max_body::<FMA>(scores);
-    let total = exp_in_place_body::<FMA>(scores, largest);
-    out.fill(0.0);
-    // Four values at a time: the sums are loaded and stored a quarter as often.
-    let mut weights = scores.chunks_exact(4);
-    let mut rows = values.chunks_exact(4 * dim);
-    for (w, rows) in (&mut weights).zip(&mut rows) {
-        let (a, rest) = rows.split_at(dim);
-        let (b, rest) = rest.split_at(dim);
-        let (c, d) = rest.split_at(dim);
-        for ((((out, &a), &b), &c), &d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *out = fma::<FMA>(w[3], d, fma::<FMA>(w[2], c, fma::<FMA>(w[1], b, fma::<FMA>(w[0], a, *out))));
-        }
-    }
-    for (&w, row) in weights.remainder().iter().zip(values.chunks_exact(dim).skip(positions / 4 * 4)) {
-        axpy_body::<FMA>(w, row, out);
-    }
-    (largest, total)
-}
-
-compiled_per_isa! {
-    /// One query over at most 128 positions: `keys` and `values` `(positions, head_dim)`. Returns the largest score and the
-    /// sum of the exponentials relative to it; `out` `(head_dim)` is the sum of the values so weighted, not yet divided.
-    pub fn attend_block(query: &[f32], keys: &[f32], values: &[f32], scale: f32, out: &mut [f32]) -> (f32, f32)
-        = attend_block_body
 }
 
 /// `x * factor` as the nearest whole number, for products within ±2^22: by the same trick as in [`exp`], the low bits of

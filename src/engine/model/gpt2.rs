@@ -119,11 +119,11 @@ impl Gpt2 {
     pub(super) fn forward(&self, state: &mut RunState, tokens: &[TokenId]) {
         let (n, embd, past) = (tokens.len(), self.config.n_embd, state.cache.len());
         let residual = sized(&mut state.residual, n, embd);
-        let mut position = vec![0.0; embd];
+        let position = sized(&mut state.hidden, 1, embd);
         for (index, (&token, x)) in tokens.iter().zip(residual.chunks_exact_mut(embd)).enumerate() {
             self.wte.row(token as usize, x);
-            self.wpe.row(past + index, &mut position);
-            vector::add(x, &position);
+            self.wpe.row(past + index, position);
+            vector::add(x, position);
         }
         for (index, block) in self.h.iter().enumerate() {
             self.attention(state, index, block, past, n);
@@ -140,17 +140,8 @@ impl Gpt2 {
         block.ln_1.apply(&state.workspace, &state.residual, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, 3 * n_embd);
         block.c_attn.apply(&mut state.workspace, normed, n, qkv);
-        for (token, qkv) in qkv.chunks_exact(3 * n_embd).enumerate() {
-            let (keys, values) = qkv[n_embd..].split_at(n_embd);
-            state.cache.write(index, past + token, keys, values);
-        }
-        let shape = AttentionShape {
-            n_head,
-            n_kv_head: n_head,
-            head_dim,
-            capacity: state.cache.capacity(),
-            scale: (head_dim as f32).sqrt().recip(),
-        };
+        state.cache.write(state.workspace.pool(), index, n, &qkv[n_embd..], &qkv[2 * n_embd..], 3 * n_embd);
+        let shape = AttentionShape { n_head, n_kv_head: n_head, head_dim, scale: (head_dim as f32).sqrt().recip() };
         let attended = sized(&mut state.attended, n, n_embd);
         attend(&state.workspace, &shape, qkv, 3 * n_embd, state.cache.layer(index), past, attended);
         let out = sized(&mut state.hidden, n, n_embd);

@@ -1,34 +1,37 @@
 //! The keys and values of the tokens so far.
 
 use super::config::ModelConfig;
-use crate::engine::kernels::attention::KeysValues;
+use crate::engine::EngineError;
+use crate::engine::kernels::ThreadPool;
+use crate::engine::kernels::attention::{CacheTensor, CacheTypes, KeysValues, Side};
 
 /// Keys and values of every layer, allocated once, appended in place, cut by moving one number.
-///
-/// Both are `(n_layer, n_kv_head, capacity, head_dim)`, so that a head reads its positions one after another. The system
-/// hands out the memory page by page as it is first written: a context that is not used costs nothing.
 #[derive(Debug)]
 pub struct KvCache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    n_kv_head: usize,
-    head_dim: usize,
-    capacity: usize,
+    keys: CacheTensor,
+    values: CacheTensor,
     len: usize,
 }
 
 impl KvCache {
     /// An empty cache with room for `capacity` tokens.
-    pub fn new(config: &ModelConfig, capacity: usize) -> Self {
-        let size = config.n_layer * config.n_kv_head * capacity * config.head_dim;
-        Self {
-            keys: vec![0.0; size],
-            values: vec![0.0; size],
-            n_kv_head: config.n_kv_head,
-            head_dim: config.head_dim,
-            capacity,
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where the system has no memory for it.
+    pub fn new(config: &ModelConfig, types: CacheTypes, capacity: usize) -> Result<Self, EngineError> {
+        let shape = [config.n_layer, config.n_kv_head, config.head_dim];
+        Ok(Self {
+            keys: CacheTensor::new(Side::Keys, types.keys, shape, capacity)?,
+            values: CacheTensor::new(Side::Values, types.values, shape, capacity)?,
             len: 0,
-        }
+        })
+    }
+
+    /// Bytes of memory that `tokens` tokens take.
+    pub fn bytes_for(config: &ModelConfig, types: CacheTypes, tokens: usize) -> usize {
+        let heads = config.n_layer.saturating_mul(config.n_kv_head);
+        let of = |side, kind| CacheTensor::bytes_for(side, kind, heads, config.head_dim, tokens);
+        of(Side::Keys, types.keys).saturating_add(of(Side::Values, types.values))
     }
 
     /// Tokens it holds.
@@ -43,7 +46,17 @@ impl KvCache {
 
     /// Tokens it has room for.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.keys.capacity()
+    }
+
+    /// The formats of keys and values.
+    pub fn types(&self) -> CacheTypes {
+        CacheTypes { keys: self.keys.cache_type(), values: self.values.cache_type() }
+    }
+
+    /// Bytes of memory that `tokens` of its tokens take, whatever it holds now.
+    pub fn bytes(&self, tokens: usize) -> usize {
+        self.keys.bytes(tokens) + self.values.bytes(tokens)
     }
 
     /// Forgets all but the first `len` tokens; does nothing where it holds fewer.
@@ -51,19 +64,22 @@ impl KvCache {
         self.len = self.len.min(len);
     }
 
-    /// Writes the keys and values of one token of one layer, `(n_kv_head · head_dim)` each, at position `position`. The
-    /// position counts only after [`Self::advance`].
+    /// Writes the keys and values of `n` tokens of one layer behind those that it holds. They count only after
+    /// [`Self::advance`]. Token `t` has its keys, `(n_kv_head · head_dim)`, from `keys[t * stride]` on, its values likewise.
     ///
     /// # Panics
-    /// Where the position lies behind the capacity.
-    pub(super) fn write(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
-        assert!(position < self.capacity, "position {position} in a cache of {}", self.capacity);
-        let heads = keys.chunks_exact(self.head_dim).zip(values.chunks_exact(self.head_dim));
-        for (head, (key, value)) in heads.enumerate().take(self.n_kv_head) {
-            let at = ((layer * self.n_kv_head + head) * self.capacity + position) * self.head_dim;
-            self.keys[at..at + self.head_dim].copy_from_slice(key);
-            self.values[at..at + self.head_dim].copy_from_slice(value);
-        }
+    /// Where it has no room for them, or a slice is too short.
+    pub(super) fn write(
+        &mut self,
+        pool: &ThreadPool,
+        layer: usize,
+        n: usize,
+        keys: &[f32],
+        values: &[f32],
+        stride: usize,
+    ) {
+        self.keys.write(pool, layer, self.len, n, keys, stride);
+        self.values.write(pool, layer, self.len, n, values, stride);
     }
 
     /// Counts `tokens` more positions, written in every layer.
@@ -73,8 +89,6 @@ impl KvCache {
 
     /// One layer's keys and values.
     pub(super) fn layer(&self, layer: usize) -> KeysValues<'_> {
-        let size = self.n_kv_head * self.capacity * self.head_dim;
-        let range = layer * size..(layer + 1) * size;
-        KeysValues { keys: &self.keys[range.clone()], values: &self.values[range] }
+        KeysValues { keys: self.keys.layer(layer), values: self.values.layer(layer) }
     }
 }

@@ -1,7 +1,6 @@
 //! Llama (Touvron et al. 2023) from a GGUF file or a Hugging Face folder.
 
 use super::config::ModelConfig;
-use super::rope::Rope;
 use super::run_state::{RunState, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
 use crate::engine::kernels::{Packer, WeightMatrix, Workspace, vector};
@@ -12,7 +11,6 @@ use crate::engine::{EngineError, TokenId};
 #[derive(Debug)]
 pub struct Llama {
     config: ModelConfig,
-    rope: Rope,
     embed_tokens: WeightMatrix,
     layers: Vec<Layer>,
     norm: Vec<f32>,
@@ -89,7 +87,6 @@ impl Llama {
         let matrix = |name: &str| WeightMatrix::from_rows(&weights.tensor(name, &[vocab, embd])?, packer);
         let layer = |index| Layer::load(&config, &names.layer, &weights.pp(names.layers).pp(index), packer);
         Ok(Self {
-            rope: Rope::new(config.rope_style, config.head_dim, config.rope_theta),
             embed_tokens: matrix(names.embed_tokens)?,
             layers: (0..config.n_layer).map(layer).collect::<Result<_, _>>()?,
             norm: weights.tensor(names.norm, &[embd])?.to_f32()?,
@@ -119,9 +116,11 @@ impl Llama {
         for (&token, x) in tokens.iter().zip(residual.chunks_exact_mut(embd)) {
             self.embed_tokens.row(token as usize, x);
         }
-        let angles: Vec<_> = (past..past + n).map(|position| self.rope.angles(position)).collect();
+        if let Some(rope) = &mut state.rope {
+            rope.reach(past + n);
+        }
         for (index, layer) in self.layers.iter().enumerate() {
-            self.attention(state, index, layer, past, &angles);
+            self.attention(state, index, layer, past, n);
             self.feed_forward(state, layer, n);
         }
         state.cache.advance(n);
@@ -129,32 +128,23 @@ impl Llama {
         rms_norm_rows(&state.workspace, &state.residual, &self.norm, self.config.norm_eps, hidden);
     }
 
-    fn attention(
-        &self,
-        state: &mut RunState,
-        index: usize,
-        layer: &Layer,
-        past: usize,
-        angles: &[super::rope::Angles],
-    ) {
+    fn attention(&self, state: &mut RunState, index: usize, layer: &Layer, past: usize, n: usize) {
         let ModelConfig { n_embd, n_head, n_kv_head, head_dim, norm_eps, .. } = self.config;
-        let (n, q, kv) = (angles.len(), n_head * head_dim, n_kv_head * head_dim);
+        let (q, kv) = (n_head * head_dim, n_kv_head * head_dim);
         let normed = sized(&mut state.hidden, n, n_embd);
         rms_norm_rows(&state.workspace, &state.residual, &layer.input_layernorm, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, q + 2 * kv);
         layer.qkv_proj.multiply(&mut state.workspace, normed, n, qkv);
-        for (token, (qkv, angles)) in qkv.chunks_exact_mut(q + 2 * kv).zip(angles).enumerate() {
-            let (queries_keys, values) = qkv.split_at_mut(q + kv);
-            self.rope.rotate(queries_keys, angles);
-            state.cache.write(index, past + token, &queries_keys[q..], values);
+        if let Some(rope) = &state.rope {
+            let rotate = |token: usize, qkv: &mut [f32]| rope.rotate(&mut qkv[..q + kv], past + token);
+            if n == 1 {
+                rotate(0, qkv);
+            } else {
+                state.workspace.pool().for_each_part(qkv, q + 2 * kv, &|_, token, qkv| rotate(token, qkv));
+            }
         }
-        let shape = AttentionShape {
-            n_head,
-            n_kv_head,
-            head_dim,
-            capacity: state.cache.capacity(),
-            scale: (head_dim as f32).sqrt().recip(),
-        };
+        state.cache.write(state.workspace.pool(), index, n, &qkv[q..], &qkv[q + kv..], q + 2 * kv);
+        let shape = AttentionShape { n_head, n_kv_head, head_dim, scale: (head_dim as f32).sqrt().recip() };
         let attended = sized(&mut state.attended, n, q);
         attend(&state.workspace, &shape, qkv, q + 2 * kv, state.cache.layer(index), past, attended);
         let out = sized(&mut state.hidden, n, n_embd);

@@ -19,6 +19,7 @@ pub use kv_cache::KvCache;
 pub use llama::Llama;
 pub use run_state::RunState;
 
+use super::kernels::attention::CacheTypes;
 use super::kernels::{Packer, ThreadPool};
 use super::weights::Weights;
 use super::{EngineError, TokenId};
@@ -53,9 +54,13 @@ impl Model {
         }
     }
 
-    /// A state to run it with: a context of `context` tokens, computed by `pool`.
-    pub fn new_state(&self, context: usize, pool: Arc<ThreadPool>) -> RunState {
-        RunState::new(self.config(), context, pool)
+    /// A state to run it with: a context of `context` tokens, whose keys and values are kept as `types` says, computed by
+    /// `pool`.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::new`].
+    pub fn new_state(&self, types: CacheTypes, context: usize, pool: Arc<ThreadPool>) -> Result<RunState, EngineError> {
+        RunState::new(self.config(), types, context, pool)
     }
 
     /// Appends `tokens` to the cache and leaves their final hidden states in the state.

@@ -1,52 +1,59 @@
 //! Rotary position embedding (Su et al. 2021): each pair of values of a head is turned by an angle that grows with the
 //! position, faster for earlier pairs.
 
-use super::config::RopeStyle;
+use super::config::{ModelConfig, RopeStyle};
+use crate::engine::kernels::rotary;
 
-/// The frequencies of a model, and the angles of the positions at hand.
+/// How far each value of a head is turned at each position: a table that is computed as far as positions were needed, and
+/// kept.
 #[derive(Debug)]
 pub(super) struct Rope {
     style: RopeStyle,
     /// Radians a position, one for each pair of a head.
     frequencies: Vec<f64>,
+    /// `(positions, 2, head_dim)`: for each value what it is multiplied with, and what its partner is multiplied with.
+    table: Vec<f32>,
 }
 
-/// Cosine and sine of each pair's angle at one position.
-pub(super) type Angles = Vec<(f32, f32)>;
-
 impl Rope {
-    pub(super) fn new(style: RopeStyle, head_dim: usize, theta: f32) -> Self {
-        let frequency = |pair| f64::from(theta).powf(-2.0 * pair as f64 / head_dim as f64);
-        Self { style, frequencies: (0..head_dim / 2).map(frequency).collect() }
+    /// A table with room for `context` positions; none of it is computed yet.
+    pub(super) fn new(config: &ModelConfig, context: usize) -> Self {
+        let ModelConfig { rope_style: style, head_dim, rope_theta, .. } = *config;
+        let frequency = |pair| f64::from(rope_theta).powf(-2.0 * pair as f64 / head_dim as f64);
+        let frequencies = (0..head_dim / 2).map(frequency).collect();
+        Self { style, frequencies, table: Vec::with_capacity(context * 2 * head_dim) }
     }
 
-    /// The angles at `position`, in double precision before they are rounded: positions times frequencies grow large.
-    pub(super) fn angles(&self, position: usize) -> Angles {
-        let angle = |frequency: &f64| {
-            let (sin, cos) = (frequency * position as f64).sin_cos();
-            (cos as f32, sin as f32)
-        };
-        self.frequencies.iter().map(angle).collect()
-    }
-
-    /// Turns each head of `heads`, `(heads, head_dim)`, in place.
-    pub(super) fn rotate(&self, heads: &mut [f32], angles: &Angles) {
+    /// Computes the table for the positions below `end`, where that was not done before: angles in double precision
+    /// before they are rounded, because positions times frequencies grow large.
+    pub(super) fn reach(&mut self, end: usize) {
         let pairs = self.frequencies.len();
-        for head in heads.chunks_exact_mut(2 * pairs) {
-            match self.style {
-                RopeStyle::Interleaved => {
-                    for (pair, &(cos, sin)) in head.chunks_exact_mut(2).zip(angles) {
-                        let (a, b) = (pair[0], pair[1]);
-                        (pair[0], pair[1]) = (a * cos - b * sin, a * sin + b * cos);
-                    }
-                }
-                RopeStyle::Half => {
-                    let (first, second) = head.split_at_mut(pairs);
-                    for ((a, b), &(cos, sin)) in first.iter_mut().zip(second).zip(angles) {
-                        (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
-                    }
-                }
+        for position in self.table.len() / (4 * pairs).max(1)..end {
+            let at = self.table.len();
+            self.table.resize(at + 4 * pairs, 0.0);
+            let (own, others) = self.table[at..].split_at_mut(2 * pairs);
+            for (pair, frequency) in self.frequencies.iter().enumerate() {
+                let (sin, cos) = (frequency * position as f64).sin_cos();
+                let (first, second) = match self.style {
+                    RopeStyle::Interleaved => (2 * pair, 2 * pair + 1),
+                    RopeStyle::Half => (pair, pair + pairs),
+                };
+                (own[first], own[second]) = (cos as f32, cos as f32);
+                (others[first], others[second]) = (-sin as f32, sin as f32);
             }
+        }
+    }
+
+    /// Turns each head of `heads`, `(heads, head_dim)`, in place, as at `position`.
+    ///
+    /// # Panics
+    /// Where the table does not reach there.
+    pub(super) fn rotate(&self, heads: &mut [f32], position: usize) {
+        let dim = 2 * self.frequencies.len();
+        let (own, others) = self.table[position * 2 * dim..][..2 * dim].split_at(dim);
+        match self.style {
+            RopeStyle::Interleaved => rotary::rotate_interleaved(heads, own, others),
+            RopeStyle::Half => rotary::rotate_half(heads, own, others),
         }
     }
 }
@@ -54,26 +61,54 @@ impl Rope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::model::Architecture;
+
+    fn rope(rope_style: RopeStyle, head_dim: usize) -> Rope {
+        let config = ModelConfig {
+            architecture: Architecture::Llama,
+            n_layer: 1,
+            n_head: 1,
+            n_kv_head: 1,
+            head_dim,
+            n_embd: head_dim,
+            n_ff: 1,
+            vocab_size: 1,
+            trained_context: 16,
+            norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_style,
+        };
+        let mut rope = Rope::new(&config, 16);
+        rope.reach(3);
+        rope.reach(2);
+        rope.reach(6);
+        rope
+    }
 
     #[test]
     fn both_styles_turn_the_same_pairs_of_reordered_heads() {
-        let (interleaved, half) =
-            (Rope::new(RopeStyle::Interleaved, 8, 10_000.0), Rope::new(RopeStyle::Half, 8, 10_000.0));
-        let mut a: Vec<f32> = (1..=8).map(|x| x as f32).collect();
-        // Value 2p + s of the one is value p + 4s of the other.
-        let mut b: Vec<f32> = (0..8).map(|i| a[i % 4 * 2 + i / 4]).collect();
-        interleaved.rotate(&mut a, &interleaved.angles(5));
-        half.rotate(&mut b, &half.angles(5));
-        assert_eq!(b, (0..8).map(|i| a[i % 4 * 2 + i / 4]).collect::<Vec<_>>());
+        for dim in [2, 6, 8, 20, 64] {
+            let (interleaved, half) = (rope(RopeStyle::Interleaved, dim), rope(RopeStyle::Half, dim));
+            let mut a: Vec<f32> = (1..=3 * dim).map(|x| x as f32).collect();
+            // Of each head, value 2p + s of the one is value p + s · dim / 2 of the other.
+            let reordered = |a: &[f32]| -> Vec<f32> {
+                let at = |i: usize| i / dim * dim + i % (dim / 2) * 2 + i % dim / (dim / 2);
+                (0..3 * dim).map(|i| a[at(i)]).collect()
+            };
+            let mut b = reordered(&a);
+            interleaved.rotate(&mut a, 5);
+            half.rotate(&mut b, 5);
+            assert_eq!(b, reordered(&a), "{dim}");
+        }
     }
 
     #[test]
     fn the_first_pair_turns_by_one_radian_a_position_and_position_zero_stays() {
-        let rope = Rope::new(RopeStyle::Interleaved, 4, 10_000.0);
+        let rope = rope(RopeStyle::Interleaved, 4);
         let mut x = [1.0, 0.0, 0.0, 1.0];
-        rope.rotate(&mut x, &rope.angles(0));
+        rope.rotate(&mut x, 0);
         assert_eq!(x, [1.0, 0.0, 0.0, 1.0]);
-        rope.rotate(&mut x, &rope.angles(2));
+        rope.rotate(&mut x, 2);
         let (sin, cos) = 2.0f32.sin_cos();
         let (sin2, cos2) = 0.02f32.sin_cos();
         for (found, exact) in x.iter().zip([cos, sin, -sin2, cos2]) {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::config::ModelConfig;
+use super::config::{Architecture, ModelConfig};
 use super::kv_cache::KvCache;
+use super::rope::Rope;
+use crate::engine::EngineError;
+use crate::engine::kernels::attention::CacheTypes;
 use crate::engine::kernels::{ThreadPool, Workspace, vector};
 
 /// The KV cache, and the activations on their way through the layers; each buffer grows to the largest chunk seen and is
@@ -12,6 +15,8 @@ use crate::engine::kernels::{ThreadPool, Workspace, vector};
 pub struct RunState {
     /// Keys and values so far.
     pub(super) cache: KvCache,
+    /// The rotations of the positions (Llama).
+    pub(super) rope: Option<Rope>,
     /// Threads and scratch memory.
     pub(super) workspace: Workspace,
     /// Final hidden states of the last forward pass, `(n, n_embd)`.
@@ -30,9 +35,19 @@ pub struct RunState {
 
 impl RunState {
     /// An empty state with a context of `context` tokens.
-    pub(super) fn new(config: &ModelConfig, context: usize, pool: Arc<ThreadPool>) -> Self {
-        Self {
-            cache: KvCache::new(config, context),
+    ///
+    /// # Errors
+    /// Those of [`KvCache::new`].
+    pub(super) fn new(
+        config: &ModelConfig,
+        types: CacheTypes,
+        context: usize,
+        pool: Arc<ThreadPool>,
+    ) -> Result<Self, EngineError> {
+        let rotates = config.architecture == Architecture::Llama;
+        Ok(Self {
+            cache: KvCache::new(config, types, context)?,
+            rope: rotates.then(|| Rope::new(config, context)),
             workspace: Workspace::new(pool),
             hidden: Vec::new(),
             residual: Vec::new(),
@@ -40,7 +55,7 @@ impl RunState {
             attended: Vec::new(),
             feed: Vec::new(),
             gated: Vec::new(),
-        }
+        })
     }
 
     /// The KV cache.

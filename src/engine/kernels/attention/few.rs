@@ -1,0 +1,98 @@
+//! A few tokens, each by itself: what one token reads does not depend on those beside it.
+//!
+//! The positions that a token attends to are cut into chunks, so that long contexts spread over all threads; each chunk
+//! has a softmax of its own, corrected as larger scores turn up, and the chunks are joined at the end (Dao et al. 2023,
+//! "Flash-Decoding"). How they are cut depends on the number of positions alone, so the result does not depend on the
+//! number of threads, nor on how many tokens are computed together.
+
+use super::super::isa::Isa;
+use super::super::matrix::Workspace;
+use super::super::vector;
+use super::Request;
+use super::kernel::{Chunk, Partial, SPAN};
+
+/// The most chunks of a head: enough for many threads, few enough that joining them costs nothing.
+const MAX_CHUNKS: usize = 16;
+
+/// Positions a chunk, for a token that attends to `positions` of them: whole spans.
+fn chunk_len(positions: usize) -> usize {
+    SPAN * positions.div_ceil(SPAN * MAX_CHUNKS)
+}
+
+/// See [`super::attend`].
+pub(super) fn attend(isa: Isa, workspace: &Workspace, request: &Request<'_>, out: &mut [f32]) {
+    let (n, partial) = (out.len() / request.width(), Partial::of(request.shape.head_dim));
+    let counts = (request.past + 1..=request.past + n).map(|positions| positions.div_ceil(chunk_len(positions)));
+    let tokens = Tokens { request, n, chunks: counts.max().unwrap_or(0), partial };
+    let heads = request.shape.n_kv_head * n * request.group();
+    // Room for any number of positions, so that a reply does not ask for more as it goes on. It is the caller's own
+    // scratch memory: the pieces need none.
+    workspace.with_scratch(0, heads * MAX_CHUNKS * partial.len(), |partials| {
+        let partials = &mut partials[..heads * tokens.chunks * partial.len()];
+        workspace.pool().for_each_part(partials, request.group() * partial.len(), &|_, piece, partials| {
+            tokens.attend(isa, piece, partials);
+        });
+        if n == 1 {
+            tokens.join(0, partials, out);
+        } else {
+            let partials = &*partials;
+            workspace.pool().for_each_part(out, request.width(), &|_, token, out| tokens.join(token, partials, out));
+        }
+    });
+}
+
+/// A few tokens at work. Their partial results are `(n_kv_head, chunks, n, group, Partial::len)`.
+struct Tokens<'a> {
+    request: &'a Request<'a>,
+    n: usize,
+    /// The most chunks that any of the tokens has.
+    chunks: usize,
+    partial: Partial,
+}
+
+impl Tokens<'_> {
+    /// One chunk of one token and one head of keys and values, into `(group, Partial::len)`.
+    fn attend(&self, isa: Isa, piece: usize, partials: &mut [f32]) {
+        let Request { shape, queries, stride, cache, past } = *self.request;
+        let (token, chunk, head) = (piece % self.n, piece / self.n % self.chunks, piece / self.n / self.chunks);
+        let (positions, width) = (past + token + 1, self.request.group() * shape.head_dim);
+        let start = chunk * chunk_len(positions);
+        if start < positions {
+            let chunk = Chunk {
+                keys: cache.keys.head(head),
+                values: cache.values.head(head),
+                positions: start..positions.min(start + chunk_len(positions)),
+                queries: &queries[token * stride + head * width..][..width],
+                scale: shape.scale,
+            };
+            super::attend_chunk(isa, &chunk, partials);
+        }
+    }
+
+    /// Joins the chunks of every head of a token.
+    fn join(&self, token: usize, partials: &[f32], out: &mut [f32]) {
+        let (positions, group) = (self.request.past + token + 1, self.request.group());
+        let used = positions.div_ceil(chunk_len(positions));
+        for (head, out) in out.chunks_exact_mut(self.request.shape.head_dim).enumerate() {
+            let (kv_head, member) = (head / group, head % group);
+            let rows = (0..used).map(|chunk| {
+                let row = ((kv_head * self.chunks + chunk) * self.n + token) * group + member;
+                &partials[row * self.partial.len()..][..self.partial.len()]
+            });
+            join(self.partial, rows, out);
+        }
+    }
+}
+
+/// Joins the chunks of one head, each brought to the largest score of all.
+fn join<'a>(partial: Partial, chunks: impl Iterator<Item = &'a [f32]> + Clone, out: &mut [f32]) {
+    let largest = chunks.clone().map(|chunk| chunk[partial.largest()]).fold(f32::NEG_INFINITY, f32::max);
+    let mut total = 0.0;
+    out.fill(0.0);
+    for chunk in chunks {
+        let weight = (chunk[partial.largest()] - largest).exp();
+        total += weight * chunk[partial.sum()];
+        vector::axpy(weight, &chunk[..out.len()], out);
+    }
+    vector::scale(out, total.recip());
+}

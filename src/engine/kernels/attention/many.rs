@@ -1,0 +1,165 @@
+//! Many tokens at once, through BLAS.
+//!
+//! A piece of work is a tile of queries of the heads that share keys and values. It goes through the positions in panels:
+//! keys and values are turned into floats, which stay in the processor's cache while all of the tile's queries are
+//! multiplied with them; sums and weights are corrected where a panel has larger scores than those before it.
+
+use std::ops::Range;
+
+use super::super::isa::Isa;
+use super::super::matrix::Workspace;
+use super::super::pool::SharedPtr;
+use super::super::vector;
+use super::Request;
+use super::cache::{LANES, TILE};
+use crate::engine::blas::{self, MatMut, MatRef, Transpose};
+
+/// Queries of a piece of work.
+const QUERIES: usize = 64;
+/// Positions a panel: whole tiles.
+const PANEL: usize = 512;
+
+/// See [`super::attend`].
+pub(super) fn attend(isa: Isa, workspace: &Workspace, request: &Request<'_>, out: &mut [f32]) {
+    let (n, n_kv_head, width) = (out.len() / request.width(), request.shape.n_kv_head, request.width());
+    let tiles = n.div_ceil(QUERIES);
+    let out = SharedPtr::new(out);
+    workspace.pool().run(n_kv_head * tiles, &|thread, piece| {
+        // The last tile attends to the most positions: it goes first, so that the threads finish together.
+        let (kv_head, tile) = (piece % n_kv_head, tiles - 1 - piece / n_kv_head);
+        let tokens = tile * QUERIES..n.min((tile + 1) * QUERIES);
+        let tile = Tile { isa, request, kv_head, first: tokens.start, rows: tokens.len() };
+        workspace.with_scratch(thread, tile.scratch_len(), |scratch| {
+            // SAFETY: the columns of this group of heads in the rows of these tokens are this piece's alone, and `out` has
+            // `n` rows of `width`.
+            unsafe { tile.attend(out.get().add(tokens.start * width), scratch) }
+        });
+    });
+}
+
+/// The queries of some tokens, of the heads that share one head of keys and values.
+struct Tile<'a> {
+    isa: Isa,
+    request: &'a Request<'a>,
+    kv_head: usize,
+    /// Among the new tokens.
+    first: usize,
+    /// Tokens.
+    rows: usize,
+}
+
+impl Tile<'_> {
+    /// Positions that the last of the tokens attends to.
+    fn end(&self) -> usize {
+        self.request.past + self.first + self.rows
+    }
+
+    /// Positions a panel.
+    fn panel_len(&self) -> usize {
+        self.end().next_multiple_of(TILE).min(PANEL)
+    }
+
+    /// Width of a row of values.
+    fn value_width(&self) -> usize {
+        self.request.shape.head_dim.next_multiple_of(LANES)
+    }
+
+    /// Keys, values and scores of a panel; largest score and sum of each row of each head.
+    fn scratch_len(&self) -> usize {
+        let values = self.request.shape.head_dim + self.value_width();
+        self.panel_len() * (values + self.rows) + 2 * self.request.group() * self.rows
+    }
+
+    /// # Safety
+    /// From `out` on there are as many rows as tokens, as wide as the output, and the columns of this group of heads in
+    /// them are the caller's alone.
+    unsafe fn attend(&self, out: *mut f32, scratch: &mut [f32]) {
+        let Request { shape, queries, stride, cache, .. } = *self.request;
+        let (dim, panel, width) = (shape.head_dim, self.panel_len(), self.request.width());
+        let (keys, scratch) = scratch.split_at_mut(panel * dim);
+        let (values, scratch) = scratch.split_at_mut(panel * self.value_width());
+        let (scores, softmax) = scratch.split_at_mut(panel * self.rows);
+        let columns = (0..self.request.group()).map(|member| (self.kv_head * self.request.group() + member) * dim);
+        for start in (0..self.end()).step_by(panel) {
+            let positions = start..self.end().min(start + panel);
+            let whole = positions.len().next_multiple_of(TILE);
+            let (keys, values) = (&mut keys[..whole * dim], &mut values[..whole * self.value_width()]);
+            super::expand(self.isa, cache.keys.head(self.kv_head), positions.clone(), keys);
+            super::expand(self.isa, cache.values.head(self.kv_head), positions.clone(), values);
+            for (column, softmax) in columns.clone().zip(softmax.chunks_exact_mut(2 * self.rows)) {
+                let queries = &queries[self.first * stride + column..];
+                // SAFETY: this head's columns of the caller's rows.
+                let head = Head { queries, out: unsafe { out.add(column) }, width, dim, softmax };
+                // SAFETY: as above, and nothing else is made of them meanwhile.
+                unsafe { self.panel(&positions, head, keys, values, scores) };
+            }
+        }
+        for (column, softmax) in columns.zip(softmax.chunks_exact_mut(2 * self.rows)) {
+            // SAFETY: as above.
+            let head = Head { queries, out: unsafe { out.add(column) }, width, dim, softmax };
+            for row in 0..self.rows {
+                // SAFETY: as above.
+                vector::scale(unsafe { head.row(row) }, head.softmax[2 * row + 1].recip());
+            }
+        }
+    }
+
+    /// Adds to one head's rows what the positions of a panel contribute.
+    ///
+    /// # Safety
+    /// As [`Head::row`], for every row.
+    unsafe fn panel(&self, positions: &Range<usize>, head: Head<'_>, keys: &[f32], values: &[f32], scores: &mut [f32]) {
+        let Request { shape, stride, .. } = *self.request;
+        let (dim, rows, count) = (head.dim, self.rows, positions.len());
+        let query = MatRef::new(head.queries, rows, dim, stride);
+        let keys = MatRef::new(keys, dim, count, count.next_multiple_of(TILE));
+        let scores = &mut scores[..rows * count];
+        let into = MatMut::new(scores, rows, count, count);
+        blas::sgemm(shape.scale, query, Transpose::No, keys, Transpose::No, 0.0, into);
+        let is_first = positions.start == 0;
+        for (row, scores) in scores.chunks_exact_mut(count).enumerate() {
+            let attended = self.request.past + self.first + row + 1;
+            let (seen, future) = scores.split_at_mut(attended.saturating_sub(positions.start).min(count));
+            future.fill(0.0);
+            let softmax = &mut head.softmax[2 * row..][..2];
+            let (before, sum) = if is_first { (f32::NEG_INFINITY, 0.0) } else { (softmax[0], softmax[1]) };
+            let largest = vector::max(seen).max(before);
+            let shrink = (before - largest).exp();
+            (softmax[0], softmax[1]) = (largest, sum * shrink + vector::exp_in_place(seen, largest));
+            if !is_first && shrink < 1.0 {
+                // SAFETY: the caller's promise.
+                vector::scale(unsafe { head.row(row) }, shrink);
+            }
+        }
+        let scores = MatRef::new(scores, rows, count, count);
+        let values = MatRef::new(values, count, dim, self.value_width());
+        // SAFETY: the caller's promise.
+        let out = unsafe { MatMut::from_raw(head.out, rows, dim, head.width) };
+        blas::sgemm(1.0, scores, Transpose::No, values, Transpose::No, if is_first { 0.0 } else { 1.0 }, out);
+    }
+}
+
+/// One query head of a tile.
+struct Head<'a> {
+    /// From this head's part of the first token's queries on.
+    queries: &'a [f32],
+    /// This head's part of the first token's output.
+    out: *mut f32,
+    /// From one token's output to the next's.
+    width: usize,
+    /// Of the head.
+    dim: usize,
+    /// `(rows, 2)`: the largest score so far, and the sum of the weights relative to it.
+    softmax: &'a mut [f32],
+}
+
+impl Head<'_> {
+    /// A row of this head's output.
+    ///
+    /// # Safety
+    /// `out` has that row, and nobody else uses it.
+    unsafe fn row<'a>(&self, row: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.width), self.dim) }
+    }
+}
