@@ -11,7 +11,7 @@ use gibber::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use gibber::engine::{SamplingParams, TokenId};
 use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
-    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
+    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Lookup, Prompt, RequestId,
     TemplateChoice,
 };
 
@@ -152,7 +152,7 @@ fn open(seed: u64, max_tokens: usize) -> GenerationParams {
         seed: Some(seed),
         ..SamplingParams::default()
     };
-    GenerationParams { sampling, max_tokens: Some(max_tokens), stop: Vec::new(), candidates: 0 }
+    GenerationParams { sampling, max_tokens: Some(max_tokens), stop: Vec::new(), candidates: 0, lookup: Lookup::Off }
 }
 
 fn greedy(max_tokens: usize) -> GenerationParams {

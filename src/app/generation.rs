@@ -87,7 +87,8 @@ pub struct ReplySummary {
 }
 
 impl ReplySummary {
-    /// `27 tok · 182 tok/s · first token 31 ms · stop: end of turn`, and what was changed on the way.
+    /// `27 tok · 182 tok/s · first token 31 ms · stop: end of turn`, and what was changed on the way; before the stop,
+    /// where any was drafted, how many tokens of the drafts came true: `lookup 12 of 20`.
     pub fn line(&self) -> String {
         let stats = &self.stats;
         let mut line = format!("{} tok", stats.completion_tokens);
@@ -97,6 +98,9 @@ impl ReplySummary {
         }
         if stats.completion_tokens > 0 {
             line.push_str(&format!(" · first token {} ms", stats.time_to_first_token.as_millis()));
+        }
+        if stats.drafted_tokens > 0 {
+            line.push_str(&format!(" · lookup {} of {}", stats.accepted_tokens, stats.drafted_tokens));
         }
         line.push_str(" · stop: ");
         line.push_str(&reason_text(&self.reason));
@@ -247,6 +251,7 @@ impl App {
             max_tokens: (chat.max_tokens > 0).then_some(chat.max_tokens),
             stop: chat.stop.clone(),
             candidates: CANDIDATES,
+            lookup: self.settings.model.lookup,
         };
         vec![self.submit(EngineCommand::Generate { id, prompt, params, cancel })]
     }

@@ -10,7 +10,7 @@ use crate::chat::template::BUILTIN_NAMES;
 use crate::engine::sampling::PRESET_NAMES;
 use crate::engine::{SamplingParams, TokenId};
 use crate::settings::Settings;
-use crate::worker::protocol::{EngineCommand, Prompt, RequestId, TemplateChoice};
+use crate::worker::protocol::{EngineCommand, Lookup, Prompt, RequestId, TemplateChoice};
 
 /// Tokens of a text that `/tokens` lists before it stops.
 const TOKENS_SHOWN: usize = 200;
@@ -203,6 +203,10 @@ impl App {
                 self.set_max_tokens(value);
                 Vec::new()
             }
+            ("lookup", _) => {
+                self.set_lookup(value);
+                Vec::new()
+            }
             ("stop", _) => {
                 self.set_stop(value);
                 Vec::new()
@@ -217,7 +221,7 @@ impl App {
                 None => {
                     let names: Vec<&str> = PARAMETERS.iter().map(|spec| spec.name).collect();
                     let text =
-                        format!("there is no parameter `{name}`: it must be {}, max-tokens or stop", names.join(", "));
+                        format!("there is no parameter `{name}`: it must be {}, max-tokens, lookup or stop", names.join(", "));
                     self.note(NoteKind::Error, text);
                     Vec::new()
                 }
@@ -235,6 +239,19 @@ impl App {
             }
             Err(_) => {
                 let text = format!("max-tokens wants a whole number (0 is no limit), not `{value}`");
+                self.note(NoteKind::Error, text);
+            }
+        }
+    }
+
+    fn set_lookup(&mut self, value: &str) {
+        match Lookup::named(value) {
+            Some(lookup) => {
+                self.settings.model.lookup = lookup;
+                self.note(NoteKind::Info, format!("lookup = {value}, from the next reply on"));
+            }
+            None => {
+                let text = format!("lookup wants {}, not `{value}`", Lookup::NAMES.join(", "));
                 self.note(NoteKind::Error, text);
             }
         }
@@ -355,6 +372,7 @@ impl App {
             limit => limit.to_string(),
         };
         lines.push(format!("max-tokens        {limit}"));
+        lines.push(format!("lookup            {}", self.settings.model.lookup.as_str()));
         lines.push(format!("stop              {:?}", self.settings.chat.stop));
         self.note(NoteKind::Info, lines.join("\n"));
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::engine::{CacheType, FileType};
+use crate::engine::{CacheType, FileType, Lookup};
 use crate::settings::Settings;
 
 /// The help's last lines.
@@ -159,6 +159,11 @@ fn parse_predict(text: &str) -> Result<usize, String> {
     }
 }
 
+/// One of the words of [`Lookup`].
+fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
+    PossibleValuesParser::new(Lookup::NAMES).map(|name| Lookup::named(&name).unwrap_or_default())
+}
+
 /// What the model is asked, and how it is put.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Prompt")]
@@ -181,6 +186,10 @@ pub(super) struct Prompt {
     /// No chat template: the model continues the text as it stands
     #[arg(long, conflicts_with_all = ["chat_template", "system_prompt"])]
     raw: bool,
+    /// Draft the reply from what the chat has said already, and check several tokens in one pass (llama.cpp calls this
+    /// lookup decoding): the same text, sooner where it repeats itself. `auto` drafts where that pays
+    #[arg(long, value_name = "WHEN", value_parser = parse_lookup())]
+    lookup: Option<Lookup>,
     /// Chat template: a built-in name or a Jinja file
     #[arg(long, value_name = "NAME-OR-FILE", value_hint = ValueHint::FilePath)]
     chat_template: Option<String>,
@@ -349,6 +358,7 @@ impl Chat {
         }
         set(&mut settings.chat.system, self.prompt.system_prompt.clone());
         set(&mut settings.chat.max_tokens, self.prompt.predict);
+        set(&mut settings.model.lookup, self.prompt.lookup);
         if !self.prompt.stop.is_empty() {
             settings.chat.stop = self.prompt.stop.clone();
         }

@@ -83,6 +83,7 @@ fn params(context: &Context) -> GenerationParams {
         max_tokens: (chat.max_tokens > 0).then_some(chat.max_tokens),
         stop: chat.stop.clone(),
         candidates: 0,
+        lookup: context.settings.model.lookup,
     }
 }
 
@@ -131,6 +132,8 @@ struct StatsObject {
     ttft_ms: f64,
     prefill_tok_s: f64,
     decode_tok_s: f64,
+    drafted_tokens: usize,
+    accepted_tokens: usize,
     seed: u64,
 }
 
@@ -172,6 +175,8 @@ impl Reply {
             ttft_ms: rounded(stats.time_to_first_token.as_secs_f64() * 1000.0),
             prefill_tok_s: rounded(stats.prefill_tokens_per_second()),
             decode_tok_s: rounded(stats.decode_tokens_per_second()),
+            drafted_tokens: stats.drafted_tokens,
+            accepted_tokens: stats.accepted_tokens,
             seed: stats.seed,
         };
         self.output.json(&DoneLine { text: &self.text, tokens: &self.tokens, finish_reason: reason.as_str(), stats })

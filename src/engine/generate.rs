@@ -4,6 +4,7 @@
 //! two tokens whether anything has changed.
 
 mod hold_back;
+mod lookup;
 mod trace;
 
 use std::ops::ControlFlow;
@@ -14,6 +15,8 @@ use super::sampling::{Draw, Sampler, SamplingParams};
 use super::tokenizer::Tokenizer;
 use super::{EngineError, TokenId};
 use hold_back::HoldBack;
+use lookup::Drafter;
+pub use lookup::Lookup;
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
 
 /// What ends a reply, beside the model's own end token.
@@ -36,6 +39,8 @@ pub struct GenerateOptions {
     pub stop: StopCondition,
     /// How many alternatives each token's trace lists.
     pub candidates: usize,
+    /// Whether tokens are drafted from those before. It changes nothing but the time that the reply takes.
+    pub lookup: Lookup,
     /// When the reply was asked for: the time to the first token counts from here.
     pub asked: Instant,
 }
@@ -90,6 +95,7 @@ struct Reply<'a> {
     options: &'a GenerateOptions,
     control: &'a mut dyn Control,
     sampler: Sampler,
+    drafter: Drafter,
     hold: HoldBack,
     /// What the cache is to hold: the prompt, then what was drawn.
     sequence: Vec<TokenId>,
@@ -120,6 +126,7 @@ impl<'a> Reply<'a> {
             options,
             control,
             sampler: Sampler::new(options.sampling.clone(), options.seed),
+            drafter: Drafter::new(options.lookup),
             hold: HoldBack::new(&options.stop.texts),
             prompt: prompt.len(),
             sequence: prompt,
@@ -174,7 +181,7 @@ impl<'a> Reply<'a> {
             return Ok(None);
         };
         if self.sequence.len() <= self.inference.context() {
-            self.inference.push(last)?;
+            self.push(last)?;
             return Ok(None);
         }
         let reply = self.drawn();
@@ -184,8 +191,25 @@ impl<'a> Reply<'a> {
         };
         self.sequence.splice(..self.prompt, shorter.iter().copied());
         self.prompt = shorter.len();
+        self.drafter.restart();
         let progress = self.prefill()?;
         Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
+    }
+
+    /// Computes the logits after `last`, in one pass with what may come then; nothing where it was drafted itself.
+    fn push(&mut self, last: TokenId) -> Result<(), EngineError> {
+        self.drafter.follow(&self.sequence);
+        if self.inference.has_drafted(last) {
+            self.stats.accepted_tokens += 1;
+            return self.inference.push(last);
+        }
+        let room = self.inference.context() - self.sequence.len();
+        // A pass gives one draw more than the draft is long.
+        let wanted = self.options.stop.max_tokens.map_or(room, |most| most.saturating_sub(self.drawn() + 1));
+        let (ends, pace) = (self.tokenizer.end_tokens(), self.inference.pace());
+        let draft = self.drafter.draft(&self.sequence, room.min(wanted), ends, pace);
+        self.stats.drafted_tokens += draft.len();
+        self.inference.push_with_draft(last, draft)
     }
 
     /// Draws a token and lets out what is certain by it.

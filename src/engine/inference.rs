@@ -1,15 +1,23 @@
 //! A model, its KV cache and the logits of the last position: everything a reply needs, behind four verbs.
 
+mod pace;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::model::{KvCache, Model, RunState};
 use super::{EngineError, TokenId};
+pub use pace::Pace;
 
 /// Positions whose logits are computed at a time when all are asked for.
 const LOGITS_AT_A_TIME: usize = 32;
+
+/// The most tokens of a draft. With the token before it that is one pass of as many tokens as the kernels compute with
+/// the same sums as one token alone: each position's logits have the same bits, whatever was guessed behind it.
+pub const LONGEST_DRAFT: usize = 15;
 
 /// How far a prefill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +37,13 @@ pub struct Inference {
     state: RunState,
     batch: usize,
     held: Vec<TokenId>,
-    /// Those after `held`, where `has_logits`.
+    /// The last draft. What of it has not come true yet stands in the cache behind `held`.
+    draft: Vec<TokenId>,
+    /// `(1 + LONGEST_DRAFT, vocab_size)`: after the token before the draft, and after each token of the draft.
     logits: Vec<f32>,
-    has_logits: bool,
+    /// The row of `logits` after `held`: so many tokens of the draft have come true.
+    row: Option<usize>,
+    pace: Pace,
 }
 
 impl Inference {
@@ -48,8 +60,10 @@ impl Inference {
         pool: Arc<ThreadPool>,
     ) -> Result<Self, EngineError> {
         let state = model.new_state(types, context, pool)?;
-        let logits = vec![0.0; model.config().vocab_size];
-        Ok(Self { model, state, batch: batch.max(1), held: Vec::with_capacity(context), logits, has_logits: false })
+        // The system hands out the rows page by page: those of drafts cost nothing where there are none.
+        let logits = vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size];
+        let (held, draft) = (Vec::with_capacity(context), Vec::with_capacity(LONGEST_DRAFT));
+        Ok(Self { model, state, batch: batch.max(1), held, draft, logits, row: None, pace: Pace::default() })
     }
 
     /// The model.
@@ -72,18 +86,26 @@ impl Inference {
         self.state.pool()
     }
 
-    /// The tokens whose keys and values are in the cache.
+    /// The tokens whose keys and values are in the cache; a draft that has not come true is not among them.
     pub fn held(&self) -> &[TokenId] {
         &self.held
     }
 
-    /// Keeps the first `tokens` tokens of the cache. The logits are gone unless that is all of them.
+    /// Keeps the first `tokens` tokens of the cache, and nothing of a draft. The logits are gone unless that is all of
+    /// them.
     pub fn truncate(&mut self, tokens: usize) {
         if tokens < self.held.len() {
             self.held.truncate(tokens);
-            self.has_logits = false;
+            self.row = None;
         }
-        // Also where the two differ, as after a panic in the middle of a forward pass.
+        self.forget_draft();
+    }
+
+    /// Cuts the cache to what is held; the logits after that stay.
+    fn forget_draft(&mut self) {
+        let after_held = self.row.unwrap_or(0);
+        self.draft.truncate(after_held);
+        // Also where the two differ for another reason, as after a panic in the middle of a forward pass.
         self.state.truncate(self.held.len());
     }
 
@@ -102,7 +124,7 @@ impl Inference {
     ) -> Result<PrefillProgress, EngineError> {
         self.check(prompt)?;
         let shared = prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count();
-        let whole = shared == prompt.len() && shared == self.held.len() && self.has_logits;
+        let whole = shared == prompt.len() && shared == self.held.len() && self.row.is_some();
         let reused = if whole { shared } else { shared.min(prompt.len() - 1) };
         self.truncate(reused);
         let mut progress = PrefillProgress { reused, done: reused, total: prompt.len() };
@@ -111,7 +133,7 @@ impl Inference {
             let end = prompt.len().min(progress.done + self.batch);
             self.forward(&prompt[progress.done..end]);
             if end == prompt.len() {
-                self.keep_last_logits(end - progress.done - 1);
+                self.keep_logits(end - progress.done - 1, 1);
             }
             progress.done = end;
             go_on = on_progress(progress);
@@ -119,23 +141,65 @@ impl Inference {
         Ok(progress)
     }
 
-    /// Appends one token and computes the logits of the next.
+    /// Appends one token and computes the logits of the next. Nothing is left to compute where a draft foretold it.
     ///
     /// # Errors
     /// [`EngineError::ContextFull`] where the cache is full; [`EngineError::Invalid`] for an id outside the vocabulary.
     pub fn push(&mut self, token: TokenId) -> Result<(), EngineError> {
-        self.check_ids(&[token])?;
+        self.push_with_draft(token, &[])
+    }
+
+    /// How long a push takes, with a draft and without one.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Whether the draft of the last [`Self::push_with_draft`] foretells that `token` comes next.
+    pub fn has_drafted(&self, token: TokenId) -> bool {
+        self.row.is_some_and(|row| self.draft.get(row) == Some(&token))
+    }
+
+    /// As [`Self::push`], and computes in the same pass what follows if the tokens after `token` should be those of
+    /// `draft`, of which at most [`LONGEST_DRAFT`] are used, and no more than the context has room for. As long as
+    /// [`Self::push`] then gets just those tokens, it finds its logits there; with the first other token the rest of the
+    /// draft is cut from the cache. Logits and cache are the same bit by bit with any draft and with none.
+    ///
+    /// # Errors
+    /// Those of [`Self::push`], for the draft as well.
+    pub fn push_with_draft(&mut self, token: TokenId, draft: &[TokenId]) -> Result<(), EngineError> {
+        if let Some(row) = self.row
+            && self.draft.get(row) == Some(&token)
+        {
+            self.held.push(token);
+            self.row = Some(row + 1);
+            self.pace.note_accepted();
+            return Ok(());
+        }
         if self.held.len() >= self.context() {
             return Err(self.context_full(self.held.len() + 1));
         }
-        self.forward(&[token]);
-        self.keep_last_logits(0);
+        let room = self.context() - self.held.len() - 1;
+        let draft = &draft[..draft.len().min(LONGEST_DRAFT).min(room)];
+        self.check_ids(&[token])?;
+        self.check_ids(draft)?;
+        let started = Instant::now();
+        self.forget_draft();
+        let mut pass = [token; 1 + LONGEST_DRAFT];
+        pass[1..=draft.len()].copy_from_slice(draft);
+        self.row = None;
+        self.model.forward(&mut self.state, &pass[..=draft.len()]);
+        self.held.push(token);
+        self.draft.clear();
+        self.draft.extend_from_slice(draft);
+        self.keep_logits(0, 1 + draft.len());
+        self.pace.note_pass(1 + draft.len(), started.elapsed());
         Ok(())
     }
 
     /// The logits of the next token, `(vocab_size)`; `None` before the first prefill and after a cut.
     pub fn logits(&self) -> Option<&[f32]> {
-        self.has_logits.then_some(self.logits.as_slice())
+        let vocab = self.model.config().vocab_size;
+        self.row.map(|row| &self.logits[row * vocab..][..vocab])
     }
 
     /// Runs over `tokens` from an empty cache and shows the logits after each position, in order:
@@ -180,15 +244,20 @@ impl Inference {
         Ok(())
     }
 
+    /// Appends tokens that are certain.
     fn forward(&mut self, tokens: &[TokenId]) {
-        self.has_logits = false;
+        self.row = None;
+        self.forget_draft();
         self.model.forward(&mut self.state, tokens);
         self.held.extend_from_slice(tokens);
     }
 
-    fn keep_last_logits(&mut self, row: usize) {
-        self.model.logits(&mut self.state, row, 1, &mut self.logits);
-        self.has_logits = true;
+    /// Computes the logits after `count` tokens of the last pass, from its token `first` on, the one that `held` ends
+    /// with.
+    fn keep_logits(&mut self, first: usize, count: usize) {
+        let vocab = self.model.config().vocab_size;
+        self.model.logits(&mut self.state, first, count, &mut self.logits[..count * vocab]);
+        self.row = Some(0);
     }
 
     fn check(&self, prompt: &[TokenId]) -> Result<(), EngineError> {

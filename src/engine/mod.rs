@@ -16,6 +16,7 @@ pub mod weights;
 
 pub use convert::FileType;
 pub use error::EngineError;
+pub use generate::Lookup;
 pub use kernels::attention::{CacheType, CacheTypes};
 pub use sampling::SamplingParams;
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{CacheType, SamplingParams};
+use crate::engine::{CacheType, Lookup, SamplingParams};
 
 pub use load::{Problem, SettingsError};
 
@@ -51,6 +51,8 @@ pub struct ModelSettings {
     pub cache_type_v: CacheType,
     /// Chat template: empty is the model's own, otherwise a built-in name or a file.
     pub template: String,
+    /// Whether replies are drafted from what the chat has said already.
+    pub lookup: Lookup,
 }
 
 impl Default for ModelSettings {
@@ -64,6 +66,7 @@ impl Default for ModelSettings {
             cache_type_k: CacheType::default(),
             cache_type_v: CacheType::default(),
             template: String::new(),
+            lookup: Lookup::default(),
         }
     }
 }

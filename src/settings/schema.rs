@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::{CacheType, FileType};
+use crate::engine::{CacheType, FileType, Lookup};
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,6 +115,7 @@ pub const SECTIONS: [Section; 4] = [
             key("cache_type_k", CACHE_TYPE),
             key("cache_type_v", CACHE_TYPE),
             key("template", Kind::Text),
+            key("lookup", Kind::OneOf(&Lookup::NAMES)),
         ],
     },
     Section {

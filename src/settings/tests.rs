@@ -85,6 +85,10 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ),
         ("[model]\nbatch = 0", "config.toml:2: `model.batch` is 0: it must be a whole number from 1 to 65536"),
         ("[chat]\nmax_tokens = -1", "config.toml:2: `chat.max_tokens` is -1: it must be a whole number, 0 or more"),
+        (
+            "[model]\nlookup = true",
+            "config.toml:2: `model.lookup` is true: it must be one of \"off\", \"on\", \"auto\"",
+        ),
         ("[ui]\nmouse = 1", "config.toml:2: `ui.mouse` is 1: it must be true or false"),
         (
             "[chat]\nstop = [\"\"]",

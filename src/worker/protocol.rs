@@ -23,7 +23,7 @@ use crate::engine::TokenId;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::engine::sampling::SamplingParams;
 
-pub use crate::engine::generate::{FinishReason, GenerationStats, TokenTrace};
+pub use crate::engine::generate::{FinishReason, GenerationStats, Lookup, TokenTrace};
 pub use crate::engine::sampling::Distribution;
 pub use crate::engine::score::ScoredToken;
 
@@ -90,11 +90,19 @@ pub struct GenerationParams {
     pub stop: Vec<String>,
     /// How many alternatives each [`TokenTrace`] lists; 0 for none.
     pub candidates: usize,
+    /// Whether the reply is drafted from what the chat has said already: the same reply, maybe sooner.
+    pub lookup: Lookup,
 }
 
 impl Default for GenerationParams {
     fn default() -> Self {
-        Self { sampling: SamplingParams::default(), max_tokens: None, stop: Vec::new(), candidates: 10 }
+        Self {
+            sampling: SamplingParams::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            candidates: 10,
+            lookup: Lookup::default(),
+        }
     }
 }
 

@@ -130,6 +130,7 @@ impl Worker {
                 texts: [&params.stop, source.stop_strings()].concat(),
             },
             candidates: params.candidates,
+            lookup: params.lookup,
             asked,
         };
         let mut running = Running { id, cancel, channels, reader, source };

@@ -77,6 +77,7 @@ fn options(seed: u64, max_tokens: usize) -> GenerateOptions {
         seed,
         stop: StopCondition { max_tokens: Some(max_tokens), texts: Vec::new() },
         candidates: 0,
+        lookup: Lookup::Off,
         asked: Instant::now(),
     }
 }

@@ -62,6 +62,10 @@ pub struct GenerationStats {
     pub prefill_time: Duration,
     /// Time from the first token to the last.
     pub decode_time: Duration,
+    /// Tokens that were guessed by lookup and computed in one pass with the token before them.
+    pub drafted_tokens: usize,
+    /// Those of them that came true.
+    pub accepted_tokens: usize,
     /// The seed that was used, also when it was drawn afresh.
     pub seed: u64,
     /// Each change of sampling: (tokens generated before it, the filters from then on). The first entry is the start.
