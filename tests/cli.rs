@@ -167,6 +167,33 @@ mod run {
         assert_ne!(reply("7"), reply("8"));
     }
 
+    /// The default model again and again says what it has just read.
+    #[test]
+    fn lookup_drafts_the_same_reply() {
+        let gibber = Gibber::new();
+        let text = "One fox, two dogs, three cats, four birds, five trees. ".repeat(3);
+        let run = |lookup: &str, more: &[&str]| {
+            let arguments = ["run", "--raw", "--json", "-v", "-n", "40", "--lookup", lookup, "-p", &text];
+            let output = gibber.run(&[&arguments[..], more].concat());
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            let mut lines = json_lines(&stdout_of(output));
+            let stats = lines.last_mut().unwrap()["stats"].take();
+            let counts = (stats["accepted_tokens"].as_u64().unwrap(), stats["drafted_tokens"].as_u64().unwrap());
+            (lines, counts, stderr)
+        };
+        for more in [&["--temp", "0"][..], &["--temp", "0.7", "-s", "3", "--repeat-penalty", "1.1"]] {
+            let (plain, counts, stderr) = run("off", more);
+            assert_eq!((counts, stderr.contains("lookup")), ((0, 0), false), "{stderr}");
+            let (drafted, (accepted, all), stderr) = run("on", more);
+            assert_eq!(drafted, plain);
+            assert!(0 < accepted && accepted <= all, "{accepted} of {all}");
+            assert!(stderr.contains(&format!(" · lookup {accepted} of {all}")), "{stderr}");
+            assert_eq!(run("auto", more).0, plain);
+        }
+        let error = failure(&gibber.run(&["run", "--lookup", "maybe", "hi"]), 2);
+        assert!(error.contains("off, on, auto"), "{error}");
+    }
+
     #[test]
     fn settings_of_the_file_are_taken_and_flags_come_on_top() {
         let gibber = Gibber::new();
@@ -287,6 +314,23 @@ mod measuring {
         assert!(value["model"].as_str().unwrap().contains("tiny"));
         assert!(value.get("rss_mb").is_some());
         assert!(value["blas_sgemv_tok_s"].as_f64().unwrap() > 0.0);
+    }
+
+    #[test]
+    fn the_founding_measurement_is_made_again() {
+        let gibber = Gibber::new();
+        let arguments = ["bench", "--founding", "--synthetic", "tiny"];
+        let value: Value = serde_json::from_str(&gibber.stdout(&[&arguments[..], &["--json"]].concat())).unwrap();
+        assert_eq!((&value["prompts"], &value["tokens"]), (&4.into(), &120.into()));
+        for key in ["wall_s", "tok_s", "threads", "load_ms"] {
+            assert!(value[key].as_f64().unwrap() > 0.0, "{key}: {value}");
+        }
+        let (rate, ratio) = (value["tok_s"].as_f64().unwrap(), value["ratio"].as_f64().unwrap());
+        assert!((rate / 1.3 - ratio).abs() < 0.01 && value["founding_tok_s"] == 1.3, "{value}");
+        assert_eq!(value["user_s"].is_number(), cfg!(target_os = "linux"), "{value}");
+        let text = gibber.stdout(&arguments);
+        assert!(text.contains("tiny") && text.contains("times the 1.3 tok/s"), "{text}");
+        failure(&gibber.run(&["bench", "--founding", "-n", "3"]), 2);
     }
 
     #[test]

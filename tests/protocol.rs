@@ -11,8 +11,8 @@ use gibber::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use gibber::engine::{SamplingParams, TokenId};
 use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
-    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Lookup, Prompt, RequestId,
-    TemplateChoice,
+    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Lookup, Prompt,
+    RequestId, TemplateChoice,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);

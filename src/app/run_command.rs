@@ -220,8 +220,10 @@ impl App {
                 Some(parameter) => self.set_parameter(parameter, value),
                 None => {
                     let names: Vec<&str> = PARAMETERS.iter().map(|spec| spec.name).collect();
-                    let text =
-                        format!("there is no parameter `{name}`: it must be {}, max-tokens, lookup or stop", names.join(", "));
+                    let text = format!(
+                        "there is no parameter `{name}`: it must be {}, max-tokens, lookup or stop",
+                        names.join(", ")
+                    );
                     self.note(NoteKind::Error, text);
                     Vec::new()
                 }

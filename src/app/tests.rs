@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::chat::{MessageState, Role};
 use crate::worker::fake::sample_model;
-use crate::worker::protocol::{FinishReason, GenerationStats, Prompt, TokenTrace};
+use crate::worker::protocol::{FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
 
 struct Machine {
     app: App,
@@ -223,6 +223,30 @@ fn parameters_are_set_by_every_form_and_refused_with_their_range() {
     assert_eq!((machine.app.sampling().seed, machine.app.preset()), (Some(42), Some("creative")));
     machine.enter("/preset none");
     assert_eq!(machine.last_note(), "there is no preset `none`: it must be precise, balanced, creative");
+}
+
+#[test]
+fn lookup_is_set_for_the_next_reply_and_what_came_of_it_is_told() {
+    let mut machine = Machine::new();
+    machine.enter("/set lookup sometimes");
+    assert_eq!(machine.last_note(), "lookup wants off, on, auto, not `sometimes`");
+    machine.enter("/set lookup on");
+    assert_eq!(machine.last_note(), "lookup = on, from the next reply on");
+    machine.enter("/show");
+    assert!(machine.last_note().contains("\nlookup            on"), "{}", machine.last_note());
+    let asked = machine.enter("Say it again");
+    let lookup_of = |effect: &Effect| match effect {
+        Effect::Submit(EngineCommand::Generate { params, .. }) => Some(params.lookup),
+        _ => None,
+    };
+    assert_eq!(asked.iter().find_map(lookup_of), Some(Lookup::On));
+    machine.token("Again", 10);
+    let stats =
+        GenerationStats { completion_tokens: 9, drafted_tokens: 8, accepted_tokens: 5, ..GenerationStats::default() };
+    let (id, reason) = (machine.id(), FinishReason::EndOfTurn);
+    machine.app.on_event(EngineEvent::Finished { id, reason, stats, context_used: 10 }, machine.now);
+    let line = machine.app.last_summary().unwrap().line();
+    assert_eq!(line, "9 tok · first token 0 ms · lookup 5 of 8 · stop: end of turn");
 }
 
 #[test]

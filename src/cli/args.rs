@@ -266,6 +266,10 @@ pub(super) struct Bench {
     /// Repetitions; the medians are shown
     #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = parse_count)]
     pub(super) repetitions: usize,
+    /// The measurement that this program was founded on, instead: 4 prompts of 30 new tokens each on GPT-2 small, of
+    /// random weights where -m names no model
+    #[arg(long, conflicts_with_all = ["n_prompt", "n_gen", "n_depth", "repetitions"])]
+    pub(super) founding: bool,
     /// Random weights of a known shape: `gpt2`, `gpt2-medium`, ..., with a format after a colon: `gpt2:q8_0`
     #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
     pub(super) synthetic: Option<String>,

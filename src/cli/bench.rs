@@ -1,5 +1,6 @@
 //! `gibber bench`: how fast a model runs here, beside what the machine's memory and its BLAS could do in the same run.
 
+mod founding;
 mod yardstick;
 
 use std::ops::ControlFlow;
@@ -24,20 +25,26 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
     arguments.model.apply(&mut context.settings);
     let source = match &arguments.synthetic {
         Some(shape) => ModelSource::Synthetic(shape.clone()),
+        None if arguments.founding && arguments.model.model.is_none() => ModelSource::Synthetic(founding::SHAPE.into()),
         None => models::resolve(&context.settings.model.name, &context.paths)?,
     };
     let mut options = context.load_options();
-    options.context.get_or_insert(arguments.n_prompt.max(arguments.n_depth.max(1) + arguments.n_gen));
+    if !arguments.founding {
+        options.context.get_or_insert(arguments.n_prompt.max(arguments.n_depth.max(1) + arguments.n_gen));
+    }
     // Ctrl-C ends the program with the exit code that it has everywhere.
     let _interrupt = Interrupt::install()?;
     let loaded = load::load(&source, &options, &mut |_, _| {})?;
     models::say_quantized(&loaded.info, context.verbose);
-    let report = measure(loaded.inference, &loaded.info, arguments)?;
-    let mut output = Output::stdout();
-    if arguments.json {
-        return output.json(&report);
+    if arguments.founding {
+        return print(&founding::measure(loaded.inference, &loaded.tokenizer, &loaded.info)?, arguments.json);
     }
-    output.text(&report.to_string())
+    print(&measure(loaded.inference, &loaded.info, arguments)?, arguments.json)
+}
+
+fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> Result<()> {
+    let mut output = Output::stdout();
+    if json { output.json(report) } else { output.text(&report.to_string()) }
 }
 
 /// The repetitions of everything, in turn: what slows this machine down meanwhile slows all of it down.
@@ -100,18 +107,21 @@ fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Res
 
 /// The time of a prompt from an empty cache up to the choice of the first token.
 fn time_prefill(inference: &mut Inference, prompt: &[TokenId]) -> Result<Duration> {
-    inference.truncate(0);
     let start = Instant::now();
-    inference.prefill(prompt, &mut |_| ControlFlow::Continue(()))?;
-    most_probable(inference)?;
+    prefill(inference, prompt)?;
     Ok(start.elapsed())
+}
+
+/// Computes the prompt from an empty cache, and returns what comes next.
+fn prefill(inference: &mut Inference, prompt: &[TokenId]) -> Result<TokenId> {
+    inference.truncate(0);
+    inference.prefill(prompt, &mut |_| ControlFlow::Continue(()))?;
+    most_probable(inference)
 }
 
 /// The time of `n_gen` tokens after `depth`, which is computed before the clock starts.
 fn time_decode(inference: &mut Inference, depth: &[TokenId], n_gen: usize) -> Result<Duration> {
-    inference.truncate(0);
-    inference.prefill(depth, &mut |_| ControlFlow::Continue(()))?;
-    let mut token = most_probable(inference)?;
+    let mut token = prefill(inference, depth)?;
     let start = Instant::now();
     for _ in 0..n_gen {
         inference.push(token)?;
@@ -216,6 +226,7 @@ mod tests {
             n_gen: 4,
             n_depth: 3,
             repetitions: 2,
+            founding: false,
             synthetic: None,
             json: true,
             model: super::super::args::Model::default(),

@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
+use super::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
 use super::model::{KvCache, Model, RunState};
 use super::{EngineError, TokenId};
+pub(super) use pace::LEAST_GAIN;
 pub use pace::Pace;
 
 /// Positions whose logits are computed at a time when all are asked for.
@@ -17,7 +19,7 @@ const LOGITS_AT_A_TIME: usize = 32;
 
 /// The most tokens of a draft. With the token before it that is one pass of as many tokens as the kernels compute with
 /// the same sums as one token alone: each position's logits have the same bits, whatever was guessed behind it.
-pub const LONGEST_DRAFT: usize = 15;
+pub const LONGEST_DRAFT: usize = MAX_TOKENS_ONE_BY_ONE - 1;
 
 /// How far a prefill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,3 +287,6 @@ impl Inference {
         EngineError::ContextFull { tokens, context: self.context(), trained }
     }
 }
+
+#[cfg(test)]
+mod tests;

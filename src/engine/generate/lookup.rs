@@ -12,7 +12,7 @@ mod odds;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::TokenId;
-use crate::engine::inference::{LONGEST_DRAFT, Pace};
+use crate::engine::inference::{LEAST_GAIN, LONGEST_DRAFT, Pace};
 use ngrams::{Match, NgramIndex};
 use odds::Odds;
 
@@ -50,8 +50,6 @@ impl Lookup {
 
 /// What a token more in a pass is taken to cost, in passes of one token, where nobody looks at the clock.
 const NOMINAL_COST: f32 = 0.25;
-/// How much faster than without it a draft must promise to be.
-const LEAST_GAIN: f32 = 1.03;
 
 /// Drafts what may come next.
 #[derive(Debug)]
@@ -104,13 +102,14 @@ impl Drafter {
         self.draft.clear();
         if let Some(found) = self.found {
             let most = most.min(LONGEST_DRAFT);
-            let length = match self.mode {
-                Lookup::Off => 0,
-                Lookup::On => self.best_length(found, most, |length| 1.0 + NOMINAL_COST * length as f32),
-                Lookup::Auto if pace.affords_draft() => {
-                    self.best_length(found, most, |length| pace.relative_cost(1 + length))
+            let length = match (self.mode, pace.least_gain()) {
+                (Lookup::Off, _) | (Lookup::Auto, None) => 0,
+                (Lookup::On, _) => {
+                    self.best_length(found, most, LEAST_GAIN, |length| 1.0 + NOMINAL_COST * length as f32)
                 }
-                Lookup::Auto => 0,
+                (Lookup::Auto, Some(gain)) => {
+                    self.best_length(found, most, gain, |length| pace.relative_cost(1 + length))
+                }
             };
             for at in found.next..found.next + length {
                 // What is repeated may reach into the draft itself.
@@ -124,10 +123,10 @@ impl Drafter {
         &self.draft
     }
 
-    /// The length, up to `most`, that promises the most tokens for their cost; `cost(length)` is that of a pass with such
-    /// a draft, in passes of one token.
-    fn best_length(&self, found: Match, most: usize, cost: impl Fn(usize) -> f32) -> usize {
-        let (mut best, mut best_gain) = (0, LEAST_GAIN);
+    /// The length, up to `most`, that promises the most tokens for their cost; 0 where none promises `least_gain` times as
+    /// many as without a draft. `cost(length)` is that of a pass with such a draft, in passes of one token.
+    fn best_length(&self, found: Match, most: usize, least_gain: f32, cost: impl Fn(usize) -> f32) -> usize {
+        let (mut best, mut best_gain) = (0, least_gain);
         let (mut tokens, mut chance) = (1.0, 1.0);
         for length in 1..=most {
             chance *= self.odds.of(found.length + length - 1);

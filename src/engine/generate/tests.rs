@@ -1,3 +1,5 @@
+mod lookup;
+
 use super::*;
 use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 

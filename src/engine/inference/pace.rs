@@ -10,6 +10,10 @@ const MOST_SURPRISE: f64 = 2.0;
 const USUAL_EXTRA: f64 = 0.5;
 /// Sizes of a pass from which on another class begins: kernels compute tokens in tiles.
 const SIZES: [usize; 4] = [2, 3, 5, 9];
+/// How many times as fast as without it a draft must promise to be.
+pub(in crate::engine) const LEAST_GAIN: f32 = 1.07;
+/// So much more for each pass of one token that drafts have lost beyond what may be lost.
+const CAUTION: f64 = 0.1;
 /// Share of the time without drafts that may be lost by drafts.
 const SHARE_TO_RISK: f64 = 0.01;
 /// Passes of one token that may be lost at the start, and after drafts that were worth it.
@@ -22,7 +26,7 @@ pub struct Pace {
     single: Option<f64>,
     /// What each token behind the first adds to a pass, in passes of one token, for each class of sizes.
     extra: [Option<f64>; SIZES.len()],
-    /// Passes of one token that may still be lost.
+    /// Passes of one token that may still be lost; below 0 what was lost beyond that.
     to_risk: f64,
 }
 
@@ -33,10 +37,11 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Whether a draft may be tried: passes of one token are known, and not too much was lost lately. So even where every
-    /// draft disappoints, a reply takes hardly more than one part in a hundred longer.
-    pub fn affords_draft(&self) -> bool {
-        self.single.is_some() && self.to_risk > 0.0
+    /// How many times as fast as without it a draft must promise to be, for all that is known of the passes so far; `None`
+    /// before any was made. It grows with what drafts have lost, so that where all of them disappoint a reply takes
+    /// hardly more than one part in a hundred longer.
+    pub fn least_gain(&self) -> Option<f32> {
+        self.single.map(|_| LEAST_GAIN + (CAUTION * -self.to_risk).max(0.0) as f32)
     }
 
     /// The time of a pass of `tokens`, in passes of one token.
@@ -52,11 +57,12 @@ impl Pace {
     }
 
     /// A pass of `tokens` tokens took `time`.
-    pub(super) fn note_pass(&mut self, tokens: usize, time: Duration) {
+    pub(in crate::engine) fn note_pass(&mut self, tokens: usize, time: Duration) {
         let seconds = time.as_secs_f64();
         match self.single {
             _ if tokens == 1 => {
-                self.single = Some(self.single.map_or(seconds, |single| moved(single, seconds.min(MOST_SURPRISE * single))));
+                self.single =
+                    Some(self.single.map_or(seconds, |single| moved(single, seconds.min(MOST_SURPRISE * single))));
                 self.earn(SHARE_TO_RISK);
             }
             Some(single) if single > 0.0 => {
@@ -72,7 +78,7 @@ impl Pace {
     }
 
     /// A drafted token came true: a pass was saved.
-    pub(super) fn note_accepted(&mut self) {
+    pub(in crate::engine) fn note_accepted(&mut self) {
         self.earn(1.0);
     }
 
@@ -87,4 +93,86 @@ fn moved(estimate: f64, measured: f64) -> f64 {
 
 fn class(tokens: usize) -> usize {
     SIZES.iter().rposition(|&least| tokens >= least).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SINGLE: Duration = Duration::from_millis(10);
+
+    fn pass(pace: &mut Pace, tokens: usize, cost: f64) {
+        pace.note_pass(tokens, SINGLE.mul_f64(cost));
+    }
+
+    #[test]
+    fn nothing_is_drafted_before_a_pass_was_timed() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.least_gain(), None);
+        pass(&mut pace, 8, 2.0);
+        assert_eq!(pace.least_gain(), None, "what one token takes is not known");
+        pass(&mut pace, 1, 1.0);
+        assert_eq!(pace.least_gain(), Some(LEAST_GAIN));
+    }
+
+    #[test]
+    fn costs_are_learned_by_size_and_guessed_from_the_nearest() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.relative_cost(1), 1.0);
+        assert_eq!(pace.relative_cost(3), 2.0);
+        pass(&mut pace, 1, 1.0);
+        for _ in 0..60 {
+            pass(&mut pace, 16, 4.0);
+            pass(&mut pace, 4, 2.5);
+        }
+        assert!((pace.relative_cost(16) - 4.0).abs() < 0.01);
+        assert!((pace.relative_cost(4) - 2.5).abs() < 0.01);
+        assert!((pace.relative_cost(2) - 1.5).abs() < 0.01, "as for 4");
+        assert!((pace.relative_cost(11) - 3.0).abs() < 0.01, "as for 16");
+    }
+
+    #[test]
+    fn a_disturbed_pass_counts_as_twice_what_was_expected() {
+        let mut pace = Pace::default();
+        pass(&mut pace, 1, 1.0);
+        pass(&mut pace, 1, 500.0);
+        assert_eq!(pace.single, Some(0.010 * (1.0 + NEWS)));
+        let mut pace = Pace::default();
+        pass(&mut pace, 1, 1.0);
+        pass(&mut pace, 5, 1.5);
+        pass(&mut pace, 5, 500.0);
+        assert!((pace.relative_cost(5) - (1.5 + NEWS as f32 * 1.5)).abs() < 0.01, "{}", pace.relative_cost(5));
+        assert_eq!(pace.least_gain(), Some(LEAST_GAIN), "less was lost than may be");
+    }
+
+    /// However often a draft promises much and nothing of it comes true, what that costs stays a small part of the whole.
+    #[test]
+    fn what_drafts_may_lose_is_bounded() {
+        let mut pace = Pace::default();
+        let (mut passes, mut lost) = (0.0, 0.0);
+        pass(&mut pace, 1, 1.0);
+        while passes < 5000.0 {
+            if pace.least_gain().unwrap() < 2.0 {
+                pass(&mut pace, 4, 3.0);
+                lost += 2.0;
+            } else {
+                pass(&mut pace, 1, 1.0);
+            }
+            passes += 1.0;
+        }
+        let to_caution = (2.0 - f64::from(LEAST_GAIN)) / CAUTION;
+        let bound = MOST_TO_RISK + to_caution + 2.0 + SHARE_TO_RISK * passes;
+        assert!(lost > 0.0 && lost <= bound && lost < 0.02 * passes, "{lost} of {passes}");
+    }
+
+    #[test]
+    fn drafts_that_come_true_go_on_for_ever() {
+        let mut pace = Pace::default();
+        pass(&mut pace, 1, 1.0);
+        for _ in 0..1000 {
+            assert_eq!(pace.least_gain(), Some(LEAST_GAIN));
+            pass(&mut pace, 8, 3.0);
+            (0..4).for_each(|_| pace.note_accepted());
+        }
+    }
 }

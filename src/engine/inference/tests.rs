@@ -1,0 +1,129 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+use crate::engine::load::{LoadOptions, ModelSource, load};
+
+fn model(source: ModelSource, threads: usize) -> Inference {
+    let options = LoadOptions { threads: Some(threads), context: Some(128), ..LoadOptions::default() };
+    load(&source, &options, &mut |_, _| {}).unwrap().inference
+}
+
+fn synthetic(shape: &str) -> Inference {
+    model(ModelSource::Synthetic(shape.into()), 2)
+}
+
+fn fixture(name: &str) -> Inference {
+    model(ModelSource::Path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)), 2)
+}
+
+fn prefill(inference: &mut Inference, prompt: &[TokenId]) {
+    inference.prefill(prompt, &mut |_| ControlFlow::Continue(())).unwrap();
+}
+
+fn bits(inference: &Inference) -> Vec<u32> {
+    inference.logits().unwrap().iter().map(|logit| logit.to_bits()).collect()
+}
+
+/// Ids below 200, whatever the vocabulary.
+fn tokens(n: usize) -> Vec<TokenId> {
+    (0..n as u32).map(|i| (i * 97 + 13) % 200).collect()
+}
+
+const PROMPT: usize = 21;
+
+/// The promise of [`Inference::push_with_draft`]: pushes `tokens(70)` with drafts of many lengths that are right
+/// for a while, and compares with one push a token.
+fn assert_drafts_change_no_bit(mut inference: Inference) {
+    let tokens = tokens(70);
+    let alone: Vec<Vec<u32>> = {
+        prefill(&mut inference, &tokens[..PROMPT]);
+        let push = |&token: &TokenId| {
+            inference.push(token).unwrap();
+            bits(&inference)
+        };
+        tokens[PROMPT..].iter().map(push).collect()
+    };
+    for length in [0, 1, 2, 3, 7, 8, LONGEST_DRAFT] {
+        for right in BTreeSet::from([0, length.min(1), length / 2, length]) {
+            // The same chunks of prefill; what drafts have left in the cache would be read behind them.
+            inference.truncate(0);
+            prefill(&mut inference, &tokens[..PROMPT]);
+            let mut at = PROMPT;
+            while at < tokens.len() {
+                let mut draft: Vec<TokenId> = tokens[at + 1..].iter().copied().take(length).collect();
+                draft.iter_mut().skip(right).for_each(|token| *token = (*token + 1) % 200);
+                inference.push_with_draft(tokens[at], &draft).unwrap();
+                let came_true = draft.len().min(right);
+                for (i, &token) in tokens[at..=at + came_true].iter().enumerate() {
+                    if i > 0 {
+                        assert!(inference.has_drafted(token));
+                        inference.push(token).unwrap();
+                    }
+                    assert_eq!(inference.held(), &tokens[..=at + i]);
+                    assert!(
+                        bits(&inference) == alone[at + i - PROMPT],
+                        "draft of {length}, {right} right, at {}",
+                        at + i
+                    );
+                }
+                at += 1 + came_true;
+            }
+        }
+    }
+}
+
+#[test]
+fn drafts_change_no_bit_of_packed_weights() {
+    for shape in ["tiny:q8_0", "tiny:q4_0", "tiny:q4_1"] {
+        assert_drafts_change_no_bit(synthetic(shape));
+    }
+    for name in ["tiny-llama.Q8_0.gguf", "tiny-llama.Q4_1.gguf"] {
+        assert_drafts_change_no_bit(fixture(name));
+    }
+}
+
+#[test]
+fn drafts_change_no_bit_of_floats() {
+    assert_drafts_change_no_bit(synthetic("tiny"));
+    for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.F32.gguf"] {
+        assert_drafts_change_no_bit(fixture(name));
+    }
+}
+
+#[test]
+fn a_draft_is_no_part_of_what_is_held() {
+    let mut inference = synthetic("tiny:q8_0");
+    prefill(&mut inference, &[1, 2, 3]);
+    inference.push_with_draft(4, &[5, 6]).unwrap();
+    assert_eq!(inference.held(), [1, 2, 3, 4]);
+    assert!(inference.has_drafted(5) && !inference.has_drafted(6));
+    let after_four = bits(&inference);
+    inference.truncate(4);
+    assert!(!inference.has_drafted(5), "it is cut with what lies behind");
+    assert_eq!(bits(&inference), after_four, "the logits after what is held stay");
+    inference.push_with_draft(5, &[6]).unwrap();
+    inference.truncate(4);
+    assert_eq!(inference.logits(), None);
+}
+
+#[test]
+fn a_draft_ends_where_the_context_does() {
+    let mut inference = synthetic("tiny:q8_0");
+    prefill(&mut inference, &tokens(126));
+    inference.push_with_draft(7, &[8, 9, 10]).unwrap();
+    assert!(inference.has_drafted(8));
+    inference.push(8).unwrap();
+    assert!(!inference.has_drafted(9), "there was no room for it");
+    assert!(matches!(inference.push_with_draft(9, &[10]), Err(EngineError::ContextFull { tokens: 129, .. })));
+    assert_eq!(inference.held().len(), 128);
+}
+
+#[test]
+fn a_draft_outside_the_vocabulary_is_refused_and_changes_nothing() {
+    let mut inference = synthetic("tiny:q8_0");
+    prefill(&mut inference, &[1, 2, 3]);
+    let before = bits(&inference);
+    assert!(matches!(inference.push_with_draft(4, &[5, 512]), Err(EngineError::Invalid(_))));
+    assert_eq!((inference.held(), bits(&inference)), (&[1, 2, 3][..], before));
+}

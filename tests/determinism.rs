@@ -1,0 +1,124 @@
+//! The same seed gives the same reply, whatever the number of threads and however the reply is drafted.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::time::Instant;
+
+use gibber::engine::generate::{Control, GenerateOptions, Lookup, StopCondition, TokenTrace, generate};
+use gibber::engine::inference::PrefillProgress;
+use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber::engine::{EngineError, SamplingParams, TokenId};
+
+/// Threads that are compared with one; three are more than many machines have cores.
+const THREADS: [usize; 2] = [2, 3];
+
+/// Longer than what is computed token by token, and with something to repeat.
+const PROMPT: &str = "\
+<|im_start|>user\nWrite this again, with a fox in place of the dog: The old dog lay in front of the house and looked at \
+the road. Nobody came, and the old dog lay there until the sun had gone.<|im_end|>\n<|im_start|>assistant\nThe old";
+
+/// Notes each token with the bits of its log-probability.
+#[derive(Default)]
+struct Notes(Vec<(TokenId, u32)>);
+
+impl Control for Notes {
+    fn on_prefill(&mut self, _: PrefillProgress) {}
+
+    fn on_token(&mut self, trace: TokenTrace, _: usize) {
+        self.0.push((trace.token, trace.logprob.to_bits()));
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        false
+    }
+
+    fn new_sampling(&mut self, _: usize) -> Option<SamplingParams> {
+        None
+    }
+
+    fn make_room(&mut self, _: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
+        Ok(None)
+    }
+}
+
+fn model(source: &ModelSource, threads: usize) -> LoadedModel {
+    let options = LoadOptions { threads: Some(threads), context: Some(512), ..LoadOptions::default() };
+    load(source, &options, &mut |_, _| {}).unwrap()
+}
+
+fn file(path: &str) -> ModelSource {
+    ModelSource::Path(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+}
+
+/// Greedy and two seeds, each from an empty cache: the replies, and the tokens of drafts that came true.
+fn replies(model: &mut LoadedModel, tokens: usize, lookup: Lookup) -> (Vec<Notes>, usize) {
+    let prompt = model.tokenizer.encode(PROMPT, true).unwrap();
+    let prompt = &prompt[..prompt.len().min(model.inference.context() - tokens)];
+    let mut accepted = 0;
+    let mut reply = |temperature: f32, seed: u64| {
+        let options = GenerateOptions {
+            sampling: SamplingParams { temperature, ..SamplingParams::default() },
+            seed,
+            stop: StopCondition { max_tokens: Some(tokens), texts: Vec::new() },
+            candidates: 0,
+            lookup,
+            asked: Instant::now(),
+        };
+        let mut notes = Notes::default();
+        model.inference.truncate(0);
+        let (_, stats) =
+            generate(&mut model.inference, &model.tokenizer, prompt.to_vec(), &options, &mut notes).unwrap();
+        accepted += stats.accepted_tokens;
+        notes
+    };
+    let replies = vec![reply(0.0, 0), reply(0.7, 1), reply(1.2, 2)];
+    (replies, accepted)
+}
+
+/// Compares with one thread and no drafts; returns how many tokens of drafts came true.
+fn assert_same_replies(source: &ModelSource, tokens: usize) -> usize {
+    let (expected, _) = replies(&mut model(source, 1), tokens, Lookup::Off);
+    let mut drafts_came_true = 0;
+    for threads in THREADS {
+        let mut model = model(source, threads);
+        for lookup in [Lookup::Off, Lookup::On, Lookup::Auto] {
+            let (found, accepted) = replies(&mut model, tokens, lookup);
+            drafts_came_true += accepted;
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert!(!expected.0.is_empty());
+                assert_eq!(found.0, expected.0, "reply {i} of {source:?}, {threads} threads, lookup {lookup:?}");
+            }
+        }
+    }
+    drafts_came_true
+}
+
+#[test]
+fn the_default_models_replies() {
+    let drafts_came_true = assert_same_replies(&file("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf"), 48);
+    assert!(drafts_came_true > 0, "drafts were not put to the test");
+}
+
+#[test]
+fn packed_weights() {
+    let mut drafts_came_true = 0;
+    for shape in ["bench:q8_0", "bench:q4_0", "tiny:q4_1"] {
+        drafts_came_true += assert_same_replies(&ModelSource::Synthetic(shape.into()), 40);
+    }
+    assert!(drafts_came_true > 0, "drafts were not put to the test");
+    for name in ["tiny-llama.Q8_0.gguf", "tiny-llama.Q4_1.gguf"] {
+        assert_same_replies(&file(&format!("tests/fixtures/{name}")), 40);
+    }
+}
+
+#[test]
+fn floats_in_rows_and_in_columns() {
+    let mut drafts_came_true = 0;
+    for shape in ["tiny", "bench"] {
+        drafts_came_true += assert_same_replies(&ModelSource::Synthetic(shape.into()), 40);
+    }
+    assert!(drafts_came_true > 0, "drafts were not put to the test");
+    for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.F32.gguf"] {
+        assert_same_replies(&file(&format!("tests/fixtures/{name}")), 40);
+    }
+}
