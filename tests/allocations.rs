@@ -198,11 +198,12 @@ impl Control for Listener {
 /// The whole loop of a reply, drafts and stop texts included.
 #[test]
 fn a_token_that_is_told_costs_no_more_than_its_text() {
-    const FROM: usize = 12;
-    const TOKENS: usize = 60;
+    const FROM: usize = 3;
+    const TOKENS: usize = 30;
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut model = model(file(DEFAULT_MODEL), 2);
-    let prompt = model.tokenizer.encode("One two three four. One two three four. One two three", false).unwrap();
+    let said = "One fox, two dogs, three cats, four birds, five trees. ";
+    let prompt = model.tokenizer.encode(&format!("{said}{said}One fox, two dogs,"), false).unwrap();
     for lookup in [Lookup::Off, Lookup::On] {
         let options = GenerateOptions {
             sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },

@@ -14,8 +14,7 @@ const THREADS: [usize; 2] = [2, 3];
 
 /// Longer than what is computed token by token, and with something to repeat.
 const PROMPT: &str = "\
-<|im_start|>user\nWrite this again, with a fox in place of the dog: The old dog lay in front of the house and looked at \
-the road. Nobody came, and the old dog lay there until the sun had gone.<|im_end|>\n<|im_start|>assistant\nThe old";
+One fox, two dogs, three cats, four birds, five trees. One fox, two dogs, three cats, four birds, five trees. One fox,";
 
 /// Notes each token with the bits of its log-probability.
 #[derive(Default)]
@@ -42,7 +41,7 @@ impl Control for Notes {
 }
 
 fn model(source: &ModelSource, threads: usize) -> LoadedModel {
-    let options = LoadOptions { threads: Some(threads), context: Some(512), ..LoadOptions::default() };
+    let options = LoadOptions { threads: Some(threads), ..LoadOptions::default() };
     load(source, &options, &mut |_, _| {}).unwrap()
 }
 
@@ -50,7 +49,7 @@ fn file(path: &str) -> ModelSource {
     ModelSource::Path(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
 }
 
-/// Greedy and two seeds, each from an empty cache: the replies, and the tokens of drafts that came true.
+/// Greedy and with a seed, each from an empty cache: the replies, and the tokens of drafts that came true.
 fn replies(model: &mut LoadedModel, tokens: usize, lookup: Lookup) -> (Vec<Notes>, usize) {
     let prompt = model.tokenizer.encode(PROMPT, true).unwrap();
     let prompt = &prompt[..prompt.len().min(model.inference.context() - tokens)];
@@ -71,7 +70,7 @@ fn replies(model: &mut LoadedModel, tokens: usize, lookup: Lookup) -> (Vec<Notes
         accepted += stats.accepted_tokens;
         notes
     };
-    let replies = vec![reply(0.0, 0), reply(0.7, 1), reply(1.2, 2)];
+    let replies = vec![reply(0.0, 0), reply(0.7, 1)];
     (replies, accepted)
 }
 
@@ -81,7 +80,7 @@ fn assert_same_replies(source: &ModelSource, tokens: usize) -> usize {
     let mut drafts_came_true = 0;
     for threads in THREADS {
         let mut model = model(source, threads);
-        for lookup in [Lookup::Off, Lookup::On, Lookup::Auto] {
+        for lookup in [Lookup::Off, Lookup::On] {
             let (found, accepted) = replies(&mut model, tokens, lookup);
             drafts_came_true += accepted;
             for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -95,7 +94,7 @@ fn assert_same_replies(source: &ModelSource, tokens: usize) -> usize {
 
 #[test]
 fn the_default_models_replies() {
-    let drafts_came_true = assert_same_replies(&file("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf"), 48);
+    let drafts_came_true = assert_same_replies(&file("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf"), 24);
     assert!(drafts_came_true > 0, "drafts were not put to the test");
 }
 

@@ -2,19 +2,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
+use crate::engine::CacheType;
 use crate::engine::load::{LoadOptions, ModelSource, load};
 
-fn model(source: ModelSource, threads: usize) -> Inference {
-    let options = LoadOptions { threads: Some(threads), context: Some(128), ..LoadOptions::default() };
+fn model(source: ModelSource, cache: CacheTypes) -> Inference {
+    let options = LoadOptions { threads: Some(2), context: Some(128), cache, ..LoadOptions::default() };
     load(&source, &options, &mut |_, _| {}).unwrap().inference
 }
 
 fn synthetic(shape: &str) -> Inference {
-    model(ModelSource::Synthetic(shape.into()), 2)
+    model(ModelSource::Synthetic(shape.into()), CacheTypes::default())
 }
 
 fn fixture(name: &str) -> Inference {
-    model(ModelSource::Path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)), 2)
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    model(ModelSource::Path(path), CacheTypes::default())
 }
 
 fn prefill(inference: &mut Inference, prompt: &[TokenId]) {
@@ -88,6 +90,14 @@ fn drafts_change_no_bit_of_floats() {
     assert_drafts_change_no_bit(synthetic("tiny"));
     for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.F32.gguf"] {
         assert_drafts_change_no_bit(fixture(name));
+    }
+}
+
+#[test]
+fn drafts_change_no_bit_of_any_cache() {
+    for keys in [CacheType::F32, CacheType::F16, CacheType::Q8_0] {
+        let cache = CacheTypes { keys, values: keys };
+        assert_drafts_change_no_bit(model(ModelSource::Synthetic("tiny:q8_0".into()), cache));
     }
 }
 
