@@ -36,7 +36,7 @@ type Lanes = [f32; LANES];
 
 /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher stops
 /// at each page of 4 kB.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 512;
 /// Inputs that are multiplied with all tokens before the next are: their weights stay in the nearest cache.
 const INPUTS: usize = 192;
 /// Tokens handed to a kernel at a time; a multiple of what kernels take at once.
@@ -133,6 +133,10 @@ impl FloatMatrix {
         self.bytes.len()
     }
 
+    fn group(&self, group: usize) -> &[u8] {
+        &self.bytes[group * self.group_bytes()..][..self.group_bytes()]
+    }
+
     fn group_bytes(&self) -> usize {
         LANES * self.inputs * self.format.size()
     }
@@ -144,10 +148,38 @@ impl FloatMatrix {
     pub fn row(&self, output: usize, out: &mut [f32]) {
         assert!(output < self.outputs && out.len() == self.inputs, "output {output} of {}", self.outputs);
         let size = self.format.size();
-        let group = &self.bytes[output / LANES * self.group_bytes()..][..self.group_bytes()];
-        for (out, step) in out.iter_mut().zip(group.chunks_exact(LANES * size)) {
+        for (out, step) in out.iter_mut().zip(self.group(output / LANES).chunks_exact(LANES * size)) {
             *out = self.format.value(&step[output % LANES * size..]);
         }
+    }
+
+    /// The weights of the outputs `first..first + count` as single precision, `[inputs, count]`, into `out`: for BLAS.
+    ///
+    /// # Panics
+    /// Where there are not as many outputs, or `out` has another length.
+    pub fn unpack_columns(&self, isa: Isa, first: usize, count: usize, out: &mut [f32]) {
+        assert!(
+            first + count <= self.outputs && out.len() == count * self.inputs,
+            "outputs {first}.. of {}",
+            self.outputs
+        );
+        let mut widened = [0.0; LANES];
+        let mut done = 0;
+        while done < count {
+            let (group, lane) = ((first + done) / LANES, (first + done) % LANES);
+            let lanes = lane..LANES.min(lane + count - done);
+            let steps = self.group(group).chunks_exact(LANES * self.format.size());
+            for (step, out) in steps.zip(out.chunks_exact_mut(count)) {
+                widen(isa, self.format, step, &mut widened);
+                out[done..][..lanes.len()].copy_from_slice(&widened[lanes.clone()]);
+            }
+            done += lanes.len();
+        }
+    }
+
+    /// Whether [`Self::multiply`] is faster than BLAS also for many inputs.
+    pub fn multiplies_many(isa: Isa) -> bool {
+        isa > Isa::Portable
     }
 
     /// The floats of scratch memory that [`Self::multiply`] takes for `n` inputs.
@@ -181,7 +213,7 @@ impl FloatMatrix {
 
     /// All outputs of a group, a row of `sums` a token.
     fn multiply_group(&self, isa: Isa, group: usize, x: &[f32], widened: &mut [f32], sums: &mut [Lanes]) {
-        let bytes = &self.bytes[group * self.group_bytes()..][..self.group_bytes()];
+        let bytes = self.group(group);
         let step = LANES * self.format.size();
         // The plain kernel widens a step for all tokens anyway.
         let widen = isa > Isa::Portable && self.format != FloatFormat::F32 && sums.len() >= WIDEN_FROM;

@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod arena;
 pub mod attention;
+pub mod floats;
 pub mod isa;
 pub mod matrix;
 pub mod packed;

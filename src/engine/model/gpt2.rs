@@ -224,7 +224,7 @@ impl Linear {
         packer: &Packer<'_>,
     ) -> Result<Self, EngineError> {
         let weight = if conv1d {
-            WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?)?
+            WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?, packer)?
         } else {
             WeightMatrix::from_rows(&weights.tensor("weight", &[outputs, inputs])?, packer)?
         };

@@ -100,8 +100,8 @@ fn tile<const FORMAT: u8, const T: usize>(weights: &[u8], x: &[&[f32]; T], sums:
         for v in 0..VECTORS {
             // SAFETY: the step has `LANES` values.
             let weights = unsafe { load::<FORMAT>(weights.add(v * WIDTH * const { size::<FORMAT>() })) };
-            for t in 0..T {
-                acc[t][v] = _mm256_fmadd_ps(x[t], weights, acc[t][v]);
+            for (&x, acc) in x.iter().zip(&mut acc) {
+                acc[v] = _mm256_fmadd_ps(x, weights, acc[v]);
             }
         }
     }

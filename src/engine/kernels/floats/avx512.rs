@@ -100,11 +100,11 @@ fn tile<const FORMAT: u8, const T: usize>(weights: &[u8], x: &[&[f32]; T], sums:
             // SAFETY: the step has `LANES` values.
             unsafe { load::<FORMAT>(weights.add(v * WIDTH * const { size::<FORMAT>() })) }
         });
-        for t in 0..T {
+        for (x, acc) in x.iter().zip(&mut acc) {
             // SAFETY: every input has `steps` values, as was asserted.
-            let x = _mm512_set1_ps(unsafe { *x[t].get_unchecked(k) });
-            for v in 0..VECTORS {
-                acc[t][v] = _mm512_fmadd_ps(x, weights[v], acc[t][v]);
+            let x = _mm512_set1_ps(unsafe { *x.get_unchecked(k) });
+            for (acc, &weights) in acc.iter_mut().zip(&weights) {
+                *acc = _mm512_fmadd_ps(x, weights, *acc);
             }
         }
     }

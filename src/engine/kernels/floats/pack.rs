@@ -3,7 +3,7 @@
 use super::LANES;
 
 /// Inputs of a row that are moved at a time: what they are scattered to stays in the nearest cache.
-const INPUTS: usize = 16;
+const INPUTS: usize = 64;
 
 /// Writes the rows of a file, `S` bytes a value and `inputs` values each, to the lanes of a group.
 pub(super) fn rows<const S: usize>(file: &[u8], inputs: usize, group: &mut [u8]) {

@@ -70,6 +70,14 @@ fn rows_and_columns_are_packed_alike_and_nothing_is_lost() {
                 rows.row(output, &mut row);
                 assert_eq!(row, values[output * inputs..][..inputs], "{format:?} output {output}");
             }
+            for (first, count) in [(0, outputs), (outputs / 2, outputs - outputs / 2), (outputs - outputs.min(1), 0)] {
+                let expected = transposed(&values[first * inputs..][..count * inputs], inputs);
+                for isa in Isa::available() {
+                    let mut columns = vec![f32::NAN; count * inputs];
+                    rows.unpack_columns(isa, first, count, &mut columns);
+                    assert_eq!(columns, expected, "{isa:?} {format:?} [{outputs}, {inputs}] from {first}");
+                }
+            }
         }
     }
 }
@@ -119,7 +127,11 @@ fn a_token_gets_the_same_bits_alone_among_others_and_however_the_outputs_are_cut
             for cut in [1, 31, 32, 50, 97] {
                 let last = &x[(n - 1) * inputs..];
                 let parts = [multiply(isa, &matrix, 0..cut, last), multiply(isa, &matrix, cut..outputs, last)];
-                assert_eq!(bits(&parts.concat()), bits(&alone[(n - 1) * outputs..]), "{isa:?} {format:?}, cut at {cut}");
+                assert_eq!(
+                    bits(&parts.concat()),
+                    bits(&alone[(n - 1) * outputs..]),
+                    "{isa:?} {format:?}, cut at {cut}"
+                );
             }
         }
     }
