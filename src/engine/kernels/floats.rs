@@ -256,7 +256,7 @@ fn widen(isa: Isa, format: FloatFormat, weights: &[u8], out: &mut [f32]) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 | Isa::Avx512 => avx2::widen(format, weights, out),
-        _ => portable::widen(format, weights, out),
+        _ => format.widen(weights, out),
     }
 }
 

@@ -287,7 +287,7 @@ fn float_format(tensor: &Tensor) -> Result<FloatFormat, EngineError> {
     })
 }
 
-fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {
+pub(super) fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {
     <[usize; 2]>::try_from(tensor.shape()).map_err(|_| {
         EngineError::Invalid(format!("tensor `{}` has the shape {:?} and is no matrix", tensor.name(), tensor.shape()))
     })

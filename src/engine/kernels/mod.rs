@@ -8,9 +8,11 @@ pub mod isa;
 pub mod matrix;
 pub mod packed;
 pub mod pool;
+pub mod table;
 pub mod vector;
 
 pub use isa::Isa;
 pub use matrix::{WeightMatrix, Workspace};
 pub use packed::Packer;
 pub use pool::ThreadPool;
+pub use table::Table;

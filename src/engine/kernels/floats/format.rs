@@ -43,4 +43,11 @@ impl FloatFormat {
             Self::BF16 => bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
         }
     }
+
+    /// The values of `bytes`, into `out`.
+    pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        for (out, value) in out.iter_mut().zip(bytes.chunks_exact(self.size())) {
+            *out = self.value(value);
+        }
+    }
 }

@@ -7,17 +7,10 @@ use super::{LANES, Lanes};
 pub(super) fn accumulate(format: FloatFormat, weights: &[u8], x: &[&[f32]], sums: &mut [Lanes]) {
     let mut widened = [0.0; LANES];
     for (i, weights) in weights.chunks_exact(LANES * format.size()).enumerate() {
-        widen(format, weights, &mut widened);
+        format.widen(weights, &mut widened);
         for (x, sums) in x.iter().zip(&mut *sums) {
             let x = x[i];
             sums.iter_mut().zip(&widened).for_each(|(sum, weight)| *sum += x * weight);
         }
-    }
-}
-
-/// See [`super::widen`].
-pub(super) fn widen(format: FloatFormat, weights: &[u8], out: &mut [f32]) {
-    for (out, weight) in out.iter_mut().zip(weights.chunks_exact(format.size())) {
-        *out = format.value(weight);
     }
 }
