@@ -20,7 +20,7 @@ use gibber::engine::{CacheType, CacheTypes, synthetic};
 
 /// One token, and a prompt of 64, through a small model in each format.
 fn forward(criterion: &mut Criterion) {
-    for format in ["f32", "q8_0", "q4_0", "q4_1"] {
+    for format in ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] {
         let (config, weights) = synthetic::build(&format!("bench:{format}")).expect("a known shape");
         let pool = Arc::new(ThreadPool::new(default_threads()));
         let model = Model::load(config, &weights, &pool).expect("all tensors are there");

@@ -154,6 +154,11 @@ fn llama_from_a_gguf_file() {
 }
 
 #[test]
+fn llama_from_a_gguf_file_in_sixteen_bits() {
+    assert_parity("tiny-llama.BF16.gguf", "tiny-llama.BF16", TOLERANCE);
+}
+
+#[test]
 fn llama_from_quantized_gguf_files() {
     for name in ["tiny-llama.Q8_0", "tiny-llama.Q4_1"] {
         assert_parity(&format!("{name}.gguf"), name, QUANTIZED_TOLERANCE);

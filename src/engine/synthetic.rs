@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::EngineError;
 use super::model::{Architecture, ModelConfig, RopeStyle};
@@ -24,7 +24,7 @@ const SHAPES: &[(&str, Architecture, [usize; 7])] = &[
     ("tinyllama-1.1b", Architecture::Llama, [22, 32, 4, 2048, 5632, 32_000, 2048]),
 ];
 
-const FORMATS: &[DType] = &[DType::F32, DType::Q8_0, DType::Q4_0, DType::Q4_1];
+const FORMATS: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
 /// The shape and the weights of `spec`: a name, and after a colon a format (`gpt2`, `gpt2:q8_0`); F32 where none is given.
 ///
@@ -74,10 +74,10 @@ fn config(architecture: Architecture, shape: [usize; 7]) -> ModelConfig {
     }
 }
 
-/// Single precision as Hugging Face stores it, quantized as GGUF does.
+/// Floats as Hugging Face stores them, quantized as GGUF does.
 fn gpt2(config: &ModelConfig, dtype: DType, file: &mut Random) -> Result<(), EngineError> {
     let (embd, ff) = (config.n_embd, config.n_ff);
-    let hugging_face = dtype == DType::F32;
+    let hugging_face = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
     let name = |hf: &str, gguf: &str| if hugging_face { hf.to_owned() } else { gguf.to_owned() };
     file.add(name("wte.weight", "token_embd.weight"), dtype, &[config.vocab_size, embd])?;
     file.add(name("wpe.weight", "position_embd.weight"), DType::F32, &[config.trained_context, embd])?;
@@ -144,7 +144,9 @@ impl Random {
             return Err(EngineError::Invalid(format!("`{name}` of the shape {shape:?} cannot be stored in {dtype}")));
         };
         let bytes = match dtype {
-            DType::F32 => self.floats(len / 4),
+            DType::F32 => self.floats(len / 4, f32::to_le_bytes),
+            DType::F16 => self.floats(len / 2, |value| f16::from_f32(value).to_le_bytes()),
+            DType::BF16 => self.floats(len / 2, |value| bf16::from_f32(value).to_le_bytes()),
             _ => self.blocks(dtype, len),
         };
         self.tensors.push(Tensor::new(name, shape.to_vec(), dtype, Storage::from_vec(bytes), 0..len)?);
@@ -156,12 +158,12 @@ impl Random {
         if bias { self.add(format!("{name}.bias"), DType::F32, &[width]) } else { Ok(()) }
     }
 
-    /// Within ±0.05.
-    fn floats(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(count * 4);
+    /// Within ±0.05, each stored as `encode` does.
+    fn floats<const N: usize>(&mut self, count: usize, encode: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count * N);
         for _ in 0..count {
             let unit = (self.next() >> 40) as f32 / (1 << 24) as f32;
-            bytes.extend_from_slice(&((unit - 0.5) * 0.1).to_le_bytes());
+            bytes.extend_from_slice(&encode((unit - 0.5) * 0.1));
         }
         bytes
     }
@@ -209,7 +211,7 @@ mod tests {
         use crate::engine::kernels::ThreadPool;
         use crate::engine::model::Model;
 
-        for format in ["f32", "q8_0", "q4_0", "q4_1"] {
+        for format in ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] {
             let (config, weights) = build(&format!("tiny:{format}")).unwrap();
             let pool = Arc::new(ThreadPool::new(2));
             let model = Model::load(config, &weights, &pool).unwrap();

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activation::{Precision, QuantizedRows, QuantizedVector};
+use super::floats::{self, FloatFormat, FloatMatrix};
 use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
-use super::vector;
 use crate::engine::EngineError;
 use crate::engine::blas::{self, MatMut, MatRef, Transpose};
 use crate::engine::weights::Tensor;
@@ -18,10 +18,10 @@ use crate::engine::weights::Tensor;
 pub(crate) const MAX_TOKENS_ONE_BY_ONE: usize = 16;
 /// Floats of unpacked weights that a thread holds at a time: they stay in its cache while BLAS reads them.
 const PANEL: usize = 1 << 19;
+/// Outputs that belong together in both kinds of packed weights: pieces begin at a multiple.
+const ALIGNMENT: usize = if floats::LANES > ROWS { floats::LANES } else { ROWS };
 /// Pieces a thread that a product with one token is cut into; more even out delays, fewer cost less to claim.
 const PIECES_A_THREAD: usize = 4;
-/// Pieces of a product with weights stored by columns, whose sums are added up: as many with any number of threads.
-const PIECES_OF_COLUMNS: usize = 8;
 /// Outputs of a piece of a product with many tokens. How sums are rounded may depend on where BLAS is told to begin, so
 /// pieces do not depend on the number of threads: the same seed gives the same text with any.
 const PIECE_FOR_BLAS: usize = 256;
@@ -35,8 +35,6 @@ const BYTES_FROM: usize = 128;
 pub struct Workspace {
     pool: Arc<ThreadPool>,
     quantized: Vec<QuantizedVector>,
-    /// Sums of the pieces of one product, before they are added up.
-    partial: Vec<f32>,
     /// The inputs of a product with many tokens.
     rows: QuantizedRows,
     scratch: Vec<Mutex<Vec<f32>>>,
@@ -49,15 +47,7 @@ impl Workspace {
     pub fn new(pool: Arc<ThreadPool>) -> Self {
         let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
         let panels = (0..pool.threads()).map(|_| Mutex::default()).collect();
-        Self {
-            pool,
-            quantized: Vec::new(),
-            partial: Vec::new(),
-            rows: QuantizedRows::default(),
-            scratch,
-            panels,
-            exact: false,
-        }
+        Self { pool, quantized: Vec::new(), rows: QuantizedRows::default(), scratch, panels, exact: false }
     }
 
     /// Whether long prompts are to be computed as exactly as replies are, which takes up to twice as long: for a score.
@@ -80,42 +70,11 @@ impl Workspace {
     }
 }
 
-/// Floats that stay in their file's memory map, or were converted when the file could not lend them.
-#[derive(Debug)]
-enum Floats {
-    Mapped(Tensor),
-    Owned(Arc<[f32]>),
-}
-
-impl Floats {
-    fn of(tensor: &Tensor) -> Result<Self, EngineError> {
-        Ok(match tensor.f32s() {
-            Some(_) => Self::Mapped(tensor.clone()),
-            None => Self::Owned(tensor.to_f32()?.into()),
-        })
-    }
-
-    fn as_slice(&self) -> &[f32] {
-        match self {
-            Self::Mapped(tensor) => tensor.f32s().unwrap_or_default(),
-            Self::Owned(values) => values,
-        }
-    }
-}
-
-/// Rows of weights, one an output.
+/// Outputs whose weights are stored in one format.
 #[derive(Debug)]
 enum Part {
-    Floats(Floats),
+    Floats(FloatMatrix),
     Packed(PackedMatrix),
-}
-
-#[derive(Debug)]
-enum Layout {
-    /// `[out, in]`, in parts that stand below each other, each with its number of rows.
-    Rows(Vec<(usize, Part)>),
-    /// `[in, out]`, one column an output: the Conv1D layers of GPT-2.
-    Columns(Floats),
 }
 
 /// A matrix of weights: `out_features` dot products with an input of `in_features`. Several can be stacked, so that one
@@ -124,7 +83,8 @@ enum Layout {
 pub struct WeightMatrix {
     in_features: usize,
     out_features: usize,
-    layout: Layout,
+    /// One behind the other, each with its number of outputs.
+    parts: Vec<(usize, Part)>,
     needs_two_bytes: bool,
 }
 
@@ -137,50 +97,36 @@ impl WeightMatrix {
         let [rows, cols] = matrix_shape(tensor)?;
         let part = match PackedFormat::of(tensor.dtype()) {
             Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), packer)?),
-            None => Part::Floats(Floats::of(tensor)?),
+            None => Part::Floats(FloatMatrix::from_rows(float_format(tensor)?, [rows, cols], tensor.bytes(), packer)?),
         };
-        Ok(Self {
-            in_features: cols,
-            out_features: rows,
-            layout: Layout::Rows(vec![(rows, part)]),
-            needs_two_bytes: false,
-        })
+        tensor.release();
+        Ok(Self { in_features: cols, out_features: rows, parts: vec![(rows, part)], needs_two_bytes: false })
     }
 
-    /// From a tensor `[in, out]`, one column an output, as the Conv1D layers of GPT-2 are stored. It is used where it lies.
+    /// From a tensor `[in, out]` of floats, one column an output, as the Conv1D layers of GPT-2 are stored.
     ///
     /// # Errors
     /// As [`Self::from_rows`].
-    pub fn from_columns(tensor: &Tensor) -> Result<Self, EngineError> {
+    pub fn from_columns(tensor: &Tensor, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let [rows, cols] = matrix_shape(tensor)?;
-        Ok(Self {
-            in_features: rows,
-            out_features: cols,
-            layout: Layout::Columns(Floats::of(tensor)?),
-            needs_two_bytes: false,
-        })
+        let floats = FloatMatrix::from_columns(float_format(tensor)?, [rows, cols], tensor.bytes(), packer)?;
+        tensor.release();
+        let parts = vec![(cols, Part::Floats(floats))];
+        Ok(Self { in_features: rows, out_features: cols, parts, needs_two_bytes: false })
     }
 
-    /// The outputs of `matrices`, one after another, from one input; each was made by [`Self::from_rows`].
+    /// The outputs of `matrices`, one after another, from one input.
     ///
     /// # Errors
-    /// [`EngineError::Invalid`] where their inputs differ in length or one is stored by columns.
+    /// [`EngineError::Invalid`] where their inputs differ in length.
     pub fn stacked(matrices: Vec<Self>) -> Result<Self, EngineError> {
         let in_features = matrices.first().map_or(0, |first| first.in_features);
         if matrices.iter().any(|matrix| matrix.in_features != in_features) {
             return Err(EngineError::Invalid("matrices with different inputs cannot be stacked".into()));
         }
         let out_features = matrices.iter().map(|matrix| matrix.out_features).sum();
-        let mut parts = Vec::new();
-        for matrix in matrices {
-            match matrix.layout {
-                Layout::Rows(rows) => parts.extend(rows),
-                Layout::Columns(_) => {
-                    return Err(EngineError::Invalid("matrices stored by columns cannot be stacked".into()));
-                }
-            }
-        }
-        Ok(Self { in_features, out_features, layout: Layout::Rows(parts), needs_two_bytes: false })
+        let parts = matrices.into_iter().flat_map(|matrix| matrix.parts).collect();
+        Ok(Self { in_features, out_features, parts, needs_two_bytes: false })
     }
 
     /// For a matrix whose outputs suffer from rounded inputs: they keep two bytes also in long prompts.
@@ -201,17 +147,11 @@ impl WeightMatrix {
 
     /// Bytes that a product has to read.
     pub fn bytes(&self) -> usize {
-        let floats = |floats: &Floats| size_of_val(floats.as_slice());
-        match &self.layout {
-            Layout::Columns(columns) => floats(columns),
-            Layout::Rows(parts) => parts
-                .iter()
-                .map(|(_, part)| match part {
-                    Part::Floats(rows) => floats(rows),
-                    Part::Packed(packed) => packed.bytes(),
-                })
-                .sum(),
-        }
+        let bytes = |part: &Part| match part {
+            Part::Floats(floats) => floats.bytes(),
+            Part::Packed(packed) => packed.bytes(),
+        };
+        self.parts.iter().map(|(_, part)| bytes(part)).sum()
     }
 
     /// The weights of output `row`, into `out` `(in_features)`: an embedding looked up.
@@ -220,16 +160,10 @@ impl WeightMatrix {
     /// Where there is no such row or `out` has another length.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.out_features && out.len() == self.in_features, "row {row} of {}", self.out_features);
-        match &self.layout {
-            Layout::Columns(floats) => {
-                let column = floats.as_slice()[row..].iter().step_by(self.out_features);
-                out.iter_mut().zip(column).for_each(|(out, &w)| *out = w);
-            }
-            Layout::Rows(parts) => for_each_overlap(parts, row..row + 1, |part, from, _| match part {
-                Part::Floats(floats) => out.copy_from_slice(&floats.as_slice()[from * out.len()..][..out.len()]),
-                Part::Packed(packed) => packed.row(from, out),
-            }),
-        }
+        for_each_overlap(&self.parts, row..row + 1, |part, from, _| match part {
+            Part::Floats(floats) => floats.row(from, out),
+            Part::Packed(packed) => packed.row(from, out),
+        });
     }
 
     /// `out = x · Wᵀ` for `n` inputs: `x` `(n, in_features)`, `out` `(n, out_features)`.
@@ -238,57 +172,36 @@ impl WeightMatrix {
     /// Where a slice has another length.
     pub fn multiply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         assert_eq!((x.len(), out.len()), (n * self.in_features, n * self.out_features), "{n} inputs");
-        match &self.layout {
-            Layout::Columns(floats) if n == 1 => self.multiply_columns(workspace, floats.as_slice(), x, out),
-            Layout::Rows(parts) if n == 1 || (n <= MAX_TOKENS_ONE_BY_ONE && has_packed(parts)) => {
-                self.multiply_few(workspace, parts, x, n, out);
-            }
-            _ => self.multiply_many(workspace, x, n, out),
+        if n <= MAX_TOKENS_ONE_BY_ONE {
+            self.multiply_few(workspace, x, n, out);
+        } else {
+            self.multiply_many(workspace, x, n, out);
         }
-    }
-
-    /// One input times weights stored by columns. Each piece takes some of the inputs, so that it reads its weights from
-    /// one end to the other, and its sums are added to those of the others.
-    fn multiply_columns(&self, workspace: &mut Workspace, weights: &[f32], x: &[f32], out: &mut [f32]) {
-        let (pool, width) = (&workspace.pool, self.out_features);
-        let share = self.in_features.div_ceil(PIECES_OF_COLUMNS).max(1);
-        let pieces = self.in_features.div_ceil(share);
-        workspace.partial.resize(pieces * width, 0.0);
-        pool.for_each_part(&mut workspace.partial, width, &|_, piece, sums| {
-            let x = &x[piece * share..self.in_features.min((piece + 1) * share)];
-            let weights = MatRef::new(&weights[piece * share * width..], x.len(), width, width);
-            blas::sgemv(weights, Transpose::Yes, x, sums);
-        });
-        out.fill(0.0);
-        workspace.partial.chunks_exact(width).for_each(|sums| vector::add(out, sums));
     }
 
     /// Each input by itself; what the weights' memory traffic costs is shared, because a piece of them stays in the cache
     /// from one input to the next.
-    fn multiply_few(&self, workspace: &mut Workspace, parts: &[(usize, Part)], x: &[f32], n: usize, out: &mut [f32]) {
-        if has_packed(parts) {
+    fn multiply_few(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        if self.any_packed(|_| true) {
             workspace.quantized.resize_with(workspace.quantized.len().max(n), QuantizedVector::default);
             for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(self.in_features)) {
                 quantized.assign(x);
             }
         }
+        let workspace = &*workspace;
         let (pool, quantized, isa) = (&workspace.pool, &workspace.quantized, Isa::active());
-        let width = self.out_features.div_ceil(PIECES_A_THREAD * pool.threads()).next_multiple_of(ROWS);
+        let width = self.out_features.div_ceil(PIECES_A_THREAD * pool.threads()).next_multiple_of(ALIGNMENT);
         let out = SharedPtr::new(out);
-        pool.run(self.out_features.div_ceil(width), &|_, piece| {
+        pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let range = piece * width..self.out_features.min((piece + 1) * width);
-            for_each_overlap(parts, range, |part, from, at| {
+            for_each_overlap(&self.parts, range, |part, from, at| {
                 // SAFETY: these columns are this piece's alone, and `out` has `n` rows of `out_features`.
                 let mut out = unsafe { MatMut::from_raw(out.get().add(at.start), n, at.len(), self.out_features) };
                 match part {
                     Part::Packed(packed) => packed.multiply(isa, from, &quantized[..n], &mut out),
-                    Part::Floats(floats) => {
-                        let weights = &floats.as_slice()[from * self.in_features..];
-                        let weights = MatRef::new(weights, at.len(), self.in_features, self.in_features);
-                        for (token, x) in x.chunks_exact(self.in_features).enumerate() {
-                            blas::sgemv(weights, Transpose::No, x, out.row_mut(token));
-                        }
-                    }
+                    Part::Floats(floats) => workspace.with_scratch(thread, FloatMatrix::scratch(n), |scratch| {
+                        floats.multiply(isa, from, x, &mut out, scratch);
+                    }),
                 }
             });
         });
@@ -314,51 +227,43 @@ impl WeightMatrix {
             let window = |columns: &Range<usize>| unsafe {
                 MatMut::from_raw(out.get().add(columns.start), n, columns.len(), self.out_features)
             };
-            match &self.layout {
-                Layout::Columns(floats) => {
-                    let weights = &floats.as_slice()[columns.start..];
-                    let weights = MatRef::new(weights, k, columns.len(), self.out_features);
-                    blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&columns));
+            for_each_overlap(&self.parts, columns, |part, from, at| match part {
+                Part::Floats(floats) if FloatMatrix::multiplies_many(isa) => {
+                    workspace.with_scratch(thread, FloatMatrix::scratch(n), |scratch| {
+                        floats.multiply(isa, from, x, &mut window(&at), scratch);
+                    });
                 }
-                Layout::Rows(parts) => for_each_overlap(parts, columns, |part, from, at| match part {
-                    Part::Floats(floats) => {
-                        let weights = MatRef::new(&floats.as_slice()[from * k..], at.len(), k, k);
-                        blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::Yes, 0.0, window(&at));
-                    }
-                    Part::Packed(packed) if packed.multiplies_rows(isa) => {
-                        let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
-                        packed.multiply_rows(isa, from, &workspace.rows, &mut window(&at), &mut panel);
-                    }
-                    Part::Packed(packed) => {
-                        let width = PackedMatrix::unpacked_width(from, at.len());
-                        let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
-                        workspace.with_scratch(thread, width * k, |columns| {
-                            packed.unpack_columns(from, at.len(), &mut panel, columns);
-                            let weights = MatRef::new(&columns[from % ROWS..], k, at.len(), width);
-                            blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&at));
-                        });
-                    }
+                Part::Floats(floats) => workspace.with_scratch(thread, at.len() * k, |columns| {
+                    floats.unpack_columns(isa, from, at.len(), columns);
+                    let weights = MatRef::new(columns, k, at.len(), at.len());
+                    blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&at));
                 }),
-            }
+                Part::Packed(packed) if packed.multiplies_rows(isa) => {
+                    let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                    packed.multiply_rows(isa, from, &workspace.rows, &mut window(&at), &mut panel);
+                }
+                Part::Packed(packed) => {
+                    let width = PackedMatrix::unpacked_width(from, at.len());
+                    let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                    workspace.with_scratch(thread, width * k, |columns| {
+                        packed.unpack_columns(from, at.len(), &mut panel, columns);
+                        let weights = MatRef::new(&columns[from % ROWS..], k, at.len(), width);
+                        blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&at));
+                    });
+                }
+            });
         });
     }
 
     /// Outputs that one call of BLAS computes: some calls for each of a few threads, a panel that stays in the cache.
     fn blas_piece(&self) -> usize {
         let widest = (PANEL / self.in_features.max(1)).clamp(ROWS, PIECE_FOR_BLAS);
-        self.out_features.div_ceil(4).min(widest).next_multiple_of(ROWS)
+        self.out_features.div_ceil(4).min(widest).next_multiple_of(ALIGNMENT)
     }
 
     fn any_packed(&self, is: impl Fn(&PackedMatrix) -> bool) -> bool {
-        match &self.layout {
-            Layout::Columns(_) => false,
-            Layout::Rows(parts) => parts.iter().any(|(_, part)| matches!(part, Part::Packed(packed) if is(packed))),
-        }
+        self.parts.iter().any(|(_, part)| matches!(part, Part::Packed(packed) if is(packed)))
     }
-}
-
-fn has_packed(parts: &[(usize, Part)]) -> bool {
-    parts.iter().any(|(_, part)| matches!(part, Part::Packed(_)))
 }
 
 /// Calls `task(part, from, at)` for each part that has rows in `range`: its rows from `from` on are the rows `at` of the
@@ -374,7 +279,15 @@ fn for_each_overlap(parts: &[(usize, Part)], range: Range<usize>, mut task: impl
     }
 }
 
-fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {
+/// The format of a tensor that is not quantized.
+fn float_format(tensor: &Tensor) -> Result<FloatFormat, EngineError> {
+    FloatFormat::of(tensor.dtype()).ok_or_else(|| {
+        let what = "the engine cannot compute with here: use a file in F32, F16 or BF16";
+        EngineError::Invalid(format!("tensor `{}` has the format {}, which {what}", tensor.name(), tensor.dtype()))
+    })
+}
+
+pub(super) fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2], EngineError> {
     <[usize; 2]>::try_from(tensor.shape()).map_err(|_| {
         EngineError::Invalid(format!("tensor `{}` has the shape {:?} and is no matrix", tensor.name(), tensor.shape()))
     })
@@ -428,7 +341,7 @@ mod tests {
             let pool = Arc::new(ThreadPool::new(threads));
             let packer = Packer::new(&pool);
             let by_rows = WeightMatrix::from_rows(&tensor(&weights, [rows, k]), &packer).unwrap();
-            let by_columns = WeightMatrix::from_columns(&tensor(&transposed, [k, rows])).unwrap();
+            let by_columns = WeightMatrix::from_columns(&tensor(&transposed, [k, rows]), &packer).unwrap();
             let mut workspace = Workspace::new(Arc::clone(&pool));
             for n in [1, 2, 5, 33] {
                 let x = numbers(n * k, 2);

@@ -4,14 +4,17 @@ pub mod activation;
 pub mod arena;
 pub mod attention;
 mod cores;
+pub mod floats;
 pub mod isa;
 pub mod matrix;
 pub mod packed;
 pub mod pool;
 pub mod rotary;
+pub mod table;
 pub mod vector;
 
 pub use isa::Isa;
 pub use matrix::{WeightMatrix, Workspace};
 pub use packed::Packer;
 pub use pool::ThreadPool;
+pub use table::Table;

@@ -53,6 +53,15 @@ impl<'a> Packer<'a> {
     pub fn new(pool: &'a ThreadPool) -> Self {
         Self { pool, arena: Arena::new() }
     }
+
+    pub(super) fn pool(&self) -> &ThreadPool {
+        self.pool
+    }
+
+    /// `len` bytes, all zero.
+    pub(super) fn region(&self, len: usize) -> Result<Region, EngineError> {
+        self.arena.region(len)
+    }
 }
 
 /// A quantized matrix, packed: `[rows, cols]`.

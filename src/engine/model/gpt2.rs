@@ -3,7 +3,7 @@
 use super::config::ModelConfig;
 use super::run_state::{RunState, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
-use crate::engine::kernels::{Packer, WeightMatrix, Workspace, vector};
+use crate::engine::kernels::{Packer, Table, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
 use crate::engine::{EngineError, TokenId};
 
@@ -11,13 +11,14 @@ use crate::engine::{EngineError, TokenId};
 #[derive(Debug)]
 pub struct Gpt2 {
     config: ModelConfig,
-    wte: WeightMatrix,
+    /// `None` where it is the output projection.
+    wte: Option<Table>,
     /// `(trained_context, n_embd)`
-    wpe: WeightMatrix,
+    wpe: Table,
     h: Vec<Block>,
     ln_f: LayerNorm,
-    /// `None` where the output projection is `wte`.
-    lm_head: Option<WeightMatrix>,
+    /// `[vocab_size, n_embd]`
+    lm_head: WeightMatrix,
 }
 
 #[derive(Debug)]
@@ -85,18 +86,20 @@ impl Gpt2 {
     pub fn load(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let names = if weights.contains(GGUF.wte) { GGUF } else { HUGGING_FACE };
         // The head stands outside the prefix.
-        let lm_head = weights.contains(names.lm_head);
-        let lm_head =
-            lm_head.then(|| embedding(weights, names.lm_head, config.vocab_size, &config, packer)).transpose()?;
+        let untied = weights.contains(names.lm_head);
+        let unprefixed = weights;
         let prefixed = weights.pp("transformer");
         let weights = if prefixed.contains(names.wte) { &prefixed } else { weights };
+        let wte = weights.tensor(names.wte, &[config.vocab_size, config.n_embd])?;
+        let wpe = weights.tensor(names.wpe, &[config.trained_context, config.n_embd])?;
+        let head = if untied { unprefixed.tensor(names.lm_head, wte.shape())? } else { wte.clone() };
         let block = |index| Block::load(&config, &names, &weights.pp(names.h).pp(index), packer);
         Ok(Self {
-            wte: embedding(weights, names.wte, config.vocab_size, &config, packer)?,
-            wpe: embedding(weights, names.wpe, config.trained_context, &config, packer)?,
+            wte: untied.then(|| Table::new(&wte, packer)).transpose()?,
+            wpe: Table::new(&wpe, packer)?,
             h: (0..config.n_layer).map(block).collect::<Result<_, _>>()?,
             ln_f: LayerNorm::load(&weights.pp(names.ln_f), config.n_embd)?,
-            lm_head,
+            lm_head: WeightMatrix::from_rows(&head, packer)?,
             config,
         })
     }
@@ -108,7 +111,7 @@ impl Gpt2 {
 
     /// The output projection, `[vocab_size, n_embd]`.
     pub(super) fn lm_head(&self) -> &WeightMatrix {
-        self.lm_head.as_ref().unwrap_or(&self.wte)
+        &self.lm_head
     }
 
     pub(super) fn bytes_per_token(&self) -> usize {
@@ -121,7 +124,10 @@ impl Gpt2 {
         let residual = sized(&mut state.residual, n, embd);
         let position = sized(&mut state.hidden, 1, embd);
         for (index, (&token, x)) in tokens.iter().zip(residual.chunks_exact_mut(embd)).enumerate() {
-            self.wte.row(token as usize, x);
+            match &self.wte {
+                Some(table) => table.row(token as usize, x),
+                None => self.lm_head.row(token as usize, x),
+            }
             self.wpe.row(past + index, position);
             vector::add(x, position);
         }
@@ -160,16 +166,6 @@ impl Gpt2 {
         block.mlp_c_proj.apply(&mut state.workspace, feed, n, out);
         add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
-}
-
-fn embedding(
-    weights: &Weights,
-    name: &str,
-    rows: usize,
-    config: &ModelConfig,
-    packer: &Packer<'_>,
-) -> Result<WeightMatrix, EngineError> {
-    WeightMatrix::from_rows(&weights.tensor(name, &[rows, config.n_embd])?, packer)
 }
 
 impl Block {
@@ -215,7 +211,7 @@ impl Linear {
         packer: &Packer<'_>,
     ) -> Result<Self, EngineError> {
         let weight = if conv1d {
-            WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?)?
+            WeightMatrix::from_columns(&weights.tensor("weight", &[inputs, outputs])?, packer)?
         } else {
             WeightMatrix::from_rows(&weights.tensor("weight", &[outputs, inputs])?, packer)?
         };

@@ -3,7 +3,7 @@
 use super::config::ModelConfig;
 use super::run_state::{RunState, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
-use crate::engine::kernels::{Packer, WeightMatrix, Workspace, vector};
+use crate::engine::kernels::{Packer, Table, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
 use crate::engine::{EngineError, TokenId};
 
@@ -11,11 +11,12 @@ use crate::engine::{EngineError, TokenId};
 #[derive(Debug)]
 pub struct Llama {
     config: ModelConfig,
-    embed_tokens: WeightMatrix,
+    /// `None` where it is the output projection.
+    embed_tokens: Option<Table>,
     layers: Vec<Layer>,
     norm: Vec<f32>,
-    /// `None` where the output projection is the embedding.
-    lm_head: Option<WeightMatrix>,
+    /// `[vocab_size, n_embd]`
+    lm_head: WeightMatrix,
 }
 
 #[derive(Debug)]
@@ -84,13 +85,17 @@ impl Llama {
     pub fn load(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let names = if weights.contains(HUGGING_FACE.embed_tokens) { HUGGING_FACE } else { GGUF };
         let (vocab, embd) = (config.vocab_size, config.n_embd);
-        let matrix = |name: &str| WeightMatrix::from_rows(&weights.tensor(name, &[vocab, embd])?, packer);
+        let embedding = |name: &str| weights.tensor(name, &[vocab, embd]);
+        let untied = weights.contains(names.lm_head);
         let layer = |index| Layer::load(&config, &names.layer, &weights.pp(names.layers).pp(index), packer);
         Ok(Self {
-            embed_tokens: matrix(names.embed_tokens)?,
+            embed_tokens: untied.then(|| Table::new(&embedding(names.embed_tokens)?, packer)).transpose()?,
             layers: (0..config.n_layer).map(layer).collect::<Result<_, _>>()?,
             norm: weights.tensor(names.norm, &[embd])?.to_f32()?,
-            lm_head: weights.contains(names.lm_head).then(|| matrix(names.lm_head)).transpose()?,
+            lm_head: WeightMatrix::from_rows(
+                &embedding(if untied { names.lm_head } else { names.embed_tokens })?,
+                packer,
+            )?,
             config,
         })
     }
@@ -102,7 +107,7 @@ impl Llama {
 
     /// The output projection, `[vocab_size, n_embd]`.
     pub(super) fn lm_head(&self) -> &WeightMatrix {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+        &self.lm_head
     }
 
     pub(super) fn bytes_per_token(&self) -> usize {
@@ -114,7 +119,10 @@ impl Llama {
         let (n, embd, past) = (tokens.len(), self.config.n_embd, state.cache.len());
         let residual = sized(&mut state.residual, n, embd);
         for (&token, x) in tokens.iter().zip(residual.chunks_exact_mut(embd)) {
-            self.embed_tokens.row(token as usize, x);
+            match &self.embed_tokens {
+                Some(table) => table.row(token as usize, x),
+                None => self.lm_head.row(token as usize, x),
+            }
         }
         if let Some(rope) = &mut state.rope {
             rope.reach(past + n);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,6 +62,21 @@ impl Storage {
             Kind::Owned(bytes) => bytes,
         }
     }
+
+    /// Gives the memory of `range` back to the system where that is a map of a file: what is read again comes from the file
+    /// again. For bytes that were copied into another form.
+    pub(super) fn release(&self, range: Range<usize>) {
+        #[cfg(target_os = "linux")]
+        if let Kind::Mapped(map) = &self.0 {
+            // SAFETY: the map is of a file and is never written, so its pages hold what the file does, before and after. The
+            // range is in the map; whole pages are meant, and a neighbour's bytes on the first and last are read again.
+            #[allow(unsafe_code, reason = "the system's advice about a map is unsafe by its nature")]
+            // Where the advice is not taken, the memory stays in use until the map goes.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
+    }
 }
 
 impl fmt::Debug for Storage {
@@ -86,6 +102,19 @@ mod tests {
         let storage = Storage::open(&path).unwrap();
         drop(folder);
         assert_eq!(storage.bytes(), b"abc");
+    }
+
+    #[test]
+    fn what_was_released_can_still_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        let bytes: Vec<u8> = (0..100_000_u32).map(|i| i as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        for storage in [Storage::open(&path).unwrap(), Storage::from_vec(bytes.clone())] {
+            storage.release(5000..90_001);
+            storage.release(0..0);
+            assert!(storage.bytes() == bytes);
+        }
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl Tensor {
         &self.storage.bytes()[self.range.clone()]
     }
 
+    /// Gives the memory of its values back to the system, for a tensor that was copied into another form; they can still be
+    /// read, from the file.
+    pub fn release(&self) {
+        self.storage.release(self.range.clone());
+    }
+
     /// Its values without a copy, where they are [`DType::F32`] and lie on a boundary of 4 bytes.
     pub fn f32s(&self) -> Option<&[f32]> {
         if self.dtype != DType::F32 || cfg!(target_endian = "big") {
