@@ -35,15 +35,14 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
 ];
 
 /// The engine's plain parameter types.
-const PARAMETERS: &[&str] =
-    &[
-        "engine::CacheType",
-        "engine::FileType",
-        "engine::Lookup",
-        "engine::SamplingParams",
-        "engine::sampling",
-        "engine::TokenId",
-    ];
+const PARAMETERS: &[&str] = &[
+    "engine::CacheType",
+    "engine::FileType",
+    "engine::Lookup",
+    "engine::SamplingParams",
+    "engine::sampling",
+    "engine::TokenId",
+];
 
 /// A front end turns keys into actions and state into a screen; it never sees the engine.
 const FRONT_END: &[&str] =

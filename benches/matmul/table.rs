@@ -17,7 +17,7 @@ pub struct Row {
 }
 
 /// Floating-point operations of one product.
-fn operations(case: &Case) -> f64 {
+pub fn operations(case: &Case) -> f64 {
     2.0 * (case.inputs * case.outputs * case.tokens) as f64
 }
 

@@ -3,6 +3,7 @@
 //! Scores of a tile are sums of its rows of keys, each times a value of the query; what is read is a sum of rows of
 //! values, each times a weight. All query heads that share the keys and values are multiplied with a row while it is in
 //! registers, so that it is converted to floats once.
+#![allow(clippy::needless_range_loop, reason = "accumulators are registers: which one is a constant index")]
 
 use std::ops::Range;
 
