@@ -2,8 +2,8 @@
 //! products of many tokens prepare once for all of them.
 #![allow(unsafe_code)]
 
-use super::format::{self, Quant, ROWS, STEP, Scales, VECTOR, low_bits};
-use super::{PackedFormat, for_format};
+use super::PackedFormat;
+use super::format::{ROWS, STEP, Scales, VECTOR, low_bits};
 use crate::engine::kernels::activation::BLOCK;
 use crate::engine::kernels::isa::Isa;
 use crate::engine::kernels::vector::{compiled_per_isa, fma};
@@ -56,13 +56,13 @@ fn negative(a: Lanes) -> Lanes {
 
 /// The scales of block `block`, read from those of its group.
 #[inline(always)]
-pub(super) fn block_scales<F: Quant>(scales: &[u8], block: usize) -> BlockScales {
-    let (half_at, bytes_from) = F::SCALES.offsets(block);
+pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockScales {
+    let (half_at, bytes_from) = kind.offsets(block);
     let first_half = halves(&scales[half_at..]);
     let second_half = || halves(&scales[half_at + 2 * ROWS..]);
     let (first, second) = (&scales[bytes_from..], &scales[(bytes_from + ROWS).min(scales.len() - ROWS)..]);
     let zero = [0.0; ROWS];
-    match F::SCALES {
+    match kind {
         Scales::Half => BlockScales { scales: [first_half; 2], minimums: [zero; 2] },
         Scales::HalfMinimum => BlockScales { scales: [first_half; 2], minimums: [second_half(); 2] },
         Scales::SuperMinimum => BlockScales {
@@ -85,50 +85,39 @@ pub(super) fn block_scales<F: Quant>(scales: &[u8], block: usize) -> BlockScales
 
 /// The quants of a packed block, a byte each, in the order of their columns.
 #[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "two steps are written for each that is read")]
-pub(super) fn expand_block<F: Quant>(quants: &[u8]) -> [Step; STEPS] {
-    let (low, high) = quants.split_at(F::LOW_VECTORS * VECTOR);
-    let word = |plane: &[u8], vector: usize, lane: usize| {
-        let at = &plane[vector * VECTOR + STEP * lane..][..STEP];
-        u32::from_le_bytes([at[0], at[1], at[2], at[3]])
-    };
-    let (one, two, four) = (0x0101_0101, 0x0303_0303, 0x0f0f_0f0f);
+pub(super) fn expand_block(bits: usize, quants: &[u8]) -> [Step; STEPS] {
+    let low_bits = low_bits(bits);
+    let (low, high) = quants.split_at(low_bits * VECTOR);
     let mut out = [[0; ROWS]; STEPS];
     for step in 0..STEPS / 2 {
-        for lane in 0..ROWS {
-            let (mut first, mut second) = match low_bits(F::BITS) {
-                2 => {
-                    let word = word(low, step / 2, lane) >> (4 * (step % 2));
-                    (word & two, word >> 2 & two)
-                }
-                4 => {
-                    let word = word(low, step, lane);
-                    (word & four, word >> 4 & four)
-                }
-                _ => (word(low, step, lane), word(low, 4 + step, lane)),
-            };
-            match F::BITS {
-                3 => {
-                    let word = word(high, 0, lane);
-                    first |= (word >> step & one) << 2;
-                    second |= (word >> (4 + step) & one) << 2;
-                }
-                5 => {
-                    let word = word(high, 0, lane);
-                    first |= (word >> step & one) << 4;
-                    second |= (word >> (4 + step) & one) << 4;
-                }
-                6 => {
-                    let word = word(high, step / 2, lane) >> (4 * (step % 2));
-                    first |= (word & two) << 4;
-                    second |= (word >> 2 & two) << 4;
-                }
-                _ => {}
-            }
-            (out[step][lane], out[STEPS / 2 + step][lane]) = (first, second);
-        }
+        // Two steps lie in one vector of the planes of two bits.
+        let odd = 4 * (step as u32 % 2);
+        let (first, second) = match low_bits {
+            2 => ((step / 2, odd), (step / 2, odd + 2)),
+            4 => ((step, 0), (step, 4)),
+            _ => ((step, 0), (4 + step, 0)),
+        };
+        add_plane(&mut out[step], low, first, low_bits, 0);
+        add_plane(&mut out[STEPS / 2 + step], low, second, low_bits, 0);
+        let (first, second) = match bits - low_bits {
+            1 => ((0, step as u32), (0, 4 + step as u32)),
+            2 => ((step / 2, odd), (step / 2, odd + 2)),
+            _ => continue,
+        };
+        add_plane(&mut out[step], high, first, bits - low_bits, low_bits as u32);
+        add_plane(&mut out[STEPS / 2 + step], high, second, bits - low_bits, low_bits as u32);
     }
     out
+}
+
+/// Adds `bits` bits of each byte of a plane, those from `shift` on in its vector `vector`, to `step` at bit `place`.
+#[inline(always)]
+fn add_plane(step: &mut Step, plane: &[u8], (vector, shift): (usize, u32), bits: usize, place: u32) {
+    let mask = 0x0101_0101 * ((1_u32 << bits) - 1);
+    let (words, _) = plane[vector * VECTOR..][..VECTOR].as_chunks::<STEP>();
+    for (step, word) in step.iter_mut().zip(words) {
+        *step |= (u32::from_le_bytes(*word) >> shift & mask) << place;
+    }
 }
 
 /// A group of rows prepared for products with many tokens, whatever its format was.
@@ -143,26 +132,21 @@ pub(in crate::engine::kernels) struct Panel {
 }
 
 #[inline(always)]
-fn fill_panel<F: Quant>(group: &[u8], quants_at: usize, panel: &mut Panel) {
+fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], quants_at: usize, panel: &mut Panel) {
     let (scales, quants) = group.split_at(quants_at);
     panel.steps.clear();
     panel.scales.clear();
     panel.minimums.clear();
-    let each = if F::SCALES.has_halves() { 2 } else { 1 };
-    for (block, quants) in quants.chunks_exact(F::QUANT_BYTES).enumerate() {
-        panel.steps.extend_from_slice(&expand_block::<F>(quants));
-        let BlockScales { scales, minimums } = block_scales::<F>(scales, block);
+    let each = if format.scales().has_halves() { 2 } else { 1 };
+    for (block, quants) in quants.chunks_exact(format.bits() * VECTOR).enumerate() {
+        panel.steps.extend_from_slice(&expand_block(format.bits(), quants));
+        let BlockScales { scales, minimums } = block_scales(format.scales(), scales, block);
         for (scales, minimums) in scales.into_iter().zip(minimums).take(each) {
             panel.scales.push(scales);
-            let with_offset = |lane: usize| minimums[lane] - F::OFFSET as f32 * scales[lane];
+            let with_offset = |lane: usize| minimums[lane] - format.offset() as f32 * scales[lane];
             panel.minimums.push(std::array::from_fn(with_offset));
         }
     }
-}
-
-#[inline(always)]
-fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], quants_at: usize, panel: &mut Panel) {
-    for_format!(format => fill_panel(group, quants_at, panel));
 }
 
 compiled_per_isa! {

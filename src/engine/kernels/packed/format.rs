@@ -142,6 +142,10 @@ macro_rules! formats {
                 match self { $(Self::$name => $name::BITS,)* }
             }
 
+            pub(in crate::engine::kernels) const fn offset(self) -> i32 {
+                match self { $(Self::$name => $name::OFFSET,)* }
+            }
+
             pub(in crate::engine::kernels) const fn scales(self) -> Scales {
                 match self { $(Self::$name => $name::SCALES,)* }
             }

@@ -1,31 +1,31 @@
 //! The plain twins: the same whole-number arithmetic as the kernels for each instruction set, in plain Rust.
 
+use super::PackedFormat;
 use super::expand::{BlockScales, Lanes, STEPS, Step, block_scales, expand_block};
-use super::format::{self, Quant, ROWS, STEP};
-use super::{PackedFormat, for_format};
+use super::format::{ROWS, STEP, VECTOR};
 use crate::engine::kernels::activation::{BLOCK, Block, HIGH};
 
 /// See [`super::multiply_group`].
 pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
     for (x, out) in x.iter().zip(out) {
-        *out = for_format!(format => multiply(group, quants_at, x));
+        *out = multiply(format, group, quants_at, x);
     }
 }
 
-fn multiply<F: Quant>(group: &[u8], quants_at: usize, x: &[Block]) -> Lanes {
+fn multiply(format: PackedFormat, group: &[u8], quants_at: usize, x: &[Block]) -> Lanes {
     let (scales, quants) = group.split_at(quants_at);
     let mut out = [0.0; ROWS];
-    for (block, (quants, x)) in quants.chunks_exact(F::QUANT_BYTES).zip(x).enumerate() {
-        let steps = expand_block::<F>(quants);
-        let BlockScales { scales, minimums } = block_scales::<F>(scales, block);
+    for (block, (quants, x)) in quants.chunks_exact(format.bits() * VECTOR).zip(x).enumerate() {
+        let steps = expand_block(format.bits(), quants);
+        let BlockScales { scales, minimums } = block_scales(format.scales(), scales, block);
         for half in 0..2 {
             let columns = half * BLOCK / 2..(half + 1) * BLOCK / 2;
             let steps = &steps[half * STEPS / 2..(half + 1) * STEPS / 2];
             let (high, low) = (products(steps, &x.high[columns.clone()]), products(steps, &x.low[columns]));
             for (lane, out) in out.iter_mut().enumerate() {
-                let product = two_bytes(high[lane], low[lane]) - F::OFFSET * x.sums[half];
+                let product = two_bytes(high[lane], low[lane]) - format.offset() * x.sums[half];
                 *out += product as f32 * (scales[half][lane] * x.scale);
-                if F::SCALES.has_minimum() {
+                if format.scales().has_minimum() {
                     *out += minimums[half][lane] * (x.scale * x.sums[half] as f32);
                 }
             }
@@ -53,19 +53,15 @@ pub(super) fn two_bytes(high: i32, low: i32) -> i32 {
 
 /// Row `lane` of a group as floats.
 pub(super) fn unpack_row(format: PackedFormat, group: &[u8], quants_at: usize, lane: usize, out: &mut [f32]) {
-    for_format!(format => unpack(group, quants_at, lane, out));
-}
-
-fn unpack<F: Quant>(group: &[u8], quants_at: usize, lane: usize, out: &mut [f32]) {
     let (scales, quants) = group.split_at(quants_at);
-    let blocks = quants.chunks_exact(F::QUANT_BYTES).zip(out.chunks_exact_mut(BLOCK));
+    let blocks = quants.chunks_exact(format.bits() * VECTOR).zip(out.chunks_exact_mut(BLOCK));
     for (block, (quants, out)) in blocks.enumerate() {
-        let steps = expand_block::<F>(quants);
-        let BlockScales { scales, minimums } = block_scales::<F>(scales, block);
+        let steps = expand_block(format.bits(), quants);
+        let BlockScales { scales, minimums } = block_scales(format.scales(), scales, block);
         for (index, (out, step)) in out.chunks_exact_mut(STEP).zip(&steps).enumerate() {
             let half = index / (STEPS / 2);
             for (out, quant) in out.iter_mut().zip(step[lane].to_le_bytes()) {
-                let quant = (i32::from(quant) - F::OFFSET) as f32;
+                let quant = (i32::from(quant) - format.offset()) as f32;
                 *out = quant * scales[half][lane] + minimums[half][lane];
             }
         }
