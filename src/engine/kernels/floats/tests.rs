@@ -35,7 +35,7 @@ fn decode(format: FloatFormat, file: &[u8]) -> Vec<f32> {
 }
 
 fn transposed<T: Copy>(values: &[T], cols: usize) -> Vec<T> {
-    (0..cols).flat_map(|col| values[col..].iter().step_by(cols).copied()).collect()
+    (0..cols).flat_map(|col| values.iter().skip(col).step_by(cols).copied()).collect()
 }
 
 /// The outputs `outputs` of every input, `(n, outputs)`.
