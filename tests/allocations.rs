@@ -74,7 +74,7 @@ fn allocations(task: impl FnOnce()) -> usize {
 }
 
 fn model(source: ModelSource, threads: usize) -> LoadedModel {
-    let options = LoadOptions { threads: Some(threads), context: Some(1024), ..LoadOptions::default() };
+    let options = LoadOptions { threads: Some(threads), ..LoadOptions::default() };
     load(&source, &options, &mut |_, _| {}).unwrap()
 }
 

@@ -110,25 +110,30 @@ impl<'a> Reply<'a> {
     fn new(
         inference: &'a mut Inference,
         tokenizer: &'a Tokenizer,
-        prompt: Vec<TokenId>,
+        mut prompt: Vec<TokenId>,
         options: &'a GenerateOptions,
         control: &'a mut dyn Control,
     ) -> Self {
+        let context = inference.context();
         let stats = GenerationStats {
             prompt_tokens: prompt.len(),
             seed: options.seed,
             sampling_log: vec![(0, options.sampling.clone())],
             ..GenerationStats::default()
         };
+        // The last token is drawn from a full context.
+        let room = (context + 1).saturating_sub(prompt.len());
+        let prompt_tokens = prompt.len();
+        prompt.reserve(room);
         Self {
             inference,
             tokenizer,
             options,
             control,
             sampler: Sampler::new(options.sampling.clone(), options.seed),
-            drafter: Drafter::new(options.lookup),
+            drafter: Drafter::new(options.lookup, context),
             hold: HoldBack::new(&options.stop.texts),
-            prompt: prompt.len(),
+            prompt: prompt_tokens,
             sequence: prompt,
             first_token: None,
             stats,

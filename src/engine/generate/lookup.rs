@@ -65,8 +65,9 @@ pub(super) struct Drafter {
 }
 
 impl Drafter {
-    pub(super) fn new(mode: Lookup) -> Self {
-        let index = NgramIndex::new();
+    /// For at most `context` tokens.
+    pub(super) fn new(mode: Lookup, context: usize) -> Self {
+        let index = NgramIndex::new(if mode == Lookup::Off { 0 } else { context });
         Self { mode, index, odds: Odds::new(), found: None, seen: 0, draft: Vec::with_capacity(LONGEST_DRAFT) }
     }
 

@@ -231,6 +231,8 @@ pub(super) fn select_top(logits: &[f32], k: usize, out: &mut Vec<Entry>) {
         return;
     }
     let limit = 2 * k + CHUNK;
+    // As many as ever stand there, so that no other logits need more.
+    out.reserve((limit + CHUNK).min(logits.len()));
     let mut threshold = f32::NEG_INFINITY;
     for (n, chunk) in logits.chunks(CHUNK).enumerate() {
         // Without a branch inside, this becomes a few vector comparisons.

@@ -21,19 +21,19 @@ impl DecodeStream {
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.pending.extend_from_slice(bytes);
         let mut text = String::with_capacity(self.pending.len());
-        let mut rest = Vec::new();
+        let mut rest = 0;
         for chunk in self.pending.utf8_chunks() {
             text.push_str(chunk.valid());
             match std::str::from_utf8(chunk.invalid()) {
                 Ok(_) => {}
                 // Only the last chunk can be merely incomplete: whatever stands before another byte is broken.
                 Err(error) if error.error_len().is_none() && ends_with(&self.pending, chunk.invalid()) => {
-                    rest.extend_from_slice(chunk.invalid());
+                    rest = chunk.invalid().len();
                 }
                 Err(_) => text.push(char::REPLACEMENT_CHARACTER),
             }
         }
-        self.pending = rest;
+        self.pending.drain(..self.pending.len() - rest);
         text
     }
 

@@ -40,8 +40,9 @@ pub(super) struct NgramIndex {
 }
 
 impl NgramIndex {
-    pub(super) fn new() -> Self {
-        Self { latest: Vec::new(), earlier: Vec::new() }
+    /// With room for `tokens` tokens; more of them need more memory.
+    pub(super) fn new(tokens: usize) -> Self {
+        Self { latest: Vec::new(), earlier: Vec::with_capacity(tokens) }
     }
 
     pub(super) fn clear(&mut self) {
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn the_longest_match_is_found_and_the_latest_of_equals() {
         let tokens = [1, 2, 3, 9, 2, 3, 8, 1, 2, 3, 7, 2, 3, 6, 1, 2, 3];
-        let mut index = NgramIndex::new();
+        let mut index = NgramIndex::new(0);
         index.extend(&tokens);
         assert_eq!(index.longest_match(&tokens), Some(Match { length: 3, next: 10 }));
         index.extend(&[&tokens[..], &[9, 2, 3]].concat());
@@ -121,11 +122,11 @@ mod tests {
             (state >> 24) % 6
         };
         let tokens: Vec<TokenId> = (0..300).map(|_| draw()).collect();
-        let mut grown = NgramIndex::new();
+        let mut grown = NgramIndex::new(0);
         for n in 0..=tokens.len() {
             let tokens = &tokens[..n];
             grown.extend(tokens);
-            let mut whole = NgramIndex::new();
+            let mut whole = NgramIndex::new(0);
             whole.extend(tokens);
             let found = grown.longest_match(tokens);
             assert_eq!(found, whole.longest_match(tokens));
@@ -141,14 +142,14 @@ mod tests {
     #[test]
     fn a_match_may_overlap_the_end_and_is_measured_up_to_a_limit() {
         let tokens = [5; 100];
-        let mut index = NgramIndex::new();
+        let mut index = NgramIndex::new(0);
         index.extend(&tokens);
         assert_eq!(index.longest_match(&tokens), Some(Match { length: LONGEST_MATCH, next: 99 }));
     }
 
     #[test]
     fn one_token_and_none_match_nothing() {
-        let mut index = NgramIndex::new();
+        let mut index = NgramIndex::new(0);
         assert_eq!(index.longest_match(&[]), None);
         index.extend(&[4]);
         assert_eq!(index.longest_match(&[4]), None);

@@ -4,7 +4,7 @@ use super::*;
 
 /// Fed with `tokens` one by one, as a reply is.
 fn drafter(mode: Lookup, tokens: &[TokenId]) -> Drafter {
-    let mut drafter = Drafter::new(mode);
+    let mut drafter = Drafter::new(mode, 0);
     (1..=tokens.len()).for_each(|n| drafter.follow(&tokens[..n]));
     drafter
 }
