@@ -19,7 +19,9 @@ pub(super) struct HoldBack {
 impl HoldBack {
     pub(super) fn new(stop: &[String]) -> Self {
         let stop = stop.iter().filter(|stop| !stop.is_empty()).cloned().collect();
-        Self { stop, decoder: DecodeStream::new(), queue: VecDeque::new(), text: String::new() }
+        // More than is held back as a rule, so that no token has to make room.
+        let (queue, text) = (VecDeque::with_capacity(16), String::with_capacity(256));
+        Self { stop, decoder: DecodeStream::new(), queue, text }
     }
 
     /// Adds a token. Where a stop text is complete by that, it is returned, and the queue ends right before it.

@@ -4,10 +4,19 @@
 ///
 /// A character may be spread over several tokens, so a token's bytes need not be text by themselves. The texts given
 /// out, joined, are exactly what [`String::from_utf8_lossy`] makes of all the bytes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DecodeStream {
-    /// The beginning of a character: three bytes at most.
+    /// The beginning of a character, three bytes at most, and while it is looked at the token that follows.
     pending: Vec<u8>,
+}
+
+/// Longer than nearly every token: those make no more room.
+const TOKEN_BYTES: usize = 256;
+
+impl Default for DecodeStream {
+    fn default() -> Self {
+        Self { pending: Vec::with_capacity(TOKEN_BYTES) }
+    }
 }
 
 impl DecodeStream {
