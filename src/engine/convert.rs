@@ -1,6 +1,6 @@
 //! Models written as GGUF files, their weights in another format.
 //!
-//! [`Conversion`] is the file that `gibber models quantize` writes and that llama.cpp reads as well; [`cache`] keeps what
+//! [`Conversion`] is the file that `gibber models quantize` writes and that llama.cpp reads as well; `cache` keeps what
 //! a model was quantized to while it was loaded. The sibling modules say which format each tensor gets (`file_type`),
 //! where its rows come from (`tensors`), and what a Hugging Face model is in GGUF's terms (`hugging_face`).
 

@@ -1,8 +1,8 @@
 //! Causal attention over the KV cache.
 //!
-//! [`cache`] says how keys and values lie in memory, in which formats. A token at a time, or a few, read them with loops
-//! of their own ([`few`], [`kernel`]); many tokens turn them into floats, a panel at a time, and go through BLAS
-//! ([`many`]).
+//! `cache` says how keys and values lie in memory, in which formats. A token at a time, or a few, read them with loops
+//! of their own (`few`, `kernel`); many tokens turn them into floats, a panel at a time, and go through BLAS
+//! (`many`).
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -53,7 +53,7 @@ pub struct KeysValues<'a> {
 /// `n_head · head_dim` elements are the heads; the cache already holds the keys and values of all `past + n`; `out` is
 /// `(n, n_head · head_dim)`.
 ///
-/// Up to [`MAX_TOKENS_ONE_BY_ONE`] tokens are each computed as it would be alone, bit by bit.
+/// Up to `MAX_TOKENS_ONE_BY_ONE` tokens are each computed as it would be alone, bit by bit.
 ///
 /// # Panics
 /// Where a slice is too short, or the cache has another shape or no such positions.

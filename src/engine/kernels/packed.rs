@@ -14,7 +14,7 @@
 //! | 4, 5, 6 | 4 vectors: the first in the low half of a byte, the second in the high half | 5: as for 3; 6: as the low plane of 2 |
 //! | 8 | 8 vectors, a byte a quant | |
 //!
-//! The scales of a group are, block after block, as [`format::Scales`] says: half-precision numbers for each block of 32, or
+//! The scales of a group are, block after block, as `format::Scales` says: half-precision numbers for each block of 32, or
 //! for 256 columns followed by a byte of scale (and of minimum) for each block and row.
 
 #[cfg(target_arch = "x86_64")]
@@ -164,7 +164,7 @@ impl PackedMatrix {
         });
     }
 
-    /// Whether [`Self::multiply_rows`] is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
+    /// Whether `Self::multiply_rows` is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
     pub fn multiplies_rows(&self, isa: Isa) -> bool {
         gemm::is_faster(isa, self.format)
     }
@@ -191,7 +191,7 @@ impl PackedMatrix {
         });
     }
 
-    /// How wide a matrix [`Self::unpack_columns`] needs for the rows `first..first + count`.
+    /// How wide a matrix `Self::unpack_columns` needs for the rows `first..first + count`.
     pub fn unpacked_width(first: usize, count: usize) -> usize {
         (first + count).next_multiple_of(ROWS) - first / ROWS * ROWS
     }
