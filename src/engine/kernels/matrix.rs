@@ -23,8 +23,9 @@ const ALIGNMENT: usize = if floats::LANES > ROWS { floats::LANES } else { ROWS }
 /// Pieces a thread that a product with one token is cut into; more even out delays, fewer cost less to claim.
 const PIECES_A_THREAD: usize = 4;
 /// Outputs of a piece of a product with many tokens. How sums are rounded may depend on where BLAS is told to begin, so
-/// pieces do not depend on the number of threads: the same seed gives the same text with any.
-const PIECE_FOR_BLAS: usize = 256;
+/// pieces do not depend on the number of threads: the same seed gives the same text with any. OpenBLAS takes three times as
+/// long for pieces of 256.
+const PIECE_FOR_BLAS: usize = 512;
 const PIECE_FOR_WHOLE_NUMBERS: usize = 4 * ROWS;
 /// From as many tokens on a prompt is computed with activations of one byte, where the matrix allows it. Shorter ones are
 /// done soon enough with two.
