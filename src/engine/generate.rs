@@ -124,6 +124,7 @@ impl<'a> Reply<'a> {
         // The last token is drawn from a full context.
         let room = (context + 1).saturating_sub(prompt.len());
         let prompt_tokens = prompt.len();
+        let hold = HoldBack::new(tokenizer.decode_stream(&prompt), &options.stop.texts);
         prompt.reserve(room);
         Self {
             inference,
@@ -132,7 +133,7 @@ impl<'a> Reply<'a> {
             control,
             sampler: Sampler::new(options.sampling.clone(), options.seed),
             drafter: Drafter::new(options.lookup, context),
-            hold: HoldBack::new(&options.stop.texts),
+            hold,
             prompt: prompt_tokens,
             sequence: prompt,
             first_token: None,

@@ -9,6 +9,7 @@ mod hugging_face;
 mod progress;
 #[cfg(test)]
 mod tests;
+mod tokenizer_files;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -149,7 +150,7 @@ enum TokenizerFiles {
     /// The metadata of a GGUF file.
     Gguf(Storage),
     /// A folder's.
-    HuggingFace(hugging_face::TokenizerFiles),
+    HuggingFace(tokenizer_files::TokenizerFiles),
     /// No text, only bytes: for models of random weights.
     Bytes,
 }

@@ -5,7 +5,7 @@
 use super::tensors::RowOrder;
 use crate::engine::load::ModelFiles;
 use crate::engine::model::{Architecture, ModelConfig};
-use crate::engine::tokenizer::Vocabulary;
+use crate::engine::tokenizer::{Cuts, Vocabulary};
 use crate::engine::weights::gguf::Header;
 use crate::engine::weights::{Tensor, Weights};
 use crate::engine::{EngineError, TokenId};
@@ -139,6 +139,43 @@ pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
     }
 }
 
+/// The keys that say how a text is cut.
+fn put_cuts(header: &mut Header, cuts: &Cuts) {
+    match cuts {
+        Cuts::Merges { pre_tokenizer, merges } => {
+            header.string("tokenizer.ggml.model", "gpt2");
+            header.string("tokenizer.ggml.pre", pre_tokenizer);
+            header.strings("tokenizer.ggml.merges", merges);
+        }
+        Cuts::Scores { scores, space_prefix, unknown } => {
+            header.string("tokenizer.ggml.model", "llama");
+            header.string("tokenizer.ggml.pre", "default");
+            header.f32s("tokenizer.ggml.scores", scores);
+            header.bool("tokenizer.ggml.add_space_prefix", *space_prefix);
+            if let Some(unknown) = *unknown {
+                header.u32("tokenizer.ggml.unknown_token_id", unknown);
+            }
+        }
+    }
+}
+
+/// The keys of the vocabulary, one token for each of `rows`; returns the tokens.
+pub(super) fn put_vocabulary(header: &mut Header, vocabulary: Vocabulary, rows: usize) -> Vec<String> {
+    let Vocabulary { mut tokens, mut kinds, mut cuts } = vocabulary;
+    // llama.cpp wants a token for each row of the embedding.
+    for id in tokens.len()..rows {
+        tokens.push(format!("[PAD{id}]"));
+        kinds.push(UNUSED);
+        if let Cuts::Scores { scores, .. } = &mut cuts {
+            scores.push(-(id as f32));
+        }
+    }
+    put_cuts(header, &cuts);
+    header.strings("tokenizer.ggml.tokens", &tokens);
+    header.i32s("tokenizer.ggml.token_type", &kinds);
+    tokens
+}
+
 /// The keys of the tokenizer and of the chat template.
 ///
 /// # Errors
@@ -146,17 +183,7 @@ pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
 pub(super) fn put_tokenizer(header: &mut Header, files: &ModelFiles) -> Result<(), EngineError> {
     let tokenizer = files.tokenizer()?;
     let vocabulary = tokenizer.vocabulary().map_err(|what| EngineError::unsupported(files.tokenizer_path(), what))?;
-    let Vocabulary { pre_tokenizer, mut tokens, mut kinds, merges } = vocabulary;
-    // llama.cpp wants a token for each row of the embedding.
-    for id in tokens.len()..files.config.vocab_size {
-        tokens.push(format!("[PAD{id}]"));
-        kinds.push(UNUSED);
-    }
-    header.string("tokenizer.ggml.model", "gpt2");
-    header.string("tokenizer.ggml.pre", pre_tokenizer);
-    header.strings("tokenizer.ggml.tokens", &tokens);
-    header.i32s("tokenizer.ggml.token_type", &kinds);
-    header.strings("tokenizer.ggml.merges", &merges);
+    let tokens = put_vocabulary(header, vocabulary, files.config.vocab_size);
     let id_of = |text: &Option<String>| -> Option<TokenId> {
         let index = tokens.iter().position(|token| Some(token) == text.as_ref())?;
         TokenId::try_from(index).ok()

@@ -17,11 +17,12 @@ pub(super) struct HoldBack {
 }
 
 impl HoldBack {
-    pub(super) fn new(stop: &[String]) -> Self {
+    /// `decoder` makes the text of the tokens, `stop` are texts that end it.
+    pub(super) fn new(decoder: DecodeStream, stop: &[String]) -> Self {
         let stop = stop.iter().filter(|stop| !stop.is_empty()).cloned().collect();
         // More than is held back as a rule, so that no token has to make room.
         let (queue, text) = (VecDeque::with_capacity(16), String::with_capacity(256));
-        Self { stop, decoder: DecodeStream::new(), queue, text }
+        Self { stop, decoder, queue, text }
     }
 
     /// Adds a token. Where a stop text is complete by that, it is returned, and the queue ends right before it.
@@ -96,7 +97,7 @@ mod tests {
     /// What each push lets out, then what the end does; and the stop text that ended it.
     fn run(stop: &[&str], pieces: &[&[u8]]) -> (Vec<Vec<(u32, String)>>, Option<String>) {
         let stop: Vec<String> = stop.iter().map(|&stop| stop.to_owned()).collect();
-        let mut hold = HoldBack::new(&stop);
+        let mut hold = HoldBack::new(DecodeStream::new(), &stop);
         let mut steps = Vec::new();
         let mut met = None;
         for (i, bytes) in pieces.iter().enumerate() {

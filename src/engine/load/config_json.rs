@@ -40,6 +40,11 @@ impl JsonFile {
         self.keys.get(key).filter(|value| !value.is_null())
     }
 
+    /// All keys with their values.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.keys.iter()
+    }
+
     pub(super) fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
         self.typed(key, "a whole number", |value| value.as_u64().and_then(|size| usize::try_from(size).ok()))
     }

@@ -5,14 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config_json::{JsonFile, shape};
-use super::{ModelFiles, display_name};
+use super::{ModelFiles, display_name, tokenizer_files};
+use crate::engine::EngineError;
 use crate::engine::model::Architecture;
-use crate::engine::tokenizer::{self, Tokenizer};
 use crate::engine::weights::{Storage, Tensor, Weights, safetensors};
-use crate::engine::{EngineError, TokenId};
-
-/// What GPT-2's tokenizer takes for its special token where nothing else is said.
-const GPT2_SPECIAL: &str = "<|endoftext|>";
 
 /// Opens the folder.
 pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
@@ -40,7 +36,7 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
         chat_template: chat_template(folder, tokenizer_config.as_ref())?,
         bos_token: token("bos_token"),
         eos_token: token("eos_token"),
-        tokenizer: super::TokenizerFiles::HuggingFace(TokenizerFiles::find(
+        tokenizer: super::TokenizerFiles::HuggingFace(tokenizer_files::TokenizerFiles::find(
             folder,
             &config_json,
             tokenizer_config.as_ref(),
@@ -82,7 +78,7 @@ fn is_left_out(tensor: &Tensor, architecture: Architecture, tied: bool) -> bool 
 }
 
 /// The text of a special token: written as a string, or as an object with its `content`.
-fn token_text(value: &Value) -> Option<String> {
+pub(super) fn token_text(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
@@ -104,97 +100,4 @@ fn chat_template(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<O
         }
         Some(_) => Err(EngineError::format(json.path(), "`chat_template` has to be a string or a list of named ones")),
     }
-}
-
-/// The files of a tokenizer, and what the configuration says about its special tokens.
-#[derive(Debug, Clone)]
-pub(super) struct TokenizerFiles {
-    files: Files,
-    end_ids: Vec<TokenId>,
-    ends: Vec<String>,
-    /// Only for a vocabulary and merges: a `tokenizer.json` says these things itself.
-    specials: Vec<String>,
-    begin: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-enum Files {
-    Json(PathBuf),
-    VocabAndMerges { vocab: PathBuf, merges: PathBuf },
-}
-
-impl TokenizerFiles {
-    fn find(folder: &Path, config: &JsonFile, tokenizer_config: Option<&JsonFile>) -> Result<Self, EngineError> {
-        let files = Files::find(folder)?;
-        let mut end_ids = ids(config, "eos_token_id")?;
-        if let Some(generation) = JsonFile::read(folder.join("generation_config.json"))? {
-            end_ids.extend(ids(&generation, "eos_token_id")?);
-        }
-        let token = |key: &str| tokenizer_config.and_then(|json| json.get(key)).and_then(token_text);
-        let special_map = JsonFile::read(folder.join("special_tokens_map.json"))?;
-        let adds_begin = tokenizer_config.map(|json| json.bool("add_bos_token")).transpose()?.flatten() == Some(true);
-        let mut specials = vec![GPT2_SPECIAL.to_owned()];
-        for key in ["bos_token", "eos_token", "unk_token", "pad_token"] {
-            specials.extend(token(key));
-            specials.extend(special_map.as_ref().and_then(|json| json.get(key)).and_then(token_text));
-        }
-        Ok(Self {
-            files,
-            end_ids,
-            ends: token("eos_token").into_iter().collect(),
-            specials,
-            begin: adds_begin.then(|| token("bos_token").unwrap_or_else(|| GPT2_SPECIAL.to_owned())),
-        })
-    }
-
-    /// The file that errors are about.
-    pub(super) fn path(&self) -> &Path {
-        match &self.files {
-            Files::Json(path) | Files::VocabAndMerges { vocab: path, .. } => path,
-        }
-    }
-
-    pub(super) fn build(&self) -> Result<Tokenizer, EngineError> {
-        let (end_ids, ends) = (self.end_ids.clone(), &self.ends);
-        match &self.files {
-            Files::Json(path) => tokenizer::from_json(path, end_ids, ends),
-            Files::VocabAndMerges { vocab, merges } => {
-                tokenizer::from_vocab_and_merges(vocab, merges, &self.specials, self.begin.as_deref(), end_ids, ends)
-            }
-        }
-    }
-}
-
-impl Files {
-    fn find(folder: &Path) -> Result<Self, EngineError> {
-        let json = folder.join("tokenizer.json");
-        if json.exists() {
-            return Ok(Self::Json(json));
-        }
-        // The second pair is what OpenAI called them.
-        for (vocab, merges) in [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")] {
-            let (vocab, merges) = (folder.join(vocab), folder.join(merges));
-            if vocab.exists() && merges.exists() {
-                return Ok(Self::VocabAndMerges { vocab, merges });
-            }
-        }
-        let sentencepiece = folder.join("tokenizer.model");
-        if sentencepiece.exists() {
-            let what = "a SentencePiece tokenizer, which is not supported: a byte-level tokenizer.json is";
-            return Err(EngineError::unsupported(sentencepiece, what));
-        }
-        let reason = "there is no tokenizer in this folder: tokenizer.json, or vocab.json with merges.txt";
-        Err(EngineError::format(folder, reason))
-    }
-}
-
-/// One id or a list of them.
-fn ids(json: &JsonFile, key: &str) -> Result<Vec<TokenId>, EngineError> {
-    let id = |value: &Value| value.as_u64().and_then(|id| TokenId::try_from(id).ok());
-    let ids = match json.get(key) {
-        None => Some(vec![]),
-        Some(Value::Array(list)) => list.iter().map(id).collect(),
-        Some(value) => id(value).map(|id| vec![id]),
-    };
-    ids.ok_or_else(|| EngineError::format(json.path(), format!("`{key}` has to be a token id or a list of them")))
 }

@@ -333,3 +333,51 @@ fn a_damaged_gguf_file_never_panics() {
         }
     }
 }
+
+#[test]
+fn what_ends_a_reply_is_collected_from_everywhere() {
+    let folder = Folder::copy_of("tiny-gpt2")
+        .set("config.json", "eos_token_id", json!([7, 9]))
+        .set("generation_config.json", "eos_token_id", json!([9, 11]))
+        .set("tokenizer_config.json", "additional_special_tokens", json!(["<|im_end|>"]));
+    assert_eq!(folder.open().unwrap().tokenizer().unwrap().end_tokens(), [0, 2, 7, 9, 11]);
+}
+
+#[test]
+fn the_class_of_a_tokenizer_says_how_a_vocabulary_is_used() {
+    let config = "tokenizer_config.json";
+    let ids = |folder: &Folder| folder.open().unwrap().tokenizer().unwrap().encode("2024 e\u{301}", false).unwrap();
+    let gpt2 = Folder::copy_of("tiny-gpt2");
+    let plain = ids(&gpt2);
+    let gpt2 = gpt2.set(config, "tokenizer_class", json!("GPT2TokenizerFast"));
+    assert_eq!(ids(&gpt2), plain);
+    let qwen2 = gpt2.set(config, "tokenizer_class", json!("Qwen2Tokenizer"));
+    assert_ne!(ids(&qwen2), plain, "the accent is composed");
+    let error = qwen2.set(config, "tokenizer_class", json!("RobertaTokenizer")).error();
+    assert!(
+        error.contains("tokenizer_config.json") && error.contains("`tokenizer_class` is RobertaTokenizer"),
+        "{error}"
+    );
+    let prefix = Folder::copy_of("tiny-gpt2").set(config, "add_prefix_space", json!(true)).error();
+    assert!(prefix.contains("`add_prefix_space`"), "{prefix}");
+}
+
+#[test]
+fn added_tokens_have_the_ids_that_the_configuration_gives_them() {
+    let config = "tokenizer_config.json";
+    let tokenizer = |folder: &Folder| folder.open().unwrap().tokenizer().unwrap();
+    let think =
+        json!({"300": {"content": "<think>", "special": false}, "2": {"content": "<|im_end|>", "special": true}});
+    // The vocabulary has something else at 300 already; a token of the same id stands beside it.
+    let folder = Folder::copy_of("tiny-gpt2").set(config, "added_tokens_decoder", think);
+    let found = tokenizer(&folder);
+    assert_eq!(found.encode("a<think>", false).unwrap()[1..], [300]);
+    assert!(!found.is_special(300) && found.is_special(2));
+    let older = Folder::copy_of("tiny-gpt2").write("added_tokens.json", r#"{"<think>": 300}"#);
+    assert_eq!(tokenizer(&older).encode("<think>", false).unwrap(), [300]);
+    let other = older.set(config, "added_tokens_decoder", json!({"7": {"content": "<|im_end|>"}})).error();
+    assert!(other.contains("`<|im_end|>` has another id"), "{other}");
+    let broken =
+        Folder::copy_of("tiny-gpt2").set(config, "added_tokens_decoder", json!({"x": {"content": "a"}})).error();
+    assert!(broken.contains("`added_tokens_decoder`"), "{broken}");
+}

@@ -1,7 +1,9 @@
 //! A byte-level BPE tokenizer from a vocabulary and merges.
 
+use serde_json::json;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -9,35 +11,101 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
-use super::PieceKind;
+use super::pieces::PieceKind;
 
 /// GPT-2's pattern (OpenAI's `encoder.py`), which the byte-level step of the crate has built in.
 pub(super) const GPT2_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
+/// Llama 3's pattern, from its `tokenizer.json`.
+const LLAMA3_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Qwen2's pattern, from its `tokenizer.json`: Llama 3's, with each digit by itself.
+const QWEN2_PATTERN: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// What llama.cpp takes for a file that names none: one after the other, each cuts what those before have left.
+const DEFAULT_PATTERNS: [&str; 4] = [r"[\p{P}\$\+<=>\^~\|]+", GPT2_PATTERN, r"\p{N}+", r"[0-9][0-9][0-9]"];
+
 /// How a text is cut into words before the merges run inside each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PreTokenizer {
-    /// GPT-2's pattern.
-    Gpt2,
-    /// GPT-2's pattern, then each digit by itself. transformers gives the same ids for a GGUF file; llama.cpp cuts the
-    /// digits first, which differs only where several blanks stand before a digit.
-    Gpt2ThenDigits,
+pub(super) struct PreTokenizer {
+    /// One after the other, each cuts what those before have left.
+    patterns: &'static [&'static str],
+    /// Whether each digit is cut off at the end.
+    digits: bool,
+    /// Whether the text is composed first (NFC).
+    composes: bool,
+    /// Whether a word that is a piece as it stands is taken without a look at the merges.
+    whole_words: bool,
 }
 
 impl PreTokenizer {
+    const fn of(patterns: &'static [&'static str]) -> Self {
+        Self { patterns, digits: false, composes: false, whole_words: false }
+    }
+
+    /// GPT-2's pattern.
+    pub(super) const GPT2: Self = Self::of(&[GPT2_PATTERN]);
+    /// GPT-2's pattern, then each digit by itself. transformers gives the same ids for a GGUF file; llama.cpp cuts the
+    /// digits first, which differs only where several blanks stand before a digit.
+    pub(super) const GPT2_THEN_DIGITS: Self = Self { digits: true, ..Self::GPT2 };
+    /// Llama 3's pattern, words that are pieces first.
+    pub(super) const LLAMA3: Self = Self { whole_words: true, ..Self::LLAMA3_MERGED };
+    /// Llama 3's pattern with all pieces made by merges.
+    pub(super) const LLAMA3_MERGED: Self = Self::of(&[LLAMA3_PATTERN]);
+    /// Qwen2's pattern on composed text, as its own tokenizer has it (llama.cpp does not compose).
+    pub(super) const QWEN2: Self = Self { composes: true, ..Self::QWEN2_AS_WRITTEN };
+    /// Qwen2's pattern on the text as it is written.
+    pub(super) const QWEN2_AS_WRITTEN: Self = Self::of(&[QWEN2_PATTERN]);
+    /// llama.cpp's where a file names none.
+    pub(super) const DEFAULT: Self = Self::of(&DEFAULT_PATTERNS);
+
     fn build(self) -> Result<PreTokenizerWrapper, String> {
-        match self {
-            Self::Gpt2 => Ok(ByteLevel::new(false, true, true).into()),
-            Self::Gpt2ThenDigits => {
-                let pattern = SplitPattern::Regex(GPT2_PATTERN.to_owned());
-                let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(|e| e.to_string())?;
-                // The bytes come last: some of their spellings are digits, such as `²`.
-                let steps = vec![split.into(), Digits::new(true).into(), ByteLevel::new(false, true, false).into()];
-                Ok(Sequence::new(steps).into())
-            }
+        if self == Self::GPT2 {
+            return Ok(ByteLevel::new(false, true, true).into());
         }
+        let mut steps: Vec<PreTokenizerWrapper> = Vec::new();
+        for &pattern in self.patterns {
+            let pattern = SplitPattern::Regex(pattern.to_owned());
+            let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(|e| e.to_string())?;
+            steps.push(split.into());
+        }
+        if self.digits {
+            steps.push(Digits::new(true).into());
+        }
+        // The bytes come last: some of their spellings are digits, such as `²`.
+        steps.push(ByteLevel::new(false, true, false).into());
+        Ok(Sequence::new(steps).into())
+    }
+
+    /// The step of a `tokenizer.json` that cuts by its one pattern.
+    pub(super) fn split_step(self) -> Option<serde_json::Value> {
+        let [pattern] = self.patterns else { return None };
+        Some(json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}))
+    }
+
+    /// The same with each switch as given.
+    pub(super) fn with(self, composes: bool, whole_words: bool) -> Self {
+        Self { composes, whole_words, ..self }
     }
 }
+
+/// Names in a GGUF file's `tokenizer.ggml.pre`; of several names for one, the first is written. These are those of
+/// llama.cpp (`llama-vocab.cpp`).
+pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 12] = [
+    ("gpt-2", PreTokenizer::GPT2),
+    ("smollm", PreTokenizer::GPT2_THEN_DIGITS),
+    ("llama-bpe", PreTokenizer::LLAMA3),
+    ("qwen2", PreTokenizer::QWEN2),
+    ("default", PreTokenizer::DEFAULT),
+    ("llama3", PreTokenizer::LLAMA3),
+    ("llama-v3", PreTokenizer::LLAMA3),
+    ("smaug-bpe", PreTokenizer::LLAMA3_MERGED),
+    ("stablelm2", PreTokenizer::QWEN2_AS_WRITTEN),
+    ("deepseek-r1-qwen", PreTokenizer::QWEN2),
+    ("phi-2", PreTokenizer::GPT2),
+    ("falcon3", PreTokenizer::LLAMA3),
+];
 
 /// Builds the tokenizer. `marks` are matched whole wherever they are written in a text.
 ///
@@ -52,8 +120,11 @@ pub(super) fn build(
     check_merges(merges.iter().map(|(left, right)| (left.as_str(), right.as_str())), |piece| {
         vocab.contains_key(piece)
     })?;
-    let bpe = BPE::builder().vocab_and_merges(vocab, merges).build().map_err(|error| error.to_string())?;
-    let mut tokenizer = tokenizers::Tokenizer::new(bpe);
+    let bpe = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.whole_words);
+    let mut tokenizer = tokenizers::Tokenizer::new(bpe.build().map_err(|error| error.to_string())?);
+    if pre_tokenizer.composes {
+        tokenizer.with_normalizer(Some(NFC)).map_err(|error| error.to_string())?;
+    }
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer.build()?));
     let marks =
         marks.into_iter().map(|(text, kind)| AddedToken::from(text, kind == PieceKind::Special).normalized(false));

@@ -1,25 +1,60 @@
-//! A tokenizer from the metadata of a GGUF file (`tokenizer.ggml.*`).
+//! A tokenizer from the metadata of a GGUF file (`tokenizer.ggml.*`). Where a key is missing, llama.cpp's default holds.
 
 use std::path::Path;
 
 use tokenizers::models::bpe::Vocab;
 
-use super::bpe::{self, PreTokenizer};
-use super::{PieceKind, Pieces, TokenId, Tokenizer};
+use super::bpe::{self, PRE_TOKENIZER_NAMES, PreTokenizer};
+use super::ends::named_ends;
+use super::pieces::{PieceKind, Pieces, byte_piece};
+use super::sentence_piece::{Parts, Piece, SentencePiece};
+use super::{Encoder, TokenId, Tokenizer};
 use crate::engine::EngineError;
 use crate::engine::weights::gguf::Metadata;
-
-/// Names in `tokenizer.ggml.pre` and how they cut a text. `default` stands in files of GPT-2's family that were made
-/// before the key had names.
-const PRE_TOKENIZERS: [(&str, PreTokenizer); 3] =
-    [("gpt-2", PreTokenizer::Gpt2), ("default", PreTokenizer::Gpt2), ("smollm", PreTokenizer::Gpt2ThenDigits)];
 
 /// Keys of tokens that end a reply.
 const END_KEYS: [&str; 3] =
     ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
 
-/// Ends a document in every vocabulary that has it as a control token, whatever ends a turn of a chat.
-const END_OF_TEXT: &str = "<|endoftext|>";
+const BEGIN_KEY: &str = "tokenizer.ggml.bos_token_id";
+
+// SentencePiece's own ids, where a file of its kind names none.
+const UNKNOWN_ID: TokenId = 0;
+const BEGIN_ID: TokenId = 1;
+const END_ID: TokenId = 2;
+
+/// What a file says a token is: llama.cpp's `llama_token_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Unknown,
+    Control,
+    UserDefined,
+    Unused,
+    Byte,
+}
+
+impl Kind {
+    fn of(number: i64) -> Self {
+        match number {
+            2 => Self::Unknown,
+            3 => Self::Control,
+            4 => Self::UserDefined,
+            5 => Self::Unused,
+            6 => Self::Byte,
+            _ => Self::Normal,
+        }
+    }
+
+    /// Of a token that is text in GPT-2's spelling where it is no mark.
+    fn in_bytes(self) -> PieceKind {
+        match self {
+            Self::Control => PieceKind::Special,
+            Self::UserDefined => PieceKind::Literal,
+            _ => PieceKind::Bytes,
+        }
+    }
+}
 
 /// The tokenizer that the metadata of the file at `path` describes.
 ///
@@ -27,91 +62,171 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 /// [`EngineError::Unsupported`] for another kind of tokenizer or pre-tokenizer; [`EngineError::Format`] where parts are
 /// missing or do not fit each other.
 pub(in crate::engine) fn from_gguf(path: &Path, metadata: &Metadata<'_>) -> Result<Tokenizer, EngineError> {
-    let broken =
-        |reason: String| EngineError::format(path, format!("the tokenizer in the metadata is broken: {reason}"));
-    let missing = |key: &str| EngineError::format(path, format!("metadata key `{key}` is missing"));
-    check_model(path, metadata)?;
-    let pre_tokenizer = pre_tokenizer(path, metadata)?;
+    match metadata.string("tokenizer.ggml.model")? {
+        Some("gpt2") => byte_level(&Reader::new(path, metadata)?),
+        Some("llama") => sentence_piece(&Reader::new(path, metadata)?),
+        Some(other) => {
+            let what = format!(
+                "its tokenizer is of the kind `{other}` (tokenizer.ggml.model): `gpt2` (byte-level BPE) and `llama` (SentencePiece) are supported"
+            );
+            Err(EngineError::unsupported(path, what))
+        }
+        None => Err(EngineError::format(path, "there is no tokenizer in it (tokenizer.ggml.model is missing)")),
+    }
+}
 
-    let tokens = metadata.strings("tokenizer.ggml.tokens")?.ok_or_else(|| missing("tokenizer.ggml.tokens"))?;
-    let kinds = piece_kinds(metadata, tokens.len())?.ok_or_else(|| {
-        broken(format!("`tokenizer.ggml.token_type` does not have one entry for each of the {} tokens", tokens.len()))
-    })?;
-    let merges = metadata.strings("tokenizer.ggml.merges")?.ok_or_else(|| missing("tokenizer.ggml.merges"))?;
+fn byte_level(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
+    let pre_tokenizer = reader.pre_tokenizer()?;
+    let merges = reader.metadata.strings("tokenizer.ggml.merges")?;
     let merges = merges
+        .ok_or_else(|| reader.missing("tokenizer.ggml.merges"))?
         .into_iter()
         .map(|merge| match bpe::parse_merge(merge) {
             Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-            None => Err(broken(format!("`{merge}` is no merge of two pieces"))),
+            None => Err(reader.broken(&format!("`{merge}` is no merge of two pieces"))),
         })
         .collect::<Result<Vec<_>, _>>()?;
-
     let mut pieces = Pieces::default();
-    let mut vocab = Vocab::with_capacity(tokens.len());
+    let mut vocab = Vocab::with_capacity(reader.tokens.len());
     let mut marks = Vec::new();
-    let mut ends = Vec::new();
-    for (id, (&token, &kind)) in (0..).zip(tokens.iter().zip(&kinds)) {
+    for (id, token, kind) in reader.entries() {
+        let kind = kind.in_bytes();
         pieces.push(token, kind);
         vocab.insert(token.to_owned(), id);
         if kind != PieceKind::Bytes {
             marks.push((token.to_owned(), kind));
         }
-        if kind == PieceKind::Special && token == END_OF_TEXT {
-            ends.push(id);
+    }
+    // Llama 3's files were to begin every text before they had the key.
+    let begin = reader.begin(pre_tokenizer == PreTokenizer::LLAMA3, None)?;
+    let inner = bpe::build(vocab, merges, pre_tokenizer, marks).map_err(|reason| reader.broken(&reason))?;
+    Ok(Tokenizer::new(inner, pieces, begin, reader.ends(None)?))
+}
+
+fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
+    let metadata = reader.metadata;
+    let scores = metadata.floats("tokenizer.ggml.scores")?.ok_or_else(|| reader.missing("tokenizer.ggml.scores"))?;
+    if scores.len() != reader.tokens.len() {
+        let (scores, tokens) = (scores.len(), reader.tokens.len());
+        return Err(reader.broken(&format!("`tokenizer.ggml.scores` has {scores} entries for {tokens} tokens")));
+    }
+    let mut pieces = Pieces::default();
+    let mut parts = Parts {
+        space_prefix: metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
+        unknown: reader.token_id("tokenizer.ggml.unknown_token_id", Some(UNKNOWN_ID))?,
+        ..Parts::default()
+    };
+    for ((id, token, kind), &score) in reader.entries().zip(&scores) {
+        let piece_kind = match kind {
+            Kind::Normal | Kind::Unused => {
+                let piece = Piece { id, score: score as f32, unused: kind == Kind::Unused };
+                parts.pieces.insert(token.to_owned(), piece);
+                PieceKind::Blanks
+            }
+            Kind::Byte => {
+                let byte = byte_piece(token).ok_or_else(|| reader.broken(&format!("`{token}` is no byte")))?;
+                parts.bytes.insert(byte, id);
+                PieceKind::Byte(byte)
+            }
+            Kind::UserDefined => PieceKind::Literal,
+            Kind::Control | Kind::Unknown => PieceKind::Special,
+        };
+        if matches!(piece_kind, PieceKind::Literal | PieceKind::Special) {
+            parts.marks.push((token.to_owned(), id));
+        }
+        pieces.push(token, piece_kind);
+    }
+    let begin = reader.begin(true, Some(BEGIN_ID))?;
+    let ends = reader.ends(Some(END_ID))?;
+    let encoder = SentencePiece::new(parts).map_err(|reason| reader.broken(&reason))?;
+    let space_prefix = encoder.has_space_prefix();
+    Ok(Tokenizer::new(Encoder::SentencePiece(encoder), pieces, begin, ends).with_space_prefix(space_prefix))
+}
+
+/// The keys that both kinds of tokenizers have.
+struct Reader<'a> {
+    path: &'a Path,
+    metadata: &'a Metadata<'a>,
+    tokens: Vec<&'a str>,
+    kinds: Vec<Kind>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(path: &'a Path, metadata: &'a Metadata<'a>) -> Result<Self, EngineError> {
+        let tokens = metadata.strings("tokenizer.ggml.tokens")?;
+        let mut reader = Self { path, metadata, tokens: tokens.unwrap_or_default(), kinds: Vec::new() };
+        if reader.tokens.is_empty() {
+            return Err(reader.missing("tokenizer.ggml.tokens"));
+        }
+        reader.kinds = match metadata.integers("tokenizer.ggml.token_type")? {
+            Some(kinds) => kinds.into_iter().map(Kind::of).collect(),
+            None => vec![Kind::Normal; reader.tokens.len()],
+        };
+        if reader.kinds.len() != reader.tokens.len() {
+            let tokens = reader.tokens.len();
+            let reason = format!("`tokenizer.ggml.token_type` does not have one entry for each of the {tokens} tokens");
+            return Err(reader.broken(&reason));
+        }
+        Ok(reader)
+    }
+
+    /// Each token with its id and its kind.
+    fn entries(&self) -> impl Iterator<Item = (TokenId, &'a str, Kind)> {
+        (0..).zip(self.tokens.iter().zip(&self.kinds)).map(|(id, (&token, &kind))| (id, token, kind))
+    }
+
+    fn pre_tokenizer(&self) -> Result<PreTokenizer, EngineError> {
+        let name = match self.metadata.string("tokenizer.ggml.pre")? {
+            Some(name) => name,
+            // GPT-2 had its pattern before the key had names.
+            None if self.metadata.string("general.architecture")? == Some("gpt2") => "gpt-2",
+            None => "default",
+        };
+        PRE_TOKENIZER_NAMES.iter().find(|(known, _)| *known == name).map(|&(_, kind)| kind).ok_or_else(|| {
+            let known: Vec<&str> = PRE_TOKENIZER_NAMES.iter().map(|&(name, _)| name).collect();
+            let what =
+                format!("its pre-tokenizer is `{name}` (tokenizer.ggml.pre): supported are {}", known.join(", "));
+            EngineError::unsupported(self.path, what)
+        })
+    }
+
+    /// The token that begins a text, where the file asks for it or, in its silence, `by_default`.
+    fn begin(&self, by_default: bool, default_id: Option<TokenId>) -> Result<Option<TokenId>, EngineError> {
+        match self.metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(by_default) {
+            true => self.token_id(BEGIN_KEY, default_id),
+            false => Ok(None),
         }
     }
-    for key in END_KEYS {
-        ends.extend(token_id(path, metadata, key, tokens.len())?);
+
+    fn ends(&self, default_id: Option<TokenId>) -> Result<Vec<TokenId>, EngineError> {
+        let marks = self.entries().filter(|(.., kind)| *kind == Kind::Control);
+        let mut ends = named_ends(marks.map(|(id, token, _)| (token, id)));
+        for (key, default_id) in END_KEYS.into_iter().zip([default_id, None, None]) {
+            ends.extend(self.token_id(key, default_id)?);
+        }
+        Ok(ends)
     }
-    let begin = match metadata.bool("tokenizer.ggml.add_bos_token")? {
-        Some(true) => token_id(path, metadata, "tokenizer.ggml.bos_token_id", tokens.len())?,
-        _ => None,
-    };
-    let inner = bpe::build(vocab, merges, pre_tokenizer, marks).map_err(broken)?;
-    Ok(Tokenizer::new(inner, pieces, begin, ends))
-}
 
-fn check_model(path: &Path, metadata: &Metadata<'_>) -> Result<(), EngineError> {
-    match metadata.string("tokenizer.ggml.model")? {
-        Some("gpt2") => Ok(()),
-        Some(other) => Err(EngineError::unsupported(
-            path,
-            format!(
-                "its tokenizer is of the kind `{other}` (tokenizer.ggml.model): byte-level BPE, `gpt2`, is supported"
-            ),
-        )),
-        None => Err(EngineError::format(path, "there is no tokenizer in it (tokenizer.ggml.model is missing)")),
+    /// The id under `key`, which has to be one of the vocabulary's; without the key, `default_id` if it is one.
+    fn token_id(&self, key: &str, default_id: Option<TokenId>) -> Result<Option<TokenId>, EngineError> {
+        let tokens = self.tokens.len();
+        match self.metadata.unsigned(key)? {
+            None => Ok(default_id.filter(|&id| (id as usize) < tokens)),
+            Some(id) => match TokenId::try_from(id) {
+                Ok(token) if id < tokens as u64 => Ok(Some(token)),
+                _ => {
+                    let reason = format!("`{key}` is {id}, the vocabulary has {tokens} tokens");
+                    Err(EngineError::format(self.path, reason))
+                }
+            },
+        }
     }
-}
 
-fn pre_tokenizer(path: &Path, metadata: &Metadata<'_>) -> Result<PreTokenizer, EngineError> {
-    let name = metadata.string("tokenizer.ggml.pre")?.unwrap_or("default");
-    PRE_TOKENIZERS.iter().find(|(known, _)| *known == name).map(|&(_, kind)| kind).ok_or_else(|| {
-        let known: Vec<&str> = PRE_TOKENIZERS.iter().map(|&(name, _)| name).collect();
-        let what = format!("its pre-tokenizer is `{name}` (tokenizer.ggml.pre): supported are {}", known.join(", "));
-        EngineError::unsupported(path, what)
-    })
-}
+    fn broken(&self, reason: &str) -> EngineError {
+        EngineError::format(self.path, format!("the tokenizer in the metadata is broken: {reason}"))
+    }
 
-/// One kind a token; `None` where the file has another number of them.
-fn piece_kinds(metadata: &Metadata<'_>, tokens: usize) -> Result<Option<Vec<PieceKind>>, EngineError> {
-    let Some(types) = metadata.integers("tokenizer.ggml.token_type")? else {
-        return Ok(Some(vec![PieceKind::Bytes; tokens]));
-    };
-    // The numbers are llama.cpp's `llama_token_type`.
-    let kinds = types.into_iter().map(|kind| match kind {
-        3 => PieceKind::Special,
-        4 => PieceKind::Literal,
-        _ => PieceKind::Bytes,
-    });
-    Ok(Some(kinds.collect::<Vec<_>>()).filter(|kinds| kinds.len() == tokens))
-}
-
-/// The id under `key`, which has to be one of the vocabulary's.
-fn token_id(path: &Path, metadata: &Metadata<'_>, key: &str, tokens: usize) -> Result<Option<TokenId>, EngineError> {
-    let Some(id) = metadata.unsigned(key)? else { return Ok(None) };
-    match TokenId::try_from(id) {
-        Ok(token) if id < tokens as u64 => Ok(Some(token)),
-        _ => Err(EngineError::format(path, format!("`{key}` is {id}, the vocabulary has {tokens} tokens"))),
+    fn missing(&self, key: &str) -> EngineError {
+        EngineError::format(self.path, format!("metadata key `{key}` is missing"))
     }
 }

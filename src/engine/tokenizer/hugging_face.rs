@@ -1,15 +1,17 @@
 //! A tokenizer from the files of a Hugging Face folder: `tokenizer.json`, or `vocab.json` with `merges.txt`.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::{BPE, Vocab};
 
 use super::bpe::{self, PreTokenizer};
-use super::{PieceKind, Pieces, TokenId, Tokenizer};
+use super::decoder::Spelling;
+use super::ends::named_ends;
+use super::pieces::{PieceKind, Pieces};
+use super::{TokenId, Tokenizer};
 use crate::engine::EngineError;
 
 /// The parts of `tokenizer.json` that are checked before the crate reads it.
@@ -53,58 +55,94 @@ pub(in crate::engine) fn from_json(
     check_sketch(path, &json)?;
     let mut inner =
         tokenizers::Tokenizer::from_bytes(&json).map_err(|error| EngineError::format(path, error.to_string()))?;
-    check_byte_level(path, &inner)?;
+    check_model(path, &inner)?;
+    let spelling = Spelling::of(inner.get_decoder()).map_err(|what| EngineError::unsupported(path, what))?;
     // A limit on lengths that somebody trained with would silently cut a prompt.
     inner.with_truncation(None).map_err(|error| EngineError::format(path, error.to_string()))?;
     inner.with_padding(None);
     let begin = begin_token(path, &inner)?;
-    finish(path, inner, begin, end_ids, ends)
+    finish(path, inner, spelling, begin, end_ids, ends)
 }
 
-/// The tokenizer of a `vocab.json` and a `merges.txt` with GPT-2's pre-tokenizer. `specials` are the spellings of
-/// special tokens, `begin` and `ends` those that begin a text and end a reply.
+/// A `vocab.json` with its `merges.txt`, and what a configuration says about them.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct VocabAndMerges {
+    /// The vocabulary.
+    pub(in crate::engine) vocab: PathBuf,
+    /// The merges.
+    pub(in crate::engine) merges: PathBuf,
+    /// Whether a text is composed and cut as Qwen2's tokenizer does, and not as GPT-2's.
+    pub(in crate::engine) as_qwen2: bool,
+    /// Tokens that are matched whole in a text; those without an id only where the vocabulary has them.
+    pub(in crate::engine) marks: Vec<Mark>,
+    /// The spelling of the token that begins a text.
+    pub(in crate::engine) begin: Option<String>,
+}
+
+/// An added token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Mark {
+    pub(in crate::engine) text: String,
+    pub(in crate::engine) id: Option<TokenId>,
+    pub(in crate::engine) special: bool,
+}
+
+/// The tokenizer of a `vocab.json` and a `merges.txt`. `ends` are spellings of the tokens that end a reply, beside the
+/// ids in `end_ids`.
 ///
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where a file is broken or the two do not fit.
 pub(in crate::engine) fn from_vocab_and_merges(
-    vocab_path: &Path,
-    merges_path: &Path,
-    specials: &[String],
-    begin: Option<&str>,
+    files: &VocabAndMerges,
     end_ids: Vec<TokenId>,
     ends: &[String],
 ) -> Result<Tokenizer, EngineError> {
-    let read =
-        |path: &Path| std::fs::read_to_string(path).map_err(|source| EngineError::Io { path: path.to_owned(), source });
-    let vocab: HashMap<String, TokenId> = serde_json::from_str(&read(vocab_path)?)
+    let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
+    let mut vocab: HashMap<String, TokenId> = serde_json::from_str(&read(vocab_path)?)
         .map_err(|error| EngineError::format(vocab_path, format!("not a vocabulary: {error}")))?;
-    let mut merges = Vec::new();
-    for (number, line) in read(merges_path)?.lines().enumerate() {
-        if line.is_empty() || (number == 0 && line.starts_with("#version")) {
-            continue;
+    let merges = read_merges(merges_path)?;
+    let mut marks = Vec::new();
+    for mark in &files.marks {
+        if let Some(id) = mark.id
+            && *vocab.entry(mark.text.clone()).or_insert(id) != id
+        {
+            let reason = format!("`{}` has another id here than among the added tokens ({id})", mark.text);
+            return Err(EngineError::format(vocab_path, reason));
         }
-        let Some((left, right)) = bpe::parse_merge(line) else {
-            let reason = format!("line {}: `{line}` is no merge of two pieces", number + 1);
-            return Err(EngineError::format(merges_path, reason));
-        };
-        merges.push((left.to_owned(), right.to_owned()));
+        if vocab.contains_key(&mark.text) {
+            marks.push((mark.text.clone(), if mark.special { PieceKind::Special } else { PieceKind::Literal }));
+        }
     }
-    let marks: Vec<_> = specials
-        .iter()
-        .filter(|special| vocab.contains_key(*special))
-        .map(|special| (special.clone(), PieceKind::Special))
-        .collect();
-    let vocab: Vocab = vocab.into_iter().collect();
-    let inner = bpe::build(vocab, merges, PreTokenizer::Gpt2, marks)
+    let pre_tokenizer = if files.as_qwen2 { PreTokenizer::QWEN2 } else { PreTokenizer::GPT2 };
+    let inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
         .map_err(|reason| EngineError::format(merges_path, reason))?;
-    let begin = begin.map(|begin| named_token(vocab_path, &inner, begin)).transpose()?;
-    finish(vocab_path, inner, begin, end_ids, ends)
+    let begin = files.begin.as_deref().map(|begin| named_token(vocab_path, &inner, begin)).transpose()?;
+    finish(vocab_path, inner, Spelling::BYTE_LEVEL, begin, end_ids, ends)
+}
+
+fn read(path: &Path) -> Result<String, EngineError> {
+    std::fs::read_to_string(path).map_err(|source| EngineError::Io { path: path.to_owned(), source })
+}
+
+fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
+    let text = read(path)?;
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(number, line)| !(line.is_empty() || (*number == 0 && line.starts_with("#version"))));
+    let merge = |(number, line): (usize, &str)| match bpe::parse_merge(line) {
+        Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+        None => {
+            let reason = format!("line {}: `{line}` is no merge of two pieces", number + 1);
+            Err(EngineError::format(path, reason))
+        }
+    };
+    lines.map(merge).collect()
 }
 
 /// Collects the bytes of all tokens and checks the ends.
 fn finish(
     path: &Path,
     inner: tokenizers::Tokenizer,
+    spelling: Spelling,
     begin: Option<TokenId>,
     mut end_ids: Vec<TokenId>,
     ends: &[String],
@@ -115,7 +153,7 @@ fn finish(
         let kind = match added.get(&id) {
             Some(token) if token.special => PieceKind::Special,
             Some(_) => PieceKind::Literal,
-            None => PieceKind::Bytes,
+            None => spelling.kind_of(piece),
         };
         (piece.as_str(), id, kind)
     });
@@ -127,7 +165,9 @@ fn finish(
     for end in ends {
         end_ids.push(named_token(path, &inner, end)?);
     }
-    Ok(Tokenizer::new(inner, pieces, begin, end_ids))
+    let specials = added.iter().filter(|(_, token)| token.special);
+    end_ids.extend(named_ends(specials.map(|(&id, token)| (token.content.as_str(), id))));
+    Ok(Tokenizer::new(inner, pieces, begin, end_ids).with_space_prefix(spelling.space_prefix))
 }
 
 fn named_token(path: &Path, inner: &tokenizers::Tokenizer, piece: &str) -> Result<TokenId, EngineError> {
@@ -152,9 +192,13 @@ fn check_sketch(path: &Path, json: &[u8]) -> Result<(), EngineError> {
             format!("`{key}` of its model is set: only plain BPE is supported"),
         ));
     }
-    if let Some(kind) = model.kind.filter(|kind| kind != "BPE") {
-        let what = format!("its model is of the type {kind}: byte-level BPE is supported");
-        return Err(EngineError::unsupported(path, what));
+    match model.kind.as_deref() {
+        Some("Unigram") => return Ok(()),
+        Some("BPE") | None => {}
+        Some(kind) => {
+            let what = format!("its model is of the type {kind} (model.type): BPE and Unigram are supported");
+            return Err(EngineError::unsupported(path, what));
+        }
     }
     let Some(vocab) = model.vocab.as_object() else {
         return Err(EngineError::format(path, "`model.vocab` is missing"));
@@ -167,21 +211,15 @@ fn check_sketch(path: &Path, json: &[u8]) -> Result<(), EngineError> {
     bpe::check_merges(merges, |piece| vocab.contains_key(piece)).map_err(|reason| EngineError::format(path, reason))
 }
 
-fn check_byte_level(path: &Path, inner: &tokenizers::Tokenizer) -> Result<(), EngineError> {
-    let ModelWrapper::BPE(BPE { dropout, .. }) = inner.get_model() else {
-        return Err(EngineError::unsupported(path, "its model is no BPE: byte-level BPE is supported"));
-    };
-    if dropout.is_some_and(|dropout| dropout > 0.0) {
-        return Err(EngineError::unsupported(
-            path,
-            "`dropout` of its model is set, which makes tokens a matter of chance",
-        ));
+fn check_model(path: &Path, inner: &tokenizers::Tokenizer) -> Result<(), EngineError> {
+    match inner.get_model() {
+        ModelWrapper::BPE(BPE { dropout: Some(dropout), .. }) if *dropout > 0.0 => {
+            let what = "`dropout` of its model is set, which makes tokens a matter of chance";
+            Err(EngineError::unsupported(path, what))
+        }
+        ModelWrapper::BPE(_) | ModelWrapper::Unigram(_) => Ok(()),
+        _ => Err(EngineError::unsupported(path, "its model is of another type than BPE and Unigram (model.type)")),
     }
-    if !matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
-        let what = "its decoder is not `ByteLevel`: byte-level BPE, as GPT-2 and SmolLM have it, is supported";
-        return Err(EngineError::unsupported(path, what));
-    }
-    Ok(())
 }
 
 /// The special token that the post-processor puts before a text.

@@ -1,12 +1,19 @@
-//! Text to token ids and back: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on the `tokenizers` crate.
+//! Text to token ids and back: BPE over bytes (Sennrich et al. 2016; Radford et al. 2019) and SentencePiece.
 //!
-//! `gguf` and `hugging_face` make a [`Tokenizer`] from what a model brings; [`DecodeStream`] turns a reply's tokens
-//! into whole characters as they come.
+//! `gguf` and `hugging_face` make a [`Tokenizer`] from what a model brings: on the `tokenizers` crate, and where a GGUF
+//! file has SentencePiece's scores, on `sentence_piece`. [`DecodeStream`] turns a reply's tokens into whole characters
+//! as they come.
 
 mod bpe;
 mod byte_level;
+mod decoder;
+mod ends;
 mod gguf;
+#[cfg(test)]
+mod golden;
 mod hugging_face;
+mod pieces;
+mod sentence_piece;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -16,46 +23,86 @@ use std::fmt;
 
 use super::{EngineError, TokenId};
 use bpe::PreTokenizer;
+use pieces::{PieceKind, Pieces};
+use sentence_piece::SentencePiece;
 
 pub(in crate::engine) use gguf::from_gguf;
-pub(in crate::engine) use hugging_face::{from_json, from_vocab_and_merges};
+pub(in crate::engine) use hugging_face::{Mark, VocabAndMerges, from_json, from_vocab_and_merges};
 pub use stream::DecodeStream;
-pub(in crate::engine) use vocabulary::Vocabulary;
+pub(in crate::engine) use vocabulary::{Cuts, Vocabulary};
 
-/// Ids from here on are no vocabulary but a mistake in a file.
-const MAX_VOCABULARY: usize = 1 << 22;
+/// Blanks in a row that the `fancy-regex` crate can look back over, with room to spare (its `MAX_STACK` is a million).
+const MAX_BLANKS: usize = 950_000;
 
 /// Turns text into ids and back; made by the loader from what the model brings.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    encoder: Encoder,
     pieces: Pieces,
     begin: Option<TokenId>,
     ends: Vec<TokenId>,
+    /// Whether the encoder puts a blank before a text, which is not part of it.
+    space_prefix: bool,
+}
+
+/// What turns text into ids.
+enum Encoder {
+    /// The `tokenizers` crate.
+    Crate(Box<tokenizers::Tokenizer>),
+    SentencePiece(SentencePiece),
+}
+
+impl From<tokenizers::Tokenizer> for Encoder {
+    fn from(tokenizer: tokenizers::Tokenizer) -> Self {
+        Self::Crate(Box::new(tokenizer))
+    }
 }
 
 impl Tokenizer {
     /// Puts a tokenizer together. `begin` goes in front of a text that asks for it; `ends` end a reply.
-    fn new(inner: tokenizers::Tokenizer, pieces: Pieces, begin: Option<TokenId>, mut ends: Vec<TokenId>) -> Self {
+    fn new(encoder: impl Into<Encoder>, pieces: Pieces, begin: Option<TokenId>, mut ends: Vec<TokenId>) -> Self {
         ends.sort_unstable();
         ends.dedup();
-        Self { inner, pieces, begin, ends }
+        Self { encoder: encoder.into(), pieces, begin, ends, space_prefix: false }
+    }
+
+    /// The same where the first blank of a text is the encoder's own, if `space_prefix` is set.
+    fn with_space_prefix(self, space_prefix: bool) -> Self {
+        Self { space_prefix, ..self }
     }
 
     /// The ids of `text`. Special tokens written out in it are parsed as such. A begin token is put in front where
     /// `add_begin` is set and the tokenizer's own configuration asks for one.
     ///
     /// # Errors
-    /// [`EngineError::Tokenizer`] where the tokenizer cannot take the text; a byte-level one takes any.
+    /// [`EngineError::Tokenizer`] where the tokenizer cannot take the text; one with tokens for all bytes takes any.
     pub fn encode(&self, text: &str, add_begin: bool) -> Result<Vec<TokenId>, EngineError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| EngineError::Tokenizer(e.to_string()))?;
         let begin = self.begin.filter(|_| add_begin);
-        Ok(begin.into_iter().chain(encoding.get_ids().iter().copied()).collect())
+        let ids = match &self.encoder {
+            Encoder::Crate(inner) => {
+                check_blanks(text)?;
+                let encoding = inner.encode_fast(text, false).map_err(|e| EngineError::Tokenizer(e.to_string()))?;
+                encoding.get_ids().to_vec()
+            }
+            Encoder::SentencePiece(inner) => inner.encode(text).map_err(EngineError::Tokenizer)?,
+        };
+        Ok(begin.into_iter().chain(ids).collect())
     }
 
-    /// The text of `tokens`; bytes that are not whole characters become U+FFFD.
+    /// The text of `tokens`; bytes that are not whole characters become U+FFFD. A blank that the encoder puts before
+    /// every text is left off.
     pub fn decode(&self, tokens: &[TokenId]) -> String {
+        let mut stream = self.decode_stream(&[]);
         let bytes: Vec<u8> = tokens.iter().flat_map(|&token| self.token_bytes(token)).copied().collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let mut text = stream.push(&bytes);
+        text += &stream.flush();
+        text
+    }
+
+    /// Turns the tokens that follow on `before` into text as they come. At the beginning of a text (after marks alone) a
+    /// blank that the encoder puts there is left off.
+    pub fn decode_stream(&self, before: &[TokenId]) -> DecodeStream {
+        let at_start = before.iter().all(|&token| self.is_special(token));
+        if self.space_prefix && at_start { DecodeStream::at_start() } else { DecodeStream::new() }
     }
 
     /// The text of one token by itself, lossy where it is part of a character.
@@ -99,6 +146,20 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
+/// Refuses more blanks in a row than the crate's regular expressions can look back over: beyond them it would leave the
+/// rest of the text uncut, without a word.
+fn check_blanks(text: &str) -> Result<(), EngineError> {
+    if text.len() <= MAX_BLANKS {
+        return Ok(());
+    }
+    let longest = text.split(|c: char| !c.is_whitespace()).map(|blanks| blanks.chars().count()).max().unwrap_or(0);
+    if longest <= MAX_BLANKS {
+        return Ok(());
+    }
+    let reason = format!("the text has {longest} blanks in a row, and at most {MAX_BLANKS} can be cut: take some out");
+    Err(EngineError::Tokenizer(reason))
+}
+
 /// A tokenizer for models of random weights: the first 256 ids are the bytes, the others stand for their number. Nothing
 /// ends a reply.
 ///
@@ -112,79 +173,7 @@ pub(in crate::engine) fn of_bytes(vocabulary: usize) -> Result<Tokenizer, Engine
     let spelled: Vec<String> = (0..=255).map(|byte| byte_level::spell(byte).to_string()).collect();
     spelled.iter().for_each(|piece| pieces.push(piece, PieceKind::Bytes));
     (256..vocabulary).for_each(|id| pieces.push(&format!(" {id}"), PieceKind::Literal));
-    let inner = bpe::build((0..).zip(spelled).map(|(id, piece)| (piece, id)).collect(), vec![], PreTokenizer::Gpt2, [])
+    let inner = bpe::build((0..).zip(spelled).map(|(id, piece)| (piece, id)).collect(), vec![], PreTokenizer::GPT2, [])
         .map_err(EngineError::Tokenizer)?;
     Ok(Tokenizer::new(inner, pieces, None, vec![]))
-}
-
-/// What a token is, as far as its text is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PieceKind {
-    /// Text in GPT-2's spelling of bytes.
-    Bytes,
-    /// Text that is matched and written as it stands.
-    Literal,
-    /// A mark, written as it stands.
-    Special,
-}
-
-/// The bytes of all tokens, end to end.
-#[derive(Debug, Default)]
-struct Pieces {
-    bytes: Vec<u8>,
-    /// Where each token's bytes end, by id.
-    ends: Vec<usize>,
-    special: Vec<bool>,
-}
-
-impl Pieces {
-    /// Adds the next id.
-    fn push(&mut self, piece: &str, kind: PieceKind) {
-        match kind {
-            PieceKind::Bytes => byte_level::append_bytes(piece, &mut self.bytes),
-            PieceKind::Literal | PieceKind::Special => self.bytes.extend_from_slice(piece.as_bytes()),
-        }
-        self.ends.push(self.bytes.len());
-        self.special.push(kind == PieceKind::Special);
-    }
-
-    /// From pieces in any order; ids that nobody has are empty.
-    fn from_unordered<'a>(
-        pieces: impl IntoIterator<Item = (&'a str, TokenId, PieceKind)>,
-    ) -> Result<Self, EngineError> {
-        let mut by_id: Vec<Option<(&str, PieceKind)>> = Vec::new();
-        for (piece, id, kind) in pieces {
-            let index = id as usize;
-            if index >= MAX_VOCABULARY {
-                return Err(EngineError::Tokenizer(format!(
-                    "token `{piece}` has the id {id}, larger than any vocabulary"
-                )));
-            }
-            if index >= by_id.len() {
-                by_id.resize(index + 1, None);
-            }
-            by_id[index] = Some((piece, kind));
-        }
-        let mut all = Self::default();
-        for piece in by_id {
-            let (piece, kind) = piece.unwrap_or(("", PieceKind::Literal));
-            all.push(piece, kind);
-        }
-        Ok(all)
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn bytes(&self, token: TokenId) -> &[u8] {
-        let token = token as usize;
-        let Some(&end) = self.ends.get(token) else { return &[] };
-        let start = if token == 0 { 0 } else { self.ends[token - 1] };
-        &self.bytes[start..end]
-    }
-
-    fn is_special(&self, token: TokenId) -> bool {
-        self.special.get(token as usize).copied().unwrap_or(false)
-    }
 }

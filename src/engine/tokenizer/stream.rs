@@ -8,6 +8,8 @@
 pub struct DecodeStream {
     /// The beginning of a character, three bytes at most, and while it is looked at the token that follows.
     pending: Vec<u8>,
+    /// Whether a blank that comes first is not part of the text.
+    skips_blank: bool,
 }
 
 /// Longer than nearly every token: those make no more room.
@@ -15,7 +17,7 @@ const TOKEN_BYTES: usize = 256;
 
 impl Default for DecodeStream {
     fn default() -> Self {
-        Self { pending: Vec::with_capacity(TOKEN_BYTES) }
+        Self { pending: Vec::with_capacity(TOKEN_BYTES), skips_blank: false }
     }
 }
 
@@ -25,9 +27,18 @@ impl DecodeStream {
         Self::default()
     }
 
+    /// A stream at the beginning of a text before which the tokenizer puts a blank: that one is left off.
+    pub fn at_start() -> Self {
+        Self { skips_blank: true, ..Self::default() }
+    }
+
     /// Adds the bytes of a token and returns the text that is complete by now; often empty inside a character. Bytes
     /// that cannot be UTF-8 whatever follows come out as U+FFFD.
-    pub fn push(&mut self, bytes: &[u8]) -> String {
+    pub fn push(&mut self, mut bytes: &[u8]) -> String {
+        if self.skips_blank && !bytes.is_empty() {
+            self.skips_blank = false;
+            bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
+        }
         self.pending.extend_from_slice(bytes);
         let mut text = String::with_capacity(self.pending.len());
         let mut rest = 0;
@@ -87,6 +98,17 @@ mod tests {
         assert_eq!(stream.flush(), "\u{fffd}");
         assert!(!stream.is_pending());
         assert_eq!(stream.push(b"ok"), "ok");
+    }
+
+    #[test]
+    fn the_blank_before_a_text_is_left_off_once() {
+        let texts = |tokens: &[&str]| {
+            let mut stream = DecodeStream::at_start();
+            tokens.iter().map(|token| stream.push(token.as_bytes())).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&[" Hello", " you"]), ["Hello", " you"]);
+        assert_eq!(texts(&["", "  ", " a"]), ["", " ", " a"]);
+        assert_eq!(texts(&["<s>", " a"]), ["<s>", " a"]);
     }
 
     /// Whole, broken, overlong, surrogate, truncated and mixed bytes, cut in every way into three pieces.

@@ -23,6 +23,18 @@ fn gguf_tokenizer(name: &str) -> Tokenizer {
     from_gguf(&path, &Gguf::parse(&path, &storage).unwrap().metadata).unwrap()
 }
 
+/// The files in `folder`, where `marks` are special tokens.
+fn vocab_and_merges(folder: &Path, marks: &[&str]) -> VocabAndMerges {
+    let mark = |text: &&str| Mark { text: (*text).to_owned(), id: None, special: true };
+    VocabAndMerges {
+        vocab: folder.join("vocab.json"),
+        merges: folder.join("merges.txt"),
+        as_qwen2: false,
+        marks: marks.iter().map(mark).collect(),
+        begin: None,
+    }
+}
+
 fn ids(value: &Value) -> Vec<TokenId> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as TokenId).collect()
 }
@@ -95,6 +107,15 @@ fn tokens_spell_the_text_they_came_from() {
 }
 
 #[test]
+fn more_blanks_than_can_be_cut_are_an_error() {
+    let text = format!("a{}b", " \n".repeat(500_000));
+    let error = DEFAULT.encode(&text, false).unwrap_err().to_string();
+    assert!(error.contains("1000000 blanks in a row"), "{error}");
+    assert!(DEFAULT.encode(&text.replacen(' ', "x", 1), false).is_err());
+    assert!(DEFAULT.encode(&format!("{}b", " a".repeat(500_000)), false).is_ok());
+}
+
+#[test]
 fn an_emoji_that_is_spread_over_tokens_waits_for_its_last_one() {
     let tokens = DEFAULT.encode("🦩", false).unwrap();
     assert!(tokens.len() > 1, "the test needs a character of several tokens");
@@ -108,17 +129,21 @@ fn an_emoji_that_is_spread_over_tokens_waits_for_its_last_one() {
 #[test]
 fn all_three_kinds_of_files_give_the_same_ids() {
     let folder = path("tests/fixtures");
-    let marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map(str::to_owned);
     let gguf = gguf_tokenizer("tests/fixtures/tiny-llama.F32.gguf");
     let json = from_json(&folder.join("tiny-gpt2-prefixed/tokenizer.json"), vec![0], &[]).unwrap();
-    let (vocab, merges) = (folder.join("tiny-gpt2/vocab.json"), folder.join("tiny-gpt2/merges.txt"));
-    let pair = from_vocab_and_merges(&vocab, &merges, &marks, None, vec![], &marks[..1]).unwrap();
+    let marks = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let pair = vocab_and_merges(&folder.join("tiny-gpt2"), marks);
+    let pair = from_vocab_and_merges(&pair, vec![], &["<|endoftext|>".into()]).unwrap();
     for text in ["The licence of naïve work", "1999\r\n\t<|im_end|> 漢字", "  two  blanks  "] {
         let expected = json.encode(text, false).unwrap();
         assert_eq!(gguf.encode(text, false).unwrap(), expected);
         assert_eq!(pair.encode(text, false).unwrap(), expected);
     }
-    assert_eq!((json.end_tokens(), pair.end_tokens()), (&[0][..], &[0][..]));
+    assert_eq!(
+        (json.end_tokens(), pair.end_tokens()),
+        (&[0, 2][..], &[0, 2][..]),
+        "<|im_end|> ends a reply by its name"
+    );
     for token in 0..512 {
         assert_eq!(gguf.token_bytes(token), json.token_bytes(token));
         assert_eq!(pair.token_bytes(token), json.token_bytes(token));
@@ -163,9 +188,13 @@ fn changed_json(change: impl FnOnce(&mut Value)) -> String {
 }
 
 #[test]
-fn a_tokenizer_json_that_is_not_byte_level_bpe_is_refused_by_name() {
-    assert!(changed_json(|json| json["model"]["type"] = json!("Unigram")).contains("type Unigram"));
-    assert!(changed_json(|json| json["decoder"] = json!({"type": "Fuse"})).contains("ByteLevel"));
+fn a_tokenizer_json_of_another_kind_is_refused_by_name() {
+    assert!(changed_json(|json| json["model"]["type"] = json!("WordPiece")).contains("type WordPiece"));
+    assert!(
+        changed_json(|json| json["decoder"] =
+            json!({"type": "CTC", "pad_token": "", "word_delimiter_token": "", "cleanup": true}))
+        .contains("ByteLevel")
+    );
     assert!(changed_json(|json| json["model"]["dropout"] = json!(0.1)).contains("`dropout`"));
     let affix = changed_json(|json| json["model"]["continuing_subword_prefix"] = json!("##"));
     assert!(affix.contains("`continuing_subword_prefix`"), "{affix}");
@@ -189,11 +218,11 @@ fn a_broken_tokenizer_json_is_an_error_and_never_a_panic() {
 #[test]
 fn a_broken_vocabulary_or_merge_list_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (vocab, merges) = (folder.path().join("vocab.json"), folder.path().join("merges.txt"));
+    let files = vocab_and_merges(folder.path(), &[]);
     let read = |vocab_text: &str, merges_text: &str| {
-        std::fs::write(&vocab, vocab_text).unwrap();
-        std::fs::write(&merges, merges_text).unwrap();
-        from_vocab_and_merges(&vocab, &merges, &[], None, vec![], &[]).map(|_| ()).map_err(|e| e.to_string())
+        std::fs::write(&files.vocab, vocab_text).unwrap();
+        std::fs::write(&files.merges, merges_text).unwrap();
+        from_vocab_and_merges(&files, vec![], &[]).map(|_| ()).map_err(|e| e.to_string())
     };
     assert_eq!(read(r#"{"a":0,"b":1,"ab":2}"#, "#version: 0.2\na b\n"), Ok(()));
     assert!(read("[1]", "").unwrap_err().contains("vocab.json: not a vocabulary"));

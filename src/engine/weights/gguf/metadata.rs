@@ -87,6 +87,16 @@ impl<'a> Array<'a> {
             })
         })
     }
+
+    /// The values as floats; `None` where they are of another type.
+    pub fn floats(&self) -> Option<impl Iterator<Item = f64> + use<'a>> {
+        matches!(self.kind, Kind::F32 | Kind::F64).then(|| {
+            self.iter().filter_map(|value| match value {
+                Value::Float(number) => Some(number),
+                _ => None,
+            })
+        })
+    }
 }
 
 /// The types of values, by their numbers in the file.
@@ -291,6 +301,17 @@ impl<'a> Metadata<'a> {
     pub fn integers(&self, key: &str) -> Result<Option<Vec<i64>>, EngineError> {
         self.typed(key, "an array of integers", |value| match value {
             Value::Array(array) => array.integers().map(Iterator::collect),
+            _ => None,
+        })
+    }
+
+    /// The floats under `key`.
+    ///
+    /// # Errors
+    /// As [`Self::string`].
+    pub fn floats(&self, key: &str) -> Result<Option<Vec<f64>>, EngineError> {
+        self.typed(key, "an array of floats", |value| match value {
+            Value::Array(array) => array.floats().map(Iterator::collect),
             _ => None,
         })
     }

@@ -80,6 +80,13 @@ impl Header {
         self.value(key, ARRAY, &values);
     }
 
+    /// Floats.
+    pub fn f32s(&mut self, key: &str, numbers: &[f32]) {
+        let mut values = array(F32, numbers.len());
+        numbers.iter().for_each(|number| values.extend_from_slice(&number.to_le_bytes()));
+        self.value(key, ARRAY, &values);
+    }
+
     /// A tensor of `shape` (row-major), the next one behind those that were named before. `None` where a row is not whole
     /// blocks, or the format is unknown to GGUF.
     pub fn tensor(&mut self, name: &str, shape: &[usize], dtype: DType) -> Option<()> {
