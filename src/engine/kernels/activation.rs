@@ -6,13 +6,14 @@
 //!
 //! A long prompt is bound by multiplications, not by memory. There one byte is enough for most matrices: an error in one
 //! of hundreds of positions is averaged out by attention, and it is not the position whose candidates are compared.
-#![allow(unsafe_code)]
-
-use super::pool::{SharedPtr, ThreadPool};
 use super::vector;
 
 /// Values a block; the quantized weight formats have blocks of the same size.
 pub const BLOCK: usize = 32;
+/// Values that one lane of an instruction multiplies at a time.
+pub(super) const STEP: usize = 4;
+/// Steps of a block.
+pub(super) const STEPS: usize = BLOCK / STEP;
 /// What the high byte counts: as much as lets both bytes stay within ±127, which the instructions ask for.
 pub const HIGH: i32 = 254;
 /// The largest whole number a value becomes.
@@ -65,109 +66,6 @@ impl QuantizedVector {
     /// The values it stands for.
     pub fn to_f32(&self) -> Vec<f32> {
         self.0.iter().flat_map(|block| (0..BLOCK).map(|i| block.whole(i) as f32 * block.scale)).collect()
-    }
-}
-
-/// How many bytes an activation of a prompt takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    /// One: half a percent of the block's largest value is lost at each step.
-    Byte,
-    /// Two, as [`Block`] has them.
-    TwoBytes,
-}
-
-/// The tokens of a prompt as whole numbers, each in blocks of [`BLOCK`]: what the products of many tokens read.
-#[derive(Debug, Default)]
-pub struct QuantizedRows {
-    /// `(n, k)` each: the high bytes, and the low ones where the precision is two bytes.
-    high: Vec<i8>,
-    low: Vec<i8>,
-    /// `(n, k / BLOCK)`: what a whole number counts.
-    scales: Vec<f32>,
-    /// `(n, k / BLOCK, 2)`: the sums of the halves of each block, scaled.
-    sums: Vec<f32>,
-    k: usize,
-}
-
-impl QuantizedRows {
-    /// Takes over `x`, rows of `k` values, `k` a whole number of blocks; keeps its memory.
-    pub fn assign(&mut self, pool: &ThreadPool, x: &[f32], k: usize, precision: Precision) {
-        debug_assert!(k.is_multiple_of(BLOCK) && x.len().is_multiple_of(k));
-        self.k = k;
-        self.high.resize(x.len(), 0);
-        self.low.resize(if precision == Precision::TwoBytes { x.len() } else { 0 }, 0);
-        self.scales.resize(x.len() / BLOCK, 0.0);
-        self.sums.resize(x.len() / BLOCK * 2, 0.0);
-        let (low, sums) = (SharedPtr::new(&mut self.low), SharedPtr::new(&mut self.sums));
-        let scales = SharedPtr::new(&mut self.scales);
-        pool.for_each_part(&mut self.high, k, &|_, row, high| {
-            let blocks = k / BLOCK;
-            // SAFETY: each row's part of the other vectors is this call's alone, and they have as many rows.
-            let (scales, sums) = unsafe {
-                (
-                    std::slice::from_raw_parts_mut(scales.get().add(row * blocks), blocks),
-                    std::slice::from_raw_parts_mut(sums.get().add(row * 2 * blocks), 2 * blocks),
-                )
-            };
-            let x = &x[row * k..][..k];
-            match precision {
-                Precision::Byte => vector::quantize_bytes(x, high, scales, sums),
-                Precision::TwoBytes => {
-                    // SAFETY: as above; with this precision `low` is as long as `high`.
-                    let low = unsafe { std::slice::from_raw_parts_mut(low.get().add(row * k), k) };
-                    vector::quantize_two_bytes(x, high, low, scales, sums);
-                }
-            }
-        });
-    }
-
-    /// Rows.
-    pub fn rows(&self) -> usize {
-        self.high.len().checked_div(self.k).unwrap_or(0)
-    }
-
-    /// Values a row.
-    pub fn width(&self) -> usize {
-        self.k
-    }
-
-    /// How many bytes a value takes.
-    pub fn precision(&self) -> Precision {
-        if self.low.is_empty() { Precision::Byte } else { Precision::TwoBytes }
-    }
-
-    /// Row `row`: its high bytes, its low bytes (none where a value takes one), its scales and its sums.
-    pub(super) fn row(&self, row: usize) -> RowParts<'_> {
-        let blocks = self.k / BLOCK;
-        RowParts {
-            high: &self.high[row * self.k..][..self.k],
-            low: self.low.get(row * self.k..(row + 1) * self.k).unwrap_or_default(),
-            scales: &self.scales[row * blocks..][..blocks],
-            sums: &self.sums[row * 2 * blocks..][..2 * blocks],
-        }
-    }
-}
-
-/// A token of [`QuantizedRows`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RowParts<'a> {
-    pub(super) high: &'a [i8],
-    pub(super) low: &'a [i8],
-    pub(super) scales: &'a [f32],
-    pub(super) sums: &'a [f32],
-}
-
-impl RowParts<'_> {
-    /// The values it stands for.
-    #[cfg(test)]
-    pub(super) fn to_f32(self) -> Vec<f32> {
-        let value = |i: usize| {
-            let high = i32::from(self.high[i]);
-            let whole = self.low.get(i).map_or(high, |&low| HIGH * high + i32::from(low));
-            whole as f32 * self.scales[i / BLOCK]
-        };
-        (0..self.high.len()).map(value).collect()
     }
 }
 

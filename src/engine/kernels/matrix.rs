@@ -4,11 +4,12 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::activation::{Precision, QuantizedRows, QuantizedVector};
+use super::activation::QuantizedVector;
 use super::floats::{self, FloatFormat, FloatMatrix};
 use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
+use super::tiles::{Precision, TokenTiles};
 use crate::engine::EngineError;
 use crate::engine::blas::{self, MatMut, MatRef, Transpose};
 use crate::engine::weights::Tensor;
@@ -26,7 +27,7 @@ const PIECES_A_THREAD: usize = 4;
 /// pieces do not depend on the number of threads: the same seed gives the same text with any. OpenBLAS takes three times as
 /// long for pieces of 256.
 const PIECE_FOR_BLAS: usize = 512;
-const PIECE_FOR_WHOLE_NUMBERS: usize = 4 * ROWS;
+const PIECE_FOR_WHOLE_NUMBERS: usize = 2 * ROWS;
 /// From as many tokens on a prompt is computed with activations of one byte, where the matrix allows it. Shorter ones are
 /// done soon enough with two.
 const BYTES_FROM: usize = 128;
@@ -37,9 +38,9 @@ pub struct Workspace {
     pool: Arc<ThreadPool>,
     quantized: Vec<QuantizedVector>,
     /// The inputs of a product with many tokens.
-    rows: QuantizedRows,
+    tiles: TokenTiles,
     scratch: Vec<Mutex<Vec<f32>>>,
-    panels: Vec<Mutex<Panel>>,
+    panels: Vec<Mutex<Vec<Panel>>>,
     exact: bool,
 }
 
@@ -48,7 +49,7 @@ impl Workspace {
     pub fn new(pool: Arc<ThreadPool>) -> Self {
         let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
         let panels = (0..pool.threads()).map(|_| Mutex::default()).collect();
-        Self { pool, quantized: Vec::new(), rows: QuantizedRows::default(), scratch, panels, exact: false }
+        Self { pool, quantized: Vec::new(), tiles: TokenTiles::default(), scratch, panels, exact: false }
     }
 
     /// Whether long prompts are to be computed as exactly as replies are, which takes up to twice as long: for a score.
@@ -214,13 +215,13 @@ impl WeightMatrix {
         let isa = Isa::active();
         let one_byte = n >= BYTES_FROM && !self.needs_two_bytes && !workspace.exact;
         let precision = if one_byte { Precision::Byte } else { Precision::TwoBytes };
-        let by_rows = self.any_packed(|packed| packed.multiplies_rows(isa));
-        if by_rows {
-            workspace.rows.assign(&workspace.pool, x, k, precision);
+        let in_tiles = self.any_packed(|packed| packed.multiplies_tiles(isa));
+        if in_tiles {
+            workspace.tiles.assign(&workspace.pool, x, k, precision);
         }
         let workspace = &*workspace;
         let inputs = MatRef::new(x, n, k, k);
-        let width = if by_rows { PIECE_FOR_WHOLE_NUMBERS } else { self.blas_piece() };
+        let width = if in_tiles { PIECE_FOR_WHOLE_NUMBERS } else { self.blas_piece() };
         let out = SharedPtr::new(out);
         workspace.pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let columns = piece * width..self.out_features.min((piece + 1) * width);
@@ -239,15 +240,15 @@ impl WeightMatrix {
                     let weights = MatRef::new(columns, k, at.len(), at.len());
                     blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&at));
                 }),
-                Part::Packed(packed) if packed.multiplies_rows(isa) => {
-                    let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
-                    packed.multiply_rows(isa, from, &workspace.rows, &mut window(&at), &mut panel);
+                Part::Packed(packed) if packed.multiplies_tiles(isa) => {
+                    let mut panels = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                    packed.multiply_tiles(isa, from, &workspace.tiles, &mut window(&at), &mut panels);
                 }
                 Part::Packed(packed) => {
                     let width = PackedMatrix::unpacked_width(from, at.len());
-                    let mut panel = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut panels = workspace.panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
                     workspace.with_scratch(thread, width * k, |columns| {
-                        packed.unpack_columns(from, at.len(), &mut panel, columns);
+                        packed.unpack_columns(from, at.len(), &mut panels, columns);
                         let weights = MatRef::new(&columns[from % ROWS..], k, at.len(), width);
                         blas::sgemm(1.0, inputs, Transpose::No, weights, Transpose::No, 0.0, window(&at));
                     });
@@ -341,20 +342,20 @@ mod tests {
         for threads in [1, 3] {
             let pool = Arc::new(ThreadPool::new(threads));
             let packer = Packer::new(&pool);
-            let by_rows = WeightMatrix::from_rows(&tensor(&weights, [rows, k]), &packer).unwrap();
+            let in_tiles = WeightMatrix::from_rows(&tensor(&weights, [rows, k]), &packer).unwrap();
             let by_columns = WeightMatrix::from_columns(&tensor(&transposed, [k, rows]), &packer).unwrap();
             let mut workspace = Workspace::new(Arc::clone(&pool));
             for n in [1, 2, 5, 33] {
                 let x = numbers(n * k, 2);
                 let exact = plain(&weights, &x, n, k);
-                for matrix in [&by_rows, &by_columns] {
+                for matrix in [&in_tiles, &by_columns] {
                     let mut out = vec![f32::NAN; n * rows];
                     matrix.multiply(&mut workspace, &x, n, &mut out);
                     close(&out, &exact, 1e-5);
                 }
             }
             let mut row = vec![0.0; k];
-            for matrix in [&by_rows, &by_columns] {
+            for matrix in [&in_tiles, &by_columns] {
                 matrix.row(5, &mut row);
                 assert_eq!(row, weights[5 * k..6 * k]);
             }

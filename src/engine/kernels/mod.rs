@@ -11,6 +11,7 @@ pub mod packed;
 pub mod pool;
 pub mod rotary;
 pub mod table;
+pub mod tiles;
 pub mod vector;
 
 pub use isa::Isa;

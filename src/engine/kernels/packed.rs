@@ -31,10 +31,11 @@ pub(in crate::engine::kernels) use expand::{Lanes, Panel};
 pub use format::{PackedFormat, ROWS};
 use format::{for_each_step, for_format};
 
-use super::activation::{BLOCK, Block, QuantizedRows, QuantizedVector};
+use super::activation::{BLOCK, Block, QuantizedVector};
 use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
+use super::tiles::TokenTiles;
 use crate::engine::EngineError;
 use crate::engine::blas::MatMut;
 
@@ -164,31 +165,36 @@ impl PackedMatrix {
         });
     }
 
-    /// Whether `Self::multiply_rows` is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
-    pub fn multiplies_rows(&self, isa: Isa) -> bool {
+    /// Whether `Self::multiply_tiles` is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
+    pub fn multiplies_tiles(&self, isa: Isa) -> bool {
         gemm::is_faster(isa, self.format)
     }
 
-    /// As [`Self::multiply`], for many tokens; `panel` is scratch memory.
+    /// As [`Self::multiply`], for many tokens; `panels` is scratch memory. All groups are prepared first, so that a tile of
+    /// tokens is read once for all of them, and their outputs are written together.
     ///
     /// # Panics
     /// Where rows, columns or tokens do not fit.
-    pub(in crate::engine::kernels) fn multiply_rows(
+    pub(in crate::engine::kernels) fn multiply_tiles(
         &self,
         isa: Isa,
         first: usize,
-        x: &QuantizedRows,
+        x: &TokenTiles,
         out: &mut MatMut<'_>,
-        panel: &mut Panel,
+        panels: &mut Vec<Panel>,
     ) {
-        assert!(first + out.cols() <= self.rows && x.rows() == out.rows() && x.width() == self.cols);
-        let quants_at = self.quants_at();
-        self.for_each_group(first, out.cols(), |group, lanes, at| {
-            expand::prepare_panel(self.format, group, quants_at, panel);
-            gemm::multiply_panel(isa, self.format, panel, x, &mut |token, values| {
-                out.row_mut(token)[at..at + lanes.len()].copy_from_slice(&values[lanes.clone()]);
-            });
-        });
+        assert!(first + out.cols() <= self.rows && x.tokens() == out.rows() && x.width() == self.cols);
+        let groups = first / ROWS..(first + out.cols()).div_ceil(ROWS);
+        panels.resize_with(panels.len().max(groups.len()), Panel::default);
+        for (group, panel) in groups.clone().zip(panels.iter_mut()) {
+            expand::prepare_panel(self.format, self.group(group), self.quants_at(), panel);
+        }
+        let window = |(group, panel)| {
+            let rows = first.max(group * ROWS)..(first + out.cols()).min((group + 1) * ROWS);
+            gemm::Window { panel, lanes: rows.start - group * ROWS..rows.end - group * ROWS, at: rows.start - first }
+        };
+        let windows: Vec<_> = groups.zip(&*panels).map(window).collect();
+        gemm::multiply_panels(isa, self.format, &windows, x, out);
     }
 
     /// How wide a matrix `Self::unpack_columns` needs for the rows `first..first + count`.
@@ -197,7 +203,7 @@ impl PackedMatrix {
     }
 
     /// The rows `first..first + count` as columns of floats: row `first` is column `first % ROWS` of `out`, which is
-    /// `(cols, unpacked_width)`; `panel` is scratch memory.
+    /// `(cols, unpacked_width)`; `panels` is scratch memory.
     ///
     /// # Panics
     /// Where rows or columns do not fit.
@@ -205,9 +211,11 @@ impl PackedMatrix {
         &self,
         first: usize,
         count: usize,
-        panel: &mut Panel,
+        panels: &mut Vec<Panel>,
         out: &mut [f32],
     ) {
+        panels.resize_with(panels.len().max(1), Panel::default);
+        let panel = &mut panels[0];
         let width = Self::unpacked_width(first, count);
         assert!(first + count <= self.rows && out.len() == width * self.cols, "rows {first}.. of {}", self.rows);
         for (index, group) in (first / ROWS..(first + count).div_ceil(ROWS)).enumerate() {

@@ -5,8 +5,9 @@
 //! twin that the tests compare with.
 #![allow(unsafe_code)]
 
-use super::activation::{BLOCK, Block, HIGH, LARGEST};
+use super::activation::{BLOCK, Block, HIGH, LARGEST, STEPS};
 use super::isa::Isa;
+use super::tiles::{TileBlock, TileStep};
 
 /// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
 const ROUND: f32 = 12_582_912.0;
@@ -69,7 +70,9 @@ fn exp<const FMA: bool>(x: f32) -> f32 {
     p = fma::<FMA>(p, r * r, r + 1.0);
     // The low bits of `rounded` are the whole number: moved into the exponent's place they are 2^n.
     let scale = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
-    if x <= LEAST_EXPONENT { 0.0 } else { p * scale }
+    // A mask, because the compiler makes a branch of a choice, and then one element at a time of the loop around it.
+    let mask = u32::from(x <= LEAST_EXPONENT).wrapping_sub(1);
+    f32::from_bits((p * scale).to_bits() & mask)
 }
 
 /// `e^x` without a fused multiply-add, so that the same logits give the same draw on every machine.
@@ -209,20 +212,8 @@ compiled_per_isa! {
 
 #[inline(always)]
 pub(super) fn exp_in_place_body<const FMA: bool>(x: &mut [f32], shift: f32) -> f32 {
-    let mut acc = [0.0; LANES];
-    let mut chunks = x.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for l in 0..LANES {
-            chunk[l] = exp::<FMA>(chunk[l] - shift);
-            acc[l] += chunk[l];
-        }
-    }
-    let mut total = sum(acc);
-    for x in chunks.into_remainder() {
-        *x = exp::<FMA>(*x - shift);
-        total += *x;
-    }
-    total
+    x.iter_mut().for_each(|x| *x = exp::<FMA>(*x - shift));
+    lane_sum::<FMA>(x, |x| x)
 }
 
 compiled_per_isa! {
@@ -346,62 +337,51 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
-fn quantize_bytes_body<const FMA: bool>(x: &[f32], bytes: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
-    let blocks = x.chunks_exact(BLOCK).zip(bytes.chunks_exact_mut(BLOCK)).zip(scales.iter_mut());
-    for (((x, bytes), scale), sums) in blocks.zip(sums.chunks_exact_mut(2)) {
-        let largest = largest_magnitude(x);
-        *scale = largest / 127.0;
-        let inverse = inverse_step(largest, 127.0);
-        let mut wholes = [0; BLOCK];
-        for ((byte, whole), &x) in bytes.iter_mut().zip(&mut wholes).zip(x) {
-            *whole = round::<FMA>(x, inverse);
-            *byte = *whole as i8;
+fn quantize_tile_body<const FMA: bool>(x: &[f32], k: usize, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]]) {
+    for (token, x) in x.chunks_exact(k).enumerate() {
+        for (at, (x, block)) in x.chunks_exact(BLOCK).zip(&mut *blocks).enumerate() {
+            let largest = largest_magnitude(x);
+            let most = if low.is_empty() { 127.0 } else { LARGEST };
+            let inverse = inverse_step(largest, most);
+            let mut wholes = [0; BLOCK];
+            let mut bytes = [0; BLOCK];
+            if let Some(low) = low.get_mut(at) {
+                let mut low_bytes = [0; BLOCK];
+                for (((high, low), whole), &x) in bytes.iter_mut().zip(&mut low_bytes).zip(&mut wholes).zip(x) {
+                    (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+                }
+                spread(&low_bytes, low, token);
+            } else {
+                for ((byte, whole), &x) in bytes.iter_mut().zip(&mut wholes).zip(x) {
+                    *whole = round::<FMA>(x, inverse);
+                    *byte = *whole as i8;
+                }
+            }
+            spread(&bytes, &mut block.high, token);
+            let scale = largest / most;
+            let (first, second) = wholes.split_at(BLOCK / 2);
+            let sums = [first, second].map(|half| scale * half.iter().sum::<i32>() as f32);
+            block.scales[token] = scale;
+            for (to, sum) in block.sums.iter_mut().zip([sums[0], sums[1], sums[0] + sums[1]]) {
+                to[token] = sum;
+            }
         }
-        let (first, second) = wholes.split_at(BLOCK / 2);
-        sums[0] = *scale * first.iter().sum::<i32>() as f32;
-        sums[1] = *scale * second.iter().sum::<i32>() as f32;
     }
 }
 
-compiled_per_isa! {
-    /// Each block of 32 values as bytes, a scale, and the scaled sums of its halves.
-    pub(super) fn quantize_bytes(x: &[f32], bytes: &mut [i8], scales: &mut [f32], sums: &mut [f32])
-        = quantize_bytes_body
-}
-
+/// Puts the bytes of a token into its place in each step.
 #[inline(always)]
-fn quantize_two_bytes_body<const FMA: bool>(
-    x: &[f32],
-    high: &mut [i8],
-    low: &mut [i8],
-    scales: &mut [f32],
-    sums: &mut [f32],
-) {
-    let bytes = high.chunks_exact_mut(BLOCK).zip(low.chunks_exact_mut(BLOCK));
-    let blocks = x.chunks_exact(BLOCK).zip(bytes).zip(scales.iter_mut());
-    for (((x, (high, low)), scale), sums) in blocks.zip(sums.chunks_exact_mut(2)) {
-        let largest = largest_magnitude(x);
-        *scale = largest / LARGEST;
-        let inverse = inverse_step(largest, LARGEST);
-        let mut wholes = [0; BLOCK];
-        for (((high, low), whole), &x) in high.iter_mut().zip(low.iter_mut()).zip(&mut wholes).zip(x) {
-            (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
-        }
-        let (first, second) = wholes.split_at(BLOCK / 2);
-        sums[0] = *scale * first.iter().sum::<i32>() as f32;
-        sums[1] = *scale * second.iter().sum::<i32>() as f32;
+fn spread(bytes: &[i8; BLOCK], steps: &mut [TileStep; STEPS], token: usize) {
+    for (step, four) in steps.iter_mut().zip(bytes.as_chunks().0) {
+        step[token] = *four;
     }
 }
 
 compiled_per_isa! {
-    /// Each block of 32 values as whole numbers of sixteen bits over two bytes, a scale, and the scaled sums of its halves.
-    pub(super) fn quantize_two_bytes(
-        x: &[f32],
-        high: &mut [i8],
-        low: &mut [i8],
-        scales: &mut [f32],
-        sums: &mut [f32]
-    ) = quantize_two_bytes_body
+    /// Up to a tile of tokens, `x` `(n, k)`, in blocks of 32 values: as bytes, or as whole numbers of sixteen bits where
+    /// there is a `low` for each of the blocks. What stands in the places of further tokens is left as it is.
+    pub(super) fn quantize_tile(x: &[f32], k: usize, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]])
+        = quantize_tile_body
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 use std::arch::x86_64::*;
 
 use super::expand::{Lanes, Panel};
-use super::format::{self, Quant, ROWS, STEP, Scales, VECTOR, low_bits};
+use super::format::{self, Quant, ROWS, Scales, VECTOR, low_bits};
 use super::{PackedFormat, for_each_step, for_format};
-use crate::engine::kernels::activation::{BLOCK, Block, HIGH, RowParts};
+use crate::engine::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
+use crate::engine::kernels::tiles::{TILE, Tile};
 
 /// Rows in a register.
 const HALF: usize = ROWS / 2;
@@ -357,80 +358,85 @@ unsafe fn multiply<F: Quant, const T: usize, const R: usize>(
     acc
 }
 
-/// Tokens of a tile of [`multiply_tile`].
-pub(super) const TILE: usize = 2;
+/// Tokens of a tile that are multiplied together: as many as there are registers for.
+const AT_ONCE: usize = 2;
 
-/// A panel of at most 5-bit quants times [`TILE`] tokens.
+/// A panel of quants of `bits` bits (at most 5), with `each` scales a block, times the tokens of a tile.
 ///
 /// # Panics
-/// Where the panel is not as wide as the tokens, or they differ in precision.
-pub(super) fn multiply_tile(format: PackedFormat, panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
-    let two_bytes = !x[0].low.is_empty();
-    for x in x {
-        assert!(x.high.len() == panel.steps.len() * STEP && x.sums.len() * BLOCK / 2 == x.high.len());
-        assert!(x.scales.len() * BLOCK == x.high.len());
-        assert!(x.low.len() == if two_bytes { x.high.len() } else { 0 });
+/// Where the panel is not as wide as the tokens.
+pub(super) fn multiply_tile(bits: usize, each: usize, panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
+    assert!(panel.steps.len() == x.blocks.len() * STEPS && panel.scales.len() == x.blocks.len() * each);
+    assert!(panel.minimums.len() == panel.scales.len() && (x.low.is_empty() || x.low.len() == x.blocks.len()));
+    debug_assert!(bits <= 5);
+    let mut out = [[0.0; ROWS]; TILE];
+    for (pair, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+        let first = pair * AT_ONCE;
+        // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertions above are what
+        // the kernel asks of its arguments.
+        *out = unsafe {
+            match (bits, each, x.low.is_empty()) {
+                (5, 1, true) => tile::<5, 1, false>(panel, x, first),
+                (5, 1, false) => tile::<5, 1, true>(panel, x, first),
+                (_, 1, true) => tile::<4, 1, false>(panel, x, first),
+                (_, 1, false) => tile::<4, 1, true>(panel, x, first),
+                (_, _, true) => tile::<4, 2, false>(panel, x, first),
+                (_, _, false) => tile::<4, 2, true>(panel, x, first),
+            }
+        };
     }
-    let each = if format.scales().has_halves() { 2 } else { 1 };
-    assert!(
-        panel.scales.len() * BLOCK == panel.steps.len() * STEP * each && panel.minimums.len() == panel.scales.len()
-    );
-    debug_assert!(format.bits() <= 5);
-    // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertions above are what
-    // the kernel asks of its arguments.
-    unsafe {
-        match (format.bits(), each, two_bytes) {
-            (5, 1, false) => tile::<5, 1, false>(panel, x),
-            (5, 1, true) => tile::<5, 1, true>(panel, x),
-            (_, 1, false) => tile::<4, 1, false>(panel, x),
-            (_, 1, true) => tile::<4, 1, true>(panel, x),
-            (_, _, false) => tile::<4, 2, false>(panel, x),
-            (_, _, true) => tile::<4, 2, true>(panel, x),
-        }
-    }
+    out
 }
 
-/// With quants of `BITS` (4 stands for fewer as well), `EACH` scales a block, and activations of two bytes or one.
+/// With quants of `BITS` (4 stands for fewer as well), `EACH` scales a block, and activations of two bytes or one: the
+/// tokens from `token` on.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA; panel and tokens have the same number of blocks, the panel `EACH` scales for each, the
-/// tokens low bytes where `TWO_BYTES`.
+/// The processor has AVX2 and FMA; the panel has the steps and `EACH` scales and minimums for each block of `x`, which has
+/// low bytes where `TWO_BYTES`.
+///
+/// # Panics
+/// Where the tile has no such tokens.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
     panel: &Panel,
-    x: &[RowParts<'_>; TILE],
-) -> [Lanes; TILE] {
+    x: Tile<'_>,
+    token: usize,
+) -> [Lanes; AT_ONCE] {
+    assert!(token + AT_ONCE <= TILE);
     let zero = _mm256_setzero_si256();
     let ones = _mm256_set1_epi16(1);
-    let mut acc = [[_mm256_setzero_ps(); 2]; TILE];
-    let steps: *const u8 = panel.steps.as_ptr().cast();
-    let steps_each = BLOCK / STEP / EACH;
+    let mut acc = [[_mm256_setzero_ps(); 2]; AT_ONCE];
+    let quants: *const u8 = panel.steps.as_ptr().cast();
+    let steps_each = STEPS / EACH;
+    // As in `block_products`: eight pairs of 4-bit quants fit, four of 5-bit ones.
+    let steps_at_once = if BITS == 5 { 4 } else { steps_each };
     for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {
-        let mut sums = [[zero; 2]; TILE];
-        // As in `block_products`: eight pairs of 4-bit quants fit, four of 5-bit ones.
-        let steps_at_once = if BITS == 5 { 4 } else { steps_each };
-        for first in (0..steps_each).step_by(steps_at_once) {
-            let mut high = [[zero; 2]; TILE];
-            let mut low = [[zero; 2]; TILE];
+        let (index, half) = (part / EACH, part % EACH);
+        // SAFETY: the tokens have a block for each of the panel's.
+        let block = unsafe { x.blocks.get_unchecked(index) };
+        let mut sums = [[zero; 2]; AT_ONCE];
+        for first in (half * steps_each..(half + 1) * steps_each).step_by(steps_at_once) {
+            let mut high = [[zero; 2]; AT_ONCE];
+            let mut low = [[zero; 2]; AT_ONCE];
             for step in first..first + steps_at_once {
-                let at = part * steps_each + step;
-                // SAFETY: the panel has `steps_each` steps for each of its scales.
-                let w = unsafe { [load(steps, at), load(steps.add(HALF_VECTOR), at)] };
-                for t in 0..TILE {
-                    // SAFETY: the token has four bytes for each step, and low ones where it says so.
-                    let four = unsafe { four_bytes(x[t].high.as_ptr(), at) };
+                let at = index * STEPS + step;
+                // SAFETY: the panel has all steps of each block.
+                let w = unsafe { [load(quants, at), load(quants.add(HALF_VECTOR), at)] };
+                for t in 0..AT_ONCE {
+                    let four = four_bytes(block.high[step][token + t]);
                     high[t][0] = _mm256_add_epi16(high[t][0], _mm256_maddubs_epi16(w[0], four));
                     high[t][1] = _mm256_add_epi16(high[t][1], _mm256_maddubs_epi16(w[1], four));
                     if TWO_BYTES {
-                        // SAFETY: as above.
-                        let four = unsafe { four_bytes(x[t].low.as_ptr(), at) };
+                        // SAFETY: there are low bytes for each block.
+                        let four = four_bytes(unsafe { x.low.get_unchecked(index) }[step][token + t]);
                         low[t][0] = _mm256_add_epi16(low[t][0], _mm256_maddubs_epi16(w[0], four));
                         low[t][1] = _mm256_add_epi16(low[t][1], _mm256_maddubs_epi16(w[1], four));
                     }
                 }
             }
-            for t in 0..TILE {
+            for t in 0..AT_ONCE {
                 for r in 0..2 {
                     let mut product = _mm256_madd_epi16(high[t][r], ones);
                     if TWO_BYTES {
@@ -440,10 +446,9 @@ unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
                 }
             }
         }
-        for t in 0..TILE {
-            let scale = _mm256_set1_ps(x[t].scales[part / EACH]);
-            let sum = if EACH == 2 { x[t].sums[part] } else { x[t].sums[2 * part] + x[t].sums[2 * part + 1] };
-            let sum = _mm256_set1_ps(sum);
+        for t in 0..AT_ONCE {
+            let scale = _mm256_set1_ps(block.scales[token + t]);
+            let sum = _mm256_set1_ps(block.sums[if EACH == 1 { 2 } else { half }][token + t]);
             for r in 0..2 {
                 // SAFETY: there are sixteen scales and minimums.
                 let (scales, minimums) = unsafe {
@@ -459,13 +464,9 @@ unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
     [join_halves(a, b), join_halves(c, d)]
 }
 
-/// The four bytes of step `step` in every lane.
-///
-/// # Safety
-/// They must be readable.
+/// The same four bytes in every lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn four_bytes(plane: *const i8, step: usize) -> __m256i {
-    // SAFETY: the caller's promise.
-    _mm256_set1_epi32(unsafe { plane.add(STEP * step).cast::<i32>().read_unaligned() })
+fn four_bytes(bytes: [i8; STEP]) -> __m256i {
+    _mm256_set1_epi32(i32::from_le_bytes(zerocopy::transmute!(bytes)))
 }

@@ -5,9 +5,10 @@
 use std::arch::x86_64::*;
 
 use super::expand::{Lanes, Panel};
-use super::format::{self, Quant, ROWS, STEP, Scales, VECTOR, low_bits};
+use super::format::{self, Quant, ROWS, Scales, VECTOR, low_bits};
 use super::{PackedFormat, TOKENS, for_each_step, for_format};
-use crate::engine::kernels::activation::{BLOCK, Block, HIGH, RowParts};
+use crate::engine::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
+use crate::engine::kernels::tiles::{TILE, Tile};
 
 /// As in [`super::avx2`].
 const AHEAD: usize = 2048;
@@ -58,8 +59,8 @@ unsafe fn four_tokens<F: Quant>(group: &[u8], quants_at: usize, x: [&[Block]; TO
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn broadcast(x: &[i8; BLOCK], step: usize) -> __m512i {
-    let steps: &[[i8; STEP]; BLOCK / STEP] = zerocopy::transmute_ref!(x);
-    _mm512_set1_epi32(i32::from_le_bytes(zerocopy::transmute!(steps[step])))
+    let steps: &[[i8; STEP]; STEPS] = zerocopy::transmute_ref!(x);
+    four_bytes(steps[step])
 }
 
 /// Each byte shifted to the left by `left` bits (to the right where that is negative), the bits of `mask` kept.
@@ -289,32 +290,21 @@ unsafe fn multiply<F: Quant, const T: usize>(group: &[u8], quants_at: usize, x: 
     out
 }
 
-/// Tokens of a tile of [`multiply_tile`].
-pub(super) const TILE: usize = 8;
-
-/// A panel times [`TILE`] tokens.
+/// A panel with `each` scales a block times the tokens of a tile.
 ///
 /// # Panics
-/// Where the panel is not as wide as the tokens, or they differ in precision.
-pub(super) fn multiply_tile(format: PackedFormat, panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
-    let two_bytes = !x[0].low.is_empty();
-    for x in x {
-        assert!(x.high.len() == panel.steps.len() * STEP && x.sums.len() * BLOCK / 2 == x.high.len());
-        assert!(x.scales.len() * BLOCK == x.high.len());
-        assert!(x.low.len() == if two_bytes { x.high.len() } else { 0 });
-    }
-    let each = if format.scales().has_halves() { 2 } else { 1 };
-    assert!(
-        panel.scales.len() * BLOCK == panel.steps.len() * STEP * each && panel.minimums.len() == panel.scales.len()
-    );
+/// Where the panel is not as wide as the tokens.
+pub(super) fn multiply_tile(each: usize, panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
+    assert!(panel.steps.len() == x.blocks.len() * STEPS && panel.scales.len() == x.blocks.len() * each);
+    assert!(panel.minimums.len() == panel.scales.len() && (x.low.is_empty() || x.low.len() == x.blocks.len()));
     // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertions above are what
     // the kernel asks of its arguments.
     unsafe {
-        match (each, two_bytes) {
-            (1, false) => tile::<1, false>(panel, x),
-            (1, true) => tile::<1, true>(panel, x),
-            (_, false) => tile::<2, false>(panel, x),
-            (_, true) => tile::<2, true>(panel, x),
+        match (each, x.low.is_empty()) {
+            (1, true) => tile::<1, false>(panel, x),
+            (1, false) => tile::<1, true>(panel, x),
+            (_, true) => tile::<2, false>(panel, x),
+            (_, false) => tile::<2, true>(panel, x),
         }
     }
 }
@@ -322,40 +312,45 @@ pub(super) fn multiply_tile(format: PackedFormat, panel: &Panel, x: &[RowParts<'
 /// With `EACH` scales a block, and activations of two bytes or one.
 ///
 /// # Safety
-/// The processor has AVX-512F and VNNI; panel and tokens have the same number of blocks, the panel `EACH` scales for each,
-/// the tokens low bytes where `TWO_BYTES`.
+/// The processor has AVX-512F and VNNI; the panel has the steps and `EACH` scales and minimums for each block of `x`, which
+/// has low bytes where `TWO_BYTES`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(panel: &Panel, x: &[RowParts<'_>; TILE]) -> [Lanes; TILE] {
-    let zero = _mm512_setzero_si512();
+unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
     let mut acc = [_mm512_setzero_ps(); TILE];
-    let steps: *const u8 = panel.steps.as_ptr().cast();
-    let steps_each = BLOCK / STEP / EACH;
-    for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {
-        let mut high = [zero; TILE];
-        let mut low = [zero; TILE];
-        for step in 0..steps_each {
-            let at = part * steps_each + step;
-            // SAFETY: the panel has `steps_each` steps for each of its scales.
-            let w = unsafe { _mm512_loadu_si512(steps.add(at * VECTOR).cast()) };
-            for t in 0..TILE {
-                // SAFETY: the token has four bytes for each step, and low ones where it says so.
-                unsafe {
-                    high[t] = _mm512_dpbusd_epi32(high[t], w, four_bytes(x[t].high.as_ptr(), at));
-                    if TWO_BYTES {
-                        low[t] = _mm512_dpbusd_epi32(low[t], w, four_bytes(x[t].low.as_ptr(), at));
+    for (index, block) in x.blocks.iter().enumerate() {
+        for half in 0..EACH {
+            let (part, steps) = (index * EACH + half, STEPS / EACH);
+            let mut high = [_mm512_setzero_si512(); TILE];
+            let mut low = [_mm512_setzero_si512(); TILE];
+            for step in half * steps..(half + 1) * steps {
+                // SAFETY: the panel has all steps of each block.
+                let w = unsafe { _mm512_loadu_si512(panel.steps.as_ptr().add(index * STEPS + step).cast()) };
+                for t in 0..TILE {
+                    high[t] = _mm512_dpbusd_epi32(high[t], w, four_bytes(block.high[step][t]));
+                }
+                if TWO_BYTES {
+                    // SAFETY: there are low bytes for each block.
+                    let block = unsafe { x.low.get_unchecked(index) };
+                    for t in 0..TILE {
+                        low[t] = _mm512_dpbusd_epi32(low[t], w, four_bytes(block[step][t]));
                     }
                 }
             }
-        }
-        // SAFETY: there are sixteen scales and minimums.
-        let (scales, minimums) = unsafe { (_mm512_loadu_ps(scales.as_ptr()), _mm512_loadu_ps(minimums.as_ptr())) };
-        for t in 0..TILE {
-            let product = if TWO_BYTES { join_bytes(high[t], low[t]) } else { high[t] };
-            let scale = _mm512_mul_ps(scales, _mm512_set1_ps(x[t].scales[part / EACH]));
-            let sum = if EACH == 2 { x[t].sums[part] } else { x[t].sums[2 * part] + x[t].sums[2 * part + 1] };
-            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, acc[t]);
-            acc[t] = _mm512_fmadd_ps(minimums, _mm512_set1_ps(sum), acc[t]);
+            // SAFETY: there are as many, sixteen floats each.
+            let (scales, minimums) = unsafe {
+                (
+                    _mm512_loadu_ps(panel.scales.as_ptr().add(part).cast()),
+                    _mm512_loadu_ps(panel.minimums.as_ptr().add(part).cast()),
+                )
+            };
+            let sums = &block.sums[if EACH == 1 { 2 } else { half }];
+            for t in 0..TILE {
+                let product = if TWO_BYTES { join_bytes(high[t], low[t]) } else { high[t] };
+                let scale = _mm512_mul_ps(scales, _mm512_set1_ps(block.scales[t]));
+                acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, acc[t]);
+                acc[t] = _mm512_fmadd_ps(minimums, _mm512_set1_ps(sums[t]), acc[t]);
+            }
         }
     }
     let mut out = [[0.0; ROWS]; TILE];
@@ -365,13 +360,9 @@ unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(panel: &Panel, x: &[Row
     out
 }
 
-/// The four bytes of step `step` in every lane.
-///
-/// # Safety
-/// They must be readable.
+/// The same four bytes in every lane.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn four_bytes(plane: *const i8, step: usize) -> __m512i {
-    // SAFETY: the caller's promise.
-    _mm512_set1_epi32(unsafe { plane.add(STEP * step).cast::<i32>().read_unaligned() })
+fn four_bytes(bytes: [i8; STEP]) -> __m512i {
+    _mm512_set1_epi32(i32::from_le_bytes(zerocopy::transmute!(bytes)))
 }

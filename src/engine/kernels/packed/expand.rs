@@ -3,15 +3,13 @@
 #![allow(unsafe_code)]
 
 use super::PackedFormat;
-use super::format::{ROWS, STEP, Scales, VECTOR, low_bits};
-use crate::engine::kernels::activation::BLOCK;
+use super::format::{ROWS, Scales, VECTOR, low_bits};
+use crate::engine::kernels::activation::{STEP, STEPS};
 use crate::engine::kernels::isa::Isa;
 use crate::engine::kernels::vector::{compiled_per_isa, fma};
 
 /// Four columns of sixteen rows: a word a row, its lowest byte the first column.
 pub(in crate::engine::kernels) type Step = [u32; ROWS];
-/// The steps of a block.
-pub(super) const STEPS: usize = BLOCK / STEP;
 /// A value for each row.
 pub(in crate::engine::kernels) type Lanes = [f32; ROWS];
 

@@ -2,13 +2,11 @@
 //!
 //! The file layouts are those of ggml (`ggml-common.h`, decoded in `ggml-quants.c`).
 
-use crate::engine::kernels::activation::BLOCK;
+use crate::engine::kernels::activation::{BLOCK, STEP};
 use crate::engine::weights::DType;
 
 /// Rows that stand side by side.
 pub const ROWS: usize = 16;
-/// Columns that one 32-bit lane holds: what one instruction multiplies and adds up.
-pub(in crate::engine::kernels) const STEP: usize = 4;
 /// Bytes of a vector of steps: [`STEP`] columns of [`ROWS`] rows.
 pub(in crate::engine::kernels) const VECTOR: usize = STEP * ROWS;
 /// Columns that share the half-precision scales of a K-quant.

@@ -1,9 +1,13 @@
 //! Products of a prepared group with many tokens, in whole numbers.
 
+use std::ops::Range;
+
 use super::expand::{Lanes, Panel};
 use super::{BLOCK, PackedFormat};
-use crate::engine::kernels::activation::{QuantizedRows, RowParts};
+use crate::engine::blas::MatMut;
+use crate::engine::kernels::activation::STEPS;
 use crate::engine::kernels::isa::Isa;
+use crate::engine::kernels::tiles::{TILE, Tile, TokenTiles};
 
 /// Whether whole numbers are faster than floats through BLAS. With AVX2 they are where the quants are so small that pairs of
 /// products fit into 16 bits; one instruction of AVX-512 VNNI does the work of three of AVX2.
@@ -15,55 +19,68 @@ pub(super) fn is_faster(isa: Isa, format: PackedFormat) -> bool {
     }
 }
 
-/// Calls `out(token, values)` with the sixteen products of the panel and each token of `x`.
-pub(super) fn multiply_panel(
+/// `out[t][at + i] = lanes[i] of the panel · x[t]`, for each token and each of `panels`, which follow one another in `out`.
+pub(super) fn multiply_panels(
     isa: Isa,
     format: PackedFormat,
-    panel: &Panel,
-    x: &QuantizedRows,
-    out: &mut dyn FnMut(usize, &Lanes),
+    panels: &[Window<'_>],
+    x: &TokenTiles,
+    out: &mut MatMut<'_>,
 ) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => in_tiles(x, out, |tile| super::avx512::multiply_tile(format, panel, tile)),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 if is_faster(isa, format) => {
-            in_tiles(x, out, |tile| super::avx2::multiply_tile(format, panel, tile));
+    for (first, tile) in x.tiles() {
+        let tokens = first..x.tokens().min(first + TILE);
+        for window in panels {
+            let values = multiply_tile(isa, format, window.panel, tile);
+            for (token, values) in tokens.clone().zip(&values) {
+                out.row_mut(token)[window.at..][..window.lanes.len()].copy_from_slice(&values[window.lanes.clone()]);
+            }
         }
-        _ => in_tiles(x, out, |tile: &[RowParts<'_>; 1]| [multiply_plainly(panel, &tile[0])]),
     }
 }
 
-/// Gives the tokens to `multiply`, `T` at a time; the last tile is filled up with the last token.
-fn in_tiles<const T: usize>(
-    x: &QuantizedRows,
-    out: &mut dyn FnMut(usize, &Lanes),
-    multiply: impl Fn(&[RowParts<'_>; T]) -> [Lanes; T],
-) {
-    for first in (0..x.rows()).step_by(T) {
-        let tile = std::array::from_fn(|token| x.row((first + token).min(x.rows() - 1)));
-        for (token, values) in (first..x.rows()).zip(&multiply(&tile)) {
-            out(token, values);
-        }
+/// Which rows of a panel are asked for, and from which column of the output on they go.
+#[derive(Debug)]
+pub(super) struct Window<'a> {
+    pub(super) panel: &'a Panel,
+    pub(super) lanes: Range<usize>,
+    pub(super) at: usize,
+}
+
+/// The products of the panel's sixteen rows with each token of a tile.
+///
+/// # Panics
+/// Where the panel is not as wide as the tokens.
+fn multiply_tile(isa: Isa, format: PackedFormat, panel: &Panel, tile: Tile<'_>) -> [Lanes; TILE] {
+    let each = if format.scales().has_halves() { 2 } else { 1 };
+    assert!(panel.steps.len() == tile.blocks.len() * STEPS && panel.scales.len() == tile.blocks.len() * each);
+    assert!(panel.minimums.len() == panel.scales.len() && (tile.low.is_empty() || tile.low.len() == tile.blocks.len()));
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => super::avx512::multiply_tile(each, panel, tile),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 if is_faster(isa, format) => super::avx2::multiply_tile(format.bits(), each, panel, tile),
+        _ => multiply_plainly(each, panel, tile),
     }
 }
 
 /// The plain twin.
-fn multiply_plainly(panel: &Panel, x: &RowParts<'_>) -> Lanes {
-    let mut out = [0.0; super::ROWS];
-    let parts = panel.scales.len();
-    let each = parts * BLOCK / x.high.len().max(1);
-    let (columns, steps) = (x.high.len() / parts.max(1), panel.steps.len() / parts.max(1));
+fn multiply_plainly(each: usize, panel: &Panel, tile: Tile<'_>) -> [Lanes; TILE] {
+    let (steps, columns) = (STEPS / each, BLOCK / each);
+    let mut out = [[0.0; super::ROWS]; TILE];
     for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {
+        let (block, half) = (part / each, part % each);
         let steps = &panel.steps[part * steps..][..steps];
-        let columns = part * columns..(part + 1) * columns;
-        let high = super::portable::products(steps, &x.high[columns.clone()]);
-        let low = x.low.get(columns).map(|low| super::portable::products(steps, low));
-        let scale = x.scales[part / each];
-        let sum: f32 = x.sums[2 * part / each..2 * (part + 1) / each].iter().sum();
-        for (lane, out) in out.iter_mut().enumerate() {
-            let product = low.map_or(high[lane], |low| super::portable::two_bytes(high[lane], low[lane]));
-            *out += product as f32 * (scales[lane] * scale) + minimums[lane] * sum;
+        let activations = &tile.blocks[block];
+        for (token, out) in out.iter_mut().enumerate() {
+            let products =
+                |bytes| super::portable::products(steps, &Tile::bytes(bytes, token)[half * columns..][..columns]);
+            let high = products(&activations.high);
+            let low = tile.low.get(block).map(products);
+            let sum = activations.sums[if each == 1 { 2 } else { half }][token];
+            for (lane, out) in out.iter_mut().enumerate() {
+                let product = low.map_or(high[lane], |low| super::portable::two_bytes(high[lane], low[lane]));
+                *out += product as f32 * (scales[lane] * activations.scales[token]) + minimums[lane] * sum;
+            }
         }
     }
     out

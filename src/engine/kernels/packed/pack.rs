@@ -1,7 +1,7 @@
 //! From a file's rows to the packed form.
 
-use super::format::{PackedFormat, ROWS, STEP, Scales, VECTOR, low_bits};
-use crate::engine::kernels::activation::BLOCK;
+use super::format::{PackedFormat, ROWS, Scales, VECTOR, low_bits};
+use crate::engine::kernels::activation::{BLOCK, STEP};
 
 /// Writes up to [`ROWS`] rows of a file, `row_bytes` each in the file's own blocks, into a group.
 pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, group: &mut [u8]) {

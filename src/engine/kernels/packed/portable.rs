@@ -1,9 +1,9 @@
 //! The plain twins: the same whole-number arithmetic as the kernels for each instruction set, in plain Rust.
 
 use super::PackedFormat;
-use super::expand::{BlockScales, Lanes, STEPS, Step, block_scales, expand_block};
-use super::format::{ROWS, STEP, VECTOR};
-use crate::engine::kernels::activation::{BLOCK, Block, HIGH};
+use super::expand::{BlockScales, Lanes, Step, block_scales, expand_block};
+use super::format::{ROWS, VECTOR};
+use crate::engine::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
 
 /// See [`super::multiply_group`].
 pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {

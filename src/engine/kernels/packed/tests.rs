@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::kernels::activation::Precision;
+use crate::engine::kernels::tiles::{Precision, TokenTiles};
 use crate::engine::weights::{Storage, Tensor};
 
 /// A small generator, so that a failure can be repeated.
@@ -135,7 +135,7 @@ fn unpacked_columns_are_the_rows_of_the_file() {
             for (first, count) in [(0, rows), (rows / 2, rows - rows / 2)] {
                 let width = PackedMatrix::unpacked_width(first, count);
                 let mut out = vec![f32::NAN; width * cols];
-                case.packed.unpack_columns(first, count, &mut Panel::default(), &mut out);
+                case.packed.unpack_columns(first, count, &mut Vec::new(), &mut out);
                 for (row, col) in (0..count).flat_map(|row| (0..cols).map(move |col| (row, col))) {
                     let (found, exact) =
                         (out[col * width + first % ROWS + row], case.weights[(first + row) * cols + col]);
@@ -188,15 +188,15 @@ fn prepared_groups_times_many_tokens_are_what_the_dequantized_rows_give() {
                 for precision in [Precision::Byte, Precision::TwoBytes] {
                     let (rows, cols) = (case.packed.rows(), case.packed.cols());
                     for (n, first) in [(1, 0), (8, rows / 2), (11, 0)] {
-                        let mut x = QuantizedRows::default();
+                        let mut x = TokenTiles::default();
                         x.assign(&pool, &numbers.activations(n * cols), cols, precision);
                         let count = rows - first;
                         let mut out = vec![f32::NAN; n * count];
                         let mut window = MatMut::new(&mut out, n, count, count);
-                        case.packed.multiply_rows(isa, first, &x, &mut window, &mut Panel::default());
+                        case.packed.multiply_tiles(isa, first, &x, &mut window, &mut Vec::new());
                         for (token, out) in out.chunks_exact(count).enumerate() {
                             let what = format!("{isa:?}, {precision:?}, {n} tokens");
-                            case.check(first, &x.row(token).to_f32(), out, &what);
+                            case.check(first, &x.to_f32(token), out, &what);
                         }
                     }
                 }
@@ -223,12 +223,12 @@ fn extreme_quants_do_not_overflow() {
                     let x = quantized(&vec![value; cols], cols);
                     let what = format!("{isa:?}, bytes of {byte:#x}");
                     case.check(0, &x[0].to_f32(), &multiply(&case, isa, 0, 1, &x), &what);
-                    let mut rows = QuantizedRows::default();
+                    let mut rows = TokenTiles::default();
                     rows.assign(&pool, &vec![value; cols], cols, Precision::Byte);
                     let mut out = [f32::NAN];
                     let mut window = MatMut::new(&mut out, 1, 1, 1);
-                    case.packed.multiply_rows(isa, 0, &rows, &mut window, &mut Panel::default());
-                    case.check(0, &rows.row(0).to_f32(), &out, &what);
+                    case.packed.multiply_tiles(isa, 0, &rows, &mut window, &mut Vec::new());
+                    case.check(0, &rows.to_f32(0), &out, &what);
                 }
             }
         }

@@ -1,0 +1,164 @@
+//! The tokens of a prompt as whole numbers, in the order in which products of many tokens read them: a few tokens side by
+//! side, block after block, so that one pointer serves all of them.
+#![allow(unsafe_code)]
+
+use super::activation::{BLOCK, STEP, STEPS};
+use super::pool::{SharedPtr, ThreadPool};
+use super::vector;
+
+/// Tokens side by side.
+pub(super) const TILE: usize = 8;
+/// The bytes of one step, of each token.
+pub(super) type TileStep = [[i8; STEP]; TILE];
+
+/// How many bytes an activation of a prompt takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// One: half a percent of the block's largest value is lost at each step.
+    Byte,
+    /// Two, as in [`super::activation::Block`].
+    TwoBytes,
+}
+
+/// A block of 32 values of each token of a tile.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct TileBlock {
+    /// The bytes, or the high ones of two.
+    pub(super) high: [TileStep; STEPS],
+    /// What a whole number counts.
+    pub(super) scales: [f32; TILE],
+    /// Scaled sums of the first sixteen values, of the last, and of both: what a weight's offset is multiplied with.
+    pub(super) sums: [[f32; TILE]; 3],
+}
+
+impl TileBlock {
+    const ZERO: Self = Self { high: [[[0; STEP]; TILE]; STEPS], scales: [0.0; TILE], sums: [[0.0; TILE]; 3] };
+}
+
+/// The tokens of a prompt in tiles of [`TILE`]; the last is filled up with zeros.
+#[derive(Debug, Default)]
+pub struct TokenTiles {
+    /// `(tiles, k / BLOCK)`
+    blocks: Vec<TileBlock>,
+    /// As `blocks`, the low bytes; empty where a value takes one byte.
+    low: Vec<[TileStep; STEPS]>,
+    tokens: usize,
+    k: usize,
+}
+
+impl TokenTiles {
+    /// Takes over `x`, rows of `k` values, `k` a whole number of blocks; keeps its memory.
+    pub fn assign(&mut self, pool: &ThreadPool, x: &[f32], k: usize, precision: Precision) {
+        debug_assert!(k.is_multiple_of(BLOCK) && x.len().is_multiple_of(k));
+        (self.k, self.tokens) = (k, x.len().checked_div(k).unwrap_or(0));
+        let (each, tiles) = (k / BLOCK, self.tokens.div_ceil(TILE));
+        self.blocks.resize(tiles * each, TileBlock::ZERO);
+        self.low.resize(if precision == Precision::TwoBytes { tiles * each } else { 0 }, TileBlock::ZERO.high);
+        let low_each = self.low.len().checked_div(tiles).unwrap_or(0);
+        let low = SharedPtr::new(&mut self.low);
+        pool.for_each_part(&mut self.blocks, each, &|_, tile, blocks| {
+            // SAFETY: each tile's part of the low bytes is this call's alone.
+            let low = unsafe { std::slice::from_raw_parts_mut(low.get().add(tile * low_each), low_each) };
+            let x = &x[tile * TILE * k..x.len().min((tile + 1) * TILE * k)];
+            if x.len() < TILE * k {
+                blocks.fill(TileBlock::ZERO);
+                low.fill(TileBlock::ZERO.high);
+            }
+            vector::quantize_tile(x, k, blocks, low);
+        });
+    }
+
+    /// Tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Values a token.
+    pub fn width(&self) -> usize {
+        self.k
+    }
+
+    /// The tiles, each with the index of its first token.
+    pub(super) fn tiles(&self) -> impl Iterator<Item = (usize, Tile<'_>)> {
+        let each = (self.k / BLOCK).max(1);
+        self.blocks.chunks_exact(each).enumerate().map(move |(tile, blocks)| {
+            let low = self.low.get(tile * each..(tile + 1) * each).unwrap_or_default();
+            (tile * TILE, Tile { blocks, low })
+        })
+    }
+}
+
+/// A tile of [`TokenTiles`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tile<'a> {
+    pub(super) blocks: &'a [TileBlock],
+    /// One for each block, or none where a value takes one byte.
+    pub(super) low: &'a [[TileStep; STEPS]],
+}
+
+impl Tile<'_> {
+    /// The bytes of `token` in a block's steps.
+    pub(super) fn bytes(steps: &[TileStep; STEPS], token: usize) -> [i8; BLOCK] {
+        std::array::from_fn(|i| steps[i / STEP][token][i % STEP])
+    }
+}
+
+#[cfg(test)]
+impl TokenTiles {
+    /// The values that `token` stands for.
+    pub(super) fn to_f32(&self, token: usize) -> Vec<f32> {
+        use super::activation::HIGH;
+        let Some((_, tile)) = self.tiles().nth(token / TILE) else { return Vec::new() };
+        let (mut values, token) = (Vec::new(), token % TILE);
+        for (index, block) in tile.blocks.iter().enumerate() {
+            let high = Tile::bytes(&block.high, token).map(i32::from);
+            let whole = match tile.low.get(index) {
+                Some(low) => {
+                    let low = Tile::bytes(low, token);
+                    std::array::from_fn(|i| HIGH * high[i] + i32::from(low[i]))
+                }
+                None => high,
+            };
+            values.extend(whole.map(|whole| whole as f32 * block.scales[token]));
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_hold_the_tokens_and_their_sums_and_zeros_behind_them() {
+        let (n, k) = (11, 96);
+        let x: Vec<f32> =
+            (0..n * k).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.3f32.powi((i / 32 % 3) as i32)).collect();
+        let pool = ThreadPool::new(2);
+        let mut tiles = TokenTiles::default();
+        for (precision, most) in [(Precision::TwoBytes, 32258.0), (Precision::Byte, 127.0)] {
+            // What was there before must not shine through.
+            tiles.assign(&pool, &vec![7.0; 16 * k], k, precision);
+            tiles.assign(&pool, &x, k, precision);
+            assert_eq!((tiles.tokens(), tiles.width(), tiles.tiles().count()), (n, k, 2));
+            for (token, x) in x.chunks_exact(k).enumerate() {
+                let found = tiles.to_f32(token);
+                let (_, tile) = tiles.tiles().nth(token / TILE).unwrap();
+                for (index, (x, found)) in x.chunks_exact(BLOCK).zip(found.chunks_exact(BLOCK)).enumerate() {
+                    let step = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs())) / most;
+                    assert!(
+                        x.iter().zip(found).all(|(x, found)| (x - found).abs() <= step * 0.5001),
+                        "{x:?} {found:?}"
+                    );
+                    let sums = tile.blocks[index].sums.map(|sums| sums[token % TILE]);
+                    let halves = [&found[..16], &found[16..]].map(|half| half.iter().sum::<f32>());
+                    for (sum, exact) in sums.into_iter().zip([halves[0], halves[1], halves[0] + halves[1]]) {
+                        assert!((sum - exact).abs() < 1e-3, "{sum} instead of {exact}");
+                    }
+                }
+            }
+            assert!(tiles.to_f32(n).iter().all(|&x| x == 0.0));
+        }
+    }
+}
