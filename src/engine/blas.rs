@@ -64,6 +64,36 @@ impl<'a> MatRef<'a> {
         assert!(span(rows, cols, stride) <= data.len(), "[{rows}, {cols}] at stride {stride} in {} values", data.len());
         Self { data, rows, cols, stride }
     }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The elements of row `row`.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn row(&self, row: usize) -> &'a [f32] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        if self.cols == 0 { &[] } else { &self.data[row * self.stride..][..self.cols] }
+    }
+
+    /// The window of the columns `first..first + count`.
+    ///
+    /// # Panics
+    /// Where there are not as many.
+    #[must_use]
+    pub fn columns(&self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.cols, "columns {first}.. of {}", self.cols);
+        let data = if self.rows == 0 { self.data } else { &self.data[first..] };
+        Self { data, rows: self.rows, cols: count, stride: self.stride }
+    }
 }
 
 /// A row-major matrix to be written, or a window of columns of one.

@@ -4,6 +4,7 @@ pub mod activation;
 pub mod arena;
 pub mod attention;
 mod cores;
+mod dense;
 pub mod floats;
 pub mod isa;
 pub mod matrix;

@@ -1,4 +1,4 @@
-//! Many tokens at once, through BLAS.
+//! Many tokens at once, as products of matrices.
 //!
 //! A piece of work is a tile of queries of the heads that share keys and values. It goes through the positions in panels:
 //! keys and values are turned into floats, which stay in the processor's cache while all of the tile's queries are
@@ -6,13 +6,14 @@
 
 use std::ops::Range;
 
+use super::super::dense;
 use super::super::isa::Isa;
 use super::super::matrix::Workspace;
 use super::super::pool::SharedPtr;
 use super::super::vector;
 use super::Request;
 use super::cache::{LANES, TILE};
-use crate::engine::blas::{self, MatMut, MatRef, Transpose};
+use crate::engine::blas::{MatMut, MatRef};
 
 /// Queries of a piece of work.
 const QUERIES: usize = 64;
@@ -115,7 +116,7 @@ impl Tile<'_> {
         let keys = MatRef::new(keys, dim, count, count.next_multiple_of(TILE));
         let scores = &mut scores[..rows * count];
         let into = MatMut::new(scores, rows, count, count);
-        blas::sgemm(shape.scale, query, Transpose::No, keys, Transpose::No, 0.0, into);
+        dense::multiply(self.isa, shape.scale, query, keys, 0.0, into);
         let is_first = positions.start == 0;
         for (row, scores) in scores.chunks_exact_mut(count).enumerate() {
             let attended = self.request.past + self.first + row + 1;
@@ -135,7 +136,7 @@ impl Tile<'_> {
         let values = MatRef::new(values, count, dim, self.value_width());
         // SAFETY: the caller's promise.
         let out = unsafe { MatMut::from_raw(head.out, rows, dim, head.width) };
-        blas::sgemm(1.0, scores, Transpose::No, values, Transpose::No, if is_first { 0.0 } else { 1.0 }, out);
+        dense::multiply(self.isa, 1.0, scores, values, if is_first { 0.0 } else { 1.0 }, out);
     }
 }
 

@@ -326,14 +326,14 @@ unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(panel: &Panel, x: Tile<
             for step in half * steps..(half + 1) * steps {
                 // SAFETY: the panel has all steps of each block.
                 let w = unsafe { _mm512_loadu_si512(panel.steps.as_ptr().add(index * STEPS + step).cast()) };
-                for t in 0..TILE {
-                    high[t] = _mm512_dpbusd_epi32(high[t], w, four_bytes(block.high[step][t]));
+                for (sum, &bytes) in high.iter_mut().zip(&block.high[step]) {
+                    *sum = _mm512_dpbusd_epi32(*sum, w, four_bytes(bytes));
                 }
                 if TWO_BYTES {
                     // SAFETY: there are low bytes for each block.
                     let block = unsafe { x.low.get_unchecked(index) };
-                    for t in 0..TILE {
-                        low[t] = _mm512_dpbusd_epi32(low[t], w, four_bytes(block[step][t]));
+                    for (sum, &bytes) in low.iter_mut().zip(&block[step]) {
+                        *sum = _mm512_dpbusd_epi32(*sum, w, four_bytes(bytes));
                     }
                 }
             }
