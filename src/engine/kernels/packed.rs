@@ -153,8 +153,14 @@ impl PackedMatrix {
         assert!(first + out.cols() <= self.rows, "rows {first}.. of [{}, {}]", self.rows, self.cols);
         assert!(x.len() == out.rows() && x.iter().all(|x| x.blocks().len() == self.blocks()), "{} inputs", x.len());
         let quants_at = self.quants_at();
-        self.for_each_group(first, out.cols(), |group, lanes, at| {
-            let mut token = 0;
+        let whole = if x.len() == 1 && first.is_multiple_of(ROWS) { out.cols() / ROWS * ROWS } else { 0 };
+        if whole > 0 {
+            let groups = &self.bytes[first / ROWS * self.format.group_bytes(self.blocks())..];
+            let out = out.row_mut(0)[..whole].as_chunks_mut().0;
+            multiply_groups(isa, self.format, groups, quants_at, x[0].blocks(), out);
+        }
+        self.for_each_group(first + whole, out.cols() - whole, |group, lanes, at| {
+            let (at, mut token) = (whole + at, 0);
             for x in x.chunks(TOKENS) {
                 let values = multiply_group(isa, self.format, group, quants_at, x);
                 for values in values.iter().take(x.len()) {
@@ -231,6 +237,26 @@ impl PackedMatrix {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows && out.len() == self.cols, "row {row} of {}", self.rows);
         portable::unpack_row(self.format, self.group(row / ROWS), self.quants_at(), row % ROWS, out);
+    }
+}
+
+/// The rows of as many groups as `out` has, one after another in `groups`, times one input.
+///
+/// # Panics
+/// Where there are not as many.
+fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+    let each = format.group_bytes(x.len());
+    let groups = &groups[..out.len() * each];
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::multiply_groups(format, groups, quants_at, x, out),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::multiply_groups(format, groups, quants_at, x, out),
+        _ => {
+            for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
+                portable::multiply_group(format, group, quants_at, &[x], std::slice::from_mut(out));
+            }
+        }
     }
 }
 

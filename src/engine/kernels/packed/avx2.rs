@@ -17,6 +17,29 @@ const HALF_VECTOR: usize = VECTOR / 2;
 /// at each page.
 const AHEAD: usize = 1024;
 
+/// See [`super::multiply_groups`].
+///
+/// # Panics
+/// Where the groups are not as many as the outputs, each with as many blocks as `x`.
+pub(super) fn multiply_groups(format: PackedFormat, groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+    assert_eq!(groups.len(), out.len() * format.group_bytes(x.len()), "groups of another width");
+    // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertion above is what the
+    // kernels ask of their arguments.
+    unsafe { for_format!(format => groups_of_one_token(groups, quants_at, x, out)) }
+}
+
+/// # Safety
+/// The processor has AVX2, FMA and F16C; the groups are as many as the outputs, each with as many blocks as `x`.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+    let each = groups.len() / out.len().max(1);
+    for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
+        // SAFETY: the caller's promise, for each group.
+        let [[low, high]] = unsafe { multiply::<F, 1, 2>(group, quants_at, [x], 0) };
+        *out = join_halves(low, high);
+    }
+}
+
 /// See [`super::multiply_group`].
 ///
 /// # Panics
