@@ -6,6 +6,7 @@
 //!
 //! A long prompt is bound by multiplications, not by memory. There one byte is enough for most matrices: an error in one
 //! of hundreds of positions is averaged out by attention, and it is not the position whose candidates are compared.
+use super::isa::Isa;
 use super::vector;
 
 /// Values a block; the quantized weight formats have blocks of the same size.
@@ -28,7 +29,7 @@ pub struct Block {
     /// Within ±127.
     pub low: [i8; BLOCK],
     /// The whole numbers, of each four the two of even index before the two of odd: as 8-bit weights are taken apart for
-    /// products of 16 bits.
+    /// products of 16 bits. Only the kernels for AVX2 read them, and only for them they are made.
     pub pairs: [i16; BLOCK],
     /// What a whole number counts.
     pub scale: f32,
@@ -51,11 +52,11 @@ impl Block {
 pub struct QuantizedVector(Vec<Block>);
 
 impl QuantizedVector {
-    /// Takes over `x`, whose length is a whole number of blocks; keeps its memory.
-    pub fn assign(&mut self, x: &[f32]) {
+    /// Takes over `x`, whose length is a whole number of blocks, for the kernels of `isa`; keeps its memory.
+    pub fn assign(&mut self, isa: Isa, x: &[f32]) {
         debug_assert!(x.len().is_multiple_of(BLOCK));
         self.0.resize(x.len() / BLOCK, Block::ZERO);
-        vector::quantize_blocks(x, &mut self.0);
+        vector::quantize_blocks(x, isa == Isa::Avx2, &mut self.0);
     }
 
     /// Its blocks.
@@ -76,8 +77,8 @@ mod tests {
     #[test]
     fn values_are_kept_to_half_a_step_and_sums_are_exact() {
         let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.3f32.powi(i / 32)).collect();
-        let mut quantized = QuantizedVector::default();
-        quantized.assign(&x);
+        let mut quantized = QuantizedVector(vec![Block::ZERO; 3]);
+        vector::quantize_blocks(&x, true, &mut quantized.0);
         for (i, (found, exact)) in quantized.to_f32().iter().zip(&x).enumerate() {
             let step = quantized.blocks()[i / BLOCK].scale;
             assert!((found - exact).abs() <= step * 0.5001, "element {i}: {found} instead of {exact}, step {step}");
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn the_largest_value_is_kept_and_fits() {
         let mut quantized = QuantizedVector::default();
-        quantized.assign(&[[-7.5; BLOCK / 2], [7.5; BLOCK / 2]].concat());
+        quantized.assign(Isa::active(), &[[-7.5; BLOCK / 2], [7.5; BLOCK / 2]].concat());
         assert_eq!((quantized.blocks()[0].high[0], quantized.blocks()[0].low[0]), (-127, 0));
         assert!(quantized.to_f32().iter().all(|v| (v.abs() - 7.5).abs() < 1e-5));
     }
@@ -104,7 +105,7 @@ mod tests {
         let mut x = vec![0.0; 64];
         x[40] = 1e-42;
         let mut quantized = QuantizedVector::default();
-        quantized.assign(&x);
+        quantized.assign(Isa::active(), &x);
         assert!(quantized.to_f32().iter().all(|v| v.is_finite() && v.abs() <= 1e-41));
     }
 }

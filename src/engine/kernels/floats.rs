@@ -133,6 +133,11 @@ impl FloatMatrix {
         self.bytes.len()
     }
 
+    /// Where they begin.
+    pub fn start(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+
     fn group(&self, group: usize) -> &[u8] {
         &self.bytes[group * self.group_bytes()..][..self.group_bytes()]
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activation::QuantizedVector;
+use super::ahead::Upcoming;
 use super::floats::{self, FloatFormat, FloatMatrix};
 use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
@@ -42,6 +43,8 @@ pub struct Workspace {
     scratch: Vec<Mutex<Vec<f32>>>,
     panels: Vec<Mutex<Vec<Panel>>>,
     exact: bool,
+    /// What follows the matrix that was multiplied last: to be filled in by the next one.
+    follows: Option<Arc<Upcoming>>,
 }
 
 impl Workspace {
@@ -49,7 +52,7 @@ impl Workspace {
     pub fn new(pool: Arc<ThreadPool>) -> Self {
         let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
         let panels = (0..pool.threads()).map(|_| Mutex::default()).collect();
-        Self { pool, quantized: Vec::new(), tiles: TokenTiles::default(), scratch, panels, exact: false }
+        Self { pool, quantized: Vec::new(), tiles: TokenTiles::default(), scratch, panels, exact: false, follows: None }
     }
 
     /// Whether long prompts are to be computed as exactly as replies are, which takes up to twice as long: for a score.
@@ -79,6 +82,16 @@ enum Part {
     Packed(PackedMatrix),
 }
 
+impl Part {
+    /// Where its bytes begin.
+    fn start(&self) -> *const u8 {
+        match self {
+            Self::Floats(floats) => floats.start(),
+            Self::Packed(packed) => packed.start(),
+        }
+    }
+}
+
 /// A matrix of weights: `out_features` dot products with an input of `in_features`. Several can be stacked, so that one
 /// operation computes the outputs of all.
 #[derive(Debug)]
@@ -88,6 +101,8 @@ pub struct WeightMatrix {
     /// One behind the other, each with its number of outputs.
     parts: Vec<(usize, Part)>,
     needs_two_bytes: bool,
+    /// Where the matrix lies that was multiplied after this one the last time.
+    next: Arc<Upcoming>,
 }
 
 impl WeightMatrix {
@@ -102,7 +117,13 @@ impl WeightMatrix {
             None => Part::Floats(FloatMatrix::from_rows(float_format(tensor)?, [rows, cols], tensor.bytes(), packer)?),
         };
         tensor.release();
-        Ok(Self { in_features: cols, out_features: rows, parts: vec![(rows, part)], needs_two_bytes: false })
+        Ok(Self {
+            in_features: cols,
+            out_features: rows,
+            parts: vec![(rows, part)],
+            needs_two_bytes: false,
+            next: Arc::default(),
+        })
     }
 
     /// From a tensor `[in, out]` of floats, one column an output, as the Conv1D layers of GPT-2 are stored.
@@ -114,7 +135,7 @@ impl WeightMatrix {
         let floats = FloatMatrix::from_columns(float_format(tensor)?, [rows, cols], tensor.bytes(), packer)?;
         tensor.release();
         let parts = vec![(cols, Part::Floats(floats))];
-        Ok(Self { in_features: rows, out_features: cols, parts, needs_two_bytes: false })
+        Ok(Self { in_features: rows, out_features: cols, parts, needs_two_bytes: false, next: Arc::default() })
     }
 
     /// The outputs of `matrices`, one after another, from one input.
@@ -128,7 +149,7 @@ impl WeightMatrix {
         }
         let out_features = matrices.iter().map(|matrix| matrix.out_features).sum();
         let parts = matrices.into_iter().flat_map(|matrix| matrix.parts).collect();
-        Ok(Self { in_features, out_features, parts, needs_two_bytes: false })
+        Ok(Self { in_features, out_features, parts, needs_two_bytes: false, next: Arc::default() })
     }
 
     /// For a matrix whose outputs suffer from rounded inputs: they keep two bytes also in long prompts.
@@ -181,18 +202,30 @@ impl WeightMatrix {
         }
     }
 
+    /// Tells the matrix that came before what follows it.
+    fn follow(&self, workspace: &mut Workspace) {
+        let before = workspace.follows.replace(Arc::clone(&self.next));
+        if let (Some(before), Some((_, first))) = (before, self.parts.first()) {
+            let pieces = PIECES_A_THREAD * workspace.pool.threads();
+            before.set(first.start(), self.bytes(), self.bytes().div_ceil(pieces));
+        }
+    }
+
     /// Each input by itself; what the weights' memory traffic costs is shared, because a piece of them stays in the cache
     /// from one input to the next.
     fn multiply_few(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        self.follow(workspace);
+        let isa = Isa::active();
         if self.any_packed(|_| true) {
             workspace.quantized.resize_with(workspace.quantized.len().max(n), QuantizedVector::default);
             for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(self.in_features)) {
-                quantized.assign(x);
+                quantized.assign(isa, x);
             }
         }
         let workspace = &*workspace;
-        let (pool, quantized, isa) = (&workspace.pool, &workspace.quantized, Isa::active());
+        let (pool, quantized) = (&workspace.pool, &workspace.quantized);
         let width = self.out_features.div_ceil(PIECES_A_THREAD * pool.threads()).next_multiple_of(ALIGNMENT);
+        pool.upcoming().copy(&self.next);
         let out = SharedPtr::new(out);
         pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let range = piece * width..self.out_features.min((piece + 1) * width);

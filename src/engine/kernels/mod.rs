@@ -1,6 +1,7 @@
 //! The inner loops, the instruction sets they are compiled for, and the threads that share them.
 
 pub mod activation;
+mod ahead;
 pub mod arena;
 pub mod attention;
 mod cores;

@@ -119,6 +119,11 @@ impl PackedMatrix {
         self.bytes.len()
     }
 
+    /// Where its bytes begin.
+    pub fn start(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+
     fn blocks(&self) -> usize {
         self.cols / BLOCK
     }

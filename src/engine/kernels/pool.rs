@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
+use super::ahead::{Fetching, Upcoming};
 pub use super::cores::default_threads;
 
 /// How often a helper looks for work before it sleeps: about a tenth of a millisecond.
@@ -36,6 +37,7 @@ struct Shared {
     panicked: AtomicBool,
     closing: AtomicBool,
     asleep: Vec<AtomicBool>,
+    upcoming: Upcoming,
 }
 
 // SAFETY: `task` is the only field that is not Sync by itself. It is written in `run` before the ticket that offers its
@@ -72,6 +74,7 @@ impl Shared {
     fn helper(&self, thread: usize) {
         let mut last = 0;
         let mut spins = 0;
+        let mut fetching = Fetching::new(thread, self.asleep.len());
         loop {
             let seen = self.ticket.load(Ordering::Relaxed) >> (2 * PIECE_BITS);
             if seen != last {
@@ -82,7 +85,9 @@ impl Shared {
                 return;
             } else if spins < SPINS_BEFORE_SLEEP {
                 spins += 1;
-                std::hint::spin_loop();
+                if !fetching.step(&self.upcoming) {
+                    std::hint::spin_loop();
+                }
             } else {
                 self.sleep(thread, last);
                 spins = 0;
@@ -130,6 +135,7 @@ impl ThreadPool {
             panicked: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             asleep: (0..threads).map(|_| AtomicBool::new(false)).collect(),
+            upcoming: Upcoming::default(),
         });
         let helpers: Vec<_> = (1..threads)
             .map_while(|index| {
@@ -144,6 +150,11 @@ impl ThreadPool {
     /// Threads that compute, the caller counted in.
     pub fn threads(&self) -> usize {
         self.helpers.len() + 1
+    }
+
+    /// What is read soon: a thread that waits fetches it.
+    pub fn upcoming(&self) -> &Upcoming {
+        &self.shared.upcoming
     }
 
     /// Calls `task(thread, piece)` once for each `piece < pieces`, spread over the threads; `thread` is below
@@ -200,10 +211,13 @@ impl ThreadPool {
 
     fn wait_for(&self, pieces: usize) {
         let mut spins = 0_u32;
+        let mut fetching = Fetching::new(0, self.threads());
         while self.shared.done.load(Ordering::Acquire) < pieces {
             if spins < SPINS_BEFORE_YIELD {
                 spins += 1;
-                std::hint::spin_loop();
+                if !fetching.step(&self.shared.upcoming) {
+                    std::hint::spin_loop();
+                }
             } else {
                 std::thread::yield_now();
             }

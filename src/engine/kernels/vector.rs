@@ -1,8 +1,8 @@
 //! Loops over one vector: norms, activations, softmax, dot products.
 //!
 //! Each is written once, over lanes of eight, with a switch for fused multiply-add. The public function compiles it
-//! twice: plainly, and for AVX2, where the compiler turns the lanes into vector registers. The plain compilation is the
-//! twin that the tests compare with.
+//! three times: plainly, for AVX2 and for AVX-512, where the compiler turns the lanes into vector registers. The plain
+//! compilation is the twin that the tests compare with.
 #![allow(unsafe_code)]
 
 use super::activation::{BLOCK, Block, HIGH, LARGEST, STEPS};
@@ -27,9 +27,16 @@ macro_rules! compiled_per_isa {
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }
-                if Isa::active() >= Isa::Avx2 {
-                    // SAFETY: `Isa::active` is Avx2 only where the processor has AVX2 and FMA.
-                    return unsafe { avx2($($arg),*) };
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true>($($arg),*)
+                }
+                match Isa::active() {
+                    // SAFETY: `Isa::active` names what the processor has, here and below.
+                    Isa::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: see above.
+                    Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    Isa::Portable => {}
                 }
             }
             $body::<false>($($arg),*)
@@ -314,7 +321,7 @@ fn two_bytes<const FMA: bool>(x: f32, inverse: f32) -> (i8, i8, i32) {
 }
 
 #[inline(always)]
-fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
+fn quantize_blocks_body<const FMA: bool>(x: &[f32], with_pairs: bool, blocks: &mut [Block]) {
     for (x, block) in x.chunks_exact(BLOCK).zip(blocks) {
         let largest = largest_magnitude(x);
         block.scale = largest / LARGEST;
@@ -325,6 +332,9 @@ fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
         }
         let (first, second) = wholes.split_at(BLOCK / 2);
         block.sums = [first.iter().sum(), second.iter().sum()];
+        if !with_pairs {
+            continue;
+        }
         for (pairs, w) in block.pairs.chunks_exact_mut(4).zip(wholes.chunks_exact(4)) {
             pairs.copy_from_slice(&[w[0] as i16, w[2] as i16, w[1] as i16, w[3] as i16]);
         }
@@ -332,8 +342,33 @@ fn quantize_blocks_body<const FMA: bool>(x: &[f32], blocks: &mut [Block]) {
 }
 
 compiled_per_isa! {
-    /// Each block of 32 values as whole numbers of sixteen bits and a scale.
-    pub(super) fn quantize_blocks(x: &[f32], blocks: &mut [Block]) = quantize_blocks_body
+    /// Each block of 32 values as whole numbers of sixteen bits and a scale; the pairs only where they are asked for.
+    pub(super) fn quantize_blocks(x: &[f32], with_pairs: bool, blocks: &mut [Block]) = quantize_blocks_body
+}
+
+/// The bits of the number of half precision nearest to `x`, a tie to the even one; `x` is within its range.
+#[inline(always)]
+fn half_bits(x: f32) -> u16 {
+    let (sign, magnitude) = ((x.to_bits() >> 16) as u16 & 0x8000, x.to_bits() & 0x7fff_ffff);
+    // The bias of the exponent is 112 less, and 13 bits go; half a unit less one, and one more where that gives an even
+    // number, rounds.
+    let normal = (magnitude.wrapping_add(0xfff + (magnitude >> 13 & 1)) >> 13).wrapping_sub(112 << 10);
+    // Added to 0.5, what is below the normal range is rounded to its last bit by the addition itself.
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5_f32.to_bits());
+    sign | if magnitude < 113 << 23 { subnormal as u16 } else { normal as u16 }
+}
+
+#[inline(always)]
+fn to_halves_body<const FMA: bool>(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK]) {
+    const MOST: f32 = 65504.0;
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = half_bits(x.clamp(-MOST, MOST)).to_ne_bytes();
+    }
+}
+
+compiled_per_isa! {
+    /// Each value as the bytes of the nearest number of half precision; those beyond its range as its greatest.
+    pub(super) fn to_halves(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK]) = to_halves_body
 }
 
 #[inline(always)]
@@ -451,6 +486,25 @@ mod tests {
             let (s, w) = exp_sums(&x, 3.0);
             close(s as f32, exact, 1e-5);
             close(w as f32, x.iter().map(|&x| (d(x) - 3.0).exp() * (d(x) - 3.0)).sum(), 1e-5);
+        }
+    }
+
+    #[test]
+    fn halves_are_the_nearest_ones() {
+        let all = (0..=u16::MAX).map(half::f16::from_bits).filter(|half| half.is_finite()).map(half::f16::to_f32);
+        // Each number of half precision, what lies a little beside it, and the middle between it and the next.
+        let beside = |x: f32| [x, x * 1.0001, x * 0.9999, f32::from_bits(x.to_bits() + (1 << 12)), x + 2.98e-8];
+        let values: Vec<f32> = all.flat_map(beside).chain([1e9, -1e9, 65519.0, 1e-30, -0.0]).collect();
+        for chunk in values.chunks(BLOCK) {
+            let mut x = [0.0; BLOCK];
+            x[..chunk.len()].copy_from_slice(chunk);
+            let mut out = [[0; 2]; BLOCK];
+            to_halves(&x, &mut out);
+            for (x, out) in x.into_iter().zip(out) {
+                let exact = half::f16::from_f32(x.clamp(-65504.0, 65504.0));
+                assert_eq!(u16::from_ne_bytes(out), exact.to_bits(), "{x:e}");
+                assert_eq!(half_bits(x.clamp(-65504.0, 65504.0)), exact.to_bits(), "{x:e}");
+            }
         }
     }
 

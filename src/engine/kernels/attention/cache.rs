@@ -9,14 +9,13 @@
 //! scales of a tile, `(blocks, TILE)` in half precision, stand behind its whole numbers.
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use memmap2::MmapMut;
 use serde::{Deserialize, Serialize};
 
 use super::super::isa::Isa;
 use super::super::matrix::MAX_TOKENS_ONE_BY_ONE;
 use super::super::pool::ThreadPool;
-use super::super::vector::compiled_per_isa;
+use super::super::vector::{self, compiled_per_isa};
 use crate::engine::EngineError;
 
 /// Positions a tile.
@@ -305,11 +304,10 @@ fn write_row(layout: Layout, tile: &mut [u8], slot: usize, row: &[f32]) {
                 put(layout, tile, slot, first, &bytes[..count]);
             }
             CacheType::F16 => {
-                let (mut bounded, mut halves) = ([0.0; BLOCK], [f16::ZERO; BLOCK]);
-                let bound = f16::MAX.to_f32();
-                bounded.iter_mut().zip(values).for_each(|(bounded, value)| *bounded = value.clamp(-bound, bound));
-                halves.convert_from_f32_slice(&bounded);
-                put(layout, tile, slot, first, &halves.map(f16::to_ne_bytes)[..count]);
+                let (mut padded, mut halves) = ([0.0; BLOCK], [[0; 2]; BLOCK]);
+                padded[..count].copy_from_slice(values);
+                vector::to_halves(&padded, &mut halves);
+                put(layout, tile, slot, first, &halves[..count]);
             }
             CacheType::Q8_0 => {
                 let (mut padded, mut wholes) = ([0.0; BLOCK], [0; BLOCK]);
