@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
 
 use super::ahead::{Fetching, Upcoming};
 pub use super::cores::default_threads;
@@ -19,6 +20,13 @@ pub use super::cores::default_threads;
 const SPINS_BEFORE_SLEEP: u32 = 4_000;
 /// How often the caller looks for the last pieces before it offers its core to others.
 const SPINS_BEFORE_YIELD: u32 = 1_000;
+
+/// How often the caller looks after that, its core offered to others each time, until a helper that holds a piece counts as
+/// taken off its own core: a third of a millisecond where nobody takes the caller's.
+const YIELDS_BEFORE_ALONE: usize = 1_000;
+/// How long the caller then computes by itself. Another process that is busy on the helper's core takes it off every few
+/// milliseconds, for as long; to wait for it each time would leave less than one thread's speed.
+const ALONE: Duration = Duration::from_millis(12);
 
 /// The ticket packs everything that claiming a piece has to know into one atomic word, so that a claim can never mix
 /// two operations: which operation (24 bits), how many pieces it has (20 bits), which is the next (20 bits).
@@ -35,6 +43,8 @@ struct Shared {
     /// The running operation; written by the caller while no piece of it can be claimed, read only with a claim.
     task: UnsafeCell<Option<*const Task<'static>>>,
     panicked: AtomicBool,
+    /// How often the caller has offered its core to others while it waited for the running operation.
+    yields: AtomicUsize,
     closing: AtomicBool,
     asleep: Vec<AtomicBool>,
     upcoming: Upcoming,
@@ -114,8 +124,8 @@ pub struct ThreadPool {
     shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
     threads: Vec<Thread>,
-    /// One operation at a time.
-    turn: Mutex<()>,
+    /// One operation at a time; until when the caller works by itself.
+    turn: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for ThreadPool {
@@ -133,6 +143,7 @@ impl ThreadPool {
             done: AtomicUsize::new(0),
             task: UnsafeCell::new(None),
             panicked: AtomicBool::new(false),
+            yields: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             asleep: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             upcoming: Upcoming::default(),
@@ -144,7 +155,7 @@ impl ThreadPool {
             })
             .collect();
         let threads = helpers.iter().map(|helper| helper.thread().clone()).collect();
-        Self { shared, helpers, threads, turn: Mutex::new(()) }
+        Self { shared, helpers, threads, turn: Mutex::new(None) }
     }
 
     /// Threads that compute, the caller counted in.
@@ -167,7 +178,11 @@ impl ThreadPool {
         if pieces <= 1 || pieces > MAX_PIECES || self.helpers.is_empty() {
             return (0..pieces).for_each(|piece| task(0, piece));
         }
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alone_until = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        if alone_until.is_some_and(|until| begun < until) {
+            return (0..pieces).for_each(|piece| task(0, piece));
+        }
         let shared = &*self.shared;
         let task: *const Task<'_> = task;
         // SAFETY: only the lifetime is changed. The pointer is used by claimed pieces alone, and this function returns
@@ -180,9 +195,9 @@ impl ThreadPool {
         shared.ticket.store(operation << (2 * PIECE_BITS) | (pieces as u64) << PIECE_BITS, Ordering::SeqCst);
         self.wake();
         shared.work(0);
-        self.wait_for(pieces);
+        *alone_until = if self.wait_for(pieces, begun) { Some(Instant::now() + ALONE) } else { None };
         if shared.panicked.swap(false, Ordering::Relaxed) {
-            drop(turn);
+            drop(alone_until);
             resume_unwind(Box::new("a compute thread panicked"));
         }
     }
@@ -209,8 +224,11 @@ impl ThreadPool {
         }
     }
 
-    fn wait_for(&self, pieces: usize) {
-        let mut spins = 0_u32;
+    /// Waits for the last pieces of the operation that has `begun`; returns whether that took so long that a helper must
+    /// have been taken off its core.
+    fn wait_for(&self, pieces: usize, begun: Instant) -> bool {
+        let worked = begun.elapsed();
+        let (mut spins, mut yields) = (0_u32, 0_usize);
         let mut fetching = Fetching::new(0, self.threads());
         while self.shared.done.load(Ordering::Acquire) < pieces {
             if spins < SPINS_BEFORE_YIELD {
@@ -219,9 +237,13 @@ impl ThreadPool {
                     std::hint::spin_loop();
                 }
             } else {
+                yields += 1;
+                self.shared.yields.store(yields, Ordering::Relaxed);
                 std::thread::yield_now();
             }
         }
+        // With few pieces, or uneven ones, a wait is in proportion to the work.
+        yields > YIELDS_BEFORE_ALONE && begun.elapsed() > 3 * worked
     }
 }
 
@@ -297,6 +319,29 @@ mod tests {
             });
             assert_eq!(seen.into_inner().unwrap().len(), 2, "both threads took a piece");
         }
+    }
+
+    #[test]
+    fn while_a_helper_is_off_its_core_the_caller_works_alone() {
+        let pool = ThreadPool::new(2);
+        let both = std::sync::Barrier::new(2);
+        pool.run(2, &|thread, _| {
+            both.wait();
+            // As if the system had taken the helper off its core in the middle of a piece.
+            while thread == 1 && pool.shared.yields.load(Ordering::Relaxed) <= 2 * YIELDS_BEFORE_ALONE {
+                std::thread::yield_now();
+            }
+        });
+        let until = pool.turn.lock().unwrap().expect("the caller has waited long enough");
+        pool.run(64, &|thread, _| assert!(thread == 0 || Instant::now() >= until));
+        while Instant::now() < until {
+            std::thread::yield_now();
+        }
+        let both = std::sync::Barrier::new(2);
+        pool.run(2, &|_, _| {
+            both.wait();
+        });
+        assert_eq!(*pool.turn.lock().unwrap(), None, "the helper is back");
     }
 
     #[test]
