@@ -12,6 +12,7 @@
 
 mod format;
 mod pack;
+mod pairs;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -20,6 +21,7 @@ mod avx2;
 mod avx512;
 
 pub use format::FloatFormat;
+pub use pairs::PairedRows;
 
 use zerocopy::IntoBytes;
 
@@ -39,6 +41,7 @@ type Lanes = [f32; LANES];
 const AHEAD: usize = 512;
 /// Inputs that are multiplied with all tokens before the next are: their weights stay in the nearest cache.
 const INPUTS: usize = 192;
+const _: () = assert!(INPUTS.is_multiple_of(2), "pairs of inputs stay together");
 /// Tokens handed to a kernel at a time; a multiple of what kernels take at once.
 const TOKENS: usize = 24;
 /// From as many tokens on, 16-bit weights are widened once for all of them.
@@ -209,6 +212,44 @@ impl FloatMatrix {
             let (group, lane) = ((first + done) / LANES, (first + done) % LANES);
             let lanes = lane..LANES.min(lane + count - done);
             self.multiply_group(isa, group, x, widened, sums);
+            for (token, sums) in sums.iter().enumerate() {
+                out.row_mut(token)[done..][..lanes.len()].copy_from_slice(&sums[lanes.clone()]);
+            }
+            done += lanes.len();
+        }
+    }
+
+    /// Whether [`Self::multiply_pairs`] can compute its products with many inputs, and is faster.
+    pub fn multiplies_pairs(&self, isa: Isa) -> bool {
+        self.format == FloatFormat::BF16 && isa == Isa::Avx512 && pairs::are_multiplied()
+    }
+
+    /// As [`Self::multiply`], with inputs that were rounded to BF16.
+    ///
+    /// # Panics
+    /// Where a length does not fit, or [`Self::multiplies_pairs`] does not hold.
+    pub fn multiply_pairs(&self, first: usize, x: &PairedRows, out: &mut MatMut<'_>) {
+        let (n, count, step) = (out.rows(), out.cols(), LANES * self.format.size());
+        assert!(first + count <= self.outputs && x.inputs() == self.inputs, "outputs {first}.. of {}", self.outputs);
+        assert!(self.format == FloatFormat::BF16, "pairs of {:?}", self.format);
+        let rows: Vec<&[u32]> = x.rows().collect();
+        let mut sums = vec![[0.0; LANES]; n];
+        let mut done = 0;
+        while done < count {
+            let (group, lane) = ((first + done) / LANES, (first + done) % LANES);
+            let lanes = lane..LANES.min(lane + count - done);
+            let bytes = self.group(group);
+            sums.fill([0.0; LANES]);
+            for from in (0..self.inputs).step_by(INPUTS) {
+                let inputs = from..self.inputs.min(from + INPUTS);
+                for (rows, sums) in rows.chunks(TOKENS).zip(sums.chunks_mut(TOKENS)) {
+                    let mut tokens: [&[u32]; TOKENS] = [&[]; TOKENS];
+                    for (token, row) in tokens.iter_mut().zip(rows) {
+                        *token = &row[from / 2..inputs.end.div_ceil(2)];
+                    }
+                    pairs::accumulate(&bytes[from * step..inputs.end * step], &tokens[..sums.len()], sums);
+                }
+            }
             for (token, sums) in sums.iter().enumerate() {
                 out.row_mut(token)[done..][..lanes.len()].copy_from_slice(&sums[lanes.clone()]);
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activation::QuantizedVector;
 use super::ahead::Upcoming;
-use super::floats::{self, FloatFormat, FloatMatrix};
+use super::floats::{self, FloatFormat, FloatMatrix, PairedRows};
 use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
@@ -40,6 +40,7 @@ pub struct Workspace {
     quantized: Vec<QuantizedVector>,
     /// The inputs of a product with many tokens.
     tiles: TokenTiles,
+    pairs: PairedRows,
     scratch: Vec<Mutex<Vec<f32>>>,
     panels: Vec<Mutex<Vec<Panel>>>,
     exact: bool,
@@ -52,7 +53,16 @@ impl Workspace {
     pub fn new(pool: Arc<ThreadPool>) -> Self {
         let scratch = (0..pool.threads()).map(|_| Mutex::new(Vec::new())).collect();
         let panels = (0..pool.threads()).map(|_| Mutex::default()).collect();
-        Self { pool, quantized: Vec::new(), tiles: TokenTiles::default(), scratch, panels, exact: false, follows: None }
+        Self {
+            pool,
+            quantized: Vec::new(),
+            tiles: TokenTiles::default(),
+            pairs: PairedRows::default(),
+            scratch,
+            panels,
+            exact: false,
+            follows: None,
+        }
     }
 
     /// Whether long prompts are to be computed as exactly as replies are, which takes up to twice as long: for a score.
@@ -252,6 +262,10 @@ impl WeightMatrix {
         if in_tiles {
             workspace.tiles.assign(&workspace.pool, x, k, precision);
         }
+        let is_paired = |part: &Part| matches!(part, Part::Floats(floats) if one_byte && floats.multiplies_pairs(isa));
+        if self.parts.iter().any(|(_, part)| is_paired(part)) {
+            workspace.pairs.assign(&workspace.pool, x, k);
+        }
         let workspace = &*workspace;
         let inputs = MatRef::new(x, n, k, k);
         let width = if in_tiles { PIECE_FOR_WHOLE_NUMBERS } else { self.blas_piece() };
@@ -263,6 +277,9 @@ impl WeightMatrix {
                 MatMut::from_raw(out.get().add(columns.start), n, columns.len(), self.out_features)
             };
             for_each_overlap(&self.parts, columns, |part, from, at| match part {
+                Part::Floats(floats) if is_paired(part) => {
+                    floats.multiply_pairs(from, &workspace.pairs, &mut window(&at));
+                }
                 Part::Floats(floats) if FloatMatrix::multiplies_many(isa) => {
                     workspace.with_scratch(thread, FloatMatrix::scratch(n), |scratch| {
                         floats.multiply(isa, from, x, &mut window(&at), scratch);
