@@ -5,10 +5,12 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use gibber::engine::convert::Conversion;
 use gibber::engine::inference::Inference;
+use gibber::engine::kernels::ThreadPool;
 use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 use gibber::engine::weights::{Storage, safetensors};
-use gibber::engine::{CacheType, CacheTypes, TokenId};
+use gibber::engine::{CacheType, CacheTypes, FileType, TokenId};
 
 /// The largest difference of a logit, of a standard deviation of nearly 3, where the arithmetic is in single precision.
 const TOLERANCE: f32 = 1e-3;
@@ -118,10 +120,18 @@ fn worst_difference(file: &str, cache: CacheType, reference: &Reference) -> f32 
 /// Logits and text with a cache in single precision, logits with one in half precision as well.
 fn assert_parity(file: &str, reference: &str, tolerance: f32) {
     let reference = Reference::read(reference);
-    for (cache, tolerance) in [(CacheType::F32, tolerance), (CacheType::F16, HALF_TOLERANCE)] {
-        let worst = worst_difference(file, cache, &reference);
-        assert!(worst <= tolerance, "{file} with a cache in {cache:?}: a logit differs by {worst}");
-    }
+    assert_logits(file, CacheType::F16, &reference, HALF_TOLERANCE);
+    assert_exact_parity(file, &reference, tolerance);
+}
+
+fn assert_logits(file: &str, cache: CacheType, reference: &Reference, tolerance: f32) {
+    let worst = worst_difference(file, cache, reference);
+    assert!(worst <= tolerance, "{file} with a cache in {cache:?}: a logit differs by {worst}");
+}
+
+/// Logits and text with a cache in single precision.
+fn assert_exact_parity(file: &str, reference: &Reference, tolerance: f32) {
+    assert_logits(file, CacheType::F32, reference, tolerance);
     for batch in CHUNKS {
         let mut model = load_tiny(file, batch, CacheType::F32);
         let ids = model.tokenizer.encode(&reference.prompt, true).unwrap();
@@ -162,6 +172,36 @@ fn llama_from_a_gguf_file_in_sixteen_bits() {
 fn llama_from_quantized_gguf_files() {
     for name in ["tiny-llama.Q8_0", "tiny-llama.Q4_1"] {
         assert_parity(&format!("{name}.gguf"), name, QUANTIZED_TOLERANCE);
+    }
+}
+
+/// One for each variant of an architecture.
+const VARIANTS: [&str; 8] =
+    ["gpt2-relu", "gpt2-gelu", "llama-biased-linear", "llama3", "mistral", "qwen2", "qwen2-window", "qwen3"];
+
+#[test]
+fn every_variant_from_a_folder() {
+    for variant in VARIANTS {
+        let name = format!("variant-{variant}");
+        assert_exact_parity(&name, &Reference::read(&name), TOLERANCE);
+    }
+}
+
+#[test]
+fn every_variant_that_gguf_has_keys_for_from_a_gguf_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for variant in VARIANTS {
+        let (name, out) = (format!("variant-{variant}"), folder.path().join(format!("{variant}.gguf")));
+        let source = ModelSource::Path(fixture(&name));
+        let made = Conversion::new(&source, FileType::F32);
+        if ["gpt2-relu", "gpt2-gelu", "qwen2-window"].contains(&variant) {
+            let error = made.unwrap_err().to_string();
+            assert!(error.contains("GGUF cannot say") && error.contains(&name), "{error}");
+        } else {
+            let flow = made.unwrap().write_file(&out, false, &ThreadPool::new(2), &mut |_| ControlFlow::Continue(()));
+            assert!(flow.unwrap().is_continue());
+            assert_exact_parity(out.to_str().unwrap(), &Reference::read(&name), TOLERANCE);
+        }
     }
 }
 

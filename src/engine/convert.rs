@@ -97,6 +97,7 @@ impl Conversion {
     }
 
     fn of_files(files: &ModelFiles, kind: FileType) -> Result<Self, EngineError> {
+        hugging_face::refuse_unwritable(&files.path, &files.config)?;
         let mut header = Header::new();
         hugging_face::put_model(&mut header, &files.name, &files.config);
         hugging_face::put_tokenizer(&mut header, files)?;

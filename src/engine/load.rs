@@ -7,6 +7,7 @@ mod config_json;
 mod gguf;
 mod hugging_face;
 mod progress;
+mod rope_json;
 #[cfg(test)]
 mod tests;
 mod tokenizer_files;
@@ -96,7 +97,7 @@ pub struct Quantized {
 pub struct ModelInfo {
     /// What people call it, such as `SmolLM2-135M-Instruct`.
     pub name: String,
-    /// `llama` or `gpt2`.
+    /// `gpt2`, `llama`, `mistral`, `qwen2` or `qwen3`.
     pub architecture: String,
     /// The format of most of its weights: `Q4_1`, `Q8_0`, `F32`, …
     pub format: String,
@@ -381,7 +382,7 @@ fn check_config(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
             path,
             format!("embeddings of {} values cannot be split over {} heads", config.n_embd, config.n_head),
         )),
-        Architecture::Llama if !config.head_dim.is_multiple_of(2) => Err(EngineError::format(
+        architecture if architecture.rotates() && !config.head_dim.is_multiple_of(2) => Err(EngineError::format(
             path,
             format!("the {} values of a head cannot be rotated in pairs", config.head_dim),
         )),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use half::{bf16, f16};
 
 use super::EngineError;
-use super::model::{Architecture, ModelConfig, RopeStyle};
+use super::model::{Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeStyle};
 use super::weights::{DType, Storage, Tensor, Weights};
 
 /// The shapes there are, by name: layers, heads, key-value heads, width, width of the feed-forward part, vocabulary,
@@ -50,7 +50,7 @@ pub fn build(spec: &str) -> Result<(ModelConfig, Weights), EngineError> {
     let mut file = Random { spec: PathBuf::from(spec), tensors: Vec::new(), state: 0x9e37_79b9_7f4a_7c15 };
     match architecture {
         Architecture::Gpt2 => gpt2(&config, dtype, &mut file)?,
-        Architecture::Llama => llama(&config, dtype, &mut file)?,
+        _ => llama(&config, dtype, &mut file)?,
     }
     let weights = Weights::new(file.spec, file.tensors);
     Ok((config, weights))
@@ -69,8 +69,11 @@ fn config(architecture: Architecture, shape: [usize; 7]) -> ModelConfig {
         vocab_size,
         trained_context,
         norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_style: RopeStyle::Interleaved,
+        activation: Activation::GeluTanh,
+        attention_scale: AttentionScale::USUAL,
+        rope: RopeConfig::plain(10_000.0, RopeStyle::Interleaved),
+        window: None,
+        extras: Extras::default(),
     }
 }
 

@@ -145,7 +145,7 @@ fn matrices(config: &ModelConfig) -> (Vec<[usize; 2]>, [usize; 2]) {
     let (queries, keys) = (config.n_head * config.head_dim, config.n_kv_head * config.head_dim);
     let block = match config.architecture {
         Architecture::Gpt2 => vec![[3 * embd, embd], [embd, embd], [ff, embd], [embd, ff]],
-        Architecture::Llama => {
+        _ => {
             vec![[queries, embd], [keys, embd], [keys, embd], [embd, queries], [ff, embd], [ff, embd], [embd, ff]]
         }
     };

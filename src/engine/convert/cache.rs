@@ -17,7 +17,7 @@ use super::{Scratch, hugging_face, planned, put_table, shape_of, write, write_er
 use crate::engine::EngineError;
 use crate::engine::kernels::ThreadPool;
 use crate::engine::load::{ModelFiles, ModelSource, Quantized};
-use crate::engine::model::RopeStyle;
+use crate::engine::model::RopeScaling;
 use crate::engine::weights::gguf::{Gguf, Header};
 use crate::engine::weights::{Storage, Weights};
 
@@ -64,7 +64,7 @@ pub(in crate::engine) fn quantize(
     if let Some(kept) = &kept
         && let Some(weights) = kept.open(pool)
     {
-        take(files, weights);
+        take(files, weights)?;
         return Ok(Some(Quantized { text: format!("{kind} from {}", kept.path.display()), is_news: false }));
     }
     let started = Instant::now();
@@ -82,15 +82,21 @@ pub(in crate::engine) fn quantize(
         Some(made) => made?,
         None => (in_memory(files, &tensors, pool, on_progress)?, format!("in memory only{failed}")),
     };
-    take(files, weights);
+    take(files, weights)?;
     let text = format!("quantized to {kind} in {:.1} s, {where_to}", started.elapsed().as_secs_f64());
     Ok(Some(Quantized { text, is_news: true }))
 }
 
 /// From now on the model has these weights, under the names and in the order of GGUF.
-fn take(files: &mut ModelFiles, weights: Weights) {
+fn take(files: &mut ModelFiles, weights: Weights) -> Result<(), EngineError> {
+    let rope = &mut files.config.rope;
+    rope.style = files.config.architecture.gguf_rope_style();
+    if weights.contains(hugging_face::ROPE_FACTORS) {
+        let factors = weights.tensor(hugging_face::ROPE_FACTORS, &[files.config.head_dim / 2])?;
+        rope.scaling = RopeScaling::Divided(factors.to_f32()?);
+    }
     files.weights = weights;
-    files.config.rope_style = RopeStyle::Interleaved;
+    Ok(())
 }
 
 fn tensors(files: &ModelFiles, kind: FileType) -> Result<Vec<OutTensor>, EngineError> {

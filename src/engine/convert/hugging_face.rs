@@ -2,16 +2,21 @@
 //!
 //! The keys are those that `convert_hf_to_gguf.py` of llama.cpp writes (`docs/gguf.md` in ggml has their meaning).
 
-use super::tensors::RowOrder;
+use std::path::Path;
+
+use super::tensors::{RowOrder, interleaved};
 use crate::engine::load::ModelFiles;
-use crate::engine::model::{Architecture, ModelConfig};
+use crate::engine::model::{Activation, Architecture, AttentionScale, ModelConfig, RopeConfig, RopeScaling, RopeStyle};
 use crate::engine::tokenizer::{Cuts, Vocabulary};
 use crate::engine::weights::gguf::Header;
-use crate::engine::weights::{Tensor, Weights};
+use crate::engine::weights::{DType, Storage, Tensor, Weights};
 use crate::engine::{EngineError, TokenId};
 
 // The numbers of the kinds of tokens (`llama_token_type` in `llama.h`).
 const UNUSED: i32 = 5;
+
+/// What the frequencies of the rotation are divided by, one for each pair of a head.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// A tensor's name in GGUF, the tensor, and the order of its rows.
 pub(super) type Named = (String, Tensor, RowOrder);
@@ -23,7 +28,7 @@ pub(super) type Named = (String, Tensor, RowOrder);
 pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
     let named = match files.config.architecture {
         Architecture::Gpt2 => gpt2(&files.config, &files.weights)?,
-        Architecture::Llama => llama(&files.config, &files.weights)?,
+        _ => llama(&files.config, &files.weights)?,
     };
     files.refuse_untaken()?;
     Ok(named)
@@ -71,31 +76,44 @@ fn gpt2(config: &ModelConfig, weights: &Weights) -> Result<Vec<Named>, EngineErr
 }
 
 fn llama(config: &ModelConfig, weights: &Weights) -> Result<Vec<Named>, EngineError> {
-    let &ModelConfig { n_layer, n_embd, n_ff, vocab_size, n_head, n_kv_head, head_dim, .. } = config;
+    let &ModelConfig { n_layer, n_embd, n_ff, vocab_size, n_head, n_kv_head, head_dim, extras, .. } = config;
     let (q, kv) = (n_head * head_dim, n_kv_head * head_dim);
     let same = RowOrder::Same;
+    let turned = |heads| match config.architecture.gguf_rope_style() {
+        RopeStyle::Interleaved => RowOrder::Interleaved { heads },
+        RopeStyle::Half => same,
+    };
     let mut named = vec![(
         "token_embd.weight".to_owned(),
         weights.tensor("model.embed_tokens.weight", &[vocab_size, n_embd])?,
         RowOrder::Same,
     )];
+    if let Some(factors) = rope_factors(config) {
+        named.push((ROPE_FACTORS.into(), vector(ROPE_FACTORS, &factors)?, same));
+    }
     let norms = [("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")];
+    let head_norms = [("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm")];
     let matrices = [
-        ("self_attn.q_proj", "attn_q", [q, n_embd], RowOrder::Interleaved { heads: n_head }),
-        ("self_attn.k_proj", "attn_k", [kv, n_embd], RowOrder::Interleaved { heads: n_kv_head }),
-        ("self_attn.v_proj", "attn_v", [kv, n_embd], same),
-        ("self_attn.o_proj", "attn_output", [n_embd, q], same),
-        ("mlp.gate_proj", "ffn_gate", [n_ff, n_embd], same),
-        ("mlp.up_proj", "ffn_up", [n_ff, n_embd], same),
-        ("mlp.down_proj", "ffn_down", [n_embd, n_ff], same),
+        ("self_attn.q_proj", "attn_q", [q, n_embd], turned(n_head), extras.qkv_bias),
+        ("self_attn.k_proj", "attn_k", [kv, n_embd], turned(n_kv_head), extras.qkv_bias),
+        ("self_attn.v_proj", "attn_v", [kv, n_embd], same, extras.qkv_bias),
+        ("self_attn.o_proj", "attn_output", [n_embd, q], same, extras.o_bias),
+        ("mlp.gate_proj", "ffn_gate", [n_ff, n_embd], same, extras.mlp_bias),
+        ("mlp.up_proj", "ffn_up", [n_ff, n_embd], same, extras.mlp_bias),
+        ("mlp.down_proj", "ffn_down", [n_embd, n_ff], same, extras.mlp_bias),
     ];
     for layer in 0..n_layer {
         let block = weights.pp("model.layers").pp(layer);
-        for (theirs, ours) in norms {
-            named.push((format!("blk.{layer}.{ours}.weight"), block.pp(theirs).tensor("weight", &[n_embd])?, same));
+        let head_norms = head_norms.into_iter().filter(|_| extras.qk_norm).map(|norm| (norm, head_dim));
+        for ((theirs, ours), width) in norms.map(|norm| (norm, n_embd)).into_iter().chain(head_norms) {
+            named.push((format!("blk.{layer}.{ours}.weight"), block.pp(theirs).tensor("weight", &[width])?, same));
         }
-        for (theirs, ours, shape, order) in matrices {
+        for (theirs, ours, shape, order, has_bias) in matrices {
             named.push((format!("blk.{layer}.{ours}.weight"), block.pp(theirs).tensor("weight", &shape)?, order));
+            if has_bias {
+                let bias = block.pp(theirs).tensor("bias", &shape[..1])?;
+                named.push((format!("blk.{layer}.{ours}.bias"), ordered_bias(&bias, order)?, same));
+            }
         }
     }
     named.push(("output_norm.weight".into(), weights.tensor("model.norm.weight", &[n_embd])?, same));
@@ -105,9 +123,54 @@ fn llama(config: &ModelConfig, weights: &Weights) -> Result<Vec<Named>, EngineEr
     Ok(named)
 }
 
+/// What the frequencies are divided by, where GGUF has a tensor for it and no keys (Llama 3).
+fn rope_factors(config: &ModelConfig) -> Option<Vec<f32>> {
+    match &config.rope.scaling {
+        RopeScaling::Llama3 { .. } => {
+            let plain = RopeConfig { scaling: RopeScaling::None, ..config.rope.clone() };
+            let ((plain, _), (scaled, _)) =
+                (plain.frequencies(config.head_dim), config.rope.frequencies(config.head_dim));
+            Some(plain.iter().zip(scaled).map(|(plain, scaled)| (plain / scaled) as f32).collect())
+        }
+        _ => None,
+    }
+}
+
+/// A tensor of these values.
+fn vector(name: &str, values: &[f32]) -> Result<Tensor, EngineError> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let len = bytes.len();
+    Tensor::new(name.to_owned(), vec![values.len()], DType::F32, Storage::from_vec(bytes), 0..len)
+}
+
+/// The bias of outputs that are put in another order.
+fn ordered_bias(bias: &Tensor, order: RowOrder) -> Result<Tensor, EngineError> {
+    let RowOrder::Interleaved { heads } = order else { return Ok(bias.clone()) };
+    let (values, per_head) = (bias.to_f32()?, bias.len() / heads);
+    let reordered: Vec<f32> = (0..values.len()).map(|row| values[interleaved(row, per_head)]).collect();
+    vector(bias.name(), &reordered)
+}
+
+/// Refuses what GGUF has no keys for: a program that reads the file would compute something else.
+pub(super) fn refuse_unwritable(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
+    let is_gpt2 = config.architecture == Architecture::Gpt2;
+    let what = if is_gpt2 && config.activation != Activation::GeluTanh {
+        "its `activation_function`"
+    } else if config.attention_scale != AttentionScale::USUAL {
+        "how it scales attention (`scale_attn_weights`, `scale_attn_by_inverse_layer_idx`)"
+    } else if config.window.is_some_and(|window| window.first_layer > 0) {
+        "a sliding window in some layers only (`max_window_layers`)"
+    } else {
+        return Ok(());
+    };
+    let what = format!("GGUF cannot say {what}: this model stays a folder (`--quantize` works without a file)");
+    Err(EngineError::unsupported(path, what))
+}
+
 /// The keys that say what the model is.
 pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
-    let architecture = config.architecture.as_str();
+    let architecture = config.architecture.gguf_name();
+    let key = |key: &str| format!("{architecture}.{key}");
     header.string("general.architecture", architecture);
     header.string("general.type", "model");
     header.string("general.name", name);
@@ -125,17 +188,40 @@ pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
         ("rope.dimension_count", config.head_dim),
         ("vocab_size", config.vocab_size),
     ];
-    let is_llama = config.architecture == Architecture::Llama;
-    let llama_sizes = llama_sizes.into_iter().filter(|_| is_llama);
-    for (key, size) in sizes.into_iter().chain(llama_sizes) {
+    let rotates = config.architecture.rotates();
+    let llama_sizes = llama_sizes.into_iter().filter(|_| rotates);
+    let window = config.window.map(|window| ("attention.sliding_window", window.positions));
+    for (name, size) in sizes.into_iter().chain(llama_sizes).chain(window) {
         // No size of a model is beyond `load`'s limit, which is far below.
-        header.u32(&format!("{architecture}.{key}"), u32::try_from(size).unwrap_or(u32::MAX));
+        header.u32(&key(name), u32::try_from(size).unwrap_or(u32::MAX));
     }
-    if is_llama {
-        header.f32("llama.rope.freq_base", config.rope_theta);
-        header.f32("llama.attention.layer_norm_rms_epsilon", config.norm_eps);
+    if rotates {
+        header.f32(&key("rope.freq_base"), config.rope.theta);
+        header.f32(&key("attention.layer_norm_rms_epsilon"), config.norm_eps);
+        put_rope_scaling(header, key, &config.rope.scaling);
     } else {
-        header.f32("gpt2.attention.layer_norm_epsilon", config.norm_eps);
+        header.f32(&key("attention.layer_norm_epsilon"), config.norm_eps);
+    }
+}
+
+/// The keys of a rotation for longer contexts; those of Llama 3 are a tensor.
+fn put_rope_scaling(header: &mut Header, key: impl Fn(&str) -> String, scaling: &RopeScaling) {
+    match *scaling {
+        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::Divided(_) => {}
+        RopeScaling::Linear { factor } => {
+            header.string(&key("rope.scaling.type"), "linear");
+            header.f32(&key("rope.scaling.factor"), factor as f32);
+        }
+        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, attention_factor, .. } => {
+            header.string(&key("rope.scaling.type"), "yarn");
+            header.f32(&key("rope.scaling.factor"), factor as f32);
+            header.u32(&key("rope.scaling.original_context_length"), original_context as u32);
+            header.f32(&key("rope.scaling.yarn_beta_fast"), beta_fast as f32);
+            header.f32(&key("rope.scaling.yarn_beta_slow"), beta_slow as f32);
+            // On top of what readers derive from the factor.
+            let usual = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+            header.f32(&key("rope.scaling.attn_factor"), (attention_factor / usual) as f32);
+        }
     }
 }
 

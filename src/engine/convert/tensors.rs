@@ -215,7 +215,7 @@ impl<'a> Rows<'a> {
 }
 
 /// The row of heads of `per_head` rows each that stands at `row` once their halves are interleaved.
-fn interleaved(row: usize, per_head: usize) -> usize {
+pub(super) fn interleaved(row: usize, per_head: usize) -> usize {
     let (head, within) = (row / per_head, row % per_head);
     head * per_head + within % 2 * (per_head / 2) + within / 2
 }

@@ -38,6 +38,16 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// What scores are multiplied with before the softmax.
     pub scale: f32,
+    /// How many positions, its own counted in, a token attends to; `None` is all of them.
+    pub window: Option<usize>,
+}
+
+impl AttentionShape {
+    /// The positions that the token at `position` attends to.
+    fn visible(&self, position: usize) -> Range<usize> {
+        let end = position + 1;
+        self.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
 }
 
 /// One layer of the cache.

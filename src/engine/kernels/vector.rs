@@ -157,6 +157,19 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
+fn rms_norm_in_place_body<const FMA: bool>(x: &mut [f32], weight: &[f32], eps: f32) {
+    let scale = (lane_sum::<FMA>(x, |x| x * x) / x.len() as f32 + eps).sqrt().recip();
+    for (x, &w) in x.iter_mut().zip(weight) {
+        *x = *x * scale * w;
+    }
+}
+
+compiled_per_isa! {
+    /// As [`rms_norm`], in place.
+    pub fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) = rms_norm_in_place_body
+}
+
+#[inline(always)]
 fn layer_norm_body<const FMA: bool>(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
     let n = x.len() as f32;
     let mean = lane_sum::<FMA>(x, |x| x) / n;
@@ -192,6 +205,37 @@ fn gelu_tanh_body<const FMA: bool>(x: &mut [f32]) {
         let u = TWO_SQRT_2_OVER_PI * *x * fma::<FMA>(0.044_715, *x * *x, 1.0);
         *x /= 1.0 + exp::<FMA>(-u);
     }
+}
+
+/// The error function to 2e-7 (Abramowitz and Stegun, formula 7.1.26).
+#[inline(always)]
+fn erf<const FMA: bool>(x: f32) -> f32 {
+    let magnitude = f32::from_bits(x.to_bits() & 0x7fff_ffff);
+    let t = 1.0 / fma::<FMA>(0.327_591_1, magnitude, 1.0);
+    let mut p = 1.061_405_4;
+    p = fma::<FMA>(p, t, -1.453_152_1);
+    p = fma::<FMA>(p, t, 1.421_413_8);
+    p = fma::<FMA>(p, t, -0.284_496_72);
+    p = fma::<FMA>(p, t, 0.254_829_6);
+    let value = 1.0 - p * t * exp::<FMA>(-magnitude * magnitude);
+    f32::from_bits(value.to_bits() | (x.to_bits() & 0x8000_0000))
+}
+
+#[inline(always)]
+fn gelu_body<const FMA: bool>(x: &mut [f32]) {
+    for x in x {
+        *x *= 0.5 * (1.0 + erf::<FMA>(*x * std::f32::consts::FRAC_1_SQRT_2));
+    }
+}
+
+compiled_per_isa! {
+    /// GELU by the error function (Hendrycks and Gimpel 2016), in place.
+    pub fn gelu(x: &mut [f32]) = gelu_body
+}
+
+/// What is below zero becomes zero, in place.
+pub fn relu(x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x = x.max(0.0));
 }
 
 compiled_per_isa! {
@@ -446,6 +490,16 @@ mod tests {
         assert!(exp::<true>(f32::NAN).is_nan());
     }
 
+    /// Its series, which converges quickly for what is tested.
+    fn error_function(x: f64) -> f64 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..100 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        2.0 / std::f64::consts::PI.sqrt() * sum
+    }
+
     #[test]
     fn loops_agree_with_double_precision_at_every_length() {
         for n in [1, 2, 7, 8, 9, 31, 32, 33, 64, 100, 576, 1000] {
@@ -478,6 +532,19 @@ mod tests {
                 let u = (2.0 / std::f64::consts::PI).sqrt() * (d(x[i]) + 0.044715 * d(x[i]).powi(3));
                 close(out[i], 0.5 * d(x[i]) * (1.0 + u.tanh()), 1e-5);
             }
+            let mut out = x.clone();
+            gelu(&mut out);
+            for i in 0..n {
+                close(out[i], 0.5 * d(x[i]) * (1.0 + error_function(d(x[i]) / 2f64.sqrt())), 1e-6);
+            }
+            let mut out = x.clone();
+            relu(&mut out);
+            assert!(out.iter().zip(&x).all(|(out, x)| *out == x.max(0.0)));
+            let mut out = x.clone();
+            rms_norm_in_place(&mut out, w, 1e-5);
+            let mut apart = vec![f32::NAN; n];
+            rms_norm(&x, w, 1e-5, &mut apart);
+            assert_eq!(out, apart);
             assert_eq!(max(&x), x.iter().copied().fold(f32::MIN, f32::max));
             let mut out = x.clone();
             let total = exp_in_place(&mut out, 3.0);

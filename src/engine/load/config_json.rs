@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::rope_json::rope;
 use crate::engine::EngineError;
-use crate::engine::model::{Architecture, ModelConfig, RopeStyle};
+use crate::engine::model::{
+    Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeStyle, SlidingWindow,
+};
 
 /// A JSON file whose top is an object, read key by key with errors that name both.
 #[derive(Debug)]
@@ -38,6 +41,11 @@ impl JsonFile {
     /// The value of `key`, unless it is null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.keys.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether `key` is there, and null.
+    fn is_null(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(Value::is_null)
     }
 
     /// All keys with their values.
@@ -93,7 +101,7 @@ impl JsonFile {
         }
     }
 
-    fn unsupported(&self, key: &str, value: &str, supported: &str) -> EngineError {
+    pub(super) fn unsupported(&self, key: &str, value: &str, supported: &str) -> EngineError {
         EngineError::unsupported(&self.path, format!("`{key}` is {value}: supported is {supported}"))
     }
 }
@@ -112,17 +120,24 @@ pub(super) fn shape(json: &JsonFile) -> Result<Shape, EngineError> {
     }
     match json.string("model_type")? {
         Some("gpt2") => gpt2(json),
-        Some("llama") => llama(json),
-        Some(other) => Err(json.unsupported("model_type", other, "gpt2 or llama")),
+        Some("llama") => llama(json, Architecture::Llama),
+        Some("mistral") => llama(json, Architecture::Mistral),
+        Some("qwen2") => llama(json, Architecture::Qwen2),
+        Some("qwen3") => llama(json, Architecture::Qwen3),
+        Some(other) => Err(json.unsupported("model_type", other, "gpt2, llama, mistral, qwen2 or qwen3")),
         None => Err(EngineError::format(&json.path, "`model_type` is missing")),
     }
 }
 
 fn gpt2(json: &JsonFile) -> Result<Shape, EngineError> {
-    json.require_one_of("activation_function", &["gelu_new", "gelu_pytorch_tanh"])?;
-    json.require_bool("scale_attn_weights", true)?;
-    json.require_bool("scale_attn_by_inverse_layer_idx", false)?;
     json.require_bool("add_cross_attention", false)?;
+    let activation = match json.string("activation_function")? {
+        None | Some("gelu_new" | "gelu_fast" | "gelu_pytorch_tanh") => Activation::GeluTanh,
+        Some("gelu" | "gelu_python") => Activation::Gelu,
+        Some("relu") => Activation::Relu,
+        Some(other) => return Err(json.unsupported("activation_function", other, "gelu_new, gelu or relu")),
+    };
+    // `reorder_and_upcast_attn` says in which precision to compute; here it is single precision always.
     let (n_embd, n_head) = (json.required("n_embd")?, json.required("n_head")?);
     let config = ModelConfig {
         architecture: Architecture::Gpt2,
@@ -138,56 +153,107 @@ fn gpt2(json: &JsonFile) -> Result<Shape, EngineError> {
             None => json.required("n_ctx")?,
         },
         norm_eps: json.float("layer_norm_epsilon")?.unwrap_or(1e-5) as f32,
+        activation,
+        attention_scale: AttentionScale {
+            by_width: json.bool("scale_attn_weights")?.unwrap_or(true),
+            by_layer: json.bool("scale_attn_by_inverse_layer_idx")?.unwrap_or(false),
+        },
         // GPT-2 rotates nothing.
-        rope_theta: 0.0,
-        rope_style: RopeStyle::Half,
+        rope: RopeConfig::plain(0.0, RopeStyle::Half),
+        window: None,
+        extras: Extras::default(),
     };
     Ok(Shape { config, tied: json.bool("tie_word_embeddings")?.unwrap_or(true) })
 }
 
-fn llama(json: &JsonFile) -> Result<Shape, EngineError> {
+/// Llama, and what is built like it: they differ in what is there by default.
+fn llama(json: &JsonFile, architecture: Architecture) -> Result<Shape, EngineError> {
     json.require_one_of("hidden_act", &["silu"])?;
-    for switch in ["attention_bias", "mlp_bias", "rope_interleaved"] {
-        json.require_bool(switch, false)?;
-    }
+    json.require_bool("rope_interleaved", false)?;
     let (n_embd, n_head) = (json.required("hidden_size")?, json.required("num_attention_heads")?);
+    let n_layer = json.required("num_hidden_layers")?;
+    let usual_kv_heads = match architecture {
+        _ if json.is_null("num_key_value_heads") => n_head,
+        Architecture::Mistral => 8,
+        Architecture::Qwen2 | Architecture::Qwen3 => 32,
+        Architecture::Llama | Architecture::Gpt2 => n_head,
+    };
+    let trained_context = json.required("max_position_embeddings")?;
     let config = ModelConfig {
-        architecture: Architecture::Llama,
-        n_layer: json.required("num_hidden_layers")?,
+        architecture,
+        n_layer,
         n_head,
-        n_kv_head: json.size("num_key_value_heads")?.unwrap_or(n_head),
+        n_kv_head: json.size("num_key_value_heads")?.unwrap_or(usual_kv_heads),
         head_dim: match json.size("head_dim")? {
             Some(width) => width,
+            None if architecture == Architecture::Qwen3 => 128,
             None => share(json, n_embd, n_head)?,
         },
         n_embd,
         n_ff: json.required("intermediate_size")?,
         vocab_size: json.required("vocab_size")?,
-        trained_context: json.required("max_position_embeddings")?,
+        trained_context,
         norm_eps: json.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
-        rope_theta: rope_theta(json)? as f32,
-        rope_style: RopeStyle::Half,
+        activation: Activation::GeluTanh,
+        attention_scale: AttentionScale::USUAL,
+        rope: rope(json, trained_context)?,
+        window: window(json, architecture, n_layer)?,
+        extras: extras(json, architecture)?,
     };
     Ok(Shape { config, tied: json.bool("tie_word_embeddings")?.unwrap_or(false) })
 }
 
-/// The base of the rotation: `rope_theta`, or in `rope_parameters` since transformers 5. Anything but the plain rotation
-/// is refused.
-fn rope_theta(json: &JsonFile) -> Result<f64, EngineError> {
-    let mut theta = json.float("rope_theta")?;
-    for key in ["rope_scaling", "rope_parameters"] {
-        let Some(value) = json.get(key) else { continue };
-        let kind = value.get("rope_type").or_else(|| value.get("type")).and_then(Value::as_str);
-        let plain = kind == Some("default") || (kind.is_none() && key == "rope_parameters");
-        if !plain {
-            return Err(json.unsupported(key, &value.to_string(), "the plain rotation (`default`)"));
+fn extras(json: &JsonFile, architecture: Architecture) -> Result<Extras, EngineError> {
+    let switch = |key: &str| Ok::<_, EngineError>(json.bool(key)?.unwrap_or(false));
+    Ok(match architecture {
+        Architecture::Qwen2 => Extras { qkv_bias: true, ..Extras::default() },
+        Architecture::Qwen3 => {
+            let bias = switch("attention_bias")?;
+            Extras { qkv_bias: bias, o_bias: bias, mlp_bias: false, qk_norm: true }
         }
-        theta = theta.or_else(|| value.get("rope_theta").and_then(Value::as_f64));
-        if value.get("partial_rotary_factor").and_then(Value::as_f64).is_some_and(|factor| factor != 1.0) {
-            return Err(json.unsupported("partial_rotary_factor", &value.to_string(), "1"));
+        Architecture::Llama => {
+            let bias = switch("attention_bias")?;
+            Extras { qkv_bias: bias, o_bias: bias, mlp_bias: switch("mlp_bias")?, qk_norm: false }
         }
+        Architecture::Mistral | Architecture::Gpt2 => Extras::default(),
+    })
+}
+
+/// How far back tokens look: Mistral in every layer, Qwen where it is switched on, in the layers from one on.
+fn window(json: &JsonFile, architecture: Architecture, n_layer: usize) -> Result<Option<SlidingWindow>, EngineError> {
+    let is_used = match architecture {
+        Architecture::Mistral => true,
+        Architecture::Qwen2 | Architecture::Qwen3 => json.bool("use_sliding_window")?.unwrap_or(false),
+        Architecture::Llama | Architecture::Gpt2 => false,
+    };
+    if !is_used || json.is_null("sliding_window") {
+        return Ok(None);
     }
-    Ok(theta.unwrap_or(10_000.0))
+    let positions = json.size("sliding_window")?.unwrap_or(4096);
+    if positions == 0 {
+        return Err(EngineError::format(&json.path, "`sliding_window` is 0: a token has to see itself"));
+    }
+    let from_one_on = match architecture {
+        Architecture::Mistral => 0,
+        _ => json.size("max_window_layers")?.unwrap_or(28),
+    };
+    let first_layer = match json.get("layer_types").and_then(Value::as_array) {
+        None => from_one_on,
+        Some(types) => {
+            let is_sliding = |kind: &Value| kind.as_str() == Some("sliding_attention");
+            let first = types.iter().position(is_sliding).unwrap_or(n_layer);
+            if types.len() != n_layer || !types.iter().skip(first).all(is_sliding) {
+                let kinds = Value::Array(types.clone()).to_string();
+                return Err(json.unsupported(
+                    "layer_types",
+                    &kinds,
+                    "full_attention, then sliding_attention to the end",
+                ));
+            }
+            first
+        }
+    };
+    Ok((first_layer < n_layer).then_some(SlidingWindow { positions, first_layer }))
 }
 
 fn share(json: &JsonFile, n_embd: usize, n_head: usize) -> Result<usize, EngineError> {

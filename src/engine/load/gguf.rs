@@ -4,13 +4,17 @@ use std::path::Path;
 
 use super::{ModelFiles, TokenizerFiles};
 use crate::engine::EngineError;
-use crate::engine::model::{Architecture, ModelConfig, RopeStyle};
+use crate::engine::model::{
+    Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeScaling, SlidingWindow,
+};
 use crate::engine::tokenizer::{self, Tokenizer};
 use crate::engine::weights::gguf::{Gguf, Metadata};
 use crate::engine::weights::{Storage, Weights};
 
 /// llama.cpp's where a file has none.
 const DEFAULT_ROPE_BASE: f64 = 10_000.0;
+/// What the frequencies of the rotation are divided by, where each has a number of its own (Llama 3).
+const ROPE_FACTORS: &str = "rope_freqs.weight";
 /// Has a row for each token in every architecture.
 const EMBEDDING: &str = "token_embd.weight";
 
@@ -74,11 +78,14 @@ struct ModelReader<'a> {
 impl<'a> ModelReader<'a> {
     fn new(path: &'a Path, metadata: &'a Metadata<'a>) -> Result<Self, EngineError> {
         let architecture = match metadata.string("general.architecture")? {
-            Some("llama") => Architecture::Llama,
             Some("gpt2") => Architecture::Gpt2,
+            Some("llama") => Architecture::Llama,
+            Some("qwen2") => Architecture::Qwen2,
+            Some("qwen3") => Architecture::Qwen3,
             Some(other) => {
-                let what =
-                    format!("its architecture is `{other}` (general.architecture): llama and gpt2 are supported");
+                let what = format!(
+                    "its architecture is `{other}` (general.architecture): gpt2, llama, qwen2 and qwen3 are supported"
+                );
                 return Err(EngineError::unsupported(path, what));
             }
             None => return Err(EngineError::format(path, "metadata key `general.architecture` is missing")),
@@ -91,8 +98,8 @@ impl<'a> ModelReader<'a> {
         let n_embd = self.size("embedding_length")?;
         let head_dim = self.head_dim(n_embd, n_head)?;
         let norm_eps = match self.architecture {
-            Architecture::Llama => "attention.layer_norm_rms_epsilon",
             Architecture::Gpt2 => "attention.layer_norm_epsilon",
+            _ => "attention.layer_norm_rms_epsilon",
         };
         self.refuse_unsupported(head_dim)?;
         Ok(ModelConfig {
@@ -106,10 +113,70 @@ impl<'a> ModelReader<'a> {
             vocab_size: weights.find(EMBEDDING)?.shape().first().copied().unwrap_or(0),
             trained_context: self.size("context_length")?,
             norm_eps: self.float(norm_eps)?.ok_or_else(|| self.missing(norm_eps))? as f32,
-            rope_theta: self.float("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE) as f32,
-            // `convert_hf_to_gguf.py` reorders the rows of the query and key projections for it.
-            rope_style: RopeStyle::Interleaved,
+            activation: Activation::GeluTanh,
+            attention_scale: AttentionScale::USUAL,
+            rope: self.rope(weights, head_dim)?,
+            window: self.window()?,
+            extras: self.extras(weights),
         })
+    }
+
+    /// What the file has tensors for: there are no keys that say it.
+    fn extras(&self, weights: &Weights) -> Extras {
+        let has = |name: &str| self.architecture.rotates() && weights.contains(&format!("blk.0.{name}"));
+        Extras {
+            qkv_bias: has("attn_q.bias"),
+            o_bias: has("attn_output.bias"),
+            mlp_bias: has("ffn_down.bias"),
+            qk_norm: has("attn_q_norm.weight"),
+        }
+    }
+
+    fn window(&self) -> Result<Option<SlidingWindow>, EngineError> {
+        let positions = self.optional_size("attention.sliding_window")?.filter(|&positions| positions > 0);
+        Ok(positions.map(|positions| SlidingWindow { positions, first_layer: 0 }))
+    }
+
+    fn rope(&self, weights: &Weights, head_dim: usize) -> Result<RopeConfig, EngineError> {
+        let theta = self.float("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE) as f32;
+        let scaling = if weights.contains(ROPE_FACTORS) {
+            RopeScaling::Divided(weights.tensor(ROPE_FACTORS, &[head_dim / 2])?.to_f32()?)
+        } else {
+            self.rope_scaling()?
+        };
+        Ok(RopeConfig { theta, style: self.architecture.gguf_rope_style(), scaling })
+    }
+
+    fn rope_scaling(&self) -> Result<RopeScaling, EngineError> {
+        let key = "rope.scaling.factor";
+        let factor = || match self.float(key)? {
+            Some(factor) if factor > 0.0 => Ok(factor),
+            Some(factor) => Err(self.unsupported(key, &factor.to_string())),
+            None => Err(self.missing(key)),
+        };
+        match self.metadata.string(&self.key("rope.scaling.type"))? {
+            None | Some("none") => Ok(RopeScaling::None),
+            Some("linear") => Ok(RopeScaling::Linear { factor: factor()? }),
+            Some("yarn") => {
+                let factor = factor()?;
+                let original = match self.optional_size("rope.scaling.original_context_length")? {
+                    Some(length) => length,
+                    None => self.size("context_length")?,
+                };
+                let number = |key, usual| Ok::<_, EngineError>(self.float(key)?.unwrap_or(usual));
+                // As in llama.cpp, whose `attn_factor` comes on top of what the factor asks for.
+                let magnitude = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+                Ok(RopeScaling::Yarn {
+                    factor,
+                    original_context: original as f64,
+                    beta_fast: number("rope.scaling.yarn_beta_fast", 32.0)?,
+                    beta_slow: number("rope.scaling.yarn_beta_slow", 1.0)?,
+                    truncate: true,
+                    attention_factor: magnitude * number("rope.scaling.attn_factor", 1.0)?,
+                })
+            }
+            Some(scaling) => Err(self.unsupported("rope.scaling.type", scaling)),
+        }
     }
 
     /// Width of a head: by its own key, or an even share of the embedding.
@@ -134,14 +201,11 @@ impl<'a> ModelReader<'a> {
         if let Some(experts) = self.optional_size("expert_count")?.filter(|&experts| experts > 0) {
             return Err(self.unsupported("expert_count", &experts.to_string()));
         }
-        match self.metadata.string(&self.key("rope.scaling.type"))? {
-            None | Some("none") => Ok(()),
-            Some(scaling) => Err(self.unsupported("rope.scaling.type", scaling)),
-        }
+        Ok(())
     }
 
     fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture.as_str())
+        format!("{}.{key}", self.architecture.gguf_name())
     }
 
     fn size(&self, key: &str) -> Result<usize, EngineError> {

@@ -73,7 +73,7 @@ fn is_left_out(tensor: &Tensor, architecture: Architecture, tied: bool) -> bool 
     }
     match architecture {
         Architecture::Gpt2 => name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"),
-        Architecture::Llama => name.ends_with(".rotary_emb.inv_freq"),
+        _ => name.ends_with(".rotary_emb.inv_freq"),
     }
 }
 

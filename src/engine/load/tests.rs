@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::model::RopeStyle;
+use crate::engine::model::{Activation, AttentionScale, Extras, RopeConfig, RopeStyle};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -103,12 +103,15 @@ fn what_a_model_is_can_be_read_without_loading_it() {
         vocab_size: 512,
         trained_context: 128,
         norm_eps: 1e-5,
-        rope_theta: 5000.0,
-        rope_style: RopeStyle::Interleaved,
+        activation: Activation::GeluTanh,
+        attention_scale: AttentionScale::USUAL,
+        rope: RopeConfig::plain(5000.0, RopeStyle::Interleaved),
+        window: None,
+        extras: Extras::default(),
     };
     assert_eq!(files.config, expected);
     let folder = open(&ModelSource::Path(fixture("tiny-llama"))).unwrap();
-    assert_eq!(folder.config, ModelConfig { rope_style: RopeStyle::Half, ..expected });
+    assert_eq!(folder.config, ModelConfig { rope: RopeConfig::plain(5000.0, RopeStyle::Half), ..expected });
     assert_eq!((folder.parameters(), folder.chat_template), (files.parameters(), files.chat_template));
 }
 
@@ -179,30 +182,60 @@ fn weights_in_other_containers_are_named() {
 #[test]
 fn keys_that_change_the_computation_are_refused_by_name() {
     let gpt2 = [
-        ("model_type", json!("mistral")),
-        ("activation_function", json!("relu")),
-        ("scale_attn_weights", json!(false)),
-        ("scale_attn_by_inverse_layer_idx", json!(true)),
+        ("model_type", json!("mamba")),
+        ("activation_function", json!("quick_gelu")),
         ("add_cross_attention", json!(true)),
         ("quantization_config", json!({"bits": 4})),
     ];
     let llama = [
         ("hidden_act", json!("gelu")),
-        ("attention_bias", json!(true)),
-        ("mlp_bias", json!(true)),
-        ("rope_scaling", json!({"rope_type": "llama3", "factor": 32.0})),
-        ("rope_scaling", json!({"type": "linear", "factor": 2.0})),
-        ("rope_parameters", json!({"rope_type": "yarn", "rope_theta": 1e4})),
+        ("rope_interleaved", json!(true)),
+        ("rope_scaling", json!({"rope_type": "longrope", "factor": 32.0})),
+        ("rope_scaling", json!({"type": "dynamic", "factor": 2.0})),
+        ("rope_scaling", json!({"factor": 2.0})),
+        ("rope_parameters", json!({"rope_type": "default", "partial_rotary_factor": 0.5})),
     ];
-    for (fixture, cases) in [("tiny-gpt2", gpt2), ("tiny-llama", llama)] {
-        for (key, value) in cases {
+    let window = [("layer_types", json!(["sliding_attention", "full_attention"]))];
+    for (fixture, cases) in
+        [("tiny-gpt2", &gpt2[..]), ("tiny-llama", &llama[..]), ("variant-qwen2-window", &window[..])]
+    {
+        for (key, value) in cases.iter().cloned() {
             let folder = Folder::copy_of(fixture).set("config.json", key, value);
             let error = folder.open().map(|_| ()).unwrap_err();
             assert!(matches!(error, EngineError::Unsupported { .. }), "{error}");
             let error = error.to_string();
-            assert!(error.contains("config.json") && error.contains(&format!("`{key}`")), "{error}");
+            assert!(error.contains("config.json") && error.contains(&format!("`{key}")), "{error}");
         }
     }
+}
+
+#[test]
+fn numbers_of_a_rotation_that_are_missing_or_impossible_are_named() {
+    for (parameters, reason) in [
+        (json!({"rope_type": "linear"}), "`rope_parameters.factor` is missing"),
+        (json!({"rope_type": "linear", "factor": 0.0}), "`rope_parameters.factor` is 0, it has to be above 0"),
+        (json!({"rope_type": "linear", "factor": "2"}), "`rope_parameters.factor` is \"2\", it has to be a number"),
+        (
+            json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64}),
+            "`rope_parameters.high_freq_factor` has to be above",
+        ),
+        (json!({"rope_type": "yarn", "factor": 2.0, "truncate": 1}), "`rope_parameters.truncate` has to be true or"),
+    ] {
+        let error = Folder::copy_of("tiny-llama").set("config.json", "rope_parameters", parameters).error();
+        assert!(error.contains(reason) && error.contains("config.json"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_written_is_as_in_transformers() {
+    let config = |folder: Folder| folder.open().unwrap().config;
+    let without = |fixture: &str, key: &str| Folder::copy_of(fixture).set("config.json", key, Value::Null);
+    assert_eq!(config(without("variant-mistral", "sliding_window")).window, None);
+    assert_eq!(config(without("variant-qwen2", "num_key_value_heads")).n_kv_head, 4);
+    assert_eq!(config(without("variant-qwen3", "head_dim")).head_dim, 128);
+    let zero = Folder::copy_of("variant-mistral").set("config.json", "sliding_window", json!(0)).error();
+    assert!(zero.contains("`sliding_window` is 0"), "{zero}");
 }
 
 #[test]
@@ -249,7 +282,7 @@ fn a_tied_model_has_no_use_for_an_output_projection_and_another_needs_one() {
 
 #[test]
 fn the_plain_rotation_may_be_written_in_three_ways() {
-    let theta = |folder: Folder| folder.open().unwrap().config.rope_theta;
+    let theta = |folder: Folder| folder.open().unwrap().config.rope.theta;
     let fresh = || Folder::copy_of("tiny-llama").set("config.json", "rope_parameters", Value::Null);
     assert_eq!(theta(fresh()), 10_000.0);
     assert_eq!(theta(fresh().set("config.json", "rope_theta", json!(5e5))), 5e5);

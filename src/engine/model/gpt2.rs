@@ -1,7 +1,7 @@
 //! GPT-2 (Radford et al. 2019) from a Hugging Face folder or a GGUF file.
 
-use super::config::ModelConfig;
-use super::run_state::{RunState, add_rows, sized};
+use super::config::{Activation, ModelConfig};
+use super::run_state::{RunState, add_bias, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
 use crate::engine::kernels::{Packer, Table, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
@@ -147,7 +147,8 @@ impl Gpt2 {
         let qkv = sized(&mut state.qkv, n, 3 * n_embd);
         block.c_attn.apply(&mut state.workspace, normed, n, qkv);
         state.cache.write(state.workspace.pool(), index, n, &qkv[n_embd..], &qkv[2 * n_embd..], 3 * n_embd);
-        let shape = AttentionShape { n_head, n_kv_head: n_head, head_dim, scale: (head_dim as f32).sqrt().recip() };
+        let scale = self.config.score_scale(index);
+        let shape = AttentionShape { n_head, n_kv_head: n_head, head_dim, scale, window: None };
         let attended = sized(&mut state.attended, n, n_embd);
         attend(&state.workspace, &shape, qkv, 3 * n_embd, state.cache.layer(index), past, attended);
         let out = sized(&mut state.hidden, n, n_embd);
@@ -161,7 +162,12 @@ impl Gpt2 {
         block.ln_2.apply(&state.workspace, &state.residual, norm_eps, normed);
         let feed = sized(&mut state.feed, n, n_ff);
         block.mlp_c_fc.apply(&mut state.workspace, normed, n, feed);
-        state.workspace.pool().for_each_part(feed, n_ff, &|_, _, row| vector::gelu_tanh(row));
+        let activation = match self.config.activation {
+            Activation::GeluTanh => vector::gelu_tanh,
+            Activation::Gelu => vector::gelu,
+            Activation::Relu => vector::relu,
+        };
+        state.workspace.pool().for_each_part(feed, n_ff, &|_, _, row| activation(row));
         let out = sized(&mut state.hidden, n, n_embd);
         block.mlp_c_proj.apply(&mut state.workspace, feed, n, out);
         add_rows(&state.workspace, &mut state.residual, out, n_embd);
@@ -225,6 +231,6 @@ impl Linear {
 
     fn apply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         self.weight.multiply(workspace, x, n, out);
-        workspace.pool().for_each_part(out, self.bias.len(), &|_, _, row| vector::add(row, &self.bias));
+        add_bias(workspace, out, &self.bias);
     }
 }

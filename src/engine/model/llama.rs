@@ -1,7 +1,8 @@
-//! Llama (Touvron et al. 2023) from a GGUF file or a Hugging Face folder.
+//! Llama (Touvron et al. 2023), and what is built like it (Mistral, Qwen2, Qwen3), from a GGUF file or a Hugging Face
+//! folder.
 
 use super::config::ModelConfig;
-use super::run_state::{RunState, add_rows, sized};
+use super::run_state::{RunState, add_bias, add_rows, sized};
 use crate::engine::kernels::attention::{AttentionShape, attend};
 use crate::engine::kernels::{Packer, Table, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
@@ -23,12 +24,20 @@ pub struct Llama {
 struct Layer {
     input_layernorm: Vec<f32>,
     /// `q_proj`, `k_proj` and `v_proj`, one after another.
-    qkv_proj: WeightMatrix,
-    o_proj: WeightMatrix,
+    qkv_proj: Linear,
+    /// Of each head's queries and of its keys.
+    qk_norm: Option<[Vec<f32>; 2]>,
+    o_proj: Linear,
     post_attention_layernorm: Vec<f32>,
     /// `gate_proj` and `up_proj`, one after another.
-    gate_up_proj: WeightMatrix,
-    down_proj: WeightMatrix,
+    gate_up_proj: Linear,
+    down_proj: Linear,
+}
+
+#[derive(Debug)]
+struct Linear {
+    weight: WeightMatrix,
+    bias: Option<Vec<f32>>,
 }
 
 /// What a file calls the tensors.
@@ -37,8 +46,19 @@ struct Names {
     embed_tokens: &'static str,
     norm: &'static str,
     lm_head: &'static str,
-    /// In a layer: the two norms, then q, k, v, o, gate, up and down.
-    layer: [&'static str; 9],
+    /// In a layer.
+    layer: LayerNames,
+}
+
+/// What a file calls the parts of a layer; a linear one's are `.weight` and perhaps `.bias`.
+struct LayerNames {
+    /// Before attention and before the feed-forward part.
+    norms: [&'static str; 2],
+    qkv: [&'static str; 3],
+    qk_norm: [&'static str; 2],
+    o: &'static str,
+    gate_up: [&'static str; 2],
+    down: &'static str,
 }
 
 const GGUF: Names = Names {
@@ -46,17 +66,14 @@ const GGUF: Names = Names {
     embed_tokens: "token_embd.weight",
     norm: "output_norm.weight",
     lm_head: "output.weight",
-    layer: [
-        "attn_norm.weight",
-        "ffn_norm.weight",
-        "attn_q.weight",
-        "attn_k.weight",
-        "attn_v.weight",
-        "attn_output.weight",
-        "ffn_gate.weight",
-        "ffn_up.weight",
-        "ffn_down.weight",
-    ],
+    layer: LayerNames {
+        norms: ["attn_norm.weight", "ffn_norm.weight"],
+        qkv: ["attn_q", "attn_k", "attn_v"],
+        qk_norm: ["attn_q_norm.weight", "attn_k_norm.weight"],
+        o: "attn_output",
+        gate_up: ["ffn_gate", "ffn_up"],
+        down: "ffn_down",
+    },
 };
 
 const HUGGING_FACE: Names = Names {
@@ -64,17 +81,14 @@ const HUGGING_FACE: Names = Names {
     embed_tokens: "model.embed_tokens.weight",
     norm: "model.norm.weight",
     lm_head: "lm_head.weight",
-    layer: [
-        "input_layernorm.weight",
-        "post_attention_layernorm.weight",
-        "self_attn.q_proj.weight",
-        "self_attn.k_proj.weight",
-        "self_attn.v_proj.weight",
-        "self_attn.o_proj.weight",
-        "mlp.gate_proj.weight",
-        "mlp.up_proj.weight",
-        "mlp.down_proj.weight",
-    ],
+    layer: LayerNames {
+        norms: ["input_layernorm.weight", "post_attention_layernorm.weight"],
+        qkv: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+        qk_norm: ["self_attn.q_norm.weight", "self_attn.k_norm.weight"],
+        o: "self_attn.o_proj",
+        gate_up: ["mlp.gate_proj", "mlp.up_proj"],
+        down: "mlp.down_proj",
+    },
 };
 
 impl Llama {
@@ -142,9 +156,17 @@ impl Llama {
         let normed = sized(&mut state.hidden, n, n_embd);
         rms_norm_rows(&state.workspace, &state.residual, &layer.input_layernorm, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, q + 2 * kv);
-        layer.qkv_proj.multiply(&mut state.workspace, normed, n, qkv);
+        layer.qkv_proj.apply(&mut state.workspace, normed, n, qkv);
         if let Some(rope) = &state.rope {
-            let rotate = |token: usize, qkv: &mut [f32]| rope.rotate(&mut qkv[..q + kv], past + token);
+            let rotate = |token: usize, qkv: &mut [f32]| {
+                if let Some([q_norm, k_norm]) = &layer.qk_norm {
+                    let (queries, rest) = qkv.split_at_mut(q);
+                    for (heads, weight) in [(queries, q_norm), (&mut rest[..kv], k_norm)] {
+                        heads.chunks_exact_mut(head_dim).for_each(|x| vector::rms_norm_in_place(x, weight, norm_eps));
+                    }
+                }
+                rope.rotate(&mut qkv[..q + kv], past + token);
+            };
             if n == 1 {
                 rotate(0, qkv);
             } else {
@@ -152,11 +174,12 @@ impl Llama {
             }
         }
         state.cache.write(state.workspace.pool(), index, n, &qkv[q..], &qkv[q + kv..], q + 2 * kv);
-        let shape = AttentionShape { n_head, n_kv_head, head_dim, scale: (head_dim as f32).sqrt().recip() };
+        let (scale, window) = (self.config.score_scale(index), self.config.window_of(index));
+        let shape = AttentionShape { n_head, n_kv_head, head_dim, scale, window };
         let attended = sized(&mut state.attended, n, q);
         attend(&state.workspace, &shape, qkv, q + 2 * kv, state.cache.layer(index), past, attended);
         let out = sized(&mut state.hidden, n, n_embd);
-        layer.o_proj.multiply(&mut state.workspace, attended, n, out);
+        layer.o_proj.apply(&mut state.workspace, attended, n, out);
         add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
 
@@ -165,7 +188,7 @@ impl Llama {
         let normed = sized(&mut state.hidden, n, n_embd);
         rms_norm_rows(&state.workspace, &state.residual, &layer.post_attention_layernorm, norm_eps, normed);
         let gate_up = sized(&mut state.feed, n, 2 * n_ff);
-        layer.gate_up_proj.multiply(&mut state.workspace, normed, n, gate_up);
+        layer.gate_up_proj.apply(&mut state.workspace, normed, n, gate_up);
         let gated = sized(&mut state.gated, n, n_ff);
         let (pool, gate_up) = (state.workspace.pool(), &*gate_up);
         pool.for_each_part(gated, n_ff, &|_, token, out| {
@@ -173,7 +196,7 @@ impl Llama {
             vector::silu_mul(gate, up, out);
         });
         let out = sized(&mut state.hidden, n, n_embd);
-        layer.down_proj.multiply(&mut state.workspace, gated, n, out);
+        layer.down_proj.apply(&mut state.workspace, gated, n, out);
         add_rows(&state.workspace, &mut state.residual, out, n_embd);
     }
 }
@@ -189,34 +212,56 @@ fn rms_norm_rows(workspace: &Workspace, x: &[f32], weight: &[f32], eps: f32, out
 impl Layer {
     fn load(
         config: &ModelConfig,
-        names: &[&str; 9],
+        names: &LayerNames,
         weights: &Weights,
         packer: &Packer<'_>,
     ) -> Result<Self, EngineError> {
-        let ModelConfig { n_embd, n_ff, .. } = *config;
-        let (q, kv) = (config.n_head * config.head_dim, config.n_kv_head * config.head_dim);
-        let [attn_norm, ffn_norm, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] = *names;
-        let norm = |name: &str| weights.tensor(name, &[n_embd])?.to_f32();
-        let matrix = |name: &str, rows, cols| WeightMatrix::from_rows(&weights.tensor(name, &[rows, cols])?, packer);
+        let ModelConfig { n_embd, n_ff, head_dim, extras, .. } = *config;
+        let (q, kv) = (config.n_head * head_dim, config.n_kv_head * head_dim);
+        let vector = |name: &str, len: usize| weights.tensor(name, &[len])?.to_f32();
+        let [q_proj, k_proj, v_proj] = names.qkv;
+        let qkv = Linear::load(&[(q_proj, q), (k_proj, kv), (v_proj, kv)], n_embd, extras.qkv_bias, weights, packer)?;
+        let qk_norm = || Ok([vector(names.qk_norm[0], head_dim)?, vector(names.qk_norm[1], head_dim)?]);
+        let gate_up = names.gate_up.map(|name| (name, n_ff));
         Ok(Self {
-            input_layernorm: norm(attn_norm)?,
-            qkv_proj: WeightMatrix::stacked(vec![
-                matrix(q_proj, q, n_embd)?,
-                matrix(k_proj, kv, n_embd)?,
-                matrix(v_proj, kv, n_embd)?,
-            ])?
-            .with_two_bytes(),
-            o_proj: matrix(o_proj, n_embd, q)?,
-            post_attention_layernorm: norm(ffn_norm)?,
-            gate_up_proj: WeightMatrix::stacked(vec![
-                matrix(gate_proj, n_ff, n_embd)?,
-                matrix(up_proj, n_ff, n_embd)?,
-            ])?,
-            down_proj: matrix(down_proj, n_embd, n_ff)?,
+            input_layernorm: vector(names.norms[0], n_embd)?,
+            qkv_proj: Linear { weight: qkv.weight.with_two_bytes(), ..qkv },
+            qk_norm: extras.qk_norm.then(qk_norm).transpose()?,
+            o_proj: Linear::load(&[(names.o, n_embd)], q, extras.o_bias, weights, packer)?,
+            post_attention_layernorm: vector(names.norms[1], n_embd)?,
+            gate_up_proj: Linear::load(&gate_up, n_embd, extras.mlp_bias, weights, packer)?,
+            down_proj: Linear::load(&[(names.down, n_embd)], n_ff, extras.mlp_bias, weights, packer)?,
         })
     }
 
     fn bytes(&self) -> usize {
-        [&self.qkv_proj, &self.o_proj, &self.gate_up_proj, &self.down_proj].iter().map(|matrix| matrix.bytes()).sum()
+        let linear = [&self.qkv_proj, &self.o_proj, &self.gate_up_proj, &self.down_proj];
+        linear.iter().map(|linear| linear.weight.bytes()).sum()
+    }
+}
+
+impl Linear {
+    /// The layers of `parts`, each with its number of outputs, as one.
+    fn load(
+        parts: &[(&str, usize)],
+        inputs: usize,
+        has_bias: bool,
+        weights: &Weights,
+        packer: &Packer<'_>,
+    ) -> Result<Self, EngineError> {
+        let matrix = |&(name, outputs): &(&str, usize)| {
+            WeightMatrix::from_rows(&weights.pp(name).tensor("weight", &[outputs, inputs])?, packer)
+        };
+        let weight = WeightMatrix::stacked(parts.iter().map(matrix).collect::<Result<_, _>>()?)?;
+        let bias = |&(name, outputs): &(&str, usize)| weights.pp(name).tensor("bias", &[outputs])?.to_f32();
+        let bias = || Ok::<_, EngineError>(parts.iter().map(bias).collect::<Result<Vec<_>, _>>()?.concat());
+        Ok(Self { weight, bias: has_bias.then(bias).transpose()? })
+    }
+
+    fn apply(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
+        self.weight.multiply(workspace, x, n, out);
+        if let Some(bias) = &self.bias {
+            add_bias(workspace, out, bias);
+        }
     }
 }

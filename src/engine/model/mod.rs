@@ -13,7 +13,9 @@ mod run_state;
 
 use std::sync::Arc;
 
-pub use config::{Architecture, ModelConfig, RopeStyle};
+pub use config::{
+    Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeScaling, RopeStyle, SlidingWindow,
+};
 pub use gpt2::Gpt2;
 pub use kv_cache::KvCache;
 pub use llama::Llama;
@@ -29,7 +31,7 @@ use super::{EngineError, TokenId};
 pub enum Model {
     /// GPT-2.
     Gpt2(Gpt2),
-    /// Llama.
+    /// Llama, and what is built like it: Mistral, Qwen.
     Llama(Llama),
 }
 
@@ -42,7 +44,9 @@ impl Model {
         let packer = Packer::new(pool);
         Ok(match config.architecture {
             Architecture::Gpt2 => Self::Gpt2(Gpt2::load(config, weights, &packer)?),
-            Architecture::Llama => Self::Llama(Llama::load(config, weights, &packer)?),
+            Architecture::Llama | Architecture::Mistral | Architecture::Qwen2 | Architecture::Qwen3 => {
+                Self::Llama(Llama::load(config, weights, &packer)?)
+            }
         })
     }
 

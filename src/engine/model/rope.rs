@@ -11,6 +11,8 @@ pub(super) struct Rope {
     style: RopeStyle,
     /// Radians a position, one for each pair of a head.
     frequencies: Vec<f64>,
+    /// What turned values are multiplied with.
+    magnitude: f64,
     /// `(positions, 2, head_dim)`: for each value what it is multiplied with, and what its partner is multiplied with.
     table: Vec<f32>,
 }
@@ -18,10 +20,9 @@ pub(super) struct Rope {
 impl Rope {
     /// A table with room for `context` positions; none of it is computed yet.
     pub(super) fn new(config: &ModelConfig, context: usize) -> Self {
-        let ModelConfig { rope_style: style, head_dim, rope_theta, .. } = *config;
-        let frequency = |pair| f64::from(rope_theta).powf(-2.0 * pair as f64 / head_dim as f64);
-        let frequencies = (0..head_dim / 2).map(frequency).collect();
-        Self { style, frequencies, table: Vec::with_capacity(context * 2 * head_dim) }
+        let (frequencies, magnitude) = config.rope.frequencies(config.head_dim);
+        let table = Vec::with_capacity(context * 2 * config.head_dim);
+        Self { style: config.rope.style, frequencies, magnitude, table }
     }
 
     /// Computes the table for the positions below `end`, where that was not done before: angles in double precision
@@ -34,6 +35,7 @@ impl Rope {
             let (own, others) = self.table[at..].split_at_mut(2 * pairs);
             for (pair, frequency) in self.frequencies.iter().enumerate() {
                 let (sin, cos) = (frequency * position as f64).sin_cos();
+                let (sin, cos) = (sin * self.magnitude, cos * self.magnitude);
                 let (first, second) = match self.style {
                     RopeStyle::Interleaved => (2 * pair, 2 * pair + 1),
                     RopeStyle::Half => (pair, pair + pairs),
@@ -61,24 +63,11 @@ impl Rope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::model::Architecture;
+    use crate::engine::model::RopeConfig;
 
-    fn rope(rope_style: RopeStyle, head_dim: usize) -> Rope {
-        let config = ModelConfig {
-            architecture: Architecture::Llama,
-            n_layer: 1,
-            n_head: 1,
-            n_kv_head: 1,
-            head_dim,
-            n_embd: head_dim,
-            n_ff: 1,
-            vocab_size: 1,
-            trained_context: 16,
-            norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            rope_style,
-        };
-        let mut rope = Rope::new(&config, 16);
+    fn rope(style: RopeStyle, head_dim: usize) -> Rope {
+        let (frequencies, magnitude) = RopeConfig::plain(10_000.0, style).frequencies(head_dim);
+        let mut rope = Rope { style, frequencies, magnitude, table: Vec::new() };
         rope.reach(3);
         rope.reach(2);
         rope.reach(6);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Architecture, ModelConfig};
+use super::config::ModelConfig;
 use super::kv_cache::KvCache;
 use super::rope::Rope;
 use crate::engine::EngineError;
@@ -15,7 +15,7 @@ use crate::engine::kernels::{ThreadPool, Workspace, vector};
 pub struct RunState {
     /// Keys and values so far.
     pub(super) cache: KvCache,
-    /// The rotations of the positions (Llama).
+    /// The rotations of the positions (all but GPT-2).
     pub(super) rope: Option<Rope>,
     /// Threads and scratch memory.
     pub(super) workspace: Workspace,
@@ -44,10 +44,9 @@ impl RunState {
         context: usize,
         pool: Arc<ThreadPool>,
     ) -> Result<Self, EngineError> {
-        let rotates = config.architecture == Architecture::Llama;
         Ok(Self {
             cache: KvCache::new(config, types, context)?,
-            rope: rotates.then(|| Rope::new(config, context)),
+            rope: config.architecture.rotates().then(|| Rope::new(config, context)),
             workspace: Workspace::new(pool),
             hidden: Vec::new(),
             residual: Vec::new(),
@@ -83,6 +82,11 @@ impl RunState {
 pub(super) fn sized(buffer: &mut Vec<f32>, n: usize, width: usize) -> &mut [f32] {
     buffer.resize(n * width, 0.0);
     buffer
+}
+
+/// Adds `bias` to each row of `rows`, spread over the threads.
+pub(super) fn add_bias(workspace: &Workspace, rows: &mut [f32], bias: &[f32]) {
+    workspace.pool().for_each_part(rows, bias.len(), &|_, _, row| vector::add(row, bias));
 }
 
 /// `y += x`, both rows of `width`, spread over the threads.

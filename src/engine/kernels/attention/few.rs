@@ -5,10 +5,13 @@
 //! "Flash-Decoding"). How they are cut depends on the number of positions alone, so the result does not depend on the
 //! number of threads, nor on how many tokens are computed together.
 
+use std::ops::Range;
+
 use super::super::isa::Isa;
 use super::super::matrix::Workspace;
 use super::super::vector;
 use super::Request;
+use super::cache::TILE;
 use super::kernel::{Chunk, Partial, SPAN};
 
 /// The most chunks of a head: enough for many threads, few enough that joining them costs nothing.
@@ -19,10 +22,27 @@ fn chunk_len(positions: usize) -> usize {
     SPAN * positions.div_ceil(SPAN * MAX_CHUNKS)
 }
 
+/// How the positions that a token attends to are cut.
+struct Cut {
+    /// The first position of the tile that the first of them is in: there the first chunk begins.
+    start: usize,
+    /// Positions a chunk.
+    len: usize,
+    chunks: usize,
+}
+
+impl Cut {
+    fn of(visible: &Range<usize>) -> Self {
+        let start = visible.start / TILE * TILE;
+        let len = chunk_len(visible.end - start);
+        Self { start, len, chunks: (visible.end - start).div_ceil(len) }
+    }
+}
+
 /// See [`super::attend`].
 pub(super) fn attend(isa: Isa, workspace: &Workspace, request: &Request<'_>, out: &mut [f32]) {
     let (n, partial) = (out.len() / request.width(), Partial::of(request.shape.head_dim));
-    let counts = (request.past + 1..=request.past + n).map(|positions| positions.div_ceil(chunk_len(positions)));
+    let counts = (request.past..request.past + n).map(|position| Cut::of(&request.shape.visible(position)).chunks);
     let tokens = Tokens { request, n, chunks: counts.max().unwrap_or(0), partial };
     let heads = request.shape.n_kv_head * n * request.group();
     // Room for any number of positions, so that a reply does not ask for more as it goes on. It is the caller's own
@@ -55,13 +75,15 @@ impl Tokens<'_> {
     fn attend(&self, isa: Isa, piece: usize, partials: &mut [f32]) {
         let Request { shape, queries, stride, cache, past } = *self.request;
         let (token, chunk, head) = (piece % self.n, piece / self.n % self.chunks, piece / self.n / self.chunks);
-        let (positions, width) = (past + token + 1, self.request.group() * shape.head_dim);
-        let start = chunk * chunk_len(positions);
-        if start < positions {
+        let (visible, width) = (shape.visible(past + token), self.request.group() * shape.head_dim);
+        let cut = Cut::of(&visible);
+        if chunk < cut.chunks {
+            let start = cut.start + chunk * cut.len;
             let chunk = Chunk {
                 keys: cache.keys.head(head),
                 values: cache.values.head(head),
-                positions: start..positions.min(start + chunk_len(positions)),
+                positions: start..visible.end.min(start + cut.len),
+                hidden: visible.start.saturating_sub(start),
                 queries: &queries[token * stride + head * width..][..width],
                 scale: shape.scale,
             };
@@ -71,8 +93,8 @@ impl Tokens<'_> {
 
     /// Joins the chunks of every head of a token.
     fn join(&self, token: usize, partials: &[f32], out: &mut [f32]) {
-        let (positions, group) = (self.request.past + token + 1, self.request.group());
-        let used = positions.div_ceil(chunk_len(positions));
+        let group = self.request.group();
+        let used = Cut::of(&self.request.shape.visible(self.request.past + token)).chunks;
         for (head, out) in out.chunks_exact_mut(self.request.shape.head_dim).enumerate() {
             let (kv_head, member) = (head / group, head % group);
             let rows = (0..used).map(|chunk| {

@@ -46,6 +46,8 @@ pub(super) struct Chunk<'a> {
     pub(super) values: HeadTiles<'a>,
     /// The first is the first of a tile.
     pub(super) positions: Range<usize>,
+    /// How many of them, from the first on, are not attended to: fewer than a tile.
+    pub(super) hidden: usize,
     /// `(group, head_dim)`
     pub(super) queries: &'a [f32],
     /// What scores are multiplied with.
@@ -73,6 +75,7 @@ pub(super) unsafe fn attend_chunk<V: Lanes>(chunk: &Chunk<'_>, partials: &mut [f
             key_layout: chunk.keys.layout,
             value_layout: chunk.values.layout,
             count: end - start,
+            hidden: if start == chunk.positions.start { chunk.hidden } else { 0 },
             scale: chunk.scale,
         };
         let (mut queries, mut partials) = (chunk.queries, &mut *partials);
@@ -105,6 +108,8 @@ struct Span<'a> {
     key_layout: Layout,
     value_layout: Layout,
     count: usize,
+    /// The first of them, which are not attended to.
+    hidden: usize,
     scale: f32,
 }
 
@@ -131,6 +136,9 @@ impl Span<'_> {
                 CacheType::F32 => self.scores::<V, Float, G, W>(queries, &mut scores),
                 CacheType::F16 => self.scores::<V, Half, G, W>(queries, &mut scores),
                 CacheType::Q8_0 => self.scores::<V, Whole, G, W>(queries, &mut scores),
+            }
+            for scores in &mut scores {
+                scores[..self.hidden].fill(f32::NEG_INFINITY);
             }
             for (scores, row) in scores.iter_mut().zip(partials.chunks_exact_mut(partial.len())) {
                 weigh::<V>(&mut scores[..self.count], row, partial);

@@ -55,9 +55,14 @@ impl Tile<'_> {
         self.request.past + self.first + self.rows
     }
 
+    /// The first position of the tile that the first one is in that any of the tokens attends to.
+    fn begin(&self) -> usize {
+        self.request.shape.visible(self.request.past + self.first).start / TILE * TILE
+    }
+
     /// Positions a panel.
     fn panel_len(&self) -> usize {
-        self.end().next_multiple_of(TILE).min(PANEL)
+        (self.end() - self.begin()).next_multiple_of(TILE).min(PANEL)
     }
 
     /// Width of a row of values.
@@ -81,7 +86,7 @@ impl Tile<'_> {
         let (values, scratch) = scratch.split_at_mut(panel * self.value_width());
         let (scores, softmax) = scratch.split_at_mut(panel * self.rows);
         let columns = (0..self.request.group()).map(|member| (self.kv_head * self.request.group() + member) * dim);
-        for start in (0..self.end()).step_by(panel) {
+        for start in (self.begin()..self.end()).step_by(panel) {
             let positions = start..self.end().min(start + panel);
             let whole = positions.len().next_multiple_of(TILE);
             let (keys, values) = (&mut keys[..whole * dim], &mut values[..whole * self.value_width()]);
@@ -117,13 +122,20 @@ impl Tile<'_> {
         let scores = &mut scores[..rows * count];
         let into = MatMut::new(scores, rows, count, count);
         dense::multiply(self.isa, shape.scale, query, keys, 0.0, into);
-        let is_first = positions.start == 0;
+        let is_first = positions.start == self.begin();
         for (row, scores) in scores.chunks_exact_mut(count).enumerate() {
-            let attended = self.request.past + self.first + row + 1;
-            let (seen, future) = scores.split_at_mut(attended.saturating_sub(positions.start).min(count));
+            let visible = shape.visible(self.request.past + self.first + row);
+            let [from, to] = [visible.start, visible.end].map(|at| at.saturating_sub(positions.start).min(count));
+            let (before_window, rest) = scores.split_at_mut(from);
+            let (seen, future) = rest.split_at_mut(to - from);
+            before_window.fill(0.0);
             future.fill(0.0);
             let softmax = &mut head.softmax[2 * row..][..2];
             let (before, sum) = if is_first { (f32::NEG_INFINITY, 0.0) } else { (softmax[0], softmax[1]) };
+            if seen.is_empty() {
+                (softmax[0], softmax[1]) = (before, sum);
+                continue;
+            }
             let largest = vector::max(seen).max(before);
             let shrink = (before - largest).exp();
             (softmax[0], softmax[1]) = (largest, sum * shrink + vector::exp_in_place(seen, largest));

@@ -26,7 +26,7 @@ struct Cache {
 
 impl Cache {
     fn new(types: CacheTypes, n_head: usize, n_kv_head: usize, head_dim: usize) -> Self {
-        let shape = AttentionShape { n_head, n_kv_head, head_dim, scale: 0.5 / (head_dim as f32).sqrt() };
+        let shape = AttentionShape { n_head, n_kv_head, head_dim, scale: 0.5 / (head_dim as f32).sqrt(), window: None };
         let width = n_kv_head * head_dim;
         let exact = [numbers(CAPACITY * width, 1), numbers(CAPACITY * width, 2)];
         let pool = ThreadPool::new(1);
@@ -63,7 +63,7 @@ impl Cache {
 
     /// The plain twin: in double precision, from the exact keys and values.
     fn plain(&self, queries: &[f32], past: usize, n: usize) -> Vec<f64> {
-        let AttentionShape { n_head, n_kv_head, head_dim: dim, scale } = self.shape;
+        let AttentionShape { n_head, n_kv_head, head_dim: dim, scale, window } = self.shape;
         let (stride, [keys, values]) = (queries.len() / n, &self.exact);
         let mut out = Vec::new();
         for (token, head) in (0..n * n_head).map(|i| (i / n_head, i % n_head)) {
@@ -72,10 +72,11 @@ impl Cache {
                 f64::from(all[(position * n_kv_head + head * n_kv_head / n_head) * dim + d])
             };
             let score = |position| query.iter().enumerate().map(|(d, &q)| f64::from(q) * of(keys, position, d)).sum();
-            let scores: Vec<f64> = (0..past + token + 1).map(score).collect();
+            let first = window.map_or(0, |window| (past + token + 1).saturating_sub(window));
+            let scores: Vec<f64> = (first..past + token + 1).map(score).collect();
             let weights: Vec<f64> = scores.iter().map(|score| (score * f64::from(scale)).exp()).collect();
             let total: f64 = weights.iter().sum();
-            let value = |d| weights.iter().enumerate().map(|(i, w)| w * of(values, i, d)).sum::<f64>() / total;
+            let value = |d| weights.iter().enumerate().map(|(i, w)| w * of(values, first + i, d)).sum::<f64>() / total;
             out.extend((0..dim).map(value));
         }
         out
@@ -120,6 +121,35 @@ fn every_format_and_instruction_set_attends_as_the_plain_twin_does() {
                     assert!(difference < bound(types), "{case}: {difference}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_window_hides_what_lies_before_it() {
+    let workspace = workspace(2);
+    for types in [CacheTypes::both(CacheType::F32), CacheTypes::both(CacheType::F16), CacheTypes::both(CacheType::Q8_0)]
+    {
+        for window in [1, 7, 32, 33, 100, 600, 5000] {
+            let mut cache = Cache::new(types, 6, 2, 24);
+            cache.shape.window = Some(window);
+            for (past, n) in
+                [(0, 1), (31, 1), (40, 3), (700, 1), (1100, 5), (0, 40), (10, 100), (600, 130), (0, CAPACITY)]
+            {
+                let queries = cache.queries(n);
+                let exact = cache.plain(&queries, past, n);
+                for isa in Isa::available() {
+                    let difference = largest_difference(&cache.attend(isa, &workspace, &queries, past, n), &exact);
+                    let case = format!("{types}, {isa:?}, {past} + {n} in a window of {window}");
+                    assert!(difference < bound(types), "{case}: {difference}");
+                }
+            }
+            let queries = cache.queries(3);
+            let stride = queries.len() / 3;
+            let together = cache.attend(Isa::active(), &workspace, &queries, 640, 3);
+            let alone = queries.chunks_exact(stride).enumerate();
+            let alone = alone.flat_map(|(i, queries)| cache.attend(Isa::active(), &workspace, queries, 640 + i, 1));
+            assert!(alone.eq(together), "{types}, window of {window}");
         }
     }
 }

@@ -1,0 +1,116 @@
+//! How a Hugging Face configuration says that positions turn queries and keys.
+
+use serde_json::Value;
+
+use super::config_json::JsonFile;
+use crate::engine::EngineError;
+use crate::engine::model::{RopeConfig, RopeScaling, RopeStyle};
+
+/// The rotation of a model for `trained_context` tokens: `rope_theta` and `rope_scaling`, or `rope_parameters` since
+/// transformers 5.
+///
+/// # Errors
+/// Where a number is missing or is none, or the kind of scaling is not computed here.
+pub(super) fn rope(json: &JsonFile, trained_context: usize) -> Result<RopeConfig, EngineError> {
+    let mut theta = json.float("rope_theta")?;
+    let mut scaling = RopeScaling::None;
+    for key in ["rope_scaling", "rope_parameters"] {
+        let Some(value) = json.get(key) else { continue };
+        let parameters = Parameters { json, key, value };
+        theta = theta.or(parameters.float("rope_theta")?);
+        if parameters.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+            return Err(json.unsupported(&format!("{key}.partial_rotary_factor"), &value.to_string(), "1"));
+        }
+        let kind = value.get("rope_type").or_else(|| value.get("type"));
+        scaling = match kind.map(Value::as_str) {
+            None if key == "rope_parameters" => RopeScaling::None,
+            Some(Some("default")) => RopeScaling::None,
+            Some(Some("linear")) => RopeScaling::Linear { factor: parameters.positive("factor")? },
+            Some(Some("llama3")) => parameters.llama3()?,
+            Some(Some("yarn")) => parameters.yarn(trained_context)?,
+            _ => {
+                let kind = kind.map_or_else(|| "missing".to_owned(), Value::to_string);
+                let supported = "default, linear, llama3 or yarn";
+                return Err(json.unsupported(&format!("{key}.rope_type"), &kind, supported));
+            }
+        };
+    }
+    Ok(RopeConfig { theta: theta.unwrap_or(10_000.0) as f32, style: RopeStyle::Half, scaling })
+}
+
+/// An object of `config.json` with the numbers of a rotation.
+struct Parameters<'a> {
+    json: &'a JsonFile,
+    key: &'a str,
+    value: &'a Value,
+}
+
+impl Parameters<'_> {
+    fn error(&self, key: &str, what: &str) -> EngineError {
+        EngineError::format(self.json.path(), format!("`{}.{key}` {what}", self.key))
+    }
+
+    fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
+        match self.value.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_f64().filter(|number| number.is_finite()) {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.error(key, &format!("is {value}, it has to be a number"))),
+            },
+        }
+    }
+
+    /// A number above zero that has to be there.
+    fn positive(&self, key: &str) -> Result<f64, EngineError> {
+        match self.float(key)? {
+            Some(number) if number > 0.0 => Ok(number),
+            Some(number) => Err(self.error(key, &format!("is {number}, it has to be above 0"))),
+            None => Err(self.error(key, "is missing")),
+        }
+    }
+
+    fn llama3(&self) -> Result<RopeScaling, EngineError> {
+        let scaling = RopeScaling::Llama3 {
+            factor: self.positive("factor")?,
+            low_freq_factor: self.positive("low_freq_factor")?,
+            high_freq_factor: self.positive("high_freq_factor")?,
+            original_context: self.positive("original_max_position_embeddings")?,
+        };
+        match scaling {
+            RopeScaling::Llama3 { low_freq_factor, high_freq_factor, .. } if high_freq_factor <= low_freq_factor => {
+                Err(self.error("high_freq_factor", "has to be above `low_freq_factor`"))
+            }
+            scaling => Ok(scaling),
+        }
+    }
+
+    fn yarn(&self, trained_context: usize) -> Result<RopeScaling, EngineError> {
+        let original = "original_max_position_embeddings";
+        let original_context =
+            if self.float(original)?.is_some() { self.positive(original)? } else { trained_context as f64 };
+        let factor = match self.float("factor")? {
+            Some(_) => self.positive("factor")?,
+            None => trained_context as f64 / original_context,
+        };
+        let magnitude = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
+        // Zero counts as absent, as in Python.
+        let given = |key| Ok::<_, EngineError>(self.float(key)?.filter(|number| *number != 0.0));
+        let attention_factor = match (self.float("attention_factor")?, given("mscale")?, given("mscale_all_dim")?) {
+            (Some(factor), ..) => factor,
+            (None, Some(scale), Some(all)) => magnitude(scale) / magnitude(all),
+            _ => magnitude(1.0),
+        };
+        let truncate = match self.value.get("truncate") {
+            None | Some(Value::Null) => true,
+            Some(value) => value.as_bool().ok_or_else(|| self.error("truncate", "has to be true or false"))?,
+        };
+        Ok(RopeScaling::Yarn {
+            factor,
+            original_context,
+            beta_fast: given("beta_fast")?.unwrap_or(32.0),
+            beta_slow: given("beta_slow")?.unwrap_or(1.0),
+            truncate,
+            attention_factor,
+        })
+    }
+}
