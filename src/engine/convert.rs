@@ -19,14 +19,21 @@ use std::path::{Path, PathBuf};
 use super::EngineError;
 use super::kernels::ThreadPool;
 use super::load::{self, ModelFiles, ModelSource};
-use super::weights::gguf::{Gguf, Header, Metadata, padding};
+use super::weights::gguf::{Gguf, Header, Metadata, padding, parts};
 use super::weights::{DType, Storage, Tensor};
 use tensors::{ModelShape, OutTensor, RowOrder};
 
 pub use file_type::FileType;
 
 /// Keys of a file that are no longer true of its copy.
-const NOT_COPIED: [&str; 3] = ["general.alignment", "general.file_type", "general.quantization_version"];
+const NOT_COPIED: [&str; 6] = [
+    "general.alignment",
+    "general.file_type",
+    "general.quantization_version",
+    "split.count",
+    "split.no",
+    "split.tensors.count",
+];
 
 /// A tensor that was written, and how far the whole is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +78,7 @@ impl Conversion {
     ///
     /// # Errors
     /// Those of [`load::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read or is
-    /// damaged; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for, and for a part of a split file.
+    /// damaged; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for.
     pub fn new(source: &ModelSource, kind: FileType) -> Result<Self, EngineError> {
         match source {
             ModelSource::Path(path) if !path.is_dir() => Self::of_gguf(path, &Storage::open(path)?, kind),
@@ -81,11 +88,8 @@ impl Conversion {
     }
 
     fn of_gguf(path: &Path, storage: &Storage, kind: FileType) -> Result<Self, EngineError> {
-        let Gguf { metadata, tensors } = Gguf::parse(path, storage)?;
-        if let Some(parts) = metadata.unsigned("split.count")?.filter(|&parts| parts > 1) {
-            let what = format!("one of the {parts} parts of a split file: join them first (llama-gguf-split --merge)");
-            return Err(EngineError::unsupported(path, what));
-        }
+        let parts::Whole { first: (first, storage), tensors } = parts::open(path, storage.clone())?;
+        let metadata = Gguf::parse(&first, &storage)?.metadata;
         let mut header = Header::new();
         for (key, typed_value) in metadata.raw().filter(|(key, _)| !NOT_COPIED.contains(key)) {
             header.raw(key, typed_value);

@@ -24,6 +24,7 @@ use super::kernels::attention::CacheTypes;
 use super::kernels::pool::default_threads;
 use super::model::{Architecture, Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
+use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
 use super::{EngineError, FileType, synthetic};
 use progress::Progress;
@@ -396,7 +397,8 @@ fn display_name(path: &Path) -> String {
     let resolved = path.file_name().is_none().then(|| path.canonicalize().ok()).flatten();
     let path = resolved.as_deref().unwrap_or(path);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let name = name.strip_suffix(".gguf").unwrap_or(&name);
+    let part = PartName::of(Path::new(&*name));
+    let name = part.as_ref().map_or_else(|| name.strip_suffix(".gguf").unwrap_or(&name), PartName::stem);
     match name.rsplit_once(['.', '-']) {
         Some((stem, format)) if !stem.is_empty() && is_format_name(format) => stem.to_owned(),
         _ => name.to_owned(),

@@ -18,7 +18,7 @@ use crate::engine::EngineError;
 use crate::engine::kernels::ThreadPool;
 use crate::engine::load::{ModelFiles, ModelSource, Quantized};
 use crate::engine::model::RopeScaling;
-use crate::engine::weights::gguf::{Gguf, Header};
+use crate::engine::weights::gguf::{Gguf, Header, parts};
 use crate::engine::weights::{Storage, Weights};
 
 /// To be counted up whenever the same source would be quantized to other bytes.
@@ -221,7 +221,7 @@ fn stamp(source: &Path, kind: FileType) -> std::io::Result<String> {
         paths.sort();
         paths.iter().try_for_each(|path| add(path))?;
     } else {
-        add(source)?;
+        parts::paths(source).iter().try_for_each(|path| add(path))?;
     }
     Ok(stamp)
 }

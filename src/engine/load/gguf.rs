@@ -8,7 +8,7 @@ use crate::engine::model::{
     Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeScaling, SlidingWindow,
 };
 use crate::engine::tokenizer::{self, Tokenizer};
-use crate::engine::weights::gguf::{Gguf, Metadata};
+use crate::engine::weights::gguf::{Gguf, Metadata, parts};
 use crate::engine::weights::{Storage, Weights};
 
 /// llama.cpp's where a file has none.
@@ -24,12 +24,14 @@ pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFil
         let reason = "not a GGUF file (it does not begin with `GGUF`); of a Hugging Face model, give the folder";
         return Err(EngineError::format(path, reason));
     }
-    let gguf = Gguf::parse(path, &storage)?;
-    let weights = Weights::new(path, gguf.tensors);
-    let Keys { config, chat_template, bos_token, eos_token } = Keys::read(path, &gguf.metadata, &weights)?;
+    let parts::Whole { first: (path, storage), tensors } = parts::open(path, storage)?;
+    let weights = Weights::new(&path, tensors);
+    let metadata = Gguf::parse(&path, &storage)?.metadata;
+    let Keys { config, chat_template, bos_token, eos_token } = Keys::read(&path, &metadata, &weights)?;
+    let own_name = metadata.string("general.name")?.filter(|_| is_blob(&path));
     Ok(ModelFiles {
-        name: name.to_owned(),
-        path: path.to_owned(),
+        name: own_name.unwrap_or(name).to_owned(),
+        path,
         config,
         weights,
         chat_template,
@@ -37,6 +39,11 @@ pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFil
         eos_token,
         tokenizer: TokenizerFiles::Gguf(storage),
     })
+}
+
+/// Whether the file has a checksum for a name, as in Ollama's store.
+fn is_blob(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("sha256-"))
 }
 
 /// The tokenizer of the file in `storage`.

@@ -8,7 +8,7 @@ use super::config_json::{JsonFile, shape};
 use super::{ModelFiles, display_name, tokenizer_files};
 use crate::engine::EngineError;
 use crate::engine::model::Architecture;
-use crate::engine::weights::{Storage, Tensor, Weights, safetensors};
+use crate::engine::weights::{Storage, Tensor, Weights, safetensors, shards};
 
 /// Opens the folder.
 pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
@@ -18,8 +18,11 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
     };
     let shape = shape(&config_json)?;
     let weights_path = weights_path(folder)?;
-    let storage = Storage::open(&weights_path)?;
-    let tensors = safetensors::parse(&weights_path, &storage)?;
+    let tensors = if weights_path.ends_with(shards::INDEX) {
+        shards::open(&weights_path)?
+    } else {
+        safetensors::parse(&weights_path, &Storage::open(&weights_path)?)?
+    };
     let architecture = shape.config.architecture;
     let tensors = tensors.into_iter().filter(|tensor| !is_left_out(tensor, architecture, shape.tied));
     let weights = Weights::new(&weights_path, tensors);
@@ -45,12 +48,13 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
 }
 
 fn weights_path(folder: &Path) -> Result<PathBuf, EngineError> {
-    let path = folder.join("model.safetensors");
-    if path.exists() {
-        return Ok(path);
+    for name in ["model.safetensors", shards::INDEX] {
+        let path = folder.join(name);
+        if path.exists() {
+            return Ok(path);
+        }
     }
     let others = [
-        ("model.safetensors.index.json", "its weights are split over several files, which is not supported yet"),
         ("pytorch_model.bin", "its weights are a pickle, which is not read: convert them to model.safetensors"),
         (
             "pytorch_model.bin.index.json",

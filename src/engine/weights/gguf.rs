@@ -5,6 +5,7 @@
 //! bytes that are left before anything is read or allocated by it.
 
 mod metadata;
+pub mod parts;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ mod dtype;
 pub mod gguf;
 pub mod quantize;
 pub mod safetensors;
+pub mod shards;
 mod storage;
 mod tensor;
 
