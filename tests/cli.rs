@@ -39,6 +39,13 @@ impl Gibber {
         for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "VISUAL", "EDITOR"] {
             command.env_remove(variable);
         }
+        // Nothing of this machine's models, whoever runs the tests.
+        for variable in
+            ["HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"]
+        {
+            command.env_remove(variable);
+        }
+        command.env("HOME", self.directory.path());
         command.env("GIBBER_CONFIG_DIR", self.directory.path());
         command
     }
@@ -360,12 +367,64 @@ mod models {
     #[test]
     fn the_default_model_is_listed_and_described() {
         let gibber = Gibber::new();
-        assert!(gibber.stdout(&["models", "list"]).starts_with("smollm2 "));
+        let list = gibber.stdout(&["models", "list"]);
+        let line = list.lines().nth(1).unwrap();
+        for part in ["smollm2 ", " llama ", "134.5 M", "Q4_1", "97 MB", "8192", "default model: /"] {
+            assert!(line.contains(part), "{part}: {list}");
+        }
         let info = gibber.stdout(&["models", "info"]);
         for part in ["llama", "Q4_1", "134515008", "8192 tokens", "23040 bytes a token (f16), 188.7 MB at 8192 tokens"]
         {
             assert!(info.contains(part), "{part}: {info}");
         }
+    }
+
+    /// A copy of a fixture, file by file.
+    fn copy(fixture: &str, target: &Path) {
+        fs::create_dir_all(target).unwrap();
+        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), target.join(file.file_name())).unwrap();
+        }
+    }
+
+    #[test]
+    fn models_of_other_programs_have_names_and_broken_ones_say_why_they_cannot_be_run() {
+        let gibber = Gibber::new();
+        let hub = gibber.path(".cache/huggingface/hub");
+        copy("tiny-llama", &hub.join("models--somebody--tiny/snapshots/1"));
+        copy("variant-qwen3", &hub.join("models--somebody--other/snapshots/1"));
+        let other = hub.join("models--somebody--other/snapshots/1/config.json");
+        let config = fs::read_to_string(&other).unwrap().replace("\"qwen3\"", "\"mamba\"");
+        fs::write(other, config).unwrap();
+        let blob = gibber.path(".ollama/models/blobs/sha256-0a");
+        fs::create_dir_all(blob.parent().unwrap()).unwrap();
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf"), &blob).unwrap();
+        let manifest = gibber.path(".ollama/models/manifests/registry.ollama.ai/library/tinyllama/1m");
+        fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+        let layer = r#"{"mediaType":"application/vnd.ollama.image.model","digest":"sha256:0a"}"#;
+        fs::write(manifest, format!("{{\"layers\":[{layer}]}}")).unwrap();
+        let rows = json_lines(&gibber.stdout(&["models", "list", "--json"]));
+        let row = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
+        let tiny = row("somebody/tiny");
+        assert_eq!((&tiny["architecture"], &tiny["format"]), (&"llama".into(), &"F32".into()));
+        assert_eq!((&tiny["context"], &tiny["runnable"], &tiny["reason"]), (&128.into(), &true.into(), &Value::Null));
+        assert_eq!(row("tinyllama:1m")["format"], "Q8_0");
+        assert_eq!(row("somebody/other")["runnable"], false);
+        assert!(row("somebody/other")["reason"].as_str().unwrap().contains("`model_type` is mamba"));
+        assert!(gibber.stdout(&["models", "list"]).contains("    cannot be run: "));
+        for name in ["tiny", "somebody/tiny", "TinyLlama:1M"] {
+            let reply = gibber.stdout(&["run", "-m", name, "--raw", "-n", "3", "--temp", "0", "The licence"]);
+            assert!(!reply.is_empty(), "{name}");
+        }
+        assert!(gibber.stdout(&["models", "info", "tinyllama:1m"]).contains("Tiny Llama"));
+        let error = failure(&gibber.run(&["run", "-m", "tinylama", "hi"]), 1);
+        assert!(
+            error.contains("near it are somebody/tiny, tinyllama:1m") && error.contains(".cache/huggingface/hub"),
+            "{error}"
+        );
+        let error = failure(&gibber.run(&["run", "-m", "somebody/other", "hi"]), 1);
+        assert!(error.contains("`model_type` is mamba"), "{error}");
     }
 
     #[test]

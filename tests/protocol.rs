@@ -4,10 +4,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gibber::chat::{Message, Role};
-use gibber::engine::load::{LoadOptions, ModelInfo, ModelSource};
+use gibber::engine::load::{LoadOptions, MemoryProbe, ModelInfo, ModelSource};
 use gibber::engine::{SamplingParams, TokenId};
 use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
@@ -435,4 +436,29 @@ fn dropping_the_handle_stops_what_runs() {
     let events = client.worker.events().clone();
     drop(client);
     assert!(events.iter().any(|event| matches!(event, EngineEvent::Finished { reason: FinishReason::Cancelled, .. })));
+}
+
+#[test]
+fn where_two_models_do_not_fit_the_old_one_goes_first_and_comes_back_if_the_new_one_fails() {
+    /// Too little for a second model until the first is gone.
+    fn poor_once() -> Option<u64> {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        Some(if ASKED.fetch_add(1, Ordering::Relaxed) == 0 { 10 } else { u64::MAX })
+    }
+    fn poor() -> Option<u64> {
+        Some(10)
+    }
+    let source =
+        || ModelSource::Path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf"));
+    let options = |memory: fn() -> Option<u64>| LoadOptions {
+        threads: Some(1),
+        memory: MemoryProbe(memory),
+        ..LoadOptions::default()
+    };
+    let mut client = Client::tiny();
+    assert_eq!(client.load(source(), options(poor_once)).unwrap().name, "tiny-llama");
+    let error = client.load(source(), options(poor)).unwrap_err();
+    assert!(error.contains("its weights take 0.1 MB, and 0.0 MB of memory are free"), "{error}");
+    let params = GenerationParams { max_tokens: Some(3), ..GenerationParams::default() };
+    assert_eq!(client.reply(Prompt::Raw("The licence".into()), params).tokens.len(), 3, "the old model is back");
 }

@@ -291,8 +291,12 @@ fn parse_count(text: &str) -> Result<usize, String> {
 /// `gibber models`
 #[derive(Debug, Subcommand)]
 pub(super) enum Models {
-    /// The names that -m takes
-    List,
+    /// The models of this machine: names that -m takes, what each is, and whether it can be run
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// What a model is
     Info {
         /// Name or path; nothing is the model of the settings

@@ -8,6 +8,7 @@ mod bench;
 mod chat;
 mod config;
 mod interrupt;
+mod model_list;
 mod models;
 mod output;
 mod quantize;
@@ -28,7 +29,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
 use crate::engine::CacheTypes;
-use crate::engine::load::LoadOptions;
+use crate::engine::load::{LoadOptions, MemoryProbe};
 use crate::settings::Settings;
 use crate::store::Paths;
 use args::{Cli, Command};
@@ -91,6 +92,7 @@ fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
         quantize: model.quantize.parse().ok(),
         quantized_folder: Some(paths.cache()),
         cache: CacheTypes { keys: model.cache_type_k, values: model.cache_type_v },
+        memory: MemoryProbe::default(),
     }
 }
 

@@ -9,10 +9,13 @@ use super::args::Models;
 use super::output::Output;
 use crate::engine::load::{self, LoadOptions, ModelInfo, ModelSource};
 use crate::engine::model::{KvCache, ModelConfig};
-use crate::store::Paths;
+use crate::store::models::{self, Match};
+use crate::store::{ModelStores, Paths};
 
 /// The name of the default model.
-const DEFAULT_NAME: &str = "smollm2";
+pub(super) const DEFAULT_NAME: &str = "smollm2";
+/// The most names that an error lists.
+const NAMES_SHOWN: usize = 12;
 /// Its file.
 const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The bytes of that file, in a build that carries them.
@@ -22,12 +25,7 @@ static EMBEDDED: &[u8] = include_bytes!("../../assets/models/SmolLM2-135M-Instru
 pub(super) fn run(context: Context, command: &Models) -> Result<()> {
     let mut output = Output::stdout();
     match command {
-        Models::List => {
-            for (name, place) in listed(&context.paths) {
-                output.line(&format!("{name:<32} {place}"))?;
-            }
-            Ok(())
-        }
+        Models::List { json } => super::model_list::run(&context, *json),
         Models::Quantize(arguments) => super::quantize::run(context, arguments),
         Models::Info { model } => {
             let name = model.as_ref().unwrap_or(&context.settings.model.name);
@@ -86,10 +84,11 @@ pub(super) fn say_quantized(info: &ModelInfo, verbose: bool) {
 
 /// The names that [`resolve`] knows.
 pub(super) fn names(paths: &Paths) -> Vec<String> {
-    listed(paths).into_iter().map(|(name, _)| name).collect()
+    let default = default_model(paths).is_ok().then(|| DEFAULT_NAME.to_owned());
+    default.into_iter().chain(ModelStores::new(paths).models().into_iter().map(|model| model.name)).collect()
 }
 
-/// The model that a name or a path stands for; empty is the default model.
+/// The model that a name or a path stands for; empty is the default model. A path that is there comes before a name.
 ///
 /// # Errors
 /// A sentence that says what was looked for, where, and what there is.
@@ -101,22 +100,28 @@ pub(super) fn resolve(name: &str, paths: &Paths) -> Result<ModelSource> {
     if path.exists() {
         return Ok(ModelSource::Path(path));
     }
-    if !is_path(name)
-        && let Some(found) = in_folders(name, paths)
-    {
-        return Ok(ModelSource::Path(found));
+    let stores = ModelStores::new(paths);
+    match models::find(&stores.models(), name) {
+        Match::One(model) => Ok(ModelSource::Path(model.path)),
+        Match::Several(names) => Err(anyhow!("`{name}` is short for several models: write {}", names.join(" or "))),
+        Match::None(near) => Err(anyhow!(not_there(name, &near, &stores, paths))),
     }
-    let known = names(paths).join(", ");
-    let folder = models_folder(paths);
-    let message = if is_path(name) {
-        format!("there is no file or folder {name}; models that have a name: {known}")
-    } else {
-        format!(
-            "there is no model `{name}`: the names are {known}; -m also takes the path of a GGUF file or of a Hugging Face folder, and what is put into {} has a name",
-            folder.display()
-        )
-    };
-    Err(anyhow!(message))
+}
+
+fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -> String {
+    let known = if near.is_empty() { names(paths) } else { near.to_vec() };
+    let shown = known.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if is_path(name) {
+        return format!(
+            "there is no file or folder {name}, and no model of that name; models that have a name: {shown}"
+        );
+    }
+    let places: Vec<String> = stores.folders().map(|folder| folder.display().to_string()).collect();
+    let what = if near.is_empty() { "the names are" } else { "near it are" };
+    format!(
+        "there is no model `{name}`: {what} {shown}; -m also takes the path of a GGUF file or of a Hugging Face folder. Names are looked up in {}",
+        places.join(", ")
+    )
 }
 
 /// Whether it can only be meant as a path.
@@ -140,27 +145,11 @@ fn expanded(name: &str) -> PathBuf {
     }
 }
 
-fn in_folders(name: &str, paths: &Paths) -> Option<PathBuf> {
-    paths
-        .model_folders()
-        .iter()
-        .flat_map(|folder| [folder.join(name), folder.join(format!("{name}.gguf"))])
-        .find(|path| is_model(path))
-}
-
-fn is_model(path: &Path) -> bool {
-    if path.is_dir() {
-        path.join("config.json").is_file()
-    } else {
-        path.extension().is_some_and(|end| end == "gguf") && path.is_file()
-    }
-}
-
-fn models_folder(paths: &Paths) -> PathBuf {
-    paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().to_owned())
-}
-
-fn default_model(paths: &Paths) -> Result<ModelSource> {
+/// The default model.
+///
+/// # Errors
+/// Where its file is not there.
+pub(super) fn default_model(paths: &Paths) -> Result<ModelSource> {
     #[cfg(feature = "embed-model")]
     {
         let _ = paths;
@@ -173,7 +162,7 @@ fn default_model(paths: &Paths) -> Result<ModelSource> {
             Some(path) => Ok(ModelSource::Path(path.clone())),
             None => Err(anyhow!(
                 "the default model {DEFAULT_FILE} is not there. Put it into {}, or name another model with -m; a build with `--features embed-model` carries it inside",
-                models_folder(paths).display()
+                ModelStores::new(paths).own_folder().unwrap_or_else(|| paths.directory()).display()
             )),
         }
     }
@@ -190,29 +179,6 @@ fn default_places(paths: &Paths) -> Vec<PathBuf> {
     }
     folders.extend(paths.model_folders());
     folders.into_iter().map(|folder| folder.join(DEFAULT_FILE)).collect()
-}
-
-/// Each name, and where its model is.
-fn listed(paths: &Paths) -> Vec<(String, String)> {
-    let mut models = Vec::new();
-    match default_model(paths) {
-        Ok(ModelSource::Path(path)) => models.push((DEFAULT_NAME.to_owned(), path.display().to_string())),
-        Ok(_) => models.push((DEFAULT_NAME.to_owned(), "inside this executable".to_owned())),
-        Err(_) => {}
-    }
-    for folder in paths.model_folders() {
-        // A folder that is not there has no models.
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut found: Vec<PathBuf> = entries.filter(|path| is_model(path)).collect();
-        found.sort();
-        models.extend(found.iter().filter_map(|path| Some((name_of(path)?, path.display().to_string()))));
-    }
-    models
-}
-
-fn name_of(path: &Path) -> Option<String> {
-    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-    name.map(|name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -74,9 +74,31 @@ pub enum EngineError {
     /// A text could not be turned into tokens, or back.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// The weights of a model take more memory than there is.
+    #[error(
+        "{}: its weights take {}, and {} of memory are free: close other programs, or choose a model that is smaller or has fewer bits",
+        path.display(), bytes(*needed), bytes(*available)
+    )]
+    NoMemory {
+        /// The model.
+        path: PathBuf,
+        /// Bytes of its weights.
+        needed: u64,
+        /// Bytes that may be taken.
+        available: u64,
+    },
     /// A parameter is out of its range.
     #[error("{0}")]
     Invalid(String),
+}
+
+/// So many bytes, for people.
+fn bytes(bytes: u64) -> String {
+    if bytes < 1_000_000_000 {
+        format!("{:.1} MB", bytes as f64 / 1e6)
+    } else {
+        format!("{:.1} GB", bytes as f64 / 1e9)
+    }
 }
 
 impl EngineError {

@@ -6,6 +6,7 @@
 mod config_json;
 mod gguf;
 mod hugging_face;
+mod memory;
 mod progress;
 mod rope_json;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
 use super::{EngineError, FileType, synthetic};
+pub use memory::MemoryProbe;
 use progress::Progress;
 
 /// The context where nobody asks for one: longer ones cost memory that few chats use.
@@ -69,6 +71,8 @@ pub struct LoadOptions {
     pub quantized_folder: Option<PathBuf>,
     /// How keys and values are kept.
     pub cache: CacheTypes,
+    /// Who knows how much memory there is.
+    pub memory: MemoryProbe,
 }
 
 impl Default for LoadOptions {
@@ -80,6 +84,7 @@ impl Default for LoadOptions {
             quantize: None,
             quantized_folder: None,
             cache: CacheTypes::default(),
+            memory: MemoryProbe::default(),
         }
     }
 }
@@ -194,6 +199,14 @@ impl ModelFiles {
         Err(EngineError::unsupported(self.weights.path(), what))
     }
 
+    /// Whether the engine can compute with every tensor: what loading would refuse, without loading.
+    ///
+    /// # Errors
+    /// Those of [`Weights::tensor`].
+    pub fn check(&self) -> Result<(), EngineError> {
+        self.weights.iter().try_for_each(|tensor| self.weights.tensor(tensor.name(), tensor.shape()).map(|_| ()))
+    }
+
     /// How many weights there are.
     pub fn parameters(&self) -> u64 {
         self.weights.iter().map(|tensor| tensor.len() as u64).sum()
@@ -274,6 +287,7 @@ pub fn load(
         Some(kind) => progress.quantize(&mut files, source, kind, options.quantized_folder.as_deref(), &pool)?,
         None => None,
     };
+    memory::check(&files.path, files.weights.total_bytes(), options.memory)?;
     let (model, tokenizer) = load_parts(&files, &pool, &mut |done, total| progress.load(done, total))?;
     files.refuse_untaken()?;
     let inference = Inference::new(model, options.cache, context, options.batch, pool)?;

@@ -6,6 +6,7 @@
 pub mod error;
 pub mod files;
 pub mod history;
+pub mod models;
 pub mod paths;
 pub mod sessions;
 pub mod writer;
@@ -13,6 +14,7 @@ pub mod writer;
 use crate::chat::{MessageId, Node};
 
 pub use error::StoreError;
+pub use models::ModelStores;
 pub use paths::Paths;
 pub use sessions::{Database, SessionSummary, StoredSession};
 pub use writer::StoreWriter;

@@ -30,7 +30,7 @@ impl WorkerHandle {
 
 /// The thread.
 fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) {
-    let worker = Worker { channels: Channels::new(commands, events.clone()), loaded: None };
+    let worker = Worker { channels: Channels::new(commands, events.clone()), loaded: None, origin: None };
     with_last_word(&events, || worker.run());
 }
 
@@ -44,6 +44,15 @@ fn with_last_word(events: &Sender<EngineEvent>, run: impl FnOnce()) {
 struct Worker {
     channels: Channels,
     loaded: Option<Loaded>,
+    /// Where the loaded model came from, to have it again.
+    origin: Option<Origin>,
+}
+
+/// A model that is loaded: where it is, how it runs, and the bytes of its weights.
+struct Origin {
+    source: ModelSource,
+    options: LoadOptions,
+    bytes: u64,
 }
 
 impl Worker {
@@ -101,11 +110,39 @@ impl Worker {
         options: &LoadOptions,
     ) -> Result<EngineEvent, RequestError> {
         let channels = &self.channels;
-        let model =
-            load(source, options, &mut |done, total| channels.emit(EngineEvent::LoadProgress { id, done, total }))?;
+        let load =
+            || load(source, options, &mut |done, total| channels.emit(EngineEvent::LoadProgress { id, done, total }));
+        // The model in use stays until the new one is there, so that nothing is lost where it cannot be loaded; unless
+        // there is no memory for both.
+        let model = match load() {
+            Err(EngineError::NoMemory { needed, available, .. }) if self.frees(needed.saturating_sub(available)) => {
+                self.loaded = None;
+                match load() {
+                    Ok(model) => model,
+                    Err(error) => {
+                        self.restore();
+                        return Err(error.into());
+                    }
+                }
+            }
+            outcome => outcome?,
+        };
         let info = Box::new(model.info.clone());
+        self.origin = Some(Origin { source: source.clone(), options: options.clone(), bytes: info.weight_bytes });
         self.loaded = Some(Loaded::new(model));
         Ok(EngineEvent::Loaded { id, model: info })
+    }
+
+    /// Whether the model in use holds as many bytes.
+    fn frees(&self, bytes: u64) -> bool {
+        self.loaded.is_some() && self.origin.as_ref().is_some_and(|origin| origin.bytes >= bytes)
+    }
+
+    /// Loads the model again that was given up for one that failed.
+    fn restore(&mut self) {
+        if let Some(Origin { source, options, .. }) = &self.origin {
+            self.loaded = load(source, options, &mut |_, _| {}).ok().map(Loaded::new);
+        }
     }
 
     fn generate(
@@ -117,7 +154,7 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
-        let Self { channels, loaded } = self;
+        let Self { channels, loaded, .. } = self;
         let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let mut source = reader.source(prompt)?;
         let room = params.max_tokens.unwrap_or(usize::MAX).clamp(1, reader.room_for_reply());
@@ -157,7 +194,7 @@ impl Worker {
     }
 
     fn score(&mut self, id: RequestId, text: &str, cancel: &CancelToken) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded } = self;
+        let Self { channels, loaded, .. } = self;
         let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;

@@ -1,0 +1,112 @@
+//! The models of this machine: `gibber models list`.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Context;
+use super::models::{DEFAULT_NAME, default_model};
+use super::output::Output;
+use crate::engine::load::{self, ModelFiles, ModelSource};
+use crate::store::ModelStores;
+
+/// What is said of a model. Where it cannot be read, only its name, its place and why are known.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    /// Whose store it is in.
+    store: &'static str,
+    path: String,
+    architecture: Option<&'static str>,
+    parameters: Option<u64>,
+    format: Option<String>,
+    bytes: Option<u64>,
+    /// Tokens that it was trained for.
+    context: Option<usize>,
+    runnable: bool,
+    /// Why it cannot be run.
+    reason: Option<String>,
+}
+
+impl Row {
+    fn new(name: String, store: &'static str, path: String, source: &ModelSource) -> Self {
+        let opened = load::open(source);
+        let reason = match &opened {
+            Ok(files) => files.check().err(),
+            Err(_) => None,
+        };
+        let (files, error) = match opened {
+            Ok(files) => (Some(files), reason),
+            Err(error) => (None, Some(error)),
+        };
+        let known = |files: &ModelFiles| (files.config.architecture.as_str(), files.config.trained_context);
+        let (architecture, context) = files.as_ref().map(known).unzip();
+        Self {
+            name,
+            store,
+            path,
+            architecture,
+            parameters: files.as_ref().map(ModelFiles::parameters),
+            format: files.as_ref().map(|files| files.format().to_string()),
+            bytes: files.as_ref().map(|files| files.weights.total_bytes()),
+            context,
+            runnable: error.is_none(),
+            reason: error.map(|error| error.to_string()),
+        }
+    }
+
+    fn columns(&self) -> [String; 7] {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        [
+            self.name.clone(),
+            or_dash(self.architecture.map(str::to_owned)),
+            or_dash(self.parameters.map(|parameters| format!("{:.1} M", parameters as f64 / 1e6))),
+            or_dash(self.format.clone()),
+            or_dash(self.bytes.map(|bytes| format!("{:.0} MB", bytes as f64 / 1e6))),
+            or_dash(self.context.map(|context| context.to_string())),
+            format!("{}: {}", self.store, self.path),
+        ]
+    }
+}
+
+const HEADINGS: [&str; 7] = ["NAME", "ARCHITECTURE", "PARAMETERS", "FORMAT", "SIZE", "CONTEXT", "WHERE"];
+
+pub(super) fn run(context: &Context, json: bool) -> Result<()> {
+    let mut output = Output::stdout();
+    let rows = rows(context);
+    if json {
+        return rows.iter().try_for_each(|row| output.json(row));
+    }
+    let table: Vec<[String; 7]> = rows.iter().map(Row::columns).collect();
+    let headings = HEADINGS.map(str::to_owned);
+    let width =
+        |column: usize| table.iter().chain([&headings]).map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 7] = std::array::from_fn(width);
+    let line = |row: &[String; 7]| {
+        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect::<Vec<_>>();
+        padded.join("  ").trim_end().to_owned()
+    };
+    output.line(&line(&headings))?;
+    for (row, columns) in rows.iter().zip(&table) {
+        output.line(&line(columns))?;
+        if let Some(reason) = &row.reason {
+            output.line(&format!("    cannot be run: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn rows(context: &Context) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let Ok(source) = default_model(&context.paths) {
+        let path = match &source {
+            ModelSource::Path(path) => path.display().to_string(),
+            _ => "inside this executable".to_owned(),
+        };
+        rows.push(Row::new(DEFAULT_NAME.to_owned(), "default model", path, &source));
+    }
+    rows.extend(ModelStores::new(&context.paths).models().into_iter().map(|model| {
+        let path = model.path.display().to_string();
+        Row::new(model.name, model.place.as_str(), path, &ModelSource::Path(model.path))
+    }));
+    rows
+}

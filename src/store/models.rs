@@ -1,0 +1,384 @@
+//! Where models lie: in gibber's own folders, and where other programs have put them.
+//!
+//! Only names and places are found out here; whether a model can be run is the engine's to say. Nothing is downloaded, and
+//! nothing in the stores of other programs is changed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use directories::BaseDirs;
+use serde_json::Value;
+
+use super::Paths;
+
+/// Folders within folders that are looked into, at most: publisher, repository, and one more.
+const DEPTH: usize = 3;
+/// The kind of layer of an Ollama model that is its GGUF file.
+const OLLAMA_MODEL: &str = "application/vnd.ollama.image.model";
+/// Where Ollama's own models come from; their names are written without it.
+const OLLAMA_REGISTRY: &str = "registry.ollama.ai";
+const OLLAMA_LIBRARY: &str = "library";
+
+/// Whose store a model is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A folder `models` of gibber's own.
+    Own,
+    /// The cache of `huggingface_hub`.
+    HuggingFace,
+    /// LM Studio's.
+    LmStudio,
+    /// Ollama's.
+    Ollama,
+}
+
+impl Place {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "models folder",
+            Self::HuggingFace => "Hugging Face cache",
+            Self::LmStudio => "LM Studio",
+            Self::Ollama => "Ollama",
+        }
+    }
+}
+
+/// A model on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundModel {
+    /// What it is called there: `NAME`, `ORGANIZATION/NAME` or `NAME:TAG`.
+    pub name: String,
+    /// A GGUF file, or a folder with a `config.json`.
+    pub path: PathBuf,
+    /// Whose store it is in.
+    pub place: Place,
+}
+
+impl FoundModel {
+    /// The names that are short for it: without the organization, without `:latest`.
+    fn short_names(&self) -> impl Iterator<Item = &str> {
+        let last = self.name.rsplit('/').next();
+        [last, self.name.strip_suffix(":latest")].into_iter().flatten()
+    }
+}
+
+/// The stores of this machine.
+#[derive(Debug, Clone, Default)]
+pub struct ModelStores {
+    own: Vec<PathBuf>,
+    hugging_face: Vec<PathBuf>,
+    lm_studio: Vec<PathBuf>,
+    ollama: Vec<PathBuf>,
+}
+
+impl ModelStores {
+    /// Those of `paths` and of the environment, as the programs themselves look for them.
+    pub fn new(paths: &Paths) -> Self {
+        let home = BaseDirs::new().map(|base| base.home_dir().to_owned());
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self::with(paths.model_folders(), home.as_deref(), variable)
+    }
+
+    /// The same with an environment of the caller's.
+    fn with(own: Vec<PathBuf>, home: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let path = |name: &str| variable(name).map(PathBuf::from);
+        let at_home = |folder: &str| home.map(|home| home.join(folder));
+        let hub = path("HF_HUB_CACHE").or_else(|| Some(path("HF_HOME")?.join("hub"))).or_else(|| {
+            let cache = path("XDG_CACHE_HOME").or_else(|| at_home(".cache"))?;
+            Some(cache.join("huggingface/hub"))
+        });
+        let lm_studio = [".lmstudio/models", ".cache/lm-studio/models"];
+        let ollama = match path("OLLAMA_MODELS") {
+            Some(folder) => vec![folder],
+            None => at_home(".ollama/models").into_iter().chain(["/usr/share/ollama/.ollama/models".into()]).collect(),
+        };
+        Self {
+            own,
+            hugging_face: hub.into_iter().collect(),
+            lm_studio: lm_studio.into_iter().filter_map(at_home).collect(),
+            ollama,
+        }
+    }
+
+    /// Where a user puts models.
+    pub fn own_folder(&self) -> Option<&Path> {
+        self.own.first().map(PathBuf::as_path)
+    }
+
+    /// The folders that are looked into.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        [&self.own, &self.hugging_face, &self.lm_studio, &self.ollama].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// All models, gibber's own first. A folder that is not there, or cannot be read, has none.
+    pub fn models(&self) -> Vec<FoundModel> {
+        let own = self.own.iter().flat_map(|folder| own_models(folder));
+        let hugging_face = self.hugging_face.iter().flat_map(|hub| hub_models(hub));
+        let lm_studio = self.lm_studio.iter().flat_map(|folder| gguf_models(folder, "", Place::LmStudio, DEPTH));
+        let ollama = self.ollama.iter().flat_map(|folder| ollama_models(folder));
+        let mut models: Vec<FoundModel> = own.chain(hugging_face).chain(lm_studio).chain(ollama).collect();
+        // One that two stores have under the same name is taken from the first.
+        let mut seen = std::collections::HashSet::new();
+        models.retain(|model| seen.insert(model.name.clone()));
+        models
+    }
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// One model.
+    One(FoundModel),
+    /// It is short for several, which are these.
+    Several(Vec<String>),
+    /// None; these names are near.
+    None(Vec<String>),
+}
+
+/// The model of `models` that `name` stands for: its whole name, or what is short for one alone, in any case of letters.
+pub fn find(models: &[FoundModel], name: &str) -> Match {
+    if let Some(model) = models.iter().find(|model| model.name == name) {
+        return Match::One(model.clone());
+    }
+    let is_whole = |model: &&FoundModel| model.name.eq_ignore_ascii_case(name);
+    let is_short = |model: &&FoundModel| model.short_names().any(|short| short.eq_ignore_ascii_case(name));
+    let whole: Vec<_> = models.iter().filter(is_whole).collect();
+    let short: Vec<_> = models.iter().filter(is_short).collect();
+    match (&whole[..], &short[..]) {
+        ([model], _) | ([], [model]) => Match::One((*model).clone()),
+        ([], []) => Match::None(near(models, name)),
+        _ => {
+            let several = if whole.is_empty() { short } else { whole };
+            Match::Several(several.into_iter().map(|model| model.name.clone()).collect())
+        }
+    }
+}
+
+/// Names with `name` in them, or that begin as it does.
+fn near(models: &[FoundModel], name: &str) -> Vec<String> {
+    let wanted = name.to_lowercase();
+    let beginning: String = wanted.chars().take(3).collect();
+    let is_near = |model: &&FoundModel| {
+        let known = model.name.to_lowercase();
+        known.contains(&wanted)
+            || known.split(['/', ':']).any(|part| !beginning.is_empty() && part.starts_with(&beginning))
+    };
+    models.iter().filter(is_near).map(|model| model.name.clone()).take(8).collect()
+}
+
+/// The entries of a folder in the order of their names.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn text(name: Option<&std::ffi::OsStr>) -> String {
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether it is a GGUF file that stands for a model: not a later part of one, nor the eyes of another.
+fn is_gguf_model(path: &Path) -> bool {
+    let name = text(path.file_name());
+    let is_later_part = name.contains("-of-") && !name.contains("-00001-of-");
+    name.ends_with(".gguf") && !is_later_part && !name.starts_with("mmproj") && path.is_file()
+}
+
+fn is_folder_model(path: &Path) -> bool {
+    path.join("config.json").is_file()
+}
+
+/// The name of a GGUF file, without the numbers of a first part.
+fn gguf_name(path: &Path) -> String {
+    let stem = text(path.file_stem());
+    stem.split_once("-00001-of-").map_or(stem.clone(), |(name, _)| name.to_owned())
+}
+
+fn own_models(folder: &Path) -> Vec<FoundModel> {
+    let model = |path: PathBuf| {
+        let name = if is_gguf_model(&path) {
+            gguf_name(&path)
+        } else if is_folder_model(&path) {
+            text(path.file_name())
+        } else {
+            return None;
+        };
+        Some(FoundModel { name, path, place: Place::Own })
+    };
+    entries(folder).into_iter().filter_map(model).collect()
+}
+
+/// `models--ORGANIZATION--NAME/snapshots/COMMIT`, of which `refs/main` names the one in use.
+fn hub_models(hub: &Path) -> Vec<FoundModel> {
+    let mut models = Vec::new();
+    for repository in entries(hub) {
+        let folder = text(repository.file_name());
+        let Some(name) = folder.strip_prefix("models--").map(|name| name.replace("--", "/")) else { continue };
+        let Some(snapshot) = snapshot(&repository) else { continue };
+        if is_folder_model(&snapshot) {
+            models.push(FoundModel { name: name.clone(), path: snapshot.clone(), place: Place::HuggingFace });
+        }
+        models.extend(gguf_models(&snapshot, &name, Place::HuggingFace, 2));
+    }
+    models
+}
+
+fn snapshot(repository: &Path) -> Option<PathBuf> {
+    let snapshots = repository.join("snapshots");
+    let commit = fs::read_to_string(repository.join("refs/main")).ok().map(|commit| commit.trim().to_owned());
+    let main = commit
+        .filter(|commit| !commit.is_empty() && !commit.contains(['/', '\\']))
+        .map(|commit| snapshots.join(commit));
+    main.filter(|folder| folder.is_dir()).or_else(|| {
+        let others = entries(&snapshots).into_iter().filter(|path| path.is_dir());
+        others.max_by_key(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
+    })
+}
+
+/// The GGUF files in `folder` and those within it, named by their way from there behind `prefix`.
+fn gguf_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<FoundModel> {
+    let mut models = Vec::new();
+    for path in entries(folder) {
+        let name = |name: String| if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        if is_gguf_model(&path) {
+            models.push(FoundModel { name: name(gguf_name(&path)), path, place });
+        } else if depth > 1 && path.is_dir() {
+            models.extend(gguf_models(&path, &name(text(path.file_name())), place, depth - 1));
+        }
+    }
+    models
+}
+
+/// `manifests/REGISTRY/NAMESPACE/NAME/TAG`, which name a file in `blobs` by its checksum.
+fn ollama_models(folder: &Path) -> Vec<FoundModel> {
+    let mut models = Vec::new();
+    for registry in entries(&folder.join("manifests")) {
+        for namespace in entries(&registry) {
+            for (model, tag) in
+                entries(&namespace).iter().flat_map(|model| entries(model).into_iter().map(|tag| (model.clone(), tag)))
+            {
+                let Some(path) = ollama_blob(folder, &tag) else { continue };
+                let mut name = format!("{}:{}", text(model.file_name()), text(tag.file_name()));
+                let (of_namespace, of_registry) = (text(namespace.file_name()), text(registry.file_name()));
+                if of_namespace != OLLAMA_LIBRARY {
+                    name = format!("{of_namespace}/{name}");
+                }
+                if of_registry != OLLAMA_REGISTRY {
+                    name = format!("{of_registry}/{name}");
+                }
+                models.push(FoundModel { name, path, place: Place::Ollama });
+            }
+        }
+    }
+    models
+}
+
+fn ollama_blob(folder: &Path, manifest: &Path) -> Option<PathBuf> {
+    let manifest: Value = serde_json::from_slice(&fs::read(manifest).ok()?).ok()?;
+    let layers = manifest.get("layers")?.as_array()?;
+    let model = layers.iter().find(|layer| layer.get("mediaType").and_then(Value::as_str) == Some(OLLAMA_MODEL))?;
+    let digest = model.get("digest")?.as_str()?;
+    let is_checksum = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = digest.strip_prefix("sha256:").filter(|digits| is_checksum(digits))?;
+    let path = folder.join("blobs").join(format!("sha256-{digits}"));
+    path.is_file().then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(root: &Path, file: &str, content: &str) -> PathBuf {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A machine with something in every store.
+    fn stores(root: &Path) -> ModelStores {
+        put(root, "own/tiny/config.json", "{}");
+        put(root, "own/small.gguf", "");
+        put(root, "own/notes.txt", "");
+        put(root, "own/big-00001-of-00002.gguf", "");
+        put(root, "own/big-00002-of-00002.gguf", "");
+        let hub = ".cache/huggingface/hub";
+        put(root, &format!("{hub}/models--openai-community--gpt2/refs/main"), "abc\n");
+        put(root, &format!("{hub}/models--openai-community--gpt2/snapshots/abc/config.json"), "{}");
+        put(root, &format!("{hub}/models--openai-community--gpt2/snapshots/old/config.json"), "{}");
+        put(root, &format!("{hub}/models--a--quants/snapshots/1/q4/Model-Q4_0.gguf"), "");
+        put(root, &format!("{hub}/datasets--a--b/snapshots/1/config.json"), "{}");
+        put(root, &format!("{hub}/models--empty--repo/refs/main"), "gone");
+        put(root, ".lmstudio/models/publisher/repo/Model-Q8_0.gguf", "");
+        put(root, ".lmstudio/models/publisher/repo/mmproj-Model.gguf", "");
+        let manifests = ".ollama/models/manifests/registry.ollama.ai";
+        let manifest = |digest: &str| format!(r#"{{"layers":[{{"mediaType":"{OLLAMA_MODEL}","digest":"{digest}"}}]}}"#);
+        put(root, &format!("{manifests}/library/llama3.2/1b"), &manifest("sha256:12ab"));
+        put(root, &format!("{manifests}/library/gpt2/latest"), &manifest("sha256:12ab"));
+        put(root, &format!("{manifests}/somebody/own/latest"), &manifest("sha256:12ab"));
+        put(root, &format!("{manifests}/library/hostile/latest"), &manifest("sha256:../../../etc/passwd"));
+        put(root, &format!("{manifests}/library/broken/latest"), "{");
+        put(root, ".ollama/models/blobs/sha256-12ab", "");
+        ModelStores::with(vec![root.join("own")], Some(root), |_| None)
+    }
+
+    #[test]
+    fn every_store_is_looked_into() {
+        let root = tempfile::tempdir().unwrap();
+        let found = stores(root.path()).models();
+        let names: Vec<_> = found.iter().map(|model| (model.name.as_str(), model.place)).collect();
+        assert_eq!(
+            names,
+            [
+                ("big", Place::Own),
+                ("small", Place::Own),
+                ("tiny", Place::Own),
+                ("a/quants/q4/Model-Q4_0", Place::HuggingFace),
+                ("openai-community/gpt2", Place::HuggingFace),
+                ("publisher/repo/Model-Q8_0", Place::LmStudio),
+                ("gpt2:latest", Place::Ollama),
+                ("llama3.2:1b", Place::Ollama),
+                ("somebody/own:latest", Place::Ollama),
+            ]
+        );
+        let gpt2 = found.iter().find(|model| model.name == "openai-community/gpt2").unwrap();
+        assert!(gpt2.path.ends_with("snapshots/abc"), "{gpt2:?}");
+        assert!(found[0].path.ends_with("big-00001-of-00002.gguf"));
+        assert!(found[8].path.ends_with("blobs/sha256-12ab"));
+    }
+
+    #[test]
+    fn a_name_is_whole_or_short_for_one() {
+        let root = tempfile::tempdir().unwrap();
+        let models = stores(root.path()).models();
+        let one = |name: &str| match find(&models, name) {
+            Match::One(model) => model.name,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(one("openai-community/gpt2"), "openai-community/gpt2");
+        assert_eq!(one("OpenAI-Community/GPT2"), "openai-community/gpt2");
+        assert_eq!(one("llama3.2:1b"), "llama3.2:1b");
+        assert_eq!(one("model-q8_0"), "publisher/repo/Model-Q8_0");
+        let several = vec!["openai-community/gpt2".to_owned(), "gpt2:latest".to_owned()];
+        assert_eq!(find(&models, "gpt2"), Match::Several(several));
+        assert_eq!(find(&models, "llama3.2"), Match::None(vec!["llama3.2:1b".to_owned()]));
+        assert_eq!(find(&models, "zephyr"), Match::None(Vec::new()));
+    }
+
+    #[test]
+    fn variables_name_other_places() {
+        let variable = |name: &str| match name {
+            "HF_HOME" => Some("/hf".into()),
+            "OLLAMA_MODELS" => Some("/ollama".into()),
+            _ => None,
+        };
+        let stores = ModelStores::with(vec!["/own".into()], None, variable);
+        let folders: Vec<_> = stores.folders().collect();
+        assert_eq!(folders, ["/own", "/hf/hub", "/ollama"].map(Path::new));
+        let stores = ModelStores::with(Vec::new(), None, |name| (name == "HF_HUB_CACHE").then(|| "/hub".into()));
+        assert_eq!(stores.folders().next(), Some(Path::new("/hub")));
+    }
+}
