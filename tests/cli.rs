@@ -423,8 +423,53 @@ mod models {
             error.contains("near it are somebody/tiny, tinyllama:1m") && error.contains(".cache/huggingface/hub"),
             "{error}"
         );
+        let error = failure(&gibber.run(&["run", "-m", "somebody", "hi"]), 1);
+        assert!(error.contains("there is no model `somebody`"), "whose, not which: {error}");
+        let error = failure(&gibber.run(&["run", "-m", "nobody/tiny", "hi"]), 1);
+        assert!(error.contains("Names are looked up in") && error.contains(".ollama/models"), "{error}");
         let error = failure(&gibber.run(&["run", "-m", "somebody/other", "hi"]), 1);
         assert!(error.contains("`model_type` is mamba"), "{error}");
+    }
+
+    #[test]
+    fn the_list_says_of_each_model_what_loading_it_says() {
+        let gibber = Gibber::new();
+        let models = gibber.path("models");
+        let copy = |name: &str, fixture: &str| copy(fixture, &models.join(name));
+        copy("no-tokenizer", "tiny-llama");
+        fs::remove_file(models.join("no-tokenizer/tokenizer.json")).unwrap();
+        copy("foreign-tokenizer", "tiny-llama");
+        let json = fs::read_to_string(models.join("foreign-tokenizer/tokenizer.json")).unwrap();
+        fs::write(models.join("foreign-tokenizer/tokenizer.json"), json.replace("\"BPE\"", "\"WordPiece\"")).unwrap();
+        copy("wider", "tiny-llama");
+        let json: Value = serde_json::from_str(&fs::read_to_string(models.join("wider/config.json")).unwrap()).unwrap();
+        let mut wider = json.clone();
+        wider["intermediate_size"] = (json["intermediate_size"].as_u64().unwrap() * 2).into();
+        fs::write(models.join("wider/config.json"), wider.to_string()).unwrap();
+        copy("shallow", "tiny-llama");
+        let mut shallow = json;
+        shallow["num_hidden_layers"] = 1.into();
+        fs::write(models.join("shallow/config.json"), shallow.to_string()).unwrap();
+        copy("people/whole", "tiny-llama");
+        fs::write(models.join("text.gguf"), "no model").unwrap();
+        let rows = json_lines(&gibber.stdout(&["models", "list", "--json"]));
+        for name in ["no-tokenizer", "foreign-tokenizer", "wider", "shallow", "text"] {
+            let row = rows.iter().find(|row| row["name"] == name).unwrap();
+            assert_eq!(row["runnable"], false, "{row}");
+            let error = failure(&gibber.run(&["run", "-m", name, "--raw", "hi"]), 1);
+            assert_eq!(error.trim_end(), format!("error: {}", row["reason"].as_str().unwrap()));
+        }
+        let whole = rows.iter().find(|row| row["name"] == "people/whole").unwrap();
+        assert_eq!(whole["runnable"], true, "{whole}");
+        fs::create_dir(models.join("others")).unwrap();
+        fs::copy(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf"),
+            models.join("others/whole.gguf"),
+        )
+        .unwrap();
+        let error = failure(&gibber.run(&["run", "-m", "whole", "hi"]), 1);
+        assert!(error.contains("`whole` is short for several models: write others/whole or people/whole"), "{error}");
+        assert!(error.contains(models.to_str().unwrap()), "{error}");
     }
 
     #[test]

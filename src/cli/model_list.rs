@@ -1,12 +1,15 @@
 //! The models of this machine: `gibber models list`.
 
+use std::num::NonZero;
+use std::thread;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
 use super::models::{DEFAULT_NAME, default_model};
 use super::output::Output;
-use crate::engine::load::{self, ModelFiles, ModelSource};
+use crate::engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
 use crate::store::ModelStores;
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
@@ -28,10 +31,10 @@ struct Row {
 }
 
 impl Row {
-    fn new(name: String, store: &'static str, path: String, source: &ModelSource) -> Self {
+    fn new(name: String, store: &'static str, source: &ModelSource) -> Self {
         let opened = load::open(source);
         let reason = match &opened {
-            Ok(files) => files.check().err(),
+            Ok(files) => files.check(MemoryProbe::default()).err(),
             Err(_) => None,
         };
         let (files, error) = match opened {
@@ -43,7 +46,7 @@ impl Row {
         Self {
             name,
             store,
-            path,
+            path: place(source),
             architecture,
             parameters: files.as_ref().map(ModelFiles::parameters),
             format: files.as_ref().map(|files| files.format().to_string()),
@@ -51,6 +54,21 @@ impl Row {
             context,
             runnable: error.is_none(),
             reason: error.map(|error| error.to_string()),
+        }
+    }
+
+    fn broken((name, store, source): &Candidate) -> Self {
+        Self {
+            name: name.clone(),
+            store,
+            path: place(source),
+            architecture: None,
+            parameters: None,
+            format: None,
+            bytes: None,
+            context: None,
+            runnable: false,
+            reason: Some("its files could not be read".to_owned()),
         }
     }
 
@@ -65,6 +83,13 @@ impl Row {
             or_dash(self.context.map(|context| context.to_string())),
             format!("{}: {}", self.store, self.path),
         ]
+    }
+}
+
+fn place(source: &ModelSource) -> String {
+    match source {
+        ModelSource::Path(path) => path.display().to_string(),
+        _ => "inside this executable".to_owned(),
     }
 }
 
@@ -95,18 +120,30 @@ pub(super) fn run(context: &Context, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// A model that is to be described: its name, whose store it is in, and where.
+type Candidate = (String, &'static str, ModelSource);
+
 fn rows(context: &Context) -> Vec<Row> {
-    let mut rows = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     if let Ok(source) = default_model(&context.paths) {
-        let path = match &source {
-            ModelSource::Path(path) => path.display().to_string(),
-            _ => "inside this executable".to_owned(),
-        };
-        rows.push(Row::new(DEFAULT_NAME.to_owned(), "default model", path, &source));
+        candidates.push((DEFAULT_NAME.to_owned(), "default model", source));
     }
-    rows.extend(ModelStores::new(&context.paths).models().into_iter().map(|model| {
-        let path = model.path.display().to_string();
-        Row::new(model.name, model.place.as_str(), path, &ModelSource::Path(model.path))
-    }));
-    rows
+    let found = ModelStores::new(&context.paths).models().into_iter();
+    candidates.extend(found.map(|model| (model.name, model.place.as_str(), ModelSource::Path(model.path))));
+    // Most of the time goes into tokenizers, each of which takes one thread.
+    let at_once = thread::available_parallelism().map_or(1, NonZero::get);
+    candidates.chunks(at_once).flat_map(rows_of).collect()
+}
+
+/// A row for each, a thread for each. A file that is so broken that its thread dies is a row as well.
+fn rows_of(candidates: &[Candidate]) -> Vec<Row> {
+    thread::scope(|scope| {
+        let read = |(name, store, source)| scope.spawn(move || Row::new(String::clone(name), store, source));
+        let threads: Vec<_> = candidates.iter().map(|(name, store, source)| read((name, *store, source))).collect();
+        threads
+            .into_iter()
+            .zip(candidates)
+            .map(|(thread, candidate)| thread.join().unwrap_or_else(|_| Row::broken(candidate)))
+            .collect()
+    })
 }

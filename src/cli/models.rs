@@ -101,9 +101,13 @@ pub(super) fn resolve(name: &str, paths: &Paths) -> Result<ModelSource> {
         return Ok(ModelSource::Path(path));
     }
     let stores = ModelStores::new(paths);
-    match models::find(&stores.models(), name) {
+    match models::find(&stores.models(), name.strip_suffix(".gguf").unwrap_or(name)) {
         Match::One(model) => Ok(ModelSource::Path(model.path)),
-        Match::Several(names) => Err(anyhow!("`{name}` is short for several models: write {}", names.join(" or "))),
+        Match::Several(names) => Err(anyhow!(
+            "`{name}` is short for several models: write {}. Names are looked up in {}",
+            names.join(" or "),
+            places(&stores)
+        )),
         Match::None(near) => Err(anyhow!(not_there(name, &near, &stores, paths))),
     }
 }
@@ -116,17 +120,21 @@ fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -
             "there is no file or folder {name}, and no model of that name; models that have a name: {shown}"
         );
     }
-    let places: Vec<String> = stores.folders().map(|folder| folder.display().to_string()).collect();
     let what = if near.is_empty() { "the names are" } else { "near it are" };
     format!(
         "there is no model `{name}`: {what} {shown}; -m also takes the path of a GGUF file or of a Hugging Face folder. Names are looked up in {}",
-        places.join(", ")
+        places(stores)
     )
 }
 
-/// Whether it can only be meant as a path.
+fn places(stores: &ModelStores) -> String {
+    stores.folders().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether it can only be meant as a path: `organization/name` is a name.
 fn is_path(name: &str) -> bool {
-    name.contains(['/', std::path::MAIN_SEPARATOR]) || name.ends_with(".gguf")
+    let path = Path::new(name);
+    path.is_absolute() || name.starts_with(['.', '~']) || name.ends_with('/') || name.ends_with(".gguf")
 }
 
 /// A name that means the same from any directory: a relative path becomes an absolute one.

@@ -27,7 +27,7 @@ use super::model::{Architecture, Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
-use super::{EngineError, FileType, synthetic};
+use super::{EngineError, FileType, convert, synthetic};
 pub use memory::MemoryProbe;
 use progress::Progress;
 
@@ -199,12 +199,15 @@ impl ModelFiles {
         Err(EngineError::unsupported(self.weights.path(), what))
     }
 
-    /// Whether the engine can compute with every tensor: what loading would refuse, without loading.
+    /// What [`load`] would refuse, without reading the weights.
     ///
     /// # Errors
-    /// Those of [`Weights::tensor`].
-    pub fn check(&self) -> Result<(), EngineError> {
-        self.weights.iter().try_for_each(|tensor| self.weights.tensor(tensor.name(), tensor.shape()).map(|_| ()))
+    /// Those of [`load`].
+    pub fn check(&self, memory: MemoryProbe) -> Result<(), EngineError> {
+        memory::check(&self.path, self.weights.total_bytes(), memory)?;
+        Model::check(self.config.clone(), &self.weights)?;
+        self.tokenizer()?;
+        self.refuse_untaken()
     }
 
     /// How many weights there are.
@@ -283,11 +286,15 @@ pub fn load(
     let threads = threads(options)?;
     let pool = Arc::new(ThreadPool::new(threads));
     let mut progress = Progress { total: files.weights.total_bytes(), before: 0, on_progress };
+    let needed = match options.quantize {
+        Some(kind) => convert::cache::bytes(&files, kind, options.quantized_folder.is_some())?,
+        None => files.weights.total_bytes(),
+    };
+    memory::check(&files.path, needed, options.memory)?;
     let quantized = match options.quantize {
         Some(kind) => progress.quantize(&mut files, source, kind, options.quantized_folder.as_deref(), &pool)?,
         None => None,
     };
-    memory::check(&files.path, files.weights.total_bytes(), options.memory)?;
     let (model, tokenizer) = load_parts(&files, &pool, &mut |done, total| progress.load(done, total))?;
     files.refuse_untaken()?;
     let inference = Inference::new(model, options.cache, context, options.batch, pool)?;

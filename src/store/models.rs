@@ -57,10 +57,17 @@ pub struct FoundModel {
 }
 
 impl FoundModel {
-    /// The names that are short for it: without the organization, without `:latest`.
-    fn short_names(&self) -> impl Iterator<Item = &str> {
-        let last = self.name.rsplit('/').next();
-        [last, self.name.strip_suffix(":latest")].into_iter().flatten()
+    /// Whether `name` is short for it: a few of the names between its slashes that stand together, but not the first alone,
+    /// which is a person or an organization. `:latest` goes without saying.
+    fn is_called(&self, name: &str) -> bool {
+        let whole = self.name.strip_suffix(":latest").unwrap_or(&self.name);
+        let name = name.strip_suffix(":latest").unwrap_or(name);
+        let (known, asked): (Vec<_>, Vec<_>) = (whole.split('/').collect(), name.split('/').collect());
+        let fits = |(first, part): (usize, &[&str])| {
+            (known.len() == 1 || first + asked.len() > 1)
+                && part.iter().zip(&asked).all(|(known, asked)| known.eq_ignore_ascii_case(asked))
+        };
+        known.windows(asked.len()).enumerate().any(fits)
     }
 }
 
@@ -114,9 +121,9 @@ impl ModelStores {
 
     /// All models, gibber's own first. A folder that is not there, or cannot be read, has none.
     pub fn models(&self) -> Vec<FoundModel> {
-        let own = self.own.iter().flat_map(|folder| own_models(folder));
+        let own = self.own.iter().flat_map(|folder| nested_models(folder, "", Place::Own, DEPTH));
         let hugging_face = self.hugging_face.iter().flat_map(|hub| hub_models(hub));
-        let lm_studio = self.lm_studio.iter().flat_map(|folder| gguf_models(folder, "", Place::LmStudio, DEPTH));
+        let lm_studio = self.lm_studio.iter().flat_map(|folder| nested_models(folder, "", Place::LmStudio, DEPTH));
         let ollama = self.ollama.iter().flat_map(|folder| ollama_models(folder));
         let mut models: Vec<FoundModel> = own.chain(hugging_face).chain(lm_studio).chain(ollama).collect();
         // One that two stores have under the same name is taken from the first.
@@ -143,7 +150,7 @@ pub fn find(models: &[FoundModel], name: &str) -> Match {
         return Match::One(model.clone());
     }
     let is_whole = |model: &&FoundModel| model.name.eq_ignore_ascii_case(name);
-    let is_short = |model: &&FoundModel| model.short_names().any(|short| short.eq_ignore_ascii_case(name));
+    let is_short = |model: &&FoundModel| model.is_called(name);
     let whole: Vec<_> = models.iter().filter(is_whole).collect();
     let short: Vec<_> = models.iter().filter(is_short).collect();
     match (&whole[..], &short[..]) {
@@ -180,35 +187,36 @@ fn text(name: Option<&std::ffi::OsStr>) -> String {
     name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Whether it is a GGUF file that stands for a model: not a later part of one, nor the eyes of another.
+/// Whether it is a GGUF file that stands for a model: not one of its later parts, nor the eyes of another.
 fn is_gguf_model(path: &Path) -> bool {
     let name = text(path.file_name());
-    let is_later_part = name.contains("-of-") && !name.contains("-00001-of-");
-    name.ends_with(".gguf") && !is_later_part && !name.starts_with("mmproj") && path.is_file()
+    let is_first = |(stem, number, count): (&str, usize, &str)| {
+        let before = |number| path.with_file_name(format!("{stem}-{number:05}-of-{count}.gguf"));
+        // Where the first is missing, loading any of the others tells so.
+        !(1..number).any(|number| before(number).exists())
+    };
+    name.ends_with(".gguf")
+        && !name.starts_with("mmproj")
+        && path.is_file()
+        && part(&text(path.file_stem())).is_none_or(is_first)
+}
+
+/// Takes `STEM-00002-of-00005` apart.
+fn part(stem: &str) -> Option<(&str, usize, &str)> {
+    let (rest, count) = stem.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let is_number = |digits: &str| digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number(number) && is_number(count)).then(|| Some((stem, number.parse().ok()?, count)))?
 }
 
 fn is_folder_model(path: &Path) -> bool {
     path.join("config.json").is_file()
 }
 
-/// The name of a GGUF file, without the numbers of a first part.
+/// The name of a GGUF file, without the numbers of a part.
 fn gguf_name(path: &Path) -> String {
     let stem = text(path.file_stem());
-    stem.split_once("-00001-of-").map_or(stem.clone(), |(name, _)| name.to_owned())
-}
-
-fn own_models(folder: &Path) -> Vec<FoundModel> {
-    let model = |path: PathBuf| {
-        let name = if is_gguf_model(&path) {
-            gguf_name(&path)
-        } else if is_folder_model(&path) {
-            text(path.file_name())
-        } else {
-            return None;
-        };
-        Some(FoundModel { name, path, place: Place::Own })
-    };
-    entries(folder).into_iter().filter_map(model).collect()
+    part(&stem).map_or(stem.as_str(), |(name, ..)| name).to_owned()
 }
 
 /// `models--ORGANIZATION--NAME/snapshots/COMMIT`, of which `refs/main` names the one in use.
@@ -240,13 +248,26 @@ fn snapshot(repository: &Path) -> Option<PathBuf> {
 
 /// The GGUF files in `folder` and those within it, named by their way from there behind `prefix`.
 fn gguf_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<FoundModel> {
+    let mut models = nested_models(folder, prefix, place, depth);
+    models.retain(|model| model.path.extension().is_some_and(|end| end == "gguf"));
+    models
+}
+
+/// The models in `folder` and those within it, `depth` folders deep, named by their way from there behind `prefix`.
+fn nested_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<FoundModel> {
     let mut models = Vec::new();
     for path in entries(folder) {
         let name = |name: String| if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         if is_gguf_model(&path) {
             models.push(FoundModel { name: name(gguf_name(&path)), path, place });
-        } else if depth > 1 && path.is_dir() {
-            models.extend(gguf_models(&path, &name(text(path.file_name())), place, depth - 1));
+        } else if path.is_dir() {
+            let name = name(text(path.file_name()));
+            if is_folder_model(&path) {
+                models.push(FoundModel { name: name.clone(), path: path.clone(), place });
+            }
+            if depth > 1 {
+                models.extend(nested_models(&path, &name, place, depth - 1));
+            }
         }
     }
     models
@@ -283,8 +304,7 @@ fn ollama_blob(folder: &Path, manifest: &Path) -> Option<PathBuf> {
     let digest = model.get("digest")?.as_str()?;
     let is_checksum = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let digits = digest.strip_prefix("sha256:").filter(|digits| is_checksum(digits))?;
-    let path = folder.join("blobs").join(format!("sha256-{digits}"));
-    path.is_file().then_some(path)
+    Some(folder.join("blobs").join(format!("sha256-{digits}")))
 }
 
 #[cfg(test)]
@@ -303,6 +323,9 @@ mod tests {
         put(root, "own/tiny/config.json", "{}");
         put(root, "own/small.gguf", "");
         put(root, "own/notes.txt", "");
+        put(root, "own/people/best-of-7b.gguf", "");
+        put(root, "own/half-00002-of-00003.gguf", "");
+        put(root, "own/half-00003-of-00003.gguf", "");
         put(root, "own/big-00001-of-00002.gguf", "");
         put(root, "own/big-00002-of-00002.gguf", "");
         let hub = ".cache/huggingface/hub";
@@ -334,6 +357,8 @@ mod tests {
             names,
             [
                 ("big", Place::Own),
+                ("half", Place::Own),
+                ("people/best-of-7b", Place::Own),
                 ("small", Place::Own),
                 ("tiny", Place::Own),
                 ("a/quants/q4/Model-Q4_0", Place::HuggingFace),
@@ -347,7 +372,8 @@ mod tests {
         let gpt2 = found.iter().find(|model| model.name == "openai-community/gpt2").unwrap();
         assert!(gpt2.path.ends_with("snapshots/abc"), "{gpt2:?}");
         assert!(found[0].path.ends_with("big-00001-of-00002.gguf"));
-        assert!(found[8].path.ends_with("blobs/sha256-12ab"));
+        assert!(found[1].path.ends_with("half-00002-of-00003.gguf"));
+        assert!(found.iter().any(|model| model.path.ends_with("blobs/sha256-12ab")));
     }
 
     #[test]
@@ -361,7 +387,13 @@ mod tests {
         assert_eq!(one("openai-community/gpt2"), "openai-community/gpt2");
         assert_eq!(one("OpenAI-Community/GPT2"), "openai-community/gpt2");
         assert_eq!(one("llama3.2:1b"), "llama3.2:1b");
-        assert_eq!(one("model-q8_0"), "publisher/repo/Model-Q8_0");
+        for short in ["model-q8_0", "publisher/repo", "repo", "repo/Model-Q8_0"] {
+            assert_eq!(one(short), "publisher/repo/Model-Q8_0", "{short}");
+        }
+        for short in ["own", "own:latest", "somebody/own"] {
+            assert_eq!(one(short), "somebody/own:latest", "{short}");
+        }
+        assert!(matches!(find(&models, "publisher"), Match::None(_)), "whose models, not which");
         let several = vec!["openai-community/gpt2".to_owned(), "gpt2:latest".to_owned()];
         assert_eq!(find(&models, "gpt2"), Match::Several(several));
         assert_eq!(find(&models, "llama3.2"), Match::None(vec!["llama3.2:1b".to_owned()]));

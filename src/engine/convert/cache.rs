@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 
 use super::file_type::FileType;
 use super::tensors::{OutTensor, RowOrder};
-use super::{Scratch, hugging_face, planned, put_table, shape_of, write, write_error};
+use super::{Scratch, bytes_after, hugging_face, planned, put_table, shape_of, write, write_error};
 use crate::engine::EngineError;
 use crate::engine::kernels::ThreadPool;
 use crate::engine::load::{ModelFiles, ModelSource, Quantized};
@@ -85,6 +85,20 @@ pub(in crate::engine) fn quantize(
     take(files, weights)?;
     let text = format!("quantized to {kind} in {:.1} s, {where_to}", started.elapsed().as_secs_f64());
     Ok(Some(Quantized { text, is_news: true }))
+}
+
+/// Bytes of memory that the weights of `files` take as [`quantize`] leaves them. Those that are not kept in a file are held
+/// twice for a while: as they were quantized, and as they are packed for the processor.
+///
+/// # Errors
+/// Where a tensor is missing, or has another shape.
+pub(in crate::engine) fn bytes(files: &ModelFiles, kind: FileType, is_kept: bool) -> Result<u64, EngineError> {
+    let format = files.format();
+    if format == kind.base() || format.block_size() > 1 {
+        return Ok(files.weights.total_bytes());
+    }
+    let once = bytes_after(&tensors(files, kind)?);
+    Ok(if is_kept { once } else { once.saturating_mul(2) })
 }
 
 /// From now on the model has these weights, under the names and in the order of GGUF.

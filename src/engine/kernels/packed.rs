@@ -47,12 +47,19 @@ const TOKENS: usize = 4;
 pub struct Packer<'a> {
     pool: &'a ThreadPool,
     arena: Arena,
+    /// Nothing is packed: shapes and formats are checked, and no weight is read.
+    is_dry: bool,
 }
 
 impl<'a> Packer<'a> {
     /// A packer whose work is spread over `pool`.
     pub fn new(pool: &'a ThreadPool) -> Self {
-        Self { pool, arena: Arena::new() }
+        Self { pool, arena: Arena::new(), is_dry: false }
+    }
+
+    /// A packer that only tells whether matrices could be packed. What it makes must not be multiplied.
+    pub fn dry(pool: &'a ThreadPool) -> Self {
+        Self { is_dry: true, ..Self::new(pool) }
     }
 
     pub(super) fn pool(&self) -> &ThreadPool {
@@ -61,7 +68,7 @@ impl<'a> Packer<'a> {
 
     /// `len` bytes, all zero.
     pub(super) fn region(&self, len: usize) -> Result<Region, EngineError> {
-        self.arena.region(len)
+        self.arena.region(if self.is_dry { 0 } else { len })
     }
 }
 
@@ -94,7 +101,7 @@ impl PackedMatrix {
         assert_eq!(dtype.bytes_of(&[rows, cols]), Some(file.len()), "[{rows}, {cols}] in {} bytes", file.len());
         let row_bytes = cols / dtype.block_size() * dtype.block_bytes();
         let group_bytes = format.group_bytes(cols / BLOCK);
-        let mut bytes = packer.arena.region(rows.div_ceil(ROWS) * group_bytes)?;
+        let mut bytes = packer.region(rows.div_ceil(ROWS) * group_bytes)?;
         if group_bytes > 0 {
             packer.pool.for_each_part(&mut bytes, group_bytes, &|_, group, packed| {
                 let rows = group * ROWS..rows.min((group + 1) * ROWS);

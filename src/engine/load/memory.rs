@@ -48,19 +48,43 @@ fn available_of(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes.saturating_mul(1024))
 }
 
-/// What the limits of the group that `cgroup` (`/proc/self/cgroup`) names, and of those above it, leave; version 2. Files
-/// that the group's processes have read can be dropped, so they count as free.
-fn left_of(cgroup: &str, root: &Path) -> Option<u64> {
-    let name = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let group = root.join(name);
-    let of = |folder: &Path| -> Option<u64> {
+/// What a version of control groups calls its files: the limit, what is used, and the line of `memory.stat` that counts
+/// what of it are files that nobody needs now.
+struct Group {
+    limit: &'static str,
+    used: &'static str,
+    droppable: &'static str,
+}
+
+const FIRST: Group =
+    Group { limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", droppable: "total_inactive_file " };
+const SECOND: Group = Group { limit: "memory.max", used: "memory.current", droppable: "inactive_file " };
+
+impl Group {
+    /// Bytes that the group in `folder` may still take. Files that its processes have read can be dropped, so they count
+    /// as free.
+    fn left(&self, folder: &Path) -> Option<u64> {
         let number = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
-        let (limit, used) = (number("memory.max")?, number("memory.current")?);
+        let (limit, used) = (number(self.limit)?, number(self.used)?);
         let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let droppable = statistics.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok());
+        let droppable = statistics.lines().find_map(|line| line.strip_prefix(self.droppable)?.parse::<u64>().ok());
         Some(limit.saturating_sub(used.saturating_sub(droppable.unwrap_or(0))))
+    }
+}
+
+/// What the limits of the groups that `cgroup` (`/proc/self/cgroup`) names, and of those above them, leave.
+fn left_of(cgroup: &str, root: &Path) -> Option<u64> {
+    let left = |line: &str| {
+        let (controllers, name) = line.split_once(':')?.1.split_once(":/")?;
+        let (group, top) = match controllers {
+            "" => (SECOND, root.to_owned()),
+            _ if controllers.split(',').any(|one| one == "memory") => (FIRST, root.join("memory")),
+            _ => return None,
+        };
+        let folder = top.join(name);
+        folder.ancestors().take_while(|folder| folder.starts_with(&top)).filter_map(|folder| group.left(folder)).min()
     };
-    group.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(of).min()
+    cgroup.lines().filter_map(left).min()
 }
 
 #[cfg(test)]
@@ -85,7 +109,19 @@ mod tests {
         assert_eq!(left_of("0::/a/b\n", root.path()), Some(350));
         write("a/b/memory.max", "720\n");
         assert_eq!(left_of("0::/a/b\n", root.path()), Some(20));
-        assert_eq!(left_of("4:memory:/old\n", root.path()), None);
+        assert_eq!(left_of("4:cpu:/a/b\n1:name=systemd:/a\n", root.path()), None);
+    }
+
+    #[test]
+    fn the_older_control_groups_have_limits_as_well() {
+        let root = tempfile::tempdir().unwrap();
+        let memory = root.path().join("memory");
+        fs::create_dir_all(&memory).unwrap();
+        fs::write(memory.join("memory.limit_in_bytes"), "1000\n").unwrap();
+        fs::write(memory.join("memory.usage_in_bytes"), "900\n").unwrap();
+        fs::write(memory.join("memory.stat"), "inactive_file 1\ntotal_inactive_file 50\n").unwrap();
+        let cgroup = "5:devices:/\n4:cpu,memory:/docker/not-seen-from-inside\n0::/\n";
+        assert_eq!(left_of(cgroup, root.path()), Some(150));
     }
 
     #[test]

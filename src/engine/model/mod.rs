@@ -41,11 +41,22 @@ impl Model {
     /// # Errors
     /// Those of [`Weights::tensor`]: a tensor is missing, has another shape, or a format without kernels.
     pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
-        let packer = Packer::new(pool);
+        Self::with_packer(config, weights, &Packer::new(pool))
+    }
+
+    /// What [`Self::load`] would refuse, without reading the weights.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub fn check(config: ModelConfig, weights: &Weights) -> Result<(), EngineError> {
+        Self::with_packer(config, weights, &Packer::dry(&ThreadPool::new(1))).map(|_| ())
+    }
+
+    fn with_packer(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
         Ok(match config.architecture {
-            Architecture::Gpt2 => Self::Gpt2(Gpt2::load(config, weights, &packer)?),
+            Architecture::Gpt2 => Self::Gpt2(Gpt2::load(config, weights, packer)?),
             Architecture::Llama | Architecture::Mistral | Architecture::Qwen2 | Architecture::Qwen3 => {
-                Self::Llama(Llama::load(config, weights, &packer)?)
+                Self::Llama(Llama::load(config, weights, packer)?)
             }
         })
     }

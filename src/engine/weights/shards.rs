@@ -1,7 +1,7 @@
 //! Safetensors weights that are split over several files, with an index that says which tensor is in which
 //! (`model.safetensors.index.json`, as transformers writes it).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path};
 
 use serde::Deserialize;
@@ -43,7 +43,8 @@ pub fn open(path: &Path) -> Result<Vec<Tensor>, EngineError> {
             return Err(EngineError::format(shard, what));
         }
         let of_shard = safetensors::parse(&shard, &Storage::open(&shard)?)?;
-        if let Some(name) = names.iter().find(|name| !of_shard.iter().any(|tensor| tensor.name() == **name)) {
+        let there: HashSet<&str> = of_shard.iter().map(Tensor::name).collect();
+        if let Some(name) = names.iter().find(|name| !there.contains(*name)) {
             let what = format!("tensor `{name}` is not in this file; {} says that it is", path.display());
             return Err(EngineError::format(shard, what));
         }
