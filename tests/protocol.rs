@@ -140,7 +140,7 @@ fn raw(text: &str) -> Prompt {
 
 fn chat(messages: &[(Role, &str)]) -> Prompt {
     let messages = messages.iter().map(|(role, content)| Message::new(*role, *content)).collect();
-    Prompt::Chat { messages, template: TemplateChoice::Model }
+    Prompt::Chat { messages, template: TemplateChoice::Model, thinking: None }
 }
 
 /// Nothing filtered, a fixed seed, no alternatives listed.
@@ -180,7 +180,7 @@ fn every_request_is_closed_exactly_once() {
     expected.insert(client.send_generate(raw("abc"), wrong, &fresh));
     let template = TemplateChoice::Builtin("none such".into());
     let messages = vec![Message::new(Role::User, "x")];
-    expected.insert(client.send_generate(Prompt::Chat { messages, template }, open(1, 5), &fresh));
+    expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5), &fresh));
     let commands: [fn(RequestId) -> EngineCommand; 7] = [
         |id| EngineCommand::Score { id, text: "some text".into(), cancel: CancelToken::new() },
         |id| EngineCommand::Preview { id, sampling: SamplingParams::default(), candidates: 3 },

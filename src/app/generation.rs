@@ -263,7 +263,8 @@ impl App {
         let system = (!system.is_empty()).then(|| (Message::new(Role::System, system.clone()), None));
         let turns = path.into_iter().map(|node| (node.message.clone(), Some(node.id)));
         let (messages, sent) = system.into_iter().chain(turns).unzip();
-        (Prompt::Chat { messages, template: self.template.clone() }, sent)
+        let thinking = self.settings.chat.think.for_template();
+        (Prompt::Chat { messages, template: self.template.clone(), thinking }, sent)
     }
 
     /// Stops the running reply.

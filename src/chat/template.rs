@@ -5,6 +5,7 @@
 
 mod builtin;
 mod functions;
+mod guard;
 
 use std::io;
 use std::path::Path;
@@ -13,20 +14,18 @@ use minijinja::{Environment, ErrorKind, Value, context};
 
 use super::{Message, Role};
 pub use builtin::BUILTIN_NAMES;
+use guard::{Limited, MAX_OUTPUT, MAX_SOURCE, Work};
 
-/// The most text that a template may produce, in bytes: tens of times the longest context.
-const MAX_OUTPUT: usize = 8 << 20;
+/// What a template may compute, in minijinja's units: an instruction, or 64 bytes that are made or looked through.
+const FUEL: u64 = 300_000;
 
-/// The most that a template may compute, in minijinja's units (about an instruction each).
-const FUEL: u64 = 5_000_000;
+/// What it may compute more for each message.
+const FUEL_PER_MESSAGE: u64 = 3_000;
 
 /// How deep macros and blocks may nest.
 const MAX_DEPTH: usize = 100;
 
-/// The largest template that is read from a file.
-const MAX_SOURCE: u64 = 1 << 20;
-
-/// Stands for the reply that is to be continued while the template runs. No tokenizer, and no person, writes it.
+/// Stands for a reply that is to be continued while a template runs that has nothing to open one. No tokenizer, and no person, writes it.
 const REPLY_MARK: &str = "\u{fdd0}reply\u{fdd1}";
 
 /// What can be wrong with a template.
@@ -83,11 +82,21 @@ pub struct SpecialTexts {
     pub eos: String,
 }
 
+/// What a template is told beside the messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// The texts of the special tokens.
+    pub special: SpecialTexts,
+    /// Whether the model is to think before it answers (`enable_thinking`); `None` leaves it to the template.
+    pub thinking: Option<bool>,
+}
+
 /// A compiled template.
 #[derive(Debug)]
 pub struct ChatTemplate {
     name: String,
     environment: Environment<'static>,
+    work: Work,
     stop: Vec<String>,
     begin: bool,
 }
@@ -113,7 +122,7 @@ impl ChatTemplate {
         let name = path.display().to_string();
         let error = |source| TemplateError::Io { path: name.clone(), source };
         let size = std::fs::metadata(path).map_err(error)?.len();
-        if size > MAX_SOURCE {
+        if size > MAX_SOURCE as u64 {
             let reason = format!("it has {size} bytes, and a template may have {MAX_SOURCE}");
             return Err(TemplateError::Limit { name, reason });
         }
@@ -124,13 +133,18 @@ impl ChatTemplate {
     /// A template from its text. `name` is for messages.
     ///
     /// # Errors
-    /// [`TemplateError::Jinja`] where it does not compile.
+    /// [`TemplateError::Jinja`] where it does not compile; [`TemplateError::Limit`] where it is too long.
     pub fn from_source(name: &str, source: &str) -> Result<Self, TemplateError> {
-        let mut environment = functions::environment();
-        environment.set_fuel(Some(FUEL));
+        guard::check_source(name, source)?;
+        let work = Work::default();
+        let mut environment = functions::environment(&work);
         environment.set_recursion_limit(MAX_DEPTH);
-        environment.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| describe(name, &error))?;
-        Ok(Self { name: name.to_owned(), environment, stop: Vec::new(), begin: false })
+        let source = functions::without_generation_marks(source);
+        let environment = guard::on_deep_stack(name, move || {
+            environment.add_template_owned(name.to_owned(), source).map_err(|error| describe(name, &error))?;
+            Ok(environment)
+        })?;
+        Ok(Self { name: name.to_owned(), environment, work, stop: Vec::new(), begin: false })
     }
 
     /// What it is called.
@@ -153,41 +167,79 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// All but [`TemplateError::Unknown`] and [`TemplateError::Io`].
-    pub fn render(&self, messages: &[Message], special: &SpecialTexts) -> Result<String, TemplateError> {
+    pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String, TemplateError> {
         match messages.split_last() {
             Some((reply, before)) if reply.role == Role::Assistant => {
-                // Templates trim, split and wrap a message's text. The mark shows where it would begin; there the reply
-                // is written as it stands, and what the template puts behind it is left off.
-                let marked = before.iter().map(|message| (message.role, message.content.as_str()));
-                let marked = marked.chain([(Role::Assistant, REPLY_MARK)]);
-                let mut text = self.run(marked, special, false)?;
-                let at = text.rfind(REPLY_MARK).ok_or_else(|| TemplateError::CannotContinue(self.name.clone()))?;
-                text.truncate(at);
-                text.push_str(&reply.content);
-                Ok(text)
+                self.render_up_to(before, &reply.content, options)
             }
-            _ => self.run(messages.iter().map(|message| (message.role, message.content.as_str())), special, true),
+            _ => self.run(texts(messages), options, true),
         }
+    }
+
+    /// The prompt for `before`, and behind it `reply` as it stands: as the model wrote it, so that the text is the one
+    /// that it has read and written so far.
+    fn render_up_to(&self, before: &[Message], reply: &str, options: &RenderOptions) -> Result<String, TemplateError> {
+        let open = self.run(texts(before), options, true);
+        if let Ok(open) = &open
+            && self.run(texts(before), options, false).is_ok_and(|closed| closed != *open)
+        {
+            return Ok(format!("{open}{reply}"));
+        }
+        // The template has nothing that opens a reply: the mark shows where one would stand.
+        let marked = texts(before).chain([(Role::Assistant, REPLY_MARK)]);
+        let mut text = self.run(marked, options, false)?;
+        let at = text.rfind(REPLY_MARK).ok_or_else(|| TemplateError::CannotContinue(self.name.clone()))?;
+        text.truncate(at);
+        // Where it only puts a blank there, a blank of the model's own serves.
+        if let Ok(open) = open
+            && text.strip_prefix(&open).is_some_and(|rest| rest.trim().is_empty())
+            && reply.starts_with(char::is_whitespace)
+        {
+            text = open;
+        }
+        text.push_str(reply);
+        Ok(text)
     }
 
     fn run<'a>(
         &self,
         messages: impl Iterator<Item = (Role, &'a str)>,
-        special: &SpecialTexts,
+        options: &RenderOptions,
         add_generation_prompt: bool,
     ) -> Result<String, TemplateError> {
-        let messages: Vec<Value> =
-            messages.map(|(role, content)| context! { role => role.as_str(), content => content }).collect();
+        let mut bytes = 0;
+        let message = |(role, content): (Role, &str)| {
+            bytes += content.len() as u64;
+            context! { role => role.as_str(), content => content }
+        };
+        let messages: Vec<Value> = messages.map(message).collect();
+        let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes / 4;
+        let thinking = match options.thinking {
+            Some(thinking) => context! { enable_thinking => thinking },
+            None => context! {},
+        };
         let variables = context! {
             messages => messages,
-            bos_token => special.bos.as_str(),
-            eos_token => special.eos.as_str(),
+            // No tools, and no documents to search: not the same to a template as if it were not told.
+            tools => (),
+            documents => (),
+            bos_token => options.special.bos.as_str(),
+            eos_token => options.special.eos.as_str(),
             add_generation_prompt => add_generation_prompt,
+            ..thinking
         };
+        guard::on_deep_stack(&self.name, move || self.run_with_fuel(variables, fuel))
+    }
+
+    fn run_with_fuel(&self, variables: Value, fuel: u64) -> Result<String, TemplateError> {
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        self.work.refill();
         let mut output = Limited::default();
-        let template = self.environment.get_template(&self.name).map_err(|error| describe(&self.name, &error))?;
-        match template.render_captured_to(variables, &mut output) {
-            Ok(_) => Ok(String::from_utf8_lossy(&output.bytes).into_owned()),
+        let template = environment.get_template(&self.name).map_err(|error| describe(&self.name, &error))?;
+        let outcome = template.render_captured_to(variables, &mut output).map(|_| ());
+        match outcome {
+            Ok(()) => Ok(String::from_utf8_lossy(&output.bytes).into_owned()),
             Err(_) if output.full => {
                 let reason = format!("it writes more than {MAX_OUTPUT} bytes");
                 Err(TemplateError::Limit { name: self.name.clone(), reason })
@@ -197,26 +249,8 @@ impl ChatTemplate {
     }
 }
 
-/// Takes a template's output up to a limit.
-#[derive(Debug, Default)]
-struct Limited {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for Limited {
-    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + part.len() > MAX_OUTPUT {
-            self.full = true;
-            return Err(io::Error::other("too much output"));
-        }
-        self.bytes.extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn texts(messages: &[Message]) -> impl Iterator<Item = (Role, &str)> {
+    messages.iter().map(|message| (message.role, message.content.as_str()))
 }
 
 fn describe(name: &str, error: &minijinja::Error) -> TemplateError {

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::engine::{CacheType, FileType, Lookup};
-use crate::settings::Settings;
+use crate::settings::{Settings, Think};
 
 /// The help's last lines.
 const AFTER_HELP: &str = "\
@@ -164,6 +164,10 @@ fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
     PossibleValuesParser::new(Lookup::NAMES).map(|name| Lookup::named(&name).unwrap_or_default())
 }
 
+fn parse_think(name: &str) -> Result<Think, String> {
+    Think::of_name(name).ok_or_else(|| format!("it has to be one of {}", Think::NAMES.join(", ")))
+}
+
 /// What the model is asked, and how it is put.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Prompt")]
@@ -190,9 +194,12 @@ pub(super) struct Prompt {
     /// lookup decoding): the same text, sooner where it repeats itself. `auto` drafts where that pays
     #[arg(long, value_name = "WHEN", value_parser = parse_lookup())]
     lookup: Option<Lookup>,
-    /// Chat template: a built-in name or a Jinja file
+    /// Chat template: chatml, llama2, llama3, mistral, zephyr, dialogpt, plain, raw, or a Jinja file
     #[arg(long, value_name = "NAME-OR-FILE", value_hint = ValueHint::FilePath)]
     chat_template: Option<String>,
+    /// Whether a model that can think before it answers does: on, off, or auto, as its chat template has it
+    #[arg(long, value_name = "WHEN", value_parser = parse_think, num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    think: Option<Think>,
 }
 
 /// `gibber chat`, `gibber repl`, and `gibber` alone.
@@ -367,6 +374,7 @@ impl Chat {
         set(&mut settings.chat.system, self.prompt.system_prompt.clone());
         set(&mut settings.chat.max_tokens, self.prompt.predict);
         set(&mut settings.model.lookup, self.prompt.lookup);
+        set(&mut settings.chat.think, self.prompt.think);
         if !self.prompt.stop.is_empty() {
             settings.chat.stop = self.prompt.stop.clone();
         }

@@ -54,7 +54,8 @@ fn prompt(context: &Context, arguments: &Run) -> Result<Prompt> {
     }
     let system = Some(&context.settings.chat.system).filter(|system| !system.is_empty());
     let messages = system.map(|system| Message::new(Role::System, system.as_str()));
-    Ok(Prompt::Chat { messages: messages.into_iter().chain([Message::new(Role::User, text)]).collect(), template })
+    let messages = messages.into_iter().chain([Message::new(Role::User, text)]).collect();
+    Ok(Prompt::Chat { messages, template, thinking: context.settings.chat.think.for_template() })
 }
 
 /// The prompt of the arguments, with the file behind it.

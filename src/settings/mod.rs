@@ -81,6 +81,51 @@ pub struct ChatSettings {
     pub max_tokens: usize,
     /// Texts that end a reply.
     pub stop: Vec<String>,
+    /// Whether a model that can think before it answers does.
+    pub think: Think,
+}
+
+/// Whether a model thinks before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Think {
+    /// As its chat template has it.
+    #[default]
+    Auto,
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+impl Think {
+    /// In the order of [`Think::ALL`].
+    pub const NAMES: [&str; 3] = ["auto", "on", "off"];
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
+
+    /// The name in config.toml.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The choice of that name; `true` and `false` are names too, as ollama has them.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "true" => Some(Self::On),
+            "false" => Some(Self::Off),
+            name => Self::ALL.into_iter().find(|choice| choice.name() == name),
+        }
+    }
+
+    /// What a chat template is told.
+    pub fn for_template(self) -> Option<bool> {
+        match self {
+            Self::Auto => None,
+            Self::On => Some(true),
+            Self::Off => Some(false),
+        }
+    }
 }
 
 /// `[ui]`

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Think;
 use crate::engine::{CacheType, FileType, Lookup};
 
 /// What a key takes.
@@ -120,7 +121,12 @@ pub const SECTIONS: [Section; 4] = [
     },
     Section {
         name: "chat",
-        keys: &[key("system", Kind::Text), whole("max_tokens", 0, i64::MAX), key("stop", Kind::Texts)],
+        keys: &[
+            key("system", Kind::Text),
+            whole("max_tokens", 0, i64::MAX),
+            key("stop", Kind::Texts),
+            key("think", Kind::OneOf(&Think::NAMES)),
+        ],
     },
     SAMPLING,
     Section { name: "ui", keys: &[key("mouse", Kind::Switch), key("panels", Kind::Switch)] },

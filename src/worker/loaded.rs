@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::chat::Message;
 use crate::chat::context_window::ContextWindow;
-use crate::chat::template::{ChatTemplate, SpecialTexts, TemplateError};
+use crate::chat::template::{ChatTemplate, RenderOptions, SpecialTexts, TemplateError};
 use crate::engine::inference::Inference;
 use crate::engine::load::LoadedModel;
 use crate::engine::tokenizer::Tokenizer;
@@ -58,19 +58,19 @@ pub(super) struct Reader {
 /// How a prompt is turned into tokens, and again when the context has filled up.
 pub(super) enum Source<'a> {
     Raw(&'a str),
-    Chat { template: Box<ChatTemplate>, window: ContextWindow<'a>, messages: &'a [Message] },
+    Chat { template: Box<ChatTemplate>, window: ContextWindow<'a>, messages: &'a [Message], thinking: Option<bool> },
 }
 
 impl Loaded {
     pub(super) fn new(model: LoadedModel) -> Self {
+        // GPT-2's files do not spell their end token out.
+        let end = || model.tokenizer.end_tokens().first().map(|&end| model.tokenizer.piece(end));
+        let eos = model.eos_token.or_else(end).unwrap_or_default();
         let reader = Reader {
             tokenizer: model.tokenizer,
             name: model.info.name,
             chat_template: model.chat_template,
-            special: SpecialTexts {
-                bos: model.bos_token.unwrap_or_default(),
-                eos: model.eos_token.unwrap_or_default(),
-            },
+            special: SpecialTexts { bos: model.bos_token.unwrap_or_default(), eos },
             context: model.inference.context(),
             left_out: LeftOut::default(),
         };
@@ -84,9 +84,18 @@ impl Reader {
         self.context / 4 * 3
     }
 
-    fn encode(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<TokenId>, RequestError> {
-        let text = template.render(messages, &self.special)?;
+    fn encode(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        thinking: Option<bool>,
+    ) -> Result<Vec<TokenId>, RequestError> {
+        let text = template.render(messages, &self.options(thinking))?;
         Ok(self.tokenizer.encode(&text, template.wants_begin_token())?)
+    }
+
+    fn options(&self, thinking: Option<bool>) -> RenderOptions {
+        RenderOptions { special: self.special.clone(), thinking }
     }
 
     /// What is kept free for a reply, at the least, before old turns are dropped: an eighth of the context.
@@ -99,16 +108,17 @@ impl Reader {
     pub(super) fn source<'a>(&self, prompt: &'a Prompt) -> Result<Source<'a>, RequestError> {
         match prompt {
             Prompt::Raw(text) => Ok(Source::Raw(text)),
-            Prompt::Chat { messages, template } => {
+            Prompt::Chat { messages, template, thinking } => {
+                let thinking = *thinking;
                 let template = Box::new(self.template(template)?);
                 let mut window = ContextWindow::new(messages);
                 if self.left_out.turns > 0
                     && messages.starts_with(&self.left_out.beginning)
-                    && self.encode(&template, messages)?.len() > self.target()
+                    && self.encode(&template, messages, thinking)?.len() > self.target()
                 {
                     window.drop_turns(self.left_out.turns);
                 }
-                Ok(Source::Chat { template, window, messages })
+                Ok(Source::Chat { template, window, messages, thinking })
             }
         }
     }
@@ -135,9 +145,9 @@ impl Reader {
     pub(super) fn render(&self, prompt: &Prompt) -> Result<(String, Vec<TokenId>), RequestError> {
         let (text, begin) = match prompt {
             Prompt::Raw(text) => (text.clone(), true),
-            Prompt::Chat { messages, template } => {
+            Prompt::Chat { messages, template, thinking } => {
                 let template = self.template(template)?;
-                (template.render(messages, &self.special)?, template.wants_begin_token())
+                (template.render(messages, &self.options(*thinking))?, template.wants_begin_token())
             }
         };
         let tokens = self.tokenizer.encode(&text, begin)?;
@@ -149,9 +159,10 @@ impl Reader {
     pub(super) fn tokens(&self, source: &mut Source<'_>, room: usize) -> Result<Vec<TokenId>, RequestError> {
         match source {
             Source::Raw(text) => Ok(self.tokenizer.encode(text, true)?),
-            Source::Chat { template, window, .. } => {
+            Source::Chat { template, window, thinking, .. } => {
+                let thinking = *thinking;
                 let limit = self.context.saturating_sub(room);
-                window.fit(limit, limit.min(self.target()), |messages| self.encode(template, messages))
+                window.fit(limit, limit.min(self.target()), |messages| self.encode(template, messages, thinking))
             }
         }
     }

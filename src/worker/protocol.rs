@@ -74,6 +74,8 @@ pub enum Prompt {
         messages: Vec<Message>,
         /// How they are rendered.
         template: TemplateChoice,
+        /// Whether the model is to think before it answers, where it can; `None` leaves it to the template.
+        thinking: Option<bool>,
     },
     /// Text that is continued as it stands.
     Raw(String),

@@ -1,18 +1,23 @@
 //! The environment that Hugging Face gives to its chat templates.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt::{Display, Write};
 
+use chrono::format::StrftimeItems;
+use chrono::{DateTime, Local, TimeZone};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+
+use super::guard::Work;
 
 /// Goes in front of what `raise_exception` says, to tell it from other errors.
 const REFUSAL: &str = "raise_exception: ";
 
-/// Python's methods, `raise_exception`, `strftime_now` and `tojson`, and blocks that swallow their line's end.
-pub(super) fn environment() -> Environment<'static> {
+/// Python's methods and spellings, `raise_exception`, `strftime_now` and `tojson`, and blocks that swallow their line's end.
+pub(super) fn environment(work: &Work) -> Environment<'static> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true);
@@ -22,7 +27,16 @@ pub(super) fn environment() -> Environment<'static> {
     }
     // The prompt is no web page: nothing is escaped, whatever the template's name ends in.
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    let work = work.clone();
+    environment
+        .set_unknown_method_callback(move |state, value, name, arguments| method(&work, state, value, name, arguments));
+    environment.set_formatter(|out, _, value| match value.kind() {
+        ValueKind::Bool => write!(out, "{}", if value.is_true() { "True" } else { "False" }).map_err(Error::from),
+        ValueKind::None => write!(out, "None").map_err(Error::from),
+        ValueKind::Undefined => Ok(()),
+        _ => write!(out, "{value}").map_err(Error::from),
+    });
+    environment.remove_global("debug");
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", to_json);
@@ -32,6 +46,26 @@ pub(super) fn environment() -> Environment<'static> {
 /// What `raise_exception` said, where that is the error.
 pub(super) fn refusal(error: &Error) -> Option<String> {
     error.detail()?.strip_prefix(REFUSAL).map(str::to_owned)
+}
+
+/// `source` with plain scopes for the blocks that transformers' `{% generation %}` marks a reply by, for training.
+pub(super) fn without_generation_marks(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, tag)) = rest.split_once("{%") {
+        out.push_str(before);
+        out.push_str("{%");
+        rest = tag;
+        let Some((inside, after)) = tag.split_once("%}") else { break };
+        let word = inside.trim_matches(['-', '+']).trim();
+        if matches!(word, "generation" | "endgeneration") {
+            out.push_str(&inside.replace("generation", "with"));
+            out.push_str("%}");
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 fn raise_exception(message: String) -> Result<Value, Error> {
@@ -72,69 +106,56 @@ impl Formatter for Python {
     }
 }
 
-fn strftime_now(format: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    strftime(format, now.as_secs())
+/// Python's `datetime.now().strftime(format)`: local time; directives that are unknown stay as they are.
+fn strftime_now(format: &str) -> Result<String, Error> {
+    strftime(format, &Local::now())
 }
 
-/// The moment `seconds` after 1970, in UTC, by the directives that templates use; others stay as they are.
-fn strftime(format: &str, seconds: u64) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-    let days = seconds / 86_400;
-    let (year, month, day) = civil(days);
-    let (month_name, day_name) = (MONTHS[month as usize - 1], DAYS[(days % 7) as usize]);
-    let mut out = String::new();
-    let mut rest = format.chars();
-    while let Some(c) = rest.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match rest.next() {
-            Some('Y') => out += &year.to_string(),
-            Some('y') => out += &format!("{:02}", year % 100),
-            Some('m') => out += &format!("{month:02}"),
-            Some('B') => out += month_name,
-            Some('b') => out += &month_name[..3],
-            Some('d') => out += &format!("{day:02}"),
-            Some('A') => out += day_name,
-            Some('a') => out += &day_name[..3],
-            Some('H') => out += &format!("{:02}", seconds / 3600 % 24),
-            Some('M') => out += &format!("{:02}", seconds / 60 % 60),
-            Some('S') => out += &format!("{:02}", seconds % 60),
-            Some('%') => out.push('%'),
-            Some(other) => out.extend(['%', other]),
-            None => out.push('%'),
-        }
+fn strftime(format: &str, moment: &DateTime<impl TimeZone<Offset: Display>>) -> Result<String, Error> {
+    let mut text = String::new();
+    match write!(text, "{}", moment.format_with_items(StrftimeItems::new_lenient(format))) {
+        Ok(()) => Ok(text),
+        Err(_) => Err(Error::new(ErrorKind::InvalidOperation, format!("`{format}` is no format of a date"))),
     }
-    out
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar (Howard Hinnant, "chrono-compatible
-/// low-level date algorithms", `civil_from_days`): years begin in March, so that the leap day is the last one.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+/// A method of Python's, where it stays within `work`: minijinja counts what comes of it, but only afterwards.
+fn method(
+    work: &Work,
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, Error> {
+    let length = |value: &Value| value.as_str().map_or(0, str::len);
+    let text = length(value);
+    let mut cost = text + arguments.iter().map(length).sum::<usize>();
+    match (name, arguments) {
+        ("replace", [old, new, ..]) => {
+            let (old, new) = (old.as_str().unwrap_or_default(), length(new));
+            let found = value.as_str().map_or(0, |text| text.matches(old).count());
+            cost = cost.saturating_add(found.saturating_mul(new));
+        }
+        ("join", [values]) => {
+            let parts = values.try_iter()?.map(|part| length(&part).saturating_add(text));
+            cost = parts.fold(cost, usize::saturating_add);
+        }
+        // A number in a format can ask for any width.
+        ("format", _) => {
+            let digits = value.as_str().map_or(0, |text| longest_run(text, |c| c.is_ascii_digit() || c == '_'));
+            if digits > 4 || arguments.iter().any(|value| value.is_integer() && value.as_i64().is_none_or(|n| n > 9999))
+            {
+                return Err(Error::new(ErrorKind::InvalidOperation, "a width in a format is too large"));
+            }
+        }
+        _ => {}
+    }
+    work.spend(cost)?;
+    unknown_method_callback(state, value, name, arguments)
+}
+
+fn longest_run(text: &str, is_part: impl Fn(char) -> bool) -> usize {
+    text.split(|c| !is_part(c)).map(str::len).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -142,16 +163,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(strftime("%Y-%m-%d %H:%M:%S %A %a", 0), "1970-01-01 00:00:00 Thursday Thu");
-        assert_eq!(strftime("%d %b %Y", 951_782_400), "29 Feb 2000");
-        assert_eq!(strftime("%B %d, %y, %H:%M:%S", 1_767_225_599), "December 31, 25, 23:59:59");
-        assert_eq!(strftime("100%% %Q %", 0), "100% %Q %");
+    fn dates_are_written_as_python_writes_them() {
+        let at = |format: &str, seconds: i64| strftime(format, &DateTime::from_timestamp(seconds, 0).unwrap()).unwrap();
+        assert_eq!(at("%Y-%m-%d %H:%M:%S %A %a", 0), "1970-01-01 00:00:00 Thursday Thu");
+        assert_eq!(at("%d %b %Y", 951_782_400), "29 Feb 2000");
+        assert_eq!(at("%B %-d, %y, %H:%M:%S", 1_767_225_599), "December 31, 25, 23:59:59");
+        assert_eq!(at("100%% %!", 0), "100% %!");
+        let today = environment(&Work::default()).render_str("{{ strftime_now('%Y') }}", ()).unwrap();
+        assert_eq!(today, Local::now().format("%Y").to_string());
+    }
+
+    #[test]
+    fn generation_marks_become_scopes() {
+        let source = "a{%- generation -%}b{% endgeneration %}{{ generation }}{% if generation %}{% endif %}";
+        let expected = "a{%- with -%}b{% endwith %}{{ generation }}{% if generation %}{% endif %}";
+        assert_eq!(without_generation_marks(source), expected);
     }
 
     #[test]
     fn json_is_spaced_as_python_does_and_not_escaped_for_the_web() {
-        let render = |source: &str| environment().render_str(source, ()).unwrap();
+        let render = |source: &str| environment(&Work::default()).render_str(source, ()).unwrap();
         assert_eq!(render("{{ {'a': [1, 'x<y>&é'], 'b': none} | tojson }}"), r#"{"a": [1, "x<y>&é"], "b": null}"#);
         assert_eq!(render("{{ [1] | tojson(indent=2) }}"), "[\n  1\n]");
     }

@@ -14,8 +14,12 @@ fn conversation() -> Vec<Message> {
     messages
 }
 
+fn options() -> RenderOptions {
+    RenderOptions { special: SpecialTexts { bos: "<s>".into(), eos: "</s>".into() }, thinking: None }
+}
+
 fn render(template: &ChatTemplate, messages: &[Message]) -> String {
-    template.render(messages, &SpecialTexts { bos: "<s>".into(), eos: "</s>".into() }).unwrap()
+    template.render(messages, &options()).unwrap()
 }
 
 #[test]
@@ -54,7 +58,10 @@ fn every_builtin_name_is_there_and_no_other() {
         assert_eq!(ChatTemplate::builtin(name).unwrap().name(), name);
     }
     let error = ChatTemplate::builtin("chatlm").unwrap_err().to_string();
-    assert!(error.contains("`chatlm`") && error.contains("chatml, plain, raw"), "{error}");
+    assert!(
+        error.contains("`chatlm`") && error.contains("chatml, llama2, llama3, mistral, zephyr, dialogpt, plain, raw"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -77,7 +84,7 @@ fn a_reply_is_continued_right_behind_its_last_character() {
 fn a_template_that_hides_the_reply_cannot_continue_it() {
     let template = ChatTemplate::from_source("mute", "{{ messages[0].content }}").unwrap();
     let messages = [message(Role::User, "a"), message(Role::Assistant, "b")];
-    let error = template.render(&messages, &SpecialTexts::default()).unwrap_err();
+    let error = template.render(&messages, &RenderOptions::default()).unwrap_err();
     assert!(matches!(error, TemplateError::CannotContinue(_)), "{error}");
 }
 
@@ -94,7 +101,7 @@ fn errors_name_the_template_the_line_and_the_cause() {
     assert!(error.starts_with("chat template mine.jinja, line 2: syntax error"), "{error}");
     let render = |source: &str| {
         let template = ChatTemplate::from_source("mine", source).unwrap();
-        template.render(&question(), &SpecialTexts::default()).unwrap_err()
+        template.render(&question(), &RenderOptions::default()).unwrap_err()
     };
     let error = render("{{ raise_exception('roles must alternate') }}");
     assert_eq!(error.to_string(), "chat template mine refuses this conversation: roles must alternate");
@@ -104,20 +111,109 @@ fn errors_name_the_template_the_line_and_the_cause() {
     assert!(missing.contains("/no/such/file.jinja"), "{missing}");
 }
 
+/// Each would take memory, time or the stack without an end, or reach for a file.
 #[test]
 fn a_hostile_template_is_stopped() {
+    let deep = "{% set ns = namespace(x=[1], y={}) %}{% for i in range(9999) %}{% for j in range(99) %}";
+    let ends = "{% endfor %}{% endfor %}";
     let bombs = [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% set ns = namespace(x='0123456789abcdef') %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
-        "{% for a in range(90000) %}{{ messages[0].content }}0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789{% endfor %}",
-        "{{ 'x' * 99999999999 }}",
-        "{% include 'mine' %}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}".into(),
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".into(),
+        "{% set ns = namespace(x='0123456789abcdef') %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}".into(),
+        "{% set s = 'x' * 100000 %}{% for a in range(9000) %}{{ s }}{% endfor %}".into(),
+        "{% set s = 'x' * 100000 %}{% set c %}{% for a in range(9000) %}{{ s }}{% endfor %}{% endset %}".into(),
+        "{{ 'x' * 99999999999 }}".into(),
+        "{{ [1] * 99999999999 }}".into(),
+        "{% set ns = namespace(x='a' * 1000) %}{% for i in range(9) %}{% set ns.x = ns.x.replace('a', ns.x) %}{% endfor %}".into(),
+        "{% set s = 'x' * 100000 %}{{ s.replace('', s) }}".into(),
+        "{{ '{:>99999999999}'.format(1) }}".into(),
+        "{{ '{:>{}}'.format(1, 99999999999) }}".into(),
+        "{{ '%99999999999d' | format(1) }}".into(),
+        "{{ ('x' * 100000).join(range(9999)) }}".into(),
+        "{{ range(9999) | join('x' * 100000) }}".into(),
+        "{{ 'a' | indent(99999999999) }}".into(),
+        "{% set s = 'x' * 1000000 %}{% for a in range(9999) %}{% for b in range(9999) %}{% set c = s.find('y') %}{% endfor %}{% endfor %}".into(),
+        format!("{deep}{{% set ns.x = [ns.x] %}}{ends}{{{{ ns.x }}}}"),
+        format!("{deep}{{% set ns.y = {{'a': ns.y}} %}}{ends}{{{{ ns.y | tojson }}}}"),
     ];
     for source in bombs {
-        let template = ChatTemplate::from_source("mine", source).unwrap();
-        assert!(template.render(&question(), &SpecialTexts::default()).is_err(), "{source}");
+        let template = ChatTemplate::from_source("mine", &source).unwrap();
+        assert!(template.render(&question(), &RenderOptions::default()).is_err(), "{source}");
     }
+}
+
+#[test]
+fn a_hostile_source_is_refused() {
+    let chain = |part: &str| format!("{{{{ a{} }}}}", part.repeat(120_000 / part.len()));
+    for source in [
+        "{{ ns }}{% set ns = namespace() %}{% set ns.x = ns %}".into(),
+        "{% include 'mine' %}".into(),
+        "{% include '/etc/passwd' %}".into(),
+        "{% extends 'mine' %}".into(),
+        "{% import 'mine' as m %}".into(),
+        " ".repeat(200_000),
+        format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000)),
+        "{% if 1 %}".repeat(10_000),
+        "{{ debug() }}{{".into(),
+    ] {
+        assert!(ChatTemplate::from_source("mine", &source).is_err(), "{source:.50}");
+    }
+    // However deep the expression: an error or a text, and no end of the program.
+    for source in [chain("+1"), chain(".b"), chain("|upper"), chain("[0]"), chain(" and a"), chain("()")] {
+        let _ = ChatTemplate::from_source("mine", &source).map(|t| t.render(&question(), &RenderOptions::default()));
+    }
+    for source in [
+        format!("{{{{ {}a }}}}", "-".repeat(120_000)),
+        format!("{{{{ {}a }}}}", "not ".repeat(30_000)),
+        format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}".repeat(10_000)),
+    ] {
+        let _ = ChatTemplate::from_source("mine", &source).map(|t| t.render(&question(), &RenderOptions::default()));
+    }
+}
+
+/// A long conversation is no attack.
+#[test]
+fn a_conversation_as_long_as_a_large_context_is_rendered() {
+    let words = "words and more of them, ".repeat(80);
+    let messages: Vec<Message> =
+        (0..2001).map(|i| message(if i % 2 == 0 { Role::User } else { Role::Assistant }, &words)).collect();
+    for name in BUILTIN_NAMES {
+        let text = render(&ChatTemplate::builtin(name).unwrap(), &messages);
+        assert!(text.len() > messages.len() * (words.len() - 1), "{name}");
+    }
+}
+
+#[test]
+fn what_follows_a_thought_is_what_chatml_repeats() {
+    let mut messages = conversation();
+    messages[2].content = "<think>\nHm.\n</think>\n\nHello.".into();
+    let template = ChatTemplate::builtin("chatml").unwrap();
+    assert_eq!(render(&template, &messages), render(&template, &conversation()));
+}
+
+#[test]
+fn a_reply_is_continued_behind_what_opened_it() {
+    let source = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}{% if m.role == 'assistant' %}</think>{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant><think>{% endif %}";
+    let template = ChatTemplate::from_source("test", source).unwrap();
+    let mut messages = question();
+    messages.push(message(Role::Assistant, "Hm. "));
+    assert_eq!(render(&template, &messages), "<system>Be brief.<user>Hi<assistant><think>Hm. ");
+    // Nothing opens a reply here: the model's own blank serves for the template's.
+    let llama2 = ChatTemplate::builtin("llama2").unwrap();
+    let asked = "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]";
+    assert_eq!(render(&llama2, &question()), asked);
+    messages[2].content = " Hello".into();
+    assert_eq!(render(&llama2, &messages), format!("{asked} Hello"));
+    messages[2].content = "Hello".into();
+    assert_eq!(render(&llama2, &messages), format!("{asked} Hello"));
+}
+
+#[test]
+fn thinking_is_told_only_where_it_is_chosen() {
+    let source = "{{ enable_thinking is defined }}{% if enable_thinking is defined %} {{ enable_thinking }}{% endif %}";
+    let template = ChatTemplate::from_source("test", source).unwrap();
+    let with = |thinking| template.render(&question(), &RenderOptions { thinking, ..options() }).unwrap();
+    assert_eq!([with(None), with(Some(true)), with(Some(false))], ["False", "True True", "True False"]);
 }
 
 #[test]
