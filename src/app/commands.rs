@@ -29,6 +29,8 @@ pub enum CommandId {
     System,
     /// Sets the chat template.
     Template,
+    /// Whether the model thinks before it answers, and whether that is shown.
+    Think,
     /// Shows what the model really sees.
     Prompt,
     /// Loads another model.
@@ -120,7 +122,7 @@ impl SlashCommand {
     }
 }
 
-const MAIN: [SlashCommand; 19] = [
+const MAIN: [SlashCommand; 20] = [
     command(CommandId::Help, "help", "[COMMAND]", "list keys and commands, or explain one")
         .also(&["?"])
         .completes(Completer::Commands),
@@ -142,6 +144,12 @@ const MAIN: [SlashCommand; 19] = [
     )
     .idle()
     .completes(Completer::Templates),
+    command(
+        CommandId::Think,
+        "think",
+        "[on|off|auto|show|hide]",
+        "let the model think before it answers, or not; show its thoughts, or fold them",
+    ),
     command(CommandId::Prompt, "prompt", "", "show what the model really sees"),
     command(CommandId::Model, "model", "[NAME]", "list the models, or load one by name or path")
         .idle()

@@ -149,6 +149,8 @@ pub enum KeyAction {
     OpenChat,
     Palette,
     ToggleMouse,
+    /// Shows what the model thought, or folds it.
+    ToggleThoughts,
     TogglePanels,
     PageUp,
     PageDown,
@@ -251,6 +253,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Anywhere, A::Help, &["F1"], "this list"),
     bind(Anywhere, A::TogglePanels, &["F2"], "show or hide the panels"),
     bind(Anywhere, A::ToggleMouse, &["F3"], "mouse wheel scrolls, or the terminal's own selection"),
+    bind(Anywhere, A::ToggleThoughts, &["Alt-T"], "show the model's thoughts, or fold them"),
     bind(Anywhere, A::Redraw, &["Ctrl-L"], "draw the screen anew"),
     bind(Transcript, A::ScrollUp, &["Up", "k"], "a line up"),
     bind(Transcript, A::ScrollDown, &["Down", "j"], "a line down"),

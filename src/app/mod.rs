@@ -79,6 +79,8 @@ pub enum Action {
     ResetParameter(Parameter),
     /// Wants the next preset.
     NextPreset,
+    /// Wants what the model thought shown, or folded.
+    ToggleThoughts,
     /// Wants another answer to the same question on screen.
     SwitchBranch(isize),
     /// Chose a saved conversation.
@@ -164,6 +166,8 @@ pub struct App {
     quit_armed: bool,
     opening: Option<(String, Moment)>,
     hint: Option<String>,
+    /// Whether thoughts are shown, or folded to a line.
+    shows_thoughts: bool,
     seed: u64,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
@@ -203,6 +207,7 @@ impl App {
             quit_armed: false,
             opening: message.map(|message| (message, now)),
             hint: None,
+            shows_thoughts: false,
             seed,
             revision: 0,
         }
@@ -237,6 +242,10 @@ impl App {
             Action::ResetParameter(parameter) => self.change_sampling(|p| parameter.reset(p)),
             Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
             Action::NextPreset => self.next_preset(),
+            Action::ToggleThoughts => {
+                self.shows_thoughts = !self.shows_thoughts;
+                Vec::new()
+            }
             Action::SwitchBranch(by) => self.switch_branch(by),
             Action::ChooseSession(id) => {
                 self.sessions = None;
@@ -499,6 +508,11 @@ impl App {
     /// Whether the next Ctrl-C leaves.
     pub fn quit_armed(&self) -> bool {
         self.quit_armed
+    }
+
+    /// Whether what the model thought is shown, or folded to a line.
+    pub fn shows_thoughts(&self) -> bool {
+        self.shows_thoughts
     }
 
     /// Why the last thing the person did could not be done; gone with the next.

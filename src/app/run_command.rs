@@ -9,7 +9,7 @@ use crate::chat::Role;
 use crate::chat::template::BUILTIN_NAMES;
 use crate::engine::sampling::PRESET_NAMES;
 use crate::engine::{SamplingParams, TokenId};
-use crate::settings::Settings;
+use crate::settings::{Settings, Think};
 use crate::worker::protocol::{EngineCommand, Lookup, Prompt, RequestId, TemplateChoice};
 
 /// Tokens of a text that `/tokens` lists before it stops.
@@ -62,6 +62,7 @@ impl App {
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
             CommandId::Preset => return self.set_preset(argument),
             CommandId::Template => self.set_template(argument),
+            CommandId::Think => self.think(argument),
             CommandId::Show => self.show(),
             CommandId::Stats => self.stats(),
             CommandId::Save => return vec![Effect::SaveSettings(Box::new(self.settings_to_save()))],
@@ -207,6 +208,11 @@ impl App {
                 self.set_lookup(value);
                 Vec::new()
             }
+            ("think" | "nothink", _) => {
+                let on = if name == "nothink" { "off" } else { "on" };
+                self.think(if value.is_empty() { on } else { value });
+                Vec::new()
+            }
             ("stop", _) => {
                 self.set_stop(value);
                 Vec::new()
@@ -221,7 +227,7 @@ impl App {
                 None => {
                     let names: Vec<&str> = PARAMETERS.iter().map(|spec| spec.name).collect();
                     let text = format!(
-                        "there is no parameter `{name}`: it must be {}, max-tokens, lookup or stop",
+                        "there is no parameter `{name}`: it must be {}, max-tokens, lookup, think or stop",
                         names.join(", ")
                     );
                     self.note(NoteKind::Error, text);
@@ -243,6 +249,28 @@ impl App {
                 let text = format!("max-tokens wants a whole number (0 is no limit), not `{value}`");
                 self.note(NoteKind::Error, text);
             }
+        }
+    }
+
+    /// `/think`: whether the model is to think, and whether its thoughts are shown.
+    fn think(&mut self, argument: &str) {
+        match argument {
+            "show" | "hide" => self.shows_thoughts = argument == "show",
+            "" => {
+                let shown = if self.shows_thoughts { "shown" } else { "folded" };
+                let text = format!("think = {}; thoughts are {shown}", self.settings.chat.think.name());
+                self.note(NoteKind::Info, text);
+            }
+            _ => match Think::of_name(argument) {
+                Some(think) => {
+                    self.settings.chat.think = think;
+                    self.note(NoteKind::Info, format!("think = {}, from the next reply on", think.name()));
+                }
+                None => {
+                    let text = format!("think wants {}, show or hide, not `{argument}`", Think::NAMES.join(", "));
+                    self.note(NoteKind::Error, text);
+                }
+            },
         }
     }
 
@@ -375,6 +403,7 @@ impl App {
         };
         lines.push(format!("max-tokens        {limit}"));
         lines.push(format!("lookup            {}", self.settings.model.lookup.as_str()));
+        lines.push(format!("think             {}", self.settings.chat.think.name()));
         lines.push(format!("stop              {:?}", self.settings.chat.stop));
         self.note(NoteKind::Info, lines.join("\n"));
     }

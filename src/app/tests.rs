@@ -328,3 +328,23 @@ fn the_same_line_twice_is_remembered_once() {
     machine.enter("/stats");
     assert_eq!(machine.app.history(), ["/show", "/stats"]);
 }
+
+#[test]
+fn whether_the_model_thinks_is_told_to_the_template() {
+    let mut machine = Machine::new();
+    machine.enter("/think maybe");
+    assert_eq!(machine.last_note(), "think wants auto, on, off, show or hide, not `maybe`");
+    for (command, expected) in [("/think off", Some(false)), ("/set think", Some(true)), ("/set nothink", Some(false))]
+    {
+        machine.enter(command);
+        assert!(machine.last_note().ends_with("from the next reply on"), "{}", machine.last_note());
+        let asked = machine.enter("/prompt");
+        let told = asked.iter().find_map(|effect| match effect {
+            Effect::Submit(EngineCommand::Count { prompt: Prompt::Chat { thinking, .. }, .. }) => Some(*thinking),
+            _ => None,
+        });
+        assert_eq!(told, Some(expected), "{command}");
+    }
+    machine.enter("/think");
+    assert_eq!(machine.last_note(), "think = off; thoughts are folded");
+}

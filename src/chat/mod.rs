@@ -3,6 +3,7 @@
 pub mod context_window;
 pub mod message;
 pub mod template;
+pub mod thinking;
 pub mod transcript;
 pub mod visible;
 

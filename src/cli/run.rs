@@ -8,6 +8,7 @@ use super::output::{Output, rounded};
 use super::session::{Session, unexpected};
 use super::{Context, Exit, INTERRUPTED, Usage, text};
 use crate::app::{ReplySummary, template_choice};
+use crate::chat::thinking::ThoughtFilter;
 use crate::chat::{Message, Role};
 use crate::engine::TokenId;
 use crate::worker::protocol::{
@@ -21,6 +22,7 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     let params = params(&context);
     let mut session = Session::start(&context)?;
     let mut reply = Reply::new(arguments.json);
+    reply.filter = (!is_raw(&context)).then(ThoughtFilter::default);
     let closing = session.ask(
         |id, cancel| EngineCommand::Generate { id, prompt, params, cancel },
         |event| reply.on_event(event, context.verbose),
@@ -28,6 +30,9 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     let EngineEvent::Finished { reason, stats, .. } = closing else { return Err(unexpected(&closing)) };
     reply.finish(&reason, &stats, is_raw(&context))?;
     if context.verbose {
+        if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
+            eprintln!("{}:\n{}", thought.summary(), crate::chat::visible(thought.text));
+        }
         let summary = ReplySummary { reason: reason.clone(), stats: stats.clone() };
         eprintln!("{}", statistics(&summary));
     }
@@ -106,6 +111,8 @@ struct Reply {
     json: bool,
     text: String,
     tokens: Vec<TokenId>,
+    /// On stdout stands the answer of a chat, not what was thought before it; raw text and JSON have everything.
+    filter: Option<ThoughtFilter>,
 }
 
 #[derive(Serialize)]
@@ -140,7 +147,7 @@ struct StatsObject {
 
 impl Reply {
     fn new(json: bool) -> Self {
-        Self { output: Output::stdout(), json, text: String::new(), tokens: Vec::new() }
+        Self { output: Output::stdout(), json, text: String::new(), tokens: Vec::new(), filter: None }
     }
 
     fn on_event(&mut self, event: EngineEvent, verbose: bool) -> Result<()> {
@@ -160,13 +167,20 @@ impl Reply {
         if self.json {
             self.output.json(&TokenLine { id: trace.token, text: &trace.text, logprob: trace.logprob })
         } else {
-            self.output.text(&trace.text)
+            let text = match &mut self.filter {
+                Some(filter) => filter.push(&trace.text),
+                None => &trace.text,
+            };
+            self.output.text(text)
         }
     }
 
     /// A reply ends its line; text that was continued ends where it ends, so that pieces can be put together.
     fn finish(&mut self, reason: &FinishReason, stats: &GenerationStats, is_raw: bool) -> Result<()> {
         if !self.json {
+            if let Some(filter) = &self.filter {
+                self.output.text(filter.rest())?;
+            }
             return if is_raw && !self.output.is_terminal() { Ok(()) } else { self.output.end_line() };
         }
         let stats = StatsObject {

@@ -14,6 +14,7 @@ use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
 
 use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind};
 use crate::chat::Role;
+use crate::chat::thinking::ThoughtFilter;
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
@@ -62,6 +63,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         pending: HashSet::new(),
         notes_printed: 0,
         answered: false,
+        thoughts: ThoughtFilter::default(),
     };
     let effects = repl.app.start();
     let mut next = repl.carry_out(effects)?;
@@ -109,6 +111,8 @@ struct Repl {
     notes_printed: u64,
     /// Whether a reply has ended since the last prompt.
     answered: bool,
+    /// The running reply, as far as it is thought.
+    thoughts: ThoughtFilter,
 }
 
 impl Repl {
@@ -242,7 +246,17 @@ impl Repl {
 
     fn on_event(&mut self, event: EngineEvent) -> Result<(), ReplError> {
         if let EngineEvent::Token { trace, .. } = &event {
-            self.printer.text(&trace.text)?;
+            let answer = self.thoughts.push(&trace.text);
+            self.printer.text(if self.app.shows_thoughts() { &trace.text } else { answer })?;
+        }
+        if matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed { .. }) {
+            let thoughts = std::mem::take(&mut self.thoughts);
+            if !self.app.shows_thoughts() {
+                self.printer.text(thoughts.rest())?;
+                if let Some(thought) = thoughts.thought() {
+                    self.printer.line(&format!("({}; /think show shows such)", thought.summary()))?;
+                }
+            }
         }
         self.answered |= matches!(event, EngineEvent::Finished { .. });
         match event.request() {

@@ -10,12 +10,17 @@ use super::text::{Row, Wrapped};
 use super::theme::Theme;
 use crate::app::SessionId;
 use crate::app::{App, Note, NoteKind, Phase};
+use crate::chat::thinking::Thought;
 use crate::chat::{MessageId, MessageState, Node, Role};
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum CellKey {
     Message(MessageId),
+    /// A line that stands for a thought.
+    FoldedThought(MessageId),
+    /// A thought as it is.
+    Thought(MessageId),
     Footer(MessageId),
     Note(u64),
     Welcome,
@@ -39,7 +44,7 @@ struct Cell<'a> {
 
 impl Cell<'_> {
     fn only_grows(&self) -> bool {
-        matches!(self.key, CellKey::Message(_) | CellKey::Note(_))
+        matches!(self.key, CellKey::Message(_) | CellKey::Thought(_) | CellKey::Note(_))
     }
 }
 
@@ -277,16 +282,28 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
     }
     let streaming = node.state == MessageState::Streaming;
     let footer = footer(app, node);
-    cells.push(Cell {
-        key: CellKey::Message(node.id),
-        heading: Some((name, style)),
-        indent: "",
-        mark: "",
-        text: node.message.content.as_str().into(),
-        style: theme.text(),
-        streaming,
-        gap: footer.is_none(),
-    });
+    let thought = Thought::of(&node.message.content).filter(|_| node.message.role == Role::Assistant);
+    let mut heading = Some((name, style));
+    let mut text = node.message.content.as_str();
+    if let Some(thought) = thought {
+        text = thought.answer;
+        if !thought.text.is_empty() {
+            cells.push(thought_cell(app, node.id, thought, heading.take(), streaming, theme));
+        }
+    }
+    // While a thought goes on there is nothing behind it.
+    if heading.is_some() || thought.is_none_or(|thought| thought.is_over) {
+        cells.push(Cell {
+            key: CellKey::Message(node.id),
+            heading,
+            indent: "",
+            mark: "",
+            text: text.into(),
+            style: theme.text(),
+            streaming,
+            gap: footer.is_none(),
+        });
+    }
     if let Some(text) = footer {
         cells.push(Cell {
             key: CellKey::Footer(node.id),
@@ -298,6 +315,29 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             streaming: false,
             gap: true,
         });
+    }
+}
+
+/// What a model thought before its answer: as it is, or a line that stands for it.
+fn thought_cell<'a>(
+    app: &App,
+    id: MessageId,
+    thought: Thought<'a>,
+    heading: Option<(String, Style)>,
+    streaming: bool,
+    theme: Theme,
+) -> Cell<'a> {
+    let is_shown = app.shows_thoughts();
+    let folded = || format!("{} · Alt-T shows it", thought.summary()).into();
+    Cell {
+        key: if is_shown { CellKey::Thought(id) } else { CellKey::FoldedThought(id) },
+        heading,
+        indent: if is_shown { "│ " } else { "  " },
+        mark: if is_shown { "│ " } else { "▸ " },
+        text: if is_shown { thought.text.into() } else { folded() },
+        style: theme.faint(),
+        streaming: streaming && !thought.is_over,
+        gap: true,
     }
 }
 

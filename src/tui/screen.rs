@@ -208,6 +208,7 @@ impl Screen {
                 effects.extend(app.handle(Action::ResetParameter(self.sampling.parameter()), now));
             }
             KeyAction::NextPreset => effects.extend(app.handle(Action::NextPreset, now)),
+            KeyAction::ToggleThoughts => effects.extend(app.handle(Action::ToggleThoughts, now)),
             KeyAction::Redraw => requests.push(Request::Redraw),
             KeyAction::ToggleMouse => {
                 self.mouse = !self.mouse;

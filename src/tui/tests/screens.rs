@@ -217,6 +217,35 @@ fn a_branch_is_named_in_the_title() {
 }
 
 #[test]
+fn a_thought_is_folded_to_a_line_and_a_key_shows_it() {
+    let steps = ["<think>\n", "They ask ", "why. ", "</think>\n\n", "Because."].map(Step::text);
+    let mut stage = Stage::new(80, 24, FakeWorker::new().reply(steps));
+    stage.keys("Why?<Enter>");
+    stage.pump_tokens(3);
+    let shown = stage.draw();
+    assert!(shown.contains("▸ thinking: 1 word ·") && !shown.contains("They ask"), "{shown}");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("▸ thought for 3 words · Alt-T shows it") && shown.contains("Because."), "{shown}");
+    assert!(!shown.contains("They ask") && !shown.contains("think>"), "{shown}");
+    stage.keys("<Alt-T>");
+    let shown = stage.draw();
+    assert!(shown.contains("│ They ask why.") && shown.contains("Because.") && !shown.contains("think>"), "{shown}");
+    stage.keys("/think hide<Enter>");
+    assert!(!stage.draw().contains("They ask"));
+}
+
+#[test]
+fn an_empty_thought_leaves_no_trace() {
+    let script = FakeWorker::new().reply([Step::text("<think>\n\n</think>\n\nFour.")]);
+    let mut stage = Stage::new(80, 24, script);
+    stage.keys("Q<Enter>");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("Four.") && !shown.contains("thought for") && !shown.contains("think>"), "{shown}");
+}
+
+#[test]
 fn the_reason_for_the_end_is_told() {
     for (reason, text) in [
         (FinishReason::StopString("###".into()), "stop text \"###\""),
