@@ -462,3 +462,22 @@ fn where_two_models_do_not_fit_the_old_one_goes_first_and_comes_back_if_the_new_
     let params = GenerationParams { max_tokens: Some(3), ..GenerationParams::default() };
     assert_eq!(client.reply(Prompt::Raw("The licence".into()), params).tokens.len(), 3, "the old model is back");
 }
+
+#[test]
+fn a_model_that_cannot_come_back_is_said_to_be_lost() {
+    fn poor() -> Option<u64> {
+        Some(10)
+    }
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf");
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone.gguf");
+    std::fs::copy(&fixture, &gone).unwrap();
+    let mut client = Client::tiny();
+    let options = || LoadOptions { threads: Some(1), ..LoadOptions::default() };
+    client.load(ModelSource::Path(gone.clone()), options()).unwrap();
+    std::fs::remove_file(&gone).unwrap();
+    let poor = LoadOptions { memory: MemoryProbe(poor), ..options() };
+    let error = client.load(ModelSource::Path(fixture.clone()), poor).unwrap_err();
+    assert!(error.contains("of memory are free") && error.contains("cannot be loaded again"), "{error}");
+    assert_eq!(client.load(ModelSource::Path(fixture), options()).unwrap().name, "tiny-llama");
+}

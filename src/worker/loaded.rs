@@ -24,6 +24,8 @@ pub(super) enum RequestError {
     NoLogits,
     #[error("the scoring was stopped")]
     Cancelled,
+    #[error("{0}; the model before it was given up for it and cannot be loaded again: choose one with /model")]
+    Lost(EngineError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]

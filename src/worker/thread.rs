@@ -119,10 +119,8 @@ impl Worker {
                 self.loaded = None;
                 match load() {
                     Ok(model) => model,
-                    Err(error) => {
-                        self.restore();
-                        return Err(error.into());
-                    }
+                    Err(error) if self.restore() => return Err(error.into()),
+                    Err(error) => return Err(RequestError::Lost(error)),
                 }
             }
             outcome => outcome?,
@@ -138,11 +136,12 @@ impl Worker {
         self.loaded.is_some() && self.origin.as_ref().is_some_and(|origin| origin.bytes >= bytes)
     }
 
-    /// Loads the model again that was given up for one that failed.
-    fn restore(&mut self) {
+    /// Loads the model again that was given up for one that failed; returns whether it is back.
+    fn restore(&mut self) -> bool {
         if let Some(Origin { source, options, .. }) = &self.origin {
             self.loaded = load(source, options, &mut |_, _| {}).ok().map(Loaded::new);
         }
+        self.loaded.is_some()
     }
 
     fn generate(

@@ -414,3 +414,25 @@ fn added_tokens_have_the_ids_that_the_configuration_gives_them() {
         Folder::copy_of("tiny-gpt2").set(config, "added_tokens_decoder", json!({"x": {"content": "a"}})).error();
     assert!(broken.contains("`added_tokens_decoder`"), "{broken}");
 }
+
+#[test]
+fn quantizing_takes_the_memory_of_what_comes_of_it() {
+    fn some() -> Option<u64> {
+        Some(100_000)
+    }
+    let source = ModelSource::Path(fixture("tiny-llama"));
+    let kept = tempfile::tempdir().unwrap();
+    let outcome = |quantize: Option<FileType>, is_kept: bool| {
+        let quantized_folder = is_kept.then(|| kept.path().to_owned());
+        let options = LoadOptions { memory: MemoryProbe(some), quantize, quantized_folder, ..small() };
+        load(&source, &options, &mut |_, _| {}).map(|model| model.info.weight_bytes)
+    };
+    let needed = |outcome: Result<u64, EngineError>| match outcome {
+        Err(EngineError::NoMemory { needed, available: 100_000, .. }) => needed,
+        other => panic!("{other:?}"),
+    };
+    let floats = needed(outcome(None, true));
+    let once = outcome(Some(FileType::Q8_0), true).unwrap();
+    assert!(once * 3 < floats, "{once} of {floats}");
+    assert_eq!(needed(outcome(Some(FileType::Q8_0), false)), 2 * once, "held twice where no file keeps it");
+}

@@ -114,3 +114,27 @@ fn a_split_model_becomes_one_file() {
     assert!(flow.unwrap().is_continue());
     assert_eq!(logits(&ModelSource::Path(out)), logits(&ModelSource::Path(fixture("tiny-llama.Q8_0.gguf"))));
 }
+
+/// Whether a model has to be quantized for this load; `folder` keeps what was.
+fn is_made(source: &ModelSource, folder: &TempDir) -> bool {
+    let folder = Some(folder.path().join("kept"));
+    let options = LoadOptions { quantize: Some(FileType::Q4_0), quantized_folder: folder, ..small() };
+    load(source, &options, &mut |_, _| {}).unwrap().info.quantized.unwrap().is_news
+}
+
+fn touch(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+}
+
+#[test]
+fn what_was_quantized_of_several_files_is_made_anew_when_any_of_them_changes() {
+    let (kept, folder) = (tempfile::tempdir().unwrap(), sharded());
+    assert!(is_made(&folder.source(), &kept));
+    assert!(!is_made(&folder.source(), &kept));
+    for file in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+    {
+        touch(&folder.path(file));
+        assert!(is_made(&folder.source(), &kept), "{file}");
+    }
+}
