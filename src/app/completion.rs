@@ -61,13 +61,19 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     };
     candidates
         .into_iter()
-        .filter(|(candidate, _)| candidate.starts_with(argument) && candidate != argument)
+        .filter(|(candidate, _)| begins(candidate, argument) && candidate != argument)
         .map(|(candidate, help)| Completion {
             line: format!("/{name} {candidate}"),
             label: candidate.trim_end().to_owned(),
             help,
         })
         .collect()
+}
+
+/// Whether `candidate` begins with what was typed, or one of the names between its slashes does, as in
+/// `openai-community/gpt2`.
+pub fn begins(candidate: &str, typed: &str) -> bool {
+    candidate.starts_with(typed) || candidate.match_indices('/').any(|(at, _)| candidate[at + 1..].starts_with(typed))
 }
 
 #[cfg(test)]
@@ -87,6 +93,16 @@ mod tests {
         assert_eq!(lines("hello"), Vec::<String>::new());
         assert_eq!(lines("//re"), Vec::<String>::new());
         assert!(lines("/").len() > 20);
+    }
+
+    #[test]
+    fn models_are_completed_from_the_beginning_of_any_part() {
+        let models = ["smollm2", "openai-community/gpt2", "gpt2:latest"].map(str::to_owned).to_vec();
+        let app = App::new(Start { models, ..Start::default() }, Moment::now());
+        let lines = |line| complete(&app, line).into_iter().map(|completion| completion.line).collect::<Vec<_>>();
+        assert_eq!(lines("/model gp"), ["/model openai-community/gpt2", "/model gpt2:latest"]);
+        assert_eq!(lines("/model open"), ["/model openai-community/gpt2"]);
+        assert_eq!(lines("/model ").len(), 3);
     }
 
     #[test]

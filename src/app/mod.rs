@@ -112,6 +112,8 @@ pub struct Start {
     pub history: Vec<String>,
     /// A saved conversation to go on with.
     pub session: Option<(SessionRecord, Transcript)>,
+    /// The models that can be named.
+    pub models: Vec<String>,
     /// What is said to the model first, while it is being loaded.
     pub message: Option<String>,
     /// Random: the names of new conversations are drawn from it.
@@ -176,7 +178,7 @@ pub struct App {
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, session, message, seed } = start;
+        let Start { settings, history, models, session, message, seed } = start;
         let mut seed = seed;
         let session = match session {
             Some((record, transcript)) => session::Session::saved(record, transcript),
@@ -203,7 +205,7 @@ impl App {
             next_request: 1,
             history,
             sessions: None,
-            models: Vec::new(),
+            models,
             quit_armed: false,
             opening: message.map(|message| (message, now)),
             hint: None,

@@ -35,7 +35,8 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
     });
     let options = load_options(&settings, &paths);
     let message = run::given_text(None, &arguments.prompt, false)?;
-    let start = Start { settings, history, message, seed: random(), ..Start::default() };
+    let models = models::names(&paths);
+    let start = Start { settings, history, models, message, seed: random(), ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
     Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer }))
 }

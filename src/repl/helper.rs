@@ -8,6 +8,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 
 use crate::app::App;
 use crate::app::commands::{self, Completer as Kind};
+use crate::app::completion::begins;
 use crate::app::parameters::PARAMETERS;
 use crate::chat::template::BUILTIN_NAMES;
 
@@ -62,7 +63,7 @@ impl Helper {
         };
         let names = commands::find(name).map(|command| self.arguments(command.completer)).unwrap_or_default();
         let pair = |name: &str| Pair { display: name.to_owned(), replacement: name.to_owned() };
-        let found = names.into_iter().filter(|name| name.starts_with(argument)).map(pair).collect();
+        let found = names.into_iter().filter(|name| begins(name, argument)).map(pair).collect();
         (typed.len() - argument.len(), found)
     }
 }
