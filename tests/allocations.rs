@@ -11,7 +11,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use gibber::engine::generate::{Control, GenerateOptions, Lookup, StopCondition, TokenTrace, generate};
@@ -60,9 +59,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// One test at a time: the count is everybody's.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// How often memory was asked for in `task`, on any thread.
 fn allocations(task: impl FnOnce()) -> usize {
@@ -152,9 +148,14 @@ fn assert_decoding_allocates_nothing(source: ModelSource, threads: usize) {
     assert_eq!(count, 0, "{source:?} on {threads} threads");
 }
 
+/// One test alone: the count is everybody's, also that of the test harness when another test has ended.
 #[test]
+fn a_reply_asks_for_no_memory_but_what_it_sends_away() {
+    decoding_allocates_nothing();
+    a_token_that_is_told_costs_no_more_than_its_text();
+}
+
 fn decoding_allocates_nothing() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for source in small_models() {
         for threads in [1, 2] {
             assert_decoding_allocates_nothing(source.clone(), threads);
@@ -196,11 +197,9 @@ impl Control for Listener {
 }
 
 /// The whole loop of a reply, drafts and stop texts included.
-#[test]
 fn a_token_that_is_told_costs_no_more_than_its_text() {
     const FROM: usize = 3;
     const TOKENS: usize = 30;
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut model = model(file(DEFAULT_MODEL), 2);
     let said = "One fox, two dogs, three cats, four birds, five trees. ";
     let prompt = model.tokenizer.encode(&format!("{said}{said}One fox, two dogs,"), false).unwrap();

@@ -507,6 +507,58 @@ mod models {
     }
 }
 
+mod sessions {
+    use super::*;
+
+    const CHAT: &str = r#"[{"role":"system","content":"Be brief."},{"role":"user","content":"Why is the sky blue?"},
+        {"role":"assistant","content":"Because of Rayleigh scattering."}]"#;
+
+    #[test]
+    fn a_chat_is_imported_listed_found_shown_exported_and_deleted() {
+        let gibber = Gibber::new();
+        assert_eq!(gibber.stdout(&["sessions", "list"]), "");
+        assert_eq!(gibber.stdout(&["sessions", "search", "sky"]), "");
+        assert!(!gibber.path("chats.db").exists(), "looking makes no file");
+        let file = gibber.write("chat.json", CHAT);
+        gibber.stdout(&["sessions", "import", file.to_str().unwrap()]);
+        let list = json_lines(&gibber.stdout(&["sessions", "list", "--json"]));
+        assert_eq!((list.len(), &list[0]["messages"]), (1, &2.into()));
+        let id = list[0]["id"].to_string();
+        assert!(gibber.stdout(&["sessions", "list"]).starts_with("   1  "));
+        let expected = "System: Be brief.\n\nYou: Why is the sky blue?\n\nAssistant: Because of Rayleigh scattering.\n";
+        for name in ["1", &id] {
+            assert_eq!(gibber.stdout(&["sessions", "show", name]), expected);
+        }
+        let hits = json_lines(&gibber.stdout(&["sessions", "search", "RAYLEIGH", "--json"]));
+        assert_eq!((hits.len(), &hits[0]["role"]), (1, &"assistant".into()));
+        assert_eq!(hits[0]["context"], "Because of Rayleigh scattering.");
+        let out = gibber.path("out.md");
+        gibber.stdout(&["sessions", "export", "1", out.to_str().unwrap()]);
+        assert!(fs::read_to_string(&out).unwrap().contains("## Assistant\n\nBecause of Rayleigh scattering.\n"));
+        let error = failure(&gibber.run(&["sessions", "export", "1", out.to_str().unwrap()]), 1);
+        assert!(error.contains("out.md is there already") && error.contains("--force"), "{error}");
+        let again = gibber.write("again.json", gibber.stdout(&["sessions", "export", &id]));
+        gibber.stdout(&["sessions", "delete", &id]);
+        assert_eq!(gibber.stdout(&["sessions", "list"]), "");
+        gibber.stdout(&["sessions", "import", again.to_str().unwrap()]);
+        assert_eq!(gibber.stdout(&["sessions", "show", "1"]), expected);
+    }
+
+    #[test]
+    fn what_is_no_chat_is_a_clear_error() {
+        let gibber = Gibber::new();
+        let error = failure(&gibber.run(&["sessions", "show", "7"]), 1);
+        assert!(error.contains("there is no chat 7"), "{error}");
+        let file = gibber.write("bad.json", "{}");
+        let error = failure(&gibber.run(&["sessions", "import", file.to_str().unwrap()]), 1);
+        assert!(error.contains("bad.json: it is neither a chat of gibber nor a list of messages"), "{error}");
+        let good = gibber.write("good.json", CHAT);
+        gibber.stdout(&["sessions", "import", good.to_str().unwrap()]);
+        let error = failure(&gibber.run(&["sessions", "export", "1", "chat.pdf"]), 2);
+        assert!(error.contains(".json, .md or .txt"), "{error}");
+    }
+}
+
 mod configuration {
     use super::*;
 

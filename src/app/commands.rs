@@ -15,6 +15,20 @@ pub enum CommandId {
     New,
     /// Goes on with a saved conversation.
     Open,
+    /// Names this conversation.
+    Rename,
+    /// Deletes this conversation.
+    Delete,
+    /// Looks for a text in all saved conversations.
+    Search,
+    /// Writes this conversation to a file.
+    Export,
+    /// Reads a conversation from a file.
+    Import,
+    /// Puts a file into the question.
+    Read,
+    /// Asks an earlier question anew, with other words.
+    Edit,
     /// Answers the last question anew.
     Regenerate,
     /// Takes back the last question and its answer.
@@ -122,13 +136,21 @@ impl SlashCommand {
     }
 }
 
-const MAIN: [SlashCommand; 20] = [
+const MAIN: [SlashCommand; 27] = [
     command(CommandId::Help, "help", "[COMMAND]", "list keys and commands, or explain one")
         .also(&["?"])
         .completes(Completer::Commands),
     command(CommandId::Quit, "quit", "", "leave; everything is saved already").also(&["exit", "bye"]),
     command(CommandId::New, "new", "", "start a new chat").idle(),
     command(CommandId::Open, "open", "", "list the saved chats and go on with one").idle(),
+    command(CommandId::Rename, "rename", "TITLE", "give this chat another title"),
+    command(CommandId::Delete, "delete", "", "delete this chat and begin a new one; /undo brings it back").idle(),
+    command(CommandId::Search, "search", "TEXT", "look for a text in all saved chats, and go on with one").idle(),
+    command(CommandId::Export, "export", "FILE", "write this chat to a file: .md, .json (every branch) or .txt"),
+    command(CommandId::Import, "import", "FILE", "go on with a chat from a .json file").idle(),
+    command(CommandId::Read, "read", "FILE", "put a file into the question"),
+    command(CommandId::Edit, "edit", "[N]", "ask your last question, or your Nth, in other words; it becomes a branch")
+        .idle(),
     command(CommandId::Regenerate, "regen", "", "answer the last question anew; the former answer stays as a branch")
         .idle(),
     command(CommandId::Undo, "undo", "", "take back the last question and its answer (nothing is deleted)").idle(),

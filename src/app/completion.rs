@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn names_are_completed_from_their_beginning() {
-        assert_eq!(lines("/re"), ["/regen", "/repeat-penalty ", "/repeat-last-n "]);
+        assert_eq!(lines("/re"), ["/rename ", "/read ", "/regen", "/repeat-penalty ", "/repeat-last-n "]);
         assert_eq!(lines("/by"), ["/bye"]);
         assert_eq!(lines("hello"), Vec::<String>::new());
         assert_eq!(lines("//re"), Vec::<String>::new());

@@ -33,6 +33,22 @@ pub enum Effect {
     ListSessions,
     /// Read a saved conversation.
     OpenSession(SessionId),
+    /// Search all saved conversations for a text.
+    SearchSessions(String),
+    /// Read a text file.
+    ReadFile {
+        /// What for.
+        purpose: FilePurpose,
+        /// The file, as it was named.
+        path: String,
+    },
+    /// Write a file that is not there yet.
+    WriteFile {
+        /// The file, as it was named.
+        path: String,
+        /// What it is to hold.
+        text: String,
+    },
     /// Put a text on the clipboard.
     CopyText(String),
     /// Edit a text in the person's editor, and put the result into the composer.
@@ -43,6 +59,15 @@ pub enum Effect {
     ShowHelp,
     /// Leave.
     Quit,
+}
+
+/// What a file is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilePurpose {
+    /// To be part of a question.
+    Read,
+    /// To become a conversation.
+    Import,
 }
 
 /// What lies outside the state machine and the worker: files. The command line implements it over the settings and the
@@ -80,6 +105,24 @@ pub trait FrontEndIo {
     /// # Errors
     /// One clear sentence.
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String>;
+
+    /// The saved conversations that have `text` in them, each with the words around the first place.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn search_sessions(&mut self, text: &str) -> Result<Vec<(SessionRecord, String)>, String>;
+
+    /// The text of the file at `path`.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn read_file(&mut self, path: &str) -> Result<String, String>;
+
+    /// Writes a file that is not there yet; returns where it is.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn write_file(&mut self, path: &str, text: &str) -> Result<String, String>;
 }
 
 /// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
@@ -121,6 +164,12 @@ pub fn carry_out(
             Effect::ListModels => app.handle(Action::ModelsListed(io.models()), now),
             Effect::ListSessions => app.handle(Action::SessionsListed(io.sessions()), now),
             Effect::OpenSession(id) => app.handle(Action::SessionOpened(io.open_session(id)), now),
+            Effect::SearchSessions(text) => app.handle(Action::SessionsFound(io.search_sessions(&text)), now),
+            Effect::ReadFile { purpose, path } => {
+                let text = io.read_file(&path);
+                app.handle(Action::FileRead { purpose, path, text }, now)
+            }
+            Effect::WriteFile { path, text } => app.handle(Action::FileWritten(io.write_file(&path, &text)), now),
             screen @ (Effect::CopyText(_)
             | Effect::OpenEditor(_)
             | Effect::Compose(_)

@@ -9,6 +9,7 @@ pub mod meter;
 pub mod note;
 pub mod parameters;
 
+mod chats;
 mod generation;
 mod run_command;
 mod session;
@@ -16,7 +17,7 @@ mod session;
 use std::collections::HashMap;
 use std::time::Instant;
 
-pub use effects::{Effect, FrontEndIo, carry_out};
+pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
@@ -89,6 +90,19 @@ pub enum Action {
     CloseList,
     /// Did something that concerns the front end only: a hint that waited for the next key goes.
     Other,
+    /// The outcome of [`Effect::SearchSessions`]: conversations, each with the words around what was found.
+    SessionsFound(Result<Vec<(SessionRecord, String)>, String>),
+    /// The outcome of [`Effect::ReadFile`]: what it was read for, the file, and its text.
+    FileRead {
+        /// What it was read for.
+        purpose: FilePurpose,
+        /// The file, as it was named.
+        path: String,
+        /// Its text, or a sentence that says why not.
+        text: Result<String, String>,
+    },
+    /// The outcome of [`Effect::WriteFile`]: where it is.
+    FileWritten(Result<String, String>),
     /// The outcome of [`Effect::SaveSettings`].
     SettingsSaved(Result<String, String>),
     /// The outcome of [`Effect::ListModels`].
@@ -170,6 +184,8 @@ pub struct App {
     hint: Option<String>,
     /// Whether thoughts are shown, or folded to a line.
     shows_thoughts: bool,
+    /// The conversation that was deleted last, until something is said.
+    deleted: Option<(SessionRecord, Transcript)>,
     seed: u64,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
@@ -210,6 +226,7 @@ impl App {
             opening: message.map(|message| (message, now)),
             hint: None,
             shows_thoughts: false,
+            deleted: None,
             seed,
             revision: 0,
         }
@@ -258,6 +275,8 @@ impl App {
                 Vec::new()
             }
             Action::Other => Vec::new(),
+            Action::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => self.imported(&path, &text, now),
+            Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => vec![compose_file(&path, &text)],
             outcome => self.take_outcome(outcome),
         }
     }
@@ -277,9 +296,13 @@ impl App {
             }
             Action::SessionsListed(Ok(list)) => self.sessions = Some(list),
             Action::SessionOpened(Ok((record, transcript))) => self.open(record, transcript),
-            Action::SessionsListed(Err(error)) | Action::SessionOpened(Err(error)) => {
-                self.note(NoteKind::Error, error);
-            }
+            Action::SessionsFound(Ok(hits)) => self.found(hits),
+            Action::FileWritten(Ok(path)) => self.note(NoteKind::Info, format!("{path} is written")),
+            Action::SessionsListed(Err(error))
+            | Action::SessionsFound(Err(error))
+            | Action::FileRead { text: Err(error), .. }
+            | Action::FileWritten(Err(error))
+            | Action::SessionOpened(Err(error)) => self.note(NoteKind::Error, error),
             _ => {}
         }
         Vec::new()
@@ -526,6 +549,18 @@ impl App {
     pub fn revision(&self) -> u64 {
         self.revision
     }
+}
+
+/// A file's text, put into the composer between fences, so that the model sees where it ends.
+fn compose_file(path: &str, text: &str) -> Effect {
+    // A fence that the text does not have.
+    let mut fence = "```".to_owned();
+    while text.contains(&fence) {
+        fence.push('`');
+    }
+    let name = std::path::Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    Effect::Compose(format!("{name}:\n{fence}\n{text}{end}{fence}\n"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::commands::{self, CommandId, Line, SlashCommand, When};
 use super::parameters::{PARAMETERS, Parameter};
-use super::{Action, App, CountFor, Effect, Moment, NoteKind, keymap};
+use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind, keymap};
 use crate::chat::Role;
 use crate::chat::template::BUILTIN_NAMES;
 use crate::engine::sampling::PRESET_NAMES;
@@ -46,6 +46,20 @@ impl App {
             CommandId::Quit => return self.handle(Action::Quit, now),
             CommandId::New => return self.new_chat(now),
             CommandId::Open => return vec![Effect::ListSessions],
+            CommandId::Rename | CommandId::Search | CommandId::Export | CommandId::Import | CommandId::Read
+                if argument.is_empty() =>
+            {
+                return self.missing(command);
+            }
+            CommandId::Rename => return self.rename(argument),
+            CommandId::Delete => return self.delete_chat(now),
+            CommandId::Search => return vec![Effect::SearchSessions(argument.to_owned())],
+            CommandId::Export => return self.export(argument),
+            CommandId::Import => {
+                return vec![Effect::ReadFile { purpose: FilePurpose::Import, path: argument.to_owned() }];
+            }
+            CommandId::Read => return vec![Effect::ReadFile { purpose: FilePurpose::Read, path: argument.to_owned() }],
+            CommandId::Edit => return self.edit(argument),
             CommandId::Regenerate => return self.regenerate(now),
             CommandId::Continue => return self.continue_reply(now),
             CommandId::Undo => return self.undo(),
@@ -90,7 +104,28 @@ impl App {
         Vec::new()
     }
 
+    /// `/edit [N]`: a question goes back into the composer; what is sent then stands beside it.
+    fn edit(&mut self, argument: &str) -> Vec<Effect> {
+        let path = self.session.transcript.path();
+        let questions: Vec<_> = path.into_iter().filter(|node| node.message.role == Role::User).collect();
+        let place = if argument.is_empty() { questions.len() } else { argument.parse().unwrap_or(0) };
+        let Some(question) = place.checked_sub(1).and_then(|place| questions.get(place)) else {
+            let text = match questions.len() {
+                0 => "there is no question yet".to_owned(),
+                n => format!("there is no question {argument}: this chat has {n} of them"),
+            };
+            self.note(NoteKind::Error, text);
+            return Vec::new();
+        };
+        let (parent, text) = (question.parent, question.message.content.clone());
+        self.session.transcript.set_head(parent);
+        vec![self.session.put(), Effect::Compose(text)]
+    }
+
     fn undo(&mut self) -> Vec<Effect> {
+        if let Some(effects) = self.undelete() {
+            return effects;
+        }
         let Some(question) = self.session.transcript.undo() else {
             self.note(NoteKind::Info, "there is nothing to take back".to_owned());
             return Vec::new();

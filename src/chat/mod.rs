@@ -1,6 +1,7 @@
 //! Conversations: messages, the tree they form, templates that turn them into a prompt, and the context window.
 
 pub mod context_window;
+pub mod document;
 pub mod message;
 pub mod template;
 pub mod thinking;

@@ -66,6 +66,9 @@ pub(super) enum Command {
     /// The models that can be named
     #[command(subcommand)]
     Models(Models),
+    /// The saved chats
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// The settings file
     #[command(subcommand)]
     Config(Config),
@@ -293,6 +296,52 @@ fn cache_type() -> impl TypedValueParser<Value = CacheType> {
 
 fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "must be a whole number, 1 or more".into())
+}
+
+/// `gibber sessions`
+#[derive(Debug, Subcommand)]
+pub(super) enum Sessions {
+    /// The chats, the newest first: number, id, title, model
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// A chat as text
+    Show {
+        /// Its number in the list, or its id
+        chat: String,
+    },
+    /// The messages that have a text in them
+    Search {
+        /// What is looked for, in any case of letters
+        text: String,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a chat to a file
+    Export {
+        /// Its number in the list, or its id
+        chat: String,
+        /// The file: .json (every branch), .md or .txt; nothing is JSON on stdout
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Add a chat from a JSON file: an exported one, or a list of messages with `role` and `content`
+    Import {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Delete a chat
+    Delete {
+        /// Its number in the list, or its id
+        chat: String,
+    },
 }
 
 /// `gibber models`

@@ -16,6 +16,7 @@ mod repl;
 mod run;
 mod score;
 mod session;
+mod sessions;
 mod surroundings;
 mod text;
 mod tokenize;
@@ -147,6 +148,9 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
     if let Some(Command::Config(command)) = command {
         return config::run(&command, &common);
     }
+    if let Some(Command::Sessions(command)) = command {
+        return sessions::run(&command, &common);
+    }
     let context = Context::new(&common)?;
     match command {
         Some(Command::Run(arguments)) => run::run(context, &arguments),
@@ -158,7 +162,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         Some(Command::Chat(arguments)) => chat::run(context, &arguments),
         None if is_interactive() => chat::run(context, &chat),
         None => run::run(context, &args::Run { text: None, json: false, chat }),
-        Some(Command::Config(_) | Command::Completions { .. }) => Ok(()),
+        Some(Command::Config(_) | Command::Sessions(_) | Command::Completions { .. }) => Ok(()),
     }
 }
 

@@ -15,6 +15,9 @@ use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::{Settings, edit};
 use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoreWriter, files, history};
 
+/// The largest file that is read into a chat: more than any context holds.
+const MAX_FILE: u64 = 4 << 20;
+
 /// The settings file and the store, as both front ends use them.
 #[derive(Debug)]
 pub(super) struct Surroundings {
@@ -42,7 +45,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
 }
 
 /// A number that the standard library draws afresh for each hasher.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -94,6 +97,36 @@ impl FrontEndIo for Surroundings {
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
         let loaded = Database::open(&self.paths.database()).and_then(|database| database.load(id));
         loaded.map(|session| (session.record, session.transcript)).map_err(|error| error.to_string())
+    }
+
+    fn search_sessions(&mut self, text: &str) -> Result<Vec<(SessionRecord, String)>, String> {
+        let path = self.paths.database();
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let found = Database::open(&path).and_then(|database| database.search(text));
+        let mut hits = found.map_err(|error| error.to_string())?;
+        hits.dedup_by_key(|hit| hit.record.id);
+        Ok(hits.into_iter().map(|hit| (hit.record, hit.context)).collect())
+    }
+
+    fn read_file(&mut self, path: &str) -> Result<String, String> {
+        let expanded = models::expanded(path);
+        let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
+        let size = std::fs::metadata(&expanded).map_err(|error| failed(&error))?.len();
+        if size > MAX_FILE {
+            return Err(failed(&format!("it has {size} bytes, and no more than {MAX_FILE} are read")));
+        }
+        std::fs::read_to_string(&expanded).map_err(|error| failed(&error))
+    }
+
+    fn write_file(&mut self, path: &str, text: &str) -> Result<String, String> {
+        let expanded = models::expanded(path);
+        if expanded.exists() {
+            return Err(format!("{} is there already: choose another name", expanded.display()));
+        }
+        files::write_atomic(&expanded, text).map_err(|error| error.to_string())?;
+        Ok(expanded.display().to_string())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::chat::{MessageId, Node};
 pub use error::StoreError;
 pub use models::ModelStores;
 pub use paths::Paths;
-pub use sessions::{Database, SessionSummary, StoredSession};
+pub use sessions::{Database, SearchHit, SessionSummary, StoredSession};
 pub use writer::StoreWriter;
 
 /// Names a conversation, over all of them; drawn by who starts it (a random 63-bit number).
@@ -52,6 +52,8 @@ pub enum StoreOp {
         /// The message.
         node: Node,
     },
+    /// Delete a conversation with its messages.
+    DeleteSession(SessionId),
     /// Add a line to the prompt history.
     AppendHistory(String),
 }

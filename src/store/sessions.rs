@@ -1,7 +1,7 @@
 //! The chats, in one SQLite database: a row for each conversation, a row for each message of its tree.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
 
@@ -44,6 +44,19 @@ pub struct SessionSummary {
     pub updated: i64,
     /// How many messages its tree has.
     pub messages: u32,
+}
+
+/// A message in which something was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchHit {
+    /// The conversation.
+    pub record: SessionRecord,
+    /// The message.
+    pub message: MessageId,
+    /// Who said it.
+    pub role: Role,
+    /// The words around what was found, on one line.
+    pub context: String,
 }
 
 /// A conversation with its messages.
@@ -172,6 +185,43 @@ impl Database {
         Ok(StoredSession { record, transcript })
     }
 
+    /// The messages that have `text` in them, in any case of letters; the chats that were changed last first.
+    ///
+    /// # Errors
+    /// As the database's.
+    pub fn search(&self, text: &str) -> Result<Vec<SearchHit>, StoreError> {
+        let wanted = text.to_lowercase();
+        let mut hits = Vec::new();
+        for SessionSummary { record, .. } in self.list()?.into_iter().filter(|_| !wanted.trim().is_empty()) {
+            let StoredSession { transcript, .. } = self.load(record.id)?;
+            hits.extend(transcript.nodes().iter().filter_map(|node| {
+                let context = context_of(&node.message.content, &wanted)?;
+                Some(SearchHit { record: record.clone(), message: node.id, role: node.message.role, context })
+            }));
+        }
+        Ok(hits)
+    }
+
+    /// Writes a whole conversation.
+    ///
+    /// # Errors
+    /// As the database's.
+    pub fn put(&mut self, record: &SessionRecord, transcript: &Transcript) -> Result<(), StoreError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        self.in_transaction(|writes| {
+            writes.put_session(record, now)?;
+            transcript.nodes().iter().try_for_each(|node| writes.put_message(record.id, node, now))
+        })
+    }
+
+    /// Deletes a conversation with its messages.
+    ///
+    /// # Errors
+    /// As the database's.
+    pub fn delete(&mut self, id: SessionId) -> Result<(), StoreError> {
+        self.in_transaction(|writes| writes.delete(id))
+    }
+
     fn failed(&self, error: rusqlite::Error) -> StoreError {
         StoreError::database(&self.path, error)
     }
@@ -194,6 +244,12 @@ impl Writes<'_> {
         Ok(())
     }
 
+    pub(super) fn delete(&self, id: SessionId) -> rusqlite::Result<()> {
+        self.transaction.execute("DELETE FROM messages WHERE session = ?1", [id.0])?;
+        self.transaction.execute("DELETE FROM sessions WHERE id = ?1", [id.0])?;
+        Ok(())
+    }
+
     pub(super) fn put_message(&self, session: SessionId, node: &Node, now: i64) -> rusqlite::Result<()> {
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO messages (session, id, parent, role, content, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -206,6 +262,28 @@ impl Writes<'_> {
         statement.execute(params![session.0, now])?;
         Ok(())
     }
+}
+
+/// What stands around the first place where `content` has `wanted`, which is in lower case.
+fn context_of(content: &str, wanted: &str) -> Option<String> {
+    const AROUND: usize = 40;
+    let characters: Vec<char> = content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // A letter may have several in lower case: each is found at the place of the whole.
+    let mut lower = String::with_capacity(content.len());
+    let mut places = Vec::with_capacity(content.len());
+    for (place, c) in characters.iter().enumerate() {
+        for c in c.to_lowercase() {
+            places.resize(places.len() + c.len_utf8(), place);
+            lower.push(c);
+        }
+    }
+    let at = *places.get(lower.find(wanted)?)?;
+    let end = characters.len().min(at + wanted.chars().count() + AROUND);
+    let start = at.saturating_sub(AROUND);
+    let words: String = characters[start..end].iter().collect();
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let [before, after] = [start > 0, end < characters.len()].map(|more| if more { "…" } else { "" });
+    Some(format!("{before}{words}{after}"))
 }
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {

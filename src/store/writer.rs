@@ -109,8 +109,13 @@ impl Worker {
 
     /// While a reply streams, the same message comes again and again: only its last state counts.
     fn keep(&mut self, operation: StoreOp) {
+        if let StoreOp::DeleteSession(id) = operation {
+            // What was to be written of it is not written any more.
+            self.pending.retain(|pending| target_of(pending).is_none_or(|(session, _)| session != id));
+            return self.pending.push(operation);
+        }
         let target = target_of(&operation);
-        match self.pending.iter_mut().find(|pending| target_of(pending) == target) {
+        match self.pending.iter_mut().find(|pending| target.is_some() && target_of(pending) == target) {
             Some(pending) => *pending = operation,
             None => self.pending.push(operation),
         }
@@ -144,6 +149,7 @@ impl Worker {
             pending.iter().try_for_each(|operation| match operation {
                 StoreOp::PutSession(record) => writes.put_session(record, now),
                 StoreOp::PutMessage { session, node } => writes.put_message(*session, node, now),
+                StoreOp::DeleteSession(id) => writes.delete(*id),
                 StoreOp::AppendHistory(_) => Ok(()),
             })
         })
@@ -164,7 +170,7 @@ fn target_of(operation: &StoreOp) -> Option<(SessionId, Option<MessageId>)> {
     match operation {
         StoreOp::PutSession(record) => Some((record.id, None)),
         StoreOp::PutMessage { session, node } => Some((*session, Some(node.id))),
-        StoreOp::AppendHistory(_) => None,
+        StoreOp::DeleteSession(_) | StoreOp::AppendHistory(_) => None,
     }
 }
 

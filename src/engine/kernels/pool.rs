@@ -325,10 +325,20 @@ mod tests {
     fn while_a_helper_is_off_its_core_the_caller_works_alone() {
         let pool = ThreadPool::new(2);
         let both = std::sync::Barrier::new(2);
+        let (begun, worked) = (Instant::now(), AtomicU64::new(u64::MAX));
         pool.run(2, &|thread, _| {
             both.wait();
-            // As if the system had taken the helper off its core in the middle of a piece.
-            while thread == 1 && pool.shared.yields.load(Ordering::Relaxed) <= 2 * YIELDS_BEFORE_ALONE {
+            let nanoseconds = || u64::try_from(begun.elapsed().as_nanos()).unwrap();
+            if thread == 0 {
+                return worked.store(nanoseconds(), Ordering::Relaxed);
+            }
+            // As if the system had taken the helper off its core in the middle of a piece, for much longer than the caller
+            // had to work.
+            let is_short = || {
+                pool.shared.yields.load(Ordering::Relaxed) <= 2 * YIELDS_BEFORE_ALONE
+                    || nanoseconds() / 10 < worked.load(Ordering::Relaxed)
+            };
+            while is_short() {
                 std::thread::yield_now();
             }
         });

@@ -25,6 +25,7 @@ pub(super) struct Memory {
     pub(super) stored: Vec<StoreOp>,
     pub(super) saved: Option<Settings>,
     pub(super) sessions: Vec<(SessionRecord, Transcript)>,
+    pub(super) files: std::collections::HashMap<String, String>,
 }
 
 impl FrontEndIo for Memory {
@@ -54,6 +55,21 @@ impl FrontEndIo for Memory {
 
     fn sessions(&mut self) -> Result<Vec<SessionRecord>, String> {
         Ok(self.sessions.iter().map(|(record, _)| record.clone()).collect())
+    }
+
+    fn search_sessions(&mut self, text: &str) -> Result<Vec<(SessionRecord, String)>, String> {
+        let has = |transcript: &Transcript| transcript.nodes().iter().any(|node| node.message.content.contains(text));
+        let hits = self.sessions.iter().filter(|(_, transcript)| has(transcript));
+        Ok(hits.map(|(record, _)| (record.clone(), format!("…{text}…"))).collect())
+    }
+
+    fn read_file(&mut self, path: &str) -> Result<String, String> {
+        self.files.get(path).cloned().ok_or_else(|| format!("cannot read {path}: there is no such file"))
+    }
+
+    fn write_file(&mut self, path: &str, text: &str) -> Result<String, String> {
+        self.files.insert(path.to_owned(), text.to_owned());
+        Ok(format!("/home/me/{path}"))
     }
 
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {

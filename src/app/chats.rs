@@ -1,0 +1,105 @@
+//! Saved conversations: their names, their deletion, the search in them, and files of them.
+
+use super::session::Session;
+use super::{App, Effect, Moment, NoteKind};
+use crate::chat::Transcript;
+use crate::chat::document::{Document, DocumentFormat};
+use crate::store::{SessionRecord, StoreOp};
+
+impl App {
+    /// `/rename TITLE`
+    pub(super) fn rename(&mut self, title: &str) -> Vec<Effect> {
+        if self.transcript().nodes().is_empty() {
+            self.note(NoteKind::Info, "this chat has no question yet: there is nothing to name".to_owned());
+            return Vec::new();
+        }
+        self.session.record.title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = format!("this chat is called {:?} now", self.session.record.title);
+        self.note(NoteKind::Info, text);
+        self.session.put_if_stored()
+    }
+
+    /// `/delete`: the chat on screen goes from the store, and a new one begins. Until something is said there, `/undo`
+    /// brings it back.
+    pub(super) fn delete_chat(&mut self, now: Moment) -> Vec<Effect> {
+        if self.transcript().nodes().is_empty() {
+            self.note(NoteKind::Info, "this chat is empty: there is nothing to delete".to_owned());
+            return Vec::new();
+        }
+        let (record, transcript) = (self.session.record.clone(), self.session.transcript.clone());
+        let id = record.id;
+        let effects = self.new_chat(now);
+        self.note(NoteKind::Info, format!("{:?} is deleted; /undo brings it back", record.title));
+        self.deleted = Some((record, transcript));
+        effects.into_iter().chain([Effect::Store(StoreOp::DeleteSession(id))]).collect()
+    }
+
+    /// Brings back the chat that was deleted last; `None` where that is not what can be undone now.
+    pub(super) fn undelete(&mut self) -> Option<Vec<Effect>> {
+        if !self.transcript().nodes().is_empty() {
+            return None;
+        }
+        let (record, transcript) = self.deleted.take()?;
+        self.open(record, transcript);
+        Some(self.store_all())
+    }
+
+    /// Writes the conversation on screen, every message of it.
+    fn store_all(&mut self) -> Vec<Effect> {
+        let ids: Vec<_> = self.transcript().nodes().iter().map(|node| node.id).collect();
+        let mut effects = vec![self.session.put()];
+        effects.extend(ids.into_iter().filter_map(|id| self.session.put_message(id)));
+        effects
+    }
+
+    /// The conversations that a search has found, each with the words around what was found.
+    pub(super) fn found(&mut self, hits: Vec<(SessionRecord, String)>) {
+        if hits.is_empty() {
+            return self.note(NoteKind::Info, "no chat has that in it".to_owned());
+        }
+        let with_context = |(record, context): (SessionRecord, String)| {
+            let title = format!("{} · {context}", record.title);
+            SessionRecord { title, ..record }
+        };
+        self.sessions = Some(hits.into_iter().map(with_context).collect());
+    }
+
+    /// `/export FILE`
+    pub(super) fn export(&mut self, path: &str) -> Vec<Effect> {
+        let Some(format) = DocumentFormat::of_name(path) else {
+            let text = format!("the ending of {path:?} names no format: it must be {}", DocumentFormat::ENDINGS);
+            self.note(NoteKind::Error, text);
+            return Vec::new();
+        };
+        let record = &self.session.record;
+        let document = Document {
+            title: record.title.clone(),
+            model: record.model.clone(),
+            system: record.system.clone(),
+            created: record.created,
+            transcript: self.session.transcript.clone(),
+        };
+        vec![Effect::WriteFile { path: path.to_owned(), text: document.to_file(format) }]
+    }
+
+    /// A file of a conversation was read, for `/import`: it becomes one of its own.
+    pub(super) fn imported(&mut self, path: &str, text: &str, now: Moment) -> Vec<Effect> {
+        let Document { title, model, system, created, transcript } = match Document::from_json(text) {
+            Ok(document) => document,
+            Err(reason) => {
+                self.note(NoteKind::Error, format!("{path}: {reason}"));
+                return Vec::new();
+            }
+        };
+        let fresh = Session::fresh(&mut self.seed, &system, now);
+        let title = if title.is_empty() { title_of_first(&transcript) } else { title };
+        let created = if created > 0 { created } else { now.unix };
+        self.open(SessionRecord { title, model, created, ..fresh.record }, transcript);
+        self.note(NoteKind::Info, format!("from {path}"));
+        self.store_all()
+    }
+}
+
+fn title_of_first(transcript: &Transcript) -> String {
+    transcript.path().first().map_or_else(String::new, |node| super::session::title_of(&node.message.content))
+}

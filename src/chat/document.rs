@@ -1,0 +1,282 @@
+//! A conversation as a file: JSON, which has every branch and can be read again; Markdown and plain text, which have what
+//! is on screen.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Message, MessageId, MessageState, Node, Role, Transcript};
+
+/// What a JSON file says it is.
+const FORMAT: &str = "gibber chat";
+/// Counted up when something is added that older versions would lose.
+const VERSION: u32 = 1;
+
+/// A conversation, apart from where it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// What it is called.
+    pub title: String,
+    /// The model it was last held with; empty where nobody knows.
+    pub model: String,
+    /// The system message; empty is the template's own.
+    pub system: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Its messages.
+    pub transcript: Transcript,
+}
+
+/// The formats of files, by their endings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentFormat {
+    /// `.json`
+    Json,
+    /// `.md`
+    Markdown,
+    /// `.txt`
+    Text,
+}
+
+impl DocumentFormat {
+    /// The endings that [`Self::of_name`] knows.
+    pub const ENDINGS: &str = ".json, .md or .txt";
+
+    /// The format that a file's name asks for.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name.rsplit_once('.')?.1 {
+            "json" => Some(Self::Json),
+            "md" | "markdown" => Some(Self::Markdown),
+            "txt" => Some(Self::Text),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct File {
+    format: String,
+    version: u32,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    system: String,
+    #[serde(default)]
+    created: i64,
+    /// The last message of the path on screen.
+    #[serde(default)]
+    head: Option<MessageId>,
+    messages: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    id: MessageId,
+    /// What it answers.
+    #[serde(default)]
+    parent: Option<MessageId>,
+    role: Role,
+    content: String,
+    #[serde(default = "complete")]
+    state: MessageState,
+}
+
+fn complete() -> MessageState {
+    MessageState::Complete
+}
+
+/// What other programs write: messages one after the other.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Foreign {
+    List(Vec<Message>),
+    Object { messages: Vec<Message> },
+}
+
+impl Document {
+    /// The file in `format`.
+    pub fn to_file(&self, format: DocumentFormat) -> String {
+        match format {
+            DocumentFormat::Json => self.to_json(),
+            DocumentFormat::Markdown => self.to_markdown(),
+            DocumentFormat::Text => self.to_text(),
+        }
+    }
+
+    fn to_json(&self) -> String {
+        let entry = |node: &Node| Entry {
+            id: node.id,
+            parent: node.parent,
+            role: node.message.role,
+            content: node.message.content.clone(),
+            state: node.state,
+        };
+        let file = File {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            title: self.title.clone(),
+            model: self.model.clone(),
+            system: self.system.clone(),
+            created: self.created,
+            head: self.transcript.head(),
+            messages: self.transcript.nodes().iter().map(entry).collect(),
+        };
+        let mut json = serde_json::to_string_pretty(&file).unwrap_or_default();
+        json.push('\n');
+        json
+    }
+
+    fn to_markdown(&self) -> String {
+        let mut text = format!("# {}\n", if self.title.is_empty() { "Chat" } else { &self.title });
+        if !self.model.is_empty() {
+            let _ = write!(text, "\n*with {}*\n", self.model);
+        }
+        self.for_each(|who, content| {
+            let _ = write!(text, "\n## {who}\n\n{}\n", content.trim_end());
+        });
+        text
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        self.for_each(|who, content| {
+            let _ = writeln!(text, "{}{who}: {}", if text.is_empty() { "" } else { "\n" }, content.trim_end());
+        });
+        text
+    }
+
+    /// The system message and what is on screen, each with who says it.
+    fn for_each(&self, mut say: impl FnMut(&str, &str)) {
+        if !self.system.is_empty() {
+            say("System", &self.system);
+        }
+        for node in self.transcript.path() {
+            let who = match node.message.role {
+                Role::System => "System",
+                Role::User => "You",
+                Role::Assistant => "Assistant",
+            };
+            say(who, &node.message.content);
+        }
+    }
+
+    /// The conversation in a JSON file: one of [`Self::to_file`]'s, or a list of messages with `role` and `content`, as
+    /// other programs write it.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the file.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let is_ours = serde_json::from_str::<serde_json::Value>(text)
+            .map_err(|error| format!("it is not JSON: {error}"))?
+            .get("format")
+            .is_some_and(|format| format == FORMAT);
+        if !is_ours {
+            return Self::from_foreign(text);
+        }
+        let file: File = serde_json::from_str(text).map_err(|error| format!("it is no chat of gibber: {error}"))?;
+        if file.version > VERSION {
+            return Err(format!("it was written by a newer version of gibber (format {})", file.version));
+        }
+        let mut seen = std::collections::HashSet::new();
+        if let Some(twice) = file.messages.iter().find(|entry| !seen.insert(entry.id)) {
+            return Err(format!("message {} is there twice", twice.id.0));
+        }
+        let node = |entry: Entry| Node {
+            id: entry.id,
+            parent: entry.parent,
+            message: Message::new(entry.role, entry.content),
+            state: entry.state,
+        };
+        let nodes = file.messages.into_iter().map(node).collect();
+        let transcript = Transcript::from_parts(nodes, file.head);
+        Ok(Self { title: file.title, model: file.model, system: file.system, created: file.created, transcript })
+    }
+
+    fn from_foreign(text: &str) -> Result<Self, String> {
+        let what = "it is neither a chat of gibber nor a list of messages with `role` (system, user or assistant) and `content`";
+        let messages = match serde_json::from_str(text).map_err(|error| format!("{what}: {error}"))? {
+            Foreign::List(messages) | Foreign::Object { messages } => messages,
+        };
+        let mut transcript = Transcript::default();
+        let mut system = String::new();
+        for message in messages {
+            if message.role == Role::System && transcript.nodes().is_empty() && system.is_empty() {
+                system = message.content;
+            } else {
+                transcript.append(message, MessageState::Complete);
+            }
+        }
+        Ok(Self { title: String::new(), model: String::new(), system, created: 0, transcript })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question with two answers, of which the first is on screen, and a follow-up that was cut.
+    fn document() -> Document {
+        let mut transcript = Transcript::default();
+        let question = transcript.append(Message::new(Role::User, "Why?\n"), MessageState::Complete);
+        transcript.append(Message::new(Role::Assistant, "Because \u{1F600}."), MessageState::Complete);
+        let second = transcript.append_to(Some(question), Message::new(Role::Assistant, "No idea"), MessageState::Cut);
+        transcript.switch_branch(second, -1);
+        let (title, model) = ("Why? | *a*".to_owned(), "tiny".to_owned());
+        Document { title, model, system: "Be brief.".into(), created: 1_790_000_000, transcript }
+    }
+
+    #[test]
+    fn json_has_every_branch_and_comes_back_as_it_was() {
+        let document = document();
+        let json = document.to_file(DocumentFormat::Json);
+        assert_eq!(Document::from_json(&json).unwrap(), document);
+        assert!(json.contains("No idea") && json.contains("\"state\": \"cut\""), "{json}");
+    }
+
+    #[test]
+    fn markdown_and_text_have_what_is_on_screen() {
+        let markdown = document().to_file(DocumentFormat::Markdown);
+        let expected = "# Why? | *a*\n\n*with tiny*\n\n## System\n\nBe brief.\n\n## You\n\nWhy?\n\n## Assistant\n\nBecause \u{1F600}.\n";
+        assert_eq!(markdown, expected);
+        let text = document().to_file(DocumentFormat::Text);
+        assert_eq!(text, "System: Be brief.\n\nYou: Why?\n\nAssistant: Because \u{1F600}.\n");
+    }
+
+    #[test]
+    fn lists_of_messages_are_read_and_other_files_are_not() {
+        let messages =
+            r#"[{"role":"system","content":"S"},{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]"#;
+        for json in [messages.to_owned(), format!("{{\"model\":\"x\",\"messages\":{messages}}}")] {
+            let document = Document::from_json(&json).unwrap();
+            assert_eq!((document.system.as_str(), document.transcript.path().len()), ("S", 2), "{json}");
+        }
+        let twice = r#"{"format":"gibber chat","version":1,"messages":[
+            {"id":1,"role":"user","content":"a"},{"id":1,"role":"user","content":"b"}]}"#;
+        for (json, reason) in [
+            ("{", "it is not JSON"),
+            ("{}", "neither a chat of gibber nor a list"),
+            (r#"[{"role":"robot","content":""}]"#, "neither a chat"),
+            (r#"{"format":"gibber chat","version":9,"messages":[]}"#, "a newer version of gibber (format 9)"),
+            (r#"{"format":"gibber chat","version":1,"messages":[{"id":-1}]}"#, "it is no chat of gibber"),
+            (twice, "message 1 is there twice"),
+        ] {
+            let error = Document::from_json(json).unwrap_err();
+            assert!(error.contains(reason), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn endings_name_formats() {
+        for (name, format) in [
+            ("a.json", Some(DocumentFormat::Json)),
+            ("b.c.md", Some(DocumentFormat::Markdown)),
+            ("/x.y/d.txt", Some(DocumentFormat::Text)),
+            ("e.pdf", None),
+            ("json", None),
+        ] {
+            assert_eq!(DocumentFormat::of_name(name), format, "{name}");
+        }
+    }
+}
