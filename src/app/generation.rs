@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::parameters::{PARAMETERS, Parameter};
 use super::session::title_of;
-use super::{App, Effect, Moment, NoteKind};
+use super::{App, Effect, Moment, NextToken, NoteKind};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::engine::SamplingParams;
 use crate::worker::protocol::{
-    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
-    TokenTrace,
+    CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
+    RequestId, TokenTrace,
 };
 
 /// A reply that grows is saved this often, so that a kill loses less than a second.
@@ -291,10 +291,24 @@ impl App {
         if self.sampling == before {
             return Vec::new();
         }
-        let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        let Some(generation) = self.generation.as_mut() else { return self.preview_sampling() };
         generation.sampling_log.push((generation.tokens, self.sampling.clone()));
         let (id, sampling) = (generation.id, self.sampling.clone());
         vec![self.submit(EngineCommand::SetSampling { id, sampling })]
+    }
+}
+
+/// What is seen of them.
+impl App {
+    /// Asks how the distribution that is on screen looks with the sampling as it is now: from the logits that the engine
+    /// still holds, without a forward pass.
+    fn preview_sampling(&mut self) -> Vec<Effect> {
+        if self.next_token.is_none() || self.model.is_none() || self.loading.is_some() || self.worker_dead {
+            return Vec::new();
+        }
+        let (id, sampling) = (self.request_id(), self.sampling.clone());
+        self.preview = Some(id);
+        vec![self.submit(EngineCommand::Preview { id, sampling, candidates: CANDIDATES })]
     }
 }
 
@@ -347,7 +361,9 @@ impl App {
         if !trace.text.is_empty() {
             generation.unsaved_since.get_or_insert(now.at);
         }
-        self.last_trace = Some(trace);
+        let TokenTrace { token, entropy, kept_mass, candidates, .. } = trace;
+        let distribution = Distribution { entropy, kept_mass, candidates };
+        self.next_token = Some(NextToken { distribution, chosen: Some(token) });
         if generation.save_deadline().is_some_and(|deadline| deadline <= now.at) {
             effects.extend(self.save_reply(now));
         }

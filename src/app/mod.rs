@@ -24,13 +24,22 @@ pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
 
 use crate::chat::{MessageId, Transcript};
-use crate::engine::SamplingParams;
 use crate::engine::load::ModelInfo;
+use crate::engine::{SamplingParams, TokenId};
 use crate::settings::Settings;
 use crate::store::StoreOp;
 pub use crate::store::{SessionId, SessionRecord};
-use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId, TemplateChoice};
+use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice};
 use meter::Meter;
+
+/// What the model would say next, or has just said, and with which chance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NextToken {
+    /// The candidates, before and after the filters.
+    pub distribution: Distribution,
+    /// The token that was drawn from it; `None` where none has been.
+    pub chosen: Option<TokenId>,
+}
 
 /// The time at which something happens; the front end's loop reads the clocks.
 #[derive(Debug, Clone, Copy)]
@@ -171,7 +180,9 @@ pub struct App {
     /// Messages that the last request had to leave out.
     dropped: Vec<MessageId>,
     meter: Meter,
-    last_trace: Option<crate::worker::protocol::TokenTrace>,
+    next_token: Option<NextToken>,
+    /// The request whose distribution is waited for.
+    preview: Option<RequestId>,
     counts: HashMap<RequestId, CountFor>,
     notes: Vec<Note>,
     next_note: u64,
@@ -214,7 +225,8 @@ impl App {
             context_used: 0,
             dropped: Vec::new(),
             meter: Meter::default(),
-            last_trace: None,
+            next_token: None,
+            preview: None,
             counts: HashMap::new(),
             notes: Vec::new(),
             next_note: 0,
@@ -322,7 +334,14 @@ impl App {
             EngineEvent::Counted { id, text, tokens } => self.counted(id, &text, &tokens),
             EngineEvent::Failed { id, error } => self.failed(id, error),
             EngineEvent::WorkerDied { error } => self.worker_died(&error),
-            EngineEvent::Distribution { .. } | EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } => Vec::new(),
+            EngineEvent::Distribution { id, distribution } => {
+                if self.preview == Some(id) {
+                    self.preview = None;
+                    self.next_token = Some(NextToken { distribution, chosen: None });
+                }
+                Vec::new()
+            }
+            EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } => Vec::new(),
             reply => self.on_reply_event(reply, now),
         }
     }
@@ -346,7 +365,7 @@ impl App {
             let seconds = model.load_time.as_secs_f64();
             self.loading = None;
             self.context_used = 0;
-            self.last_trace = None;
+            self.next_token = None;
             if !first {
                 let text = format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format);
                 self.note(NoteKind::Info, text);
@@ -365,6 +384,11 @@ impl App {
             self.loading = None;
             let rest = if self.model.is_some() { "" } else { "; /model lists the models, /model NAME loads one" };
             self.note(NoteKind::Error, format!("{error}{rest}"));
+            return Vec::new();
+        }
+        if self.preview == Some(id) {
+            // The logits are gone: what is on screen stays.
+            self.preview = None;
             return Vec::new();
         }
         if self.counts.remove(&id).is_some() {
@@ -506,8 +530,8 @@ impl App {
     }
 
     /// How the last token was chosen.
-    pub fn last_trace(&self) -> Option<&crate::worker::protocol::TokenTrace> {
-        self.last_trace.as_ref()
+    pub fn next_token(&self) -> Option<&NextToken> {
+        self.next_token.as_ref()
     }
 
     /// What the program had to say in this conversation.

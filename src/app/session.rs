@@ -113,7 +113,7 @@ impl App {
         self.summaries.clear();
         self.last_summary = None;
         self.dropped.clear();
-        self.last_trace = None;
+        self.next_token = None;
         self.context_used = 0;
     }
 }

@@ -37,7 +37,14 @@ impl Machine {
     /// A token, this long after what came before it.
     fn token(&mut self, text: &str, after: u64) -> Vec<Effect> {
         self.now.at += Duration::from_millis(after);
-        let trace = TokenTrace { token: 1, text: text.to_owned(), logprob: -1.0, entropy: 1.0, candidates: Vec::new() };
+        let trace = TokenTrace {
+            token: 1,
+            text: text.to_owned(),
+            logprob: -1.0,
+            entropy: 1.0,
+            kept_mass: 1.0,
+            candidates: Vec::new(),
+        };
         let event = EngineEvent::Token { id: self.id(), trace, context_used: 10 };
         self.app.on_event(event, self.now)
     }
@@ -136,7 +143,14 @@ fn events_of_another_request_change_nothing() {
     machine.say("Q", "A");
     machine.enter("R");
     let stale = RequestId(machine.id().0 - 1);
-    let trace = TokenTrace { token: 1, text: "stale".into(), logprob: 0.0, entropy: 0.0, candidates: Vec::new() };
+    let trace = TokenTrace {
+        token: 1,
+        text: "stale".into(),
+        logprob: 0.0,
+        entropy: 0.0,
+        kept_mass: 1.0,
+        candidates: Vec::new(),
+    };
     machine.app.on_event(EngineEvent::Token { id: stale, trace, context_used: 99 }, machine.now);
     machine.app.on_event(EngineEvent::Failed { id: stale, error: "stale".into() }, machine.now);
     assert_eq!(machine.path(), ["Q", "A", "R"]);

@@ -244,12 +244,15 @@ impl<'a> Reply<'a> {
         };
         let logits = self.inference.logits().ok_or_else(no_numbers)?;
         let draw = self.sampler.draw(logits, self.inference.held()).ok_or_else(no_numbers)?;
-        let candidates = match self.options.candidates {
-            0 => Vec::new(),
-            n => self.sampler.candidates(logits, n, |token| self.tokenizer.piece(token)),
+        let (candidates, kept_mass) = match self.options.candidates {
+            0 => (Vec::new(), 1.0),
+            n => {
+                let candidates = self.sampler.candidates(logits, n, |token| self.tokenizer.piece(token));
+                (candidates, self.sampler.kept_mass(logits))
+            }
         };
         let Draw { token, logprob, entropy } = draw;
-        Ok(TokenTrace { token, text: String::new(), logprob, entropy, candidates })
+        Ok(TokenTrace { token, text: String::new(), logprob, entropy, kept_mass, candidates })
     }
 
     fn update_sampling(&mut self) {

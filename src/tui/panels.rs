@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::parameters::{PARAMETERS, Parameter};
-use crate::app::{App, Phase};
+use crate::app::{App, NextToken, Phase};
 
 /// Columns of a panel's inside.
 pub(super) const WIDTH: u16 = 30;
@@ -16,7 +16,10 @@ pub(super) const WIDTH: u16 = 30;
 const SLIDER: usize = 10;
 
 /// Columns of a candidate's bar.
-const BAR: usize = 8;
+const BAR: usize = 4;
+
+/// Columns of a candidate's text.
+const TEXT: usize = 9;
 
 /// Parameters that are always shown; the rest is there where the screen is high.
 const MAIN_PARAMETERS: usize = 6;
@@ -166,33 +169,46 @@ impl Pen<'_> {
     }
 
     fn next_token(&mut self, app: &App, rows: usize) {
-        let trace = app.last_trace();
-        let entropy = trace.map_or_else(String::new, |trace| format!("entropy {:.1}", trace.entropy));
+        let next = app.next_token();
+        let entropy = next.map_or_else(String::new, |next| format!("entropy {:.1}", next.distribution.entropy));
         self.rule("Next token", &entropy);
-        let Some(trace) = trace else {
+        let Some(NextToken { distribution, chosen }) = next else {
             self.put(1, "shown while it speaks", self.theme.faint());
             self.y += rows as u16;
             return;
         };
-        for candidate in trace.candidates.iter().take(rows) {
+        let kept = format!("kept {:.1} %", distribution.kept_mass * 100.0);
+        self.put(1, "before  after", self.theme.faint());
+        self.put_right(&kept, self.theme.text());
+        self.y += 1;
+        let rows = rows - 1;
+        for candidate in distribution.candidates.iter().take(rows) {
             let cut = candidate.cut_by.is_some();
-            let filled = ((candidate.before * BAR as f32).round() as usize).clamp(1, BAR);
+            let share = if cut { candidate.before } else { candidate.after };
+            let filled = ((share * BAR as f32).round() as usize).clamp(1, BAR);
             let bar = if cut { "░" } else { "▇" }.repeat(filled);
-            let style = if cut { self.theme.faint() } else { self.theme.accent() };
-            self.put(1, &bar, style);
-            let chosen = candidate.token == trace.token;
-            let style = if chosen { self.theme.title() } else { self.theme.text() };
-            self.put(BAR + 2, &format!("{:>5.1} %", candidate.before * 100.0), style);
+            let chosen = *chosen == Some(candidate.token);
+            let style = match (cut, chosen) {
+                (true, _) => self.theme.faint(),
+                (false, true) => self.theme.title(),
+                (false, false) => self.theme.text(),
+            };
+            self.put(1, &format!("{:>5.1}", candidate.before * 100.0), style);
+            // What a filter has cut says which one: that is seen without colours as well.
+            let after = match candidate.cut_by {
+                Some(filter) => format!("{:>7}", filter.as_str()),
+                None => format!("{:>7.1}", candidate.after * 100.0),
+            };
+            self.put(6, &after, style);
+            self.put(14, &bar, if cut { self.theme.faint() } else { self.theme.accent() });
             let text = token_text(&candidate.text);
-            self.put(BAR + 11, &fit(&text, 8), style);
-            if cut {
-                self.put_right("✂", self.theme.faint());
-            } else if chosen {
+            self.put(15 + BAR, &fit(&text, TEXT), style);
+            if chosen {
                 self.put_right("◂", self.theme.accent());
             }
             self.y += 1;
         }
-        self.y += (rows - trace.candidates.len().min(rows)) as u16;
+        self.y += (rows - distribution.candidates.len().min(rows)) as u16;
     }
 
     fn throughput(&mut self, app: &App) {

@@ -322,6 +322,7 @@ impl Actor {
             text: text.to_owned(),
             logprob: -0.5,
             entropy: shape.entropy,
+            kept_mass: shape.kept_mass,
             candidates: shape.candidates,
         };
         self.emit(EngineEvent::Token { id: reply.id, trace, context_used: self.context_used });

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn trace(token: u32) -> TokenTrace {
-        TokenTrace { token, text: String::new(), logprob: 0.0, entropy: 0.0, candidates: Vec::new() }
+        TokenTrace { token, text: String::new(), logprob: 0.0, entropy: 0.0, kept_mass: 1.0, candidates: Vec::new() }
     }
 
     /// What each push lets out, then what the end does; and the stop text that ended it.

@@ -43,6 +43,8 @@ pub struct TokenTrace {
     pub logprob: f32,
     /// Entropy of that distribution, in nats.
     pub entropy: f32,
+    /// Mass of that distribution that the filters kept, 0 to 1; 1 where no candidates were asked for.
+    pub kept_mass: f32,
     /// The most probable tokens of that moment, most probable first.
     pub candidates: Vec<Candidate>,
 }

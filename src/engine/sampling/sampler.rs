@@ -107,7 +107,7 @@ impl Sampler {
     }
 
     /// Mass of the model's own distribution that is kept.
-    fn kept_mass(&self, logits: &[f32]) -> f32 {
+    pub fn kept_mass(&self, logits: &[f32]) -> f32 {
         let mass = |(token, _)| f64::from(self.stats.probability(logits[token as usize]));
         (self.chain.kept().map(mass).sum::<f64>() as f32).min(1.0)
     }

@@ -5,7 +5,7 @@ use ratatui::style::Color;
 use super::stage::Stage;
 use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
-use crate::worker::protocol::FinishReason;
+use crate::worker::protocol::{EngineCommand, FinishReason};
 
 const ANSWER: &str =
     "The capital of France is Paris. It lies on the Seine, and has done so for a good two thousand years.";
@@ -258,4 +258,26 @@ fn the_reason_for_the_end_is_told() {
         let shown = stage.draw();
         assert!(shown.contains(text), "{shown}");
     }
+}
+
+#[test]
+fn turning_a_parameter_reshapes_the_next_token_after_the_end_without_a_reply() {
+    let mut stage = Stage::new(120, 30, FakeWorker::new().reply([Step::text("Paris")]));
+    stage.keys("Where?<Enter>");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("kept 100.0 %") && shown.contains("river"), "{shown}");
+    stage.asked();
+    stage.keys("/set top-k 2<Enter>");
+    match &stage.asked()[..] {
+        [EngineCommand::Preview { sampling, .. }] => assert_eq!(sampling.top_k, 2),
+        other => panic!("{other:?}"),
+    }
+    stage.pump_to_end();
+    let shown = stage.draw();
+    let row = |word: &str| shown.lines().find(|line| line.contains(word)).unwrap().to_owned();
+    // What is cut names the filter; what is left shares the mass.
+    assert!(row("banks").contains(" 10.0  top-k ░"), "{shown}");
+    assert!(row("Seine").contains(" 60.0   66.7 ▇▇▇"), "{shown}");
+    assert!(shown.contains("kept 90.0 %"), "{shown}");
 }
