@@ -36,7 +36,7 @@ impl TileBlock {
     const ZERO: Self = Self { high: [[[0; STEP]; TILE]; STEPS], scales: [0.0; TILE], sums: [[0.0; TILE]; 3] };
 }
 
-/// The tokens of a prompt in tiles of [`TILE`]; the last is filled up with zeros.
+/// The tokens of a prompt in tiles of eight; the last is filled up with zeros.
 #[derive(Debug, Default)]
 pub struct TokenTiles {
     /// `(tiles, k / BLOCK)`
