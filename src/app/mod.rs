@@ -331,7 +331,7 @@ impl App {
                 Vec::new()
             }
             EngineEvent::Loaded { id, model } => self.loaded(id, *model),
-            EngineEvent::Counted { id, text, tokens } => self.counted(id, &text, &tokens),
+            EngineEvent::Counted { id, text, tokens, pieces } => self.counted(id, &text, &tokens, &pieces),
             EngineEvent::Failed { id, error } => self.failed(id, error),
             EngineEvent::WorkerDied { error } => self.worker_died(&error),
             EngineEvent::Distribution { id, distribution } => {

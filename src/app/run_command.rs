@@ -480,21 +480,29 @@ impl App {
         vec![self.submit(EngineCommand::Count { id, prompt })]
     }
 
-    pub(super) fn counted(&mut self, id: RequestId, text: &str, tokens: &[TokenId]) -> Vec<Effect> {
+    pub(super) fn counted(&mut self, id: RequestId, text: &str, tokens: &[TokenId], pieces: &[String]) -> Vec<Effect> {
         let Some(why) = self.counts.remove(&id) else { return Vec::new() };
+        let listed = list_of_tokens(tokens, pieces);
         let note = match why {
-            CountFor::Prompt => format!("{} tokens; the model sees:\n{text}", tokens.len()),
-            CountFor::Tokens => {
-                let mut ids: Vec<String> = tokens.iter().take(TOKENS_SHOWN).map(TokenId::to_string).collect();
-                if tokens.len() > TOKENS_SHOWN {
-                    ids.push("…".to_owned());
-                }
-                format!("{} tokens: {}", tokens.len(), ids.join(" "))
+            CountFor::Prompt => {
+                format!("{} tokens; the model sees:\n{text}\n\nas these tokens:\n{listed}", tokens.len())
             }
+            CountFor::Tokens => format!("{} tokens: {listed}", tokens.len()),
         };
         self.note(NoteKind::Info, note);
         Vec::new()
     }
+}
+
+/// Each token as its id and its text: `504 "The"`; of very many the first and the last.
+fn list_of_tokens(tokens: &[TokenId], pieces: &[String]) -> String {
+    let mut shown: Vec<String> = tokens.iter().zip(pieces).map(|(token, piece)| format!("{token} {piece:?}")).collect();
+    if shown.len() > TOKENS_SHOWN {
+        let left_out = shown.len() - TOKENS_SHOWN;
+        let half = TOKENS_SHOWN / 2;
+        shown.splice(half..half + left_out, [format!("… {left_out} more …")]);
+    }
+    shown.join("  ")
 }
 
 /// The text of the last fenced code block (CommonMark), without its fences.

@@ -279,8 +279,16 @@ fn the_prompt_and_tokens_are_counted_by_the_engine() {
     let effects = machine.enter("/tokens ab c");
     let Some(Effect::Submit(EngineCommand::Count { id, prompt })) = effects.last() else { panic!("{effects:?}") };
     assert_eq!(prompt, &Prompt::Raw("ab c".to_owned()));
-    machine.app.on_event(EngineEvent::Counted { id: *id, text: "ab c".into(), tokens: vec![5, 6] }, machine.now);
-    assert_eq!(machine.last_note(), "2 tokens: 5 6");
+    machine.app.on_event(
+        EngineEvent::Counted {
+            id: *id,
+            text: "ab c".into(),
+            tokens: vec![5, 6],
+            pieces: vec!["ab".into(), " c".into()],
+        },
+        machine.now,
+    );
+    assert_eq!(machine.last_note(), "2 tokens: 5 \"ab\"  6 \" c\"");
     let effects = machine.enter("/prompt");
     let Some(Effect::Submit(EngineCommand::Count { id, .. })) = effects.last() else { panic!("{effects:?}") };
     machine.app.on_event(EngineEvent::Failed { id: *id, error: "no".into() }, machine.now);
@@ -361,4 +369,19 @@ fn whether_the_model_thinks_is_told_to_the_template() {
     }
     machine.enter("/think");
     assert_eq!(machine.last_note(), "think = off; thoughts are folded");
+}
+
+#[test]
+fn the_prompt_is_shown_with_its_tokens() {
+    let mut machine = Machine::new();
+    machine.enter("/template raw");
+    let asked = machine.enter("/prompt");
+    let Some(Effect::Submit(EngineCommand::Count { id, .. })) = asked.last() else { panic!("{asked:?}") };
+    let tokens: Vec<TokenId> = (0..500).collect();
+    let pieces = tokens.iter().map(|token| format!("t{token}\n")).collect();
+    machine.app.on_event(EngineEvent::Counted { id: *id, text: "Hello\n".into(), tokens, pieces }, machine.now);
+    let note = machine.last_note();
+    assert!(note.starts_with("500 tokens; the model sees:\nHello\n"), "{note}");
+    assert!(note.contains("as these tokens:\n0 \"t0\\n\"  1 \"t1\\n\""), "{note}");
+    assert!(note.contains("99 \"t99\\n\"  … 300 more …  400 ") && note.ends_with("499 \"t499\\n\""), "{note}");
 }

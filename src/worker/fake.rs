@@ -216,8 +216,9 @@ impl Actor {
             EngineCommand::Score { id, text, .. } => self.emit(EngineEvent::Scored { id, tokens: score(&text) }),
             EngineCommand::Count { id, prompt } => {
                 let text = plain_text(&prompt);
-                let tokens = (0..words(&text).len() as TokenId).collect();
-                self.emit(EngineEvent::Counted { id, text, tokens });
+                let pieces: Vec<String> = words(&text).iter().map(ToString::to_string).collect();
+                let tokens = (0..pieces.len() as TokenId).collect();
+                self.emit(EngineEvent::Counted { id, text, tokens, pieces });
             }
             EngineCommand::Shutdown => return Next::End,
         }

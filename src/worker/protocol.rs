@@ -251,6 +251,8 @@ pub enum EngineEvent {
         text: String,
         /// Its tokens.
         tokens: Vec<TokenId>,
+        /// The text of each, lossy where it is part of a character.
+        pieces: Vec<String>,
     },
     /// A generation ended. Closing.
     Finished {

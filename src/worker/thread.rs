@@ -91,8 +91,10 @@ impl Worker {
             }
             EngineCommand::Score { id, text, cancel } => self.score(id, &text, &cancel),
             EngineCommand::Count { id, prompt } => {
-                let (text, tokens) = self.loaded()?.reader.render(&prompt)?;
-                Ok(EngineEvent::Counted { id, text, tokens })
+                let reader = &self.loaded()?.reader;
+                let (text, tokens) = reader.render(&prompt)?;
+                let pieces = tokens.iter().map(|&token| reader.tokenizer.piece(token)).collect();
+                Ok(EngineEvent::Counted { id, text, tokens, pieces })
             }
             // Neither opens a request.
             EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => Err(RequestError::Cancelled),
