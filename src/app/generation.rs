@@ -1,10 +1,11 @@
 //! The life of a reply: asked for, computed, spoken, ended, and saved all along.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::parameters::{PARAMETERS, Parameter};
 use super::session::title_of;
-use super::{App, Effect, Moment, NextToken, NoteKind};
+use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::engine::SamplingParams;
 use crate::worker::protocol::{
@@ -206,6 +207,43 @@ impl App {
         }
     }
 
+    /// Goes on from another token in the place of `token` of the reply `message`, which stays as a branch. What comes
+    /// before it is in the engine's cache still.
+    pub(super) fn take_alternative(
+        &mut self,
+        message: MessageId,
+        token: usize,
+        text: &str,
+        now: Moment,
+    ) -> Vec<Effect> {
+        if let Some(refusal) = self.refusal() {
+            self.hint = Some(refusal);
+            return Vec::new();
+        }
+        let Some(node) = self.session.transcript.node(message) else { return Vec::new() };
+        let (parent, content) = (node.parent, &node.message.content);
+        let tokens = self.tokens.get(&message).map_or(&[][..], Vec::as_slice);
+        let behind: usize = tokens.iter().skip(token).map(|token| token.trace.text.len()).sum();
+        let Some(before) = content.len().checked_sub(behind).and_then(|end| content.get(..end)) else {
+            return Vec::new();
+        };
+        let kept: Vec<TracedToken> = tokens.iter().take(token).cloned().collect();
+        let is_end = text == "</s>" || (text.starts_with("<|") && text.ends_with("|>"));
+        let (reply, state) = match is_end {
+            true => (before.to_owned(), MessageState::Complete),
+            false => (format!("{before}{text}"), MessageState::Cut),
+        };
+        let id = self.session.transcript.append_to(parent, Message::new(Role::Assistant, reply), state);
+        self.session.transcript.set_head(Some(id));
+        self.tokens.insert(id, kept);
+        let mut effects = vec![self.session.put()];
+        effects.extend(self.session.put_message(id));
+        if !is_end {
+            effects.extend(self.ask(parent, Some(id), now));
+        }
+        effects
+    }
+
     /// Why no reply can be asked for now.
     fn refusal(&self) -> Option<String> {
         if self.generation.is_some() {
@@ -361,6 +399,10 @@ impl App {
         if !trace.text.is_empty() {
             generation.unsaved_since.get_or_insert(now.at);
         }
+        let tokens = self.tokens.entry(message).or_default();
+        let same = tokens.last().filter(|last| *last.sampling == self.sampling);
+        let sampling = same.map_or_else(|| Arc::new(self.sampling.clone()), |last| Arc::clone(&last.sampling));
+        tokens.push(TracedToken { trace: trace.clone(), sampling });
         let TokenTrace { token, entropy, kept_mass, candidates, .. } = trace;
         let distribution = Distribution { entropy, kept_mass, candidates };
         self.next_token = Some(NextToken { distribution, chosen: Some(token) });

@@ -151,6 +151,8 @@ pub enum KeyAction {
     ToggleMouse,
     /// Shows what the model thought, or folds it.
     ToggleThoughts,
+    /// Shows the last reply as tokens.
+    Tokens,
     TogglePanels,
     PageUp,
     PageDown,
@@ -253,6 +255,12 @@ pub const BINDINGS: &[Binding] = &[
     bind(Anywhere, A::Help, &["F1"], "this list"),
     bind(Anywhere, A::TogglePanels, &["F2"], "show or hide the panels"),
     bind(Anywhere, A::ToggleMouse, &["F3"], "mouse wheel scrolls, or the terminal's own selection"),
+    bind(
+        Anywhere,
+        A::Tokens,
+        &["Ctrl-T"],
+        "the reply as tokens: what else might have been said, and going on from there",
+    ),
     bind(Anywhere, A::ToggleThoughts, &["Alt-T"], "show the model's thoughts, or fold them"),
     bind(Anywhere, A::Redraw, &["Ctrl-L"], "draw the screen anew"),
     bind(Transcript, A::ScrollUp, &["Up", "k"], "a line up"),

@@ -15,6 +15,7 @@ mod run_command;
 mod session;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
@@ -29,7 +30,7 @@ use crate::engine::{SamplingParams, TokenId};
 use crate::settings::Settings;
 use crate::store::StoreOp;
 pub use crate::store::{SessionId, SessionRecord};
-use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice};
+use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
 use meter::Meter;
 
 /// What the model would say next, or has just said, and with which chance.
@@ -39,6 +40,22 @@ pub struct NextToken {
     pub distribution: Distribution,
     /// The token that was drawn from it; `None` where none has been.
     pub chosen: Option<TokenId>,
+}
+
+/// A token of a reply, and how it was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TracedToken {
+    /// The token, and the candidates of that moment.
+    pub trace: TokenTrace,
+    /// The sampling in force then.
+    pub sampling: Arc<SamplingParams>,
+}
+
+impl TracedToken {
+    /// How many tokens were more probable in the model's own distribution; `None` where it is not among the candidates.
+    pub fn rank(&self) -> Option<usize> {
+        self.trace.candidates.iter().position(|candidate| candidate.token == self.trace.token)
+    }
 }
 
 /// The time at which something happens; the front end's loop reads the clocks.
@@ -89,6 +106,15 @@ pub enum Action {
     ResetParameter(Parameter),
     /// Wants the next preset.
     NextPreset,
+    /// Wants another token in the place of one of a reply, and to go on from there; the reply stays as a branch.
+    TakeAlternative {
+        /// The reply.
+        message: MessageId,
+        /// The token's place.
+        token: usize,
+        /// The other token's text.
+        text: String,
+    },
     /// Wants what the model thought shown, or folded.
     ToggleThoughts,
     /// Wants another answer to the same question on screen.
@@ -181,6 +207,8 @@ pub struct App {
     dropped: Vec<MessageId>,
     meter: Meter,
     next_token: Option<NextToken>,
+    /// The tokens of the replies of this run, as they were chosen.
+    tokens: HashMap<MessageId, Vec<TracedToken>>,
     /// The request whose distribution is waited for.
     preview: Option<RequestId>,
     counts: HashMap<RequestId, CountFor>,
@@ -226,6 +254,7 @@ impl App {
             dropped: Vec::new(),
             meter: Meter::default(),
             next_token: None,
+            tokens: HashMap::new(),
             preview: None,
             counts: HashMap::new(),
             notes: Vec::new(),
@@ -277,6 +306,7 @@ impl App {
                 self.shows_thoughts = !self.shows_thoughts;
                 Vec::new()
             }
+            Action::TakeAlternative { message, token, text } => self.take_alternative(message, token, &text, now),
             Action::SwitchBranch(by) => self.switch_branch(by),
             Action::ChooseSession(id) => {
                 self.sessions = None;
@@ -557,6 +587,11 @@ impl App {
     /// Whether the next Ctrl-C leaves.
     pub fn quit_armed(&self) -> bool {
         self.quit_armed
+    }
+
+    /// The tokens of a reply of this run, as far as they were generated in it.
+    pub fn tokens_of(&self, message: MessageId) -> Option<&[TracedToken]> {
+        self.tokens.get(&message).map(Vec::as_slice)
     }
 
     /// Whether what the model thought is shown, or folded to a line.

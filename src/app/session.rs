@@ -114,6 +114,7 @@ impl App {
         self.last_summary = None;
         self.dropped.clear();
         self.next_token = None;
+        self.tokens.clear();
         self.context_used = 0;
     }
 }

@@ -12,6 +12,7 @@ mod screen;
 mod terminal;
 mod text;
 mod theme;
+mod token_view;
 mod view;
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::text::{Wrapped, fit, one_line, width_of};
 use super::theme::Theme;
+use super::token_view::TokenView;
 use crate::app::SessionId;
 use crate::app::commands;
 use crate::app::keymap::{BINDINGS, Context, Key, KeyPress};
+use crate::chat::MessageId;
 
 /// What became of a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +32,15 @@ pub(super) enum Choice {
     Session(SessionId),
     /// A text for the composer: an earlier prompt, or a command.
     Text(String),
+    /// Another token in the place of one of a reply, to go on from.
+    Alternative {
+        /// The reply.
+        message: MessageId,
+        /// The token's place.
+        token: usize,
+        /// The other token's text.
+        text: String,
+    },
 }
 
 /// Something over the screen.
@@ -42,6 +53,8 @@ pub(super) enum Overlay {
     },
     /// A list to choose from.
     Picker(Picker),
+    /// A reply as tokens.
+    Tokens(TokenView),
 }
 
 /// A list that narrows down as one types.
@@ -97,6 +110,7 @@ impl Overlay {
         match self {
             Self::Help { top } => help_key(top, press),
             Self::Picker(picker) => picker.on_key(press),
+            Self::Tokens(view) => view.on_key(press),
         }
     }
 
@@ -104,6 +118,7 @@ impl Overlay {
         match self {
             Self::Help { top } => draw_help(top, area, buffer, theme),
             Self::Picker(picker) => picker.draw(area, buffer, theme),
+            Self::Tokens(view) => view.draw(area, buffer, theme),
         }
     }
 
@@ -250,7 +265,7 @@ impl Picker {
 }
 
 /// Clears a box in the middle, draws its border, and returns its inside.
-fn frame(area: Rect, title: &str, hint: &str, buffer: &mut Buffer, theme: Theme) -> Rect {
+pub(super) fn frame(area: Rect, title: &str, hint: &str, buffer: &mut Buffer, theme: Theme) -> Rect {
     let margin = if area.width > 60 { 4 } else { 0 };
     let outer = Rect {
         x: area.x + margin,

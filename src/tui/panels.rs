@@ -231,7 +231,7 @@ impl Pen<'_> {
 }
 
 /// A token's text so that spaces and line feeds are seen.
-fn token_text(text: &str) -> String {
+pub(super) fn token_text(text: &str) -> String {
     if text.trim().is_empty() && !text.is_empty() {
         return one_line(&text.replace('\n', "↵").replace(' ', "␣").replace('\t', "⇥"));
     }

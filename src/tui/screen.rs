@@ -7,6 +7,7 @@ use super::panels::SamplingPanel;
 use super::popup::Popup;
 use super::text::one_line;
 use super::theme::Theme;
+use super::token_view::TokenView;
 use crate::app::SessionRecord;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
 use crate::app::{Action, App, Effect, Moment};
@@ -150,6 +151,10 @@ impl Screen {
                 self.choosing_session = false;
                 app.handle(Action::ChooseSession(id), now)
             }
+            Choice::Alternative { message, token, text } => {
+                self.conversation.go_to_end();
+                app.handle(Action::TakeAlternative { message, token, text }, now)
+            }
             Choice::Text(text) => {
                 self.focus = Context::Composer;
                 self.composer.set(&text);
@@ -227,6 +232,7 @@ impl Screen {
     fn act_on_screen(&mut self, app: &App, action: KeyAction) {
         match action {
             KeyAction::Help => self.overlays.push(Overlay::help()),
+            KeyAction::Tokens => self.overlays.extend(TokenView::of(app).map(Overlay::Tokens)),
             KeyAction::Palette => self.overlays.push(Overlay::palette()),
             KeyAction::HistorySearch => self.overlays.push(Overlay::history(app.history())),
             KeyAction::TogglePanels => self.panels = !self.panels,

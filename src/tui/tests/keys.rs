@@ -287,3 +287,30 @@ fn the_last_reply_is_copied_and_the_mouse_toggled() {
     let wanted = [Request::Copy(reply.to_owned()), Request::Copy("fn main() {}\n".to_owned()), Request::Mouse(true)];
     assert_eq!(stage.requests, wanted);
 }
+
+#[test]
+fn the_token_view_shows_alternatives_and_goes_on_from_one() {
+    let script = FakeWorker::new().reply([Step::text("one two three")]).reply([Step::text(" more")]);
+    let mut stage = Stage::new(100, 30, script);
+    stage.keys("<Ctrl-T>");
+    assert!(!stage.draw().contains("Token"), "there is no reply yet");
+    stage.keys("Q<Enter>");
+    stage.pump_to_end();
+    stage.asked();
+    stage.keys("<Ctrl-T>");
+    let shown = stage.draw();
+    assert!(shown.contains("Token 3 of 3") && shown.contains("rank") && shown.contains("temperature 0.80"), "{shown}");
+    stage.keys("<Left>");
+    let shown = stage.draw();
+    assert!(shown.contains("Token 2 of 3") && shown.contains("◂ said") && shown.contains("river"), "{shown}");
+    // The first of the candidates, in the place of the second token.
+    stage.keys("<Enter>");
+    let asked = stage.asked();
+    let last = texts(asked.last().unwrap());
+    assert_eq!(last.last().unwrap(), "one Seine", "{last:?}");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("one Seine more") && shown.contains("branch 2/2"), "{shown}");
+    stage.keys("/branch<Enter>");
+    assert!(stage.draw().contains("one two three"));
+}
