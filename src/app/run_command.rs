@@ -459,7 +459,16 @@ impl App {
             stats.decode_tokens_per_second(),
             stats.seed,
         );
-        self.note(NoteKind::Info, text);
+        let perplexity = self.perplexity().map(|value| format!(" · perplexity {value:.2}")).unwrap_or_default();
+        self.note(NoteKind::Info, format!("{text}{perplexity}"));
+    }
+
+    /// How surprising the last reply was to the model itself: the inverse of its tokens' probability, in the geometric
+    /// mean; as far as it was generated in this run.
+    fn perplexity(&self) -> Option<f32> {
+        let tokens = self.tokens_of(self.transcript().head()?).filter(|tokens| !tokens.is_empty())?;
+        let mean = tokens.iter().map(|token| token.trace.logprob).sum::<f32>() / tokens.len() as f32;
+        Some((-mean).exp())
     }
 
     fn settings_to_save(&self) -> Settings {

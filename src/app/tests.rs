@@ -385,3 +385,17 @@ fn the_prompt_is_shown_with_its_tokens() {
     assert!(note.contains("as these tokens:\n0 \"t0\\n\"  1 \"t1\\n\""), "{note}");
     assert!(note.contains("99 \"t99\\n\"  … 300 more …  400 ") && note.ends_with("499 \"t499\\n\""), "{note}");
 }
+
+#[test]
+fn the_statistics_have_the_perplexity_of_the_reply() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    machine.token("Ans", 10);
+    machine.token("wer", 10);
+    let (id, reason) = (machine.id(), FinishReason::EndOfTurn);
+    let stats = GenerationStats::default();
+    machine.app.on_event(EngineEvent::Finished { id, reason, stats, context_used: 10 }, machine.now);
+    machine.enter("/stats");
+    // Two tokens with a log-probability of -1 each.
+    assert!(machine.last_note().ends_with(" · perplexity 2.72"), "{}", machine.last_note());
+}
