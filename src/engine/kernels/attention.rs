@@ -1,8 +1,8 @@
 //! Causal attention over the KV cache.
 //!
 //! `cache` says how keys and values lie in memory, in which formats. A token at a time, or a few, read them with loops
-//! of their own (`few`, `kernel`); many tokens turn them into floats, a panel at a time, and go through BLAS
-//! (`many`).
+//! of their own (`few`, `kernel`); many tokens turn them into floats, a panel at a time, which are multiplied
+//! as matrices (`many`).
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]

@@ -15,8 +15,8 @@ use crate::engine::EngineError;
 use crate::engine::blas::{self, MatMut, MatRef, Transpose};
 use crate::engine::weights::Tensor;
 
-/// Up to as many tokens are multiplied one by one in whole numbers; more of them pay for unpacking the weights and
-/// go through BLAS in single precision.
+/// Up to as many tokens are multiplied one by one, each as it would be alone; more of them pay for unpacking the weights
+/// once for all of them.
 pub(crate) const MAX_TOKENS_ONE_BY_ONE: usize = 16;
 /// Floats of unpacked weights that a thread holds at a time: they stay in its cache while BLAS reads them.
 const PANEL: usize = 1 << 19;
