@@ -38,7 +38,7 @@ fn the_readme_has_every_slash_command() {
 #[test]
 fn the_readme_has_every_key() {
     let mut tables = String::new();
-    for context in [Context::Anywhere, Context::Composer, Context::Transcript, Context::Sampling] {
+    for &context in Context::ALL {
         tables += &format!("| {} | |\n|---|---|\n", context.title());
         for binding in BINDINGS.iter().filter(|binding| binding.context == context) {
             let keys: Vec<_> = binding.keys.iter().map(|keys| format!("`{keys}`")).collect();

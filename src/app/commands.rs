@@ -136,7 +136,7 @@ impl SlashCommand {
     }
 }
 
-const MAIN: [SlashCommand; 27] = [
+const MAIN: &[SlashCommand] = &[
     command(CommandId::Help, "help", "[COMMAND]", "list keys and commands, or explain one")
         .also(&["?"])
         .completes(Completer::Commands),
@@ -191,7 +191,7 @@ pub fn all() -> &'static [SlashCommand] {
         let direct = PARAMETERS.iter().map(|spec| {
             command(CommandId::Parameter(spec.parameter), spec.name, "VALUE", spec.help).also(spec.aliases)
         });
-        MAIN.into_iter().chain(direct).collect()
+        MAIN.iter().copied().chain(direct).collect()
     });
     &ALL
 }

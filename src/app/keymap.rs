@@ -124,6 +124,9 @@ pub enum Context {
 }
 
 impl Context {
+    /// Every one, in the order of help.
+    pub const ALL: &[Self] = &[Self::Anywhere, Self::Composer, Self::Transcript, Self::Sampling];
+
     /// Its heading in F1's list.
     pub fn title(self) -> &'static str {
         match self {

@@ -11,8 +11,10 @@ pub mod parameters;
 
 mod chats;
 mod generation;
+mod report;
 mod run_command;
 mod session;
+mod set_command;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -149,7 +149,7 @@ fn help_key(top: &mut usize, press: KeyPress) -> Outcome {
 /// The rows of the help: (left, right); an empty left is a heading.
 pub(super) fn help_rows() -> Vec<(String, String)> {
     let mut rows = Vec::new();
-    for context in [Context::Composer, Context::Anywhere, Context::Transcript, Context::Sampling] {
+    for &context in Context::ALL {
         rows.push((String::new(), context.title().to_owned()));
         for row in BINDINGS.iter().filter(|row| row.context == context) {
             rows.push((row.keys.join(" · "), row.help.to_owned()));
