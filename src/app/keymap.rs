@@ -125,7 +125,7 @@ pub enum Context {
 
 impl Context {
     /// Every one, in the order of help.
-    pub const ALL: &[Self] = &[Self::Anywhere, Self::Composer, Self::Transcript, Self::Sampling];
+    pub const ALL: &[Self] = &[Self::Composer, Self::Anywhere, Self::Transcript, Self::Sampling];
 
     /// Its heading in F1's list.
     pub fn title(self) -> &'static str {
