@@ -92,13 +92,13 @@ impl Loop {
         loop {
             let mut wake = self.wait(&keys, &mut engine, &mut failures, signals, urgency);
             for _ in 0..DRAIN {
-                let Some(event) = wake else { break };
+                wake = wake
+                    .or_else(|| keys.try_recv().map(Wake::Terminal).ok())
+                    .or_else(|| signals.try_recv().map(Wake::Signal).ok())
+                    .or_else(|| engine.try_recv().map(Wake::Engine).ok())
+                    .or_else(|| failures.try_recv().map(Wake::StoreFailed).ok());
+                let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
-                wake = (keys.try_recv().map(Wake::Terminal))
-                    .or_else(|_| signals.try_recv().map(Wake::Signal))
-                    .or_else(|_| engine.try_recv().map(Wake::Engine))
-                    .or_else(|_| failures.try_recv().map(Wake::StoreFailed))
-                    .ok();
             }
             let effects = self.app.tick(Moment::now());
             self.carry_out(effects)?;
@@ -115,6 +115,9 @@ impl Loop {
 
     /// Waits for something to happen, or for the time of the next frame or save. A channel whose sender is gone is
     /// waited for no more.
+    ///
+    /// While tokens wait for their frame, those that follow wake nobody: they are drained with it. A wake a token would
+    /// take a core from the threads that compute.
     fn wait(
         &self,
         keys: &Receiver<std::io::Result<Event>>,
@@ -126,10 +129,11 @@ impl Loop {
         let frame = (urgency > Urgency::None).then(|| self.drawn + FRAME);
         let deadline = [frame, self.app.deadline()].into_iter().flatten().min();
         let timeout = deadline.map_or_else(never, crossbeam_channel::at);
+        let tokens = if urgency == Urgency::Soon { never() } else { engine.clone() };
         select! {
             recv(keys) -> event => event.ok().map(Wake::Terminal),
             recv(signals) -> signal => signal.ok().map(Wake::Signal),
-            recv(engine) -> event => {
+            recv(tokens) -> event => {
                 let gone = EngineEvent::WorkerDied { error: "its thread has ended".to_owned() };
                 Some(Wake::Engine(event.unwrap_or_else(|_| {
                     *engine = never();
