@@ -27,12 +27,16 @@ pub enum CommandId {
     Import,
     /// Puts a file into the question.
     Read,
-    /// Asks an earlier question anew, with other words.
+    /// Says an earlier question, or the last reply, in other words.
     Edit,
     /// Answers the last question anew.
     Regenerate,
     /// Takes back the last question and its answer.
     Undo,
+    /// Brings again what was taken back.
+    Redo,
+    /// Gives the first words of the next reply.
+    Begin,
     /// Goes on with a reply that was cut.
     Continue,
     /// Shows another answer to the same question.
@@ -149,13 +153,27 @@ const MAIN: &[SlashCommand] = &[
     command(CommandId::Export, "export", "FILE", "write this chat to a file: .md, .json (every branch) or .txt"),
     command(CommandId::Import, "import", "FILE", "go on with a chat from a .json file").idle(),
     command(CommandId::Read, "read", "FILE", "put a file into the question"),
-    command(CommandId::Edit, "edit", "[N]", "ask your last question, or your Nth, in other words; it becomes a branch")
-        .idle(),
+    command(
+        CommandId::Edit,
+        "edit",
+        "[N|reply]",
+        "say your last question, your Nth, or the last reply in other words; it becomes a branch",
+    )
+    .idle(),
     command(CommandId::Regenerate, "regen", "", "answer the last question anew; the former answer stays as a branch")
         .idle(),
     command(CommandId::Undo, "undo", "", "take back the last question and its answer (nothing is deleted)").idle(),
+    command(CommandId::Redo, "redo", "", "bring again what /undo took back").idle(),
+    command(CommandId::Begin, "begin", "TEXT", "give the first words of the next reply; `-` takes them back")
+        .also(&["prefill"]),
     command(CommandId::Continue, "continue", "", "go on with a reply that was stopped or cut").idle(),
-    command(CommandId::Branch, "branch", "[N]", "show the next answer to the same question, or the Nth").idle(),
+    command(
+        CommandId::Branch,
+        "branch",
+        "[K [N]]",
+        "show the next answer to the same question, or the Kth; with N the Kth wording of your Nth question",
+    )
+    .idle(),
     command(CommandId::Copy, "copy", "[code]", "copy the last reply, or the last code block in it"),
     command(CommandId::System, "system", "TEXT", "set the system message; `-` takes the template's own").idle(),
     command(
@@ -232,6 +250,11 @@ pub fn parse(line: &str) -> Line<'_> {
     Line::Command { name, argument: argument.trim() }
 }
 
+/// A message as it is to be written so that [`parse`] gives it back.
+pub fn escape(message: &str) -> String {
+    if message.starts_with('/') { format!("/{message}") } else { message.to_owned() }
+}
+
 /// What to say to a name that is no command's.
 pub fn unknown(name: &str) -> String {
     let hint = match nearest(name) {
@@ -287,6 +310,8 @@ mod tests {
     fn a_line_is_a_command_or_a_message() {
         assert_eq!(parse("hello /quit"), Line::Message("hello /quit"));
         assert_eq!(parse("//etc is a folder"), Line::Message("/etc is a folder"));
+        assert_eq!(parse(&escape("/etc is a folder")), Line::Message("/etc is a folder"));
+        assert_eq!(escape("hello"), "hello");
         assert_eq!(parse("/set  temp 1 "), Line::Command { name: "set", argument: "temp 1" });
         assert_eq!(parse("/system be\nbrief"), Line::Command { name: "system", argument: "be\nbrief" });
         assert_eq!(parse("/"), Line::Command { name: "", argument: "" });

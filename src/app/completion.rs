@@ -28,7 +28,12 @@ pub fn complete(app: &App, line: &str) -> Vec<Completion> {
 }
 
 fn names(prefix: &str) -> Vec<Completion> {
-    commands::beginning_with(prefix)
+    // What is called so comes before what is also called so.
+    let (called, also): (Vec<&commands::SlashCommand>, Vec<_>) =
+        commands::beginning_with(prefix).partition(|command| command.name.starts_with(prefix));
+    called
+        .into_iter()
+        .chain(also)
         .map(|command| {
             // An alias that was typed stays; it is a name too.
             let name = if command.name.starts_with(prefix) {
@@ -88,7 +93,7 @@ mod tests {
 
     #[test]
     fn names_are_completed_from_their_beginning() {
-        assert_eq!(lines("/re"), ["/rename ", "/read ", "/regen", "/repeat-penalty ", "/repeat-last-n "]);
+        assert_eq!(lines("/re"), ["/rename ", "/read ", "/regen", "/redo", "/repeat-penalty ", "/repeat-last-n "]);
         assert_eq!(lines("/by"), ["/bye"]);
         assert_eq!(lines("hello"), Vec::<String>::new());
         assert_eq!(lines("//re"), Vec::<String>::new());

@@ -55,6 +55,8 @@ pub enum Effect {
     OpenEditor(String),
     /// Put a text into the composer, where that is empty.
     Compose(String),
+    /// Put a text into the composer to be edited; what was being written there comes back once [`App::editing`] is over.
+    EditText(String),
     /// Show the list of bindings and commands.
     ShowHelp,
     /// Leave.
@@ -127,7 +129,7 @@ pub trait FrontEndIo {
 
 /// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
 /// effects that need the screen ([`Effect::CopyText`], [`Effect::OpenEditor`], [`Effect::Compose`],
-/// [`Effect::ShowHelp`], [`Effect::Quit`]).
+/// [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::Quit`]).
 ///
 /// `send` hands a command to the engine's thread.
 pub fn carry_out(
@@ -173,6 +175,7 @@ pub fn carry_out(
             screen @ (Effect::CopyText(_)
             | Effect::OpenEditor(_)
             | Effect::Compose(_)
+            | Effect::EditText(_)
             | Effect::ShowHelp
             | Effect::Quit) => {
                 left.push(screen);

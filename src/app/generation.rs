@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::commands::escape;
 use super::parameters::{PARAMETERS, Parameter};
 use super::session::title_of;
 use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
@@ -160,19 +161,18 @@ impl App {
         if text.trim().is_empty() {
             return Vec::new();
         }
+        if let Some(id) = self.editing().map(|node| node.id) {
+            return self.send_edit(id, text, now);
+        }
         if let Some(refusal) = self.refusal() {
             self.hint = Some(refusal);
-            return vec![Effect::Compose(text.to_owned())];
+            return vec![Effect::Compose(escape(text))];
         }
         let first = self.session.transcript.nodes().is_empty();
         if first || self.session.record.title.is_empty() {
             self.session.record.title = title_of(text);
         }
-        let id = self.session.transcript.append(Message::new(Role::User, text), MessageState::Complete);
-        let mut effects = vec![self.session.put()];
-        effects.extend(self.session.put_message(id));
-        effects.extend(self.ask(Some(id), None, now));
-        effects
+        self.ask_question(text, now)
     }
 
     /// Answers the last question anew, beside the answers that it has.
@@ -182,7 +182,7 @@ impl App {
             return Vec::new();
         }
         match self.session.transcript.regenerate_parent() {
-            Some(parent) => self.ask(Some(parent), None, now),
+            Some(parent) => self.answer(parent, now),
             None => {
                 self.note(NoteKind::Info, "there is no question to answer yet".to_owned());
                 Vec::new()
@@ -199,7 +199,7 @@ impl App {
         let head = self.session.transcript.head_node().map(|node| (node.id, node.parent, node.message.role));
         match head {
             Some((id, parent, Role::Assistant)) => self.ask(parent, Some(id), now),
-            Some((id, _, Role::User)) => self.ask(Some(id), None, now),
+            Some((id, _, Role::User)) => self.answer(id, now),
             _ => {
                 self.note(NoteKind::Info, "there is no reply to go on with".to_owned());
                 Vec::new()
@@ -245,9 +245,9 @@ impl App {
     }
 
     /// Why no reply can be asked for now.
-    fn refusal(&self) -> Option<String> {
-        if self.generation.is_some() {
-            return Some("a reply is running: stop it first (Esc)".to_owned());
+    pub(super) fn refusal(&self) -> Option<String> {
+        if let Some(busy) = self.busy() {
+            return Some(busy);
         }
         if self.worker_dead {
             return Some("the engine has stopped: start gibber again to go on".to_owned());
@@ -257,7 +257,7 @@ impl App {
     }
 
     /// Asks for an answer to `parent`, or for more of the message `continued`.
-    fn ask(&mut self, parent: Option<MessageId>, continued: Option<MessageId>, now: Moment) -> Vec<Effect> {
+    pub(super) fn ask(&mut self, parent: Option<MessageId>, continued: Option<MessageId>, now: Moment) -> Vec<Effect> {
         let former_head = self.session.transcript.head();
         self.session.transcript.set_head(continued.or(parent));
         let id = self.request_id();

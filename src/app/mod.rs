@@ -9,6 +9,7 @@ pub mod meter;
 pub mod note;
 pub mod parameters;
 
+mod branches;
 mod chats;
 mod generation;
 mod report;
@@ -121,6 +122,10 @@ pub enum Action {
     ToggleThoughts,
     /// Wants another answer to the same question on screen.
     SwitchBranch(isize),
+    /// Wants another sibling of this message on screen, and what follows it.
+    SwitchBranchAt(MessageId, isize),
+    /// Wants to say this message, a question or a reply, in other words; what is sent stands beside it.
+    EditMessage(MessageId),
     /// Chose a saved conversation.
     ChooseSession(SessionId),
     /// Wants the list of saved conversations no more.
@@ -227,6 +232,7 @@ pub struct App {
     shows_thoughts: bool,
     /// The conversation that was deleted last, until something is said.
     deleted: Option<(SessionRecord, Transcript)>,
+    branches: branches::Branches,
     seed: u64,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
@@ -270,6 +276,7 @@ impl App {
             hint: None,
             shows_thoughts: false,
             deleted: None,
+            branches: branches::Branches::default(),
             seed,
             revision: 0,
         }
@@ -292,6 +299,7 @@ impl App {
         self.hint = None;
         match action {
             Action::Enter(line) => self.enter(&line, now),
+            Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
             Action::Stop => self.stop(),
             Action::Interrupt if self.generation.is_some() => self.stop(),
             Action::Interrupt if armed => vec![Effect::Quit],
@@ -310,6 +318,8 @@ impl App {
             }
             Action::TakeAlternative { message, token, text } => self.take_alternative(message, token, &text, now),
             Action::SwitchBranch(by) => self.switch_branch(by),
+            Action::SwitchBranchAt(message, by) => self.switch_branch_at(message, by),
+            Action::EditMessage(message) => self.edit_message(message),
             Action::ChooseSession(id) => {
                 self.sessions = None;
                 vec![Effect::OpenSession(id)]

@@ -12,6 +12,7 @@ impl App {
     /// A line from the composer or the prompt.
     pub(super) fn enter(&mut self, line: &str, now: Moment) -> Vec<Effect> {
         if line.trim().is_empty() {
+            self.leave_edit();
             return Vec::new();
         }
         let mut effects = self.remember(line);
@@ -27,7 +28,10 @@ impl App {
                     self.hint = Some(text);
                     vec![Effect::Compose(line.to_owned())]
                 }
-                Some(command) => self.run(command, argument, now),
+                Some(command) => {
+                    self.leave_edit();
+                    self.run(command, argument, now)
+                }
             },
         });
         effects
@@ -56,6 +60,8 @@ impl App {
             CommandId::Regenerate => return self.regenerate(now),
             CommandId::Continue => return self.continue_reply(now),
             CommandId::Undo => return self.undo(),
+            CommandId::Redo => return self.redo(),
+            CommandId::Begin => return self.set_begin(argument, now),
             CommandId::Branch => return self.branch(argument),
             CommandId::Copy => return self.copy(argument),
             CommandId::System => return self.set_system(argument),
@@ -95,56 +101,6 @@ impl App {
             None => self.note(NoteKind::Error, commands::unknown(name)),
         }
         Vec::new()
-    }
-
-    /// `/edit [N]`: a question goes back into the composer; what is sent then stands beside it.
-    fn edit(&mut self, argument: &str) -> Vec<Effect> {
-        let path = self.session.transcript.path();
-        let questions: Vec<_> = path.into_iter().filter(|node| node.message.role == Role::User).collect();
-        let place = if argument.is_empty() { questions.len() } else { argument.parse().unwrap_or(0) };
-        let Some(question) = place.checked_sub(1).and_then(|place| questions.get(place)) else {
-            let text = match questions.len() {
-                0 => "there is no question yet".to_owned(),
-                n => format!("there is no question {argument}: this chat has {n} of them"),
-            };
-            self.note(NoteKind::Error, text);
-            return Vec::new();
-        };
-        let (parent, text) = (question.parent, question.message.content.clone());
-        self.session.transcript.set_head(parent);
-        vec![self.session.put(), Effect::Compose(text)]
-    }
-
-    fn undo(&mut self) -> Vec<Effect> {
-        if let Some(effects) = self.undelete() {
-            return effects;
-        }
-        let Some(question) = self.session.transcript.undo() else {
-            self.note(NoteKind::Info, "there is nothing to take back".to_owned());
-            return Vec::new();
-        };
-        vec![self.session.put(), Effect::Compose(question)]
-    }
-
-    fn branch(&mut self, argument: &str) -> Vec<Effect> {
-        if argument.is_empty() {
-            return self.switch_branch(1);
-        }
-        let fork = self.transcript().last_fork();
-        match (argument.parse::<usize>(), fork) {
-            (Ok(wanted), Some((_, k, n))) if (1..=n).contains(&wanted) => {
-                if wanted == k {
-                    Vec::new()
-                } else {
-                    self.switch_branch(wanted as isize - k as isize)
-                }
-            }
-            (_, fork) => {
-                let n = fork.map_or(1, |(_, _, n)| n);
-                self.note(NoteKind::Error, format!("/branch wants a number from 1 to {n}, not `{argument}`"));
-                Vec::new()
-            }
-        }
     }
 
     fn copy(&mut self, argument: &str) -> Vec<Effect> {

@@ -1,6 +1,6 @@
 //! The conversation on screen, and keeping it saved.
 
-use super::{App, Effect, Moment, NoteKind};
+use super::{App, Effect, Moment};
 use crate::chat::{MessageId, Transcript};
 use crate::store::{SessionId, SessionRecord, StoreOp};
 
@@ -83,32 +83,16 @@ impl App {
 
     /// Goes on with a saved conversation.
     pub(super) fn open(&mut self, record: SessionRecord, transcript: Transcript) {
-        if self.generation.is_some() {
-            self.hint = Some("a reply is running: stop it first (Esc)".to_owned());
+        if let Some(busy) = self.busy() {
+            self.hint = Some(busy);
             return;
         }
         self.session = Session::saved(record, transcript);
         self.forget_screen();
     }
 
-    /// Shows another answer to the same question.
-    pub(super) fn switch_branch(&mut self, by: isize) -> Vec<Effect> {
-        if self.generation.is_some() {
-            self.hint = Some("a reply is running: stop it first (Esc)".to_owned());
-            return Vec::new();
-        }
-        let moved = match self.session.transcript.last_fork() {
-            Some((id, _, _)) => self.session.transcript.switch_branch(id, by),
-            None => false,
-        };
-        if !moved {
-            self.note(NoteKind::Info, "there is one answer only: /regen makes another".to_owned());
-            return Vec::new();
-        }
-        vec![self.session.put()]
-    }
-
     fn forget_screen(&mut self) {
+        self.branches.forget();
         self.notes.clear();
         self.summaries.clear();
         self.last_summary = None;

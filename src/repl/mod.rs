@@ -214,7 +214,7 @@ impl Repl {
         for effect in left {
             match effect {
                 Effect::Quit => next = Next::Leave(ExitReason::Quit),
-                Effect::Compose(text) => next = Next::Read(text),
+                Effect::Compose(text) | Effect::EditText(text) => next = Next::Read(text),
                 Effect::ShowHelp => self.printer.text(&app::help_text(false))?,
                 Effect::CopyText(text) => self.printer.copy(&text)?,
                 _ => {}

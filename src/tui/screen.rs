@@ -43,6 +43,8 @@ pub(super) struct Screen {
     pub(super) panels: bool,
     pub(super) mouse: bool,
     keymap: Keymap,
+    /// What was being written when a message was taken to be edited.
+    draft: Option<String>,
     /// The list of conversations is on screen.
     choosing_session: bool,
 }
@@ -61,6 +63,7 @@ impl Screen {
             panels: ui.panels,
             mouse: ui.mouse,
             keymap: Keymap::default(),
+            draft: None,
             choosing_session: false,
         }
     }
@@ -82,6 +85,7 @@ impl Screen {
             Some(action) => self.act(app, action, now),
             None => (self.unbound(app, press, now), Vec::new()),
         };
+        self.end_edit(app);
         self.popup.update(app, self.composer.text());
         outcome
     }
@@ -121,13 +125,35 @@ impl Screen {
                     // It was just given: no popup over the answer to it.
                     self.popup.dismiss(&text);
                 }
+                Effect::EditText(text) => self.begin_edit(&text),
                 Effect::ShowHelp => self.overlays.push(Overlay::help()),
                 Effect::Quit => requests.push(Request::Quit),
                 _ => {}
             }
         }
+        self.end_edit(app);
         self.show_sessions(app);
         requests
+    }
+
+    /// A message is in the composer, to be said in other words.
+    fn begin_edit(&mut self, text: &str) {
+        self.focus = Context::Composer;
+        if self.draft.is_none() {
+            self.draft = Some(self.composer.text().to_owned());
+        }
+        self.composer.set(text);
+        self.popup.dismiss(text);
+    }
+
+    /// Brings back what was being written before a message was edited.
+    fn end_edit(&mut self, app: &App) {
+        if app.editing().is_none()
+            && let Some(draft) = self.draft.take()
+            && self.composer.text() != draft
+        {
+            self.composer.set(&draft);
+        }
     }
 
     /// Puts the list of conversations on screen once it has come.
@@ -320,7 +346,8 @@ impl Screen {
 
     /// Ctrl-C: stops the reply; with text, clears it; otherwise the program asks for a second one.
     fn interrupt(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
-        if app.generation().is_none() && !self.composer.is_empty() {
+        let is_editing = app.editing().is_some();
+        if app.generation().is_none() && !is_editing && !self.composer.is_empty() {
             self.composer.set("");
             return app.handle(Action::Other, now);
         }

@@ -10,6 +10,7 @@ use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::keymap::Context;
 use crate::app::{App, Phase};
+use crate::chat::Role;
 
 /// From this width on the panels are beside the conversation.
 const WIDE: u16 = 100;
@@ -54,7 +55,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     draw_title(app, layout.title, buffer, theme);
     screen.conversation.draw(app, layout.conversation, buffer, theme);
     let focused = screen.focus == Context::Sampling;
-    draw_separator(screen, layout.separator, buffer, theme);
+    draw_separator(screen, app, layout.separator, buffer, theme);
     match layout.panels {
         Some(Panels::Beside(area)) => {
             draw_borders(&layout, area, buffer, theme);
@@ -152,10 +153,15 @@ fn draw_borders(layout: &Layout, panels: Rect, buffer: &mut Buffer, theme: Theme
 }
 
 /// The line over the composer says where one is in the conversation, when not at its end.
-fn draw_separator(screen: &Screen, area: Rect, buffer: &mut Buffer, theme: Theme) {
+fn draw_separator(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
     buffer.set_string(area.x, area.y, "─".repeat(usize::from(area.width)), theme.line());
     if screen.focus == Context::Transcript {
         buffer.set_stringn(area.x + 2, area.y, " conversation ", usize::from(area.width) - 2, theme.chosen());
+    }
+    if let Some(begin) = app.begin().filter(|_| screen.focus != Context::Transcript) {
+        let text = format!(" the next reply begins: {} ", one_line(begin));
+        let room = usize::from(area.width).saturating_sub(16);
+        buffer.set_string(area.x + 2, area.y, fit(&text, room), theme.accent());
     }
     let below = screen.conversation.rows_below();
     if below > 0 {
@@ -195,6 +201,13 @@ fn draw_status(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer) {
     buffer.set_string(area.x, area.y, format!(" {shown} "), style);
 }
 
+fn editing_text(role: Role) -> &'static str {
+    match role {
+        Role::User => "editing a question · Enter asks it as a branch · Esc leaves it as it was",
+        _ => "editing a reply · Enter keeps it as a branch · Esc leaves it as it was",
+    }
+}
+
 fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::style::Style) {
     if app.quit_armed() {
         return ("Ctrl-C again quits (everything is saved)".to_owned(), theme.warning());
@@ -212,6 +225,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::st
             }
         };
         return (text, theme.accent());
+    }
+    if let Some(node) = app.editing() {
+        return (editing_text(node.message.role).to_owned(), theme.accent());
     }
     let text = match screen.focus {
         Context::Sampling => {
