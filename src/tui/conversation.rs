@@ -1,12 +1,13 @@
 //! The conversation: a list of cells that are broken into rows at a width once, and scrolled.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::text::{Row, Wrapped};
+use super::text::{Row, Wrapped, source_spans};
 use super::theme::Theme;
 use crate::app::SessionId;
 use crate::app::{App, Note, NoteKind, Phase};
@@ -36,6 +37,8 @@ struct Cell<'a> {
     mark: &'static str,
     text: std::borrow::Cow<'a, str>,
     style: Style,
+    /// Ranges of the text, in order, that have a style of their own.
+    styled: Vec<(Range<usize>, Style)>,
     /// Whether more is to come, so that the stream's cursor follows the text.
     streaming: bool,
     /// Whether an empty row follows.
@@ -44,7 +47,7 @@ struct Cell<'a> {
 
 impl Cell<'_> {
     fn only_grows(&self) -> bool {
-        matches!(self.key, CellKey::Message(_) | CellKey::Thought(_) | CellKey::Note(_))
+        self.styled.is_empty() && matches!(self.key, CellKey::Message(_) | CellKey::Thought(_) | CellKey::Note(_))
     }
 }
 
@@ -139,11 +142,12 @@ impl Conversation {
     fn break_rows(&mut self, cells: &[Cell], width: usize) {
         for cell in cells {
             let width = width.saturating_sub(cell.indent.len()).max(1);
+            let spans = source_spans(cell.text.len(), Style::new(), cell.styled.iter().cloned());
             match self.cells.get_mut(&cell.key) {
                 // The text of a message only ever grows, and that of a note never changes.
-                Some(wrapped) if wrapped.width() == width && cell.only_grows() => wrapped.extend(&cell.text),
+                Some(wrapped) if wrapped.width() == width && cell.only_grows() => wrapped.extend(&cell.text, &spans),
                 _ => {
-                    self.cells.insert(cell.key, Wrapped::new(&cell.text, width));
+                    self.cells.insert(cell.key, Wrapped::styled(&cell.text, &spans, width));
                 }
             }
         }
@@ -180,7 +184,7 @@ impl Painter<'_> {
         for (at, row) in rows.iter().enumerate() {
             let mark = if at == 0 { cell.mark } else { cell.indent };
             let x = self.put(0, mark, cell.style);
-            let x = self.put(x, &row.text, cell.style);
+            let x = self.put_row(x, row, cell.style);
             if cell.streaming && at + 1 == rows.len() {
                 self.put(x.min(self.area.width.saturating_sub(1)), "▌", self.theme.accent());
             }
@@ -189,12 +193,24 @@ impl Painter<'_> {
         self.row += usize::from(cell.gap);
     }
 
+    /// The row on screen, if it is in view.
+    fn y(&self) -> Option<u16> {
+        let y = self.row.checked_sub(self.top).filter(|&y| y < usize::from(self.area.height))?;
+        Some(self.area.y + y as u16)
+    }
+
     /// Draws at a column of the row; returns the column after it.
     fn put(&mut self, x: u16, text: &str, style: Style) -> u16 {
-        let Some(y) = self.row.checked_sub(self.top).filter(|&y| y < usize::from(self.area.height)) else { return x };
+        let Some(y) = self.y() else { return x };
         let room = self.area.width.saturating_sub(x);
-        let (end, _) = self.buffer.set_stringn(self.area.x + x, self.area.y + y as u16, text, usize::from(room), style);
+        let (end, _) = self.buffer.set_stringn(self.area.x + x, y, text, usize::from(room), style);
         end - self.area.x
+    }
+
+    fn put_row(&mut self, x: u16, row: &Row, style: Style) -> u16 {
+        let Some(y) = self.y() else { return x };
+        let room = self.area.width.saturating_sub(x);
+        row.draw(self.buffer, self.area.x + x, y, usize::from(room), style) - self.area.x
     }
 }
 
@@ -218,6 +234,7 @@ fn cells<'a>(app: &'a App, theme: Theme) -> Vec<Cell<'a>> {
             mark: "",
             text: waiting_text(generation.phase).into(),
             style: theme.faint(),
+            styled: Vec::new(),
             streaming: true,
             gap: false,
         });
@@ -261,6 +278,7 @@ fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
         mark: "",
         text: text.into(),
         style: theme.faint(),
+        styled: Vec::new(),
         streaming: false,
         gap: true,
     }
@@ -303,6 +321,7 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             mark: "",
             text: text.into(),
             style: theme.text(),
+            styled: Vec::new(),
             streaming,
             gap: footer.is_none(),
         });
@@ -315,6 +334,7 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             mark: "",
             text: text.into(),
             style: theme.faint(),
+            styled: Vec::new(),
             streaming: false,
             gap: true,
         });
@@ -339,6 +359,7 @@ fn thought_cell<'a>(
         mark: if is_shown { "│ " } else { "▸ " },
         text: if is_shown { thought.text.into() } else { folded() },
         style: theme.faint(),
+        styled: Vec::new(),
         streaming: streaming && !thought.is_over,
         gap: true,
     }
@@ -379,6 +400,7 @@ fn note_cell(note: &Note, theme: Theme) -> Cell<'_> {
         mark,
         text: note.text.as_str().into(),
         style,
+        styled: Vec::new(),
         streaming: false,
         gap: true,
     }

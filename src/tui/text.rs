@@ -2,14 +2,59 @@
 //! that a terminal gives each grapheme.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use ratatui::buffer::CellWidth;
+use ratatui::buffer::{Buffer, CellWidth};
+use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::chat::visible::visible;
 
 /// Columns from one tab stop to the next.
 const TAB: usize = 4;
+
+/// What a stretch of shown text stands for in the source that it was made from: what copying it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nothing: it was drawn beside the text.
+    Drawn,
+    /// The source from here on, byte for byte.
+    From(usize),
+    /// These bytes of the source as one: a tab, a mark that is shown as another.
+    Whole(usize, usize),
+}
+
+/// A stretch of text in one style: from `start` to the start of the next one, or to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Where it begins, in bytes of the text that it belongs to.
+    pub(super) start: usize,
+    pub(super) style: Style,
+    pub(super) origin: Origin,
+}
+
+/// Spans over the whole of a source of `length` bytes that is shown as it is: `styled` are ranges of it in order, what
+/// lies between them has the style `rest`.
+pub(super) fn source_spans(
+    length: usize,
+    rest: Style,
+    styled: impl IntoIterator<Item = (Range<usize>, Style)>,
+) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut at = 0;
+    let mut push = |start: usize, end: usize, style: Style| {
+        if start < end {
+            spans.push(Span { start, style, origin: Origin::From(start) });
+        }
+    };
+    for (range, style) in styled {
+        push(at, range.start, rest);
+        push(range.start.max(at), range.end, style);
+        at = at.max(range.end);
+    }
+    push(at, length.max(at + 1), rest);
+    spans
+}
 
 /// A row on screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +65,29 @@ pub(super) struct Row {
     pub(super) end: usize,
     /// What is shown. Spaces at its end may hang over the width.
     pub(super) text: String,
+    /// Its styles; none where the text was broken without any.
+    pub(super) spans: Vec<Span>,
+}
+
+impl Row {
+    /// Draws it over at most `width` columns; what has no style of its own gets `style`. Returns the column after it.
+    pub(super) fn draw(&self, buffer: &mut Buffer, x: u16, y: u16, width: usize, style: Style) -> u16 {
+        if self.spans.is_empty() {
+            return buffer.set_stringn(x, y, &self.text, width, style).0;
+        }
+        let end = x.saturating_add(u16::try_from(width).unwrap_or(u16::MAX));
+        let mut at = x;
+        for (span, piece) in self.pieces() {
+            at = buffer.set_stringn(at, y, piece, usize::from(end - at), style.patch(span.style)).0;
+        }
+        at
+    }
+
+    /// Its spans, each with its text.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (&Span, &str)> {
+        let ends = self.spans.iter().skip(1).map(|span| span.start).chain([self.text.len()]);
+        self.spans.iter().zip(ends).map(|(span, end)| (span, self.text.get(span.start..end).unwrap_or_default()))
+    }
 }
 
 /// A text in rows; more can be appended to the source, and only the last rows are broken anew.
@@ -33,13 +101,18 @@ pub(super) struct Wrapped {
 impl Wrapped {
     /// `text` at a width of at least 1.
     pub(super) fn new(text: &str, width: usize) -> Self {
+        Self::styled(text, &[], width)
+    }
+
+    /// `text` in these styles, at a width of at least 1.
+    pub(super) fn styled(text: &str, spans: &[Span], width: usize) -> Self {
         let mut wrapped = Self { width: width.max(1), done: 0, rows: Vec::new() };
-        wrapped.extend(text);
+        wrapped.extend(text, spans);
         wrapped
     }
 
-    /// `text` has grown at its end.
-    pub(super) fn extend(&mut self, text: &str) {
+    /// `text` has grown at its end, and `spans` with it.
+    pub(super) fn extend(&mut self, text: &str, spans: &[Span]) {
         if text.len() == self.done && !self.rows.is_empty() {
             return;
         }
@@ -47,7 +120,7 @@ impl Wrapped {
         let keep = self.rows.len().saturating_sub(2);
         let from = self.rows.get(keep).map_or(0, |row| row.start);
         self.rows.truncate(keep);
-        break_rows(text, from, self.width, &mut self.rows);
+        break_rows(text, spans, from, self.width, &mut self.rows);
         self.done = text.len();
     }
 
@@ -149,9 +222,12 @@ fn breaks_anywhere(grapheme: &str, width: usize) -> bool {
 /// A row in the making.
 struct Breaker<'a> {
     rows: &'a mut Vec<Row>,
+    /// Of the whole text; those before the present place are cut off.
+    styles: &'a [Span],
     width: usize,
     start: usize,
     text: String,
+    spans: Vec<Span>,
     column: usize,
     /// The last place where the row may be broken: (offset in the source, length of the row's text, column).
     opportunity: Option<(usize, usize, usize)>,
@@ -159,8 +235,8 @@ struct Breaker<'a> {
 
 impl Breaker<'_> {
     fn end_row(&mut self, end: usize, next: usize) {
-        let text = std::mem::take(&mut self.text);
-        self.rows.push(Row { start: self.start, end, text });
+        let (text, spans) = (std::mem::take(&mut self.text), std::mem::take(&mut self.spans));
+        self.rows.push(Row { start: self.start, end, text, spans });
         (self.start, self.column, self.opportunity) = (next, 0, None);
     }
 
@@ -168,13 +244,33 @@ impl Breaker<'_> {
     fn break_before(&mut self, offset: usize) {
         match self.opportunity.take() {
             Some((at, length, column)) => {
-                let rest = self.text.split_off(length);
+                let text = self.text.split_off(length);
+                let spans = self.split_spans(length, text.is_empty());
                 let width = self.column - column;
                 self.end_row(at, at);
-                (self.text, self.column) = (rest, width);
+                (self.text, self.spans, self.column) = (text, spans, width);
             }
             None => self.end_row(offset, offset),
         }
+    }
+
+    /// Takes the spans of the row's text from `length` on, for a row of their own, which may be empty yet.
+    fn split_spans(&mut self, length: usize, is_empty: bool) -> Vec<Span> {
+        let first = self.spans.partition_point(|span| span.start < length);
+        let mut rest = self.spans.split_off(first);
+        for span in &mut rest {
+            span.start -= length;
+        }
+        // A span that goes on over the break.
+        let goes_on = !is_empty && rest.first().is_none_or(|span| span.start > 0);
+        if let Some(&Span { start, style, origin }) = self.spans.last().filter(|_| goes_on) {
+            let origin = match origin {
+                Origin::From(source) => Origin::From(source + length - start),
+                other => other,
+            };
+            rest.insert(0, Span { start: 0, style, origin });
+        }
+        rest
     }
 
     fn may_break(&mut self, offset: usize) {
@@ -182,11 +278,46 @@ impl Breaker<'_> {
             self.opportunity = Some((offset, self.text.len(), self.column));
         }
     }
+
+    /// Appends what is shown for `length` bytes of the text at `offset`, as one.
+    fn push(&mut self, offset: usize, length: usize, picture: &str, columns: usize) {
+        while self.styles.get(1).is_some_and(|next| next.start <= offset) {
+            self.styles = &self.styles[1..];
+        }
+        if let Some(&Span { start, style, origin }) = self.styles.first() {
+            let origin = match origin {
+                Origin::From(source) if picture.len() == length => Origin::From(source + offset - start),
+                Origin::From(source) => Origin::Whole(source + offset - start, source + offset - start + length),
+                other => other,
+            };
+            let goes_on = self.spans.last().is_some_and(|last| {
+                let same = match (last.origin, origin) {
+                    (Origin::From(from), Origin::From(to)) => from + self.text.len() - last.start == to,
+                    (last, this) => last == this,
+                };
+                same && last.style == style
+            });
+            if !goes_on {
+                self.spans.push(Span { start: self.text.len(), style, origin });
+            }
+        }
+        self.text.push_str(picture);
+        self.column += columns;
+    }
 }
 
 /// Appends the rows of `text` from `from` on, which begins a row.
-fn break_rows(text: &str, from: usize, width: usize, rows: &mut Vec<Row>) {
-    let mut row = Breaker { rows, width, start: from, text: String::new(), column: 0, opportunity: None };
+fn break_rows(text: &str, spans: &[Span], from: usize, width: usize, rows: &mut Vec<Row>) {
+    let mut row = Breaker {
+        rows,
+        styles: spans,
+        width,
+        start: from,
+        text: String::new(),
+        spans: Vec::new(),
+        column: 0,
+        opportunity: None,
+    };
     for (offset, grapheme) in text[from..].grapheme_indices(true) {
         let offset = from + offset;
         let end = offset + grapheme.len();
@@ -207,8 +338,7 @@ fn break_rows(text: &str, from: usize, width: usize, rows: &mut Vec<Row>) {
             picture = shown(grapheme, row.column);
             columns = width_of(&picture);
         }
-        row.text.push_str(&picture);
-        row.column += columns;
+        row.push(offset, grapheme.len(), &picture, columns);
         if space || breaks_anywhere(grapheme, columns) {
             row.may_break(end);
         }

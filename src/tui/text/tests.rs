@@ -1,3 +1,5 @@
+use ratatui::style::Color;
+
 use super::*;
 
 fn rows(text: &str, width: usize) -> Vec<String> {
@@ -119,8 +121,51 @@ fn a_text_that_grows_is_broken_as_if_it_had_come_at_once() {
         let mut grown = Wrapped::new("", width);
         for piece in pieces {
             text.push_str(piece);
-            grown.extend(&text);
+            grown.extend(&text, &[]);
         }
         assert_eq!(grown.rows(), Wrapped::new(&text, width).rows(), "{text:?} at {width}");
+    }
+}
+
+const RED: Style = Style::new().fg(Color::Red);
+const BLUE: Style = Style::new().fg(Color::Blue);
+
+#[test]
+fn styles_go_on_over_breaks_and_say_where_their_text_comes_from() {
+    let text = "one two\tthree \x1b four";
+    let spans = source_spans(text.len(), BLUE, [(4..9, RED)]);
+    let wrapped = Wrapped::styled(text, &spans, 6);
+    let rows: Vec<Vec<(Style, &str)>> =
+        wrapped.rows().iter().map(|row| row.pieces().map(|(span, piece)| (span.style, piece)).collect()).collect();
+    let wanted: [&[(Style, &str)]; 4] = [
+        &[(BLUE, "one ")],
+        &[(RED, "two ")],
+        &[(RED, "t"), (BLUE, "hree ")],
+        &[(BLUE, "␛"), (BLUE, " four")],
+    ];
+    assert_eq!(rows, wanted);
+    assert_eq!(wrapped.rows()[3].spans[0].origin, Origin::Whole(14, 15), "a picture stands for the whole of it");
+    assert_eq!(wrapped.rows()[3].spans[1].origin, Origin::From(15));
+}
+
+#[test]
+fn every_byte_of_a_source_is_told_by_the_spans_of_its_rows() {
+    for (pieces, width) in texts().take(2000).zip((1..=30).cycle()) {
+        let text = pieces.concat();
+        let third = (0..=text.len() / 3).rev().find(|&at| text.is_char_boundary(at)).unwrap();
+        let wrapped = Wrapped::styled(&text, &source_spans(text.len(), BLUE, [(third..text.len(), RED)]), width);
+        let mut told = String::new();
+        for row in wrapped.rows() {
+            told.push_str(&text[told.len()..row.start]);
+            for (span, piece) in row.pieces() {
+                match span.origin {
+                    Origin::From(from) => told.push_str(&text[from..from + piece.len()]),
+                    Origin::Whole(from, to) => told.push_str(&text[from..to]),
+                    Origin::Drawn => panic!("nothing was drawn beside it"),
+                }
+            }
+        }
+        assert_eq!(told, text, "{text:?} at {width}");
+        assert_eq!(wrapped.rows().len(), Wrapped::new(&text, width).rows().len());
     }
 }
