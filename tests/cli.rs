@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "cli/configuration.rs"]
+mod configuration;
 #[path = "cli/quantize.rs"]
 mod quantize;
 
@@ -556,59 +558,6 @@ mod sessions {
         gibber.stdout(&["sessions", "import", good.to_str().unwrap()]);
         let error = failure(&gibber.run(&["sessions", "export", "1", "chat.pdf"]), 2);
         assert!(error.contains(".json, .md or .txt"), "{error}");
-    }
-}
-
-mod configuration {
-    use super::*;
-
-    #[test]
-    fn a_bad_key_stops_every_command_with_file_and_line() {
-        let gibber = Gibber::new();
-        let path = gibber.write("config.toml", "[sampling]\ntemprature = 1.0\n");
-        let expected = format!("error: {}:2: unknown key `sampling.temprature`", path.display());
-        for command in [&["run", "hi"][..], &["models", "list"], &["config", "check"], &["config", "show"]] {
-            let error = failure(&gibber.run(command), 1);
-            assert!(error.starts_with(&expected), "{command:?}: {error}");
-        }
-        assert_eq!(gibber.stdout(&["config", "path"]).trim_end(), path.to_str().unwrap());
-    }
-
-    #[test]
-    fn the_flag_comes_before_the_environment() {
-        let (gibber, other) = (Gibber::new(), Gibber::new());
-        let directory = other.directory.path().to_str().unwrap();
-        assert!(gibber.stdout(&["config", "path", "--config-dir", directory]).starts_with(directory));
-        assert!(gibber.stdout(&["--config-dir", directory, "config", "path"]).starts_with(directory));
-    }
-
-    #[test]
-    fn what_is_shown_can_be_read_back() {
-        let gibber = Gibber::new();
-        gibber.write("config.toml", "[model]\nthreads = 2\n");
-        let shown = gibber.stdout(&["config", "show"]);
-        assert!(shown.contains("threads = 2"), "{shown}");
-        gibber.write("config.toml", &shown);
-        assert_eq!(gibber.stdout(&["config", "show"]), shown);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_editor_gets_the_documented_defaults() {
-        let gibber = Gibber::new();
-        let output = gibber.command(&["config", "edit"]).env("EDITOR", "grep -c temperature").output().unwrap();
-        assert_eq!(output.status.code(), Some(0));
-        assert_eq!(fs::read_to_string(gibber.path("config.toml")).unwrap(), include_str!("../config.example.toml"));
-        let output = gibber.run(&["config", "edit"]);
-        assert!(failure(&output, 2).contains("EDITOR"));
-    }
-
-    #[test]
-    fn a_command_that_writes_nothing_leaves_no_trace() {
-        let gibber = Gibber::new();
-        let directory = gibber.path("never");
-        gibber.stdout(&["tokenize", "a", "--config-dir", directory.to_str().unwrap()]);
-        assert!(!directory.exists());
     }
 }
 

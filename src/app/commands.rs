@@ -65,6 +65,8 @@ pub enum CommandId {
     Stats,
     /// Counts the tokens of a text.
     Tokens,
+    /// Changes the colours.
+    Theme,
     /// Makes the settings the default.
     Save,
 }
@@ -91,6 +93,8 @@ pub enum Completer {
     Templates,
     /// The names of models, which the front end's surroundings know.
     Models,
+    /// The names of themes.
+    Themes,
     /// The names of commands.
     Commands,
 }
@@ -200,6 +204,8 @@ const MAIN: &[SlashCommand] = &[
     command(CommandId::Preset, "preset", "[NAME]", "set all sampling parameters at once").completes(Completer::Presets),
     command(CommandId::Stats, "stats", "", "show what the last reply cost"),
     command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
+    command(CommandId::Theme, "theme", "[NAME]", "choose the colours, or take those of this theme")
+        .completes(Completer::Themes),
     command(CommandId::Save, "save", "", "make the settings the default, in config.toml"),
 ];
 

@@ -60,6 +60,7 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
             run_command::template_names().into_iter().map(|name| (name.to_owned(), String::new())).collect()
         }
         Completer::Models => app.models().iter().map(|name| (name.clone(), String::new())).collect(),
+        Completer::Themes => app.themes().iter().map(|theme| (theme.name.clone(), String::new())).collect(),
         Completer::Commands => {
             commands::all().iter().map(|command| (command.name.to_owned(), command.help.to_owned())).collect()
         }

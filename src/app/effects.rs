@@ -2,10 +2,11 @@
 
 use crossbeam_channel::Receiver;
 
-use super::{Action, App, Moment};
+use super::{Action, App, List, Moment};
 use crate::chat::Transcript;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
+use crate::settings::theme::Theme;
 use crate::store::{SessionId, SessionRecord, StoreOp};
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
 
@@ -26,6 +27,11 @@ pub enum Effect {
         id: RequestId,
         /// Name or path.
         name: String,
+    },
+    /// Read the person's own themes.
+    ReadThemes {
+        /// The theme that is to be put in force then; otherwise the person chooses.
+        wanted: Option<String>,
     },
     /// List the models that can be named.
     ListModels,
@@ -59,6 +65,8 @@ pub enum Effect {
     EditText(String),
     /// Show the list of bindings and commands.
     ShowHelp,
+    /// Let the person choose.
+    ShowList(List),
     /// Leave.
     Quit,
 }
@@ -92,6 +100,9 @@ pub trait FrontEndIo {
     /// # Errors
     /// One clear sentence, with the names that there are.
     fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String>;
+
+    /// The person's own themes, each with what is wrong with it.
+    fn themes(&mut self) -> Vec<Theme>;
 
     /// The names that [`FrontEndIo::resolve_model`] knows.
     fn models(&mut self) -> Vec<String>;
@@ -129,7 +140,7 @@ pub trait FrontEndIo {
 
 /// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
 /// effects that need the screen ([`Effect::CopyText`], [`Effect::OpenEditor`], [`Effect::Compose`],
-/// [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::Quit`]).
+/// [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::ShowList`], [`Effect::Quit`]).
 ///
 /// `send` hands a command to the engine's thread.
 pub fn carry_out(
@@ -163,6 +174,7 @@ pub fn carry_out(
                 }
                 Err(error) => app.on_event(EngineEvent::Failed { id, error }, now),
             },
+            Effect::ReadThemes { wanted } => app.handle(Action::ThemesRead { own: io.themes(), wanted }, now),
             Effect::ListModels => app.handle(Action::ModelsListed(io.models()), now),
             Effect::ListSessions => app.handle(Action::SessionsListed(io.sessions()), now),
             Effect::OpenSession(id) => app.handle(Action::SessionOpened(io.open_session(id)), now),
@@ -177,6 +189,7 @@ pub fn carry_out(
             | Effect::Compose(_)
             | Effect::EditText(_)
             | Effect::ShowHelp
+            | Effect::ShowList(_)
             | Effect::Quit) => {
                 left.push(screen);
                 Vec::new()

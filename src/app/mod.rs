@@ -12,10 +12,12 @@ pub mod parameters;
 mod branches;
 mod chats;
 mod generation;
+mod lists;
 mod report;
 mod run_command;
 mod session;
 mod set_command;
+mod themes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,14 +25,17 @@ use std::time::Instant;
 
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
+pub use lists::{List, ListRow};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
+pub use themes::theme_problem;
 
 use crate::chat::{MessageId, Transcript};
 use crate::engine::load::ModelInfo;
 use crate::engine::{SamplingParams, TokenId};
 use crate::settings::Settings;
+use crate::settings::theme::{self, Theme};
 use crate::store::StoreOp;
 pub use crate::store::{SessionId, SessionRecord};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
@@ -147,6 +152,13 @@ pub enum Action {
     FileWritten(Result<String, String>),
     /// The outcome of [`Effect::SaveSettings`].
     SettingsSaved(Result<String, String>),
+    /// The outcome of [`Effect::ReadThemes`].
+    ThemesRead {
+        /// The person's own.
+        own: Vec<Theme>,
+        /// The one that is to be put in force.
+        wanted: Option<String>,
+    },
     /// The outcome of [`Effect::ListModels`].
     ModelsListed(Vec<String>),
     /// The outcome of [`Effect::ListSessions`].
@@ -172,6 +184,10 @@ pub struct Start {
     pub models: Vec<String>,
     /// What is said to the model first, while it is being loaded.
     pub message: Option<String>,
+    /// The person's own themes.
+    pub themes: Vec<Theme>,
+    /// What is wrong with the settings and does not keep the program from starting, a sentence each.
+    pub warnings: Vec<String>,
     /// Random: the names of new conversations are drawn from it.
     pub seed: u64,
 }
@@ -225,6 +241,7 @@ pub struct App {
     history: Vec<String>,
     sessions: Option<Vec<SessionRecord>>,
     models: Vec<String>,
+    themes: Vec<Theme>,
     quit_armed: bool,
     opening: Option<(String, Moment)>,
     hint: Option<String>,
@@ -241,13 +258,13 @@ pub struct App {
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, models, session, message, seed } = start;
+        let Start { settings, history, models, session, message, themes, warnings, seed } = start;
         let mut seed = seed;
         let session = match session {
             Some((record, transcript)) => session::Session::saved(record, transcript),
             None => session::Session::fresh(&mut seed, &settings.chat.system, now),
         };
-        Self {
+        let mut app = Self {
             sampling: settings.sampling.clone(),
             template: run_command::template_choice(&settings.model.template),
             settings,
@@ -271,6 +288,7 @@ impl App {
             history,
             sessions: None,
             models,
+            themes: theme::with_builtin(themes),
             quit_armed: false,
             opening: message.map(|message| (message, now)),
             hint: None,
@@ -279,7 +297,11 @@ impl App {
             branches: branches::Branches::default(),
             seed,
             revision: 0,
+        };
+        for warning in warnings {
+            app.note(NoteKind::Warning, warning);
         }
+        app
     }
 
     /// Asks for the model, and says what was to be said first; to be called once, after the first frame is on screen.
@@ -329,6 +351,7 @@ impl App {
                 Vec::new()
             }
             Action::Other => Vec::new(),
+            Action::ThemesRead { own, wanted } => self.themes_read(own, wanted),
             Action::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => self.imported(&path, &text, now),
             Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => vec![compose_file(&path, &text)],
             outcome => self.take_outcome(outcome),

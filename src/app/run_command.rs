@@ -78,6 +78,9 @@ impl App {
             CommandId::Think => self.think(argument),
             CommandId::Show => self.show(),
             CommandId::Stats => self.stats(),
+            CommandId::Theme => {
+                return vec![Effect::ReadThemes { wanted: (!argument.is_empty()).then(|| argument.to_owned()) }];
+            }
             CommandId::Save => return vec![Effect::SaveSettings(Box::new(self.settings_to_save()))],
         }
         Vec::new()

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::args::{Common, Config};
 use super::output::Output;
-use super::{Context, Usage};
+use super::{Context, Usage, themes};
 use crate::settings::Settings;
 use crate::store::{Paths, files};
 
@@ -20,7 +20,7 @@ pub(super) fn run(command: &Config, common: &Common) -> Result<()> {
         Config::Path => output.line(&paths.config().display().to_string()),
         Config::Show => output.text(&toml::to_string(&Context::new(common)?.settings)?),
         Config::Check => {
-            Settings::load(&paths.config())?;
+            check(&paths)?;
             let state = if paths.config().exists() { "is valid" } else { "does not exist; the defaults are used" };
             output.line(&format!("{} {state}", paths.config().display()))
         }
@@ -47,6 +47,12 @@ fn edit(paths: &Paths) -> Result<()> {
     if !status.success() {
         return Err(anyhow!("{program} ended with {status}"));
     }
-    Settings::load(&path)?;
-    Ok(())
+    check(paths)
+}
+
+/// Reads the file, and what it names.
+fn check(paths: &Paths) -> Result<()> {
+    let settings = Settings::load(&paths.config())?;
+    let problems = themes::problems(&settings, paths);
+    if problems.is_empty() { Ok(()) } else { Err(anyhow!(problems.join("\n"))) }
 }

@@ -19,6 +19,7 @@ mod session;
 mod sessions;
 mod surroundings;
 mod text;
+mod themes;
 mod tokenize;
 
 use std::ffi::OsString;

@@ -8,10 +8,11 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
-use super::{Context, Usage, load_options, models, run, sentence};
+use super::{Context, Usage, load_options, models, run, sentence, themes};
 use crate::app::{App, FrontEndIo, Moment, Start};
 use crate::chat::Transcript;
 use crate::engine::load::{LoadOptions, ModelSource};
+use crate::settings::theme::Theme;
 use crate::settings::{Settings, edit};
 use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoreWriter, files, history};
 
@@ -39,7 +40,10 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
     let options = load_options(&settings, &paths);
     let message = run::given_text(None, &arguments.prompt, false)?;
     let models = models::names(&paths);
-    let start = Start { settings, history, models, message, seed: random(), ..Start::default() };
+    let themes = themes::own(&paths);
+    let warnings = themes::problem(&settings, &paths).into_iter().collect();
+    let seed = random();
+    let start = Start { settings, history, models, message, themes, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
     Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer }))
 }
@@ -79,6 +83,10 @@ impl FrontEndIo for Surroundings {
     fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
         let source = models::resolve(name, &self.paths).map_err(|error| sentence(&error))?;
         Ok((source, self.options.clone()))
+    }
+
+    fn themes(&mut self) -> Vec<Theme> {
+        themes::own(&self.paths)
     }
 
     fn models(&mut self) -> Vec<String> {

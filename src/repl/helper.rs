@@ -20,6 +20,7 @@ pub(super) const QUOTES: &str = "\"\"\"";
 pub(super) struct Helper {
     presets: Vec<String>,
     models: Vec<String>,
+    themes: Vec<String>,
 }
 
 impl Helper {
@@ -27,6 +28,7 @@ impl Helper {
     pub(super) fn learn(&mut self, app: &App, models: Vec<String>) {
         self.presets = app.preset_names();
         self.models = models;
+        self.themes = app.themes().iter().map(|theme| theme.name.clone()).collect();
     }
 
     fn arguments(&self, kind: Kind) -> Vec<&str> {
@@ -36,6 +38,7 @@ impl Helper {
             Kind::Presets => self.presets.iter().map(String::as_str).collect(),
             Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),
             Kind::Models => self.models.iter().map(String::as_str).collect(),
+            Kind::Themes => self.themes.iter().map(String::as_str).collect(),
             Kind::Commands => commands::all().iter().map(|command| command.name).collect(),
         }
     }
@@ -90,7 +93,8 @@ mod tests {
     use super::*;
 
     fn completed(typed: &str) -> (usize, Vec<String>) {
-        let helper = Helper { presets: vec!["precise".into(), "poet".into()], models: vec!["smollm2".into()] };
+        let presets = vec!["precise".into(), "poet".into()];
+        let helper = Helper { presets, models: vec!["smollm2".into()], themes: vec!["light".into()] };
         let (start, pairs) = helper.candidates(typed);
         (start, pairs.into_iter().map(|pair| pair.replacement).collect())
     }
@@ -100,6 +104,7 @@ mod tests {
         assert_eq!(completed("/und"), (0, vec!["/undo".into()]));
         assert_eq!(completed("/preset p"), (8, vec!["precise".into(), "poet".into()]));
         assert_eq!(completed("/model s"), (7, vec!["smollm2".into()]));
+        assert_eq!(completed("/theme l"), (7, vec!["light".into()]));
         assert_eq!(completed("/set temp").1, ["temperature"]);
     }
 

@@ -216,6 +216,7 @@ impl Repl {
                 Effect::Quit => next = Next::Leave(ExitReason::Quit),
                 Effect::Compose(text) | Effect::EditText(text) => next = Next::Read(text),
                 Effect::ShowHelp => self.printer.text(&app::help_text(false))?,
+                Effect::ShowList(list) => self.printer.text(&self.app.list_text(list))?,
                 Effect::CopyText(text) => self.printer.copy(&text)?,
                 _ => {}
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Document, Item, TableLike, TomlError};
 
 use super::Settings;
 use super::schema::{self, Key, Kind, Section};
@@ -90,11 +90,7 @@ impl Settings {
     /// [`SettingsError::Invalid`] with every problem of the text.
     pub fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
         let invalid = |problems| SettingsError::Invalid { path: path.into(), problems };
-        let document = Document::parse(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let what = error.message().replace('\n', "; ");
-            invalid(vec![Problem { line: line_of(text, start), what: format!("this is not TOML: {what}") }])
-        })?;
+        let document = Document::parse(text).map_err(|error| not_toml(text, path, &error))?;
         let mut check = Check { text, problems: Vec::new() };
         check.root(document.as_table());
         check.problems.sort_by_key(|problem| problem.line);
@@ -151,8 +147,15 @@ fn without_fresh_seeds(root: &mut dyn TableLike) {
     }
 }
 
+/// That `text` is no TOML at all.
+pub(super) fn not_toml(text: &str, path: &Path, error: &TomlError) -> SettingsError {
+    let line = line_of(text, error.span().map_or(0, |span| span.start));
+    let what = format!("this is not TOML: {}", error.message().replace('\n', "; "));
+    SettingsError::Invalid { path: path.into(), problems: vec![Problem { line, what }] }
+}
+
 /// Counted from 1.
-fn line_of(text: &str, offset: usize) -> usize {
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
@@ -262,11 +265,11 @@ fn is_allowed(kind: Kind, item: &Item) -> bool {
     }
 }
 
-fn span_of(table: &dyn TableLike, name: &str) -> Option<Range<usize>> {
+pub(super) fn span_of(table: &dyn TableLike, name: &str) -> Option<Range<usize>> {
     let (key, item) = table.get_key_value(name)?;
     key.span().or_else(|| item.span())
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@
 pub mod edit;
 pub mod load;
 pub mod schema;
+pub mod theme;
 
 use std::collections::BTreeMap;
 
@@ -136,11 +137,13 @@ pub struct UiSettings {
     pub mouse: bool,
     /// Whether the side panels are shown where there is room.
     pub panels: bool,
+    /// The theme: a built-in one, or the name of a file in the folder of themes.
+    pub theme: String,
 }
 
 impl Default for UiSettings {
     fn default() -> Self {
-        Self { mouse: false, panels: true }
+        Self { mouse: false, panels: true, theme: theme::DEFAULT.to_owned() }
     }
 }
 

@@ -129,7 +129,7 @@ pub const SECTIONS: [Section; 4] = [
         ],
     },
     SAMPLING,
-    Section { name: "ui", keys: &[key("mouse", Kind::Switch), key("panels", Kind::Switch)] },
+    Section { name: "ui", keys: &[key("mouse", Kind::Switch), key("panels", Kind::Switch), key("theme", Kind::Text)] },
 ];
 
 /// The section of that name; [`PRESETS`] is not among them.

@@ -59,6 +59,11 @@ impl Paths {
         self.directory.join("history.jsonl")
     }
 
+    /// The folder of the user's own themes.
+    pub fn themes(&self) -> PathBuf {
+        self.directory.join("themes")
+    }
+
     /// The folder of what can be made anew, such as quantized weights: the system's, or one in a config directory that was
     /// named.
     pub fn cache(&self) -> PathBuf {

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use super::input::{Input, key_press};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
-use super::theme::Theme;
+use super::theme::{Colors, Theme};
 use super::{ExitReason, TuiError, editor, view};
 use crate::app::{Action, App, Effect, FrontEndIo, Moment, carry_out};
 use crate::worker::WorkerHandle;
@@ -28,8 +28,11 @@ const DRAIN: usize = 4096;
 /// [`TuiError::Terminal`] where the terminal cannot be read or written.
 pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, TuiError> {
     // `NO_COLOR` (https://no-color.org) and `--no-color`: the styles must know, since they show by other means then.
-    let color = !Colored::ansi_color_disabled_memoized();
-    let screen = Screen::new(&app, Theme::new(color));
+    let colors = match Colored::ansi_color_disabled_memoized() {
+        true => Colors::None,
+        false => Colors::of_terminal(&variable("COLORTERM"), &variable("TERM")),
+    };
+    let screen = Screen::new(&app, Theme::in_colors(colors));
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
@@ -46,6 +49,11 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         let _ = state.carry_out(effects);
     }
     outcome
+}
+
+/// What the terminal says of itself; empty where it says nothing.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
 }
 
 /// What woke the loop.

@@ -7,9 +7,9 @@ use ratatui::widgets::{Clear, Widget};
 use super::text::{Wrapped, fit, one_line, width_of};
 use super::theme::Theme;
 use super::token_view::TokenView;
-use crate::app::SessionId;
 use crate::app::commands;
 use crate::app::keymap::{BINDINGS, Context, Key, KeyPress};
+use crate::app::{List, SessionId};
 use crate::chat::MessageId;
 
 /// What became of a key.
@@ -30,6 +30,8 @@ pub(super) enum Outcome {
 pub(super) enum Choice {
     /// A saved conversation.
     Session(SessionId),
+    /// A row of a list.
+    Row(List, String),
     /// A text for the composer: an earlier prompt, or a command.
     Text(String),
     /// Another token in the place of one of a reply, to go on from.
@@ -80,7 +82,21 @@ impl Overlay {
     }
 
     pub(super) fn picker(title: &'static str, items: Vec<Item>) -> Self {
-        Self::Picker(Picker { title, items, query: String::new(), selected: 0 })
+        Self::picker_at(title, items, 0)
+    }
+
+    /// A list with the cursor on one of its rows.
+    pub(super) fn picker_at(title: &'static str, items: Vec<Item>, selected: usize) -> Self {
+        Self::Picker(Picker { title, items, query: String::new(), selected })
+    }
+
+    /// The theme under the cursor, where themes are being chosen: the whole screen shows it.
+    pub(super) fn shown_theme(&self) -> Option<&str> {
+        let Self::Picker(picker) = self else { return None };
+        match &picker.matching().get(picker.selected)?.choice {
+            Choice::Row(List::Themes, name) => Some(name),
+            _ => None,
+        }
     }
 
     /// Every command, to be put into the composer.

@@ -10,7 +10,7 @@ use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::SessionRecord;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
-use crate::app::{Action, App, Effect, Moment};
+use crate::app::{Action, App, Effect, List, ListRow, Moment};
 
 /// Rows that a notch of the mouse wheel scrolls.
 const WHEEL: isize = 3;
@@ -127,6 +127,7 @@ impl Screen {
                 }
                 Effect::EditText(text) => self.begin_edit(&text),
                 Effect::ShowHelp => self.overlays.push(Overlay::help()),
+                Effect::ShowList(list) => self.overlays.push(list_overlay(app, list)),
                 Effect::Quit => requests.push(Request::Quit),
                 _ => {}
             }
@@ -181,6 +182,7 @@ impl Screen {
                 self.conversation.go_to_end();
                 app.handle(Action::TakeAlternative { message, token, text }, now)
             }
+            Choice::Row(list, name) => app.handle(Action::Enter(list.command(&name)), now),
             Choice::Text(text) => {
                 self.focus = Context::Composer;
                 self.composer.set(&text);
@@ -371,6 +373,18 @@ impl Screen {
         let at = ORDER.iter().position(|&part| part == self.focus).unwrap_or(0) as isize;
         self.focus = ORDER[(at + by).rem_euclid(ORDER.len() as isize) as usize];
     }
+}
+
+/// A list with the cursor on what is in force.
+fn list_overlay(app: &App, list: List) -> Overlay {
+    let rows = app.rows_of(list);
+    let present = rows.iter().position(|row| row.is_present);
+    let item = |ListRow { name, detail, is_present }| Item {
+        label: format!("{}{}", one_line(&name), if is_present { " *" } else { "" }),
+        choice: Choice::Row(list, name),
+        detail: one_line(&detail),
+    };
+    Overlay::picker_at(list.title(), rows.into_iter().map(item).collect(), present.unwrap_or(0))
 }
 
 fn session_item(record: &SessionRecord) -> Item {

@@ -5,3 +5,4 @@ mod chats;
 mod keys;
 mod screens;
 mod stage;
+mod themes;

@@ -3,7 +3,9 @@
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::{Color, Style};
 
+use super::overlay::Overlay;
 use super::panels;
 use super::screen::Screen;
 use super::text::{fit, one_line, width_of};
@@ -46,7 +48,8 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
         draw_too_small(area, frame.buffer_mut());
         return;
     }
-    let theme = screen.theme;
+    let theme = theme_in_force(screen, app);
+    screen.theme = theme;
     let wide = area.width >= WIDE && screen.panels;
     let composer_width = area.width - if wide { 6 } else { 3 };
     let rows = screen.composer.height(usize::from(composer_width)) as u16;
@@ -72,8 +75,28 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     for overlay in &mut screen.overlays {
         overlay.draw(area, buffer, theme);
     }
+    paint_ground(theme.text(), buffer);
     if let Some(position) = cursor.filter(|_| screen.overlays.is_empty() && screen.focus == Context::Composer) {
         frame.set_cursor_position(position);
+    }
+}
+
+/// The theme that was chosen, or that is being looked at in a list of them.
+fn theme_in_force(screen: &Screen, app: &App) -> Theme {
+    let looked_at = screen.overlays.last().and_then(Overlay::shown_theme);
+    let styles = looked_at.and_then(|name| app.styles_of(name)).or_else(|| app.styles());
+    styles.map_or(screen.theme, |styles| screen.theme.with_styles(styles))
+}
+
+/// What has no colour of its own gets that of plain text: a theme can have a background.
+fn paint_ground(text: Style, buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if let (Color::Reset, Some(color)) = (cell.fg, text.fg) {
+            cell.fg = color;
+        }
+        if let (Color::Reset, Some(color)) = (cell.bg, text.bg) {
+            cell.bg = color;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::app::{App, Effect, FrontEndIo, Moment, SessionId, SessionRecord, Star
 use crate::chat::Transcript;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
+use crate::settings::theme::Theme as NamedTheme;
 use crate::store::StoreOp;
 use crate::tui::screen::{Request, Screen};
 use crate::tui::theme::Theme;
@@ -25,6 +26,7 @@ pub(super) struct Memory {
     pub(super) stored: Vec<StoreOp>,
     pub(super) saved: Option<Settings>,
     pub(super) sessions: Vec<(SessionRecord, Transcript)>,
+    pub(super) themes: Vec<NamedTheme>,
     pub(super) files: std::collections::HashMap<String, String>,
 }
 
@@ -47,6 +49,10 @@ impl FrontEndIo for Memory {
             "missing" => Err("there is no model `missing`".to_owned()),
             name => Ok((ModelSource::Synthetic(name.to_owned()), LoadOptions::default())),
         }
+    }
+
+    fn themes(&mut self) -> Vec<NamedTheme> {
+        self.themes.clone()
     }
 
     fn models(&mut self) -> Vec<String> {
@@ -98,8 +104,13 @@ impl Stage {
     }
 
     pub(super) fn unloaded(width: u16, height: u16, script: FakeWorker, theme: Theme) -> Self {
+        Self::with_start(width, height, script, theme, Start { seed: 1, ..Start::default() })
+    }
+
+    /// A screen over a program that starts with this.
+    pub(super) fn with_start(width: u16, height: u16, script: FakeWorker, theme: Theme, start: Start) -> Self {
         let now = Moment { at: std::time::Instant::now(), unix: 1_790_000_000 };
-        let app = App::new(Start { seed: 1, ..Start::default() }, now);
+        let app = App::new(start, now);
         let screen = Screen::new(&app, theme);
         let (worker, control) = script.spawn();
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
