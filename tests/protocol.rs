@@ -181,7 +181,19 @@ fn every_request_is_closed_exactly_once() {
     let template = TemplateChoice::Builtin("none such".into());
     let messages = vec![Message::new(Role::User, "x")];
     expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5), &fresh));
-    let commands: [fn(RequestId) -> EngineCommand; 7] = [
+    let commands: [fn(RequestId) -> EngineCommand; 9] = [
+        |id| EngineCommand::Compare {
+            id,
+            prompt: Prompt::Raw("abc".into()),
+            lanes: vec![open(1, 4), open(2, 3)],
+            cancel: CancelToken::new(),
+        },
+        |id| EngineCommand::Compare {
+            id,
+            prompt: Prompt::Raw("abc".into()),
+            lanes: vec![],
+            cancel: CancelToken::new(),
+        },
         |id| EngineCommand::Score { id, text: "some text".into(), cancel: CancelToken::new() },
         |id| EngineCommand::Preview { id, sampling: SamplingParams::default(), candidates: 3 },
         |id| EngineCommand::Count { id, prompt: Prompt::Raw("count me".into()) },
@@ -412,6 +424,56 @@ fn turns_are_dropped_before_a_reply_and_stay_dropped() {
     let events = client.ask(EngineCommand::Generate { id, prompt, params: open(1, 3), cancel: CancelToken::new() });
     let Some(EngineEvent::Failed { error, .. }) = events.last() else { panic!("{events:?}") };
     assert!(error.contains("the context holds 128"), "{error}");
+}
+
+/// Each lane of a comparison is the reply that its parameters and seed give alone, turns that are dropped included.
+#[test]
+fn lanes_say_what_each_would_say_alone() {
+    let mut client = Client::tiny();
+    let filler = "x".repeat(20);
+    let long = [(Role::User, "first"), (Role::Assistant, filler.as_str()), (Role::User, "go on")];
+    for (prompt, lengths) in [(chat(&[(Role::User, "hi")]), [12, 30]), (chat(&long), [90, 10])] {
+        let params = vec![open(1, lengths[0]), greedy(lengths[1])];
+        let (id, cancel) = (client.id(), CancelToken::new());
+        let (of_command, lanes) = (prompt.clone(), params.clone());
+        let events = client.ask(EngineCommand::Compare { id, prompt: of_command, lanes, cancel });
+        assert!(matches!(events.last(), Some(EngineEvent::Compared { .. })), "{events:?}");
+        for (at, params) in params.into_iter().enumerate() {
+            let tokens = events.iter().filter_map(|event| match event {
+                EngineEvent::LaneToken { lane, trace, .. } if *lane == at => Some(trace.token),
+                _ => None,
+            });
+            let end = events.iter().find_map(|event| match event {
+                EngineEvent::LaneFinished { lane, reason, stats, .. } if *lane == at => Some((reason, stats.seed)),
+                _ => None,
+            });
+            let mut fresh = Client::tiny();
+            let alone = fresh.reply(prompt.clone(), params);
+            assert_eq!(tokens.collect::<Vec<_>>(), alone.tokens, "lane {at}");
+            assert_eq!(end.map(|(reason, _)| reason), Some(&alone.reason));
+            assert!(at > 0 || end.map(|(_, seed)| seed) == Some(1), "a lane has the seed that it was given");
+        }
+    }
+}
+
+#[test]
+fn a_cancel_stops_every_lane_within_a_token() {
+    let mut client = Client::tiny();
+    let (id, cancel) = (client.id(), CancelToken::new());
+    let endless = GenerationParams { max_tokens: None, ..open(1, 0) };
+    let lanes = vec![endless.clone(), endless];
+    client.worker.send(EngineCommand::Compare { id, prompt: raw("abc"), lanes, cancel: cancel.clone() });
+    while !matches!(client.event(), EngineEvent::LaneToken { .. }) {}
+    cancel.cancel();
+    let mut ends = 0;
+    loop {
+        match client.event() {
+            EngineEvent::LaneFinished { .. } => ends += 1,
+            event if event.is_closing() => break,
+            _ => {}
+        }
+    }
+    assert_eq!(ends, 2);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! two tokens whether anything has changed.
 
 mod hold_back;
+mod lanes;
 mod lookup;
 mod trace;
 
@@ -15,6 +16,7 @@ use super::sampling::{Draw, Sampler, SamplingParams};
 use super::tokenizer::Tokenizer;
 use super::{EngineError, TokenId};
 use hold_back::HoldBack;
+pub use lanes::{Lane, generate_lanes};
 use lookup::Drafter;
 pub use lookup::Lookup;
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
@@ -65,6 +67,9 @@ pub trait Control {
     /// # Errors
     /// Where the shorter prompt cannot be made.
     fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError>;
+
+    /// One of several replies has ended; told by [`generate_lanes`] alone.
+    fn on_end(&mut self, _reason: FinishReason, _stats: GenerationStats) {}
 }
 
 /// Generates a reply to `prompt`. Afterwards the cache of `inference` holds no more than the prompt and the reply.
@@ -142,26 +147,35 @@ impl<'a> Reply<'a> {
     }
 
     fn run(&mut self) -> Result<FinishReason, EngineError> {
+        let mut end = self.start()?;
+        loop {
+            if let Some(reason) = end {
+                return Ok(reason);
+            }
+            end = self.step()?;
+        }
+    }
+
+    /// Computes the prompt.
+    fn start(&mut self) -> Result<Option<FinishReason>, EngineError> {
         let started = Instant::now();
         let progress = self.prefill()?;
         self.stats.prefill_time = started.elapsed();
         self.stats.reused_tokens = progress.reused;
-        if progress.done < progress.total {
-            return Ok(FinishReason::Cancelled);
+        Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
+    }
+
+    /// Goes on by a token, unless something ends the reply.
+    fn step(&mut self) -> Result<Option<FinishReason>, EngineError> {
+        if self.control.is_cancelled() {
+            return Ok(Some(FinishReason::Cancelled));
         }
-        loop {
-            if self.control.is_cancelled() {
-                return Ok(FinishReason::Cancelled);
-            }
-            if self.options.stop.max_tokens.is_some_and(|most| self.drawn() >= most) {
-                return Ok(FinishReason::Length);
-            }
-            if let Some(reason) = self.catch_up()? {
-                return Ok(reason);
-            }
-            if let Some(reason) = self.draw()? {
-                return Ok(reason);
-            }
+        if self.options.stop.max_tokens.is_some_and(|most| self.drawn() >= most) {
+            return Ok(Some(FinishReason::Length));
+        }
+        match self.catch_up()? {
+            None => self.draw(),
+            end => Ok(end),
         }
     }
 

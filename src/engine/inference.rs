@@ -35,7 +35,7 @@ pub struct PrefillProgress {
 /// A model at work on one sequence of tokens.
 #[derive(Debug)]
 pub struct Inference {
-    model: Model,
+    model: Arc<Model>,
     state: RunState,
     batch: usize,
     held: Vec<TokenId>,
@@ -65,7 +65,34 @@ impl Inference {
         // The system hands out the rows page by page: those of drafts cost nothing where there are none.
         let logits = vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size];
         let (held, draft) = (Vec::with_capacity(context), Vec::with_capacity(LONGEST_DRAFT));
+        let model = Arc::new(model);
         Ok(Self { model, state, batch: batch.max(1), held, draft, logits, row: None, pace: Pace::default() })
+    }
+
+    /// The same sequence once more, to go on with in another way: the model and its threads are shared, the keys and
+    /// values of what is held are copied, and so are the logits after it.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where the system has no memory for another cache.
+    pub fn fork(&self) -> Result<Self, EngineError> {
+        let state = self.state.fork(self.model.config(), self.held.len())?;
+        let vocab = self.model.config().vocab_size;
+        let mut logits = vec![0.0; (1 + LONGEST_DRAFT) * vocab];
+        if let Some(known) = self.logits() {
+            logits[..vocab].copy_from_slice(known);
+        }
+        let mut held = Vec::with_capacity(self.context());
+        held.extend_from_slice(&self.held);
+        Ok(Self {
+            model: Arc::clone(&self.model),
+            state,
+            batch: self.batch,
+            held,
+            draft: Vec::with_capacity(LONGEST_DRAFT),
+            logits,
+            row: self.row.map(|_| 0),
+            pace: self.pace.clone(),
+        })
     }
 
     /// The model.

@@ -305,6 +305,7 @@ fn closing_request(command: &EngineCommand) -> Option<RequestId> {
     match command {
         EngineCommand::Load { id, .. }
         | EngineCommand::Generate { id, .. }
+        | EngineCommand::Compare { id, .. }
         | EngineCommand::Preview { id, .. }
         | EngineCommand::Rewind { id, .. }
         | EngineCommand::Score { id, .. }

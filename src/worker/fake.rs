@@ -74,6 +74,7 @@ impl Step {
 #[derive(Debug, Default)]
 pub struct FakeWorker {
     replies: VecDeque<Vec<Step>>,
+    comparisons: VecDeque<Vec<Vec<Step>>>,
     loads: VecDeque<Result<ModelInfo, String>>,
 }
 
@@ -86,6 +87,12 @@ impl FakeWorker {
     /// What it does at the next `Generate` that has no script yet. A reply without [`Step::Finish`] ends its turn.
     pub fn reply(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.replies.push_back(steps.into_iter().collect());
+        self
+    }
+
+    /// What the lanes of the next `Compare` without a script do: a step each in turn, and of a text a word each.
+    pub fn lanes(mut self, lanes: impl IntoIterator<Item = Vec<Step>>) -> Self {
+        self.comparisons.push_back(lanes.into_iter().collect());
         self
     }
 
@@ -205,6 +212,9 @@ impl Actor {
             EngineCommand::Generate { id, prompt, params, cancel } => {
                 return self.generate(id, &prompt, params, &cancel);
             }
+            EngineCommand::Compare { id, prompt, lanes, cancel } => {
+                return self.compare(id, &prompt, lanes, &cancel);
+            }
             EngineCommand::SetSampling { .. } => {}
             EngineCommand::Preview { id, sampling, candidates } => {
                 self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
@@ -262,6 +272,46 @@ impl Actor {
         self.finish(reply, FinishReason::EndOfTurn)
     }
 
+    fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<GenerationParams>, cancel: &CancelToken) -> Next {
+        let prompt_tokens = words(&plain_text(prompt)).len();
+        let mut scripts = self.script.comparisons.pop_front().unwrap_or_default().into_iter();
+        let mut running: Vec<(Reply, VecDeque<Step>)> = Vec::new();
+        for (lane, params) in lanes.into_iter().enumerate() {
+            let reply = Reply { lane: Some(lane), ..Reply::new(id, prompt_tokens, params, cancel.clone()) };
+            running.push((reply, scripts.next().unwrap_or_default().into_iter().flat_map(word_by_word).collect()));
+        }
+        self.emit(EngineEvent::PrefillProgress { id, reused: 0, done: prompt_tokens, total: prompt_tokens });
+        while !running.is_empty() {
+            for (mut reply, mut steps) in std::mem::take(&mut running) {
+                self.context_used = prompt_tokens + reply.stats.completion_tokens;
+                let played = match steps.pop_front() {
+                    Some(step) => self.play(&mut reply, step),
+                    None => Played::Finished(FinishReason::EndOfTurn),
+                };
+                match played {
+                    Played::On => running.push((reply, steps)),
+                    Played::Finished(reason) => self.end_lane(reply, reason),
+                    Played::Failed(error) => {
+                        self.emit(EngineEvent::Failed { id, error });
+                        return Next::Command;
+                    }
+                    Played::Died(error) => {
+                        self.emit(EngineEvent::WorkerDied { error });
+                        return Next::End;
+                    }
+                    Played::ShutDown => return Next::End,
+                }
+            }
+        }
+        self.emit(EngineEvent::Compared { id, context_used: self.context_used });
+        Next::Command
+    }
+
+    fn end_lane(&self, reply: Reply, reason: FinishReason) {
+        let (id, lane) = (reply.id, reply.lane.unwrap_or(0));
+        self.emit(EngineEvent::LaneFinished { id, lane, reason, stats: reply.into_stats() });
+    }
+
     fn finish(&mut self, reply: Reply, reason: FinishReason) -> Next {
         let (id, context_used) = (reply.id, self.context_used);
         self.emit(EngineEvent::Finished { id, reason, stats: reply.into_stats(), context_used });
@@ -314,7 +364,11 @@ impl Actor {
         if played != Played::On {
             return played;
         }
-        let token = reply.stats.completion_tokens as TokenId;
+        let token = match reply.lane {
+            // Lanes that say the same have the same tokens.
+            Some(_) => text.bytes().fold(0, |id: TokenId, byte| id.wrapping_mul(31).wrapping_add(byte.into())),
+            None => reply.stats.completion_tokens as TokenId,
+        };
         let shape = distribution(&reply.sampling, reply.candidates);
         self.context_used += 1;
         reply.stats.completion_tokens += 1;
@@ -326,7 +380,11 @@ impl Actor {
             kept_mass: shape.kept_mass,
             candidates: shape.candidates,
         };
-        self.emit(EngineEvent::Token { id: reply.id, trace, context_used: self.context_used });
+        let (id, context_used) = (reply.id, self.context_used);
+        self.emit(match reply.lane {
+            Some(lane) => EngineEvent::LaneToken { id, lane, trace, context_used },
+            None => EngineEvent::Token { id, trace, context_used },
+        });
         match reply.max_tokens {
             Some(most) if reply.stats.completion_tokens >= most => Played::Finished(FinishReason::Length),
             _ => Played::On,
@@ -369,6 +427,8 @@ enum Played {
 
 struct Reply {
     id: RequestId,
+    /// Which of several it is.
+    lane: Option<usize>,
     cancel: CancelToken,
     sampling: SamplingParams,
     candidates: usize,
@@ -385,7 +445,7 @@ impl Reply {
             ..GenerationStats::default()
         };
         let GenerationParams { sampling, max_tokens, candidates, .. } = params;
-        Self { id, cancel, sampling, candidates, max_tokens, stats }
+        Self { id, lane: None, cancel, sampling, candidates, max_tokens, stats }
     }
 
     fn set_sampling(&mut self, sampling: SamplingParams) {
@@ -421,6 +481,14 @@ fn words(text: &str) -> Vec<&str> {
         parts.push(&text[start..]);
     }
     parts
+}
+
+/// A step in steps of a token each.
+fn word_by_word(step: Step) -> Vec<Step> {
+    match step {
+        Step::Text(text) => words(&text).into_iter().map(|word| Step::Token(word.to_owned())).collect(),
+        other => vec![other],
+    }
 }
 
 fn plain_text(prompt: &Prompt) -> String {

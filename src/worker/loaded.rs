@@ -58,9 +58,10 @@ pub(super) struct Reader {
 }
 
 /// How a prompt is turned into tokens, and again when the context has filled up.
+#[derive(Clone)]
 pub(super) enum Source<'a> {
     Raw(&'a str),
-    Chat { template: Box<ChatTemplate>, window: ContextWindow<'a>, messages: &'a [Message], thinking: Option<bool> },
+    Chat { template: Arc<ChatTemplate>, window: ContextWindow<'a>, messages: &'a [Message], thinking: Option<bool> },
 }
 
 impl Loaded {
@@ -112,7 +113,7 @@ impl Reader {
             Prompt::Raw(text) => Ok(Source::Raw(text)),
             Prompt::Chat { messages, template, thinking } => {
                 let thinking = *thinking;
-                let template = Box::new(self.template(template)?);
+                let template = Arc::new(self.template(template)?);
                 let mut window = ContextWindow::new(messages);
                 if self.left_out.turns > 0
                     && messages.starts_with(&self.left_out.beginning)

@@ -132,6 +132,18 @@ pub enum EngineCommand {
         /// Stops it.
         cancel: CancelToken,
     },
+    /// Generate several replies to one prompt side by side: the prompt is computed once, then each lane has a token in
+    /// turn. What a lane says is what `Generate` says with its parameters and seed. Closes with `Compared` or `Failed`.
+    Compare {
+        /// Of this request.
+        id: RequestId,
+        /// What to go on from.
+        prompt: Prompt,
+        /// How each lane is generated; their sampling is not changed on the way.
+        lanes: Vec<GenerationParams>,
+        /// Stops all of them.
+        cancel: CancelToken,
+    },
     /// Change the sampling of the running generation `id` from its next token on; without effect once that has closed.
     SetSampling {
         /// The generation.
@@ -265,6 +277,35 @@ pub enum EngineEvent {
         /// Tokens in the KV cache (prompt and reply).
         context_used: usize,
     },
+    /// A token of a lane of `Compare`.
+    LaneToken {
+        /// Of the request.
+        id: RequestId,
+        /// Which lane, from 0.
+        lane: usize,
+        /// The token and how it was chosen.
+        trace: TokenTrace,
+        /// Tokens in that lane's KV cache by now (prompt and reply).
+        context_used: usize,
+    },
+    /// A lane of `Compare` ended; the others go on.
+    LaneFinished {
+        /// Of the request.
+        id: RequestId,
+        /// Which lane, from 0.
+        lane: usize,
+        /// Why.
+        reason: FinishReason,
+        /// What it cost. Its time is shared with the other lanes.
+        stats: GenerationStats,
+    },
+    /// Every lane of `Compare` has ended, and has been told to. Closing.
+    Compared {
+        /// Of the request.
+        id: RequestId,
+        /// Tokens in the KV cache: the prompt and the reply of the first lane.
+        context_used: usize,
+    },
     /// A request failed; the worker lives on. Closing.
     Failed {
         /// Of the request.
@@ -293,6 +334,9 @@ impl EngineEvent {
             | Self::Scored { id, .. }
             | Self::Counted { id, .. }
             | Self::Finished { id, .. }
+            | Self::LaneToken { id, .. }
+            | Self::LaneFinished { id, .. }
+            | Self::Compared { id, .. }
             | Self::Failed { id, .. } => Some(*id),
             Self::WorkerDied { .. } => None,
         }
@@ -308,6 +352,7 @@ impl EngineEvent {
                 | Self::Scored { .. }
                 | Self::Counted { .. }
                 | Self::Finished { .. }
+                | Self::Compared { .. }
                 | Self::Failed { .. }
         )
     }

@@ -84,6 +84,7 @@ pub(super) fn asked_by(command: &EngineCommand) -> Option<RequestId> {
     match command {
         EngineCommand::Load { id, .. }
         | EngineCommand::Generate { id, .. }
+        | EngineCommand::Compare { id, .. }
         | EngineCommand::Preview { id, .. }
         | EngineCommand::Rewind { id, .. }
         | EngineCommand::Score { id, .. }

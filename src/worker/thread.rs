@@ -1,5 +1,7 @@
 //! The engine's thread: takes one command after the other, and gives each exactly one closing event.
 
+mod lanes;
+
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -83,6 +85,7 @@ impl Worker {
         match command {
             EngineCommand::Load { id, source, options } => self.load(id, &source, &options),
             EngineCommand::Generate { id, prompt, params, cancel } => self.generate(id, &prompt, params, cancel),
+            EngineCommand::Compare { id, prompt, lanes, cancel } => self.compare(id, &prompt, lanes, &cancel),
             EngineCommand::Preview { id, sampling, candidates } => self.preview(id, &sampling, candidates),
             EngineCommand::Rewind { id, tokens } => {
                 let inference = &mut self.loaded()?.inference;
@@ -160,17 +163,7 @@ impl Worker {
         let mut source = reader.source(prompt)?;
         let room = params.max_tokens.unwrap_or(usize::MAX).clamp(1, reader.room_for_reply());
         let tokens = reader.tokens(&mut source, room)?;
-        let options = GenerateOptions {
-            seed: params.sampling.seed.unwrap_or_else(fresh_seed),
-            sampling: params.sampling,
-            stop: StopCondition {
-                max_tokens: params.max_tokens,
-                texts: [&params.stop, source.stop_strings()].concat(),
-            },
-            candidates: params.candidates,
-            lookup: params.lookup,
-            asked,
-        };
+        let options = options_of(params, &source, asked);
         let mut running = Running { id, cancel, channels, reader, source };
         running.tell_dropped();
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
@@ -211,6 +204,29 @@ fn check(sampling: &SamplingParams) -> Result<(), EngineError> {
     sampling.validate().map_err(|error| EngineError::Invalid(error.to_string()))
 }
 
+/// What the reply loop is told of `params`.
+fn options_of(params: GenerationParams, source: &Source<'_>, asked: Instant) -> GenerateOptions {
+    GenerateOptions {
+        seed: params.sampling.seed.unwrap_or_else(fresh_seed),
+        sampling: params.sampling,
+        stop: StopCondition { max_tokens: params.max_tokens, texts: [&params.stop, source.stop_strings()].concat() },
+        candidates: params.candidates,
+        lookup: params.lookup,
+        asked,
+    }
+}
+
+/// The tokens of `source` once more, with fewer turns, so that a reply of `reply` tokens can go on; `None` where no turn
+/// is left to drop.
+fn shorter(reader: &Reader, source: &mut Source<'_>, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
+    let before = source.dropped().len();
+    let tokens = reader.tokens(source, reply + reader.room_for_reply()).map_err(|error| match error {
+        RequestError::Engine(error) => error,
+        other => EngineError::Invalid(other.to_string()),
+    })?;
+    Ok((source.dropped().len() > before).then_some(tokens))
+}
+
 /// A generation at work, as the reply loop sees the world.
 struct Running<'a, 'p> {
     id: RequestId,
@@ -249,17 +265,11 @@ impl Control for Running<'_, '_> {
     }
 
     fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
-        let before = self.source.dropped().len();
-        let room = reply + self.reader.room_for_reply();
-        let tokens = self.reader.tokens(&mut self.source, room).map_err(|error| match error {
-            RequestError::Engine(error) => error,
-            other => EngineError::Invalid(other.to_string()),
-        })?;
-        if self.source.dropped().len() == before {
-            return Ok(None);
+        let tokens = shorter(self.reader, &mut self.source, reply)?;
+        if tokens.is_some() {
+            self.tell_dropped();
         }
-        self.tell_dropped();
-        Ok(Some(tokens))
+        Ok(tokens)
     }
 }
 

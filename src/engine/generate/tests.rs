@@ -1,3 +1,4 @@
+mod lanes;
 mod lookup;
 
 use super::*;

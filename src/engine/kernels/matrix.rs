@@ -75,6 +75,11 @@ impl Workspace {
         &self.pool
     }
 
+    /// The threads, for another workspace.
+    pub fn shared_pool(&self) -> Arc<ThreadPool> {
+        Arc::clone(&self.pool)
+    }
+
     /// Calls `task` with `len` floats of scratch memory that belong to `thread`; their content is left over from before.
     pub fn with_scratch<R>(&self, thread: usize, len: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);

@@ -64,6 +64,16 @@ impl KvCache {
         self.len = self.len.min(len);
     }
 
+    /// Holds what the first `len` tokens of `other` are, and nothing else.
+    ///
+    /// # Panics
+    /// Where `other` has another shape, format or capacity.
+    pub(super) fn copy_from(&mut self, other: &Self, len: usize) {
+        self.len = len.min(other.len);
+        self.keys.copy_from(&other.keys, self.len);
+        self.values.copy_from(&other.values, self.len);
+    }
+
     /// Writes the keys and values of `n` tokens of one layer behind those that it holds. They count only after
     /// [`Self::advance`]. Token `t` has its keys, `(n_kv_head · head_dim)`, from `keys[t * stride]` on, its values likewise.
     ///

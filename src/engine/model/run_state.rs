@@ -57,6 +57,17 @@ impl RunState {
         })
     }
 
+    /// Another state of the same model with a copy of the first `tokens` tokens of the cache.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::new`].
+    pub(in crate::engine) fn fork(&self, config: &ModelConfig, tokens: usize) -> Result<Self, EngineError> {
+        let (types, context) = (self.cache.types(), self.cache.capacity());
+        let mut fork = Self::new(config, types, context, self.workspace.shared_pool())?;
+        fork.cache.copy_from(&self.cache, tokens);
+        Ok(fork)
+    }
+
     /// The KV cache.
     pub fn cache(&self) -> &KvCache {
         &self.cache

@@ -95,3 +95,22 @@ fn fails_dies_and_refuses_to_load_as_told() {
     assert!(matches!(events_of_request(&worker)[..], [EngineEvent::WorkerDied { .. }]));
     assert!(worker.events().recv_timeout(PATIENCE).is_err(), "nothing follows the death");
 }
+
+#[test]
+fn lanes_speak_a_word_each_in_turn_and_one_event_closes_them() {
+    let scripts = [vec![Step::text("one two")], vec![Step::text("one"), Step::Finish(FinishReason::Length)]];
+    let (worker, _control) = FakeWorker::new().lanes(scripts).spawn();
+    let (prompt, lanes) = (Prompt::Raw("a prompt".into()), vec![GenerationParams::default(); 2]);
+    worker.send(EngineCommand::Compare { id: RequestId(1), prompt, lanes, cancel: CancelToken::new() });
+    let events = events_of_request(&worker);
+    let told: Vec<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            EngineEvent::LaneToken { lane, trace, .. } => Some(format!("{lane}{}", trace.text)),
+            EngineEvent::LaneFinished { lane, reason, .. } => Some(format!("{lane} {}", reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["0one", "1one", "0 two", "1 length", "0 stop"]);
+    assert!(matches!(events.last(), Some(EngineEvent::Compared { .. })));
+}

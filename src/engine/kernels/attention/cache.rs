@@ -235,6 +235,17 @@ impl CacheTensor {
         }
     }
 
+    /// Takes over the first `positions` positions of `other`.
+    ///
+    /// # Panics
+    /// Where `other` has another shape, format or capacity.
+    pub fn copy_from(&mut self, other: &Self, positions: usize) {
+        assert_eq!(self.memory.len(), other.memory.len(), "a cache of another shape");
+        let (head_bytes, used) = (self.layout.bytes(self.capacity), self.layout.bytes(positions));
+        let heads = self.memory.chunks_exact_mut(head_bytes).zip(other.memory.chunks_exact(head_bytes));
+        heads.for_each(|(to, from)| to[..used].copy_from_slice(&from[..used]));
+    }
+
     /// One layer of it.
     pub fn layer(&self, layer: usize) -> CacheLayer<'_> {
         let head_bytes = self.layout.bytes(self.capacity);

@@ -1,0 +1,104 @@
+//! `Compare`: one prompt, several replies at a time.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use super::{Worker, check, options_of, shorter};
+use crate::engine::generate::{Control, Lane, generate_lanes};
+use crate::engine::inference::PrefillProgress;
+use crate::engine::sampling::SamplingParams;
+use crate::engine::{EngineError, TokenId};
+use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
+use crate::worker::protocol::{
+    CancelToken, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId, TokenTrace,
+};
+use crate::worker::running::Channels;
+
+impl Worker {
+    pub(super) fn compare(
+        &mut self,
+        id: RequestId,
+        prompt: &Prompt,
+        lanes: Vec<GenerationParams>,
+        cancel: &CancelToken,
+    ) -> Result<EngineEvent, RequestError> {
+        let asked = Instant::now();
+        lanes.iter().try_for_each(|params| check(&params.sampling))?;
+        let Self { channels, loaded, .. } = self;
+        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let mut source = reader.source(prompt)?;
+        let longest = lanes.iter().map(|params| params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
+        let tokens = reader.tokens(&mut source, longest.clamp(1, reader.room_for_reply()))?;
+        let channels = RefCell::new(channels);
+        let lane = |(lane, params)| {
+            let source = source.clone();
+            let options = options_of(params, &source, asked);
+            Lane { options, control: Running { id, lane, cancel, channels: &channels, reader, source } }
+        };
+        let mut lanes: Vec<_> = lanes.into_iter().enumerate().map(lane).collect();
+        if let Some(first) = lanes.first() {
+            first.control.tell_dropped();
+        }
+        let outcome = generate_lanes(inference, &reader.tokenizer, tokens, &mut lanes);
+        let first = lanes.into_iter().next().map(|lane| lane.control.source);
+        if let Some(source) = first {
+            reader.remember(&source);
+        }
+        outcome?;
+        Ok(EngineEvent::Compared { id, context_used: inference.held().len() })
+    }
+}
+
+/// A lane at work, as the reply loop sees the world.
+struct Running<'a, 'p> {
+    id: RequestId,
+    lane: usize,
+    cancel: &'a CancelToken,
+    /// Shared by the lanes, of which one is at work at a time.
+    channels: &'a RefCell<&'a mut Channels>,
+    reader: &'a Reader,
+    source: Source<'p>,
+}
+
+impl Running<'_, '_> {
+    fn emit(&self, event: EngineEvent) {
+        self.channels.borrow().emit(event);
+    }
+
+    fn tell_dropped(&self) {
+        let messages = self.source.dropped();
+        if !messages.is_empty() {
+            self.emit(EngineEvent::TurnsDropped { id: self.id, messages });
+        }
+    }
+}
+
+impl Control for Running<'_, '_> {
+    fn on_prefill(&mut self, PrefillProgress { reused, done, total }: PrefillProgress) {
+        self.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
+    }
+
+    fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
+        self.emit(EngineEvent::LaneToken { id: self.id, lane: self.lane, trace, context_used });
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        self.channels.borrow_mut().is_cancelled(self.cancel)
+    }
+
+    fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {
+        None
+    }
+
+    fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
+        let tokens = shorter(self.reader, &mut self.source, reply)?;
+        if tokens.is_some() {
+            self.tell_dropped();
+        }
+        Ok(tokens)
+    }
+
+    fn on_end(&mut self, reason: FinishReason, stats: GenerationStats) {
+        self.emit(EngineEvent::LaneFinished { id: self.id, lane: self.lane, reason, stats });
+    }
+}
