@@ -181,7 +181,7 @@ fn every_request_is_closed_exactly_once() {
     let template = TemplateChoice::Builtin("none such".into());
     let messages = vec![Message::new(Role::User, "x")];
     expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5), &fresh));
-    let commands: [fn(RequestId) -> EngineCommand; 9] = [
+    let commands: [fn(RequestId) -> EngineCommand; 10] = [
         |id| EngineCommand::Compare {
             id,
             prompt: Prompt::Raw("abc".into()),
@@ -195,6 +195,13 @@ fn every_request_is_closed_exactly_once() {
             cancel: CancelToken::new(),
         },
         |id| EngineCommand::Score { id, text: "some text".into(), cancel: CancelToken::new() },
+        |id| EngineCommand::ScorePrompt {
+            id,
+            prompt: Prompt::Raw("some text".into()),
+            from: 0,
+            candidates: 2,
+            cancel: CancelToken::new(),
+        },
         |id| EngineCommand::Preview { id, sampling: SamplingParams::default(), candidates: 3 },
         |id| EngineCommand::Count { id, prompt: Prompt::Raw("count me".into()) },
         |id| EngineCommand::Load {

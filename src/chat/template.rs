@@ -4,6 +4,7 @@
 //! strangers, so its output, its work and its recursion are limited.
 
 mod builtin;
+mod contents;
 mod functions;
 mod guard;
 
@@ -14,6 +15,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 
 use super::{Message, Role};
 pub use builtin::BUILTIN_NAMES;
+pub use contents::Content;
 use guard::{Limited, MAX_OUTPUT, MAX_SOURCE, Work};
 
 /// What a template may compute, in minijinja's units: an instruction, or 64 bytes that are made or looked through.

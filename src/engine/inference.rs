@@ -249,6 +249,34 @@ impl Inference {
         result
     }
 
+    /// As [`Self::prefill`], and shows the logits after each position from the one before `from` on, in order:
+    /// `on_logits(i, logits)` are those that predict token `i + 1`. The cache then holds the prompt as a prefill leaves
+    /// it, with the logits of the next token; where `on_logits` breaks, it holds what was computed.
+    ///
+    /// # Errors
+    /// Those of [`Self::prefill`].
+    pub fn prefill_with_logits(
+        &mut self,
+        prompt: &[TokenId],
+        from: usize,
+        on_logits: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        self.check(prompt)?;
+        let shared = prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count();
+        self.truncate(shared.min(from.saturating_sub(1)).min(prompt.len() - 1));
+        // What comes before `from` and is not held is computed with the rest, its logits unseen.
+        let first = from.saturating_sub(1);
+        let held = self.held.len();
+        self.logits_of_each(&prompt[held..], &mut |i, logits| match i < first {
+            true => ControlFlow::Continue(()),
+            false => on_logits(i, logits),
+        })?;
+        if self.held.len() == prompt.len() {
+            self.keep_logits((prompt.len() - held - 1) % self.batch, 1);
+        }
+        Ok(())
+    }
+
     fn logits_of_each(
         &mut self,
         tokens: &[TokenId],

@@ -27,7 +27,7 @@ use super::model::{Architecture, Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
-use super::{EngineError, FileType, convert, synthetic};
+use super::{EngineError, FileType, TokenId, convert, synthetic};
 pub use memory::MemoryProbe;
 use progress::Progress;
 
@@ -113,6 +113,8 @@ pub struct ModelInfo {
     pub weight_bytes: u64,
     /// Entries of the vocabulary.
     pub vocabulary: usize,
+    /// The tokens that end a reply, in ascending order.
+    pub end_tokens: Vec<TokenId>,
     /// Tokens the context holds in this run.
     pub context: usize,
     /// Tokens the model was trained for.
@@ -304,6 +306,7 @@ pub fn load(
         parameters: files.parameters(),
         weight_bytes: files.weights.total_bytes(),
         vocabulary: files.config.vocab_size,
+        end_tokens: tokenizer.end_tokens().to_vec(),
         context,
         trained_context: files.config.trained_context,
         cache: options.cache,

@@ -1,9 +1,9 @@
-//! The log-probability and rank of each token of a text.
+//! The log-probability and rank of each token of a text or of a prompt.
 
 use std::ops::ControlFlow;
 
 use super::inference::Inference;
-use super::sampling::log_softmax_stats;
+use super::sampling::{Candidate, log_softmax_stats, most_probable};
 use super::{EngineError, TokenId};
 
 /// A token of a scored text.
@@ -17,6 +17,50 @@ pub struct ScoredToken {
     pub logprob: Option<f32>,
     /// How many tokens were more probable; `None` for the first.
     pub rank: Option<u32>,
+}
+
+/// What the model made of a token before it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenScore {
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+    /// How many tokens were more probable.
+    pub rank: u32,
+    /// Entropy of the distribution, in nats.
+    pub entropy: f32,
+    /// The most probable tokens in its place, most probable first; nothing is filtered.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Scores the tokens of a prompt from `from` on given all before them, as a prefill computes it, with `candidates`
+/// alternatives each; `text_of` gives a token's text. The first token of a prompt has no score: the scores are those of
+/// the tokens from `from.max(1)` on. The cache of `inference` holds the prompt afterwards, with the logits of the next
+/// token.
+///
+/// `on_progress(done)` is called as [`Inference::prefill_with_logits`] goes on, with the tokens scored or passed over;
+/// where it breaks, the scores so far are returned.
+///
+/// # Errors
+/// Those of [`Inference::prefill_with_logits`].
+pub fn score_prompt(
+    inference: &mut Inference,
+    prompt: &[TokenId],
+    from: usize,
+    candidates: usize,
+    text_of: impl Fn(TokenId) -> String,
+    on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Vec<TokenScore>, EngineError> {
+    let mut scores = Vec::with_capacity(prompt.len().saturating_sub(from));
+    inference.prefill_with_logits(prompt, from, &mut |i, logits| {
+        if let Some(&token) = prompt.get(i + 1) {
+            let stats = log_softmax_stats(logits);
+            let (logprob, rank) = rate(logits, token);
+            let candidates = most_probable(logits, &stats, candidates, &text_of);
+            scores.push(TokenScore { logprob, rank, entropy: stats.entropy, candidates });
+        }
+        on_progress((i + 2).min(prompt.len()))
+    })?;
+    Ok(scores)
 }
 
 /// Scores each token given those before it; `text_of` gives a token's text.
@@ -139,6 +183,69 @@ mod tests {
         let mut model = tiny(1);
         let error = score(&mut model.inference, &text(5), |_| String::new(), &mut |_| ControlFlow::Continue(()));
         assert!(matches!(error, Err(EngineError::Invalid(_))));
+    }
+
+    fn prompt_scores(model: &mut LoadedModel, prompt: &[TokenId], from: usize) -> Vec<TokenScore> {
+        let tokenizer = model.tokenizer.clone();
+        let text_of = |token| tokenizer.piece(token);
+        score_prompt(&mut model.inference, prompt, from, 5, text_of, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_is_scored_as_its_tokens_would_be_drawn_and_stays_in_the_cache() {
+        let mut model = tiny(128);
+        let tokens = text(40);
+        let found = prompt_scores(&mut model, &tokens, 0);
+        assert_eq!(found.len(), 39, "the first has nothing before it");
+        assert_eq!(model.inference.held(), tokens);
+        let after = model.inference.logits().unwrap().to_vec();
+        for at in [1, 17, 39] {
+            let (logprob, rank) = by_hand(&tokens, at, 0);
+            let score = &found[at - 1];
+            assert!((score.logprob - logprob).abs() < 2e-3 && score.rank.abs_diff(rank) <= 1, "{at}: {score:?}");
+            assert_eq!(score.candidates.len(), 5);
+            assert!(score.candidates.is_sorted_by(|a, b| a.before >= b.before && a.cut_by.is_none()));
+            assert!(score.entropy > 0.0);
+        }
+        let mut fresh = tiny(128);
+        fresh.inference.prefill(&tokens, &mut |_| ControlFlow::Continue(())).unwrap();
+        let expected = fresh.inference.logits().unwrap();
+        assert!(after.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3), "what follows is as after a prefill");
+    }
+
+    #[test]
+    fn what_is_known_of_a_prompt_is_not_computed_again() {
+        let mut model = tiny(128);
+        let tokens = text(60);
+        let whole = prompt_scores(&mut model, &tokens, 0);
+        for held in [0, 10, 29, 30, 45, 60] {
+            model.inference.truncate(0);
+            if held > 0 {
+                model.inference.prefill(&tokens[..held], &mut |_| ControlFlow::Continue(())).unwrap();
+            }
+            let rest = prompt_scores(&mut model, &tokens, 30);
+            assert_eq!(rest.len(), 30, "{held} held");
+            for (found, expected) in rest.iter().zip(&whole[29..]) {
+                assert!((found.logprob - expected.logprob).abs() < 2e-3, "{held} held: {found:?}, {expected:?}");
+            }
+            assert_eq!(model.inference.held(), tokens);
+            assert!(model.inference.logits().is_some());
+        }
+    }
+
+    #[test]
+    fn scoring_a_prompt_stops_where_it_is_told_and_holds_what_was_computed() {
+        let mut model = tiny(128);
+        let tokens = text(50);
+        let stop = &mut |done| if done == 9 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let found = score_prompt(&mut model.inference, &tokens, 0, 0, |_| String::new(), stop).unwrap();
+        assert_eq!(found.len(), 8);
+        let held = model.inference.held().to_vec();
+        assert!(tokens.starts_with(&held));
+        let next = prompt_scores(&mut model, &tokens, 0);
+        assert_eq!(next.len(), 49);
+        let none = score_prompt(&mut model.inference, &[], 0, 0, |_| String::new(), &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(none, Err(EngineError::Invalid(_))));
     }
 
     #[test]

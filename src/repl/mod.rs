@@ -309,6 +309,7 @@ fn closing_request(command: &EngineCommand) -> Option<RequestId> {
         | EngineCommand::Preview { id, .. }
         | EngineCommand::Rewind { id, .. }
         | EngineCommand::Score { id, .. }
+        | EngineCommand::ScorePrompt { id, .. }
         | EngineCommand::Count { id, .. } => Some(*id),
         EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => None,
     }

@@ -13,6 +13,8 @@
 //! assert!(matches!(control.next_command(), Some(EngineCommand::Rewind { .. })));
 //! ```
 
+mod prompt_scores;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -76,6 +78,7 @@ pub struct FakeWorker {
     replies: VecDeque<Vec<Step>>,
     comparisons: VecDeque<Vec<Vec<Step>>>,
     loads: VecDeque<Result<ModelInfo, String>>,
+    holds_scoring: bool,
 }
 
 impl FakeWorker {
@@ -99,6 +102,12 @@ impl FakeWorker {
     /// How the next `Load` without a script ends; without one it succeeds with [`sample_model`].
     pub fn load(mut self, outcome: Result<ModelInfo, String>) -> Self {
         self.loads.push_back(outcome);
+        self
+    }
+
+    /// Each `ScorePrompt` waits half-way for [`FakeControl::release`] or its cancel.
+    pub fn hold_scoring(mut self) -> Self {
+        self.holds_scoring = true;
         self
     }
 
@@ -156,6 +165,7 @@ pub fn sample_model() -> ModelInfo {
         parameters: 134_515_008,
         weight_bytes: 98_000_000,
         vocabulary: 49_152,
+        end_tokens: Vec::new(),
         context: 8192,
         trained_context: 8192,
         cache: CacheTypes::default(),
@@ -224,6 +234,9 @@ impl Actor {
                 self.emit(EngineEvent::Rewound { id, context_used: self.context_used });
             }
             EngineCommand::Score { id, text, .. } => self.emit(EngineEvent::Scored { id, tokens: score(&text) }),
+            EngineCommand::ScorePrompt { id, prompt, from, candidates, cancel } => {
+                self.score_prompt(id, &prompt, from, candidates, &cancel);
+            }
             EngineCommand::Count { id, prompt } => {
                 let text = plain_text(&prompt);
                 let pieces: Vec<String> = words(&text).iter().map(ToString::to_string).collect();

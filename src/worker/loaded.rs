@@ -10,6 +10,7 @@ use crate::engine::load::LoadedModel;
 use crate::engine::tokenizer::Tokenizer;
 use crate::engine::{EngineError, TokenId};
 
+use super::places::{Place, places};
 use super::protocol::{Prompt, TemplateChoice};
 
 /// The template of models that were never taught one.
@@ -168,6 +169,22 @@ impl Reader {
                 window.fit(limit, limit.min(self.target()), |messages| self.encode(template, messages, thinking))
             }
         }
+    }
+}
+
+impl Reader {
+    /// Where each of `tokens`, those of `source`, stands: which message of the prompt it is part of.
+    pub(super) fn places(&self, source: &Source<'_>, tokens: &[TokenId]) -> Result<Vec<Place>, RequestError> {
+        let Source::Chat { template, window, messages, thinking } = source else {
+            let Source::Raw(text) = source else { return Ok(Vec::new()) };
+            return Ok(places(&self.tokenizer, text, &[], tokens));
+        };
+        let (kept, options, dropped) = (window.kept(), self.options(*thinking), window.dropped());
+        let text = template.render(&kept, &options)?;
+        let mut contents = template.contents(&kept, &options, &text);
+        let indices: Vec<usize> = (0..messages.len()).filter(|at| !dropped.contains(at)).collect();
+        contents.iter_mut().for_each(|content| content.message = indices[content.message]);
+        Ok(places(&self.tokenizer, &text, &contents, tokens))
     }
 }
 

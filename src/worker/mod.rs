@@ -3,6 +3,7 @@
 pub mod fake;
 pub mod handle;
 mod loaded;
+mod places;
 pub mod protocol;
 mod running;
 mod thread;

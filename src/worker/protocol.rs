@@ -14,6 +14,7 @@
 //! 6. A cancelled reply keeps its text, and the KV cache is cut to what the transcript holds.
 //! 7. A panic in the engine ends that request with an error, and the program lives on.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +25,8 @@ use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::engine::sampling::SamplingParams;
 
 pub use crate::engine::generate::{FinishReason, GenerationStats, Lookup, TokenTrace};
-pub use crate::engine::sampling::Distribution;
-pub use crate::engine::score::ScoredToken;
+pub use crate::engine::sampling::{Candidate, Distribution};
+pub use crate::engine::score::{ScoredToken, TokenScore};
 
 /// Names a request; the asker counts them up, and never uses one twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +109,20 @@ impl Default for GenerationParams {
     }
 }
 
+/// A token of a prompt that was scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptToken {
+    /// The token.
+    pub token: TokenId,
+    /// Its text; empty while a character is split over tokens, the whole character with the last of them.
+    pub text: String,
+    /// What the model made of it before it came; `None` for the first token of a prompt.
+    pub score: Option<TokenScore>,
+    /// The message that it is part of (an index into `Prompt::Chat::messages`), and its bytes there; `None` where it is
+    /// the template's own.
+    pub content: Option<(usize, Range<usize>)>,
+}
+
 /// From a front end to the engine's thread.
 #[derive(Debug, Clone)]
 pub enum EngineCommand {
@@ -174,6 +189,20 @@ pub enum EngineCommand {
         id: RequestId,
         /// Taken byte for byte; special tokens written out in it are parsed as such.
         text: String,
+        /// Stops it.
+        cancel: CancelToken,
+    },
+    /// Score the tokens of a prompt as the model sees it: rendered, and without the turns that the context has no room
+    /// for. The cache holds the prompt afterwards. Closes with `PromptScored` or `Failed`.
+    ScorePrompt {
+        /// Of this request.
+        id: RequestId,
+        /// What to score.
+        prompt: Prompt,
+        /// The first message whose tokens are wanted, with those of the template before it; 0 for all tokens.
+        from: usize,
+        /// How many alternatives to list for each token.
+        candidates: usize,
         /// Stops it.
         cancel: CancelToken,
     },
@@ -255,6 +284,15 @@ pub enum EngineEvent {
         /// Each token of the text.
         tokens: Vec<ScoredToken>,
     },
+    /// Answer to `ScorePrompt`. Closing.
+    PromptScored {
+        /// Of the request.
+        id: RequestId,
+        /// The tokens that were wanted, in order.
+        tokens: Vec<PromptToken>,
+        /// Tokens in the KV cache now: those of the whole prompt.
+        context_used: usize,
+    },
     /// Answer to `Count`. Closing.
     Counted {
         /// Of the request.
@@ -332,6 +370,7 @@ impl EngineEvent {
             | Self::Distribution { id, .. }
             | Self::Rewound { id, .. }
             | Self::Scored { id, .. }
+            | Self::PromptScored { id, .. }
             | Self::Counted { id, .. }
             | Self::Finished { id, .. }
             | Self::LaneToken { id, .. }
@@ -350,6 +389,7 @@ impl EngineEvent {
                 | Self::Distribution { .. }
                 | Self::Rewound { .. }
                 | Self::Scored { .. }
+                | Self::PromptScored { .. }
                 | Self::Counted { .. }
                 | Self::Finished { .. }
                 | Self::Compared { .. }

@@ -88,6 +88,7 @@ pub(super) fn asked_by(command: &EngineCommand) -> Option<RequestId> {
         | EngineCommand::Preview { id, .. }
         | EngineCommand::Rewind { id, .. }
         | EngineCommand::Score { id, .. }
+        | EngineCommand::ScorePrompt { id, .. }
         | EngineCommand::Count { id, .. } => Some(*id),
         EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => None,
     }

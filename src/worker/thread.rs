@@ -11,14 +11,20 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::WorkerHandle;
 use super::loaded::{Loaded, Reader, RequestError, Source};
-use super::protocol::{CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, RequestId, TokenTrace};
+use super::places::Place;
+use super::protocol::{
+    CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptToken, RequestId, TokenTrace,
+};
 use super::running::{Channels, asked_by};
 use crate::engine::generate::{Control, GenerateOptions, StopCondition, generate};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::load::{LoadOptions, ModelSource, load};
 use crate::engine::sampling::{self, SamplingParams, fresh_seed};
-use crate::engine::score::score;
+use crate::engine::score::{score, score_prompt};
 use crate::engine::{EngineError, TokenId};
+
+/// Tokens of a prompt that are scored between two words of it.
+const PROGRESS_STEP: usize = 16;
 
 impl WorkerHandle {
     /// Starts the engine's thread, with no model loaded.
@@ -93,6 +99,9 @@ impl Worker {
                 Ok(EngineEvent::Rewound { id, context_used: inference.held().len() })
             }
             EngineCommand::Score { id, text, cancel } => self.score(id, &text, &cancel),
+            EngineCommand::ScorePrompt { id, prompt, from, candidates, cancel } => {
+                self.score_prompt(id, &prompt, from, candidates, cancel)
+            }
             EngineCommand::Count { id, prompt } => {
                 let reader = &self.loaded()?.reader;
                 let (text, tokens) = reader.render(&prompt)?;
@@ -197,6 +206,49 @@ impl Worker {
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if cancelled { Err(RequestError::Cancelled) } else { Ok(EngineEvent::Scored { id, tokens: scored }) }
+    }
+
+    fn score_prompt(
+        &mut self,
+        id: RequestId,
+        prompt: &Prompt,
+        from: usize,
+        candidates: usize,
+        cancel: CancelToken,
+    ) -> Result<EngineEvent, RequestError> {
+        let Self { channels, loaded, .. } = self;
+        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let mut source = reader.source(prompt)?;
+        // As much as a reply that is running may hold.
+        let tokens = reader.tokens(&mut source, 0)?;
+        let places = reader.places(&source, &tokens)?;
+        let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
+        let first = places.iter().rposition(before).map_or(0, |last| last + 1);
+        let running = Running { id, cancel, channels, reader, source };
+        running.tell_dropped();
+        let total = tokens.len();
+        let mut cancelled = false;
+        let text_of = |token| running.reader.tokenizer.piece(token);
+        let scores = score_prompt(inference, &tokens, first, candidates, text_of, &mut |done| {
+            cancelled = running.channels.is_cancelled(&running.cancel);
+            if done % PROGRESS_STEP == 0 {
+                running.channels.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
+            }
+            if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if cancelled {
+            return Err(RequestError::Cancelled);
+        }
+        // The first token of a prompt has none.
+        let none = (first == 0).then_some(None);
+        let scores = none.into_iter().chain(scores.into_iter().map(Some));
+        let tokens = tokens.into_iter().zip(places).skip(first).zip(scores);
+        let tokens = tokens.map(|((token, place), score)| {
+            let Place { text, content } = place;
+            PromptToken { token, text, score, content }
+        });
+        let tokens = tokens.collect();
+        Ok(EngineEvent::PromptScored { id, tokens, context_used: total })
     }
 }
 

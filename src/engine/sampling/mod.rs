@@ -6,7 +6,7 @@ mod sampler;
 mod stats;
 
 pub use params::{InvalidSampling, PRESET_NAMES, SamplingParams};
-pub use sampler::{Draw, Sampler, distribution, fresh_seed};
+pub use sampler::{Draw, Sampler, distribution, fresh_seed, most_probable};
 pub use stats::{LogSoftmaxStats, log_softmax_stats};
 
 use crate::engine::TokenId;

@@ -72,8 +72,7 @@ impl Sampler {
     /// The `n` most probable tokens of the model's own distribution at the last [`Sampler::draw`], most probable first,
     /// and what the filters made of each. `logits` are those of that draw; `text_of` gives a token's text.
     pub fn candidates(&mut self, logits: &[f32], n: usize, text_of: impl Fn(TokenId) -> String) -> Vec<Candidate> {
-        select_top(logits, n.min(logits.len()), &mut self.top);
-        self.top.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token)));
+        rank_top(logits, n, &mut self.top);
         let candidate = |entry: &Entry| {
             let (after, cut_by) = match self.chain.fate(entry.token) {
                 Fate::Kept(probability) => (probability, None),
@@ -125,6 +124,30 @@ pub fn distribution(
     sampler.shape(logits, history);
     let candidates = sampler.candidates(logits, n, text_of);
     Distribution { entropy: sampler.stats.entropy, kept_mass: sampler.kept_mass(logits), candidates }
+}
+
+/// The `n` most probable tokens of the model's own distribution, most probable first, with nothing filtered; `stats` are
+/// those of `logits`.
+pub fn most_probable(
+    logits: &[f32],
+    stats: &LogSoftmaxStats,
+    n: usize,
+    text_of: impl Fn(TokenId) -> String,
+) -> Vec<Candidate> {
+    let mut top = Vec::new();
+    rank_top(logits, n, &mut top);
+    let candidate = |entry: &Entry| {
+        let probability = stats.probability(entry.logit);
+        let (token, text) = (entry.token, text_of(entry.token));
+        Candidate { token, text, before: probability, after: probability, cut_by: None }
+    };
+    top.iter().map(candidate).collect()
+}
+
+/// The `n` tokens of the greatest logits, the greatest first; of equal ones the lowest id.
+fn rank_top(logits: &[f32], n: usize, top: &mut Vec<Entry>) {
+    select_top(logits, n.min(logits.len()), top);
+    top.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token)));
 }
 
 /// A seed that nobody chose: 32 bits, so that it is quickly typed again.

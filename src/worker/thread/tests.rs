@@ -1,5 +1,7 @@
 //! What needs a fault inside the thread; the protocol's other promises are tested from outside, in `tests/protocol.rs`.
 
+mod scores;
+
 use super::*;
 use crate::worker::protocol::{FinishReason, Prompt};
 use std::time::Duration;
