@@ -39,10 +39,11 @@ fn the_readme_has_every_slash_command() {
 fn the_readme_has_every_key() {
     let mut tables = String::new();
     for &context in Context::ALL {
-        tables += &format!("| {} | |\n|---|---|\n", context.title());
+        tables += &format!("| {} | | `[keys.{}]` |\n|---|---|---|\n", context.title(), context.name());
         for binding in BINDINGS.iter().filter(|binding| binding.context == context) {
             let keys: Vec<_> = binding.keys.iter().map(|keys| format!("`{keys}`")).collect();
-            tables += &markdown_row(&[keys.join(" "), binding.help.to_owned()]);
+            let name = format!("`{}`", binding.action.name());
+            tables += &markdown_row(&[keys.join(" "), binding.help.to_owned(), name]);
         }
         tables.push('\n');
     }

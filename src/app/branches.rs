@@ -2,6 +2,7 @@
 //! replies whose first words are given. Nothing is ever deleted by any of it.
 
 use super::commands::escape;
+use super::keymap::{Context, KeyAction};
 use super::{App, Effect, Moment, NoteKind};
 use crate::chat::{Message, MessageId, MessageState, Node, Role};
 
@@ -250,6 +251,7 @@ impl App {
 
     /// What is said where nothing can be changed, since a reply is running.
     pub(super) fn busy(&self) -> Option<String> {
-        self.generation.is_some().then(|| "a reply is running: stop it first (Esc)".to_owned())
+        let how = self.keymap.key(Context::Anywhere, KeyAction::Stop).map(|key| format!(": stop it first ({key})"));
+        self.generation.is_some().then(|| format!("a reply is running{}", how.unwrap_or_default()))
     }
 }

@@ -3,7 +3,13 @@
 //! Ctrl-M, Ctrl-I and Ctrl-H are never bound: plain terminals send the same bytes for them as for Enter, Tab and
 //! Backspace.
 
-use std::collections::HashMap;
+mod in_force;
+
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
+use serde::{Deserialize, Serialize};
+
+pub use in_force::{KeyProblem, KeyRow, Keymap};
 
 /// A key, without its modifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +117,8 @@ fn parse_key(name: &str, modified: bool) -> Option<Key> {
 }
 
 /// Where a binding holds; one of the focused part comes before one that holds anywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Context {
     /// Whatever has the focus.
     Anywhere,
@@ -127,6 +134,11 @@ impl Context {
     /// Every one, in the order of help.
     pub const ALL: &[Self] = &[Self::Composer, Self::Anywhere, Self::Transcript, Self::Sampling];
 
+    /// Its name in config.toml.
+    pub fn name(self) -> String {
+        name_of(&self)
+    }
+
     /// Its heading in F1's list.
     pub fn title(self) -> &'static str {
         match self {
@@ -139,7 +151,8 @@ impl Context {
 }
 
 /// What a key does on the full screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)] // The table below says what each is.
 pub enum KeyAction {
     Stop,
@@ -194,6 +207,27 @@ pub enum KeyAction {
     IncreaseMuch,
     ResetParameter,
     NextPreset,
+}
+
+impl KeyAction {
+    /// Its name in config.toml.
+    pub fn name(self) -> String {
+        name_of(&self)
+    }
+
+    /// The action of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let deserializer: serde::de::value::StrDeserializer<'_, Error> = name.into_deserializer();
+        Self::deserialize(deserializer).ok()
+    }
+}
+
+/// What serde calls a variant without fields.
+fn name_of(variant: &impl Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
 }
 
 /// A row of the table.
@@ -282,31 +316,10 @@ pub const BINDINGS: &[Binding] = &[
     bind(Sampling, A::NextPreset, &["p"], "the next preset"),
 ];
 
-/// The table, ready to be asked.
-#[derive(Debug)]
-pub struct Keymap {
-    actions: HashMap<(Context, KeyPress), KeyAction>,
-}
-
-impl Default for Keymap {
-    fn default() -> Self {
-        let rows = BINDINGS.iter().flat_map(|row| row.keys.iter().map(move |keys| (row, *keys)));
-        let actions = rows
-            .filter_map(|(row, keys)| KeyPress::parse(keys).map(|press| ((row.context, press), row.action)))
-            .collect();
-        Self { actions }
-    }
-}
-
-impl Keymap {
-    /// What a key does where `focus` is.
-    pub fn action(&self, focus: Context, press: KeyPress) -> Option<KeyAction> {
-        self.actions.get(&(focus, press)).or_else(|| self.actions.get(&(Context::Anywhere, press))).copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]

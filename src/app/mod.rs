@@ -39,6 +39,7 @@ use crate::settings::theme::{self, Theme};
 use crate::store::StoreOp;
 pub use crate::store::{SessionId, SessionRecord};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
+use keymap::Keymap;
 use meter::Meter;
 
 /// What the model would say next, or has just said, and with which chance.
@@ -216,6 +217,7 @@ enum CountFor {
 #[derive(Debug)]
 pub struct App {
     settings: Settings,
+    keymap: Keymap,
     sampling: SamplingParams,
     template: TemplateChoice,
     session: session::Session,
@@ -265,6 +267,7 @@ impl App {
             None => session::Session::fresh(&mut seed, &settings.chat.system, now),
         };
         let mut app = Self {
+            keymap: Keymap::new(&settings.keys).0,
             sampling: settings.sampling.clone(),
             template: run_command::template_choice(&settings.model.template),
             settings,
@@ -520,6 +523,11 @@ impl App {
     /// All that is set.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The keys in force.
+    pub fn keymap(&self) -> &Keymap {
+        &self.keymap
     }
 
     /// The filters in force.

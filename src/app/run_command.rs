@@ -24,7 +24,7 @@ impl App {
                     vec![Effect::Compose(line.to_owned())]
                 }
                 Some(command) if command.when == When::Idle && self.generation().is_some() => {
-                    let text = format!("/{} has to wait: a reply is running (Esc stops it)", command.name);
+                    let text = format!("/{} has to wait: {}", command.name, self.busy().unwrap_or_default());
                     self.hint = Some(text);
                     vec![Effect::Compose(line.to_owned())]
                 }

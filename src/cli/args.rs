@@ -44,6 +44,9 @@ pub(super) struct Common {
     /// No colours
     #[arg(long, global = true)]
     pub(super) no_color: bool,
+    /// Draw the full screen in ASCII: no box drawing, blocks or arrows
+    #[arg(long, global = true)]
+    pub(super) ascii: bool,
     /// Say more on stderr: statistics, what is loaded
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,

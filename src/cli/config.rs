@@ -53,6 +53,7 @@ fn edit(paths: &Paths) -> Result<()> {
 /// Reads the file, and what it names.
 fn check(paths: &Paths) -> Result<()> {
     let settings = Settings::load(&paths.config())?;
-    let problems = themes::problems(&settings, paths);
+    let keys = super::key_problems(&settings, paths);
+    let problems: Vec<String> = keys.into_iter().chain(themes::problems(&settings, paths)).collect();
     if problems.is_empty() { Ok(()) } else { Err(anyhow!(problems.join("\n"))) }
 }

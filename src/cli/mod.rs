@@ -30,9 +30,10 @@ use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
+use crate::app::keymap::{KeyProblem, Keymap};
 use crate::engine::CacheTypes;
 use crate::engine::load::{LoadOptions, MemoryProbe};
-use crate::settings::Settings;
+use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use args::{Cli, Command};
 
@@ -70,6 +71,7 @@ impl Context {
         let paths = Paths::new(common.config_dir.as_deref())?;
         let mut settings = Settings::load(&paths.config())?;
         settings.apply_environment(|name| std::env::var_os(name))?;
+        settings.ui.ascii |= common.ascii;
         if common.no_color {
             // NO_COLOR is obeyed without this.
             crossterm::style::force_color_output(false);
@@ -81,6 +83,15 @@ impl Context {
     fn load_options(&self) -> LoadOptions {
         load_options(&self.settings, &self.paths)
     }
+}
+
+/// What is wrong with the keys of the settings, with file and line.
+fn key_problems(settings: &Settings, paths: &Paths) -> Vec<String> {
+    let path = paths.config();
+    let problems = Keymap::new(&settings.keys).1;
+    let text = if problems.is_empty() { String::new() } else { std::fs::read_to_string(&path).unwrap_or_default() };
+    let line = |problem: &KeyProblem| line_of_key(&text, &problem.path);
+    problems.iter().map(|problem| format!("{}:{}: {}", path.display(), line(problem), problem.what)).collect()
 }
 
 fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {

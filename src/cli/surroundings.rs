@@ -41,7 +41,8 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
     let message = run::given_text(None, &arguments.prompt, false)?;
     let models = models::names(&paths);
     let themes = themes::own(&paths);
-    let warnings = themes::problem(&settings, &paths).into_iter().collect();
+    let warnings =
+        themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths)).collect();
     let seed = random();
     let start = Start { settings, history, models, message, themes, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;

@@ -154,6 +154,18 @@ pub(super) fn not_toml(text: &str, path: &Path, error: &TomlError) -> SettingsEr
     SettingsError::Invalid { path: path.into(), problems: vec![Problem { line, what }] }
 }
 
+/// The line of `text`, a valid config.toml, on which the key stands to which these names lead; 1 where it does not stand
+/// there.
+pub fn line_of_key(text: &str, path: &[String]) -> usize {
+    let Ok(document) = Document::parse(text) else { return 1 };
+    let Some((last, parents)) = path.split_last() else { return 1 };
+    let mut table: Option<&dyn TableLike> = Some(document.as_table());
+    for parent in parents {
+        table = table.and_then(|table| table.get(parent)).and_then(Item::as_table_like);
+    }
+    line_of(text, table.and_then(|table| span_of(table, last)).map_or(0, |span| span.start))
+}
+
 /// Counted from 1.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
@@ -176,10 +188,12 @@ impl Check<'_> {
             let span = span_of(root, name);
             if name == schema::PRESETS {
                 self.presets(item, span);
+            } else if name == schema::KEYS {
+                self.keys(name, item, span);
             } else if let Some(section) = schema::section(name) {
                 self.section(section, name, item, span);
             } else {
-                let known = schema::SECTIONS.iter().map(|section| section.name).chain([schema::PRESETS]);
+                let known = schema::SECTIONS.iter().map(|section| section.name).chain([schema::PRESETS, schema::KEYS]);
                 let what = format!("unknown section `{name}`; the sections are {}", list(known));
                 self.report(span, what);
             }
@@ -193,6 +207,23 @@ impl Check<'_> {
         for (name, preset) in table.iter() {
             let path = format!("{}.{name}", schema::PRESETS);
             self.section(&schema::SAMPLING, &path, preset, span_of(table, name));
+        }
+    }
+
+    /// Only how they are written: which actions there are is for the table of bindings to say.
+    fn keys(&mut self, path: &str, item: &Item, span: Option<Range<usize>>) {
+        let Some(table) = item.as_table_like() else {
+            return self.report(span, format!("`{path}` must be a section, [{path}]"));
+        };
+        for (name, item) in table.iter() {
+            let (path, span) = (format!("{path}.{name}"), span_of(table, name));
+            let is_list = item.as_array().is_some_and(|list| list.iter().all(|key| key.is_str()));
+            if item.is_table_like() && !path.contains("keys.keys") {
+                self.keys(&path, item, span);
+            } else if !is_list {
+                let found = item.to_string();
+                self.report(span, format!("`{path}` is {}: it must be a list of keys, such as [\"F1\"]", found.trim()));
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`edit`] writes changed values back into the text of the file without touching the rest. Nothing here writes files.
 
 pub mod edit;
+pub mod keys;
 pub mod load;
 pub mod schema;
 pub mod theme;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{CacheType, Lookup, SamplingParams};
 
-pub use load::{Problem, SettingsError};
+pub use load::{Problem, SettingsError, line_of_key};
 
 /// Everything a person can set: defaults <- config.toml <- environment <- flags.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub presets: BTreeMap<String, SamplingParams>,
     /// The full screen.
     pub ui: UiSettings,
+    /// The person's own keys of the full screen.
+    pub keys: keys::KeySettings,
 }
 
 /// `[model]`
@@ -137,13 +140,15 @@ pub struct UiSettings {
     pub mouse: bool,
     /// Whether the side panels are shown where there is room.
     pub panels: bool,
+    /// Whether lines, bars and marks are drawn in ASCII.
+    pub ascii: bool,
     /// The theme: a built-in one, or the name of a file in the folder of themes.
     pub theme: String,
 }
 
 impl Default for UiSettings {
     fn default() -> Self {
-        Self { mouse: false, panels: true, theme: theme::DEFAULT.to_owned() }
+        Self { mouse: false, panels: true, ascii: false, theme: theme::DEFAULT.to_owned() }
     }
 }
 

@@ -83,6 +83,9 @@ const fn whole(name: &'static str, least: i64, most: i64) -> Key {
 /// The section whose tables are the person's own presets: `[presets.NAME]`, each with the keys of `[sampling]`.
 pub const PRESETS: &str = "presets";
 
+/// The section of the keyboard: names of actions with their keys, also in tables within it.
+pub const KEYS: &str = "keys";
+
 /// The keys of `[sampling]` and of each preset.
 pub const SAMPLING: Section = Section {
     name: "sampling",
@@ -103,7 +106,7 @@ pub const SAMPLING: Section = Section {
 /// A format of the KV cache.
 const CACHE_TYPE: Kind = Kind::OneOf(&CacheType::NAMES);
 
-/// Every section but [`PRESETS`].
+/// Every section but [`PRESETS`] and [`KEYS`].
 pub const SECTIONS: [Section; 4] = [
     Section {
         name: "model",
@@ -129,10 +132,18 @@ pub const SECTIONS: [Section; 4] = [
         ],
     },
     SAMPLING,
-    Section { name: "ui", keys: &[key("mouse", Kind::Switch), key("panels", Kind::Switch), key("theme", Kind::Text)] },
+    Section {
+        name: "ui",
+        keys: &[
+            key("mouse", Kind::Switch),
+            key("panels", Kind::Switch),
+            key("ascii", Kind::Switch),
+            key("theme", Kind::Text),
+        ],
+    },
 ];
 
-/// The section of that name; [`PRESETS`] is not among them.
+/// The section of that name; [`PRESETS`] and [`KEYS`] are not among them.
 pub fn section(name: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.name == name)
 }

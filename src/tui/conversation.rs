@@ -10,6 +10,7 @@ use ratatui::style::Style;
 use super::text::{Row, Wrapped, source_spans};
 use super::theme::Theme;
 use crate::app::SessionId;
+use crate::app::keymap::Context;
 use crate::app::{App, Note, NoteKind, Phase};
 use crate::chat::thinking::Thought;
 use crate::chat::{MessageId, MessageState, Node, Role};
@@ -64,6 +65,8 @@ enum Scroll {
 #[derive(Debug)]
 pub(super) struct Conversation {
     session: Option<SessionId>,
+    /// Of the last frame.
+    theme: Option<Theme>,
     cells: HashMap<CellKey, Wrapped>,
     scroll: Scroll,
     /// Of the last frame.
@@ -73,7 +76,7 @@ pub(super) struct Conversation {
 
 impl Default for Conversation {
     fn default() -> Self {
-        Self { session: None, cells: HashMap::new(), scroll: Scroll::Follow, height: 1, total: 0 }
+        Self { session: None, theme: None, cells: HashMap::new(), scroll: Scroll::Follow, height: 1, total: 0 }
     }
 }
 
@@ -114,6 +117,10 @@ impl Conversation {
     pub(super) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         if self.session != Some(app.session().id) {
             *self = Self { session: Some(app.session().id), ..Self::default() };
+        }
+        // Rows hold styles.
+        if self.theme.replace(theme) != Some(theme) {
+            self.cells.clear();
         }
         let cells = cells(app, theme);
         self.break_rows(&cells, usize::from(area.width));
@@ -351,7 +358,10 @@ fn thought_cell<'a>(
     theme: Theme,
 ) -> Cell<'a> {
     let is_shown = app.shows_thoughts();
-    let folded = || format!("{} · Alt-T shows it", thought.summary()).into();
+    let folded = || {
+        let text = format!("{} · <toggle-thoughts> shows it", thought.summary());
+        app.keymap().hints(Context::Anywhere, &text).into()
+    };
     Cell {
         key: if is_shown { CellKey::Thought(id) } else { CellKey::FoldedThought(id) },
         heading,

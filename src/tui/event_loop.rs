@@ -7,6 +7,7 @@ use crossterm::event::{Event, MouseEventKind};
 use crossterm::style::Colored;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
+use super::ascii::Charset;
 use super::input::{Input, key_press};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
@@ -32,7 +33,9 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         true => Colors::None,
         false => Colors::of_terminal(&variable("COLORTERM"), &variable("TERM")),
     };
-    let screen = Screen::new(&app, Theme::in_colors(colors));
+    let mut screen = Screen::new(&app, Theme::in_colors(colors));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(variable);
+    screen.charset = Charset::new(locale.each_ref().map(String::as_str), app.settings().ui.ascii);
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();

@@ -1,9 +1,11 @@
 //! The full screen: one loop that waits for keys, the engine and signals, lets the state machine answer, and draws.
 
+mod ascii;
 mod composer;
 mod conversation;
 mod editor;
 mod event_loop;
+mod help;
 mod input;
 mod overlay;
 mod panels;

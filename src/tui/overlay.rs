@@ -4,11 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use super::text::{Wrapped, fit, one_line, width_of};
+use super::help::Help;
+use super::text::{fit, one_line};
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::commands;
-use crate::app::keymap::{BINDINGS, Context, Key, KeyPress};
+use crate::app::keymap::{Key, KeyPress, Keymap};
 use crate::app::{List, SessionId};
 use crate::chat::MessageId;
 
@@ -49,10 +50,7 @@ pub(super) enum Choice {
 #[derive(Debug)]
 pub(super) enum Overlay {
     /// Keys and commands.
-    Help {
-        /// The row at the top.
-        top: usize,
-    },
+    Help(Help),
     /// A list to choose from.
     Picker(Picker),
     /// A reply as tokens.
@@ -77,8 +75,8 @@ pub(super) struct Item {
 }
 
 impl Overlay {
-    pub(super) fn help() -> Self {
-        Self::Help { top: 0 }
+    pub(super) fn help(keymap: &Keymap) -> Self {
+        Self::Help(Help::new(keymap))
     }
 
     pub(super) fn picker(title: &'static str, items: Vec<Item>) -> Self {
@@ -124,7 +122,7 @@ impl Overlay {
 
     pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
         match self {
-            Self::Help { top } => help_key(top, press),
+            Self::Help(help) => help.on_key(press),
             Self::Picker(picker) => picker.on_key(press),
             Self::Tokens(view) => view.on_key(press),
         }
@@ -132,7 +130,7 @@ impl Overlay {
 
     pub(super) fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
         match self {
-            Self::Help { top } => draw_help(top, area, buffer, theme),
+            Self::Help(help) => help.draw(area, buffer, theme),
             Self::Picker(picker) => picker.draw(area, buffer, theme),
             Self::Tokens(view) => view.draw(area, buffer, theme),
         }
@@ -140,70 +138,14 @@ impl Overlay {
 
     /// A text that is pasted narrows a list down.
     pub(super) fn paste(&mut self, text: &str) {
-        if let Self::Picker(picker) = self {
-            picker.query.push_str(&one_line(text));
-            picker.selected = 0;
+        match self {
+            Self::Help(help) => help.paste(text),
+            Self::Picker(picker) => {
+                picker.query.push_str(&one_line(text));
+                picker.selected = 0;
+            }
+            Self::Tokens(_) => {}
         }
-    }
-}
-
-fn help_key(top: &mut usize, press: KeyPress) -> Outcome {
-    *top = match press.key {
-        Key::Esc | Key::F(1) | Key::Enter | Key::Char('q') if !press.ctrl => return Outcome::Close,
-        Key::Up => top.saturating_sub(1),
-        Key::Down => *top + 1,
-        Key::PageUp => top.saturating_sub(10),
-        Key::PageDown | Key::Char(' ') => *top + 10,
-        Key::Home => 0,
-        Key::End => usize::MAX,
-        _ if press.ctrl => return Outcome::Passed,
-        _ => *top,
-    };
-    Outcome::Taken
-}
-
-/// The rows of the help: (left, right); an empty left is a heading.
-pub(super) fn help_rows() -> Vec<(String, String)> {
-    let mut rows = Vec::new();
-    for &context in Context::ALL {
-        rows.push((String::new(), context.title().to_owned()));
-        for row in BINDINGS.iter().filter(|row| row.context == context) {
-            rows.push((row.keys.join(" · "), row.help.to_owned()));
-        }
-    }
-    rows.push((String::new(), "Commands".to_owned()));
-    for command in commands::all() {
-        let also: String = command.aliases.iter().map(|alias| format!(" /{alias}")).collect();
-        let also = if also.is_empty() { also } else { format!(" (also{also})") };
-        rows.push((command.usage(), format!("{}{also}", command.help)));
-    }
-    rows
-}
-
-fn draw_help(top: &mut usize, area: Rect, buffer: &mut Buffer, theme: Theme) {
-    let inner = frame(area, " Keys and commands ", " Up/Down scroll · Esc closes ", buffer, theme);
-    let rows = help_rows();
-    let widest = rows.iter().map(|(keys, _)| width_of(keys)).max().unwrap_or(0);
-    let left = widest.min(usize::from(inner.width) * 2 / 5);
-    let right = usize::from(inner.width).saturating_sub(left + 1).max(1);
-    let mut lines: Vec<(String, String, bool)> = Vec::new();
-    for (keys, help) in rows {
-        if keys.is_empty() {
-            lines.push((help, String::new(), true));
-            continue;
-        }
-        let (keys, help) = (Wrapped::new(&keys, left), Wrapped::new(&help, right));
-        let count = keys.rows().len().max(help.rows().len());
-        let row =
-            |wrapped: &Wrapped, at: usize| wrapped.rows().get(at).map_or_else(String::new, |row| row.text.clone());
-        lines.extend((0..count).map(|at| (row(&keys, at), row(&help, at), false)));
-    }
-    *top = (*top).min(lines.len().saturating_sub(usize::from(inner.height)));
-    for (y, (key, help, heading)) in (inner.y..inner.bottom()).zip(&lines[*top..]) {
-        let style = if *heading { theme.title() } else { theme.accent() };
-        buffer.set_stringn(inner.x, y, key, usize::from(inner.width), style);
-        let x = inner.x + left as u16 + 1;
-        buffer.set_stringn(x.min(inner.right()), y, help, right, theme.text());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of the screen (focus, composer, scroll, overlays), and what keys do to it and to the program.
 
+use super::ascii::Charset;
 use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
 use super::overlay::{Choice, Item, Outcome, Overlay};
@@ -9,7 +10,7 @@ use super::text::one_line;
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::SessionRecord;
-use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
+use crate::app::keymap::{Context, Key, KeyAction, KeyPress};
 use crate::app::{Action, App, Effect, List, ListRow, Moment};
 
 /// Rows that a notch of the mouse wheel scrolls.
@@ -34,6 +35,7 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct Screen {
     pub(super) theme: Theme,
+    pub(super) charset: Charset,
     pub(super) focus: Context,
     pub(super) composer: Composer,
     pub(super) conversation: Conversation,
@@ -42,7 +44,6 @@ pub(super) struct Screen {
     pub(super) overlays: Vec<Overlay>,
     pub(super) panels: bool,
     pub(super) mouse: bool,
-    keymap: Keymap,
     /// What was being written when a message was taken to be edited.
     draft: Option<String>,
     /// The list of conversations is on screen.
@@ -54,6 +55,7 @@ impl Screen {
         let ui = &app.settings().ui;
         Self {
             theme,
+            charset: Charset::new([""; 3], ui.ascii),
             focus: Context::Composer,
             composer: Composer::default(),
             conversation: Conversation::default(),
@@ -62,7 +64,6 @@ impl Screen {
             overlays: Vec::new(),
             panels: ui.panels,
             mouse: ui.mouse,
-            keymap: Keymap::default(),
             draft: None,
             choosing_session: false,
         }
@@ -70,6 +71,10 @@ impl Screen {
 
     /// A key was pressed.
     pub(super) fn on_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+        let opens_help = app.keymap().action(self.focus, press) == Some(KeyAction::Help);
+        if opens_help && matches!(self.overlays.last(), Some(Overlay::Help(_))) {
+            return (self.close_overlay(app, now), Vec::new());
+        }
         if let Some(overlay) = self.overlays.last_mut() {
             match overlay.on_key(press) {
                 Outcome::Taken => return Default::default(),
@@ -81,7 +86,7 @@ impl Screen {
         if self.focus == Context::Composer && self.popup_key(app, press) {
             return Default::default();
         }
-        let outcome = match self.keymap.action(self.focus, press) {
+        let outcome = match app.keymap().action(self.focus, press) {
             Some(action) => self.act(app, action, now),
             None => (self.unbound(app, press, now), Vec::new()),
         };
@@ -126,7 +131,7 @@ impl Screen {
                     self.popup.dismiss(&text);
                 }
                 Effect::EditText(text) => self.begin_edit(&text),
-                Effect::ShowHelp => self.overlays.push(Overlay::help()),
+                Effect::ShowHelp => self.overlays.push(Overlay::help(app.keymap())),
                 Effect::ShowList(list) => self.overlays.push(list_overlay(app, list)),
                 Effect::Quit => requests.push(Request::Quit),
                 _ => {}
@@ -259,7 +264,7 @@ impl Screen {
     /// What concerns the screen alone.
     fn act_on_screen(&mut self, app: &App, action: KeyAction) {
         match action {
-            KeyAction::Help => self.overlays.push(Overlay::help()),
+            KeyAction::Help => self.overlays.push(Overlay::help(app.keymap())),
             KeyAction::Tokens => self.overlays.extend(TokenView::of(app).map(Overlay::Tokens)),
             KeyAction::Palette => self.overlays.push(Overlay::palette()),
             KeyAction::HistorySearch => self.overlays.push(Overlay::history(app.history())),

@@ -1,8 +1,10 @@
 //! Keys are pressed and events fed; what is on screen is compared, and what was asked of the worker and of the store.
 
+mod ascii;
 mod branches;
 mod chats;
 mod keys;
+mod own_keys;
 mod screens;
 mod stage;
 mod themes;

@@ -48,7 +48,7 @@ impl Colors {
 }
 
 /// The styles of the screen. Nothing is told by colour alone: each has a word, a mark or a modifier beside it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Theme {
     colors: Colors,
     styles: Styles,

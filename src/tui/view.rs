@@ -76,6 +76,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
         overlay.draw(area, buffer, theme);
     }
     paint_ground(theme.text(), buffer);
+    screen.charset.apply(buffer);
     if let Some(position) = cursor.filter(|_| screen.overlays.is_empty() && screen.focus == Context::Composer) {
         frame.set_cursor_position(position);
     }
@@ -224,16 +225,18 @@ fn draw_status(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer) {
     buffer.set_string(area.x, area.y, format!(" {shown} "), style);
 }
 
-fn editing_text(role: Role) -> &'static str {
+/// What the keys do now, with `<action>` in the place of a key.
+fn editing_hints(role: Role) -> &'static str {
     match role {
-        Role::User => "editing a question · Enter asks it as a branch · Esc leaves it as it was",
-        _ => "editing a reply · Enter keeps it as a branch · Esc leaves it as it was",
+        Role::User => "editing a question · <send> asks it as a branch · <stop> leaves it as it was",
+        _ => "editing a reply · <send> keeps it as a branch · <stop> leaves it as it was",
     }
 }
 
-fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::style::Style) {
+fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
+    let hints = |text: &str| app.keymap().hints(screen.focus, text);
     if app.quit_armed() {
-        return ("Ctrl-C again quits (everything is saved)".to_owned(), theme.warning());
+        return (hints("<interrupt> again quits (everything is saved)"), theme.warning());
     }
     if let Some(hint) = app.hint() {
         return (format!("! {hint}"), theme.warning());
@@ -241,23 +244,27 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, ratatui::st
     if let Some(generation) = app.generation() {
         let text = match (generation.stopping, generation.phase) {
             (true, _) => "stopping".to_owned(),
-            (false, Phase::Waiting) => "Esc stop · waiting for the model".to_owned(),
-            (false, Phase::Prefill { done, total, .. }) => format!("Esc stop · reading the prompt {done}/{total}"),
+            (false, Phase::Waiting) => "<stop> stop · waiting for the model".to_owned(),
+            (false, Phase::Prefill { done, total, .. }) => format!("<stop> stop · reading the prompt {done}/{total}"),
             (false, Phase::Decoding) => {
-                format!("Esc stop · {} tokens · Tab panels turn it while it speaks", generation.tokens)
+                format!("<stop> stop · {} tokens · <next-focus> panels turn it while it speaks", generation.tokens)
             }
         };
-        return (text, theme.accent());
+        return (hints(&text), theme.accent());
     }
     if let Some(node) = app.editing() {
-        return (editing_text(node.message.role).to_owned(), theme.accent());
+        return (hints(editing_hints(node.message.role)), theme.accent());
     }
     let text = match screen.focus {
         Context::Sampling => {
-            "←/→ turn · Shift large steps · ↑/↓ choose · digits type a value · Del default · p preset · Tab next"
+            "<decrease>/<increase> turn · <decrease-much>/<increase-much> large steps · <select-up>/<select-down> choose \
+             · digits type a value · <reset-parameter> default · <next-preset> preset · <next-focus> next"
         }
-        Context::Transcript => "↑/↓ PgUp/PgDn scroll · ←/→ other answers · Home/End · Tab next · Esc write",
-        _ => "Enter send · / commands · F1 help · Tab panels · Ctrl-J new line · Ctrl-P palette",
+        Context::Transcript => {
+            "<scroll-up>/<scroll-down> <page-up>/<page-down> scroll · <previous-branch>/<next-branch> other answers \
+             · <top>/<bottom> · <next-focus> next · <stop> write"
+        }
+        _ => "<send> send · / commands · <help> help · <next-focus> panels · <new-line> new line · <palette> palette",
     };
-    (text.to_owned(), theme.faint())
+    (hints(text), theme.faint())
 }

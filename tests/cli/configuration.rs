@@ -64,3 +64,27 @@ fn a_theme_that_is_not_there_or_is_broken_is_told() {
     gibber.write("themes/sea.toml", "accent = \"#00f0ff\"\n");
     assert!(gibber.stdout(&["config", "check"]).contains("is valid"));
 }
+
+#[test]
+fn keys_that_cannot_be_are_named_with_file_and_line() {
+    let gibber = Gibber::new();
+    let text =
+        "[keys]\nhelp = [\"F10\"]\nsned = [\"Ctrl-S\"]\n\n[keys.composer]\nsend = [\"Ctrl-M\"]\nundo = [\"Ctrl-J\"]\n";
+    let path = gibber.write("config.toml", text);
+    let error = failure(&gibber.run(&["config", "check"]), 1);
+    let place = |line: usize| format!("{}:{line}: `keys.", path.display());
+    for (line, what) in [
+        (3, "sned`: there is no action"),
+        (6, "composer.send`: terminals send the same for Ctrl-M as for Enter"),
+        (7, "composer.undo`: Ctrl-J is the key of `new-line` too"),
+    ] {
+        assert!(error.contains(&format!("{}{what}", place(line))), "{error}");
+    }
+    assert!(!error.contains("keys.help"), "{error}");
+    gibber.write("config.toml", "[keys]\nhelp = \"F10\"\n");
+    let error = failure(&gibber.run(&["config", "check"]), 1);
+    assert!(error.contains("config.toml:2: `keys.help` is \"F10\": it must be a list of keys"), "{error}");
+    gibber.write("config.toml", "[keys]\nhelp = [\"F10\"]\n");
+    assert!(gibber.stdout(&["config", "check"]).contains("is valid"));
+    assert!(gibber.stdout(&["config", "show"]).contains("F10"));
+}

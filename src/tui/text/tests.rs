@@ -137,12 +137,8 @@ fn styles_go_on_over_breaks_and_say_where_their_text_comes_from() {
     let wrapped = Wrapped::styled(text, &spans, 6);
     let rows: Vec<Vec<(Style, &str)>> =
         wrapped.rows().iter().map(|row| row.pieces().map(|(span, piece)| (span.style, piece)).collect()).collect();
-    let wanted: [&[(Style, &str)]; 4] = [
-        &[(BLUE, "one ")],
-        &[(RED, "two ")],
-        &[(RED, "t"), (BLUE, "hree ")],
-        &[(BLUE, "␛"), (BLUE, " four")],
-    ];
+    let wanted: [&[(Style, &str)]; 4] =
+        [&[(BLUE, "one ")], &[(RED, "two ")], &[(RED, "t"), (BLUE, "hree ")], &[(BLUE, "␛"), (BLUE, " four")]];
     assert_eq!(rows, wanted);
     assert_eq!(wrapped.rows()[3].spans[0].origin, Origin::Whole(14, 15), "a picture stands for the whole of it");
     assert_eq!(wrapped.rows()[3].spans[1].origin, Origin::From(15));

@@ -1,0 +1,163 @@
+//! F1: every key and every command, and a search through them.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::overlay::{Outcome, frame};
+use super::text::{Wrapped, one_line, width_of};
+use super::theme::Theme;
+use crate::app::commands;
+use crate::app::keymap::{Context, Key, KeyPress, Keymap};
+
+/// The list, narrowed down as one types.
+#[derive(Debug)]
+pub(super) struct Help {
+    rows: Vec<Row>,
+    query: String,
+    /// The line at the top.
+    top: usize,
+}
+
+/// A row of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Row {
+    Heading(&'static str),
+    Entry {
+        /// The keys, or the command.
+        left: String,
+        /// What it does.
+        right: String,
+        /// What it is called in config.toml, which is searched too.
+        name: String,
+    },
+}
+
+impl Help {
+    /// With the keys in force.
+    pub(super) fn new(keymap: &Keymap) -> Self {
+        Self { rows: rows(keymap), query: String::new(), top: 0 }
+    }
+
+    pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
+        self.top = match press.key {
+            Key::Esc if !self.query.is_empty() => {
+                self.query.clear();
+                0
+            }
+            Key::Esc | Key::Enter if !press.ctrl => return Outcome::Close,
+            Key::Char('c') if press.ctrl => return Outcome::Close,
+            _ if press.ctrl || press.alt => return Outcome::Passed,
+            Key::Up => self.top.saturating_sub(1),
+            Key::Down => self.top + 1,
+            Key::PageUp => self.top.saturating_sub(10),
+            Key::PageDown => self.top + 10,
+            Key::Home => 0,
+            Key::End => usize::MAX,
+            Key::Backspace => {
+                self.query.pop();
+                0
+            }
+            Key::Char(character) => {
+                self.query.push(character);
+                0
+            }
+            _ => return Outcome::Passed,
+        };
+        Outcome::Taken
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        self.query.push_str(&one_line(text));
+        self.top = 0;
+    }
+
+    /// What the query leaves: entries that have each of its words, and the headings over them.
+    fn matching(&self) -> Vec<&Row> {
+        let words: Vec<String> = self.query.split_whitespace().map(str::to_lowercase).collect();
+        let mut shown: Vec<&Row> = Vec::new();
+        for row in &self.rows {
+            match row {
+                Row::Heading(_) => {
+                    shown.pop_if(|last| matches!(last, Row::Heading(_)));
+                    shown.push(row);
+                }
+                Row::Entry { left, right, name } => {
+                    let text = format!("{left} {right} {name}").to_lowercase();
+                    if words.iter().all(|word| text.contains(word)) {
+                        shown.push(row);
+                    }
+                }
+            }
+        }
+        shown.pop_if(|last| matches!(last, Row::Heading(_)));
+        shown
+    }
+
+    pub(super) fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        let hint = " type to search · Up/Down scroll · Esc closes ";
+        let inner = frame(area, " Keys and commands ", hint, buffer, theme);
+        if inner.height == 0 {
+            return;
+        }
+        let width = usize::from(inner.width);
+        buffer.set_stringn(inner.x, inner.y, format!("> {}▏", one_line(&self.query)), width, theme.text());
+        let inner = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
+        let rows = self.matching();
+        if rows.is_empty() && inner.height > 0 {
+            buffer.set_stringn(inner.x, inner.y, "  nothing matches", width, theme.faint());
+        }
+        let entries = rows.iter().filter_map(|row| if let Row::Entry { left, .. } = row { Some(left) } else { None });
+        let widest = entries.map(|left| width_of(left)).max().unwrap_or(0);
+        let left = widest.min(width * 2 / 5);
+        let right = width.saturating_sub(left + 1).max(1);
+        let lines = lines(&rows, left, right);
+        self.top = self.top.min(lines.len().saturating_sub(usize::from(inner.height)));
+        for (y, (key, help, heading)) in (inner.y..inner.bottom()).zip(&lines[self.top..]) {
+            let style = if *heading { theme.title() } else { theme.accent() };
+            buffer.set_stringn(inner.x, y, key, width, style);
+            let x = inner.x + left as u16 + 1;
+            buffer.set_stringn(x.min(inner.right()), y, help, right, theme.text());
+        }
+    }
+}
+
+/// The rows broken into lines: (left, right, whether it is a heading).
+fn lines(rows: &[&Row], left: usize, right: usize) -> Vec<(String, String, bool)> {
+    let mut lines = Vec::new();
+    for row in rows {
+        match row {
+            Row::Heading(text) => lines.push(((*text).to_owned(), String::new(), true)),
+            Row::Entry { left: keys, right: help, .. } => {
+                let (keys, help) = (Wrapped::new(keys, left), Wrapped::new(help, right));
+                let count = keys.rows().len().max(help.rows().len());
+                let row = |wrapped: &Wrapped, at: usize| wrapped.rows().get(at).map_or_else(String::new, text_of);
+                lines.extend((0..count).map(|at| (row(&keys, at), row(&help, at), false)));
+            }
+        }
+    }
+    lines
+}
+
+fn text_of(row: &super::text::Row) -> String {
+    row.text.clone()
+}
+
+fn rows(keymap: &Keymap) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for &context in Context::ALL {
+        rows.push(Row::Heading(context.title()));
+        let of_context = keymap.rows().iter().filter(|row| row.binding.context == context && !row.keys.is_empty());
+        rows.extend(of_context.map(|row| Row::Entry {
+            left: row.keys.join(" · "),
+            right: row.binding.help.to_owned(),
+            name: row.binding.action.name(),
+        }));
+    }
+    rows.push(Row::Heading("Commands"));
+    rows.extend(commands::all().iter().map(|command| {
+        let also: String = command.aliases.iter().map(|alias| format!(" /{alias}")).collect();
+        let also = if also.is_empty() { also } else { format!(" (also{also})") };
+        Row::Entry { left: command.usage(), right: format!("{}{also}", command.help), name: String::new() }
+    }));
+    rows
+}

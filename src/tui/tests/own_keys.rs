@@ -1,0 +1,71 @@
+//! Keys of the person's own, and a search through all of them.
+
+use super::stage::Stage;
+use crate::app::Start;
+use crate::settings::Settings;
+use crate::tui::theme::Theme;
+use crate::worker::fake::{FakeWorker, Step};
+
+fn stage(keys: &str) -> Stage {
+    let settings = Settings { keys: toml::from_str(keys).unwrap(), ..Settings::default() };
+    let script = FakeWorker::new().reply([Step::text("<think>Hm.</think>Yes indeed"), Step::Hold]);
+    let start = Start { seed: 1, settings, ..Start::default() };
+    let mut stage = Stage::with_start(120, 30, script, Theme::new(true), start);
+    stage.start();
+    stage
+}
+
+#[test]
+fn own_keys_do_what_they_should_and_the_old_ones_nothing() {
+    let mut stage = stage("send = [\"Ctrl-S\"]\nnew-line = [\"Enter\"]\nhelp = [\"F10\"]\n[transcript]\ntop = [\"g\"]");
+    stage.keys("one<Enter>two");
+    assert_eq!(stage.screen.composer.text(), "one\ntwo");
+    stage.keys("<F1>");
+    assert!(!stage.draw().contains("Keys and commands"));
+    stage.keys("<F10>");
+    assert!(stage.draw().contains("Keys and commands"));
+    stage.keys("<F10>");
+    assert!(!stage.draw().contains("Keys and commands"), "the same key closes it");
+    stage.keys("<Ctrl-S>");
+    assert!(stage.app.generation().is_some());
+    stage.release();
+    stage.pump_to_end();
+}
+
+#[test]
+fn the_hints_and_the_list_show_the_keys_in_force() {
+    let mut stage =
+        stage("stop = [\"F9\"]\nhelp = [\"F10\"]\npalette = []\ntoggle-thoughts = [\"Alt-X\"]\nnext-focus = [\"F6\"]");
+    let shown = stage.draw();
+    assert!(shown.contains("Enter send · / commands · F10 help · F6 panels"), "{shown}");
+    assert!(!shown.contains("palette"), "{shown}");
+    stage.keys("Why?<Enter>");
+    stage.pump_tokens(2);
+    let shown = stage.draw();
+    assert!(shown.contains("F9 stop · 2 tokens · F6 panels"), "{shown}");
+    assert!(shown.contains("Alt-X shows it"), "{shown}");
+    stage.keys("another<Enter>");
+    assert!(stage.draw().contains("stop it first (F9)"));
+    stage.keys("<F10>");
+    let shown = stage.draw();
+    assert!(shown.contains("F9 ") && !shown.contains("Ctrl-P"), "{shown}");
+    stage.release();
+    stage.pump_to_end();
+}
+
+#[test]
+fn the_list_of_keys_is_searched_by_typing() {
+    let mut stage = stage("");
+    stage.keys("<F1>word left");
+    let shown = stage.draw();
+    assert!(shown.contains("> word left▏") && shown.contains("Alt-B") && !shown.contains("/temperature"), "{shown}");
+    stage.keys("<Esc>toggle-mouse");
+    let shown = stage.draw();
+    assert!(shown.contains("F3"), "names of config.toml are found too: {shown}");
+    stage.keys("<Esc>zzz");
+    assert!(stage.draw().contains("nothing matches"));
+    stage.keys("<Esc>");
+    assert!(stage.draw().contains("Enter"), "Esc takes the search back first");
+    stage.keys("<Esc>");
+    assert!(!stage.draw().contains("Keys and commands"));
+}
