@@ -39,6 +39,10 @@ pub enum CommandId {
     Begin,
     /// Goes on with a reply that was cut.
     Continue,
+    /// Pauses the running reply, or lets it go on.
+    Pause,
+    /// Whether every reply begins paused.
+    Step,
     /// Shows another answer to the same question.
     Branch,
     /// Puts the last reply on the clipboard.
@@ -116,10 +120,13 @@ pub struct SlashCommand {
     pub when: When,
     /// What its argument is completed from.
     pub completer: Completer,
+    /// Whether only the full screen can do it.
+    pub full_screen: bool,
 }
 
 const fn command(id: CommandId, name: &'static str, arguments: &'static str, help: &'static str) -> SlashCommand {
-    SlashCommand { id, name, aliases: &[], arguments, help, when: When::Always, completer: Completer::None }
+    let (when, completer) = (When::Always, Completer::None);
+    SlashCommand { id, name, aliases: &[], arguments, help, when, completer, full_screen: false }
 }
 
 impl SlashCommand {
@@ -130,6 +137,11 @@ impl SlashCommand {
 
     const fn idle(mut self) -> Self {
         self.when = When::Idle;
+        self
+    }
+
+    const fn on_full_screen(mut self) -> Self {
+        self.full_screen = true;
         self
     }
 
@@ -171,6 +183,10 @@ const MAIN: &[SlashCommand] = &[
     command(CommandId::Begin, "begin", "TEXT", "give the first words of the next reply; `-` takes them back")
         .also(&["prefill"]),
     command(CommandId::Continue, "continue", "", "go on with a reply that was stopped or cut").idle(),
+    command(CommandId::Pause, "pause", "", "pause the running reply and choose its tokens, or let it go on")
+        .on_full_screen(),
+    command(CommandId::Step, "step", "[on|off]", "begin each reply paused, so that you choose each token")
+        .on_full_screen(),
     command(
         CommandId::Branch,
         "branch",
@@ -202,7 +218,7 @@ const MAIN: &[SlashCommand] = &[
         .completes(Completer::Parameters),
     command(CommandId::Show, "show", "", "show every setting"),
     command(CommandId::Preset, "preset", "[NAME]", "set all sampling parameters at once").completes(Completer::Presets),
-    command(CommandId::Stats, "stats", "", "show what the last reply cost"),
+    command(CommandId::Stats, "stats", "", "show what the last reply cost, and where its time went"),
     command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
     command(CommandId::Theme, "theme", "[NAME]", "choose the colours, or take those of this theme")
         .completes(Completer::Themes),
@@ -259,6 +275,13 @@ pub fn parse(line: &str) -> Line<'_> {
 /// A message as it is to be written so that [`parse`] gives it back.
 pub fn escape(message: &str) -> String {
     if message.starts_with('/') { format!("/{message}") } else { message.to_owned() }
+}
+
+/// What to say to a line that is a command which the line REPL cannot carry out.
+pub fn refuse_on_lines(line: &str) -> Option<String> {
+    let Line::Command { name, .. } = parse(line) else { return None };
+    let command = find(name).filter(|command| command.full_screen)?;
+    Some(format!("/{} needs the full screen: leave, and start `gibber` for it", command.name))
 }
 
 /// What to say to a name that is no command's.

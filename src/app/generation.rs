@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::commands::escape;
 use super::parameters::{PARAMETERS, Parameter};
 use super::session::title_of;
+use super::step::Pause;
 use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::engine::SamplingParams;
@@ -55,6 +56,10 @@ pub struct Generation {
     pub tokens: usize,
     /// Whether the person has asked it to stop.
     pub stopping: bool,
+    /// Whether it waits for the person.
+    pub pause: Pause,
+    /// Time that was spent drawing frames while it ran.
+    pub(super) draw_time: Duration,
     /// The filters on the way, as in [`GenerationStats::sampling_log`]: (tokens before them, the filters).
     sampling_log: Vec<(usize, SamplingParams)>,
     cancel: CancelToken,
@@ -62,7 +67,7 @@ pub struct Generation {
     former_head: Option<MessageId>,
     /// The message behind each entry of the request, for `TurnsDropped`.
     sent: Vec<Option<MessageId>>,
-    unsaved_since: Option<Instant>,
+    pub(super) unsaved_since: Option<Instant>,
     last_save: Option<Instant>,
 }
 
@@ -71,6 +76,13 @@ impl Generation {
     pub(super) fn save_deadline(&self) -> Option<Instant> {
         let unsaved = self.unsaved_since?;
         Some(self.last_save.map_or(unsaved, |at| at + SAVE_INTERVAL))
+    }
+
+    /// Only `tokens` tokens are left: what was changed after them acts from there on.
+    pub(super) fn keep_changes_within(&mut self, tokens: usize) {
+        for (at, _) in &mut self.sampling_log {
+            *at = (*at).min(tokens);
+        }
     }
 
     /// `temperature 1.20 from token 28`: what was changed on the way, as far as this end knows; empty for nothing.
@@ -86,11 +98,14 @@ pub struct ReplySummary {
     pub reason: FinishReason,
     /// What it cost.
     pub stats: GenerationStats,
+    /// Time that the front end spent drawing frames meanwhile, beside the engine.
+    pub draw_time: Duration,
 }
 
 impl ReplySummary {
     /// `27 tok · 182 tok/s · first token 31 ms · stop: end of turn`, and what was changed on the way; before the stop,
-    /// where any was drafted, how many tokens of the drafts came true: `lookup 12 of 20`.
+    /// where there are any, how many tokens of the drafts came true, `lookup 12 of 20`, and how many the person picked,
+    /// `3 picked`.
     pub fn line(&self) -> String {
         let stats = &self.stats;
         let mut line = format!("{} tok", stats.completion_tokens);
@@ -104,9 +119,13 @@ impl ReplySummary {
         if stats.drafted_tokens > 0 {
             line.push_str(&format!(" · lookup {} of {}", stats.accepted_tokens, stats.drafted_tokens));
         }
+        if stats.picked_tokens > 0 {
+            line.push_str(&format!(" · {} picked", stats.picked_tokens));
+        }
         line.push_str(" · stop: ");
         line.push_str(&reason_text(&self.reason));
-        let changes = changes_text(&stats.sampling_log);
+        let log = stats.sampling_log.iter().map(|(chosen, sampling)| (stats.place_of(*chosen), sampling.clone()));
+        let changes = changes_text(&log.collect::<Vec<_>>());
         if !changes.is_empty() {
             line.push_str(&format!(" · {changes}"));
         }
@@ -271,6 +290,8 @@ impl App {
             message: continued,
             tokens: 0,
             stopping: false,
+            pause: Pause::default(),
+            draw_time: Duration::ZERO,
             sampling_log: vec![(0, self.sampling.clone())],
             cancel: cancel.clone(),
             parent,
@@ -290,6 +311,7 @@ impl App {
             stop: chat.stop.clone(),
             candidates: CANDIDATES,
             lookup: self.settings.model.lookup,
+            stepping: self.stepping(),
         };
         vec![self.submit(EngineCommand::Generate { id, prompt, params, cancel })]
     }
@@ -353,7 +375,7 @@ impl App {
 /// What becomes of them.
 impl App {
     pub(super) fn on_reply_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
-        let running = self.generation.as_ref().map(|generation| generation.id);
+        let running = self.running();
         if running.is_none() || event.request() != running {
             return Vec::new();
         }
@@ -372,7 +394,21 @@ impl App {
             }
             EngineEvent::Finished { reason, stats, context_used, .. } => {
                 self.context_used = context_used;
-                self.finished(ReplySummary { reason, stats })
+                let draw_time = self.generation.as_ref().map_or(Duration::ZERO, |generation| generation.draw_time);
+                self.finished(ReplySummary { reason, stats, draw_time })
+            }
+            EngineEvent::Paused { distribution, held_back, context_used, .. } => {
+                self.paused(distribution, held_back, context_used);
+                Vec::new()
+            }
+            EngineEvent::Resumed { .. } => {
+                self.resumed();
+                Vec::new()
+            }
+            EngineEvent::TakenBack { tokens, context_used, .. } => {
+                self.context_used = context_used;
+                self.taken_back(tokens, now);
+                Vec::new()
             }
             _ => Vec::new(),
         }

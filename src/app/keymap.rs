@@ -102,6 +102,7 @@ fn parse_key(name: &str, modified: bool) -> Option<Key> {
         "End" => Key::End,
         "PgUp" => Key::PageUp,
         "PgDn" => Key::PageDown,
+        "Space" => Key::Char(' '),
         _ => {
             let mut characters = name.chars();
             let first = characters.next()?;
@@ -128,11 +129,13 @@ pub enum Context {
     Transcript,
     /// The sampling panel.
     Sampling,
+    /// While a reply is paused and nothing is written: before what the focused part has.
+    Stepping,
 }
 
 impl Context {
     /// Every one, in the order of help.
-    pub const ALL: &[Self] = &[Self::Composer, Self::Anywhere, Self::Transcript, Self::Sampling];
+    pub const ALL: &[Self] = &[Self::Composer, Self::Anywhere, Self::Stepping, Self::Transcript, Self::Sampling];
 
     /// Its name in config.toml.
     pub fn name(self) -> String {
@@ -146,6 +149,7 @@ impl Context {
             Self::Composer => "Writing",
             Self::Transcript => "Conversation",
             Self::Sampling => "Sampling panel",
+            Self::Stepping => "While a reply is paused and nothing is written",
         }
     }
 }
@@ -167,6 +171,14 @@ pub enum KeyAction {
     ToggleMouse,
     /// Shows what the model thought, or folds it.
     ToggleThoughts,
+    /// Pauses the running reply, or lets it go on.
+    Pause,
+    /// Lets the paused reply go on.
+    GoOn,
+    /// Takes the candidate whose number was pressed.
+    PickCandidate,
+    DrawToken,
+    TakeTokenBack,
     /// Shows the last reply as tokens.
     Tokens,
     TogglePanels,
@@ -247,7 +259,7 @@ const fn bind(context: Context, action: KeyAction, keys: &'static [&'static str]
     Binding { action, keys, context, help }
 }
 
-use Context::{Anywhere, Composer, Sampling, Transcript};
+use Context::{Anywhere, Composer, Sampling, Stepping, Transcript};
 use KeyAction as A;
 
 /// Every binding, in the order of help.
@@ -299,7 +311,17 @@ pub const BINDINGS: &[Binding] = &[
         "the reply as tokens: what else might have been said, and going on from there",
     ),
     bind(Anywhere, A::ToggleThoughts, &["Alt-T"], "show the model's thoughts, or fold them"),
+    bind(Anywhere, A::Pause, &["F5"], "pause the reply, or let it go on"),
     bind(Anywhere, A::Redraw, &["Ctrl-L"], "draw the screen anew"),
+    bind(
+        Stepping,
+        A::PickCandidate,
+        &["1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        "the candidate of this number comes next, also one that the filters have cut",
+    ),
+    bind(Stepping, A::DrawToken, &["Space"], "draw one token by the sampling in force"),
+    bind(Stepping, A::TakeTokenBack, &["Backspace", "Shift-Backspace"], "take the last token back"),
+    bind(Stepping, A::GoOn, &["Enter"], "let the reply go on (Esc stops it)"),
     bind(Transcript, A::ScrollUp, &["Up", "k"], "a line up"),
     bind(Transcript, A::ScrollDown, &["Down", "j"], "a line down"),
     bind(Transcript, A::Top, &["Home"], "to the start"),
@@ -315,6 +337,9 @@ pub const BINDINGS: &[Binding] = &[
     bind(Sampling, A::ResetParameter, &["Del"], "back to the default"),
     bind(Sampling, A::NextPreset, &["p"], "the next preset"),
 ];
+
+/// How many candidates have a key of their own.
+pub const PICK_KEYS: usize = 9;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,8 @@ pub mod keymap;
 pub mod meter;
 pub mod note;
 pub mod parameters;
+pub mod step;
+pub mod timeline;
 
 mod branches;
 mod chats;
@@ -21,7 +23,7 @@ mod themes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
@@ -124,6 +126,8 @@ pub enum Action {
         /// The other token's text.
         text: String,
     },
+    /// Wants a token of the running reply chosen, or the reply paused.
+    Step(step::Step),
     /// Wants what the model thought shown, or folded.
     ToggleThoughts,
     /// Wants another answer to the same question on screen.
@@ -249,6 +253,9 @@ pub struct App {
     hint: Option<String>,
     /// Whether thoughts are shown, or folded to a line.
     shows_thoughts: bool,
+    /// Whether every reply begins paused.
+    steps: bool,
+    rewrites: u64,
     /// The conversation that was deleted last, until something is said.
     deleted: Option<(SessionRecord, Transcript)>,
     branches: branches::Branches,
@@ -296,6 +303,8 @@ impl App {
             opening: message.map(|message| (message, now)),
             hint: None,
             shows_thoughts: false,
+            steps: false,
+            rewrites: 0,
             deleted: None,
             branches: branches::Branches::default(),
             seed,
@@ -337,6 +346,7 @@ impl App {
             Action::ResetParameter(parameter) => self.change_sampling(|p| parameter.reset(p)),
             Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
             Action::NextPreset => self.next_preset(),
+            Action::Step(step) => self.step(step),
             Action::ToggleThoughts => {
                 self.shows_thoughts = !self.shows_thoughts;
                 Vec::new()
@@ -419,6 +429,13 @@ impl App {
         match self.deadline() {
             Some(deadline) if deadline <= now.at => self.save_reply(now),
             _ => Vec::new(),
+        }
+    }
+
+    /// The front end has drawn a frame, which took this long.
+    pub fn drew(&mut self, took: Duration) {
+        if let Some(generation) = self.generation.as_mut() {
+            generation.draw_time += took;
         }
     }
 

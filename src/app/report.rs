@@ -2,7 +2,7 @@
 
 use super::parameters::PARAMETERS;
 use super::run_command::describe_template;
-use super::{App, CountFor, Effect, NoteKind};
+use super::{App, CountFor, Effect, NoteKind, timeline};
 use crate::engine::TokenId;
 use crate::worker::protocol::{EngineCommand, Prompt, RequestId};
 
@@ -48,18 +48,23 @@ impl App {
         };
         let stats = &summary.stats;
         let (used, context) = self.context();
-        let text = format!(
-            "{}\nprompt {} tok, {} of them from the cache · prefill {:.0} tok/s in {} ms · decode {:.1} tok/s · seed {} · context {used} / {context}",
-            summary.line(),
-            stats.prompt_tokens,
-            stats.reused_tokens,
-            stats.prefill_tokens_per_second(),
-            stats.prefill_time.as_millis(),
-            stats.decode_tokens_per_second(),
-            stats.seed,
-        );
-        let perplexity = self.perplexity().map(|value| format!(" · perplexity {value:.2}")).unwrap_or_default();
-        self.note(NoteKind::Info, format!("{text}{perplexity}"));
+        let perplexity = self.perplexity().map_or_else(|| "not known".to_owned(), |value| format!("{value:.2}"));
+        let mut lines = vec![
+            format!("reply       {}", summary.line()),
+            format!("decode      {:.1} tok/s", stats.decode_tokens_per_second()),
+            format!(
+                "prompt      {} tok, {} of them reused · prefill {:.0} tok/s",
+                stats.prompt_tokens,
+                stats.reused_tokens,
+                stats.prefill_tokens_per_second()
+            ),
+            format!("perplexity  {perplexity} · seed {}", stats.seed),
+            format!("context     {used} / {context}"),
+            "where the time went:".to_owned(),
+        ];
+        let load = self.model().map(|model| model.load_time).unwrap_or_default();
+        lines.extend(timeline::rows(summary, load).into_iter().map(|row| format!("  {row}")));
+        self.note(NoteKind::Info, lines.join("\n"));
     }
 
     /// How surprising the last reply was to the model itself: the inverse of its tokens' probability, in the geometric

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::commands::{self, CommandId, Line, SlashCommand, When};
+use super::step::Step;
 use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind, keymap};
 use crate::chat::Role;
 use crate::chat::template::BUILTIN_NAMES;
@@ -59,6 +60,8 @@ impl App {
             CommandId::Edit => return self.edit(argument),
             CommandId::Regenerate => return self.regenerate(now),
             CommandId::Continue => return self.continue_reply(now),
+            CommandId::Pause => return self.step(Step::TogglePause),
+            CommandId::Step => self.set_stepping(argument),
             CommandId::Undo => return self.undo(),
             CommandId::Redo => return self.redo(),
             CommandId::Begin => return self.set_begin(argument, now),
@@ -246,7 +249,7 @@ pub fn help_text(with_keys: bool) -> String {
         }
         text.push('\n');
     }
-    for command in commands::all() {
+    for command in commands::all().iter().filter(|command| with_keys || !command.full_screen) {
         let aliases: String = command.aliases.iter().map(|alias| format!(" /{alias}")).collect();
         text.push_str(&format!("  {:<24} {}", command.usage(), command.help));
         if !aliases.is_empty() {

@@ -44,6 +44,7 @@ impl Machine {
             entropy: 1.0,
             kept_mass: 1.0,
             candidates: Vec::new(),
+            picked: false,
         };
         let event = EngineEvent::Token { id: self.id(), trace, context_used: 10 };
         self.app.on_event(event, self.now)
@@ -150,6 +151,7 @@ fn events_of_another_request_change_nothing() {
         entropy: 0.0,
         kept_mass: 1.0,
         candidates: Vec::new(),
+        picked: false,
     };
     machine.app.on_event(EngineEvent::Token { id: stale, trace, context_used: 99 }, machine.now);
     machine.app.on_event(EngineEvent::Failed { id: stale, error: "stale".into() }, machine.now);
@@ -397,5 +399,5 @@ fn the_statistics_have_the_perplexity_of_the_reply() {
     machine.app.on_event(EngineEvent::Finished { id, reason, stats, context_used: 10 }, machine.now);
     machine.enter("/stats");
     // Two tokens with a log-probability of -1 each.
-    assert!(machine.last_note().ends_with(" · perplexity 2.72"), "{}", machine.last_note());
+    assert!(machine.last_note().contains("\nperplexity  2.72 · seed"), "{}", machine.last_note());
 }

@@ -111,6 +111,15 @@ impl Transcript {
         }
     }
 
+    /// Cuts the text of a message to `length` bytes, or to the whole character before.
+    pub fn truncate_text(&mut self, id: MessageId, length: usize) {
+        if let Some(at) = self.position(id) {
+            let content = &mut self.nodes[at].message.content;
+            let length = (0..=length.min(content.len())).rev().find(|&end| content.is_char_boundary(end));
+            content.truncate(length.unwrap_or(0));
+        }
+    }
+
     /// Says how far a message has come.
     pub fn set_state(&mut self, id: MessageId, state: MessageState) {
         if let Some(at) = self.position(id) {

@@ -1,5 +1,7 @@
 //! `gibber run`: one reply on stdout.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ use crate::chat::thinking::ThoughtFilter;
 use crate::chat::{Message, Role};
 use crate::engine::TokenId;
 use crate::worker::protocol::{
-    EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, TokenTrace,
+    EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping, TokenTrace,
 };
 
 pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
@@ -33,7 +35,7 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
         if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
             eprintln!("{}:\n{}", thought.summary(), crate::chat::visible(thought.text));
         }
-        let summary = ReplySummary { reason: reason.clone(), stats: stats.clone() };
+        let summary = ReplySummary { reason: reason.clone(), stats: stats.clone(), draw_time: Duration::ZERO };
         eprintln!("{}", statistics(&summary));
     }
     if reason == FinishReason::Cancelled { Err(Exit(INTERRUPTED).into()) } else { Ok(()) }
@@ -90,6 +92,7 @@ fn params(context: &Context) -> GenerationParams {
         stop: chat.stop.clone(),
         candidates: 0,
         lookup: context.settings.model.lookup,
+        stepping: Stepping::Off,
     }
 }
 
@@ -142,7 +145,14 @@ struct StatsObject {
     decode_tok_s: f64,
     drafted_tokens: usize,
     accepted_tokens: usize,
+    prefill_ms: f64,
+    forward_ms: f64,
+    sample_ms: f64,
     seed: u64,
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1000.0)
 }
 
 impl Reply {
@@ -187,11 +197,14 @@ impl Reply {
             prompt_tokens: stats.prompt_tokens,
             reused_tokens: stats.reused_tokens,
             completion_tokens: stats.completion_tokens,
-            ttft_ms: rounded(stats.time_to_first_token.as_secs_f64() * 1000.0),
+            ttft_ms: milliseconds(stats.time_to_first_token),
             prefill_tok_s: rounded(stats.prefill_tokens_per_second()),
             decode_tok_s: rounded(stats.decode_tokens_per_second()),
             drafted_tokens: stats.drafted_tokens,
             accepted_tokens: stats.accepted_tokens,
+            prefill_ms: milliseconds(stats.prefill_time),
+            forward_ms: milliseconds(stats.forward_time),
+            sample_ms: milliseconds(stats.sample_time),
             seed: stats.seed,
         };
         self.output.json(&DoneLine { text: &self.text, tokens: &self.tokens, finish_reason: reason.as_str(), stats })

@@ -6,10 +6,11 @@
 mod hold_back;
 mod lanes;
 mod lookup;
+mod steer;
 mod trace;
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::inference::{Inference, PrefillProgress};
 use super::sampling::{Draw, Sampler, SamplingParams};
@@ -19,6 +20,7 @@ use hold_back::HoldBack;
 pub use lanes::{Lane, generate_lanes};
 use lookup::Drafter;
 pub use lookup::Lookup;
+pub use steer::{AtRest, Steer};
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
 
 /// What ends a reply, beside the model's own end token.
@@ -58,8 +60,8 @@ pub trait Control {
     /// Whether to stop. Asked before each token and each chunk of prefill.
     fn is_cancelled(&mut self) -> bool;
 
-    /// New filters from the next token on, the one after `tokens` tokens.
-    fn new_sampling(&mut self, tokens: usize) -> Option<SamplingParams>;
+    /// New filters from the next token on, the one that is chosen after `chosen` others.
+    fn new_sampling(&mut self, chosen: usize) -> Option<SamplingParams>;
 
     /// The context is full with a reply of `reply` tokens: a shorter prompt to go on from, or `None` where there is
     /// none.
@@ -70,6 +72,23 @@ pub trait Control {
 
     /// One of several replies has ended; told by [`generate_lanes`] alone.
     fn on_end(&mut self, _reason: FinishReason, _stats: GenerationStats) {}
+
+    /// Whether [`Control::steer`] may want tokens back: how each was chosen is kept for that.
+    fn may_take_back(&self) -> bool {
+        false
+    }
+
+    /// How the next token is chosen. It may wait for as long as a person thinks; `None` where something has changed
+    /// meanwhile (the filters, or whether to stop), which is then asked for first.
+    fn steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+        let _ = rest;
+        Some(Steer::Draw)
+    }
+
+    /// Of the tokens that were told, only the first `tokens` are part of the reply any more.
+    fn on_taken_back(&mut self, tokens: usize, context_used: usize) {
+        let _ = (tokens, context_used);
+    }
 }
 
 /// Generates a reply to `prompt`. Afterwards the cache of `inference` holds no more than the prompt and the reply.
@@ -106,8 +125,16 @@ struct Reply<'a> {
     sequence: Vec<TokenId>,
     /// How much of it is the prompt.
     prompt: usize,
-    /// When the first token was drawn.
-    first_token: Option<Instant>,
+    /// How each token of the reply was chosen, where some may be taken back.
+    traces: Vec<TokenTrace>,
+    /// The logits after the prompt, to come back to; empty where they are not kept.
+    first_logits: Vec<f32>,
+    /// Tokens that were chosen, those that were taken back included.
+    chosen: usize,
+    /// When the time was last shared out.
+    lap: Instant,
+    /// When the first token was drawn, and how long the reply had been at rest by then.
+    first_token: Option<(Instant, Duration)>,
     stats: GenerationStats,
 }
 
@@ -141,6 +168,10 @@ impl<'a> Reply<'a> {
             hold,
             prompt: prompt_tokens,
             sequence: prompt,
+            traces: Vec::new(),
+            first_logits: Vec::new(),
+            chosen: 0,
+            lap: Instant::now(),
             first_token: None,
             stats,
         }
@@ -162,6 +193,7 @@ impl<'a> Reply<'a> {
         let progress = self.prefill()?;
         self.stats.prefill_time = started.elapsed();
         self.stats.reused_tokens = progress.reused;
+        self.keep_first_logits();
         Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
     }
 
@@ -170,13 +202,36 @@ impl<'a> Reply<'a> {
         if self.control.is_cancelled() {
             return Ok(Some(FinishReason::Cancelled));
         }
+        self.lap = Instant::now();
         if self.options.stop.max_tokens.is_some_and(|most| self.drawn() >= most) {
             return Ok(Some(FinishReason::Length));
         }
-        match self.catch_up()? {
-            None => self.draw(),
-            end => Ok(end),
+        if let Some(reason) = self.catch_up()? {
+            return Ok(Some(reason));
         }
+        self.stats.forward_time += lap(&mut self.lap);
+        self.update_sampling();
+        match self.steer() {
+            Some(steer) => self.follow(steer),
+            None => Ok(None),
+        }
+    }
+
+    /// Does what was asked for. What a person's token takes beside the pass for it is the time of sampling.
+    fn follow(&mut self, steer: Steer) -> Result<Option<FinishReason>, EngineError> {
+        let picked = match steer {
+            Steer::TakeBack => {
+                self.take_back();
+                return Ok(None);
+            }
+            Steer::Pick(token) if token as usize >= self.inference.model().config().vocab_size => return Ok(None),
+            Steer::Pick(token) => Some(token),
+            Steer::Draw => None,
+        };
+        let reason = self.choose(picked)?;
+        self.stats.sample_time += lap(&mut self.lap);
+        self.note_time();
+        Ok(reason)
     }
 
     /// Tokens drawn so far.
@@ -211,6 +266,7 @@ impl<'a> Reply<'a> {
         };
         self.sequence.splice(..self.prompt, shorter.iter().copied());
         self.prompt = shorter.len();
+        self.first_logits.clear();
         self.drafter.restart();
         let progress = self.prefill()?;
         Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
@@ -232,16 +288,21 @@ impl<'a> Reply<'a> {
         self.inference.push_with_draft(last, draft)
     }
 
-    /// Draws a token and lets out what is certain by it.
-    fn draw(&mut self) -> Result<Option<FinishReason>, EngineError> {
-        self.update_sampling();
-        let trace = self.next_trace()?;
-        self.note_time();
+    /// Draws a token, or takes the one that was picked, and lets out what is certain by it.
+    fn choose(&mut self, picked: Option<TokenId>) -> Result<Option<FinishReason>, EngineError> {
+        let trace = self.next_trace(picked)?;
+        if let Some(token) = picked {
+            self.stats.steer_log.push((self.chosen, Steer::Pick(token)));
+        }
+        self.chosen += 1;
         let token = trace.token;
         if self.tokenizer.end_tokens().contains(&token) {
             return Ok(Some(FinishReason::EndOfTurn));
         }
         self.sequence.push(token);
+        if self.control.may_take_back() {
+            self.traces.push(trace.clone());
+        }
         let stopped = self.hold.push(trace, self.tokenizer.token_bytes(token));
         while let Some(trace) = self.hold.next_certain() {
             self.tell(trace);
@@ -250,14 +311,17 @@ impl<'a> Reply<'a> {
     }
 
     /// The next token, without its text.
-    fn next_trace(&mut self) -> Result<TokenTrace, EngineError> {
+    fn next_trace(&mut self, picked: Option<TokenId>) -> Result<TokenTrace, EngineError> {
         let no_numbers = || {
             let text =
                 "the model computed no numbers (NaN): its weights are damaged, or not what its configuration says";
             EngineError::Invalid(text.into())
         };
         let logits = self.inference.logits().ok_or_else(no_numbers)?;
-        let draw = self.sampler.draw(logits, self.inference.held()).ok_or_else(no_numbers)?;
+        let draw = match picked {
+            None => self.sampler.draw(logits, self.inference.held()).ok_or_else(no_numbers)?,
+            Some(token) => self.sampler.take(token, logits, self.inference.held()),
+        };
         let (candidates, kept_mass) = match self.options.candidates {
             0 => (Vec::new(), 1.0),
             n => {
@@ -266,29 +330,32 @@ impl<'a> Reply<'a> {
             }
         };
         let Draw { token, logprob, entropy } = draw;
-        Ok(TokenTrace { token, text: String::new(), logprob, entropy, kept_mass, candidates })
+        let (text, picked) = (String::new(), picked.is_some());
+        Ok(TokenTrace { token, text, logprob, entropy, kept_mass, candidates, picked })
     }
 
     fn update_sampling(&mut self) {
-        if let Some(sampling) = self.control.new_sampling(self.drawn()) {
-            self.stats.sampling_log.push((self.drawn(), sampling.clone()));
+        if let Some(sampling) = self.control.new_sampling(self.chosen) {
+            self.stats.sampling_log.push((self.chosen, sampling.clone()));
             self.sampler.set_params(sampling);
         }
     }
 
+    /// A token was chosen, at the end of the last lap. What a person takes to think is no time of the reply.
     fn note_time(&mut self) {
-        let now = Instant::now();
+        let (now, rest) = (self.lap, self.stats.paused_time);
         match self.first_token {
             None => {
-                self.first_token = Some(now);
-                self.stats.time_to_first_token = now - self.options.asked;
+                self.first_token = Some((now, rest));
+                self.stats.time_to_first_token = (now - self.options.asked).saturating_sub(rest);
             }
-            Some(first) => self.stats.decode_time = now - first,
+            Some((first, before)) => self.stats.decode_time = (now - first).saturating_sub(rest - before),
         }
     }
 
     fn tell(&mut self, trace: TokenTrace) {
         self.stats.completion_tokens += 1;
+        self.stats.picked_tokens += usize::from(trace.picked);
         self.control.on_token(trace, self.prompt + self.stats.completion_tokens);
     }
 
@@ -298,6 +365,12 @@ impl<'a> Reply<'a> {
         rest.into_iter().for_each(|trace| self.tell(trace));
         self.inference.truncate(self.prompt + self.stats.completion_tokens);
     }
+}
+
+/// The time since `since`, which is now from here on.
+fn lap(since: &mut Instant) -> Duration {
+    let now = Instant::now();
+    now - std::mem::replace(since, now)
 }
 
 #[cfg(test)]

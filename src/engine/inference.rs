@@ -130,6 +130,14 @@ impl Inference {
         self.forget_draft();
     }
 
+    /// Keeps the first `tokens` tokens of the cache, of which `logits`, `(vocab_size)`, are known to be those of the next.
+    pub fn return_to(&mut self, tokens: usize, logits: &[f32]) {
+        self.truncate(tokens);
+        self.draft.clear();
+        self.logits[..logits.len()].copy_from_slice(logits);
+        self.row = Some(0);
+    }
+
     /// Cuts the cache to what is held; the logits after that stay.
     fn forget_draft(&mut self) {
         let after_held = self.row.unwrap_or(0);

@@ -39,7 +39,9 @@ impl Helper {
             Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),
             Kind::Models => self.models.iter().map(String::as_str).collect(),
             Kind::Themes => self.themes.iter().map(String::as_str).collect(),
-            Kind::Commands => commands::all().iter().map(|command| command.name).collect(),
+            Kind::Commands => {
+                commands::all().iter().filter(|command| !command.full_screen).map(|command| command.name).collect()
+            }
         }
     }
 }
@@ -57,7 +59,7 @@ impl Helper {
     fn candidates(&self, typed: &str) -> (usize, Vec<Pair>) {
         let Some(command) = typed.strip_prefix('/') else { return (0, Vec::new()) };
         let Some((name, argument)) = command.split_once(' ') else {
-            let found = commands::beginning_with(command);
+            let found = commands::beginning_with(command).filter(|command| !command.full_screen);
             let pair = |command: &commands::SlashCommand| Pair {
                 display: format!("/{}", command.name),
                 replacement: format!("/{}{}", command.name, if command.arguments.is_empty() { "" } else { " " }),

@@ -12,6 +12,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
 
+use crate::app::commands::refuse_on_lines;
 use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind};
 use crate::chat::Role;
 use crate::chat::thinking::ThoughtFilter;
@@ -136,6 +137,10 @@ impl Repl {
                 let line = without_quotes(&line);
                 if !line.trim().is_empty() {
                     editor.add_history_entry(line)?;
+                }
+                if let Some(refusal) = refuse_on_lines(line) {
+                    self.printer.line(&refusal)?;
+                    return Ok(Next::Read(String::new()));
                 }
                 self.act(Action::Enter(line.to_owned()))
             }
@@ -311,7 +316,11 @@ fn closing_request(command: &EngineCommand) -> Option<RequestId> {
         | EngineCommand::Score { id, .. }
         | EngineCommand::ScorePrompt { id, .. }
         | EngineCommand::Count { id, .. } => Some(*id),
-        EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => None,
+        EngineCommand::SetSampling { .. }
+        | EngineCommand::Pause { .. }
+        | EngineCommand::Resume { .. }
+        | EngineCommand::Steer { .. }
+        | EngineCommand::Shutdown => None,
     }
 }
 

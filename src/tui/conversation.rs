@@ -68,6 +68,8 @@ pub(super) struct Conversation {
     /// Of the last frame.
     theme: Option<Theme>,
     cells: HashMap<CellKey, Wrapped>,
+    /// The count of [`App::rewrites`] that the cells stand for.
+    rewrites: u64,
     scroll: Scroll,
     /// Of the last frame.
     height: usize,
@@ -76,7 +78,15 @@ pub(super) struct Conversation {
 
 impl Default for Conversation {
     fn default() -> Self {
-        Self { session: None, theme: None, cells: HashMap::new(), scroll: Scroll::Follow, height: 1, total: 0 }
+        Self {
+            session: None,
+            theme: None,
+            cells: HashMap::new(),
+            rewrites: 0,
+            scroll: Scroll::Follow,
+            height: 1,
+            total: 0,
+        }
     }
 }
 
@@ -119,7 +129,9 @@ impl Conversation {
             *self = Self { session: Some(app.session().id), ..Self::default() };
         }
         // Rows hold styles.
-        if self.theme.replace(theme) != Some(theme) {
+        let is_restyled = self.theme.replace(theme) != Some(theme);
+        if is_restyled || self.rewrites != app.rewrites() {
+            self.rewrites = app.rewrites();
             self.cells.clear();
         }
         let cells = cells(app, theme);
@@ -382,7 +394,10 @@ fn footer(app: &App, node: &Node) -> Option<String> {
     }
     if node.state == MessageState::Streaming {
         let changes = app.generation().filter(|generation| generation.message == Some(node.id))?.changes();
-        return (!changes.is_empty()).then_some(changes);
+        let picked = app.tokens_of(node.id).unwrap_or_default().iter().filter(|token| token.trace.picked).count();
+        let picked = if picked > 0 { format!("{picked} picked") } else { String::new() };
+        let parts = [picked, changes].into_iter().filter(|part| !part.is_empty());
+        return parts.reduce(|line, part| format!("{line} · {part}"));
     }
     match (app.summary(node.id), node.state) {
         (Some(summary), _) => Some(summary.line()),

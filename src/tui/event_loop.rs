@@ -62,7 +62,7 @@ fn variable(name: &str) -> String {
 /// What woke the loop.
 enum Wake {
     Terminal(std::io::Result<Event>),
-    Engine(EngineEvent),
+    Engine(Box<EngineEvent>),
     StoreFailed(String),
     Signal(i32),
 }
@@ -106,7 +106,7 @@ impl Loop {
                 wake = wake
                     .or_else(|| keys.try_recv().map(Wake::Terminal).ok())
                     .or_else(|| signals.try_recv().map(Wake::Signal).ok())
-                    .or_else(|| engine.try_recv().map(Wake::Engine).ok())
+                    .or_else(|| engine.try_recv().map(|event| Wake::Engine(Box::new(event))).ok())
                     .or_else(|| failures.try_recv().map(Wake::StoreFailed).ok());
                 let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
@@ -146,10 +146,10 @@ impl Loop {
             recv(signals) -> signal => signal.ok().map(Wake::Signal),
             recv(tokens) -> event => {
                 let gone = EngineEvent::WorkerDied { error: "its thread has ended".to_owned() };
-                Some(Wake::Engine(event.unwrap_or_else(|_| {
+                Some(Wake::Engine(Box::new(event.unwrap_or_else(|_| {
                     *engine = never();
                     gone
-                })))
+                }))))
             }
             recv(failures) -> text => match text {
                 Ok(text) => Some(Wake::StoreFailed(text)),
@@ -168,7 +168,7 @@ impl Loop {
             Wake::Terminal(event) => return self.on_terminal(event?, now),
             Wake::Engine(event) => {
                 let closing = event.is_closing();
-                let effects = self.app.on_event(event, now);
+                let effects = self.app.on_event(*event, now);
                 self.carry_out(effects)?;
                 return Ok(if closing { Urgency::Now } else { Urgency::Soon });
             }
@@ -246,8 +246,10 @@ impl Loop {
     }
 
     fn draw(&mut self) -> Result<(), TuiError> {
+        let started = Instant::now();
         self.terminal.draw(|frame| view::draw(&mut self.screen, &self.app, frame))?;
         self.drawn = Instant::now();
+        self.app.drew(self.drawn - started);
         Ok(())
     }
 }

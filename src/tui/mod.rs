@@ -11,6 +11,7 @@ mod overlay;
 mod panels;
 mod popup;
 mod screen;
+mod step_view;
 mod terminal;
 mod text;
 mod theme;

@@ -4,9 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::step_view::percent;
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
+use crate::app::keymap::PICK_KEYS;
 use crate::app::parameters::{PARAMETERS, Parameter};
+use crate::app::timeline::bar;
 use crate::app::{App, NextToken, Phase};
 
 /// Columns of a panel's inside.
@@ -171,7 +174,7 @@ impl Pen<'_> {
     fn next_token(&mut self, app: &App, rows: usize) {
         let next = app.next_token();
         let entropy = next.map_or_else(String::new, |next| format!("entropy {:.1}", next.distribution.entropy));
-        self.rule("Next token", &entropy);
+        self.rule(if app.is_paused() { "Next · paused" } else { "Next token" }, &entropy);
         let Some(NextToken { distribution, chosen }) = next else {
             self.put(1, "shown while it speaks", self.theme.faint());
             self.y += rows as u16;
@@ -182,7 +185,11 @@ impl Pen<'_> {
         self.put_right(&kept, self.theme.text());
         self.y += 1;
         let rows = rows - 1;
-        for candidate in distribution.candidates.iter().take(rows) {
+        let numbered = if app.is_paused() && chosen.is_none() { PICK_KEYS } else { 0 };
+        for (place, candidate) in distribution.candidates.iter().enumerate().take(rows) {
+            if place < numbered {
+                self.put(0, &(place + 1).to_string(), self.theme.chosen());
+            }
             let cut = candidate.cut_by.is_some();
             let share = if cut { candidate.before } else { candidate.after };
             let filled = ((share * BAR as f32).round() as usize).clamp(1, BAR);
@@ -193,11 +200,11 @@ impl Pen<'_> {
                 (false, true) => self.theme.title(),
                 (false, false) => self.theme.text(),
             };
-            self.put(1, &format!("{:>5.1}", candidate.before * 100.0), style);
+            self.put(1, &format!("{:>5}", percent(candidate.before)), style);
             // What a filter has cut says which one: that is seen without colours as well.
             let after = match candidate.cut_by {
                 Some(filter) => format!("{:>7}", filter.as_str()),
-                None => format!("{:>7.1}", candidate.after * 100.0),
+                None => format!("{:>7}", percent(candidate.after)),
             };
             self.put(6, &after, style);
             self.put(14, &bar, if cut { self.theme.faint() } else { self.theme.accent() });
@@ -279,16 +286,9 @@ fn sparkline(app: &App, width: usize) -> String {
     shown.iter().map(|rate| LEVELS[((rate / most * 7.0).round() as usize).min(7)]).collect()
 }
 
-/// A bar of eighths of a column.
+/// How full the context is.
 fn context_bar(used: usize, available: usize, width: usize) -> String {
-    const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    if available == 0 {
-        return String::new();
-    }
-    let eighths = (used * width * 8).div_ceil(available).min(width * 8);
-    let mut bar = "█".repeat(eighths / 8);
-    bar.extend((eighths % 8).checked_sub(1).map(|at| EIGHTHS[at]));
-    bar
+    if available == 0 { String::new() } else { bar(used as f64 / available as f64, width) }
 }
 
 /// `8 192`: a space between thousands.

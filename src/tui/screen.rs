@@ -11,6 +11,7 @@ use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::SessionRecord;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress};
+use crate::app::step::Step;
 use crate::app::{Action, App, Effect, List, ListRow, Moment};
 
 /// Rows that a notch of the mouse wheel scrolls.
@@ -86,13 +87,28 @@ impl Screen {
         if self.focus == Context::Composer && self.popup_key(app, press) {
             return Default::default();
         }
-        let outcome = match app.keymap().action(self.focus, press) {
+        let outcome = match self.step_action(app, press).or_else(|| app.keymap().action(self.focus, press)) {
+            Some(KeyAction::PickCandidate) => (self.pick(app, press, now), Vec::new()),
             Some(action) => self.act(app, action, now),
             None => (self.unbound(app, press, now), Vec::new()),
         };
         self.end_edit(app);
         self.popup.update(app, self.composer.text());
         outcome
+    }
+
+    /// What a key does to a reply that is paused. In the sampling panel digits and the like are a value's.
+    fn step_action(&self, app: &App, press: KeyPress) -> Option<KeyAction> {
+        let is_free = match self.focus {
+            Context::Sampling => press.key == Key::Char(' ') && !self.sampling.is_typing(),
+            _ => self.composer.is_empty(),
+        };
+        app.keymap().bound(Context::Stepping, press).filter(|_| is_free && app.is_paused())
+    }
+
+    fn pick(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Vec<Effect> {
+        let place = app.keymap().place(Context::Stepping, press);
+        place.map_or_else(Vec::new, |place| app.handle(Action::Step(Step::Pick(place)), now))
     }
 
     /// A text was pasted: it is never taken for keys.
@@ -246,6 +262,10 @@ impl Screen {
                 effects.extend(app.handle(Action::ResetParameter(self.sampling.parameter()), now));
             }
             KeyAction::NextPreset => effects.extend(app.handle(Action::NextPreset, now)),
+            KeyAction::Pause => effects.extend(app.handle(Action::Step(Step::TogglePause), now)),
+            KeyAction::GoOn => effects.extend(app.handle(Action::Step(Step::GoOn), now)),
+            KeyAction::DrawToken => effects.extend(app.handle(Action::Step(Step::Draw), now)),
+            KeyAction::TakeTokenBack => effects.extend(app.handle(Action::Step(Step::TakeBack), now)),
             KeyAction::ToggleThoughts => effects.extend(app.handle(Action::ToggleThoughts, now)),
             KeyAction::Redraw => requests.push(Request::Redraw),
             KeyAction::ToggleMouse => {

@@ -7,4 +7,5 @@ mod keys;
 mod own_keys;
 mod screens;
 mod stage;
+mod steer;
 mod themes;

@@ -109,8 +109,9 @@ impl TokenView {
         let rank =
             self.tokens[self.cursor].rank().map_or_else(|| "beyond the list".to_owned(), |rank| (rank + 1).to_string());
         let facts = format!(
-            "{:?} · {:.1} % · rank {rank} · entropy {:.2} · kept {:.1} %",
+            "{:?} · {}{:.1} % · rank {rank} · entropy {:.2} · kept {:.1} %",
             trace.text,
+            if trace.picked { "picked · " } else { "" },
             trace.logprob.exp() * 100.0,
             trace.entropy,
             trace.kept_mass * 100.0
@@ -128,7 +129,11 @@ impl TokenView {
                 None => format!("{:>5.1} %", candidate.after * 100.0),
             };
             let mark = if at == self.selected { "▸" } else { " " };
-            let said = if candidate.token == trace.token { "  ◂ said" } else { "" };
+            let said = match (candidate.token == trace.token, trace.picked) {
+                (true, true) => "  ◂ picked",
+                (true, false) => "  ◂ said",
+                (false, _) => "",
+            };
             let text = token_text(&candidate.text);
             let row = format!("{mark}{:>5.1} %  {after}  {text}{said}", candidate.before * 100.0);
             let style = match (at == self.selected, candidate.cut_by) {

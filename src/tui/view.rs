@@ -8,6 +8,7 @@ use ratatui::style::{Color, Style};
 use super::overlay::Overlay;
 use super::panels;
 use super::screen::Screen;
+use super::step_view;
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::keymap::Context;
@@ -30,6 +31,8 @@ struct Layout {
     conversation: Rect,
     /// The panels, or the line they fold into.
     panels: Option<Panels>,
+    /// What can be picked while a reply is paused, where no panel shows it.
+    steps: Rect,
     separator: Rect,
     composer: Rect,
     status: Rect,
@@ -39,6 +42,13 @@ struct Layout {
 enum Panels {
     Beside(Rect),
     Folded(Rect),
+}
+
+/// Rows of what is not always there, or not always as high.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    composer: u16,
+    steps: u16,
 }
 
 /// Draws the whole screen.
@@ -53,7 +63,11 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     let wide = area.width >= WIDE && screen.panels;
     let composer_width = area.width - if wide { 6 } else { 3 };
     let rows = screen.composer.height(usize::from(composer_width)) as u16;
-    let layout = layout(area, wide, screen.panels, rows.clamp(1, (area.height / COMPOSER_SHARE).max(1)));
+    let rows = Rows {
+        composer: rows.clamp(1, (area.height / COMPOSER_SHARE).max(1)),
+        steps: if wide { 0 } else { step_view::rows(app, area.height) },
+    };
+    let layout = layout(area, wide, screen.panels, rows);
     let buffer = frame.buffer_mut();
     draw_title(app, layout.title, buffer, theme);
     screen.conversation.draw(app, layout.conversation, buffer, theme);
@@ -67,6 +81,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
         Some(Panels::Folded(area)) => panels::draw_folded(app, &screen.sampling, focused, area, buffer, theme),
         None => {}
     }
+    step_view::draw(app, layout.steps, buffer, theme);
     let cursor = draw_composer(screen, layout.composer, buffer);
     draw_status(screen, app, layout.status, buffer);
     if screen.focus == Context::Composer {
@@ -110,24 +125,25 @@ fn draw_too_small(area: Rect, buffer: &mut Buffer) {
 }
 
 /// Splits the screen: from the bottom up, the conversation takes what is left.
-fn layout(area: Rect, wide: bool, panels: bool, composer_rows: u16) -> Layout {
+fn layout(area: Rect, wide: bool, panels: bool, rows: Rows) -> Layout {
     let row = |y: u16, height: u16| Rect { x: area.x, y, width: area.width, height };
     let title = row(area.y, 1);
     let status = row(area.bottom() - 1, 1);
-    let composer = row(status.y - composer_rows, composer_rows);
+    let composer = row(status.y - rows.composer, rows.composer);
     let separator = row(composer.y - 1, 1);
     let folded = (panels && !wide).then(|| row(separator.y - 1, 1));
-    let end = folded.map_or(separator.y, |line| line.y);
+    let end = folded.map_or(separator.y, |line| line.y) - rows.steps;
+    let steps = Rect { x: area.x + 1, width: area.width - 2, ..row(end, rows.steps) };
     let main = row(title.bottom(), end - title.bottom());
     if !wide {
         let conversation = Rect { x: main.x + 1, width: main.width - 2, ..main };
         let composer = Rect { x: composer.x + 1, width: composer.width - 1, ..composer };
-        return Layout { title, conversation, panels: folded.map(Panels::Folded), separator, composer, status };
+        return Layout { title, conversation, panels: folded.map(Panels::Folded), steps, separator, composer, status };
     }
     let beside = Rect { x: main.right() - 1 - panels::WIDTH, width: panels::WIDTH, ..main };
     let conversation = Rect { x: main.x + 2, width: beside.x - main.x - 4, ..main };
     let composer = Rect { x: composer.x + 2, width: composer.width - 4, ..composer };
-    Layout { title, conversation, panels: Some(Panels::Beside(beside)), separator, composer, status }
+    Layout { title, conversation, panels: Some(Panels::Beside(beside)), steps, separator, composer, status }
 }
 
 /// ` SmolLM2-135M-Instruct · Q4_1 ────── capital of France · branch 2/3 ─`
@@ -240,6 +256,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
     }
     if let Some(hint) = app.hint() {
         return (format!("! {hint}"), theme.warning());
+    }
+    if let Some(text) = step_view::status(app) {
+        return (text, theme.warning());
     }
     if let Some(generation) = app.generation() {
         let text = match (generation.stopping, generation.phase) {

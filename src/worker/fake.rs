@@ -1,7 +1,7 @@
 //! A worker that follows a script in place of a model: the front ends' tests drive it, and read what it was asked.
 //!
 //! It keeps the protocol's promises (one closing event a request, a cancel within one token, a change of sampling while
-//! it speaks), so that a front end that works with it works with the real one.
+//! it speaks, a pause between two tokens), so that a front end that works with it works with the real one.
 //!
 //! ```
 //! use gibber::worker::fake::{FakeWorker, Step};
@@ -14,6 +14,7 @@
 //! ```
 
 mod prompt_scores;
+mod steering;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use super::WorkerHandle;
 use super::protocol::{
     CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
-    RequestId, ScoredToken, TokenTrace,
+    RequestId, ScoredToken, Stepping, TokenTrace,
 };
 use crate::engine::load::ModelInfo;
 use crate::engine::sampling::{Candidate, Filter, SamplingParams};
@@ -225,7 +226,10 @@ impl Actor {
             EngineCommand::Compare { id, prompt, lanes, cancel } => {
                 return self.compare(id, &prompt, lanes, &cancel);
             }
-            EngineCommand::SetSampling { .. } => {}
+            EngineCommand::SetSampling { .. }
+            | EngineCommand::Pause { .. }
+            | EngineCommand::Resume { .. }
+            | EngineCommand::Steer { .. } => {}
             EngineCommand::Preview { id, sampling, candidates } => {
                 self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
             }
@@ -282,7 +286,14 @@ impl Actor {
                 }
             }
         }
-        self.finish(reply, FinishReason::EndOfTurn)
+        match self.rest(&mut reply) {
+            Played::Finished(reason) => self.finish(reply, reason),
+            Played::ShutDown => {
+                self.finish(reply, FinishReason::Cancelled);
+                Next::End
+            }
+            _ => self.finish(reply, FinishReason::EndOfTurn),
+        }
     }
 
     fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<GenerationParams>, cancel: &CancelToken) -> Next {
@@ -373,7 +384,7 @@ impl Actor {
     }
 
     fn speak(&mut self, reply: &mut Reply, text: &str) -> Played {
-        let played = self.check(reply);
+        let played = self.rest(reply);
         if played != Played::On {
             return played;
         }
@@ -382,9 +393,14 @@ impl Actor {
             Some(_) => text.bytes().fold(0, |id: TokenId, byte| id.wrapping_mul(31).wrapping_add(byte.into())),
             None => reply.stats.completion_tokens as TokenId,
         };
+        self.tell(reply, token, text, false)
+    }
+
+    fn tell(&mut self, reply: &mut Reply, token: TokenId, text: &str, picked: bool) -> Played {
         let shape = distribution(&reply.sampling, reply.candidates);
         self.context_used += 1;
         reply.stats.completion_tokens += 1;
+        reply.stats.picked_tokens += usize::from(picked);
         let trace = TokenTrace {
             token,
             text: text.to_owned(),
@@ -392,6 +408,7 @@ impl Actor {
             entropy: shape.entropy,
             kept_mass: shape.kept_mass,
             candidates: shape.candidates,
+            picked,
         };
         let (id, context_used) = (reply.id, self.context_used);
         self.emit(match reply.lane {
@@ -411,6 +428,14 @@ impl Actor {
             match command {
                 EngineCommand::SetSampling { id, sampling } if id == reply.id => reply.set_sampling(sampling),
                 EngineCommand::SetSampling { .. } => {}
+                EngineCommand::Pause { id } | EngineCommand::Resume { id } | EngineCommand::Steer { id, .. } => {
+                    if id == reply.id && reply.can_pause {
+                        reply.steers.push_back(command);
+                    }
+                }
+                EngineCommand::Preview { id, sampling, candidates } if reply.is_paused => {
+                    self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
+                }
                 EngineCommand::Shutdown => return Played::ShutDown,
                 other => self.waiting.push_back(other),
             }
@@ -446,6 +471,12 @@ struct Reply {
     sampling: SamplingParams,
     candidates: usize,
     max_tokens: Option<usize>,
+    can_pause: bool,
+    is_paused: bool,
+    /// What the person wants of it, in order.
+    steers: VecDeque<EngineCommand>,
+    /// Whether the sampling has changed since it was told that it is paused.
+    is_reshaped: bool,
     stats: GenerationStats,
 }
 
@@ -457,13 +488,26 @@ impl Reply {
             sampling_log: vec![(0, params.sampling.clone())],
             ..GenerationStats::default()
         };
-        let GenerationParams { sampling, max_tokens, candidates, .. } = params;
-        Self { id, lane: None, cancel, sampling, candidates, max_tokens, stats }
+        let GenerationParams { sampling, max_tokens, candidates, stepping, .. } = params;
+        Self {
+            id,
+            lane: None,
+            cancel,
+            sampling,
+            candidates,
+            max_tokens,
+            can_pause: stepping != Stepping::Off,
+            is_paused: stepping == Stepping::FromStart,
+            steers: VecDeque::new(),
+            is_reshaped: false,
+            stats,
+        }
     }
 
     fn set_sampling(&mut self, sampling: SamplingParams) {
         self.stats.sampling_log.push((self.stats.completion_tokens, sampling.clone()));
         self.sampling = sampling;
+        self.is_reshaped = true;
     }
 
     /// Round figures that do not change from run to run: 31 ms to the first token, 100 tokens a second.
@@ -473,6 +517,8 @@ impl Reply {
             time_to_first_token: Duration::from_millis(31),
             prefill_time: Duration::from_millis(20),
             decode_time: Duration::from_millis(10) * tokens.saturating_sub(1),
+            forward_time: Duration::from_millis(9) * tokens.saturating_sub(1),
+            sample_time: Duration::from_millis(1) * tokens,
             ..self.stats
         }
     }

@@ -9,22 +9,28 @@
 //! 3. A cancel takes effect within one token or one prefill chunk, and can never hit a later request: a
 //!    [`CancelToken`] each, no global flag.
 //! 4. A change of sampling takes effect at the next token; the seed plus the log of changes
-//!    ([`GenerationStats::sampling_log`]) replays the same reply exactly.
+//!    ([`GenerationStats::sampling_log`]) and of what a person picked and took back ([`GenerationStats::steer_log`])
+//!    replays the same reply exactly.
 //! 5. A turn that shares a prefix with the last one, token by token, computes only what is new.
 //! 6. A cancelled reply keeps its text, and the KV cache is cut to what the transcript holds.
 //! 7. A panic in the engine ends that request with an error, and the program lives on.
+//!
+//! A reply that is paused holds its logits and waits for the next command; all seven hold meanwhile. A cancel ends it at
+//! once, and `Preview` and `Count` are answered at once; other requests wait for the reply's end, as they always do.
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::chat::Message;
 use crate::engine::TokenId;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::engine::sampling::SamplingParams;
 
-pub use crate::engine::generate::{FinishReason, GenerationStats, Lookup, TokenTrace};
+pub use crate::engine::generate::{FinishReason, GenerationStats, Lookup, Steer, TokenTrace};
 pub use crate::engine::sampling::{Candidate, Distribution};
 pub use crate::engine::score::{ScoredToken, TokenScore};
 
@@ -33,8 +39,23 @@ pub use crate::engine::score::{ScoredToken, TokenScore};
 pub struct RequestId(pub u64);
 
 /// Stops one request, from any thread.
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+pub struct CancelToken(Arc<Cancel>);
+
+#[derive(Debug)]
+struct Cancel {
+    is_cancelled: AtomicBool,
+    /// Dropped with the cancel, which wakes whoever waits at the other end.
+    wake: Mutex<Option<Sender<()>>>,
+    woken: Receiver<()>,
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        let (wake, woken) = bounded(0);
+        Self(Arc::new(Cancel { is_cancelled: AtomicBool::new(false), wake: Mutex::new(Some(wake)), woken }))
+    }
+}
 
 impl CancelToken {
     /// A token that has not been used.
@@ -44,13 +65,31 @@ impl CancelToken {
 
     /// Asks the request to stop at its next token or prefill chunk.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.is_cancelled.store(true, Ordering::Release);
+        self.0.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether [`CancelToken::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.is_cancelled.load(Ordering::Acquire)
     }
+
+    /// Never receives anything, and is disconnected by [`CancelToken::cancel`]: to wait for it beside other channels.
+    pub fn cancelled(&self) -> &Receiver<()> {
+        &self.0.woken
+    }
+}
+
+/// Whether a person may choose the tokens of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stepping {
+    /// Never: [`EngineCommand::Pause`] has no effect, and nothing is kept for taking tokens back.
+    #[default]
+    Off,
+    /// From the first [`EngineCommand::Pause`] on.
+    OnDemand,
+    /// From the first token on: the reply begins paused.
+    FromStart,
 }
 
 /// Which chat template turns messages into a prompt.
@@ -95,6 +134,8 @@ pub struct GenerationParams {
     pub candidates: usize,
     /// Whether the reply is drafted from what the chat has said already: the same reply, maybe sooner.
     pub lookup: Lookup,
+    /// Whether a person may choose its tokens.
+    pub stepping: Stepping,
 }
 
 impl Default for GenerationParams {
@@ -105,6 +146,7 @@ impl Default for GenerationParams {
             stop: Vec::new(),
             candidates: 10,
             lookup: Lookup::default(),
+            stepping: Stepping::default(),
         }
     }
 }
@@ -165,6 +207,25 @@ pub enum EngineCommand {
         id: RequestId,
         /// From now on.
         sampling: SamplingParams,
+    },
+    /// Pause the running generation `id` before its next token; without effect where [`Stepping`] is off, and once it has
+    /// closed. While it is paused, `Paused` tells of each change.
+    Pause {
+        /// The generation.
+        id: RequestId,
+    },
+    /// Let the paused generation `id` go on; without effect where it is not paused.
+    Resume {
+        /// The generation.
+        id: RequestId,
+    },
+    /// Draw, pick or take back a token of the paused generation `id`, which stays paused; without effect where it is
+    /// not.
+    Steer {
+        /// The generation.
+        id: RequestId,
+        /// What to do.
+        steer: Steer,
     },
     /// Re-shape the distribution of the next token from the logits that are still held: no forward pass. Closes with
     /// `Distribution` or `Failed`.
@@ -261,6 +322,33 @@ pub enum EngineEvent {
         /// The token and how it was chosen.
         trace: TokenTrace,
         /// Tokens in the KV cache by now (prompt and reply).
+        context_used: usize,
+    },
+    /// A generation is paused before a token: told when that begins, and again after each change (a token, a take-back,
+    /// other filters).
+    Paused {
+        /// Of the request.
+        id: RequestId,
+        /// What the token to come is chosen from, with the sampling in force.
+        distribution: Distribution,
+        /// The text of tokens that were chosen and not told yet: it may become a stop text, or is part of a character.
+        held_back: String,
+        /// Tokens in the KV cache.
+        context_used: usize,
+    },
+    /// A paused generation goes on.
+    Resumed {
+        /// Of the request.
+        id: RequestId,
+    },
+    /// A token was taken back: of those that were told only the first `tokens` are part of the reply any more. One that
+    /// was part of a character, or may become a stop text, may be told again later.
+    TakenBack {
+        /// Of the request.
+        id: RequestId,
+        /// Tokens of this request that are left.
+        tokens: usize,
+        /// Tokens in the context by now (prompt and reply).
         context_used: usize,
     },
     /// Answer to `Preview`. Closing.
@@ -367,6 +455,9 @@ impl EngineEvent {
             | Self::TurnsDropped { id, .. }
             | Self::PrefillProgress { id, .. }
             | Self::Token { id, .. }
+            | Self::Paused { id, .. }
+            | Self::Resumed { id }
+            | Self::TakenBack { id, .. }
             | Self::Distribution { id, .. }
             | Self::Rewound { id, .. }
             | Self::Scored { id, .. }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, select};
 
 use super::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
 use crate::engine::SamplingParams;
@@ -79,6 +79,32 @@ impl Channels {
     }
 }
 
+/// A reply that is paused.
+impl Channels {
+    /// The first command that waits and is `wanted`, out of its turn.
+    pub(super) fn take(&mut self, wanted: impl Fn(&EngineCommand) -> bool) -> Option<EngineCommand> {
+        let at = self.waiting.iter().position(wanted)?;
+        self.waiting.remove(at)
+    }
+
+    /// Whether other filters for `id` wait.
+    pub(super) fn has_sampling(&self, id: RequestId) -> bool {
+        self.waiting.iter().any(|command| matches!(command, EngineCommand::SetSampling { id: of, .. } if *of == id))
+    }
+
+    /// Waits until another command has come, or the request of this token is to stop.
+    pub(super) fn wait(&mut self, cancel: &CancelToken) {
+        let received = select! {
+            recv(self.commands) -> command => command.unwrap_or(EngineCommand::Shutdown),
+            recv(cancel.cancelled()) -> _ => return,
+        };
+        match received {
+            EngineCommand::Shutdown => self.closing = true,
+            command => self.waiting.push_back(command),
+        }
+    }
+}
+
 /// The request that a command opens; `None` for those that open none.
 pub(super) fn asked_by(command: &EngineCommand) -> Option<RequestId> {
     match command {
@@ -90,6 +116,10 @@ pub(super) fn asked_by(command: &EngineCommand) -> Option<RequestId> {
         | EngineCommand::Score { id, .. }
         | EngineCommand::ScorePrompt { id, .. }
         | EngineCommand::Count { id, .. } => Some(*id),
-        EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => None,
+        EngineCommand::SetSampling { .. }
+        | EngineCommand::Pause { .. }
+        | EngineCommand::Resume { .. }
+        | EngineCommand::Steer { .. }
+        | EngineCommand::Shutdown => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's thread: takes one command after the other, and gives each exactly one closing event.
 
 mod lanes;
+mod steering;
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -16,12 +17,13 @@ use super::protocol::{
     CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptToken, RequestId, TokenTrace,
 };
 use super::running::{Channels, asked_by};
-use crate::engine::generate::{Control, GenerateOptions, StopCondition, generate};
+use crate::engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::load::{LoadOptions, ModelSource, load};
 use crate::engine::sampling::{self, SamplingParams, fresh_seed};
 use crate::engine::score::{score, score_prompt};
 use crate::engine::{EngineError, TokenId};
+use steering::PauseState;
 
 /// Tokens of a prompt that are scored between two words of it.
 const PROGRESS_STEP: usize = 16;
@@ -102,14 +104,13 @@ impl Worker {
             EngineCommand::ScorePrompt { id, prompt, from, candidates, cancel } => {
                 self.score_prompt(id, &prompt, from, candidates, cancel)
             }
-            EngineCommand::Count { id, prompt } => {
-                let reader = &self.loaded()?.reader;
-                let (text, tokens) = reader.render(&prompt)?;
-                let pieces = tokens.iter().map(|&token| reader.tokenizer.piece(token)).collect();
-                Ok(EngineEvent::Counted { id, text, tokens, pieces })
-            }
-            // Neither opens a request.
-            EngineCommand::SetSampling { .. } | EngineCommand::Shutdown => Err(RequestError::Cancelled),
+            EngineCommand::Count { id, prompt } => count(&self.loaded()?.reader, id, &prompt),
+            // None of these opens a request.
+            EngineCommand::SetSampling { .. }
+            | EngineCommand::Pause { .. }
+            | EngineCommand::Resume { .. }
+            | EngineCommand::Steer { .. }
+            | EngineCommand::Shutdown => Err(RequestError::Cancelled),
         }
     }
 
@@ -172,8 +173,9 @@ impl Worker {
         let mut source = reader.source(prompt)?;
         let room = params.max_tokens.unwrap_or(usize::MAX).clamp(1, reader.room_for_reply());
         let tokens = reader.tokens(&mut source, room)?;
+        let pause = PauseState::new(&params);
         let options = options_of(params, &source, asked);
-        let mut running = Running { id, cancel, channels, reader, source };
+        let mut running = Running { id, cancel, channels, reader, source, pause };
         running.tell_dropped();
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
         let Running { source, .. } = running;
@@ -224,7 +226,8 @@ impl Worker {
         let places = reader.places(&source, &tokens)?;
         let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
-        let running = Running { id, cancel, channels, reader, source };
+        let pause = PauseState::default();
+        let running = Running { id, cancel, channels, reader, source, pause };
         running.tell_dropped();
         let total = tokens.len();
         let mut cancelled = false;
@@ -250,6 +253,12 @@ impl Worker {
         let tokens = tokens.collect();
         Ok(EngineEvent::PromptScored { id, tokens, context_used: total })
     }
+}
+
+fn count(reader: &Reader, id: RequestId, prompt: &Prompt) -> Result<EngineEvent, RequestError> {
+    let (text, tokens) = reader.render(prompt)?;
+    let pieces = tokens.iter().map(|&token| reader.tokenizer.piece(token)).collect();
+    Ok(EngineEvent::Counted { id, text, tokens, pieces })
 }
 
 fn check(sampling: &SamplingParams) -> Result<(), EngineError> {
@@ -286,6 +295,7 @@ struct Running<'a, 'p> {
     channels: &'a mut Channels,
     reader: &'a Reader,
     source: Source<'p>,
+    pause: PauseState,
 }
 
 impl Running<'_, '_> {
@@ -312,7 +322,19 @@ impl Control for Running<'_, '_> {
         self.channels.is_cancelled(&self.cancel)
     }
 
-    fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {
+    fn may_take_back(&self) -> bool {
+        self.pause.can_be
+    }
+
+    fn steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+        self.next_steer(rest)
+    }
+
+    fn on_taken_back(&mut self, tokens: usize, context_used: usize) {
+        self.channels.emit(EngineEvent::TakenBack { id: self.id, tokens, context_used });
+    }
+
+    fn new_sampling(&mut self, _chosen: usize) -> Option<SamplingParams> {
         self.channels.new_sampling(self.id)
     }
 

@@ -81,7 +81,19 @@ impl Keymap {
 
     /// What a key does where `focus` is.
     pub fn action(&self, focus: Context, press: KeyPress) -> Option<KeyAction> {
-        self.actions.get(&(focus, press)).or_else(|| self.actions.get(&(Context::Anywhere, press))).copied()
+        self.bound(focus, press).or_else(|| self.bound(Context::Anywhere, press))
+    }
+
+    /// What a key does in just this context.
+    pub fn bound(&self, context: Context, press: KeyPress) -> Option<KeyAction> {
+        self.actions.get(&(context, press)).copied()
+    }
+
+    /// The place of a key, from 0, among those of the action that it does in this context.
+    pub fn place(&self, context: Context, press: KeyPress) -> Option<usize> {
+        let action = self.bound(context, press)?;
+        let is_row = |row: &&KeyRow| row.binding.context == context && row.binding.action == action;
+        self.rows.iter().find(is_row)?.keys.iter().position(|key| KeyPress::parse(key) == Some(press))
     }
 
     /// The key that does `action` where `focus` is, for a hint; `None` where none does.

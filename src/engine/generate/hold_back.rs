@@ -53,6 +53,11 @@ impl HoldBack {
         self.queue.pop_front()
     }
 
+    /// The text that waits, as it would be if the reply ended here.
+    pub(super) fn waiting(&self) -> String {
+        self.text.clone() + &self.decoder.clone().flush()
+    }
+
     /// Ends the text: what is left is certain now.
     pub(super) fn finish(&mut self) -> impl Iterator<Item = TokenTrace> {
         let rest = self.decoder.flush();
@@ -91,7 +96,8 @@ mod tests {
     use super::*;
 
     fn trace(token: u32) -> TokenTrace {
-        TokenTrace { token, text: String::new(), logprob: 0.0, entropy: 0.0, kept_mass: 1.0, candidates: Vec::new() }
+        let (text, candidates) = (String::new(), Vec::new());
+        TokenTrace { token, text, logprob: 0.0, entropy: 0.0, kept_mass: 1.0, candidates, picked: false }
     }
 
     /// What each push lets out, then what the end does; and the stop text that ended it.

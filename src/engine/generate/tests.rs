@@ -1,5 +1,6 @@
 mod lanes;
 mod lookup;
+mod steer;
 
 use super::*;
 use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};

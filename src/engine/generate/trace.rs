@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Steer;
 use crate::engine::TokenId;
 use crate::engine::sampling::{Candidate, SamplingParams};
 
@@ -47,6 +48,8 @@ pub struct TokenTrace {
     pub kept_mass: f32,
     /// The most probable tokens of that moment, most probable first.
     pub candidates: Vec<Candidate>,
+    /// Whether a person picked it; otherwise it was drawn.
+    pub picked: bool,
 }
 
 /// What a generation cost.
@@ -64,14 +67,26 @@ pub struct GenerationStats {
     pub prefill_time: Duration,
     /// Time from the first token to the last.
     pub decode_time: Duration,
+    /// Time in forward passes after prefill.
+    pub forward_time: Duration,
+    /// Time in sampling: the filters, the draw, and the candidates that are listed.
+    pub sample_time: Duration,
+    /// Time at rest, while a person chose tokens; part of none of the others.
+    pub paused_time: Duration,
     /// Tokens that were guessed by lookup and computed in one pass with the token before them.
     pub drafted_tokens: usize,
     /// Those of them that came true.
     pub accepted_tokens: usize,
     /// The seed that was used, also when it was drawn afresh.
     pub seed: u64,
-    /// Each change of sampling: (tokens generated before it, the filters from then on). The first entry is the start.
+    /// Each change of sampling: (tokens chosen before it, the filters from then on). The first entry is the start.
+    /// Without take-backs the tokens chosen are those of the reply; a token that was taken back counts all the same.
     pub sampling_log: Vec<(usize, SamplingParams)>,
+    /// What a person did to the tokens: (tokens chosen before it, a pick or a take-back). With the seed and
+    /// `sampling_log` it replays the reply.
+    pub steer_log: Vec<(usize, Steer)>,
+    /// Tokens of the reply that a person picked.
+    pub picked_tokens: usize,
 }
 
 impl GenerationStats {
@@ -83,6 +98,24 @@ impl GenerationStats {
     /// Tokens generated a second after the first one; 0 where there is no second one.
     pub fn decode_tokens_per_second(&self) -> f64 {
         rate(self.completion_tokens.saturating_sub(1), self.decode_time)
+    }
+}
+
+/// Where a reply's tokens stand among all that were chosen.
+impl GenerationStats {
+    /// The place in the reply, from 0, of the first token that was chosen after `chosen` others and has stayed.
+    pub fn place_of(&self, chosen: usize) -> usize {
+        let last = self.steer_log.last().map_or(0, |entry| entry.0).max(chosen);
+        let mut takes = self.steer_log.iter().filter(|(_, steer)| *steer == Steer::TakeBack).peekable();
+        // The tokens that have stayed, each as the number of those chosen before it.
+        let mut stayed = Vec::with_capacity(last + 1);
+        for token in 0..=last {
+            while takes.next_if(|(at, _)| *at <= token).is_some() {
+                stayed.pop();
+            }
+            stayed.push(token);
+        }
+        stayed.partition_point(|&token| token < chosen)
     }
 }
 

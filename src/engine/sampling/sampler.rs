@@ -28,7 +28,7 @@ pub struct Draw {
 ///
 /// # The sequence of a seed
 /// The generator is PCG32 (`pcg32_srandom(seed, STREAM)` of the reference implementation). Each call of
-/// [`Sampler::draw`] takes one 64-bit number from it, also at temperature 0, so that the n-th token of a reply always
+/// [`Sampler::draw`] (and of [`Sampler::take`]) takes one 64-bit number from it, also at temperature 0, so that the n-th token of a reply always
 /// meets the n-th number, whatever the filters were before. Its upper 53 bits are a fraction `u` of 1, and the token is
 /// the first one, in the order of ids, at which the running sum of the probabilities exceeds `u`. Nothing else is
 /// random: the same logits, parameters and seed give the same tokens.
@@ -65,8 +65,20 @@ impl Sampler {
         let fraction = (self.generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         self.shape(logits, history);
         let token = self.pick(fraction)?;
+        Some(self.drawn(token, logits))
+    }
+
+    /// Takes a token that somebody else has chosen, in the place of a draw: it meets a number too, so that the draws
+    /// after it meet theirs.
+    pub fn take(&mut self, token: TokenId, logits: &[f32], history: &[TokenId]) -> Draw {
+        self.generator.next_u64();
+        self.shape(logits, history);
+        self.drawn(token, logits)
+    }
+
+    fn drawn(&self, token: TokenId, logits: &[f32]) -> Draw {
         let logprob = self.stats.log_probability(logits[token as usize]);
-        Some(Draw { token, logprob, entropy: self.stats.entropy })
+        Draw { token, logprob, entropy: self.stats.entropy }
     }
 
     /// The `n` most probable tokens of the model's own distribution at the last [`Sampler::draw`], most probable first,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::engine::load::{LoadOptions, ModelSource};
+use crate::worker::protocol::Steer;
 
 fn generate(id: u64, cancel: &CancelToken) -> EngineCommand {
     EngineCommand::Generate {
@@ -94,6 +95,27 @@ fn fails_dies_and_refuses_to_load_as_told() {
     assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Failed { id: RequestId(2), .. }]));
     assert!(matches!(events_of_request(&worker)[..], [EngineEvent::WorkerDied { .. }]));
     assert!(worker.events().recv_timeout(PATIENCE).is_err(), "nothing follows the death");
+}
+
+#[test]
+fn a_paused_reply_waits_for_steps_and_is_cancelled_at_once() {
+    let (worker, _control) = FakeWorker::new().reply([Step::text("one two three")]).spawn();
+    let (id, cancel) = (RequestId(1), CancelToken::new());
+    let params = GenerationParams { stepping: Stepping::FromStart, ..GenerationParams::default() };
+    worker.send(EngineCommand::Generate { id, prompt: Prompt::Raw("a prompt".into()), params, cancel: cancel.clone() });
+    for steer in [Steer::Draw, Steer::Pick(1), Steer::TakeBack, Steer::Draw] {
+        worker.send(EngineCommand::Steer { id, steer });
+    }
+    let mut events = Vec::new();
+    while events.iter().filter(|event| matches!(event, EngineEvent::Paused { .. })).count() < 5 {
+        events.push(worker.events().recv_timeout(PATIENCE).unwrap());
+    }
+    assert_eq!(spoken(&events), "one river two");
+    assert!(events.iter().any(|event| matches!(event, EngineEvent::TakenBack { tokens: 1, .. })), "{events:?}");
+    cancel.cancel();
+    let rest = events_of_request(&worker);
+    let [EngineEvent::Finished { reason: FinishReason::Cancelled, stats, .. }] = &rest[..] else { panic!("{rest:?}") };
+    assert_eq!(stats.completion_tokens, 2);
 }
 
 #[test]

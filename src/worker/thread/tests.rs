@@ -3,7 +3,7 @@
 mod scores;
 
 use super::*;
-use crate::worker::protocol::{FinishReason, Prompt};
+use crate::worker::protocol::{FinishReason, Prompt, Stepping};
 use std::time::Duration;
 
 /// A generation of this name meets a fault before its first token, one of the next name in its middle.
@@ -78,6 +78,25 @@ fn a_panic_ends_its_request_with_an_error_and_the_next_one_is_served() {
         assert!(error.contains(said), "{error}");
         assert_eq!(reply(3), (before.clone(), 0), "the cache starts anew, and the reply is the same");
     }
+}
+
+/// Invariant 7 for a reply that is paused.
+#[test]
+fn a_panic_while_a_reply_is_paused_ends_it_with_an_error() {
+    let worker = WorkerHandle::spawn();
+    let source = ModelSource::Synthetic("tiny".into());
+    request(&worker, EngineCommand::Load { id: RequestId(1), source, options: LoadOptions::default() });
+    let EngineCommand::Generate { id, prompt, mut params, cancel } = generate(FAULT_ON_THE_WAY) else { panic!() };
+    params.stepping = Stepping::FromStart;
+    // Each step asks once more whether to stop: the fault is met between two of them.
+    let mut steers = vec![EngineCommand::Generate { id, prompt, params, cancel }];
+    steers.extend((0..12).map(|_| EngineCommand::Steer { id, steer: Steer::Draw }));
+    steers.into_iter().for_each(|command| worker.send(command));
+    let events: Vec<_> = std::iter::from_fn(|| worker.events().recv_timeout(Duration::from_secs(60)).ok())
+        .take_while(|event| !matches!(event, EngineEvent::Failed { .. }))
+        .collect();
+    assert!(events.iter().any(|event| matches!(event, EngineEvent::Paused { .. })), "{events:?}");
+    assert!(matches!(request(&worker, generate(RequestId(3))).last(), Some(EngineEvent::Finished { .. })));
 }
 
 #[test]

@@ -39,6 +39,8 @@ fn told(
         time_to_first_token: Default::default(),
         prefill_time: Default::default(),
         decode_time: Default::default(),
+        forward_time: Default::default(),
+        sample_time: Default::default(),
         drafted_tokens: 0,
         accepted_tokens: 0,
         ..stats

@@ -1,0 +1,154 @@
+//! A reply token by token: the person pauses it, picks what comes next, and takes tokens back.
+
+use super::{App, Effect, Moment, NextToken, NoteKind};
+use crate::engine::TokenId;
+use crate::worker::protocol::{Distribution, EngineCommand, RequestId, Steer, Stepping};
+
+/// What a person does to a reply that is paused, or is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Pauses it, or lets it go on.
+    TogglePause,
+    /// Lets it go on.
+    GoOn,
+    /// Takes the candidate of this place in the list of the token to come, from 0.
+    Pick(usize),
+    /// Has one token drawn by the sampling in force.
+    Draw,
+    /// Takes the last token back.
+    TakeBack,
+}
+
+/// Whether a running reply waits for the person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Pause {
+    /// It runs.
+    #[default]
+    No,
+    /// It was asked to wait.
+    Asked,
+    /// It waits.
+    Yes {
+        /// The text of tokens that were chosen and not told yet: it may become a stop text, or is part of a character.
+        held_back: String,
+        /// Whether what is on screen is what it waits with; not while a step is being taken.
+        is_settled: bool,
+    },
+}
+
+impl App {
+    pub(super) fn step(&mut self, step: Step) -> Vec<Effect> {
+        let Some(generation) = self.generation.as_mut().filter(|generation| !generation.stopping) else {
+            if step == Step::TogglePause {
+                self.hint = Some("no reply is running: /step begins each reply paused".to_owned());
+            }
+            return Vec::new();
+        };
+        let id = generation.id;
+        let is_paused = matches!(generation.pause, Pause::Yes { .. });
+        let is_settled = matches!(generation.pause, Pause::Yes { is_settled: true, .. });
+        let command = match step {
+            Step::TogglePause if generation.pause == Pause::No => {
+                generation.pause = Pause::Asked;
+                EngineCommand::Pause { id }
+            }
+            Step::TogglePause | Step::GoOn if generation.pause == Pause::Asked || is_paused => {
+                generation.pause = Pause::No;
+                EngineCommand::Resume { id }
+            }
+            // Of a list that is about to change nothing is picked.
+            Step::Pick(place) if is_settled => match self.candidate_at(place) {
+                Some(token) => EngineCommand::Steer { id, steer: Steer::Pick(token) },
+                None => {
+                    self.hint = Some(format!("there is no candidate {}", place + 1));
+                    return Vec::new();
+                }
+            },
+            Step::Draw if is_paused => EngineCommand::Steer { id, steer: Steer::Draw },
+            Step::TakeBack if is_paused => EngineCommand::Steer { id, steer: Steer::TakeBack },
+            _ => return Vec::new(),
+        };
+        if let (EngineCommand::Steer { .. }, Some(generation)) = (&command, self.generation.as_mut())
+            && let Pause::Yes { is_settled, .. } = &mut generation.pause
+        {
+            *is_settled = false;
+        }
+        vec![self.submit(command)]
+    }
+
+    /// The candidate of this place in the list of the token to come.
+    fn candidate_at(&self, place: usize) -> Option<TokenId> {
+        let next = self.next_token.as_ref().filter(|next| next.chosen.is_none())?;
+        next.distribution.candidates.get(place).map(|candidate| candidate.token)
+    }
+
+    /// `/step`: whether every reply begins paused.
+    pub(super) fn set_stepping(&mut self, argument: &str) {
+        self.steps = match argument {
+            "" => !self.steps,
+            "on" => true,
+            "off" => false,
+            other => {
+                return self.note(NoteKind::Error, format!("/step takes `on` or `off`, not `{other}`"));
+            }
+        };
+        let text = match self.steps {
+            true => "each reply begins paused: you choose its tokens (/step off ends that)",
+            false => "replies run by themselves; F5 pauses one",
+        };
+        self.note(NoteKind::Info, text.to_owned());
+    }
+
+    /// What a request says of it.
+    pub(super) fn stepping(&self) -> Stepping {
+        if self.steps { Stepping::FromStart } else { Stepping::OnDemand }
+    }
+
+    pub(super) fn paused(&mut self, distribution: Distribution, held_back: String, context_used: usize) {
+        self.context_used = context_used;
+        if let Some(generation) = self.generation.as_mut() {
+            generation.pause = Pause::Yes { held_back, is_settled: true };
+        }
+        self.next_token = Some(NextToken { distribution, chosen: None });
+    }
+
+    pub(super) fn resumed(&mut self) {
+        if let Some(generation) = self.generation.as_mut() {
+            generation.pause = Pause::No;
+        }
+    }
+
+    /// Of the tokens of this reply only the first `left` are part of it any more.
+    pub(super) fn taken_back(&mut self, left: usize, now: Moment) {
+        let Some(generation) = self.generation.as_mut() else { return };
+        let gone = generation.tokens.saturating_sub(left);
+        generation.tokens = generation.tokens.min(left);
+        generation.keep_changes_within(left);
+        let Some(message) = generation.message.filter(|_| gone > 0) else { return };
+        generation.unsaved_since.get_or_insert(now.at);
+        let tokens = self.tokens.entry(message).or_default();
+        let taken = tokens.split_off(tokens.len().saturating_sub(gone));
+        let bytes: usize = taken.iter().map(|token| token.trace.text.len()).sum();
+        let length = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
+        self.session.transcript.truncate_text(message, length.saturating_sub(bytes));
+        self.rewrites += 1;
+    }
+}
+
+/// What the front ends show.
+impl App {
+    /// Whether the running reply waits for the person.
+    pub fn is_paused(&self) -> bool {
+        self.generation.as_ref().is_some_and(|generation| matches!(generation.pause, Pause::Yes { .. }))
+    }
+
+    /// Changes whenever the text of a message has become another than it was with something appended.
+    pub fn rewrites(&self) -> u64 {
+        self.rewrites
+    }
+
+    /// The request of the running reply.
+    pub(super) fn running(&self) -> Option<RequestId> {
+        self.generation.as_ref().map(|generation| generation.id)
+    }
+}

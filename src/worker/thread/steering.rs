@@ -1,0 +1,88 @@
+//! A reply that is paused: it holds its logits, and waits for what the person wants.
+
+use super::super::protocol::{EngineCommand, EngineEvent, GenerationParams, RequestId, Stepping};
+use super::{RequestError, Running, check, count};
+use crate::engine::generate::{AtRest, Steer};
+
+/// Whether a reply is paused, and whether it may be.
+#[derive(Debug, Default)]
+pub(super) struct PauseState {
+    pub(super) can_be: bool,
+    is_paused: bool,
+    /// How many candidates the person sees.
+    candidates: usize,
+}
+
+impl PauseState {
+    pub(super) fn new(params: &GenerationParams) -> Self {
+        let GenerationParams { stepping, candidates, .. } = *params;
+        Self { can_be: stepping != Stepping::Off, is_paused: stepping == Stepping::FromStart, candidates }
+    }
+}
+
+impl Running<'_, '_> {
+    /// How the next token is chosen: drawn at once, or, while the reply is paused, as the person says. `None` where
+    /// something else has come meanwhile: other filters, a cancel, the end of the thread.
+    pub(super) fn next_steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+        if !self.pause.can_be {
+            return Some(Steer::Draw);
+        }
+        if self.pause.is_paused {
+            self.tell_paused(rest);
+        }
+        let id = self.id;
+        loop {
+            if self.pause.is_paused && (self.channels.is_cancelled(&self.cancel) || self.channels.has_sampling(id)) {
+                return None;
+            }
+            let is_paused = self.pause.is_paused;
+            match self.channels.take(|command| concerns(command, id, is_paused)) {
+                Some(EngineCommand::Pause { .. }) if !is_paused => {
+                    self.pause.is_paused = true;
+                    self.tell_paused(rest);
+                }
+                Some(EngineCommand::Resume { .. }) if is_paused => {
+                    self.pause.is_paused = false;
+                    self.channels.emit(EngineEvent::Resumed { id });
+                    return Some(Steer::Draw);
+                }
+                Some(EngineCommand::Steer { steer, .. }) if is_paused => return Some(steer),
+                Some(command) => self.answer(command, rest),
+                None if is_paused => self.channels.wait(&self.cancel),
+                None => return Some(Steer::Draw),
+            }
+        }
+    }
+
+    fn tell_paused(&self, rest: &AtRest<'_>) {
+        if let Some(distribution) = rest.distribution(rest.sampling, self.pause.candidates) {
+            let (held_back, context_used) = (rest.held_back(), rest.context_used());
+            self.channels.emit(EngineEvent::Paused { id: self.id, distribution, held_back, context_used });
+        }
+    }
+
+    /// Closes a request that needs nothing but what is held.
+    fn answer(&self, command: EngineCommand, rest: &AtRest<'_>) {
+        let (id, answer) = match command {
+            EngineCommand::Preview { id, sampling, candidates } => {
+                let distribution = check(&sampling).map(|()| rest.distribution(&sampling, candidates));
+                let event = |distribution| EngineEvent::Distribution { id, distribution };
+                (id, distribution.map_err(Into::into).and_then(|found| found.map(event).ok_or(RequestError::NoLogits)))
+            }
+            EngineCommand::Count { id, prompt } => (id, count(self.reader, id, &prompt)),
+            _ => return,
+        };
+        self.channels.emit(answer.unwrap_or_else(|error| EngineEvent::Failed { id, error: error.to_string() }));
+    }
+}
+
+/// Whether a command is for the reply `id` between two tokens, or can be answered there.
+fn concerns(command: &EngineCommand, id: RequestId, is_paused: bool) -> bool {
+    match command {
+        EngineCommand::Pause { id: of } | EngineCommand::Resume { id: of } | EngineCommand::Steer { id: of, .. } => {
+            *of == id
+        }
+        EngineCommand::Preview { .. } | EngineCommand::Count { .. } => is_paused,
+        _ => false,
+    }
+}
