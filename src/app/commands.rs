@@ -217,7 +217,13 @@ const MAIN: &[SlashCommand] = &[
     command(CommandId::Set, "set", "NAME VALUE", "set a parameter, also in the middle of a reply")
         .completes(Completer::Parameters),
     command(CommandId::Show, "show", "", "show every setting"),
-    command(CommandId::Preset, "preset", "[NAME]", "set all sampling parameters at once").completes(Completer::Presets),
+    command(
+        CommandId::Preset,
+        "preset",
+        "[NAME | save NAME | delete NAME]",
+        "set all sampling parameters at once, or keep those in force under a name",
+    )
+    .completes(Completer::Presets),
     command(CommandId::Stats, "stats", "", "show what the last reply cost, and where its time went"),
     command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
     command(CommandId::Theme, "theme", "[NAME]", "choose the colours, or take those of this theme")

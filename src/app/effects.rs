@@ -2,8 +2,9 @@
 
 use crossbeam_channel::Receiver;
 
-use super::{Action, App, List, Moment};
+use super::{Action, App, List, ListedModel, Moment};
 use crate::chat::Transcript;
+use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
@@ -33,8 +34,17 @@ pub enum Effect {
         /// The theme that is to be put in force then; otherwise the person chooses.
         wanted: Option<String>,
     },
-    /// List the models that can be named.
+    /// Describe the models that can be named.
     ListModels,
+    /// Read what the list of all that can be done has in it.
+    ReadPalette,
+    /// Write a preset into config.toml, or take it out.
+    SavePreset {
+        /// Its name.
+        name: String,
+        /// Its filters; `None` deletes it.
+        params: Option<Box<SamplingParams>>,
+    },
     /// List the saved conversations.
     ListSessions,
     /// Read a saved conversation.
@@ -67,6 +77,8 @@ pub enum Effect {
     ShowHelp,
     /// Let the person choose.
     ShowList(List),
+    /// Show all that can be done.
+    ShowPalette,
     /// Leave.
     Quit,
 }
@@ -100,6 +112,15 @@ pub trait FrontEndIo {
     /// # Errors
     /// One clear sentence, with the names that there are.
     fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String>;
+
+    /// The models that can be named, with what is known of each.
+    fn describe_models(&mut self) -> Vec<ListedModel>;
+
+    /// Writes a preset into config.toml, or takes it out; returns where that is.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String>;
 
     /// The person's own themes, each with what is wrong with it.
     fn themes(&mut self) -> Vec<Theme>;
@@ -140,7 +161,8 @@ pub trait FrontEndIo {
 
 /// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
 /// effects that need the screen ([`Effect::CopyText`], [`Effect::OpenEditor`], [`Effect::Compose`],
-/// [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::ShowList`], [`Effect::Quit`]).
+/// [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::ShowList`], [`Effect::ShowPalette`],
+/// [`Effect::Quit`]).
 ///
 /// `send` hands a command to the engine's thread.
 pub fn carry_out(
@@ -175,7 +197,12 @@ pub fn carry_out(
                 Err(error) => app.on_event(EngineEvent::Failed { id, error }, now),
             },
             Effect::ReadThemes { wanted } => app.handle(Action::ThemesRead { own: io.themes(), wanted }, now),
-            Effect::ListModels => app.handle(Action::ModelsListed(io.models()), now),
+            Effect::ListModels => app.handle(Action::ModelsListed(io.describe_models()), now),
+            Effect::ReadPalette => app.handle(palette_read(io), now),
+            Effect::SavePreset { name, params } => {
+                let outcome = io.save_preset(&name, params.as_deref());
+                app.handle(Action::PresetSaved { name, is_there: params.is_some(), outcome }, now)
+            }
             Effect::ListSessions => app.handle(Action::SessionsListed(io.sessions()), now),
             Effect::OpenSession(id) => app.handle(Action::SessionOpened(io.open_session(id)), now),
             Effect::SearchSessions(text) => app.handle(Action::SessionsFound(io.search_sessions(&text)), now),
@@ -190,6 +217,7 @@ pub fn carry_out(
             | Effect::EditText(_)
             | Effect::ShowHelp
             | Effect::ShowList(_)
+            | Effect::ShowPalette
             | Effect::Quit) => {
                 left.push(screen);
                 Vec::new()
@@ -200,4 +228,10 @@ pub fn carry_out(
         }
     }
     left
+}
+
+/// What can be chosen. A list of conversations that cannot be read has none; /open says why.
+fn palette_read(io: &mut dyn FrontEndIo) -> Action {
+    let sessions = io.sessions().unwrap_or_default();
+    Action::PaletteRead { models: io.models(), themes: io.themes(), sessions }
 }

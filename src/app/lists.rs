@@ -1,12 +1,19 @@
 //! What a person chooses from: the full screen shows it as a list, the line REPL as text.
 
-use super::App;
+use super::parameters::PARAMETERS;
+use super::{App, Effect};
+use crate::engine::SamplingParams;
+use crate::settings::theme::Theme;
 
 /// Something to choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     /// Themes.
     Themes,
+    /// Models of this machine.
+    Models,
+    /// Presets of sampling.
+    Presets,
 }
 
 /// A row of a list.
@@ -20,19 +27,35 @@ pub struct ListRow {
     pub is_present: bool,
 }
 
+/// A model of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedModel {
+    /// What it is called here.
+    pub name: String,
+    /// Its architecture, format and size; or why it cannot be run.
+    pub detail: String,
+    /// Whether it is the one that is loaded where none was named.
+    pub is_default: bool,
+}
+
 impl List {
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Themes => "Themes",
+            Self::Models => "Models",
+            Self::Presets => "Presets",
         }
     }
 
     /// The line that chooses a row.
     pub fn command(self, name: &str) -> String {
-        match self {
-            Self::Themes => format!("/theme {name}"),
-        }
+        let command = match self {
+            Self::Themes => "theme",
+            Self::Models => "model",
+            Self::Presets => "preset",
+        };
+        format!("/{command} {name}")
     }
 }
 
@@ -40,22 +63,38 @@ impl App {
     /// The rows of a list.
     pub fn rows_of(&self, list: List) -> Vec<ListRow> {
         match list {
-            List::Themes => self.theme_rows(),
+            List::Themes => self.themes.iter().map(|theme| self.theme_row(theme)).collect(),
+            List::Models => self.listed.iter().map(|model| self.model_row(model)).collect(),
+            List::Presets => self.preset_names().into_iter().map(|name| self.preset_row(name)).collect(),
         }
     }
 
-    fn theme_rows(&self) -> Vec<ListRow> {
-        let detail = |theme: &crate::settings::theme::Theme| match (&theme.styles, theme.is_own) {
+    fn theme_row(&self, theme: &Theme) -> ListRow {
+        let detail = match (&theme.styles, theme.is_own) {
             (Err(error), _) => error.clone(),
             (Ok(_), true) => "your own".to_owned(),
             (Ok(_), false) => String::new(),
         };
-        let row = |theme: &crate::settings::theme::Theme| ListRow {
-            name: theme.name.clone(),
-            detail: detail(theme),
-            is_present: theme.name == self.settings.ui.theme,
-        };
-        self.themes.iter().map(row).collect()
+        ListRow { name: theme.name.clone(), detail, is_present: theme.name == self.settings.ui.theme }
+    }
+
+    fn model_row(&self, model: &ListedModel) -> ListRow {
+        let asked = self.model_asked.as_str();
+        let is_present = self.model.is_some() && (model.name == asked || asked.is_empty() && model.is_default);
+        ListRow { name: model.name.clone(), detail: model.detail.clone(), is_present }
+    }
+
+    fn preset_row(&self, name: String) -> ListRow {
+        let detail = self.preset_named(&name).as_ref().map(values).unwrap_or_default();
+        let is_present = self.preset() == Some(name.as_str());
+        ListRow { name, detail, is_present }
+    }
+
+    /// The models have been described.
+    pub(super) fn models_listed(&mut self, listed: Vec<ListedModel>) -> Vec<Effect> {
+        self.models = listed.iter().map(|model| model.name.clone()).collect();
+        self.listed = listed;
+        vec![Effect::ShowList(List::Models)]
     }
 
     /// A list as text, a row a line.
@@ -67,6 +106,14 @@ impl App {
             format!("{mark} {:<width$}  {}", row.name, row.detail).trim_end().to_owned() + "\n"
         };
         let lines: String = rows.iter().map(line).collect();
-        format!("{}:\n{lines}{} chooses one\n", list.title(), list.command("NAME"))
+        let paths = if list == List::Models { "; so does a path to a GGUF file or a Hugging Face folder" } else { "" };
+        format!("{}:\n{lines}{} chooses one{paths}\n", list.title(), list.command("NAME"))
     }
+}
+
+/// The filters that do something, with their values.
+fn values(params: &SamplingParams) -> String {
+    let acts = PARAMETERS.iter().filter(|spec| spec.parameter.value(params).is_some_and(|value| value != spec.neutral));
+    let values: Vec<String> = acts.map(|spec| format!("{} {}", spec.label, spec.parameter.display(params))).collect();
+    values.join(" · ")
 }

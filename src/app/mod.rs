@@ -15,6 +15,7 @@ mod branches;
 mod chats;
 mod generation;
 mod lists;
+mod presets;
 mod report;
 mod run_command;
 mod session;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
-pub use lists::{List, ListRow};
+pub use lists::{List, ListRow, ListedModel};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
@@ -165,7 +166,27 @@ pub enum Action {
         wanted: Option<String>,
     },
     /// The outcome of [`Effect::ListModels`].
-    ModelsListed(Vec<String>),
+    ModelsListed(Vec<ListedModel>),
+    /// Wants all that can be done in one list.
+    OpenPalette,
+    /// The outcome of [`Effect::ReadPalette`].
+    PaletteRead {
+        /// The names of the models.
+        models: Vec<String>,
+        /// The person's own themes.
+        themes: Vec<Theme>,
+        /// The saved conversations, the newest first.
+        sessions: Vec<SessionRecord>,
+    },
+    /// The outcome of [`Effect::SavePreset`].
+    PresetSaved {
+        /// The preset.
+        name: String,
+        /// Whether it is there now, or was deleted.
+        is_there: bool,
+        /// Where, or why not.
+        outcome: Result<String, String>,
+    },
     /// The outcome of [`Effect::ListSessions`].
     SessionsListed(Result<Vec<SessionRecord>, String>),
     /// The outcome of [`Effect::OpenSession`].
@@ -208,6 +229,32 @@ pub struct Loading {
     pub done: u64,
     /// Bytes in all; 0 while not known.
     pub total: u64,
+    /// How long it has taken by now.
+    pub elapsed: Duration,
+    started: Option<Instant>,
+}
+
+impl Loading {
+    fn new(id: RequestId, name: String) -> Self {
+        Self { id, name, done: 0, total: 0, elapsed: Duration::ZERO, started: None }
+    }
+
+    fn advance(&mut self, done: u64, total: u64, now: Moment) {
+        (self.done, self.total) = (done, total);
+        self.elapsed = now.at.duration_since(*self.started.get_or_insert(now.at));
+    }
+
+    /// From 0 to 100.
+    pub fn percent(&self) -> u64 {
+        self.done * 100 / self.total.max(1)
+    }
+
+    /// How far it is: percent, bytes, and time.
+    pub fn progress(&self) -> String {
+        let megabytes = |bytes: u64| format!("{:.0}", bytes as f64 / 1e6);
+        let seconds = self.elapsed.as_secs_f64();
+        format!("{} % · {} of {} MB · {seconds:.1} s", self.percent(), megabytes(self.done), megabytes(self.total))
+    }
 }
 
 /// What a [`EngineCommand::Count`] was asked for.
@@ -247,6 +294,12 @@ pub struct App {
     history: Vec<String>,
     sessions: Option<Vec<SessionRecord>>,
     models: Vec<String>,
+    /// The models as they were described last.
+    listed: Vec<ListedModel>,
+    /// What was asked for when the present model was loaded.
+    model_asked: String,
+    /// Saved conversations, as they were read last.
+    recent: Vec<SessionRecord>,
     themes: Vec<Theme>,
     quit_armed: bool,
     opening: Option<(String, Moment)>,
@@ -298,6 +351,9 @@ impl App {
             history,
             sessions: None,
             models,
+            listed: Vec::new(),
+            model_asked: String::new(),
+            recent: Vec::new(),
             themes: theme::with_builtin(themes),
             quit_armed: false,
             opening: message.map(|message| (message, now)),
@@ -364,6 +420,13 @@ impl App {
                 Vec::new()
             }
             Action::Other => Vec::new(),
+            Action::OpenPalette => vec![Effect::ReadPalette],
+            Action::PaletteRead { models, themes, sessions } => {
+                (self.models, self.recent) = (models, sessions);
+                self.themes = theme::with_builtin(themes);
+                vec![Effect::ShowPalette]
+            }
+            Action::ModelsListed(models) => self.models_listed(models),
             Action::ThemesRead { own, wanted } => self.themes_read(own, wanted),
             Action::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => self.imported(&path, &text, now),
             Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => vec![compose_file(&path, &text)],
@@ -380,7 +443,7 @@ impl App {
             Action::SettingsSaved(Err(error)) | Action::StoreFailed(error) | Action::Failed(error) => {
                 self.note(NoteKind::Error, error)
             }
-            Action::ModelsListed(names) => self.list_models(names),
+            Action::PresetSaved { name, is_there, outcome } => self.preset_saved(&name, is_there, outcome),
             Action::SessionsListed(Ok(list)) if list.is_empty() => {
                 self.note(NoteKind::Info, "no chat is saved yet".to_owned());
             }
@@ -404,7 +467,7 @@ impl App {
         match event {
             EngineEvent::LoadProgress { id, done, total } => {
                 if let Some(loading) = self.loading.as_mut().filter(|loading| loading.id == id) {
-                    (loading.done, loading.total) = (done, total);
+                    loading.advance(done, total, now);
                 }
                 Vec::new()
             }
@@ -448,7 +511,7 @@ impl App {
         if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
             let first = self.model.is_none();
             let seconds = model.load_time.as_secs_f64();
-            self.loading = None;
+            self.model_asked = self.loading.take().map(|loading| loading.name).unwrap_or_default();
             self.context_used = 0;
             self.next_token = None;
             if !first {
@@ -498,7 +561,7 @@ impl App {
 
     fn load_model(&mut self, name: String) -> Effect {
         let id = self.request_id();
-        self.loading = Some(Loading { id, name: name.clone(), done: 0, total: 0 });
+        self.loading = Some(Loading::new(id, name.clone()));
         Effect::LoadModel { id, name }
     }
 
@@ -642,6 +705,11 @@ impl App {
     /// The models that can be named, as far as they were listed.
     pub fn models(&self) -> &[String] {
         &self.models
+    }
+
+    /// The saved conversations, as they were read last.
+    pub fn recent(&self) -> &[SessionRecord] {
+        &self.recent
     }
 
     /// Whether the next Ctrl-C leaves.

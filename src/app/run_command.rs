@@ -76,7 +76,7 @@ impl App {
             CommandId::Set => return self.set(command, argument),
             CommandId::Parameter(parameter) if argument.is_empty() => self.show_parameter(parameter),
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
-            CommandId::Preset => return self.set_preset(argument),
+            CommandId::Preset => return self.preset_command(argument),
             CommandId::Template => self.set_template(argument),
             CommandId::Think => self.think(argument),
             CommandId::Show => self.show(),
@@ -167,20 +167,6 @@ impl App {
             template_names().join(", ")
         );
         self.note(NoteKind::Info, text);
-    }
-
-    pub(super) fn list_models(&mut self, names: Vec<String>) {
-        let present = self.model().map(|model| model.name.clone());
-        let mut text = match &present {
-            Some(name) => format!("loaded: {name}"),
-            None => "no model is loaded".to_owned(),
-        };
-        text.push_str("\n/model NAME loads one of these, or a path to a GGUF file or a Hugging Face folder:");
-        for name in &names {
-            text.push_str(&format!("\n  {name}"));
-        }
-        self.note(NoteKind::Info, text);
-        self.models = names;
     }
 }
 

@@ -3,8 +3,6 @@
 use super::commands::SlashCommand;
 use super::parameters::{PARAMETERS, Parameter};
 use super::{App, Effect, NoteKind};
-use crate::engine::SamplingParams;
-use crate::engine::sampling::PRESET_NAMES;
 use crate::settings::{Settings, Think};
 use crate::worker::protocol::{Lookup, TemplateChoice};
 
@@ -142,54 +140,6 @@ impl App {
             Some(generation) => format!(", from token {} of this reply on", generation.tokens + 1),
             None => String::new(),
         }
-    }
-
-    pub(super) fn set_preset(&mut self, name: &str) -> Vec<Effect> {
-        if name.is_empty() {
-            let text =
-                format!("preset: {} (there are: {})", self.preset().unwrap_or("none"), self.preset_names().join(", "));
-            self.note(NoteKind::Info, text);
-            return Vec::new();
-        }
-        let own = self.settings.presets.get(name).cloned();
-        match own.or_else(|| SamplingParams::preset(name)) {
-            Some(preset) => {
-                let effects = self.apply_preset(preset);
-                self.note(NoteKind::Info, format!("preset {name}{}", self.when_it_acts()));
-                effects
-            }
-            None => {
-                let text = format!("there is no preset `{name}`: it must be {}", self.preset_names().join(", "));
-                self.note(NoteKind::Error, text);
-                Vec::new()
-            }
-        }
-    }
-
-    /// The preset after the one in force.
-    pub(super) fn next_preset(&mut self) -> Vec<Effect> {
-        let names = self.preset_names();
-        let at = self.preset().and_then(|preset| names.iter().position(|name| name == preset));
-        let next = &names[at.map_or(0, |at| (at + 1) % names.len())];
-        let own = self.settings.presets.get(next).cloned();
-        match own.or_else(|| SamplingParams::preset(next)) {
-            Some(preset) => self.apply_preset(preset),
-            None => Vec::new(),
-        }
-    }
-
-    /// A preset without a seed leaves the seed as it is.
-    pub(super) fn apply_preset(&mut self, preset: SamplingParams) -> Vec<Effect> {
-        self.change_sampling(|params| {
-            let seed = preset.seed.or(params.seed);
-            *params = SamplingParams { seed, ..preset };
-        })
-    }
-
-    /// The names of all presets, the built-in ones first.
-    pub fn preset_names(&self) -> Vec<String> {
-        let own = self.settings.presets.keys().filter(|name| !PRESET_NAMES.contains(&name.as_str()));
-        PRESET_NAMES.iter().map(|name| (*name).to_owned()).chain(own.cloned()).collect()
     }
 
     pub(super) fn settings_to_save(&self) -> Settings {

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::Context;
 use super::models::{DEFAULT_NAME, default_model};
 use super::output::Output;
+use crate::app::ListedModel;
 use crate::engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
-use crate::store::ModelStores;
+use crate::store::{ModelStores, Paths};
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
 #[derive(Debug, Serialize)]
@@ -97,7 +98,7 @@ const HEADINGS: [&str; 7] = ["NAME", "ARCHITECTURE", "PARAMETERS", "FORMAT", "SI
 
 pub(super) fn run(context: &Context, json: bool) -> Result<()> {
     let mut output = Output::stdout();
-    let rows = rows(context);
+    let rows = rows(&context.paths);
     if json {
         return rows.iter().try_for_each(|row| output.json(row));
     }
@@ -120,15 +121,30 @@ pub(super) fn run(context: &Context, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// The models for a list to choose from.
+pub(super) fn listed(paths: &Paths) -> Vec<ListedModel> {
+    let detail = |row: &Row| match &row.reason {
+        Some(reason) => format!("cannot be run: {reason}"),
+        None => {
+            let [_, architecture, parameters, format, size, ..] = row.columns();
+            [architecture, parameters, format, size, row.store.to_owned()].join(" · ")
+        }
+    };
+    let rows = rows(paths);
+    let model =
+        |row: &Row| ListedModel { name: row.name.clone(), detail: detail(row), is_default: row.name == DEFAULT_NAME };
+    rows.iter().map(model).collect()
+}
+
 /// A model that is to be described: its name, whose store it is in, and where.
 type Candidate = (String, &'static str, ModelSource);
 
-fn rows(context: &Context) -> Vec<Row> {
+fn rows(paths: &Paths) -> Vec<Row> {
     let mut candidates: Vec<Candidate> = Vec::new();
-    if let Ok(source) = default_model(&context.paths) {
+    if let Ok(source) = default_model(paths) {
         candidates.push((DEFAULT_NAME.to_owned(), "default model", source));
     }
-    let found = ModelStores::new(&context.paths).models().into_iter();
+    let found = ModelStores::new(paths).models().into_iter();
     candidates.extend(found.map(|model| (model.name, model.place.as_str(), ModelSource::Path(model.path))));
     // Most of the time goes into tokenizers, each of which takes one thread.
     let at_once = thread::available_parallelism().map_or(1, NonZero::get);

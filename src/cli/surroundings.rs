@@ -3,17 +3,19 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
-use super::{Context, Usage, load_options, models, run, sentence, themes};
-use crate::app::{App, FrontEndIo, Moment, Start};
+use super::{Context, Usage, load_options, model_list, models, run, sentence, themes};
+use crate::app::{App, FrontEndIo, ListedModel, Moment, Start};
 use crate::chat::Transcript;
+use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::theme::Theme;
-use crate::settings::{Settings, edit};
+use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoreWriter, files, history};
 
 /// The largest file that is read into a chat: more than any context holds.
@@ -56,14 +58,19 @@ pub(super) fn random() -> u64 {
 
 impl Surroundings {
     fn write_settings(&self, settings: &Settings) -> Result<String> {
+        let mut settings = settings.clone();
+        settings.model.name = models::lasting_name(&settings.model.name);
+        self.change_config(|text, path| edit::updated(text, path, &settings))
+    }
+
+    /// Writes config.toml as `change` makes it from what it is now; returns where it is.
+    fn change_config(&self, change: impl FnOnce(&str, &Path) -> Result<String, SettingsError>) -> Result<String> {
         let path = self.paths.config();
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             outcome => outcome.map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?,
         };
-        let mut settings = settings.clone();
-        settings.model.name = models::lasting_name(&settings.model.name);
-        files::write_atomic(&path, &edit::updated(&text, &path, &settings)?)?;
+        files::write_atomic(&path, &change(&text, &path)?)?;
         Ok(path.display().to_string())
     }
 }
@@ -84,6 +91,15 @@ impl FrontEndIo for Surroundings {
     fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
         let source = models::resolve(name, &self.paths).map_err(|error| sentence(&error))?;
         Ok((source, self.options.clone()))
+    }
+
+    fn describe_models(&mut self) -> Vec<ListedModel> {
+        model_list::listed(&self.paths)
+    }
+
+    fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String> {
+        let changed = self.change_config(|text, path| edit::with_preset(text, path, name, params));
+        changed.map_err(|error| sentence(&error))
     }
 
     fn themes(&mut self) -> Vec<Theme> {

@@ -6,6 +6,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::schema::{self, Kind, Section};
 use super::{Settings, SettingsError};
+use crate::engine::SamplingParams;
 
 /// `text`, the content of the file that errors call `path`, changed so that it reads as `settings`. Only keys whose value
 /// differs from what the text says now are touched; presets are added and changed, never removed.
@@ -33,6 +34,31 @@ pub fn updated(text: &str, path: &Path, settings: &Settings) -> Result<String, S
         }
     }
     keep_trailing_text(&mut document, &sections_before);
+    Ok(document.to_string())
+}
+
+/// `text`, the content of the file that errors call `path`, with this preset in it, or without where there are no `params`.
+///
+/// # Errors
+/// As [`updated`].
+pub fn with_preset(
+    text: &str,
+    path: &Path,
+    name: &str,
+    params: Option<&SamplingParams>,
+) -> Result<String, SettingsError> {
+    let mut settings = Settings::parse(text, path)?;
+    if let Some(params) = params {
+        settings.presets.insert(name.to_owned(), params.clone());
+        return updated(text, path, &settings);
+    }
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| SettingsError::Unwritable {
+        path: path.into(),
+        what: error.to_string(),
+    })?;
+    if let Some(presets) = document.get_mut(schema::PRESETS).and_then(Item::as_table_like_mut) {
+        presets.remove(name);
+    }
     Ok(document.to_string())
 }
 

@@ -237,3 +237,19 @@ mod saving {
         assert!(matches!(error, SettingsError::Unwritable { .. }), "{error}");
     }
 }
+
+#[test]
+fn a_preset_is_written_and_taken_out_and_the_comments_stay() {
+    let path = Path::new("config.toml");
+    let text = "# mine\n[ui]\nmouse = true # yes\n\n[presets.dry]\ntemperature = 0.1 # cold\n";
+    let poet = SamplingParams { temperature: 1.3, seed: None, ..SamplingParams::default() };
+    let with = edit::with_preset(text, path, "poet", Some(&poet)).unwrap();
+    assert!(with.starts_with(text.trim_end()), "{with}");
+    assert_eq!(parse(&with).unwrap().presets["poet"], poet);
+    let hotter = edit::with_preset(&with, path, "dry", Some(&SamplingParams { temperature: 0.2, ..poet })).unwrap();
+    assert!(hotter.contains("temperature = 0.2 # cold"), "{hotter}");
+    let without = edit::with_preset(&with, path, "poet", None).unwrap();
+    assert_eq!(without.trim_end(), text.trim_end());
+    assert_eq!(edit::with_preset("", path, "poet", None).unwrap(), "");
+    assert!(edit::with_preset("broken = ", path, "poet", None).is_err());
+}

@@ -277,7 +277,7 @@ fn model_name(app: &App) -> String {
 fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
     let text = match (app.model(), app.loading()) {
         (_, Some(loading)) if loading.total > 0 => {
-            format!("Loading the model: {} %. You can type already.", loading.done * 100 / loading.total)
+            format!("Loading the model: {}. You can type already.", loading.progress())
         }
         (_, Some(_)) => "Loading the model. You can type already.".to_owned(),
         (Some(model), None) => format!(

@@ -4,12 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
+use super::fuzzy::{self, Order};
 use super::help::Help;
 use super::text::{fit, one_line};
 use super::theme::Theme;
 use super::token_view::TokenView;
-use crate::app::commands;
-use crate::app::keymap::{Key, KeyPress, Keymap};
+use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
 use crate::app::{List, SessionId};
 use crate::chat::MessageId;
 
@@ -33,6 +33,10 @@ pub(super) enum Choice {
     Session(SessionId),
     /// A row of a list.
     Row(List, String),
+    /// A command, whole.
+    Command(String),
+    /// What a key does in a part of the screen.
+    Action(Context, KeyAction),
     /// A text for the composer: an earlier prompt, or a command.
     Text(String),
     /// Another token in the place of one of a reply, to go on from.
@@ -64,6 +68,7 @@ pub(super) struct Picker {
     items: Vec<Item>,
     query: String,
     selected: usize,
+    order: Order,
 }
 
 /// A row of a list.
@@ -85,29 +90,24 @@ impl Overlay {
 
     /// A list with the cursor on one of its rows.
     pub(super) fn picker_at(title: &'static str, items: Vec<Item>, selected: usize) -> Self {
-        Self::Picker(Picker { title, items, query: String::new(), selected })
+        Self::Picker(Picker { title, items, query: String::new(), selected, order: Order::List })
+    }
+
+    /// The same list with its matches in another order.
+    pub(super) fn ordered(self, order: Order) -> Self {
+        match self {
+            Self::Picker(picker) => Self::Picker(Picker { order, ..picker }),
+            other => other,
+        }
     }
 
     /// The theme under the cursor, where themes are being chosen: the whole screen shows it.
     pub(super) fn shown_theme(&self) -> Option<&str> {
         let Self::Picker(picker) = self else { return None };
         match &picker.matching().get(picker.selected)?.choice {
-            Choice::Row(List::Themes, name) => Some(name),
+            Choice::Row(List::Themes, name) if picker.title == List::Themes.title() => Some(name),
             _ => None,
         }
-    }
-
-    /// Every command, to be put into the composer.
-    pub(super) fn palette() -> Self {
-        let items = commands::all().iter().map(|command| {
-            let space = if command.arguments.is_empty() { "" } else { " " };
-            Item {
-                choice: Choice::Text(format!("/{}{space}", command.name)),
-                label: command.usage(),
-                detail: command.help.to_owned(),
-            }
-        });
-        Self::picker("Commands", items.collect())
     }
 
     /// Earlier prompts, the newest first.
@@ -151,12 +151,11 @@ impl Overlay {
 
 impl Picker {
     fn matching(&self) -> Vec<&Item> {
-        let words: Vec<String> = self.query.split_whitespace().map(str::to_lowercase).collect();
-        let all_in = |text: &str| words.iter().all(|word| text.to_lowercase().contains(word));
-        // What is called so comes before what only mentions it.
-        let (called, rest): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(|item| all_in(&item.label));
-        let mentioned = rest.into_iter().filter(|item| all_in(&format!("{} {}", item.label, item.detail)));
-        called.into_iter().chain(mentioned).collect()
+        if self.query.trim().is_empty() {
+            return self.items.iter().collect();
+        }
+        let rows = self.items.iter().map(|item| (item.label.as_str(), item.detail.as_str()));
+        fuzzy::matching(&self.query, rows, self.order).into_iter().map(|place| &self.items[place]).collect()
     }
 
     fn on_key(&mut self, press: KeyPress) -> Outcome {

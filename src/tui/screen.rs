@@ -4,6 +4,7 @@ use super::ascii::Charset;
 use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
 use super::overlay::{Choice, Item, Outcome, Overlay};
+use super::palette::palette;
 use super::panels::SamplingPanel;
 use super::popup::Popup;
 use super::text::one_line;
@@ -80,7 +81,7 @@ impl Screen {
             match overlay.on_key(press) {
                 Outcome::Taken => return Default::default(),
                 Outcome::Close => return (self.close_overlay(app, now), Vec::new()),
-                Outcome::Chosen(choice) => return (self.choose(app, choice, now), Vec::new()),
+                Outcome::Chosen(choice) => return self.choose(app, choice, now),
                 Outcome::Passed => {}
             }
         }
@@ -148,6 +149,7 @@ impl Screen {
                 }
                 Effect::EditText(text) => self.begin_edit(&text),
                 Effect::ShowHelp => self.overlays.push(Overlay::help(app.keymap())),
+                Effect::ShowPalette => self.overlays.push(palette(app)),
                 Effect::ShowList(list) => self.overlays.push(list_overlay(app, list)),
                 Effect::Quit => requests.push(Request::Quit),
                 _ => {}
@@ -192,9 +194,9 @@ impl Screen {
         if std::mem::take(&mut self.choosing_session) { app.handle(Action::CloseList, now) } else { Vec::new() }
     }
 
-    fn choose(&mut self, app: &mut App, choice: Choice, now: Moment) -> Vec<Effect> {
+    fn choose(&mut self, app: &mut App, choice: Choice, now: Moment) -> (Vec<Effect>, Vec<Request>) {
         self.overlays.pop();
-        match choice {
+        let effects = match choice {
             Choice::Session(id) => {
                 self.choosing_session = false;
                 app.handle(Action::ChooseSession(id), now)
@@ -204,13 +206,21 @@ impl Screen {
                 app.handle(Action::TakeAlternative { message, token, text }, now)
             }
             Choice::Row(list, name) => app.handle(Action::Enter(list.command(&name)), now),
+            Choice::Command(line) => app.handle(Action::Enter(line), now),
+            Choice::Action(context, action) => {
+                if context != Context::Anywhere {
+                    self.focus = context;
+                }
+                return self.act(app, action, now);
+            }
             Choice::Text(text) => {
                 self.focus = Context::Composer;
                 self.composer.set(&text);
                 self.popup.update(app, self.composer.text());
                 Vec::new()
             }
-        }
+        };
+        (effects, Vec::new())
     }
 
     /// Keys that the list of completions takes while it is there.
@@ -250,6 +260,7 @@ impl Screen {
                 self.conversation.go_to_end();
                 effects.extend(app.handle(Action::Enter(line), now));
             }
+            KeyAction::Palette => effects.extend(app.handle(Action::OpenPalette, now)),
             KeyAction::NewChat => effects.extend(app.handle(Action::Enter("/new".to_owned()), now)),
             KeyAction::OpenChat => effects.extend(app.handle(Action::Enter("/open".to_owned()), now)),
             KeyAction::PreviousBranch => effects.extend(app.handle(Action::SwitchBranch(-1), now)),
@@ -286,7 +297,6 @@ impl Screen {
         match action {
             KeyAction::Help => self.overlays.push(Overlay::help(app.keymap())),
             KeyAction::Tokens => self.overlays.extend(TokenView::of(app).map(Overlay::Tokens)),
-            KeyAction::Palette => self.overlays.push(Overlay::palette()),
             KeyAction::HistorySearch => self.overlays.push(Overlay::history(app.history())),
             KeyAction::TogglePanels => self.panels = !self.panels,
             KeyAction::NextFocus => self.move_focus(1),
@@ -412,7 +422,7 @@ fn list_overlay(app: &App, list: List) -> Overlay {
     Overlay::picker_at(list.title(), rows.into_iter().map(item).collect(), present.unwrap_or(0))
 }
 
-fn session_item(record: &SessionRecord) -> Item {
+pub(super) fn session_item(record: &SessionRecord) -> Item {
     let title = if record.title.is_empty() { "(without a title)" } else { &record.title };
     Item { choice: Choice::Session(record.id), label: one_line(title), detail: one_line(&record.model) }
 }

@@ -4,6 +4,7 @@ mod ascii;
 mod branches;
 mod chats;
 mod keys;
+mod lists;
 mod own_keys;
 mod screens;
 mod stage;

@@ -12,7 +12,7 @@ use super::step_view;
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::keymap::Context;
-use crate::app::{App, Phase};
+use crate::app::{App, Loading, Phase};
 use crate::chat::Role;
 
 /// From this width on the panels are beside the conversation.
@@ -150,9 +150,7 @@ fn layout(area: Rect, wide: bool, panels: bool, rows: Rows) -> Layout {
 fn draw_title(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
     let width = usize::from(area.width);
     let left = match (app.model(), app.loading()) {
-        (_, Some(loading)) if loading.total > 0 => {
-            format!(" loading the model: {} % ", loading.done * 100 / loading.total)
-        }
+        (_, Some(loading)) if loading.total > 0 => loading_text(loading, width),
         (_, Some(_)) => " loading the model ".to_owned(),
         (Some(model), None) => format!(" {} · {} ", one_line(&model.name), model.format),
         (None, None) => " no model ".to_owned(),
@@ -173,6 +171,17 @@ fn draw_title(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let x = width - width_of(&right) - 1;
         buffer.set_string(area.x + x as u16, area.y, right, theme.text());
     }
+}
+
+/// ` loading gpt2 ━━━━──── 45 % · 247 of 548 MB · 1.2 s `; the bar where there is room.
+fn loading_text(loading: &Loading, width: usize) -> String {
+    const BAR: u64 = 10;
+    let name = if loading.name.is_empty() { "the model".to_owned() } else { one_line(&loading.name) };
+    let filled = (loading.percent() * BAR / 100).min(BAR) as usize;
+    let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR as usize - filled));
+    let (name, progress) = (fit(&name, width / 3), loading.progress());
+    let whole = format!(" loading {name} {bar} {progress} ");
+    if width_of(&whole) <= width { whole } else { format!(" loading {name}: {progress} ") }
 }
 
 fn draw_borders(layout: &Layout, panels: Rect, buffer: &mut Buffer, theme: Theme) {

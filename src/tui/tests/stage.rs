@@ -7,8 +7,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use crate::app::keymap::{Key, KeyPress};
-use crate::app::{App, Effect, FrontEndIo, Moment, SessionId, SessionRecord, Start, carry_out};
+use crate::app::{App, Effect, FrontEndIo, ListedModel, Moment, SessionId, SessionRecord, Start, carry_out};
 use crate::chat::Transcript;
+use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme as NamedTheme;
@@ -26,6 +27,8 @@ pub(super) struct Memory {
     pub(super) stored: Vec<StoreOp>,
     pub(super) saved: Option<Settings>,
     pub(super) sessions: Vec<(SessionRecord, Transcript)>,
+    /// The presets that were saved, and the names of those that were deleted.
+    pub(super) presets: Vec<(String, Option<SamplingParams>)>,
     pub(super) themes: Vec<NamedTheme>,
     pub(super) files: std::collections::HashMap<String, String>,
 }
@@ -49,6 +52,24 @@ impl FrontEndIo for Memory {
             "missing" => Err("there is no model `missing`".to_owned()),
             name => Ok((ModelSource::Synthetic(name.to_owned()), LoadOptions::default())),
         }
+    }
+
+    fn describe_models(&mut self) -> Vec<ListedModel> {
+        let model = |name: &str, detail: &str| ListedModel {
+            name: name.to_owned(),
+            detail: detail.to_owned(),
+            is_default: name == "smollm2",
+        };
+        vec![
+            model("smollm2", "llama · 134.5 M · Q4_1 · 98 MB"),
+            model("gpt2", "gpt2 · 124.4 M · F32 · 548 MB"),
+            model("odd", "cannot be run: the architecture `mamba` is not known"),
+        ]
+    }
+
+    fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String> {
+        self.presets.push((name.to_owned(), params.cloned()));
+        Ok("/home/me/.config/gibber/config.toml".to_owned())
     }
 
     fn themes(&mut self) -> Vec<NamedTheme> {

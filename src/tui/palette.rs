@@ -1,0 +1,57 @@
+//! Ctrl-P: all that can be done, in one list: commands, what keys do, themes, presets, models, saved chats.
+
+use super::fuzzy::Order;
+use super::overlay::{Choice, Item, Overlay};
+use super::text::one_line;
+use crate::app::keymap::{Context, KeyAction, KeyRow};
+use crate::app::{App, List, SessionRecord, commands};
+
+/// Saved chats in the list, the newest first.
+const CHATS: usize = 20;
+
+/// The list.
+pub(super) fn palette(app: &App) -> Overlay {
+    let mut items: Vec<Item> = commands::all().iter().map(command).collect();
+    items.extend(app.keymap().rows().iter().filter(|row| row.binding.action != KeyAction::Palette).map(key));
+    for (list, kind) in [(List::Presets, "preset"), (List::Themes, "theme")] {
+        items.extend(app.rows_of(list).into_iter().map(|row| named(list, kind, &row.name, &row.detail)));
+    }
+    items.extend(app.models().iter().map(|name| named(List::Models, "model", name, "")));
+    items.extend(app.recent().iter().take(CHATS).map(chat));
+    Overlay::picker("Commands", items).ordered(Order::Best)
+}
+
+/// A command that takes nothing is given at once; others go into the composer.
+fn command(command: &commands::SlashCommand) -> Item {
+    let choice = if command.arguments.is_empty() {
+        Choice::Command(format!("/{}", command.name))
+    } else {
+        Choice::Text(format!("/{} ", command.name))
+    };
+    Item { choice, label: command.usage(), detail: command.help.to_owned() }
+}
+
+fn key(row: &KeyRow) -> Item {
+    let place = match row.binding.context {
+        Context::Anywhere => String::new(),
+        context => format!(" ({})", context.title()),
+    };
+    Item {
+        choice: Choice::Action(row.binding.context, row.binding.action),
+        label: row.binding.help.to_owned(),
+        detail: format!("{}{place}", row.keys.join(" · ")),
+    }
+}
+
+fn named(list: List, kind: &str, name: &str, detail: &str) -> Item {
+    Item {
+        choice: Choice::Row(list, name.to_owned()),
+        label: format!("{kind} {}", one_line(name)),
+        detail: one_line(detail),
+    }
+}
+
+fn chat(record: &SessionRecord) -> Item {
+    let Item { choice, label, detail } = super::screen::session_item(record);
+    Item { choice, label: format!("chat {label}"), detail }
+}
