@@ -41,7 +41,8 @@ impl Chat {
         command.args(arguments);
         command.env("GIBBER_CONFIG_DIR", home.path());
         command.env("TERM", "xterm-256color");
-        for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "NO_COLOR"] {
+        command.env("LANG", "C.UTF-8");
+        for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
             command.env_remove(variable);
         }
         let chat = Self { terminal: Terminal::start(command, size), home };

@@ -293,7 +293,8 @@ pub const BINDINGS: &[Binding] = &[
         "stop the reply; with text: clear it (Ctrl-Z brings it back); twice: quit",
     ),
     bind(Anywhere, A::NextFocus, &["Tab"], "to the next part: writing, panels, conversation"),
-    bind(Anywhere, A::PreviousFocus, &["Shift-Tab"], "to the part before"),
+    // The Linux console sends Alt-Tab for Shift-Tab.
+    bind(Anywhere, A::PreviousFocus, &["Shift-Tab", "Alt-Tab"], "to the part before"),
     bind(Anywhere, A::PageUp, &["PgUp"], "scroll the conversation a page up"),
     bind(Anywhere, A::PageDown, &["PgDn"], "a page down"),
     bind(Anywhere, A::Top, &["Ctrl-Home"], "to its start (with nothing written also Home)"),

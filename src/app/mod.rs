@@ -13,6 +13,7 @@ pub mod timeline;
 
 mod branches;
 mod chats;
+mod first_steps;
 mod generation;
 mod lists;
 mod presets;
@@ -42,6 +43,7 @@ use crate::settings::theme::{self, Theme};
 use crate::store::StoreOp;
 pub use crate::store::{SessionId, SessionRecord};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
+use first_steps::FirstSteps;
 use keymap::Keymap;
 use meter::Meter;
 
@@ -212,6 +214,8 @@ pub struct Start {
     pub message: Option<String>,
     /// The person's own themes.
     pub themes: Vec<Theme>,
+    /// Whether nothing was ever said or kept here.
+    pub is_first_run: bool,
     /// What is wrong with the settings and does not keep the program from starting, a sentence each.
     pub warnings: Vec<String>,
     /// Random: the names of new conversations are drawn from it.
@@ -269,6 +273,7 @@ enum CountFor {
 pub struct App {
     settings: Settings,
     keymap: Keymap,
+    first_steps: FirstSteps,
     sampling: SamplingParams,
     template: TemplateChoice,
     session: session::Session,
@@ -320,13 +325,14 @@ pub struct App {
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, models, session, message, themes, warnings, seed } = start;
+        let Start { settings, history, models, session, message, themes, is_first_run, warnings, seed } = start;
         let mut seed = seed;
         let session = match session {
             Some((record, transcript)) => session::Session::saved(record, transcript),
             None => session::Session::fresh(&mut seed, &settings.chat.system, now),
         };
         let mut app = Self {
+            first_steps: FirstSteps::new(is_first_run && settings.ui.hints),
             keymap: Keymap::new(&settings.keys).0,
             sampling: settings.sampling.clone(),
             template: run_command::template_choice(&settings.model.template),
@@ -390,6 +396,10 @@ impl App {
         match action {
             Action::Enter(line) => self.enter(&line, now),
             Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
+            Action::Stop if self.generation.is_none() && self.loading.is_some() => {
+                self.hint = Some("loading cannot be stopped; you can type meanwhile".to_owned());
+                Vec::new()
+            }
             Action::Stop => self.stop(),
             Action::Interrupt if self.generation.is_some() => self.stop(),
             Action::Interrupt if armed => vec![Effect::Quit],
@@ -483,7 +493,14 @@ impl App {
                 Vec::new()
             }
             EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } => Vec::new(),
-            reply => self.on_reply_event(reply, now),
+            reply => {
+                let is_end = matches!(reply, EngineEvent::Finished { .. });
+                let effects = self.on_reply_event(reply, now);
+                if is_end {
+                    self.count_reply();
+                }
+                effects
+            }
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
         let message = "the full screen needs a terminal: `gibber run` answers on stdout, `gibber repl` reads lines";
         return Err(Usage(message.into()).into());
     }
-    let (app, surroundings) = surroundings::start(context, arguments)?;
+    let (app, surroundings) = surroundings::start(context, arguments, true)?;
     match tui::run(app, WorkerHandle::spawn(), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),

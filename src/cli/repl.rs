@@ -8,7 +8,7 @@ use crate::repl::{self, ExitReason};
 use crate::worker::WorkerHandle;
 
 pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
-    let (app, surroundings) = surroundings::start(context, arguments)?;
+    let (app, surroundings) = surroundings::start(context, arguments, false)?;
     match repl::run(app, WorkerHandle::spawn(), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),

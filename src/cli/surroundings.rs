@@ -29,11 +29,12 @@ pub(super) struct Surroundings {
     writer: StoreWriter,
 }
 
-/// The state of a chat at its start, and what lies around it.
-pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surroundings)> {
+/// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
+pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Result<(App, Surroundings)> {
     arguments.apply(&mut context.settings);
     let Context { paths, settings, .. } = context;
     settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
+    let is_first_run = screen && !paths.history().exists() && !paths.database().exists();
     let history = history::load(&paths.history()).unwrap_or_else(|error| {
         // The chat goes on without its history.
         eprintln!("warning: {error}");
@@ -46,7 +47,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat) -> Result<(App, Surr
     let warnings =
         themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths)).collect();
     let seed = random();
-    let start = Start { settings, history, models, message, themes, warnings, seed, ..Start::default() };
+    let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
     Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer }))
 }
@@ -162,7 +163,7 @@ mod tests {
     fn surroundings(directory: &std::path::Path) -> Surroundings {
         let paths = Paths::at(directory);
         let context = Context { paths, settings: Settings::default(), verbose: false };
-        start(context, &Chat::default()).unwrap().1
+        start(context, &Chat::default(), true).unwrap().1
     }
 
     #[test]
@@ -175,13 +176,25 @@ mod tests {
     }
 
     #[test]
+    fn hints_are_for_the_first_start_on_the_full_screen() {
+        let directory = tempfile::tempdir().unwrap();
+        let steps = |screen| {
+            let context = Context { paths: Paths::at(directory.path()), settings: Settings::default(), verbose: false };
+            start(context, &Chat::default(), screen).unwrap().0.first_steps()
+        };
+        assert!(!steps(true).is_empty() && steps(false).is_empty());
+        std::fs::write(Paths::at(directory.path()).history(), "").unwrap();
+        assert!(steps(true).is_empty());
+    }
+
+    #[test]
     fn the_prompt_of_the_command_line_is_said_first() {
         let directory = tempfile::tempdir().unwrap();
         let mut arguments = Chat::default();
         arguments.prompt.prompt = Some("/etc is a folder".into());
         let paths = Paths::at(directory.path());
         let context = Context { paths, settings: Settings::default(), verbose: false };
-        let (mut app, _surroundings) = start(context, &arguments).unwrap();
+        let (mut app, _surroundings) = start(context, &arguments, true).unwrap();
         app.start();
         assert_eq!(app.transcript().nodes()[0].message.content, "/etc is a folder");
         assert!(app.generation().is_some());

@@ -140,6 +140,8 @@ pub struct UiSettings {
     pub mouse: bool,
     /// Whether the side panels are shown where there is room.
     pub panels: bool,
+    /// Whether a person who is here for the first time is told what to try.
+    pub hints: bool,
     /// Whether lines, bars and marks are drawn in ASCII.
     pub ascii: bool,
     /// The theme: a built-in one, or the name of a file in the folder of themes.
@@ -148,7 +150,7 @@ pub struct UiSettings {
 
 impl Default for UiSettings {
     fn default() -> Self {
-        Self { mouse: false, panels: true, ascii: false, theme: theme::DEFAULT.to_owned() }
+        Self { mouse: false, panels: true, hints: true, ascii: false, theme: theme::DEFAULT.to_owned() }
     }
 }
 

@@ -137,6 +137,7 @@ pub const SECTIONS: [Section; 4] = [
         keys: &[
             key("mouse", Kind::Switch),
             key("panels", Kind::Switch),
+            key("hints", Kind::Switch),
             key("ascii", Kind::Switch),
             key("theme", Kind::Text),
         ],

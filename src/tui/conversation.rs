@@ -290,6 +290,8 @@ fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
         ),
         (None, None) => "No model is loaded: /model lists those that there are.".to_owned(),
     };
+    let steps: String = app.first_steps().iter().map(|line| format!("\n  {line}")).collect();
+    let text = if steps.is_empty() { text } else { format!("{text}\n{steps}") };
     Cell {
         key: CellKey::Welcome,
         heading: None,

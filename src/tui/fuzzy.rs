@@ -16,8 +16,10 @@ pub(super) enum Order {
 /// word. A row is (label, detail).
 pub(super) fn matching<'a>(query: &str, rows: impl Iterator<Item = (&'a str, &'a str)>, order: Order) -> Vec<usize> {
     let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
-    let pattern = Pattern::new(query, CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
-    let mut matcher = Matcher::new(Config::DEFAULT);
+    let pattern = Pattern::new(name(query), CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
+    let mut config = Config::DEFAULT;
+    config.prefer_prefix = true;
+    let mut matcher = Matcher::new(config);
     let mut buffer = Vec::new();
     let has_words = |text: &str| {
         let text = text.to_lowercase();
@@ -26,7 +28,7 @@ pub(super) fn matching<'a>(query: &str, rows: impl Iterator<Item = (&'a str, &'a
     // (what comes first, place): the least first.
     let mut found: Vec<((u8, u32), usize)> = Vec::new();
     for (place, (label, detail)) in rows.enumerate() {
-        let score = pattern.score(Utf32Str::new(label, &mut buffer), &mut matcher);
+        let score = pattern.score(Utf32Str::new(name(label), &mut buffer), &mut matcher);
         let rank = match (score, order) {
             (Some(_), Order::List) if has_words(label) => (0, 0),
             (Some(score), Order::List) => (1, u32::MAX - score),
@@ -38,6 +40,11 @@ pub(super) fn matching<'a>(query: &str, rows: impl Iterator<Item = (&'a str, &'a
     }
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, place)| place).collect()
+}
+
+/// The slash of a command is not part of its name.
+fn name(text: &str) -> &str {
+    text.strip_prefix('/').unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(pressed(KeyCode::Char('A'), KeyModifiers::SHIFT), Some(KeyPress::plain(Key::Char('A'))));
         assert_eq!(pressed(KeyCode::Char('h'), KeyModifiers::CONTROL), Some(KeyPress::plain(Key::Backspace)));
         assert_eq!(pressed(KeyCode::Esc, KeyModifiers::ALT), Some(KeyPress::plain(Key::Esc)));
+        assert_eq!(pressed(KeyCode::Tab, KeyModifiers::ALT), KeyPress::parse("Alt-Tab"));
         assert_eq!(pressed(KeyCode::CapsLock, none), None);
         let release = KeyEvent::new_with_kind(KeyCode::Enter, none, KeyEventKind::Release);
         assert_eq!(key_press(&release), None);

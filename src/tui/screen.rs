@@ -205,6 +205,8 @@ impl Screen {
                 self.conversation.go_to_end();
                 app.handle(Action::TakeAlternative { message, token, text }, now)
             }
+            // It is loaded already.
+            Choice::Row(List::Models, name) if is_present(app, &name) => Vec::new(),
             Choice::Row(list, name) => app.handle(Action::Enter(list.command(&name)), now),
             Choice::Command(line) => app.handle(Action::Enter(line), now),
             Choice::Action(context, action) => {
@@ -408,6 +410,10 @@ impl Screen {
         let at = ORDER.iter().position(|&part| part == self.focus).unwrap_or(0) as isize;
         self.focus = ORDER[(at + by).rem_euclid(ORDER.len() as isize) as usize];
     }
+}
+
+fn is_present(app: &App, model: &str) -> bool {
+    app.rows_of(List::Models).iter().any(|row| row.is_present && row.name == model)
 }
 
 /// A list with the cursor on what is in force.

@@ -3,6 +3,7 @@
 mod ascii;
 mod branches;
 mod chats;
+mod first_steps;
 mod keys;
 mod lists;
 mod own_keys;

@@ -283,6 +283,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
     if let Some(node) = app.editing() {
         return (hints(editing_hints(node.message.role)), theme.accent());
     }
+    if let Some(tip) = app.tip().filter(|_| screen.focus == Context::Composer) {
+        return (tip, theme.accent());
+    }
     let text = match screen.focus {
         Context::Sampling => {
             "<decrease>/<increase> turn · <decrease-much>/<increase-much> large steps · <select-up>/<select-down> choose \

@@ -23,8 +23,8 @@ fn a_model_is_chosen_from_the_list_and_the_loaded_one_is_marked() {
     stage.keys("/model<Enter>");
     let shown = stage.draw();
     assert!(shown.contains("▸ gpt2 *") && !shown.contains("smollm2 *"), "{shown}");
-    stage.keys("<Esc>");
-    assert!(!stage.draw().contains("▸ gpt2"));
+    stage.keys("<Enter>");
+    assert!(!stage.draw().contains("▸ gpt2") && stage.app.loading().is_none(), "it is loaded already");
 }
 
 #[test]
@@ -37,6 +37,8 @@ fn loading_shows_percent_bytes_and_time() {
     stage.feed(EngineEvent::LoadProgress { id, done: 274_000_000, total: 548_000_000 });
     let shown = stage.draw();
     assert!(shown.contains("loading gpt2 █████░░░░░ 50 % · 274 of 548 MB · 0.0 s"), "{shown}");
+    stage.keys("<Esc>");
+    assert!(stage.draw().contains("loading cannot be stopped"));
     stage.resize(40, 10);
     assert!(stage.draw().contains("loading gpt2: 50 % · 274 of 548 MB"), "{}", stage.draw());
 }
@@ -111,7 +113,7 @@ fn the_palette_has_commands_keys_themes_presets_models_and_chats() {
     stage.keys("<Ctrl-P>hide the panels<Enter>");
     assert_eq!(stage.screen.panels, !panels, "a key's action is done");
     stage.keys("<Ctrl-P>the next preset<Enter>");
-    assert_eq!((stage.screen.focus, stage.app.preset()), (Context::Sampling, Some("precise")));
+    assert_eq!((stage.screen.focus, stage.app.preset()), (Context::Sampling, Some("creative")));
     stage.keys("<Ctrl-P>theme light<Enter>");
     assert_eq!(stage.app.settings().ui.theme, "light");
     stage.keys("<Ctrl-P>/temperature<Enter>");

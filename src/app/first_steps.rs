@@ -1,0 +1,56 @@
+//! What a person who is here for the first time is shown: a few lines to begin with, and a hint at the moment it is of use.
+
+use super::App;
+use super::keymap::Context;
+
+/// What to try, with `<action>` in the place of a key; a line whose action no key does is left out.
+const LINES: [&str; 6] = [
+    "<send> sends what you write; <new-line> begins a new line",
+    "<next-focus> goes to the sliders: they change how it speaks, also in the middle of a reply",
+    "<tokens> shows a reply token by token, with what else might have been said",
+    "<pause> pauses a reply, and you choose its tokens",
+    "/ lists the commands, <palette> all that can be done, /theme the colours",
+    "<help> lists the keys",
+];
+
+/// What the last line of the screen says after each of the first replies.
+const AFTER_REPLIES: [&str; 2] = [
+    "<tokens> shows how each token of this reply was chosen",
+    "/regen answers anew; <next-focus> leads to the sliders, so that the next answer is bolder or calmer",
+];
+
+/// How far a person who is here for the first time has come.
+#[derive(Debug)]
+pub(super) struct FirstSteps {
+    /// Whether nothing was ever said or kept here, and hints are wanted.
+    is_first_run: bool,
+    replies: usize,
+}
+
+impl FirstSteps {
+    pub(super) fn new(is_first_run: bool) -> Self {
+        Self { is_first_run, replies: 0 }
+    }
+}
+
+impl App {
+    /// What to try first; empty for a person who has been here before.
+    pub fn first_steps(&self) -> Vec<String> {
+        let lines = if self.first_steps.is_first_run { &LINES[..] } else { &[] };
+        let shown = |line: &&str| self.keymap.hints(Context::Composer, line);
+        lines.iter().map(shown).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// What is of use after the first replies, until the next one begins.
+    pub fn tip(&self) -> Option<String> {
+        let is_due = self.first_steps.is_first_run && self.generation.is_none();
+        let place = self.first_steps.replies.checked_sub(1).filter(|_| is_due)?;
+        let text = self.keymap.hints(Context::Composer, AFTER_REPLIES.get(place)?);
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// A reply has ended.
+    pub(super) fn count_reply(&mut self) {
+        self.first_steps.replies += 1;
+    }
+}
