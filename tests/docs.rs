@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gibber::app::commands;
-use gibber::app::keymap::{BINDINGS, Context};
+use gibber::app::keymap::{BINDINGS, Context, Keymap};
 
 /// Every command that has a help of its own.
 const COMMANDS: [&[&str]; 10] = [
@@ -37,13 +37,14 @@ fn the_readme_has_every_slash_command() {
 
 #[test]
 fn the_readme_has_every_key() {
+    let keymap = Keymap::default();
     let mut tables = String::new();
     for &context in Context::ALL {
         tables += &format!("| {} | | `[keys.{}]` |\n|---|---|---|\n", context.title(), context.name());
         for binding in BINDINGS.iter().filter(|binding| binding.context == context) {
             let keys: Vec<_> = binding.keys.iter().map(|keys| format!("`{keys}`")).collect();
             let name = format!("`{}`", binding.action.name());
-            tables += &markdown_row(&[keys.join(" "), binding.help.to_owned(), name]);
+            tables += &markdown_row(&[keys.join(" "), keymap.help(binding), name]);
         }
         tables.push('\n');
     }

@@ -37,11 +37,15 @@ impl Chat {
     }
 
     fn start_in(home: tempfile::TempDir, size: (u16, u16), arguments: &[&str]) -> Self {
+        Self::start_with(home, size, arguments, "C.UTF-8")
+    }
+
+    fn start_with(home: tempfile::TempDir, size: (u16, u16), arguments: &[&str], locale: &str) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
         command.args(arguments);
         command.env("GIBBER_CONFIG_DIR", home.path());
         command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
+        command.env("LANG", locale);
         for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
             command.env_remove(variable);
         }
@@ -159,6 +163,21 @@ fn a_visit_on_a_usual_screen() {
 #[test]
 fn a_visit_on_a_small_screen() {
     visit(SMALL);
+}
+
+#[test]
+fn nothing_but_ascii_is_written_where_the_locale_or_the_flag_says_so() {
+    for (locale, arguments) in [("C", &[][..]), ("C.UTF-8", &["--ascii"])] {
+        let home = tempfile::tempdir().unwrap();
+        let mut chat = Chat::start_with(home, WIDE, arguments, locale);
+        chat.wait_for_words("is ready");
+        chat.terminal.press("\x10");
+        chat.terminal.wait_for_text("Commands");
+        chat.terminal.press(key::ESC);
+        chat.terminal.wait_for_screen("the chat", |screen| !screen.contains("Commands"));
+        chat.quit();
+        assert!(chat.terminal.written().is_ascii(), "{locale} {arguments:?}");
+    }
 }
 
 #[test]

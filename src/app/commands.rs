@@ -227,7 +227,8 @@ const MAIN: &[SlashCommand] = &[
     command(CommandId::Stats, "stats", "", "show what the last reply cost, and where its time went"),
     command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
     command(CommandId::Theme, "theme", "[NAME]", "choose the colours, or take those of this theme")
-        .completes(Completer::Themes),
+        .completes(Completer::Themes)
+        .on_full_screen(),
     command(CommandId::Save, "save", "", "make the settings the default, in config.toml"),
 ];
 

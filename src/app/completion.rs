@@ -55,7 +55,11 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
         Completer::Parameters => {
             PARAMETERS.iter().map(|spec| (format!("{} ", spec.name), spec.help.to_owned())).collect()
         }
-        Completer::Presets => app.preset_names().into_iter().map(|name| (name, String::new())).collect(),
+        Completer::Presets => {
+            let names = app.preset_names().into_iter().map(|name| (name, String::new()));
+            let save = ("save ".to_owned(), "keep the filters in force under a name".to_owned());
+            names.chain([save, ("delete ".to_owned(), "delete one of your own".to_owned())]).collect()
+        }
         Completer::Templates => {
             run_command::template_names().into_iter().map(|name| (name.to_owned(), String::new())).collect()
         }

@@ -251,7 +251,7 @@ pub struct Binding {
     pub keys: &'static [&'static str],
     /// Where.
     pub context: Context,
-    /// What it does, in words.
+    /// What it does, in words, with `<action>` in the place of another's key.
     pub help: &'static str,
 }
 
@@ -290,15 +290,15 @@ pub const BINDINGS: &[Binding] = &[
         Anywhere,
         A::Interrupt,
         &["Ctrl-C"],
-        "stop the reply; with text: clear it (Ctrl-Z brings it back); twice: quit",
+        "stop the reply; with text: clear it (<undo> brings it back); twice: quit",
     ),
     bind(Anywhere, A::NextFocus, &["Tab"], "to the next part: writing, panels, conversation"),
     // The Linux console sends Alt-Tab for Shift-Tab.
     bind(Anywhere, A::PreviousFocus, &["Shift-Tab", "Alt-Tab"], "to the part before"),
     bind(Anywhere, A::PageUp, &["PgUp"], "scroll the conversation a page up"),
     bind(Anywhere, A::PageDown, &["PgDn"], "a page down"),
-    bind(Anywhere, A::Top, &["Ctrl-Home"], "to its start (with nothing written also Home)"),
-    bind(Anywhere, A::Bottom, &["Ctrl-End"], "to its end (with nothing written also End)"),
+    bind(Anywhere, A::Top, &["Ctrl-Home"], "to its start (with nothing written also <line-start>)"),
+    bind(Anywhere, A::Bottom, &["Ctrl-End"], "to its end (with nothing written also <line-end>)"),
     bind(Anywhere, A::NewChat, &["Ctrl-N"], "new chat"),
     bind(Anywhere, A::OpenChat, &["Ctrl-O"], "open a saved chat"),
     bind(Anywhere, A::Palette, &["Ctrl-P"], "all commands"),
@@ -322,7 +322,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(Stepping, A::DrawToken, &["Space"], "draw one token by the sampling in force"),
     bind(Stepping, A::TakeTokenBack, &["Backspace", "Shift-Backspace"], "take the last token back"),
-    bind(Stepping, A::GoOn, &["Enter"], "let the reply go on (Esc stops it)"),
+    bind(Stepping, A::GoOn, &["Enter"], "let the reply go on (<stop> stops it)"),
     bind(Transcript, A::ScrollUp, &["Up", "k"], "a line up"),
     bind(Transcript, A::ScrollDown, &["Down", "j"], "a line down"),
     bind(Transcript, A::Top, &["Home"], "to the start"),

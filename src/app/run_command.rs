@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::commands::{self, CommandId, Line, SlashCommand, When};
 use super::step::Step;
-use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind, keymap};
+use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind};
 use crate::chat::Role;
 use crate::chat::template::BUILTIN_NAMES;
 use crate::worker::protocol::{Prompt, TemplateChoice};
@@ -226,16 +226,10 @@ pub fn describe_template(choice: &TemplateChoice) -> String {
     }
 }
 
-/// The whole of `/help`: keys (for a full screen) and commands.
-pub fn help_text(with_keys: bool) -> String {
+/// The whole of `/help` where there is no full screen.
+pub fn help_text() -> String {
     let mut text = String::new();
-    if with_keys {
-        for binding in keymap::BINDINGS {
-            text.push_str(&format!("  {:<24} {}\n", binding.keys.join(" · "), binding.help));
-        }
-        text.push('\n');
-    }
-    for command in commands::all().iter().filter(|command| with_keys || !command.full_screen) {
+    for command in commands::all().iter().filter(|command| !command.full_screen) {
         let aliases: String = command.aliases.iter().map(|alias| format!(" /{alias}")).collect();
         text.push_str(&format!("  {:<24} {}", command.usage(), command.help));
         if !aliases.is_empty() {

@@ -1,5 +1,6 @@
 //! A reply token by token: the person pauses it, picks what comes next, and takes tokens back.
 
+use super::keymap::Context;
 use super::{App, Effect, Moment, NextToken, NoteKind};
 use crate::engine::TokenId;
 use crate::worker::protocol::{Distribution, EngineCommand, RequestId, Steer, Stepping};
@@ -94,9 +95,10 @@ impl App {
         };
         let text = match self.steps {
             true => "each reply begins paused: you choose its tokens (/step off ends that)",
-            false => "replies run by themselves; F5 pauses one",
+            false => "replies run by themselves; <pause> pauses one",
         };
-        self.note(NoteKind::Info, text.to_owned());
+        let text = self.keymap.hints(Context::Anywhere, text);
+        self.note(NoteKind::Info, text);
     }
 
     /// What a request says of it.

@@ -20,7 +20,6 @@ pub(super) const QUOTES: &str = "\"\"\"";
 pub(super) struct Helper {
     presets: Vec<String>,
     models: Vec<String>,
-    themes: Vec<String>,
 }
 
 impl Helper {
@@ -28,17 +27,17 @@ impl Helper {
     pub(super) fn learn(&mut self, app: &App, models: Vec<String>) {
         self.presets = app.preset_names();
         self.models = models;
-        self.themes = app.themes().iter().map(|theme| theme.name.clone()).collect();
     }
 
     fn arguments(&self, kind: Kind) -> Vec<&str> {
         match kind {
-            Kind::None => Vec::new(),
+            // Themes are for the full screen.
+            Kind::None | Kind::Themes => Vec::new(),
             Kind::Parameters => PARAMETERS.iter().map(|spec| spec.name).collect(),
             Kind::Presets => self.presets.iter().map(String::as_str).collect(),
             Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),
             Kind::Models => self.models.iter().map(String::as_str).collect(),
-            Kind::Themes => self.themes.iter().map(String::as_str).collect(),
+
             Kind::Commands => {
                 commands::all().iter().filter(|command| !command.full_screen).map(|command| command.name).collect()
             }
@@ -95,8 +94,7 @@ mod tests {
     use super::*;
 
     fn completed(typed: &str) -> (usize, Vec<String>) {
-        let presets = vec!["precise".into(), "poet".into()];
-        let helper = Helper { presets, models: vec!["smollm2".into()], themes: vec!["light".into()] };
+        let helper = Helper { presets: vec!["precise".into(), "poet".into()], models: vec!["smollm2".into()] };
         let (start, pairs) = helper.candidates(typed);
         (start, pairs.into_iter().map(|pair| pair.replacement).collect())
     }
@@ -106,7 +104,6 @@ mod tests {
         assert_eq!(completed("/und"), (0, vec!["/undo".into()]));
         assert_eq!(completed("/preset p"), (8, vec!["precise".into(), "poet".into()]));
         assert_eq!(completed("/model s"), (7, vec!["smollm2".into()]));
-        assert_eq!(completed("/theme l"), (7, vec!["light".into()]));
         assert_eq!(completed("/set temp").1, ["temperature"]);
     }
 

@@ -220,7 +220,7 @@ impl Repl {
             match effect {
                 Effect::Quit => next = Next::Leave(ExitReason::Quit),
                 Effect::Compose(text) | Effect::EditText(text) => next = Next::Read(text),
-                Effect::ShowHelp => self.printer.text(&app::help_text(false))?,
+                Effect::ShowHelp => self.printer.text(&app::help_text())?,
                 Effect::ShowList(list) => self.printer.text(&self.app.list_text(list))?,
                 Effect::CopyText(text) => self.printer.copy(&text)?,
                 _ => {}

@@ -14,6 +14,6 @@ fn what_only_the_full_screen_can_do_is_refused_in_a_sentence() {
     for line in ["/stats", "hello", "//pause", "/paus"] {
         assert_eq!(refuse_on_lines(line), None);
     }
-    let help = app::help_text(false);
+    let help = app::help_text();
     assert!(help.contains("/stats") && !help.contains("/pause"), "{help}");
 }

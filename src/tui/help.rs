@@ -149,7 +149,7 @@ fn rows(keymap: &Keymap) -> Vec<Row> {
         let of_context = keymap.rows().iter().filter(|row| row.binding.context == context && !row.keys.is_empty());
         rows.extend(of_context.map(|row| Row::Entry {
             left: row.keys.join(" · "),
-            right: row.binding.help.to_owned(),
+            right: keymap.help(row.binding),
             name: row.binding.action.name(),
         }));
     }

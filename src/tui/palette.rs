@@ -12,7 +12,9 @@ const CHATS: usize = 20;
 /// The list.
 pub(super) fn palette(app: &App) -> Overlay {
     let mut items: Vec<Item> = commands::all().iter().map(command).collect();
-    items.extend(app.keymap().rows().iter().filter(|row| row.binding.action != KeyAction::Palette).map(key));
+    let keymap = app.keymap();
+    let rows = keymap.rows().iter().filter(|row| row.binding.action != KeyAction::Palette);
+    items.extend(rows.map(|row| key(row, keymap.help(row.binding))));
     for (list, kind) in [(List::Presets, "preset"), (List::Themes, "theme")] {
         items.extend(app.rows_of(list).into_iter().map(|row| named(list, kind, &row.name, &row.detail)));
     }
@@ -31,14 +33,14 @@ fn command(command: &commands::SlashCommand) -> Item {
     Item { choice, label: command.usage(), detail: command.help.to_owned() }
 }
 
-fn key(row: &KeyRow) -> Item {
+fn key(row: &KeyRow, label: String) -> Item {
     let place = match row.binding.context {
         Context::Anywhere => String::new(),
         context => format!(" ({})", context.title()),
     };
     Item {
         choice: Choice::Action(row.binding.context, row.binding.action),
-        label: row.binding.help.to_owned(),
+        label,
         detail: format!("{}{place}", row.keys.join(" · ")),
     }
 }

@@ -113,15 +113,30 @@ impl Keymap {
     }
 
     fn hint(&self, focus: Context, hint: &str) -> Option<String> {
-        let mut parts = hint.split('<');
-        let mut shown = parts.next()?.to_owned();
-        for part in parts {
-            let Some((name, rest)) = part.split_once('>') else { return Some(hint.to_owned()) };
-            shown.push_str(&self.key(focus, KeyAction::of_name(name)?)?);
-            shown.push_str(rest);
-        }
-        Some(shown)
+        with_keys(hint, |name| self.key(focus, KeyAction::of_name(name)?))
     }
+
+    /// What a row's keys do, in words.
+    pub fn help(&self, binding: &Binding) -> String {
+        let key = |name: &str| {
+            let action = KeyAction::of_name(name)?;
+            let row = self.rows.iter().find(|row| row.binding.action == action);
+            Some(row.and_then(|row| row.keys.first()).map_or_else(|| "no key".to_owned(), String::clone))
+        };
+        with_keys(binding.help, key).unwrap_or_else(|| binding.help.to_owned())
+    }
+}
+
+/// `text` with a key in the place of each `<action>`; `None` where an action has none.
+fn with_keys(text: &str, key: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut parts = text.split('<');
+    let mut shown = parts.next()?.to_owned();
+    for part in parts {
+        let Some((name, rest)) = part.split_once('>') else { return Some(text.to_owned()) };
+        shown.push_str(&key(name)?);
+        shown.push_str(rest);
+    }
+    Some(shown)
 }
 
 /// Arrows are shorter as such.
@@ -323,6 +338,15 @@ mod tests {
         assert_eq!(hints, "Enter send · F10 help · / commands");
         assert_eq!(keymap.hints(Context::Sampling, "<decrease>/<increase> turn"), "←/→ turn");
         assert_eq!(keymap.hints(Context::Transcript, "<page-up>/<page-down>"), "PgUp/PgDn");
+    }
+
+    #[test]
+    fn the_words_for_a_key_name_others_that_are_in_force() {
+        let row = |action| BINDINGS.iter().find(|row| row.action == action).unwrap();
+        let (keymap, _) = Keymap::new(&settings("undo = [\"Alt-U\"]\nline-end = []"));
+        assert!(keymap.help(row(KeyAction::Interrupt)).contains("(Alt-U brings it back)"));
+        assert!(keymap.help(row(KeyAction::Bottom)).contains("also no key"));
+        assert!(BINDINGS.iter().all(|row| !Keymap::default().help(row).contains('<')));
     }
 
     #[test]
