@@ -53,6 +53,8 @@ pub enum CommandId {
     Template,
     /// Whether the model thinks before it answers, and whether that is shown.
     Think,
+    /// Shows replies as they were written, or as Markdown.
+    Raw,
     /// Shows what the model really sees.
     Prompt,
     /// Loads another model.
@@ -210,6 +212,7 @@ const MAIN: &[SlashCommand] = &[
         "[on|off|auto|show|hide]",
         "let the model think before it answers, or not; show its thoughts, or fold them",
     ),
+    command(CommandId::Raw, "raw", "", "on the full screen, show replies as they were written, or as Markdown again"),
     command(CommandId::Prompt, "prompt", "", "show what the model really sees"),
     command(CommandId::Model, "model", "[NAME]", "list the models, or load one by name or path")
         .idle()

@@ -169,6 +169,8 @@ pub enum KeyAction {
     OpenChat,
     Palette,
     ToggleMouse,
+    /// Shows replies as they were written, or as Markdown.
+    ToggleSource,
     /// Shows what the model thought, or folds it.
     ToggleThoughts,
     /// Pauses the running reply, or lets it go on.
@@ -305,6 +307,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Anywhere, A::Help, &["F1"], "this list"),
     bind(Anywhere, A::TogglePanels, &["F2"], "show or hide the panels"),
     bind(Anywhere, A::ToggleMouse, &["F3"], "mouse wheel scrolls, or the terminal's own selection"),
+    bind(Anywhere, A::ToggleSource, &["F4"], "replies as Markdown, or as they were written"),
     bind(
         Anywhere,
         A::Tokens,

@@ -133,6 +133,8 @@ pub enum Action {
     Step(step::Step),
     /// Wants what the model thought shown, or folded.
     ToggleThoughts,
+    /// Wants replies shown as they were written, or as Markdown.
+    ToggleSource,
     /// Wants another answer to the same question on screen.
     SwitchBranch(isize),
     /// Wants another sibling of this message on screen, and what follows it.
@@ -314,6 +316,8 @@ pub struct App {
     /// Whether every reply begins paused.
     steps: bool,
     rewrites: u64,
+    /// Whether replies are shown as they were written, not as Markdown.
+    shows_source: bool,
     /// The conversation that was deleted last, until something is said.
     deleted: Option<(SessionRecord, Transcript)>,
     branches: branches::Branches,
@@ -336,6 +340,7 @@ impl App {
             keymap: Keymap::new(&settings.keys).0,
             sampling: settings.sampling.clone(),
             template: run_command::template_choice(&settings.model.template),
+            shows_source: !settings.ui.markdown,
             settings,
             session,
             model: None,
@@ -413,6 +418,10 @@ impl App {
             Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
             Action::NextPreset => self.next_preset(),
             Action::Step(step) => self.step(step),
+            Action::ToggleSource => {
+                self.shows_source = !self.shows_source;
+                Vec::new()
+            }
             Action::ToggleThoughts => {
                 self.shows_thoughts = !self.shows_thoughts;
                 Vec::new()
@@ -742,6 +751,11 @@ impl App {
     /// Whether what the model thought is shown, or folded to a line.
     pub fn shows_thoughts(&self) -> bool {
         self.shows_thoughts
+    }
+
+    /// Whether replies are shown as they were written, not as Markdown.
+    pub fn shows_source(&self) -> bool {
+        self.shows_source
     }
 
     /// Why the last thing the person did could not be done; gone with the next.

@@ -78,6 +78,7 @@ impl App {
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
             CommandId::Preset => return self.preset_command(argument),
             CommandId::Template => self.set_template(argument),
+            CommandId::Raw => return self.handle(Action::ToggleSource, now),
             CommandId::Think => self.think(argument),
             CommandId::Show => self.show(),
             CommandId::Stats => self.stats(),

@@ -38,6 +38,10 @@ pub struct Node {
 pub struct Transcript {
     nodes: Vec<Node>,
     head: Option<MessageId>,
+    /// The places of the nodes without a parent.
+    roots: Vec<usize>,
+    /// The places of each node's answers.
+    answers: Vec<Vec<usize>>,
 }
 
 impl Transcript {
@@ -61,7 +65,28 @@ impl Transcript {
         for at in orphans {
             nodes[at].parent = None;
         }
-        Self { nodes, head }
+        let mut transcript = Self { nodes, head, roots: Vec::new(), answers: Vec::new() };
+        for at in 0..transcript.nodes.len() {
+            transcript.index(at);
+        }
+        transcript
+    }
+
+    /// Notes whose answer the node at a place is.
+    fn index(&mut self, at: usize) {
+        self.answers.push(Vec::new());
+        match self.nodes[at].parent.and_then(|parent| self.position(parent)) {
+            Some(parent) => self.answers[parent].push(at),
+            None => self.roots.push(at),
+        }
+    }
+
+    /// The places of the answers to `parent` (the roots for `None`), oldest first.
+    fn places(&self, parent: Option<MessageId>) -> &[usize] {
+        match parent {
+            None => &self.roots,
+            Some(parent) => self.position(parent).map_or(&[], |at| &self.answers[at]),
+        }
     }
 
     /// Every message, in the order in which they were made.
@@ -100,6 +125,7 @@ impl Transcript {
     pub fn append_to(&mut self, parent: Option<MessageId>, message: Message, state: MessageState) -> MessageId {
         let id = MessageId(self.nodes.last().map_or(0, |node| node.id.0 + 1));
         self.nodes.push(Node { id, parent, message, state });
+        self.index(self.nodes.len() - 1);
         self.head = Some(id);
         id
     }
@@ -146,22 +172,25 @@ impl Transcript {
 
     /// The answers to `parent` (the roots for `None`), oldest first.
     pub fn children(&self, parent: Option<MessageId>) -> impl DoubleEndedIterator<Item = &Node> {
-        self.nodes.iter().filter(move |node| node.parent == parent)
+        self.places(parent).iter().map(|&at| &self.nodes[at])
     }
 
     /// Which of how many siblings a message is, from 1; (1, 1) for one without siblings.
     pub fn branch_position(&self, id: MessageId) -> (usize, usize) {
         let Some(node) = self.node(id) else { return (1, 1) };
-        let siblings: Vec<MessageId> = self.children(node.parent).map(|node| node.id).collect();
-        (siblings.iter().position(|&sibling| sibling == id).unwrap_or(0) + 1, siblings.len())
+        // Places are in the order of ids.
+        let siblings = self.places(node.parent);
+        (siblings.partition_point(|&at| self.nodes[at].id < id) + 1, siblings.len())
     }
 
     /// The last message on the path that has siblings, and which of how many it is.
     pub fn last_fork(&self) -> Option<(MessageId, usize, usize)> {
-        self.path().iter().rev().find_map(|node| {
-            let (k, n) = self.branch_position(node.id);
-            (n > 1).then_some((node.id, k, n))
-        })
+        std::iter::successors(self.head_node(), |node| self.node(node.parent?))
+            .find(|node| self.places(node.parent).len() > 1)
+            .map(|node| {
+                let (k, n) = self.branch_position(node.id);
+                (node.id, k, n)
+            })
     }
 
     /// Goes `by` siblings on from `id` (round the end) and down to the newest leaf there. Returns whether it moved.
@@ -204,7 +233,12 @@ impl Transcript {
     }
 
     fn position(&self, id: MessageId) -> Option<usize> {
-        self.nodes.binary_search_by_key(&id, |node| node.id).ok()
+        // Ids are counted up: a message is at its own number unless some are missing.
+        let at = id.0 as usize;
+        match self.nodes.get(at) {
+            Some(node) if node.id == id => Some(at),
+            _ => self.nodes.binary_search_by_key(&id, |node| node.id).ok(),
+        }
     }
 }
 

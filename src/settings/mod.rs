@@ -144,13 +144,16 @@ pub struct UiSettings {
     pub hints: bool,
     /// Whether lines, bars and marks are drawn in ASCII.
     pub ascii: bool,
+    /// Whether replies are rendered as Markdown.
+    pub markdown: bool,
     /// The theme: a built-in one, or the name of a file in the folder of themes.
     pub theme: String,
 }
 
 impl Default for UiSettings {
     fn default() -> Self {
-        Self { mouse: false, panels: true, hints: true, ascii: false, theme: theme::DEFAULT.to_owned() }
+        let theme = theme::DEFAULT.to_owned();
+        Self { mouse: false, panels: true, hints: true, ascii: false, markdown: true, theme }
     }
 }
 

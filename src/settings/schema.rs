@@ -139,6 +139,7 @@ pub const SECTIONS: [Section; 4] = [
             key("panels", Kind::Switch),
             key("hints", Kind::Switch),
             key("ascii", Kind::Switch),
+            key("markdown", Kind::Switch),
             key("theme", Kind::Text),
         ],
     },

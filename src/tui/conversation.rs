@@ -1,19 +1,19 @@
-//! The conversation: a list of cells that are broken into rows at a width once, and scrolled.
+//! The conversation: what each message and note on the path looks like, as cells.
 
-use std::collections::HashMap;
+mod body;
+mod scroll;
+
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::text::{Row, Wrapped, source_spans};
 use super::theme::Theme;
-use crate::app::SessionId;
 use crate::app::keymap::Context;
 use crate::app::{App, Note, NoteKind, Phase};
 use crate::chat::thinking::Thought;
 use crate::chat::{MessageId, MessageState, Node, Role};
+
+pub(super) use scroll::Conversation;
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +26,7 @@ enum CellKey {
     Footer(MessageId),
     Note(u64),
     Welcome,
+    Waiting,
 }
 
 /// A cell as it is to be drawn.
@@ -38,7 +39,9 @@ struct Cell<'a> {
     mark: &'static str,
     text: std::borrow::Cow<'a, str>,
     style: Style,
-    /// Ranges of the text, in order, that have a style of their own.
+    /// Whether the text is Markdown and rendered as such.
+    is_markdown: bool,
+    /// Ranges of the text, in order, that have a style of their own; such a text is shown as it is.
     styled: Vec<(Range<usize>, Style)>,
     /// Whether more is to come, so that the stream's cursor follows the text.
     streaming: bool,
@@ -46,217 +49,72 @@ struct Cell<'a> {
     gap: bool,
 }
 
-impl Cell<'_> {
-    fn only_grows(&self) -> bool {
-        self.styled.is_empty() && matches!(self.key, CellKey::Message(_) | CellKey::Thought(_) | CellKey::Note(_))
-    }
-}
-
-/// Where the view stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scroll {
-    /// At the end, and stays there.
-    Follow,
-    /// With this row at the top.
-    At(usize),
-}
-
-/// The view of the conversation.
-#[derive(Debug)]
-pub(super) struct Conversation {
-    session: Option<SessionId>,
-    /// Of the last frame.
-    theme: Option<Theme>,
-    cells: HashMap<CellKey, Wrapped>,
-    /// The count of [`App::rewrites`] that the cells stand for.
-    rewrites: u64,
-    scroll: Scroll,
-    /// Of the last frame.
-    height: usize,
-    total: usize,
-}
-
-impl Default for Conversation {
-    fn default() -> Self {
-        Self {
-            session: None,
-            theme: None,
-            cells: HashMap::new(),
-            rewrites: 0,
-            scroll: Scroll::Follow,
-            height: 1,
-            total: 0,
-        }
-    }
-}
-
-impl Conversation {
-    /// Scrolls by rows, down if positive.
-    pub(super) fn scroll(&mut self, by: isize) {
-        let end = self.total.saturating_sub(self.height);
-        let top = match self.scroll {
-            Scroll::Follow => end,
-            Scroll::At(top) => top.min(end),
-        };
-        let top = top.saturating_add_signed(by);
-        self.scroll = if top >= end { Scroll::Follow } else { Scroll::At(top) };
-    }
-
-    /// Scrolls by pages less a row, down if positive.
-    pub(super) fn scroll_page(&mut self, by: isize) {
-        self.scroll(by * (self.height.saturating_sub(1).max(1)) as isize);
-    }
-
-    pub(super) fn go_to_start(&mut self) {
-        self.scroll = Scroll::At(0);
-    }
-
-    pub(super) fn go_to_end(&mut self) {
-        self.scroll = Scroll::Follow;
-    }
-
-    /// How many rows are below the view.
-    pub(super) fn rows_below(&self) -> usize {
-        match self.scroll {
-            Scroll::Follow => 0,
-            Scroll::At(top) => self.total.saturating_sub(top + self.height),
-        }
-    }
-
-    /// Draws the part that is in view.
-    pub(super) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
-        if self.session != Some(app.session().id) {
-            *self = Self { session: Some(app.session().id), ..Self::default() };
-        }
-        // Rows hold styles.
-        let is_restyled = self.theme.replace(theme) != Some(theme);
-        if is_restyled || self.rewrites != app.rewrites() {
-            self.rewrites = app.rewrites();
-            self.cells.clear();
-        }
-        let cells = cells(app, theme);
-        self.break_rows(&cells, usize::from(area.width));
-        self.height = usize::from(area.height);
-        self.total = cells.iter().map(|cell| self.rows_of(cell)).sum();
-        let end = self.total.saturating_sub(self.height);
-        let top = match self.scroll {
-            Scroll::At(top) if top < end => top,
-            _ => {
-                self.scroll = Scroll::Follow;
-                end
-            }
-        };
-        let mut painter = Painter { area, buffer, theme, row: 0, top };
-        for cell in &cells {
-            let rows = self.rows_of(cell);
-            if painter.row + rows > top && painter.row < top + self.height {
-                painter.cell(cell, self.cells.get(&cell.key).map_or(&[], Wrapped::rows));
-            } else {
-                painter.row += rows;
-            }
-        }
-    }
-
-    /// Breaks what is new or has grown.
-    fn break_rows(&mut self, cells: &[Cell], width: usize) {
-        for cell in cells {
-            let width = width.saturating_sub(cell.indent.len()).max(1);
-            let spans = source_spans(cell.text.len(), Style::new(), cell.styled.iter().cloned());
-            match self.cells.get_mut(&cell.key) {
-                // The text of a message only ever grows, and that of a note never changes.
-                Some(wrapped) if wrapped.width() == width && cell.only_grows() => wrapped.extend(&cell.text, &spans),
-                _ => {
-                    self.cells.insert(cell.key, Wrapped::styled(&cell.text, &spans, width));
-                }
-            }
-        }
-    }
-
-    fn rows_of(&self, cell: &Cell) -> usize {
-        let text = self.cells.get(&cell.key).map_or(0, |wrapped| shown_rows(wrapped.rows()).len());
-        usize::from(cell.heading.is_some()) + text + usize::from(cell.gap)
-    }
-}
-
-/// The rows without the empty ones at the end (models like to end with line feeds).
-fn shown_rows(rows: &[Row]) -> &[Row] {
-    let last = rows.iter().rposition(|row| !row.text.trim().is_empty()).unwrap_or(0);
-    &rows[..rows.len().min(last + 1)]
-}
-
-/// Draws rows from top to bottom, those that are in view.
-struct Painter<'a> {
-    area: Rect,
-    buffer: &'a mut Buffer,
-    theme: Theme,
-    row: usize,
-    top: usize,
-}
-
-impl Painter<'_> {
-    fn cell(&mut self, cell: &Cell, rows: &[Row]) {
-        if let Some((heading, style)) = &cell.heading {
-            self.put(0, heading, *style);
-            self.row += 1;
-        }
-        let rows = shown_rows(rows);
-        for (at, row) in rows.iter().enumerate() {
-            let mark = if at == 0 { cell.mark } else { cell.indent };
-            let x = self.put(0, mark, cell.style);
-            let x = self.put_row(x, row, cell.style);
-            if cell.streaming && at + 1 == rows.len() {
-                self.put(x.min(self.area.width.saturating_sub(1)), "▌", self.theme.accent());
-            }
-            self.row += 1;
-        }
-        self.row += usize::from(cell.gap);
-    }
-
-    /// The row on screen, if it is in view.
-    fn y(&self) -> Option<u16> {
-        let y = self.row.checked_sub(self.top).filter(|&y| y < usize::from(self.area.height))?;
-        Some(self.area.y + y as u16)
-    }
-
-    /// Draws at a column of the row; returns the column after it.
-    fn put(&mut self, x: u16, text: &str, style: Style) -> u16 {
-        let Some(y) = self.y() else { return x };
-        let room = self.area.width.saturating_sub(x);
-        let (end, _) = self.buffer.set_stringn(self.area.x + x, y, text, usize::from(room), style);
-        end - self.area.x
-    }
-
-    fn put_row(&mut self, x: u16, row: &Row, style: Style) -> u16 {
-        let Some(y) = self.y() else { return x };
-        let room = self.area.width.saturating_sub(x);
-        row.draw(self.buffer, self.area.x + x, y, usize::from(room), style) - self.area.x
-    }
+/// A part of the conversation, in the order of the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Entry {
+    Welcome,
+    Message(MessageId),
+    /// The note at this place of [`App::notes`].
+    Note(usize),
+    /// The reply that has no text yet.
+    Waiting,
 }
 
 /// The messages on the path, with the notes that follow each.
-fn cells<'a>(app: &'a App, theme: Theme) -> Vec<Cell<'a>> {
+fn entries(app: &App) -> Vec<Entry> {
     let path = app.transcript().path();
-    let mut cells = Vec::with_capacity(path.len() * 2 + app.notes().len() + 1);
+    let notes = app.notes();
+    let mut entries = Vec::with_capacity(path.len() + notes.len() + 1);
+    // Notes are in the order of time, not of the path.
+    let mut by_message: std::collections::HashMap<Option<MessageId>, Vec<Entry>> = std::collections::HashMap::new();
+    for (at, note) in notes.iter().enumerate() {
+        by_message.entry(note.after).or_default().push(Entry::Note(at));
+    }
     if path.is_empty() {
-        cells.push(welcome(app, theme));
+        entries.push(Entry::Welcome);
     }
-    push_notes(&mut cells, app, None, theme);
-    for node in path {
-        push_message(&mut cells, app, node, theme);
-        push_notes(&mut cells, app, Some(node.id), theme);
+    let places = std::iter::once(None).chain(path.into_iter().map(|node| Some(node.id)));
+    for place in places {
+        entries.extend(place.map(Entry::Message));
+        entries.extend(by_message.get(&place).into_iter().flatten());
     }
-    if let Some(generation) = app.generation().filter(|generation| generation.message.is_none()) {
-        cells.push(Cell {
-            key: CellKey::Welcome,
-            heading: Some((model_name(app), theme.model())),
-            indent: "",
-            mark: "",
-            text: waiting_text(generation.phase).into(),
-            style: theme.faint(),
-            styled: Vec::new(),
-            streaming: true,
-            gap: false,
-        });
+    if is_waiting(app) {
+        entries.push(Entry::Waiting);
+    }
+    entries
+}
+
+/// Whether a reply is running that has no text yet.
+fn is_waiting(app: &App) -> bool {
+    app.generation().is_some_and(|generation| generation.message.is_none())
+}
+
+/// The cells of a part of the conversation. `raw` shows Markdown as it was written.
+fn cells(app: &App, entry: Entry, theme: Theme, raw: bool) -> Vec<Cell<'_>> {
+    let mut cells = Vec::new();
+    match entry {
+        Entry::Welcome => cells.push(welcome(app, theme)),
+        Entry::Message(id) => {
+            if let Some(node) = app.transcript().node(id) {
+                push_message(&mut cells, app, node, theme, raw);
+            }
+        }
+        Entry::Note(at) => cells.extend(app.notes().get(at).map(|note| note_cell(note, theme))),
+        Entry::Waiting => {
+            let phase = app.generation().map(|generation| generation.phase);
+            cells.push(Cell {
+                key: CellKey::Waiting,
+                heading: Some((model_name(app), theme.model())),
+                indent: "",
+                mark: "",
+                text: phase.map(waiting_text).unwrap_or_default().into(),
+                style: theme.faint(),
+                is_markdown: false,
+                styled: Vec::new(),
+                streaming: true,
+                gap: false,
+            });
+        }
     }
     cells
 }
@@ -299,13 +157,14 @@ fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
         mark: "",
         text: text.into(),
         style: theme.faint(),
+        is_markdown: false,
         styled: Vec::new(),
         streaming: false,
         gap: true,
     }
 }
 
-fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme: Theme) {
+fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme: Theme, raw: bool) {
     let (mut name, mut style) = match node.message.role {
         Role::User => ("you".to_owned(), theme.user()),
         Role::Assistant => (model_name(app), theme.model()),
@@ -342,6 +201,7 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             mark: "",
             text: text.into(),
             style: theme.text(),
+            is_markdown: !raw && node.message.role == Role::Assistant,
             styled: Vec::new(),
             streaming,
             gap: footer.is_none(),
@@ -355,6 +215,7 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             mark: "",
             text: text.into(),
             style: theme.faint(),
+            is_markdown: false,
             styled: Vec::new(),
             streaming: false,
             gap: true,
@@ -383,6 +244,7 @@ fn thought_cell<'a>(
         mark: if is_shown { "│ " } else { "▸ " },
         text: if is_shown { thought.text.into() } else { folded() },
         style: theme.faint(),
+        is_markdown: false,
         styled: Vec::new(),
         streaming: streaming && !thought.is_over,
         gap: true,
@@ -408,12 +270,6 @@ fn footer(app: &App, node: &Node) -> Option<String> {
     }
 }
 
-fn push_notes<'a>(cells: &mut Vec<Cell<'a>>, app: &'a App, after: Option<MessageId>, theme: Theme) {
-    for note in app.notes().iter().filter(|note| note.after == after) {
-        cells.push(note_cell(note, theme));
-    }
-}
-
 fn note_cell(note: &Note, theme: Theme) -> Cell<'_> {
     let (mark, style) = match note.kind {
         NoteKind::Info => ("· ", theme.text()),
@@ -427,6 +283,7 @@ fn note_cell(note: &Note, theme: Theme) -> Cell<'_> {
         mark,
         text: note.text.as_str().into(),
         style,
+        is_markdown: false,
         styled: Vec::new(),
         streaming: false,
         gap: true,

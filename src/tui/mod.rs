@@ -1,13 +1,17 @@
 //! The full screen: one loop that waits for keys, the engine and signals, lets the state machine answer, and draws.
 
 mod ascii;
+#[doc(hidden)]
+pub mod bench;
 mod composer;
 mod conversation;
 mod editor;
 mod event_loop;
 mod fuzzy;
 mod help;
+mod highlight;
 mod input;
+mod markdown;
 mod overlay;
 mod palette;
 mod panels;

@@ -279,6 +279,7 @@ impl Screen {
             KeyAction::GoOn => effects.extend(app.handle(Action::Step(Step::GoOn), now)),
             KeyAction::DrawToken => effects.extend(app.handle(Action::Step(Step::Draw), now)),
             KeyAction::TakeTokenBack => effects.extend(app.handle(Action::Step(Step::TakeBack), now)),
+            KeyAction::ToggleSource => effects.extend(app.handle(Action::ToggleSource, now)),
             KeyAction::ToggleThoughts => effects.extend(app.handle(Action::ToggleThoughts, now)),
             KeyAction::Redraw => requests.push(Request::Redraw),
             KeyAction::ToggleMouse => {

@@ -22,6 +22,8 @@ pub(super) enum Origin {
     From(usize),
     /// These bytes of the source as one: a tab, a mark that is shown as another.
     Whole(usize, usize),
+    /// This text, which the source says in another way.
+    As(&'static str),
 }
 
 /// A stretch of text in one style: from `start` to the start of the next one, or to the end.
@@ -67,6 +69,8 @@ pub(super) struct Row {
     pub(super) text: String,
     /// Its styles; none where the text was broken without any.
     pub(super) spans: Vec<Span>,
+    /// Whether it goes on with the line of the row before.
+    pub(super) joined: bool,
 }
 
 impl Row {
@@ -81,6 +85,30 @@ impl Row {
             at = buffer.set_stringn(at, y, piece, usize::from(end - at), style.patch(span.style)).0;
         }
         at
+    }
+
+    /// A row that was not broken from a text.
+    pub(super) fn of(pieces: impl IntoIterator<Item = (String, Style, Origin)>) -> Self {
+        let mut row = Self { start: 0, end: 0, text: String::new(), spans: Vec::new(), joined: false };
+        for (text, style, origin) in pieces {
+            row.spans.push(Span { start: row.text.len(), style, origin });
+            row.text.push_str(&text);
+        }
+        row
+    }
+
+    /// Appends what another row shows.
+    pub(super) fn append(&mut self, other: &Self) {
+        let shift = self.text.len();
+        self.spans.extend(other.spans.iter().map(|span| Span { start: span.start + shift, ..*span }));
+        self.text.push_str(&other.text);
+    }
+
+    /// It, without the spaces at its end.
+    pub(super) fn trimmed(&self) -> Self {
+        let text = self.text.trim_end_matches(' ').to_owned();
+        let spans = self.spans.iter().filter(|span| span.start < text.len()).copied().collect();
+        Self { text, spans, ..*self }
     }
 
     /// Its spans, each with its text.
@@ -229,6 +257,7 @@ struct Breaker<'a> {
     text: String,
     spans: Vec<Span>,
     column: usize,
+    joined: bool,
     /// The last place where the row may be broken: (offset in the source, length of the row's text, column).
     opportunity: Option<(usize, usize, usize)>,
 }
@@ -236,8 +265,9 @@ struct Breaker<'a> {
 impl Breaker<'_> {
     fn end_row(&mut self, end: usize, next: usize) {
         let (text, spans) = (std::mem::take(&mut self.text), std::mem::take(&mut self.spans));
-        self.rows.push(Row { start: self.start, end, text, spans });
+        self.rows.push(Row { start: self.start, end, text, spans, joined: self.joined });
         (self.start, self.column, self.opportunity) = (next, 0, None);
+        self.joined = next == end;
     }
 
     /// Breaks the row so that what comes at `offset` fits.
@@ -279,35 +309,55 @@ impl Breaker<'_> {
         }
     }
 
-    /// Appends what is shown for `length` bytes of the text at `offset`, as one.
+    /// Appends plain text at `offset`, each byte of which is a column.
+    fn push_plain(&mut self, offset: usize, text: &str) {
+        let mut at = 0;
+        while at < text.len() {
+            self.go_to_style(offset + at);
+            let next = self.styles.get(1).map_or(text.len(), |next| (next.start - offset).min(text.len()));
+            self.push(offset + at, next - at, &text[at..next], next - at);
+            at = next;
+        }
+    }
+
+    /// Appends what is shown for `length` bytes of the text at `offset`, in one style.
     fn push(&mut self, offset: usize, length: usize, picture: &str, columns: usize) {
+        self.go_to_style(offset);
+        self.push_span(offset, length, picture.len());
+        self.text.push_str(picture);
+        self.column += columns;
+    }
+
+    fn go_to_style(&mut self, offset: usize) {
         while self.styles.get(1).is_some_and(|next| next.start <= offset) {
             self.styles = &self.styles[1..];
         }
-        if let Some(&Span { start, style, origin }) = self.styles.first() {
-            let origin = match origin {
-                Origin::From(source) if picture.len() == length => Origin::From(source + offset - start),
-                Origin::From(source) => Origin::Whole(source + offset - start, source + offset - start + length),
-                other => other,
+    }
+
+    /// The style of the next `shown` bytes of the row, which stand for `length` bytes of the text at `offset`.
+    fn push_span(&mut self, offset: usize, length: usize, shown: usize) {
+        let Some(&Span { start, style, origin }) = self.styles.first() else { return };
+        let origin = match origin {
+            Origin::From(source) if shown == length => Origin::From(source + offset - start),
+            Origin::From(source) => Origin::Whole(source + offset - start, source + offset - start + length),
+            other => other,
+        };
+        let goes_on = self.spans.last().is_some_and(|last| {
+            let same = match (last.origin, origin) {
+                (Origin::From(from), Origin::From(to)) => from + self.text.len() - last.start == to,
+                (last, this) => last == this,
             };
-            let goes_on = self.spans.last().is_some_and(|last| {
-                let same = match (last.origin, origin) {
-                    (Origin::From(from), Origin::From(to)) => from + self.text.len() - last.start == to,
-                    (last, this) => last == this,
-                };
-                same && last.style == style
-            });
-            if !goes_on {
-                self.spans.push(Span { start: self.text.len(), style, origin });
-            }
+            same && last.style == style
+        });
+        if !goes_on {
+            self.spans.push(Span { start: self.text.len(), style, origin });
         }
-        self.text.push_str(picture);
-        self.column += columns;
     }
 }
 
 /// Appends the rows of `text` from `from` on, which begins a row.
-fn break_rows(text: &str, spans: &[Span], from: usize, width: usize, rows: &mut Vec<Row>) {
+pub(super) fn break_rows(text: &str, spans: &[Span], from: usize, width: usize, rows: &mut Vec<Row>) {
+    let joined = rows.last().is_some_and(|last| from > 0 && last.end == from);
     let mut row = Breaker {
         rows,
         styles: spans,
@@ -316,34 +366,75 @@ fn break_rows(text: &str, spans: &[Span], from: usize, width: usize, rows: &mut 
         text: String::new(),
         spans: Vec::new(),
         column: 0,
+        joined,
         opportunity: None,
     };
-    for (offset, grapheme) in text[from..].grapheme_indices(true) {
-        let offset = from + offset;
-        let end = offset + grapheme.len();
-        if is_line_feed(grapheme) {
-            row.end_row(offset, end);
-            continue;
+    let mut start = from;
+    for line in text[from..].split_inclusive('\n') {
+        let end = start + line.len();
+        let content = line.strip_suffix('\n').unwrap_or(line);
+        if content.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            row.plain_line(&text[..start + content.len()], start);
+            if content.len() < line.len() {
+                row.end_row(end - 1, end);
+            }
+        } else {
+            row.line(&text[..end], start);
         }
-        let mut picture = shown(grapheme, row.column);
-        let mut columns = width_of(&picture);
-        let space = is_space(grapheme);
-        if breaks_anywhere(grapheme, columns) {
-            row.may_break(offset);
-        }
-        // Spaces hang over the end of a row, so that the next one begins with a word. What does not fit after one
-        // break can need a second: a word longer than the row.
-        while !space && row.column + columns > row.width && row.start < offset {
-            row.break_before(offset);
-            picture = shown(grapheme, row.column);
-            columns = width_of(&picture);
-        }
-        row.push(offset, grapheme.len(), &picture, columns);
-        if space || breaks_anywhere(grapheme, columns) {
-            row.may_break(end);
-        }
+        start = end;
     }
     row.end_row(text.len(), text.len());
+}
+
+impl Breaker<'_> {
+    /// A line of printable ASCII from `start` to the end of `text`: a byte is a column, so nothing is to be measured.
+    fn plain_line(&mut self, text: &str, start: usize) {
+        let bytes = text.as_bytes();
+        let mut at = start;
+        while bytes.len() - at > self.width {
+            let full = at + self.width;
+            // Spaces hang over the end of a row.
+            let end = match bytes[full] {
+                b' ' => full + bytes[full..].iter().take_while(|&&byte| byte == b' ').count(),
+                _ => bytes[at..full].iter().rposition(|&byte| byte == b' ').map_or(full, |space| at + space + 1),
+            };
+            if end == bytes.len() {
+                break;
+            }
+            self.push_plain(at, &text[at..end]);
+            self.end_row(end, end);
+            at = end;
+        }
+        self.push_plain(at, &text[at..]);
+    }
+
+    /// A line, with its line feed, from `start` to the end of `text`.
+    fn line(&mut self, text: &str, start: usize) {
+        for (offset, grapheme) in text[start..].grapheme_indices(true) {
+            let offset = start + offset;
+            let end = offset + grapheme.len();
+            if is_line_feed(grapheme) {
+                return self.end_row(offset, end);
+            }
+            let mut picture = shown(grapheme, self.column);
+            let mut columns = width_of(&picture);
+            let space = is_space(grapheme);
+            if breaks_anywhere(grapheme, columns) {
+                self.may_break(offset);
+            }
+            // Spaces hang over the end of a row, so that the next one begins with a word. What does not fit after one
+            // break can need a second: a word longer than the row.
+            while !space && self.column + columns > self.width && self.start < offset {
+                self.break_before(offset);
+                picture = shown(grapheme, self.column);
+                columns = width_of(&picture);
+            }
+            self.push(offset, grapheme.len(), &picture, columns);
+            if space || breaks_anywhere(grapheme, columns) {
+                self.may_break(end);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -157,11 +157,26 @@ fn every_byte_of_a_source_is_told_by_the_spans_of_its_rows() {
                 match span.origin {
                     Origin::From(from) => told.push_str(&text[from..from + piece.len()]),
                     Origin::Whole(from, to) => told.push_str(&text[from..to]),
-                    Origin::Drawn => panic!("nothing was drawn beside it"),
+                    Origin::Drawn | Origin::As(_) => panic!("nothing was drawn beside it"),
                 }
             }
         }
         assert_eq!(told, text, "{text:?} at {width}");
         assert_eq!(wrapped.rows().len(), Wrapped::new(&text, width).rows().len());
+    }
+}
+
+#[test]
+fn plain_lines_are_broken_as_those_that_are_measured() {
+    const PLAIN: [&str; 6] = ["a", "word", "longerword", " ", "  ", "-"];
+    let plain = texts().map(|pieces| pieces.iter().map(|piece| PLAIN[piece.len() % PLAIN.len()]).collect::<String>());
+    for (text, width) in plain.take(3000).zip((1..=30).cycle()) {
+        let broken = Wrapped::new(&text, width);
+        // What follows takes the whole line the other way, and is a row of its own.
+        let measured = Wrapped::new(&format!("{text}\t"), width);
+        let rows = |wrapped: &Wrapped| -> Vec<String> {
+            wrapped.rows().iter().map(|row| row.text.trim_end().to_owned()).collect()
+        };
+        assert_eq!(rows(&broken), rows(&measured), "{text:?} at {width}");
     }
 }

@@ -1,0 +1,337 @@
+//! The view of the conversation: what is in view is laid out, what is not is only guessed at.
+
+use std::collections::HashMap;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::body::Body;
+use super::{Cell, CellKey, Entry, cells, entries, is_waiting};
+use crate::app::{App, SessionId};
+use crate::chat::MessageId;
+use crate::tui::markdown::Page;
+use crate::tui::text::{Row, width_of};
+use crate::tui::theme::Theme;
+
+/// The bodies that are kept; of more than these, those out of view go.
+const KEPT: usize = 500;
+
+/// A row of the conversation: of which entry, and which of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    entry: usize,
+    row: usize,
+}
+
+/// Where the view stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scroll {
+    /// At the end, and stays there.
+    Follow,
+    /// With this row at the top.
+    At(Place),
+}
+
+/// What the list of entries was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    head: Option<MessageId>,
+    messages: usize,
+    notes: usize,
+    is_waiting: bool,
+}
+
+/// The view of the conversation.
+#[derive(Debug)]
+pub(in crate::tui) struct Conversation {
+    session: Option<SessionId>,
+    shape: Option<Shape>,
+    entries: Vec<Entry>,
+    /// Rows of each entry: exact where it was in view at this width, a guess elsewhere.
+    heights: Vec<usize>,
+    bodies: HashMap<CellKey, Body>,
+    scroll: Scroll,
+    /// Rows to scroll by, down if positive, once the next frame knows what is there.
+    pending: isize,
+    /// Rows of the last frame.
+    height: usize,
+    width: usize,
+    /// Rows below the view.
+    below: usize,
+    raw: bool,
+    /// Blocks of Markdown that were laid out for bodies that are gone.
+    former_work: usize,
+    /// Whether a frame was drawn: syntaxes are not loaded for the first.
+    was_drawn: bool,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self {
+            session: None,
+            shape: None,
+            entries: Vec::new(),
+            heights: Vec::new(),
+            bodies: HashMap::new(),
+            scroll: Scroll::Follow,
+            pending: 0,
+            height: 1,
+            width: 0,
+            below: 0,
+            raw: false,
+            former_work: 0,
+            was_drawn: false,
+        }
+    }
+}
+
+impl Conversation {
+    /// Scrolls by rows, down if positive.
+    pub(in crate::tui) fn scroll(&mut self, by: isize) {
+        self.pending = self.pending.saturating_add(by);
+    }
+
+    /// Scrolls by pages less a row, down if positive.
+    pub(in crate::tui) fn scroll_page(&mut self, by: isize) {
+        self.scroll(by * (self.height.saturating_sub(1).max(1)) as isize);
+    }
+
+    pub(in crate::tui) fn go_to_start(&mut self) {
+        self.scroll = Scroll::At(Place { entry: 0, row: 0 });
+        self.pending = 0;
+    }
+
+    pub(in crate::tui) fn go_to_end(&mut self) {
+        self.scroll = Scroll::Follow;
+        self.pending = 0;
+    }
+
+    /// How many rows are below the view.
+    pub(in crate::tui) fn rows_below(&self) -> usize {
+        self.below
+    }
+
+    /// How many blocks of Markdown were laid out up to now.
+    pub(in crate::tui) fn work(&self) -> usize {
+        self.former_work + self.bodies.values().map(Body::work).sum::<usize>()
+    }
+
+    /// Draws the part that is in view.
+    pub(in crate::tui) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        self.keep_up(app, area);
+        let frame = Frame { app, page: Page { width: self.width, theme, colors: self.was_drawn } };
+        let top = self.settle(frame);
+        let mut painter = Painter { area, buffer, theme, row: 0, top: top.row };
+        let mut entry = top.entry;
+        while entry < self.entries.len() && painter.row < top.row + self.height {
+            for cell in &cells(app, self.entries[entry], theme, self.raw) {
+                painter.cell(cell, self.bodies.get(&cell.key).map_or(&[], Body::rows));
+            }
+            entry += 1;
+        }
+        let rows_from_top: usize = self.heights[top.entry.min(self.heights.len())..].iter().sum();
+        self.below = match self.scroll {
+            Scroll::Follow => 0,
+            Scroll::At(_) => rows_from_top.saturating_sub(top.row + self.height),
+        };
+        self.forget(top.entry..entry);
+        self.was_drawn = true;
+    }
+
+    /// Takes over what has changed since the last frame: another conversation, messages, notes, another width.
+    fn keep_up(&mut self, app: &App, area: Rect) {
+        if self.session != Some(app.session().id) {
+            let was_drawn = self.was_drawn;
+            *self = Self { session: Some(app.session().id), was_drawn, ..Self::default() };
+        }
+        let raw = app.shows_source();
+        let transcript = app.transcript();
+        let shape = Shape {
+            head: transcript.head(),
+            messages: transcript.nodes().len(),
+            notes: app.notes().len(),
+            is_waiting: is_waiting(app),
+        };
+        let width = usize::from(area.width).max(1);
+        self.height = usize::from(area.height);
+        if self.shape == Some(shape) && self.width == width && self.raw == raw {
+            return;
+        }
+        let known: HashMap<Entry, usize> = if self.width == width && self.raw == raw {
+            self.entries.iter().copied().zip(self.heights.iter().copied()).collect()
+        } else {
+            HashMap::new()
+        };
+        let former = std::mem::replace(&mut self.entries, entries(app));
+        (self.shape, self.width, self.raw) = (Some(shape), width, raw);
+        self.heights = self
+            .entries
+            .iter()
+            .map(|entry| known.get(entry).copied().unwrap_or_else(|| guess(app, *entry, width)))
+            .collect();
+        if let Scroll::At(place) = &mut self.scroll {
+            let last = self.entries.len().saturating_sub(1);
+            let entry =
+                former.get(place.entry).and_then(|former| self.entries.iter().position(|entry| entry == former));
+            place.entry = entry.unwrap_or(place.entry.min(last));
+        }
+    }
+
+    /// Where the view stands, now that it is known what is there; what is in view is laid out.
+    fn settle(&mut self, frame: Frame) -> Place {
+        let by = std::mem::take(&mut self.pending);
+        let place = match self.scroll {
+            Scroll::Follow if by >= 0 => return self.end(frame),
+            Scroll::Follow => self.end(frame),
+            Scroll::At(place) => place,
+        };
+        let place = self.moved(frame, place, by);
+        // What is at the end stays there.
+        let mut rows = 0;
+        for entry in place.entry..self.entries.len() {
+            rows += self.lay_out(frame, entry);
+            if rows > place.row + self.height {
+                self.scroll = Scroll::At(place);
+                return place;
+            }
+        }
+        self.scroll = Scroll::Follow;
+        self.end(frame)
+    }
+
+    /// The row at the top of the view where its last is the last of all.
+    fn end(&mut self, frame: Frame) -> Place {
+        let mut left = self.height;
+        for entry in (0..self.entries.len()).rev() {
+            let height = self.lay_out(frame, entry);
+            if height >= left {
+                return Place { entry, row: height - left };
+            }
+            left -= height;
+        }
+        Place { entry: 0, row: 0 }
+    }
+
+    /// `place` moved by rows, down if positive, as far as there are any.
+    fn moved(&mut self, frame: Frame, place: Place, by: isize) -> Place {
+        let Place { mut entry, row } = place;
+        let row = row.min(self.lay_out(frame, entry).saturating_sub(1));
+        let mut row = row as isize + by;
+        while row < 0 && entry > 0 {
+            entry -= 1;
+            row += self.lay_out(frame, entry) as isize;
+        }
+        let mut row = row.max(0) as usize;
+        while entry + 1 < self.entries.len() && row >= self.lay_out(frame, entry) {
+            row -= self.lay_out(frame, entry);
+            entry += 1;
+        }
+        Place { entry, row }
+    }
+
+    /// Lays out an entry as far as it has changed, and returns its height.
+    fn lay_out(&mut self, frame: Frame, entry: usize) -> usize {
+        let Some(&which) = self.entries.get(entry) else { return 0 };
+        let mut height = 0;
+        for cell in &cells(frame.app, which, frame.page.theme, self.raw) {
+            let width = self.width.saturating_sub(width_of(cell.indent)).max(1);
+            let page = Page { width, ..frame.page };
+            let body = self.bodies.entry(cell.key).or_insert_with(|| Body::new(cell, page));
+            body.update(cell, page);
+            height += usize::from(cell.heading.is_some()) + body.rows().len() + usize::from(cell.gap);
+        }
+        self.heights[entry] = height;
+        height
+    }
+
+    /// Lets go what is out of view, where much is kept.
+    fn forget(&mut self, shown: std::ops::Range<usize>) {
+        if self.bodies.len() <= KEPT {
+            return;
+        }
+        let shown: std::collections::HashSet<Entry> = self.entries[shown].iter().copied().collect();
+        let is_shown = |key: &CellKey| key.message().is_none_or(|id| shown.contains(&Entry::Message(id)));
+        let former = &mut self.former_work;
+        self.bodies.retain(|key, body| {
+            let stays = is_shown(key);
+            *former += if stays { 0 } else { body.work() };
+            stays
+        });
+    }
+}
+
+/// What a frame is drawn from.
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    app: &'a App,
+    page: Page,
+}
+
+/// About how many rows an entry takes.
+fn guess(app: &App, entry: Entry, width: usize) -> usize {
+    let rows = |text: &str| text.len() / width + text.bytes().filter(|&byte| byte == b'\n').count() + 1;
+    match entry {
+        Entry::Message(id) => app.transcript().node(id).map_or(0, |node| rows(&node.message.content) + 2),
+        Entry::Note(at) => app.notes().get(at).map_or(0, |note| rows(&note.text) + 1),
+        Entry::Welcome | Entry::Waiting => 2,
+    }
+}
+
+impl CellKey {
+    /// The message that it is a part of.
+    fn message(self) -> Option<MessageId> {
+        match self {
+            Self::Message(id) | Self::FoldedThought(id) | Self::Thought(id) | Self::Footer(id) => Some(id),
+            Self::Note(_) | Self::Welcome | Self::Waiting => None,
+        }
+    }
+}
+
+/// Draws rows from top to bottom, those that are in view.
+struct Painter<'a> {
+    area: Rect,
+    buffer: &'a mut Buffer,
+    theme: Theme,
+    row: usize,
+    top: usize,
+}
+
+impl Painter<'_> {
+    fn cell(&mut self, cell: &Cell, rows: &[Row]) {
+        if let Some((heading, style)) = &cell.heading {
+            self.put(0, heading, *style);
+            self.row += 1;
+        }
+        for (at, row) in rows.iter().enumerate() {
+            let mark = if at == 0 { cell.mark } else { cell.indent };
+            let x = self.put(0, mark, cell.style);
+            let x = self.put_row(x, row, cell.style);
+            if cell.streaming && at + 1 == rows.len() {
+                self.put(x.min(self.area.width.saturating_sub(1)), "▌", self.theme.accent());
+            }
+            self.row += 1;
+        }
+        self.row += usize::from(cell.gap);
+    }
+
+    /// The row on screen, if it is in view.
+    fn y(&self) -> Option<u16> {
+        let y = self.row.checked_sub(self.top).filter(|&y| y < usize::from(self.area.height))?;
+        Some(self.area.y + y as u16)
+    }
+
+    /// Draws at a column of the row; returns the column after it.
+    fn put(&mut self, x: u16, text: &str, style: Style) -> u16 {
+        let Some(y) = self.y() else { return x };
+        let room = self.area.width.saturating_sub(x);
+        let (end, _) = self.buffer.set_stringn(self.area.x + x, y, text, usize::from(room), style);
+        end - self.area.x
+    }
+
+    fn put_row(&mut self, x: u16, row: &Row, style: Style) -> u16 {
+        let Some(y) = self.y() else { return x };
+        let room = self.area.width.saturating_sub(x);
+        row.draw(self.buffer, self.area.x + x, y, usize::from(room), style) - self.area.x
+    }
+}
