@@ -6,7 +6,7 @@ use super::keymap::Context;
 /// What to try, with `<action>` in the place of a key; a line whose action no key does is left out.
 const LINES: [&str; 6] = [
     "<send> sends what you write; <new-line> begins a new line",
-    "<next-focus> goes to the sliders: they change how it speaks, also in the middle of a reply",
+    "<next-focus> goes to the sliders: they change how it speaks, also while it does",
     "<tokens> shows a reply token by token, with what else might have been said",
     "<pause> pauses a reply, and you choose its tokens",
     "/ lists the commands, <palette> all that can be done, /theme the colours",

@@ -16,6 +16,7 @@ mod chats;
 mod first_steps;
 mod generation;
 mod lists;
+mod loading;
 mod presets;
 mod report;
 mod run_command;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use lists::{List, ListRow, ListedModel};
+pub use loading::Loading;
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
@@ -222,45 +224,6 @@ pub struct Start {
     pub warnings: Vec<String>,
     /// Random: the names of new conversations are drawn from it.
     pub seed: u64,
-}
-
-/// A model on its way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Loading {
-    /// The request.
-    pub id: RequestId,
-    /// What was asked for; empty is the default model.
-    pub name: String,
-    /// Bytes prepared.
-    pub done: u64,
-    /// Bytes in all; 0 while not known.
-    pub total: u64,
-    /// How long it has taken by now.
-    pub elapsed: Duration,
-    started: Option<Instant>,
-}
-
-impl Loading {
-    fn new(id: RequestId, name: String) -> Self {
-        Self { id, name, done: 0, total: 0, elapsed: Duration::ZERO, started: None }
-    }
-
-    fn advance(&mut self, done: u64, total: u64, now: Moment) {
-        (self.done, self.total) = (done, total);
-        self.elapsed = now.at.duration_since(*self.started.get_or_insert(now.at));
-    }
-
-    /// From 0 to 100.
-    pub fn percent(&self) -> u64 {
-        self.done * 100 / self.total.max(1)
-    }
-
-    /// How far it is: percent, bytes, and time.
-    pub fn progress(&self) -> String {
-        let megabytes = |bytes: u64| format!("{:.0}", bytes as f64 / 1e6);
-        let seconds = self.elapsed.as_secs_f64();
-        format!("{} % · {} of {} MB · {seconds:.1} s", self.percent(), megabytes(self.done), megabytes(self.total))
-    }
 }
 
 /// What a [`EngineCommand::Count`] was asked for.
@@ -533,26 +496,6 @@ impl App {
         self.generation.as_ref().and_then(Generation::save_deadline)
     }
 
-    fn loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<Effect> {
-        if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
-            let first = self.model.is_none();
-            let seconds = model.load_time.as_secs_f64();
-            self.model_asked = self.loading.take().map(|loading| loading.name).unwrap_or_default();
-            self.context_used = 0;
-            self.next_token = None;
-            if !first {
-                let text = format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format);
-                self.note(NoteKind::Info, text);
-            }
-            if let Some(quantized) = model.quantized.as_ref().filter(|quantized| quantized.is_news) {
-                self.note(NoteKind::Info, quantized.text.clone());
-            }
-            self.session.record.model.clone_from(&model.name);
-            self.model = Some(model);
-        }
-        Vec::new()
-    }
-
     fn failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
         if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
             self.loading = None;
@@ -583,12 +526,6 @@ impl App {
                 Vec::new()
             }
         }
-    }
-
-    fn load_model(&mut self, name: String) -> Effect {
-        let id = self.request_id();
-        self.loading = Some(Loading::new(id, name.clone()));
-        Effect::LoadModel { id, name }
     }
 
     /// Leaves; a reply that is running is stopped and what there is of it saved.

@@ -6,7 +6,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::fuzzy::{self, Order};
 use super::help::Help;
-use super::text::{fit, one_line};
+use super::text::{Wrapped, fit, one_line, width_of};
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
@@ -191,6 +191,7 @@ impl Picker {
 
     fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let title = format!(" {} ", self.title);
+        let area = self.area(area);
         let inner = frame(area, &title, " type to search · Enter chooses · Esc closes ", buffer, theme);
         if inner.height == 0 {
             return;
@@ -198,27 +199,60 @@ impl Picker {
         let width = usize::from(inner.width);
         buffer.set_stringn(inner.x, inner.y, format!("> {}▏", one_line(&self.query)), width, theme.text());
         let items = self.matching();
-        let rows = usize::from(inner.height) - 1;
+        let list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
+        let list = draw_cut_detail(items.get(self.selected).copied(), list, buffer, theme);
+        let rows = usize::from(list.height);
         let first = (self.selected + 1).saturating_sub(rows);
         if items.is_empty() && rows > 0 {
-            buffer.set_stringn(inner.x, inner.y + 1, "  nothing matches", width, theme.faint());
+            buffer.set_stringn(list.x, list.y, "  nothing matches", width, theme.faint());
         }
         for (at, item) in items.iter().enumerate().skip(first).take(rows) {
-            let y = inner.y + 1 + (at - first) as u16;
-            let chosen = at == self.selected;
-            let mark = if chosen { "▸ " } else { "  " };
-            let label = format!("{mark}{}", item.label);
-            let detail_width = width / 2;
-            let label_width = if item.detail.is_empty() { width } else { width - detail_width };
-            let style = if chosen { theme.chosen() } else { theme.text() };
-            buffer.set_stringn(inner.x, y, fit(&label, label_width), width, style);
-            if !item.detail.is_empty() {
-                let x = inner.x + (label_width + 1) as u16;
-                let room = detail_width.saturating_sub(1);
-                buffer.set_stringn(x, y, fit(&item.detail, room), room, theme.faint());
-            }
+            item.draw(at == self.selected, Rect { y: list.y + (at - first) as u16, height: 1, ..list }, buffer, theme);
         }
     }
+
+    /// Themes leave what is over them free, so that one sees the conversation in each.
+    fn area(&self, area: Rect) -> Rect {
+        if self.title != List::Themes.title() {
+            return area;
+        }
+        // The frame, the query, and the rows that `frame` leaves out above and below.
+        let height = (self.items.len() as u16 + 5).min(area.height);
+        Rect { y: area.bottom() - height, height, ..area }
+    }
+}
+
+impl Item {
+    /// Columns of the detail, of so many in all.
+    fn detail_width(&self, width: usize) -> usize {
+        if self.detail.is_empty() { 0 } else { width / 2 }
+    }
+
+    fn draw(&self, chosen: bool, row: Rect, buffer: &mut Buffer, theme: Theme) {
+        let width = usize::from(row.width);
+        let label = format!("{}{}", if chosen { "▸ " } else { "  " }, self.label);
+        let label_width = width - self.detail_width(width);
+        let style = if chosen { theme.chosen() } else { theme.text() };
+        buffer.set_stringn(row.x, row.y, fit(&label, label_width), width, style);
+        let room = self.detail_width(width).saturating_sub(1);
+        let x = row.x + (label_width + 1) as u16;
+        buffer.set_stringn(x, row.y, fit(&self.detail, room), room, theme.faint());
+    }
+}
+
+/// Where the chosen row's detail does not fit into its row, such as why a file cannot be used, it is said below the list;
+/// returns what is left for that.
+fn draw_cut_detail(chosen: Option<&Item>, list: Rect, buffer: &mut Buffer, theme: Theme) -> Rect {
+    let width = usize::from(list.width);
+    let is_cut = |item: &&Item| width_of(&item.detail) + 1 > item.detail_width(width) && !item.detail.is_empty();
+    let Some(item) = chosen.filter(is_cut) else { return list };
+    let detail = Wrapped::new(&item.detail, width);
+    let height = (detail.rows().len() as u16).min(list.height / 2);
+    let below = Rect { y: list.bottom() - height, height, ..list };
+    for (y, row) in (below.y..below.bottom()).zip(detail.rows()) {
+        buffer.set_stringn(below.x, y, &row.text, width, theme.faint());
+    }
+    Rect { height: list.height - height, ..list }
 }
 
 /// Clears a box in the middle, draws its border, and returns its inside.

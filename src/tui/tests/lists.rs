@@ -15,6 +15,9 @@ fn a_model_is_chosen_from_the_list_and_the_loaded_one_is_marked() {
     let shown = stage.draw();
     assert!(shown.contains("▸ smollm2 *") && shown.contains("llama · 134.5 M · Q4_1 · 98 MB"), "{shown}");
     assert!(shown.contains("cannot be run: the architecture `mamba`"), "{shown}");
+    assert!(!shown.contains("reason"), "{shown}");
+    stage.keys("<Down><Down>");
+    assert!(stage.draw().contains("reason"), "why a file cannot be used is said in full");
     stage.keys("gp");
     assert!(!stage.draw().contains("smollm2 *"));
     stage.keys("<Enter>");

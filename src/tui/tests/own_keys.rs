@@ -69,3 +69,17 @@ fn the_list_of_keys_is_searched_by_typing() {
     stage.keys("<Esc>");
     assert!(!stage.draw().contains("Keys and commands"));
 }
+
+#[test]
+fn each_part_of_the_screen_says_what_its_keys_do() {
+    let mut stage = stage("");
+    stage.keys("<Tab>");
+    let shown = stage.draw();
+    let hints =
+        "←/→ turn · Shift-←/Shift-→ large steps · ↑/↓ choose · digits type a value · Del default · p preset · Tab next";
+    assert!(shown.contains(hints), "{shown}");
+    stage.keys("<Tab>");
+    let shown = stage.draw();
+    let hints = "↑/↓ PgUp/PgDn scroll · ←/→ other answers · Home/End";
+    assert!(shown.contains(hints) && shown.contains("Tab next · Esc write"), "{shown}");
+}

@@ -63,7 +63,10 @@ impl FrontEndIo for Memory {
         vec![
             model("smollm2", "llama · 134.5 M · Q4_1 · 98 MB"),
             model("gpt2", "gpt2 · 124.4 M · F32 · 548 MB"),
-            model("odd", "cannot be run: the architecture `mamba` is not known"),
+            model(
+                "odd",
+                "cannot be run: the architecture `mamba` is not known, and this goes on until the end of the reason",
+            ),
         ]
     }
 

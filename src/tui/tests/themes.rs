@@ -36,12 +36,12 @@ fn own(name: &str, text: &str) -> NamedTheme {
 fn a_theme_is_seen_as_soon_as_the_cursor_is_on_it_and_esc_brings_the_former_back() {
     let mut stage = asked();
     assert_eq!(user_color(&mut stage), Color::Green);
-    // The list leaves the conversation's first rows free on no small screen: the title is looked at instead.
     stage.keys("/theme<Enter>");
     let shown = stage.draw();
     assert!(shown.contains("Themes") && shown.contains("▸ dark *") && shown.contains("high-contrast"), "{shown}");
     stage.keys("<Down><Down>");
     assert_eq!(stage.buffer()[(0, 0)].bg, Color::Black, "high-contrast is looked at");
+    assert_eq!(user_color(&mut stage), Color::LightGreen, "also the conversation, which stays in view");
     stage.keys("<Esc>");
     assert_eq!(stage.buffer()[(0, 0)].bg, Color::Reset);
     assert_eq!(user_color(&mut stage), Color::Green);
@@ -97,4 +97,15 @@ fn what_is_wrong_with_the_settings_is_told_in_the_chat() {
     let start = Start { warnings: vec!["`ui.theme`: there is no theme `x`".into()], ..Start::default() };
     let mut stage = Stage::with_start(80, 24, FakeWorker::new(), Theme::new(true), start);
     assert!(stage.draw().contains("! `ui.theme`: there is no theme `x`"));
+}
+
+#[test]
+fn a_reply_that_is_rendered_already_takes_the_colours_of_the_new_theme() {
+    let mut stage = Stage::new(80, 24, FakeWorker::new().reply([Step::text("# Capital\nIt is Paris.")]));
+    stage.keys("Where?<Enter>");
+    stage.pump_to_end();
+    let has = |stage: &mut Stage, color: Color| stage.buffer().content.iter().any(|cell| cell.fg == color);
+    assert!(has(&mut stage, Color::Magenta), "the heading");
+    stage.keys("/theme high-contrast<Enter>");
+    assert!(has(&mut stage, Color::LightMagenta) && !has(&mut stage, Color::Magenta));
 }
