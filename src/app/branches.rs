@@ -72,7 +72,8 @@ impl App {
             return Vec::new();
         }
         let Some(node) = self.session.transcript.node(id) else { return Vec::new() };
-        let text = escape(&node.message.content);
+        // Models end with spaces and line feeds that nobody means.
+        let text = escape(node.message.content.trim_end());
         self.branches.editing = Some(id);
         vec![Effect::EditText(text)]
     }
@@ -87,7 +88,7 @@ impl App {
             self.hint = Some(refusal);
             return vec![Effect::Compose(escape(text))];
         }
-        let is_same = self.session.transcript.node(id).is_some_and(|node| node.message.content == text);
+        let is_same = self.session.transcript.node(id).is_some_and(|node| node.message.content.trim_end() == text);
         self.branches.editing = None;
         match (is_question, is_same) {
             (true, true) => self.answer(id, now),

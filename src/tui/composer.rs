@@ -1,11 +1,17 @@
 //! The line, or lines, that the person writes.
 
+mod pastes;
+
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::text::Wrapped;
+use super::text::{Wrapped, columns};
 use super::theme::Theme;
+use pastes::Pastes;
 
 /// What undo keeps, in bytes, at most: pasted books should not be kept a hundred times.
 const UNDO_BYTES: usize = 4 << 20;
@@ -23,14 +29,18 @@ enum Edit {
     None,
     Type,
     Delete,
+    Kill,
     Whole,
 }
 
-/// A text with a cursor, undo, and a place in the prompt history.
+/// A text with a cursor, a selection, undo, and a place in the prompt history. Large pastes are folded in it: a label
+/// stands for each, over which the cursor goes in one step.
 #[derive(Debug)]
 pub(super) struct Composer {
     text: String,
     cursor: usize,
+    /// The other end of the selection.
+    anchor: Option<usize>,
     /// The column that Up and Down keep to.
     goal: Option<usize>,
     last_edit: Edit,
@@ -38,10 +48,15 @@ pub(super) struct Composer {
     redo: Vec<Snapshot>,
     /// The entry of the history that is shown, and what was written before.
     browsing: Option<(usize, String)>,
+    /// What was cut last.
+    killed: String,
+    pastes: Pastes,
     wrapped: Wrapped,
     /// Whether `wrapped` is out of date.
     stale: bool,
     top: usize,
+    /// Where it was drawn last.
+    area: Rect,
 }
 
 impl Default for Composer {
@@ -49,14 +64,18 @@ impl Default for Composer {
         Self {
             text: String::new(),
             cursor: 0,
+            anchor: None,
             goal: None,
             last_edit: Edit::None,
             undo: Vec::new(),
             redo: Vec::new(),
             browsing: None,
+            killed: String::new(),
+            pastes: Pastes::default(),
             wrapped: Wrapped::new("", usize::from(u16::MAX)),
             stale: true,
             top: 0,
+            area: Rect::ZERO,
         }
     }
 }
@@ -73,63 +92,212 @@ pub(super) enum Motion {
 }
 
 impl Composer {
+    /// What is written, with labels in the place of large pastes.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What is written, whole.
+    pub(super) fn whole_text(&self) -> String {
+        self.pastes.expand(&self.text)
+    }
+
+    /// Where the cursor is, in bytes.
+    pub(super) fn cursor(&self) -> usize {
+        self.cursor
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// Inserts what was typed or pasted at the cursor.
+    /// Inserts what was typed, in the place of what is selected.
     pub(super) fn insert(&mut self, text: &str) {
-        let edit = if text.graphemes(true).count() == 1 && text != "\n" { Edit::Type } else { Edit::Whole };
-        self.before_edit(edit);
+        let selected = self.selection();
+        let is_typed = selected.is_none() && text.graphemes(true).count() == 1 && text != "\n";
+        self.before_edit(if is_typed { Edit::Type } else { Edit::Whole });
+        if let Some(range) = selected {
+            self.remove(range);
+        }
         self.text.insert_str(self.cursor, text);
         self.cursor += text.len();
         self.changed();
     }
 
-    /// Puts a text in place of all; undo brings the former one back.
+    /// Inserts what was pasted: a large text is folded.
+    pub(super) fn paste(&mut self, text: &str) {
+        match Pastes::is_large(text) {
+            true => {
+                let label = self.pastes.fold(text);
+                self.insert(&label);
+            }
+            false => self.insert(text),
+        }
+    }
+
+    /// Shows the folded text at the cursor whole, or the first one; `false` where there is none.
+    pub(super) fn unfold(&mut self) -> bool {
+        let folded = self.pastes.places(&self.text);
+        let at_cursor = folded.iter().find(|(range, _)| range.start <= self.cursor && self.cursor <= range.end);
+        let Some((range, content)) =
+            at_cursor.or(folded.first()).map(|(range, content)| (range.clone(), content.to_string()))
+        else {
+            return false;
+        };
+        self.before_edit(Edit::Whole);
+        self.text.replace_range(range.clone(), &content);
+        self.cursor = range.start + content.len();
+        self.changed();
+        true
+    }
+
+    /// Puts a text in place of all; undo brings the former one back. What was pasted stays folded in it.
     pub(super) fn set(&mut self, text: &str) {
+        let text = self.pastes.refold(text);
+        let end = text.len();
+        self.set_at(&text, end);
+    }
+
+    /// Puts a text in place of all, with the cursor at an offset of it.
+    pub(super) fn set_at(&mut self, text: &str, cursor: usize) {
         self.before_edit(Edit::Whole);
         text.clone_into(&mut self.text);
-        self.cursor = self.text.len();
+        self.cursor = cursor.min(self.text.len());
         self.changed();
     }
 
-    /// Takes the text to send it.
+    /// Takes the whole text to send it.
     pub(super) fn take(&mut self) -> String {
-        let text = std::mem::take(&mut self.text);
+        let text = self.whole_text();
+        let former = std::mem::take(self);
         // The width stays: keys can come before the next frame.
-        *self = Self { wrapped: Wrapped::new("", self.wrapped.width()), ..Self::default() };
+        self.wrapped = Wrapped::new("", former.wrapped.width());
+        (self.killed, self.pastes, self.area) = (former.killed, former.pastes, former.area);
         text
     }
 
-    /// Deletes from the cursor to where `motion` goes.
+    /// Deletes what is selected, or from the cursor to where `motion` goes.
     pub(super) fn delete(&mut self, motion: Motion) {
+        match self.selection() {
+            Some(range) => {
+                self.before_edit(Edit::Whole);
+                self.remove(range);
+                self.changed();
+            }
+            None => self.delete_to(motion, Edit::Delete),
+        }
+    }
+
+    /// As [`Composer::delete`]; what goes can be inserted again.
+    pub(super) fn kill(&mut self, motion: Motion) {
+        match self.selection() {
+            Some(_) => drop(self.cut()),
+            None => self.delete_to(motion, Edit::Kill),
+        }
+    }
+
+    fn delete_to(&mut self, motion: Motion, edit: Edit) {
         let to = self.target(motion);
         // At the end of a line, deleting to it joins it with the next, as in every line editor.
         let to = if to == self.cursor && motion == Motion::LineEnd { self.target(Motion::Right) } else { to };
         if to == self.cursor {
             return;
         }
-        self.before_edit(Edit::Delete);
         let (start, end) = (to.min(self.cursor), to.max(self.cursor));
-        self.text.replace_range(start..end, "");
-        self.cursor = start;
+        if edit == Edit::Kill {
+            let gone = self.text[start..end].to_owned();
+            // What is cut piece by piece comes back as one.
+            match (self.last_edit == Edit::Kill, to < self.cursor) {
+                (false, _) => self.killed = gone,
+                (true, true) => self.killed.insert_str(0, &gone),
+                (true, false) => self.killed.push_str(&gone),
+            }
+        }
+        self.before_edit(edit);
+        self.remove(start..end);
         self.changed();
     }
 
-    pub(super) fn go(&mut self, motion: Motion) {
-        self.cursor = self.target(motion);
+    fn remove(&mut self, range: Range<usize>) {
+        self.text.replace_range(range.clone(), "");
+        self.cursor = range.start;
+    }
+
+    /// Inserts what was cut last.
+    pub(super) fn yank(&mut self) {
+        if !self.killed.is_empty() {
+            self.insert(&self.killed.clone());
+        }
+    }
+
+    /// Cuts what is selected; returns it.
+    pub(super) fn cut(&mut self) -> Option<String> {
+        let range = self.selection()?;
+        let selected = self.copy();
+        self.before_edit(Edit::Whole);
+        self.remove(range);
+        self.changed();
+        selected
+    }
+
+    /// What is selected, whole; it can be inserted again too.
+    pub(super) fn copy(&mut self) -> Option<String> {
+        self.text[self.selection()?].clone_into(&mut self.killed);
+        Some(self.pastes.expand(&self.killed))
+    }
+
+    /// What is selected.
+    fn selection(&self) -> Option<Range<usize>> {
+        let anchor = self.anchor.filter(|&anchor| anchor != self.cursor)?;
+        Some(anchor.min(self.cursor)..anchor.max(self.cursor))
+    }
+
+    pub(super) fn has_selection(&self) -> bool {
+        self.selection().is_some()
+    }
+
+    /// Selects nothing; `false` where nothing was.
+    pub(super) fn deselect(&mut self) -> bool {
+        let was = self.has_selection();
+        self.anchor = None;
+        was
+    }
+
+    pub(super) fn select_all(&mut self) {
+        (self.anchor, self.cursor) = (Some(0), self.text.len());
+        self.moved();
+    }
+
+    /// Moves the cursor; with `select` the text on the way is selected.
+    pub(super) fn go(&mut self, motion: Motion, select: bool) {
+        let selected = self.selection().filter(|_| !select);
+        self.cursor = match (selected, motion) {
+            // As everywhere, an arrow leaves the selection at its end.
+            (Some(range), Motion::Left) => range.start,
+            (Some(range), Motion::Right) => range.end,
+            _ => {
+                self.hold_anchor(select);
+                self.target(motion)
+            }
+        };
+        if !select {
+            self.anchor = None;
+        }
+        self.moved();
+    }
+
+    fn hold_anchor(&mut self, select: bool) {
+        self.anchor = if select { Some(self.anchor.unwrap_or(self.cursor)) } else { None };
+    }
+
+    fn moved(&mut self) {
         self.goal = None;
         self.last_edit = Edit::None;
     }
 
     fn target(&self, motion: Motion) -> usize {
         let (before, after) = self.text.split_at(self.cursor);
-        match motion {
+        let to = match motion {
             Motion::Left => before.grapheme_indices(true).next_back().map_or(0, |(at, _)| at),
             Motion::Right => self.cursor + after.graphemes(true).next().map_or(0, str::len),
             Motion::WordLeft => before.unicode_word_indices().next_back().map_or(0, |(at, _)| at),
@@ -138,25 +306,61 @@ impl Composer {
             }
             Motion::LineStart => before.rfind('\n').map_or(0, |at| at + 1),
             Motion::LineEnd => after.find('\n').map_or(self.text.len(), |at| self.cursor + at),
+        };
+        self.outside_labels(to, to > self.cursor)
+    }
+
+    /// `offset`, or the end of the label that it is in: the later one for `forward`.
+    fn outside_labels(&self, offset: usize, forward: bool) -> usize {
+        let labels = self.pastes.places(&self.text);
+        let label = labels.iter().find(|(range, _)| range.start < offset && offset < range.end);
+        label.map_or(offset, |(range, _)| if forward { range.end } else { range.start })
+    }
+
+    /// Puts the cursor where the mouse was pressed; `false` where that is not in what was drawn.
+    pub(super) fn click(&mut self, column: u16, row: u16) -> bool {
+        let is_inside = self.area.contains(Position::new(column, row));
+        if is_inside {
+            self.anchor = None;
+            self.cursor = self.offset_under(column, row);
+            self.moved();
         }
+        is_inside
+    }
+
+    /// Selects from where the mouse was pressed to where it is now.
+    pub(super) fn drag(&mut self, column: u16, row: u16) {
+        self.hold_anchor(true);
+        self.cursor = self.offset_under(column, row);
+        self.moved();
+    }
+
+    /// The offset at a place on the screen, or the nearest to it.
+    fn offset_under(&mut self, column: u16, row: u16) -> usize {
+        self.wrap(self.wrapped.width());
+        let row = self.top + usize::from(row.clamp(self.area.top(), self.area.bottom().max(1) - 1) - self.area.top());
+        let column = column.clamp(self.area.left(), self.area.right()) - self.area.left();
+        let offset = self.wrapped.offset_at(&self.text, row, usize::from(column));
+        self.outside_labels(offset, true)
     }
 
     /// A row up; `false` where the cursor is on the first.
-    pub(super) fn up(&mut self) -> bool {
-        self.vertical(|row, _| row.checked_sub(1))
+    pub(super) fn up(&mut self, select: bool) -> bool {
+        self.vertical(select, |row, _| row.checked_sub(1))
     }
 
     /// A row down; `false` where the cursor is on the last.
-    pub(super) fn down(&mut self) -> bool {
-        self.vertical(|row, rows| (row + 1 < rows).then_some(row + 1))
+    pub(super) fn down(&mut self, select: bool) -> bool {
+        self.vertical(select, |row, rows| (row + 1 < rows).then_some(row + 1))
     }
 
-    fn vertical(&mut self, next: impl FnOnce(usize, usize) -> Option<usize>) -> bool {
+    fn vertical(&mut self, select: bool, next: impl FnOnce(usize, usize) -> Option<usize>) -> bool {
         self.wrap(self.wrapped.width());
         let (row, column) = self.wrapped.position(&self.text, self.cursor);
         let Some(row) = next(row, self.wrapped.rows().len()) else { return false };
         let goal = *self.goal.get_or_insert(column);
-        self.cursor = self.wrapped.offset_at(&self.text, row, goal);
+        self.hold_anchor(select);
+        self.cursor = self.outside_labels(self.wrapped.offset_at(&self.text, row, goal), false);
         self.last_edit = Edit::None;
         true
     }
@@ -166,7 +370,7 @@ impl Composer {
         let at = self.browsing.as_ref().map_or(history.len(), |(at, _)| *at);
         if let Some(entry) = at.checked_sub(1).and_then(|at| history.get(at)) {
             let written = self.browsing.take().map_or_else(|| self.text.clone(), |(_, written)| written);
-            self.show(entry.clone());
+            self.show(self.pastes.refold(entry));
             self.browsing = Some((at - 1, written));
         }
     }
@@ -176,7 +380,7 @@ impl Composer {
         let Some((at, written)) = self.browsing.take() else { return };
         match history.get(at + 1) {
             Some(entry) => {
-                self.show(entry.clone());
+                self.show(self.pastes.refold(entry));
                 self.browsing = Some((at + 1, written));
             }
             None => self.show(written),
@@ -186,6 +390,7 @@ impl Composer {
     fn show(&mut self, text: String) {
         self.cursor = text.len();
         self.text = text;
+        self.anchor = None;
         self.goal = None;
         self.last_edit = Edit::None;
         self.stale = true;
@@ -233,6 +438,7 @@ impl Composer {
     }
 
     fn changed(&mut self) {
+        self.anchor = None;
         self.goal = None;
         self.browsing = None;
         self.stale = true;
@@ -262,6 +468,7 @@ impl Composer {
         if area.width == 0 || area.height == 0 {
             return None;
         }
+        self.area = area;
         self.wrap(usize::from(area.width));
         let (row, column) = self.wrapped.position(&self.text, self.cursor);
         let height = usize::from(area.height);
@@ -273,106 +480,33 @@ impl Composer {
         for (y, shown) in (area.y..area.bottom()).zip(&self.wrapped.rows()[self.top..]) {
             buffer.set_stringn(area.x, y, &shown.text, usize::from(area.width), theme.text());
         }
+        for (range, _) in self.pastes.places(&self.text) {
+            self.mark(&range, buffer, theme.accent());
+        }
+        if let Some(range) = self.selection() {
+            self.mark(&range, buffer, theme.selection());
+        }
         Some(Position::new(area.x + column as u16, area.y + (row - self.top) as u16))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(text: &str) -> Composer {
-        let mut composer = Composer::default();
-        for grapheme in text.graphemes(true) {
-            composer.insert(grapheme);
+impl Composer {
+    /// Draws a range of the text in a style.
+    fn mark(&self, range: &Range<usize>, buffer: &mut Buffer, style: Style) {
+        let rows = self.wrapped.rows().iter().skip(self.top);
+        for (y, row) in (self.area.y..self.area.bottom()).zip(rows) {
+            let (start, end) = (range.start.max(row.start), range.end.min(row.end));
+            // A line feed that is selected is shown as a space.
+            let line_feed = u16::from(range.start <= row.end && row.end < range.end);
+            if start > end || (start == end && line_feed == 0) {
+                continue;
+            }
+            let [from, to] = [start, end].map(|offset| columns(&self.text, row.start, offset) as u16);
+            let marked = Rect { x: self.area.x + from, y, width: to - from + line_feed, height: 1 };
+            buffer.set_style(marked.intersection(self.area), style);
         }
-        composer
-    }
-
-    #[test]
-    fn a_grapheme_is_one_step_and_one_deletion() {
-        let mut composer = written("ae\u{301}👩‍👩‍👧");
-        composer.go(Motion::Left);
-        composer.delete(Motion::Left);
-        assert_eq!(composer.text(), "a👩‍👩‍👧");
-        composer.delete(Motion::Right);
-        assert_eq!(composer.text(), "a");
-    }
-
-    #[test]
-    fn words_and_lines_are_moved_over_and_deleted() {
-        let mut composer = written("one two, three\nfour");
-        composer.delete(Motion::WordLeft);
-        assert_eq!(composer.text(), "one two, three\n");
-        composer.delete(Motion::Left);
-        composer.go(Motion::WordLeft);
-        composer.delete(Motion::LineStart);
-        assert_eq!(composer.text(), "three");
-        composer.go(Motion::WordRight);
-        assert_eq!(composer.cursor, 5);
-        let mut composer = written("ab\ncd");
-        composer.go(Motion::LineStart);
-        composer.go(Motion::Left);
-        composer.delete(Motion::LineEnd);
-        assert_eq!(composer.text(), "abcd", "at its end the line is joined with the next");
-    }
-
-    #[test]
-    fn undo_brings_back_what_was_cleared_and_typing_in_one_piece() {
-        let mut composer = written("hello");
-        composer.set("");
-        composer.undo();
-        assert_eq!(composer.text(), "hello");
-        composer.undo();
-        assert_eq!(composer.text(), "");
-        composer.redo();
-        composer.redo();
-        assert_eq!(composer.text(), "");
-        composer.undo();
-        assert_eq!(composer.text(), "hello");
-        assert_eq!(composer.cursor, 5);
-    }
-
-    #[test]
-    fn a_huge_paste_can_still_be_cleared_and_undone() {
-        let mut composer = Composer::default();
-        let paste = "x".repeat(UNDO_BYTES + 1);
-        composer.insert(&paste);
-        composer.insert("y");
-        composer.set("");
-        composer.undo();
-        assert_eq!(composer.text().len(), paste.len() + 1);
-        assert!(composer.undo.len() <= 2);
-    }
-
-    #[test]
-    fn up_and_down_keep_the_column_over_short_rows() {
-        let mut composer = written("abcdef\nx\nghijkl");
-        composer.wrap(20);
-        composer.go(Motion::Left);
-        assert!(composer.up());
-        assert_eq!(composer.cursor, 8);
-        assert!(composer.up());
-        assert_eq!(composer.cursor, 5);
-        assert!(!composer.up());
-        assert!(composer.down() && composer.down());
-        assert_eq!(composer.cursor, 14);
-        assert!(!composer.down());
-    }
-
-    #[test]
-    fn the_history_gives_back_what_was_being_written() {
-        let history = ["first".to_owned(), "second".to_owned()];
-        let mut composer = written("draft");
-        composer.history_back(&history);
-        composer.history_back(&history);
-        composer.history_back(&history);
-        assert_eq!(composer.text(), "first");
-        composer.history_forward(&history);
-        assert_eq!(composer.text(), "second");
-        composer.history_forward(&history);
-        assert_eq!(composer.text(), "draft");
-        composer.history_forward(&history);
-        assert_eq!(composer.text(), "draft");
     }
 }
+
+#[cfg(test)]
+mod tests;

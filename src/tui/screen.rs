@@ -120,7 +120,7 @@ impl Screen {
         self.focus = Context::Composer;
         // Terminals send the line ends of a paste as carriage returns.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
-        self.composer.insert(&text);
+        self.composer.paste(&text);
         self.popup.update(app, self.composer.text());
     }
 
@@ -254,7 +254,6 @@ impl Screen {
         let mut effects = if action == KeyAction::DeleteBack { Vec::new() } else { self.end_typing(app, action, now) };
         let mut requests = Vec::new();
         match action {
-            KeyAction::Interrupt => effects.extend(self.interrupt(app, now)),
             KeyAction::Stop => effects.extend(self.stop(app, now)),
             KeyAction::DeleteOrQuit if self.composer.is_empty() => effects.extend(app.handle(Action::Quit, now)),
             KeyAction::Send => {
@@ -286,7 +285,19 @@ impl Screen {
                 self.mouse = !self.mouse;
                 requests.push(Request::Mouse(self.mouse));
             }
-            KeyAction::Editor => requests.push(Request::Edit(self.composer.text().to_owned())),
+            KeyAction::Editor => requests.push(Request::Edit(self.composer.whole_text())),
+            KeyAction::CopySelected | KeyAction::CutSelected => {
+                effects.extend(app.handle(Action::Other, now));
+                let is_cut = action == KeyAction::CutSelected;
+                let text = if is_cut { self.composer.cut() } else { self.composer.copy() };
+                requests.extend(text.map(Request::Copy));
+            }
+            KeyAction::Interrupt if app.generation().is_none() && self.composer.has_selection() => {
+                effects.extend(app.handle(Action::Other, now));
+                requests.extend(self.composer.copy().map(Request::Copy));
+                self.composer.deselect();
+            }
+            KeyAction::Interrupt => effects.extend(self.interrupt(app, now)),
             screen => {
                 effects.extend(app.handle(Action::Other, now));
                 self.act_on_screen(app, screen);
@@ -320,24 +331,26 @@ impl Screen {
 
     fn act_on_composer(&mut self, app: &App, action: KeyAction) {
         let composer = &mut self.composer;
+        if let Some((motion, select)) = motion_of(action) {
+            return composer.go(motion, select);
+        }
         match action {
             KeyAction::NewLine => composer.insert("\n"),
-            KeyAction::HistoryBack if !composer.up() => composer.history_back(app.history()),
-            KeyAction::HistoryForward if !composer.down() => composer.history_forward(app.history()),
+            KeyAction::HistoryBack if !composer.up(false) => composer.history_back(app.history()),
+            KeyAction::HistoryForward if !composer.down(false) => composer.history_forward(app.history()),
             KeyAction::Undo => composer.undo(),
             KeyAction::Redo => composer.redo(),
-            KeyAction::Left => composer.go(Motion::Left),
-            KeyAction::Right => composer.go(Motion::Right),
-            KeyAction::WordLeft => composer.go(Motion::WordLeft),
-            KeyAction::WordRight => composer.go(Motion::WordRight),
-            KeyAction::LineStart => composer.go(Motion::LineStart),
-            KeyAction::LineEnd => composer.go(Motion::LineEnd),
             KeyAction::DeleteBack => composer.delete(Motion::Left),
             KeyAction::DeleteForward | KeyAction::DeleteOrQuit => composer.delete(Motion::Right),
-            KeyAction::DeleteWordBack => composer.delete(Motion::WordLeft),
-            KeyAction::DeleteWordForward => composer.delete(Motion::WordRight),
-            KeyAction::DeleteToStart => composer.delete(Motion::LineStart),
-            KeyAction::DeleteToEnd => composer.delete(Motion::LineEnd),
+            KeyAction::DeleteWordBack => composer.kill(Motion::WordLeft),
+            KeyAction::DeleteWordForward => composer.kill(Motion::WordRight),
+            KeyAction::DeleteToStart => composer.kill(Motion::LineStart),
+            KeyAction::DeleteToEnd => composer.kill(Motion::LineEnd),
+            KeyAction::SelectRowUp if !composer.up(true) => composer.go(Motion::LineStart, true),
+            KeyAction::SelectRowDown if !composer.down(true) => composer.go(Motion::LineEnd, true),
+            KeyAction::SelectAll => composer.select_all(),
+            KeyAction::InsertCut => composer.yank(),
+            KeyAction::UnfoldPaste => drop(composer.unfold()),
             _ => {}
         }
     }
@@ -402,6 +415,9 @@ impl Screen {
         }
         if app.generation().is_none() {
             self.focus = Context::Composer;
+            if self.composer.deselect() {
+                return app.handle(Action::Other, now);
+            }
         }
         app.handle(Action::Stop, now)
     }
@@ -427,6 +443,25 @@ fn list_overlay(app: &App, list: List) -> Overlay {
         detail: one_line(&detail),
     };
     Overlay::picker_at(list.title(), rows.into_iter().map(item).collect(), present.unwrap_or(0))
+}
+
+/// Where a key moves the cursor to, and whether it selects on the way.
+fn motion_of(action: KeyAction) -> Option<(Motion, bool)> {
+    Some(match action {
+        KeyAction::Left => (Motion::Left, false),
+        KeyAction::Right => (Motion::Right, false),
+        KeyAction::WordLeft => (Motion::WordLeft, false),
+        KeyAction::WordRight => (Motion::WordRight, false),
+        KeyAction::LineStart => (Motion::LineStart, false),
+        KeyAction::LineEnd => (Motion::LineEnd, false),
+        KeyAction::SelectLeft => (Motion::Left, true),
+        KeyAction::SelectRight => (Motion::Right, true),
+        KeyAction::SelectWordLeft => (Motion::WordLeft, true),
+        KeyAction::SelectWordRight => (Motion::WordRight, true),
+        KeyAction::SelectToStart => (Motion::LineStart, true),
+        KeyAction::SelectToEnd => (Motion::LineEnd, true),
+        _ => return None,
+    })
 }
 
 pub(super) fn session_item(record: &SessionRecord) -> Item {

@@ -13,3 +13,4 @@ mod stage;
 mod steer;
 mod themes;
 mod transcript;
+mod writing;

@@ -221,7 +221,7 @@ pub(super) fn width_of(text: &str) -> usize {
 }
 
 /// The columns from `start` to `end` of a row that begins at `start`.
-fn columns(text: &str, start: usize, end: usize) -> usize {
+pub(super) fn columns(text: &str, start: usize, end: usize) -> usize {
     text[start..end].graphemes(true).fold(0, |at, grapheme| at + shown_width(grapheme, at))
 }
 

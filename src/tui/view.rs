@@ -253,8 +253,8 @@ fn draw_status(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer) {
 /// What the keys do now, with `<action>` in the place of a key.
 fn editing_hints(role: Role) -> &'static str {
     match role {
-        Role::User => "editing a question · <send> asks it as a branch · <stop> leaves it as it was",
-        _ => "editing a reply · <send> keeps it as a branch · <stop> leaves it as it was",
+        Role::User => "editing a question · <stop> leaves it · <send> asks it beside the former",
+        _ => "editing a reply · <stop> leaves it · <send> puts it beside the former",
     }
 }
 

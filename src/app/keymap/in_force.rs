@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(problems(text), ["`keys.composer.send`: Ctrl-J is the key of `new-line` too: give that another"]);
         let (keymap, _) = Keymap::new(&settings(text));
         assert_eq!(action(&keymap, Context::Composer, "Ctrl-J"), Some(KeyAction::Send));
-        let both = problems("[composer]\nsend = [\"Ctrl-X\"]\nnew-line = [\"Ctrl-X\"]");
+        let both = problems("[composer]\nsend = [\"Alt-X\"]\nnew-line = [\"Alt-X\"]");
         assert_eq!(both.len(), 1, "{both:?}");
         let shadowed = problems("help = [\"Ctrl-R\"]");
         assert!(shadowed[0].contains("in the part `composer`, Ctrl-R does `history-search`"), "{shadowed:?}");
