@@ -2,6 +2,8 @@
 //! default one where words matter. (A panic needs a fault inside: see `src/worker/thread/tests.rs`.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "protocol/ahead.rs"]
+mod ahead;
 #[path = "protocol/steer.rs"]
 mod steer;
 
@@ -15,8 +17,8 @@ use gibber::engine::load::{LoadOptions, MemoryProbe, ModelInfo, ModelSource};
 use gibber::engine::{SamplingParams, TokenId};
 use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
-    CancelToken, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Lookup, Prompt,
-    RequestId, TemplateChoice,
+    CancelToken, ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams,
+    GenerationStats, Lookup, Prompt, RequestId, TemplateChoice,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -191,7 +193,7 @@ fn every_request_is_closed_exactly_once() {
     let template = TemplateChoice::Builtin("none such".into());
     let messages = vec![Message::new(Role::User, "x")];
     expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5), &fresh));
-    let commands: [fn(RequestId) -> EngineCommand; 10] = [
+    let commands: [fn(RequestId) -> EngineCommand; 12] = [
         |id| EngineCommand::Compare {
             id,
             prompt: Prompt::Raw("abc".into()),
@@ -204,6 +206,13 @@ fn every_request_is_closed_exactly_once() {
             lanes: vec![],
             cancel: CancelToken::new(),
         },
+        |id| EngineCommand::Prefill {
+            id,
+            prompt: Prompt::Raw("ahead".into()),
+            max_tokens: None,
+            cancel: CancelToken::new(),
+        },
+        |id| EngineCommand::Measure { id, prompt: Prompt::Raw("count me".into()), draft: true, max_tokens: None },
         |id| EngineCommand::Score { id, text: "some text".into(), cancel: CancelToken::new() },
         |id| EngineCommand::ScorePrompt {
             id,

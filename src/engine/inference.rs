@@ -160,22 +160,62 @@ impl Inference {
         on_progress: &mut dyn FnMut(PrefillProgress) -> ControlFlow<()>,
     ) -> Result<PrefillProgress, EngineError> {
         self.check(prompt)?;
-        let shared = prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count();
+        let shared = self.shared_with(prompt);
         let whole = shared == prompt.len() && shared == self.held.len() && self.row.is_some();
         let reused = if whole { shared } else { shared.min(prompt.len() - 1) };
         self.truncate(reused);
+        let batch = self.batch;
+        let mut chunk = |progress| if on_progress(progress).is_continue() { batch } else { 0 };
+        Ok(self.fill(prompt, reused, true, &mut chunk))
+    }
+
+    /// Computes what [`Self::prefill`] of `prompt` will need, but for its last token, and no logits. `chunk` is asked
+    /// before the first chunk and after each how many tokens the next one is to have; with 0 the cache keeps the chunks
+    /// done. Where all of it is in the cache already, the cache and the logits stay as they are.
+    ///
+    /// # Errors
+    /// Those of [`Self::prefill`].
+    pub fn prefill_ahead(
+        &mut self,
+        prompt: &[TokenId],
+        chunk: &mut dyn FnMut(PrefillProgress) -> usize,
+    ) -> Result<PrefillProgress, EngineError> {
+        self.check(prompt)?;
+        let wanted = &prompt[..prompt.len() - 1];
+        let reused = self.shared_with(wanted);
+        if reused == wanted.len() {
+            return Ok(PrefillProgress { reused, done: reused, total: reused });
+        }
+        self.truncate(reused);
+        Ok(self.fill(wanted, reused, false, chunk))
+    }
+
+    /// Tokens that `prompt` and the cache begin with.
+    fn shared_with(&self, prompt: &[TokenId]) -> usize {
+        prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count()
+    }
+
+    /// Computes what follows the first `reused` tokens of `prompt`, in chunks as long as `chunk` says, until it says 0;
+    /// with `logits`, also those after the last token.
+    fn fill(
+        &mut self,
+        prompt: &[TokenId],
+        reused: usize,
+        logits: bool,
+        chunk: &mut dyn FnMut(PrefillProgress) -> usize,
+    ) -> PrefillProgress {
         let mut progress = PrefillProgress { reused, done: reused, total: prompt.len() };
-        let mut go_on = on_progress(progress);
-        while progress.done < prompt.len() && go_on.is_continue() {
-            let end = prompt.len().min(progress.done + self.batch);
+        let mut next = chunk(progress);
+        while progress.done < prompt.len() && next > 0 {
+            let end = prompt.len().min(progress.done + next);
             self.forward(&prompt[progress.done..end]);
-            if end == prompt.len() {
+            if logits && end == prompt.len() {
                 self.keep_logits(end - progress.done - 1, 1);
             }
             progress.done = end;
-            go_on = on_progress(progress);
+            next = chunk(progress);
         }
-        Ok(progress)
+        progress
     }
 
     /// Appends one token and computes the logits of the next. Nothing is left to compute where a draft foretold it.

@@ -211,7 +211,7 @@ impl Repl {
     fn dispatch(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
         let Self { app, worker, io, pending, .. } = self;
         let mut send = |command: EngineCommand| {
-            pending.extend(closing_request(&command));
+            pending.extend(command.request());
             worker.send(command);
         };
         let left = app::carry_out(app, effects, &mut **io, &mut send, Moment::now());
@@ -302,25 +302,6 @@ impl Repl {
             self.notes_printed = last.number + 1;
         }
         Ok(())
-    }
-}
-
-/// The request of a command that closes with an event.
-fn closing_request(command: &EngineCommand) -> Option<RequestId> {
-    match command {
-        EngineCommand::Load { id, .. }
-        | EngineCommand::Generate { id, .. }
-        | EngineCommand::Compare { id, .. }
-        | EngineCommand::Preview { id, .. }
-        | EngineCommand::Rewind { id, .. }
-        | EngineCommand::Score { id, .. }
-        | EngineCommand::ScorePrompt { id, .. }
-        | EngineCommand::Count { id, .. } => Some(*id),
-        EngineCommand::SetSampling { .. }
-        | EngineCommand::Pause { .. }
-        | EngineCommand::Resume { .. }
-        | EngineCommand::Steer { .. }
-        | EngineCommand::Shutdown => None,
     }
 }
 

@@ -13,6 +13,7 @@
 //! assert!(matches!(control.next_command(), Some(EngineCommand::Rewind { .. })));
 //! ```
 
+mod ahead;
 mod prompt_scores;
 mod steering;
 
@@ -80,6 +81,8 @@ pub struct FakeWorker {
     comparisons: VecDeque<Vec<Vec<Step>>>,
     loads: VecDeque<Result<ModelInfo, String>>,
     holds_scoring: bool,
+    context: Option<usize>,
+    slow_prefill: bool,
 }
 
 impl FakeWorker {
@@ -109,6 +112,18 @@ impl FakeWorker {
     /// Each `ScorePrompt` waits half-way for [`FakeControl::release`] or its cancel.
     pub fn hold_scoring(mut self) -> Self {
         self.holds_scoring = true;
+        self
+    }
+
+    /// How many tokens, which are words, its model's context holds.
+    pub fn context(mut self, tokens: usize) -> Self {
+        self.context = Some(tokens);
+        self
+    }
+
+    /// A `Prefill` comes to no end before it is cancelled, or another command comes.
+    pub fn slow_prefill(mut self) -> Self {
+        self.slow_prefill = true;
         self
     }
 
@@ -247,13 +262,15 @@ impl Actor {
                 let tokens = (0..pieces.len() as TokenId).collect();
                 self.emit(EngineEvent::Counted { id, text, tokens, pieces });
             }
+            EngineCommand::Prefill { id, prompt, cancel, .. } => self.prefill(id, &prompt, &cancel),
+            EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
             EngineCommand::Shutdown => return Next::End,
         }
         Next::Command
     }
 
     fn load(&mut self, id: RequestId) {
-        let outcome = self.script.loads.pop_front().unwrap_or_else(|| Ok(sample_model()));
+        let outcome = self.script.loads.pop_front().unwrap_or_else(|| Ok(self.sample()));
         match outcome {
             Ok(model) => {
                 self.emit(EngineEvent::LoadProgress { id, done: model.weight_bytes, total: model.weight_bytes });
@@ -437,6 +454,7 @@ impl Actor {
                     self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
                 }
                 EngineCommand::Shutdown => return Played::ShutDown,
+                EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
                 other => self.waiting.push_back(other),
             }
         }

@@ -54,7 +54,7 @@ pub(super) struct Reader {
     name: String,
     chat_template: Option<String>,
     special: SpecialTexts,
-    context: usize,
+    pub(super) context: usize,
     left_out: LeftOut,
 }
 
@@ -88,7 +88,7 @@ impl Reader {
         self.context / 4 * 3
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         template: &ChatTemplate,
         messages: &[Message],
@@ -134,7 +134,20 @@ impl Reader {
         self.left_out = LeftOut { beginning: messages[..end].to_vec(), turns: window.dropped_turns() };
     }
 
-    fn template(&self, choice: &TemplateChoice) -> Result<ChatTemplate, TemplateError> {
+    /// What is computed for a reply to `prompt` of at most `max_tokens` tokens: the tokens, and the source that they are
+    /// of, which knows what was left out.
+    pub(super) fn request<'a>(
+        &self,
+        prompt: &'a Prompt,
+        max_tokens: Option<usize>,
+    ) -> Result<(Source<'a>, Vec<TokenId>), RequestError> {
+        let mut source = self.source(prompt)?;
+        let room = max_tokens.unwrap_or(usize::MAX).clamp(1, self.room_for_reply());
+        let tokens = self.tokens(&mut source, room)?;
+        Ok((source, tokens))
+    }
+
+    pub(super) fn template(&self, choice: &TemplateChoice) -> Result<ChatTemplate, TemplateError> {
         match choice {
             TemplateChoice::Builtin(name) => ChatTemplate::builtin(name),
             TemplateChoice::File(path) => ChatTemplate::from_file(path),

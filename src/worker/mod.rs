@@ -1,5 +1,6 @@
 //! The thread that owns the engine.
 
+mod ahead;
 pub mod fake;
 pub mod handle;
 mod loaded;

@@ -165,6 +165,36 @@ pub struct PromptToken {
     pub content: Option<(usize, Range<usize>)>,
 }
 
+/// What a prompt takes of the context, in tokens. A part ends where the text of the next one begins, so that the marks of
+/// the template between two parts count with the first; what follows the last text counts with that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContextParts {
+    /// What stands before the first message that is no system message.
+    pub system: usize,
+    /// The messages that are kept, without the draft.
+    pub turns: usize,
+    /// The message that is being written, and the opening of the reply to it.
+    pub draft: usize,
+    /// Its text alone.
+    pub draft_text: usize,
+    /// Indices of the messages that would be left out, ascending.
+    pub dropped: Vec<usize>,
+    /// What the context holds.
+    pub context: usize,
+}
+
+impl ContextParts {
+    /// Tokens of the prompt.
+    pub fn total(&self) -> usize {
+        self.system + self.turns + self.draft
+    }
+
+    /// Tokens left for the reply; `None` where the prompt does not fit at all.
+    pub fn room(&self) -> Option<usize> {
+        self.context.checked_sub(self.total())
+    }
+}
+
 /// From a front end to the engine's thread.
 #[derive(Debug, Clone)]
 pub enum EngineCommand {
@@ -274,8 +304,57 @@ pub enum EngineCommand {
         /// What to render.
         prompt: Prompt,
     },
+    /// Compute a prompt before its reply is asked for, so that its first token comes sooner: all but the last token of
+    /// what `Generate` with the same prompt and `max_tokens` would compute. It gives way by itself to every command that
+    /// comes after it, but for `Measure`, within one short chunk. `Preview` goes on to reshape the logits from before it.
+    /// Closes with `Prefilled` or `Failed`.
+    Prefill {
+        /// Of this request.
+        id: RequestId,
+        /// What `Generate` is to be asked.
+        prompt: Prompt,
+        /// As in [`GenerationParams::max_tokens`].
+        max_tokens: Option<usize>,
+        /// Stops it.
+        cancel: CancelToken,
+    },
+    /// Say what of the context a prompt would take if a reply to it were asked for now. Nothing is computed by the model,
+    /// and it is answered also while a reply runs, between two of its tokens. Closes with `Measured` or `Failed`.
+    Measure {
+        /// Of this request.
+        id: RequestId,
+        /// What `Generate` would be asked.
+        prompt: Prompt,
+        /// Whether its last message is still being written.
+        draft: bool,
+        /// As in [`GenerationParams::max_tokens`].
+        max_tokens: Option<usize>,
+    },
     /// End the thread.
     Shutdown,
+}
+
+impl EngineCommand {
+    /// The request that it opens, which one event closes; `None` for those that open none.
+    pub fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Load { id, .. }
+            | Self::Generate { id, .. }
+            | Self::Compare { id, .. }
+            | Self::Preview { id, .. }
+            | Self::Rewind { id, .. }
+            | Self::Score { id, .. }
+            | Self::ScorePrompt { id, .. }
+            | Self::Count { id, .. }
+            | Self::Prefill { id, .. }
+            | Self::Measure { id, .. } => Some(*id),
+            Self::SetSampling { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Steer { .. }
+            | Self::Shutdown => None,
+        }
+    }
 }
 
 /// From the engine's thread to the front end.
@@ -392,6 +471,24 @@ pub enum EngineEvent {
         /// The text of each, lossy where it is part of a character.
         pieces: Vec<String>,
     },
+    /// A prompt was computed ahead, or as much of it as there was time for. Closing.
+    Prefilled {
+        /// Of the request.
+        id: RequestId,
+        /// Tokens that were in the KV cache already.
+        reused: usize,
+        /// Tokens of the prompt in the cache by now.
+        done: usize,
+        /// Tokens that can be computed ahead: all but the last one of the prompt.
+        total: usize,
+    },
+    /// Answer to `Measure`. Closing.
+    Measured {
+        /// Of the request.
+        id: RequestId,
+        /// What takes how much.
+        parts: ContextParts,
+    },
     /// A generation ended. Closing.
     Finished {
         /// Of the request.
@@ -463,6 +560,8 @@ impl EngineEvent {
             | Self::Scored { id, .. }
             | Self::PromptScored { id, .. }
             | Self::Counted { id, .. }
+            | Self::Prefilled { id, .. }
+            | Self::Measured { id, .. }
             | Self::Finished { id, .. }
             | Self::LaneToken { id, .. }
             | Self::LaneFinished { id, .. }
@@ -482,6 +581,8 @@ impl EngineEvent {
                 | Self::Scored { .. }
                 | Self::PromptScored { .. }
                 | Self::Counted { .. }
+                | Self::Prefilled { .. }
+                | Self::Measured { .. }
                 | Self::Finished { .. }
                 | Self::Compared { .. }
                 | Self::Failed { .. }

@@ -44,7 +44,7 @@ impl Channels {
     /// What is left when the thread ends, for a last word on each.
     pub(super) fn drain(&mut self) -> Vec<RequestId> {
         self.receive();
-        self.waiting.drain(..).filter_map(|command| asked_by(&command)).collect()
+        self.waiting.drain(..).filter_map(|command| command.request()).collect()
     }
 
     /// Takes in what has arrived, without waiting.
@@ -61,6 +61,17 @@ impl Channels {
     pub(super) fn is_cancelled(&mut self, cancel: &CancelToken) -> bool {
         self.receive();
         self.closing || cancel.is_cancelled()
+    }
+
+    /// Whether the request of this token is to stop, also since another one waits.
+    pub(super) fn is_wanted(&mut self, cancel: &CancelToken) -> bool {
+        self.is_cancelled(cancel) || !self.waiting.is_empty()
+    }
+
+    /// The first `Measure` that waits: it is answered out of turn.
+    pub(super) fn next_measure(&mut self) -> Option<EngineCommand> {
+        self.receive();
+        self.take(|command| matches!(command, EngineCommand::Measure { .. }))
     }
 
     /// The last change of sampling for `id` that waits.
@@ -102,24 +113,5 @@ impl Channels {
             EngineCommand::Shutdown => self.closing = true,
             command => self.waiting.push_back(command),
         }
-    }
-}
-
-/// The request that a command opens; `None` for those that open none.
-pub(super) fn asked_by(command: &EngineCommand) -> Option<RequestId> {
-    match command {
-        EngineCommand::Load { id, .. }
-        | EngineCommand::Generate { id, .. }
-        | EngineCommand::Compare { id, .. }
-        | EngineCommand::Preview { id, .. }
-        | EngineCommand::Rewind { id, .. }
-        | EngineCommand::Score { id, .. }
-        | EngineCommand::ScorePrompt { id, .. }
-        | EngineCommand::Count { id, .. } => Some(*id),
-        EngineCommand::SetSampling { .. }
-        | EngineCommand::Pause { .. }
-        | EngineCommand::Resume { .. }
-        | EngineCommand::Steer { .. }
-        | EngineCommand::Shutdown => None,
     }
 }

@@ -11,12 +11,13 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::WorkerHandle;
+use super::ahead::{self, FIRST_CHUNK, LastLogits};
 use super::loaded::{Loaded, Reader, RequestError, Source};
 use super::places::Place;
 use super::protocol::{
     CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptToken, RequestId, TokenTrace,
 };
-use super::running::{Channels, asked_by};
+use super::running::Channels;
 use crate::engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::load::{LoadOptions, ModelSource, load};
@@ -40,7 +41,13 @@ impl WorkerHandle {
 
 /// The thread.
 fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) {
-    let worker = Worker { channels: Channels::new(commands, events.clone()), loaded: None, origin: None };
+    let worker = Worker {
+        channels: Channels::new(commands, events.clone()),
+        loaded: None,
+        origin: None,
+        last: None,
+        chunk: FIRST_CHUNK,
+    };
     with_last_word(&events, || worker.run());
 }
 
@@ -56,6 +63,10 @@ struct Worker {
     loaded: Option<Loaded>,
     /// Where the loaded model came from, to have it again.
     origin: Option<Origin>,
+    /// The logits after the last reply, where a prompt was computed ahead behind it.
+    last: Option<LastLogits>,
+    /// How many tokens of a prompt are computed ahead in one go.
+    chunk: usize,
 }
 
 /// A model that is loaded: where it is, how it runs, and the bytes of its weights.
@@ -68,7 +79,7 @@ struct Origin {
 impl Worker {
     fn run(mut self) {
         while let Some(command) = self.channels.next() {
-            let Some(id) = asked_by(&command) else { continue };
+            let Some(id) = command.request() else { continue };
             let outcome = catch_unwind(AssertUnwindSafe(|| self.carry_out(command)));
             let closing = match outcome {
                 Ok(Ok(event)) => event,
@@ -90,6 +101,10 @@ impl Worker {
 
     /// Carries out a command and returns its closing event.
     fn carry_out(&mut self, command: EngineCommand) -> Result<EngineEvent, RequestError> {
+        use EngineCommand::{Compare, Generate, Score, ScorePrompt};
+        if matches!(command, Generate { .. } | Compare { .. } | Score { .. } | ScorePrompt { .. }) {
+            self.last = None;
+        }
         match command {
             EngineCommand::Load { id, source, options } => self.load(id, &source, &options),
             EngineCommand::Generate { id, prompt, params, cancel } => self.generate(id, &prompt, params, cancel),
@@ -97,14 +112,22 @@ impl Worker {
             EngineCommand::Preview { id, sampling, candidates } => self.preview(id, &sampling, candidates),
             EngineCommand::Rewind { id, tokens } => {
                 let inference = &mut self.loaded()?.inference;
+                let cut = tokens < inference.held().len();
                 inference.truncate(tokens);
-                Ok(EngineEvent::Rewound { id, context_used: inference.held().len() })
+                let context_used = inference.held().len();
+                self.last.take_if(|_| cut);
+                Ok(EngineEvent::Rewound { id, context_used })
             }
             EngineCommand::Score { id, text, cancel } => self.score(id, &text, &cancel),
             EngineCommand::ScorePrompt { id, prompt, from, candidates, cancel } => {
                 self.score_prompt(id, &prompt, from, candidates, cancel)
             }
             EngineCommand::Count { id, prompt } => count(&self.loaded()?.reader, id, &prompt),
+            EngineCommand::Prefill { id, prompt, max_tokens, cancel } => self.prefill(id, &prompt, max_tokens, &cancel),
+            EngineCommand::Measure { id, prompt, draft, max_tokens } => {
+                let parts = self.loaded()?.reader.measure(&prompt, draft, max_tokens)?;
+                Ok(EngineEvent::Measured { id, parts })
+            }
             // None of these opens a request.
             EngineCommand::SetSampling { .. }
             | EngineCommand::Pause { .. }
@@ -143,6 +166,7 @@ impl Worker {
         let info = Box::new(model.info.clone());
         self.origin = Some(Origin { source: source.clone(), options: options.clone(), bytes: info.weight_bytes });
         self.loaded = Some(Loaded::new(model));
+        self.last = None;
         Ok(EngineEvent::Loaded { id, model: info })
     }
 
@@ -191,11 +215,37 @@ impl Worker {
         candidates: usize,
     ) -> Result<EngineEvent, RequestError> {
         check(sampling)?;
-        let Loaded { inference, reader } = self.loaded()?;
-        let logits = inference.logits().ok_or(RequestError::NoLogits)?;
+        let Self { loaded, last, .. } = self;
+        let Loaded { inference, reader } = loaded.as_ref().ok_or(RequestError::NoModel)?;
+        let last = last.as_ref().map(LastLogits::parts);
+        let (logits, held) =
+            last.or_else(|| Some((inference.logits()?, inference.held()))).ok_or(RequestError::NoLogits)?;
         let text_of = |token| reader.tokenizer.piece(token);
-        let distribution = sampling::distribution(logits, inference.held(), sampling, candidates, text_of);
+        let distribution = sampling::distribution(logits, held, sampling, candidates, text_of);
         Ok(EngineEvent::Distribution { id, distribution })
+    }
+
+    fn prefill(
+        &mut self,
+        id: RequestId,
+        prompt: &Prompt,
+        max_tokens: Option<usize>,
+        cancel: &CancelToken,
+    ) -> Result<EngineEvent, RequestError> {
+        let Self { channels, loaded, last, chunk, .. } = self;
+        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        ahead::answer_measures(channels, reader);
+        if channels.is_wanted(cancel) {
+            return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
+        }
+        let (_, tokens) = reader.request(prompt, max_tokens)?;
+        let before = LastLogits::of(inference);
+        let progress = ahead::prefill(inference, reader, &tokens, chunk, channels, cancel)?;
+        if inference.logits().is_none() && before.is_some() {
+            *last = before;
+        }
+        let PrefillProgress { reused, done, total } = progress;
+        Ok(EngineEvent::Prefilled { id, reused, done, total })
     }
 
     fn score(&mut self, id: RequestId, text: &str, cancel: &CancelToken) -> Result<EngineEvent, RequestError> {
@@ -204,6 +254,7 @@ impl Worker {
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;
         let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
+            ahead::answer_measures(channels, reader);
             cancelled = channels.is_cancelled(cancel);
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -233,6 +284,7 @@ impl Worker {
         let mut cancelled = false;
         let text_of = |token| running.reader.tokenizer.piece(token);
         let scores = score_prompt(inference, &tokens, first, candidates, text_of, &mut |done| {
+            ahead::answer_measures(running.channels, running.reader);
             cancelled = running.channels.is_cancelled(&running.cancel);
             if done % PROGRESS_STEP == 0 {
                 running.channels.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
@@ -319,6 +371,7 @@ impl Control for Running<'_, '_> {
     fn is_cancelled(&mut self) -> bool {
         #[cfg(test)]
         tests::panic_on_demand(self.id);
+        ahead::answer_measures(self.channels, self.reader);
         self.channels.is_cancelled(&self.cancel)
     }
 

@@ -137,3 +137,31 @@ fn a_draft_outside_the_vocabulary_is_refused_and_changes_nothing() {
     assert!(matches!(inference.push_with_draft(4, &[5, 512]), Err(EngineError::Invalid(_))));
     assert_eq!((inference.held(), bits(&inference)), (&[1, 2, 3][..], before));
 }
+
+/// Chunks of up to as many tokens as are computed one by one have the bits of single tokens: whatever chunks a prompt was
+/// computed in ahead, and wherever that was stopped and begun anew, its logits are the same.
+#[test]
+fn a_prompt_that_was_computed_ahead_in_any_chunks_has_the_same_logits() {
+    let mut inference = synthetic("tiny:q4_1");
+    let prompt = tokens(60);
+    prefill(&mut inference, &prompt[..1]);
+    prompt[1..].iter().for_each(|&token| inference.push(token).unwrap());
+    let alone = bits(&inference);
+    for chunk in [1, 5, MAX_TOKENS_ONE_BY_ONE] {
+        inference.truncate(0);
+        let mut asked = 0;
+        let stopped = inference.prefill_ahead(&prompt, &mut |_| {
+            asked += 1;
+            if asked > 2 { 0 } else { chunk }
+        });
+        let done = 2 * chunk;
+        assert_eq!(stopped.unwrap(), PrefillProgress { reused: 0, done, total: 59 });
+        assert_eq!((inference.held().len(), inference.logits()), (done, None));
+        let went_on = inference.prefill_ahead(&prompt, &mut |_| chunk);
+        assert_eq!(went_on.unwrap(), PrefillProgress { reused: done, done: 59, total: 59 });
+        prefill(&mut inference, &prompt);
+        assert_eq!(bits(&inference), alone, "chunks of {chunk}");
+        inference.prefill_ahead(&prompt[..40], &mut |_| panic!("there is nothing to compute")).unwrap();
+        assert_eq!(bits(&inference), alone, "what is there already is left as it is");
+    }
+}

@@ -8,6 +8,7 @@ use crate::engine::generate::{Control, Lane, generate_lanes};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::sampling::SamplingParams;
 use crate::engine::{EngineError, TokenId};
+use crate::worker::ahead::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::protocol::{
     CancelToken, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId, TokenTrace,
@@ -26,9 +27,8 @@ impl Worker {
         lanes.iter().try_for_each(|params| check(&params.sampling))?;
         let Self { channels, loaded, .. } = self;
         let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let mut source = reader.source(prompt)?;
         let longest = lanes.iter().map(|params| params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
-        let tokens = reader.tokens(&mut source, longest.clamp(1, reader.room_for_reply()))?;
+        let (source, tokens) = reader.request(prompt, Some(longest))?;
         let channels = RefCell::new(channels);
         let lane = |(lane, params)| {
             let source = source.clone();
@@ -83,7 +83,9 @@ impl Control for Running<'_, '_> {
     }
 
     fn is_cancelled(&mut self) -> bool {
-        self.channels.borrow_mut().is_cancelled(self.cancel)
+        let channels = &mut *self.channels.borrow_mut();
+        answer_measures(channels, self.reader);
+        channels.is_cancelled(self.cancel)
     }
 
     fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {

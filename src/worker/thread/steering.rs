@@ -1,5 +1,6 @@
 //! A reply that is paused: it holds its logits, and waits for what the person wants.
 
+use super::super::ahead::answer_measures;
 use super::super::protocol::{EngineCommand, EngineEvent, GenerationParams, RequestId, Stepping};
 use super::{RequestError, Running, check, count};
 use crate::engine::generate::{AtRest, Steer};
@@ -32,6 +33,7 @@ impl Running<'_, '_> {
         }
         let id = self.id;
         loop {
+            answer_measures(self.channels, self.reader);
             if self.pause.is_paused && (self.channels.is_cancelled(&self.cancel) || self.channels.has_sampling(id)) {
                 return None;
             }

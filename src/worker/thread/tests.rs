@@ -29,7 +29,7 @@ pub(super) fn panic_on_demand(id: RequestId) {
 }
 
 fn request(worker: &WorkerHandle, command: EngineCommand) -> Vec<EngineEvent> {
-    let id = asked_by(&command);
+    let id = command.request();
     worker.send(command);
     let mut events = Vec::new();
     loop {

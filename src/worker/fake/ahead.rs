@@ -1,0 +1,61 @@
+//! What the scripted worker does before a reply is asked for: a token a word.
+
+use super::super::protocol::{CancelToken, ContextParts, EngineCommand, EngineEvent, Prompt, RequestId};
+use super::{Actor, POLL, plain_text, sample_model, words};
+use crate::chat::context_window::ContextWindow;
+use crate::chat::{Message, Role};
+use crate::engine::load::ModelInfo;
+
+impl Actor {
+    /// What it says that it has loaded.
+    pub(super) fn sample(&self) -> ModelInfo {
+        let sample = sample_model();
+        ModelInfo { context: self.script.context.unwrap_or(sample.context), ..sample }
+    }
+
+    pub(super) fn prefill(&mut self, id: RequestId, prompt: &Prompt, cancel: &CancelToken) {
+        let total = words(&plain_text(prompt)).len();
+        let mut done = total;
+        while self.script.slow_prefill && !cancel.is_cancelled() && self.waiting.is_empty() {
+            done = 0;
+            let Ok(command) = self.commands.recv_timeout(POLL) else { continue };
+            let _ = self.record.send(command.clone());
+            match command {
+                EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
+                other => self.waiting.push_back(other),
+            }
+        }
+        self.emit(EngineEvent::Prefilled { id, reused: 0, done, total });
+    }
+
+    pub(super) fn measure(&self, id: RequestId, prompt: &Prompt, draft: bool) {
+        self.emit(EngineEvent::Measured { id, parts: self.parts(prompt, draft) });
+    }
+
+    /// As the real worker does it: an eighth of the context is kept free, and turns go until three quarters are left.
+    fn parts(&self, prompt: &Prompt, draft: bool) -> ContextParts {
+        let context = self.sample().context;
+        let Prompt::Chat { messages, .. } = prompt else { return ContextParts { context, ..ContextParts::default() } };
+        let size = |messages: &[Message]| -> usize {
+            messages
+                .iter()
+                .map(|message| words(&format!("{}: {}\n", message.role.as_str(), message.content)).len())
+                .sum()
+        };
+        let mut window = ContextWindow::new(messages);
+        let fitted: Result<Vec<()>, ()> =
+            window.fit(context - context / 8, context / 4 * 3, |messages| Ok(vec![(); size(messages)]));
+        let kept = window.kept();
+        let (system, said): (Vec<Message>, Vec<Message>) =
+            kept.into_iter().partition(|message| message.role == Role::System);
+        let written = if draft { &said[said.len().saturating_sub(1)..] } else { &[] };
+        ContextParts {
+            system: size(&system),
+            turns: fitted.map_or(0, |tokens| tokens.len()) - size(&system) - size(written),
+            draft: size(written),
+            draft_text: written.iter().map(|message| words(&message.content).len()).sum(),
+            dropped: window.dropped(),
+            context,
+        }
+    }
+}
