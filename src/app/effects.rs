@@ -5,7 +5,7 @@ use crossbeam_channel::Receiver;
 use super::{Action, App, List, ListedModel, Moment};
 use crate::chat::Transcript;
 use crate::engine::SamplingParams;
-use crate::engine::load::{LoadOptions, ModelSource};
+use crate::engine::load::{CancelFlag, LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
 use crate::store::{SessionId, SessionRecord, StoreOp};
@@ -28,6 +28,8 @@ pub enum Effect {
         id: RequestId,
         /// Name or path.
         name: String,
+        /// Stops it.
+        cancel: CancelFlag,
     },
     /// Read the person's own themes.
     ReadThemes {
@@ -189,8 +191,9 @@ pub fn carry_out(
                 Vec::new()
             }
             Effect::SaveSettings(settings) => app.handle(Action::SettingsSaved(io.save_settings(&settings)), now),
-            Effect::LoadModel { id, name } => match io.resolve_model(&name) {
+            Effect::LoadModel { id, name, cancel } => match io.resolve_model(&name) {
                 Ok((source, options)) => {
+                    let options = LoadOptions { cancel, ..options };
                     send(EngineCommand::Load { id, source, options });
                     Vec::new()
                 }

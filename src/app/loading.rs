@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{App, Effect, Moment, NoteKind};
-use crate::engine::load::ModelInfo;
+use crate::engine::load::{CancelFlag, ModelInfo};
 use crate::worker::protocol::RequestId;
 
 /// A model on its way.
@@ -19,12 +19,24 @@ pub struct Loading {
     pub total: u64,
     /// How long it has taken by now.
     pub elapsed: Duration,
+    /// Whether the person has asked it to stop.
+    pub stopping: bool,
     started: Option<Instant>,
+    cancel: CancelFlag,
 }
 
 impl Loading {
     fn new(id: RequestId, name: String) -> Self {
-        Self { id, name, done: 0, total: 0, elapsed: Duration::ZERO, started: None }
+        Self {
+            id,
+            name,
+            done: 0,
+            total: 0,
+            elapsed: Duration::ZERO,
+            stopping: false,
+            started: None,
+            cancel: CancelFlag::default(),
+        }
     }
 
     pub(super) fn advance(&mut self, done: u64, total: u64, now: Moment) {
@@ -48,8 +60,33 @@ impl Loading {
 impl App {
     pub(super) fn load_model(&mut self, name: String) -> Effect {
         let id = self.request_id();
-        self.loading = Some(Loading::new(id, name.clone()));
-        Effect::LoadModel { id, name }
+        let loading = Loading::new(id, name.clone());
+        let cancel = loading.cancel.clone();
+        self.loading = Some(loading);
+        Effect::LoadModel { id, name, cancel }
+    }
+
+    /// Esc while a model takes the place of another: that one stays. The first one is always wanted.
+    pub(super) fn stop_loading(&mut self) -> bool {
+        let is_second = self.model.is_some() && self.generation.is_none();
+        let Some(loading) = self.loading.as_mut().filter(|_| is_second) else { return false };
+        loading.stopping = true;
+        loading.cancel.set();
+        true
+    }
+
+    /// The model could not be loaded, or is wanted no more.
+    pub(super) fn not_loaded(&mut self, loading: &Loading, error: &str) {
+        match (loading.stopping, &self.model) {
+            (true, Some(model)) => {
+                let text = format!("{} is not loaded: it was stopped, and {} stays", loading.name, model.name);
+                self.note(NoteKind::Info, text);
+            }
+            (_, Some(_)) => self.note(NoteKind::Error, error.to_owned()),
+            (_, None) => {
+                self.note(NoteKind::Error, format!("{error}; /model lists the models, /model NAME loads one"));
+            }
+        }
     }
 
     pub(super) fn loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<Effect> {

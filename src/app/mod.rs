@@ -364,10 +364,7 @@ impl App {
         match action {
             Action::Enter(line) => self.enter(&line, now),
             Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
-            Action::Stop if self.generation.is_none() && self.loading.is_some() => {
-                self.hint = Some("loading cannot be stopped; you can type meanwhile".to_owned());
-                Vec::new()
-            }
+            Action::Stop if self.stop_loading() => Vec::new(),
             Action::Stop => self.stop(),
             Action::Interrupt if self.generation.is_some() => self.stop(),
             Action::Interrupt if armed => vec![Effect::Quit],
@@ -497,10 +494,8 @@ impl App {
     }
 
     fn failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
-        if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
-            self.loading = None;
-            let rest = if self.model.is_some() { "" } else { "; /model lists the models, /model NAME loads one" };
-            self.note(NoteKind::Error, format!("{error}{rest}"));
+        if let Some(loading) = self.loading.take_if(|loading| loading.id == id) {
+            self.not_loaded(&loading, &error);
             return Vec::new();
         }
         if self.preview == Some(id) {

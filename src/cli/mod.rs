@@ -32,7 +32,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
 use crate::app::keymap::{KeyProblem, Keymap};
 use crate::engine::CacheTypes;
-use crate::engine::load::{LoadOptions, MemoryProbe};
+use crate::engine::load::LoadOptions;
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use args::{Cli, Command};
@@ -105,7 +105,7 @@ fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
         quantize: model.quantize.parse().ok(),
         quantized_folder: Some(paths.cache()),
         cache: CacheTypes { keys: model.cache_type_k, values: model.cache_type_v },
-        memory: MemoryProbe::default(),
+        ..LoadOptions::default()
     }
 }
 

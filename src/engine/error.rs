@@ -13,6 +13,9 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Whoever asked for a model wants it no more.
+    #[error("the loading was stopped")]
+    Cancelled,
     /// A file could not be written.
     #[error("cannot write {path}: {source}")]
     Write {

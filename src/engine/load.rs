@@ -3,6 +3,7 @@
 //! [`open`] reads what a model is (its shape, its tensors by name, where its tokenizer is) without touching a weight;
 //! [`load`] makes it run. What a file asks for and the engine does not do is an error that names it: nothing is guessed.
 
+mod cancel;
 mod config_json;
 mod gguf;
 mod hugging_face;
@@ -28,6 +29,7 @@ use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
 use super::{EngineError, FileType, TokenId, convert, synthetic};
+pub use cancel::CancelFlag;
 pub use memory::MemoryProbe;
 use progress::Progress;
 
@@ -73,6 +75,8 @@ pub struct LoadOptions {
     pub cache: CacheTypes,
     /// Who knows how much memory there is.
     pub memory: MemoryProbe,
+    /// Stops the load.
+    pub cancel: CancelFlag,
 }
 
 impl Default for LoadOptions {
@@ -85,6 +89,7 @@ impl Default for LoadOptions {
             quantized_folder: None,
             cache: CacheTypes::default(),
             memory: MemoryProbe::default(),
+            cancel: CancelFlag::default(),
         }
     }
 }
@@ -287,7 +292,7 @@ pub fn load(
     let context = context_length(options, &files.config)?;
     let threads = threads(options)?;
     let pool = Arc::new(ThreadPool::new(threads));
-    let mut progress = Progress { total: files.weights.total_bytes(), before: 0, on_progress };
+    let mut progress = Progress { total: files.weights.total_bytes(), before: 0, cancel: &options.cancel, on_progress };
     let needed = match options.quantize {
         Some(kind) => convert::cache::bytes(&files, kind, options.quantized_folder.is_some())?,
         None => files.weights.total_bytes(),
@@ -297,7 +302,7 @@ pub fn load(
         Some(kind) => progress.quantize(&mut files, source, kind, options.quantized_folder.as_deref(), &pool)?,
         None => None,
     };
-    let (model, tokenizer) = load_parts(&files, &pool, &mut |done, total| progress.load(done, total))?;
+    let (model, tokenizer) = load_parts(&files, &pool, &options.cancel, &mut |done, total| progress.load(done, total))?;
     files.refuse_untaken()?;
     let inference = Inference::new(model, options.cache, context, options.batch, pool)?;
     let info = ModelInfo {
@@ -331,8 +336,12 @@ pub fn load(
 fn load_parts(
     files: &ModelFiles,
     pool: &ThreadPool,
+    cancel: &CancelFlag,
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Model, Tokenizer), EngineError> {
+    if cancel.is_set() {
+        return Err(EngineError::Cancelled);
+    }
     let died = |what: &str| EngineError::Invalid(format!("{}: preparing the {what} failed", files.path.display()));
     let total = files.weights.total_bytes();
     let (waiting, done) = (thread::current(), AtomicBool::new(false));
@@ -347,6 +356,9 @@ fn load_parts(
         let mut reported = None;
         // A thread that panics finishes without saying that it is done.
         while !done.load(Ordering::Acquire) && !model.is_finished() {
+            if cancel.is_set() {
+                files.weights.give_no_more();
+            }
             let taken = files.weights.taken_bytes();
             if reported != Some(taken) {
                 on_progress(taken, total);

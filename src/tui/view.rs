@@ -180,6 +180,9 @@ fn loading_text(loading: &Loading, width: usize) -> String {
     let filled = (loading.percent() * BAR / 100).min(BAR) as usize;
     let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR as usize - filled));
     let (name, progress) = (fit(&name, width / 3), loading.progress());
+    if loading.stopping {
+        return format!(" {name}: stopping ");
+    }
     let whole = format!(" loading {name} {bar} {progress} ");
     if width_of(&whole) <= width { whole } else { format!(" loading {name}: {progress} ") }
 }
@@ -282,6 +285,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
     }
     if let Some(node) = app.editing() {
         return (hints(editing_hints(node.message.role)), theme.accent());
+    }
+    if app.model().is_some() && app.loading().is_some_and(|loading| !loading.stopping) {
+        return (hints("<stop> stops the loading · you can type meanwhile"), theme.accent());
     }
     if let Some(tip) = app.tip().filter(|_| screen.focus == Context::Composer) {
         return (tip, theme.accent());

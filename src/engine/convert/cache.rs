@@ -37,7 +37,8 @@ const MODEL_FILES: [&str; 5] = ["json", "safetensors", "txt", "bpe", "jinja"];
 /// Puts the weights of `files`, which were read from `source`, in the format `kind`, out of `folder` or into it; without
 /// a folder, or where it cannot be written, in memory alone. A model that is quantized already is left as it is.
 ///
-/// `on_progress(done, total)` is told the bytes of weights quantized so far, and nothing where they are kept already.
+/// `on_progress(done, total)` is told the bytes of weights quantized so far, and nothing where they are kept already; where
+/// it breaks, the work ends with [`EngineError::Cancelled`] and nothing is left of it.
 ///
 /// # Errors
 /// Where a tensor cannot be read; of what has to do with the folder, nothing is an error.
@@ -47,7 +48,7 @@ pub(in crate::engine) fn quantize(
     kind: FileType,
     folder: Option<&Path>,
     pool: &ThreadPool,
-    on_progress: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Option<Quantized>, EngineError> {
     let format = files.format();
     if format == kind.base() {
@@ -129,7 +130,7 @@ fn in_memory(
     files: &ModelFiles,
     tensors: &[OutTensor],
     pool: &ThreadPool,
-    on_progress: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Weights, EngineError> {
     let mut header = Header::new();
     put_table(&mut header, tensors)?;
@@ -145,13 +146,12 @@ fn write_with_progress(
     path: &Path,
     out: &mut dyn std::io::Write,
     pool: &ThreadPool,
-    on_progress: &mut dyn FnMut(u64, u64),
+    on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), EngineError> {
-    let flow = write(header, tensors, path, out, pool, &mut |step| {
-        on_progress(step.done, step.total);
-        ControlFlow::Continue(())
-    });
-    flow.map(|_| ())
+    match write(header, tensors, path, out, pool, &mut |step| on_progress(step.done, step.total))? {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(EngineError::Cancelled),
+    }
 }
 
 /// A file of the cache, whether it is there or not.
@@ -191,7 +191,7 @@ impl Kept {
         files: &ModelFiles,
         tensors: &[OutTensor],
         pool: &ThreadPool,
-        on_progress: &mut dyn FnMut(u64, u64),
+        on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Weights, EngineError> {
         let cannot = |source| write_error(&self.path, source);
         let folder = self.path.parent().unwrap_or(Path::new("."));

@@ -1,8 +1,9 @@
 //! How far a load is, and the step of it that quantizes.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{ModelFiles, ModelSource, Quantized};
+use super::{CancelFlag, ModelFiles, ModelSource, Quantized};
 use crate::engine::kernels::ThreadPool;
 use crate::engine::{EngineError, FileType, convert};
 
@@ -11,6 +12,7 @@ pub(super) struct Progress<'a> {
     pub(super) total: u64,
     /// What was done before the weights are loaded.
     pub(super) before: u64,
+    pub(super) cancel: &'a CancelFlag,
     pub(super) on_progress: &'a mut dyn FnMut(u64, u64),
 }
 
@@ -28,6 +30,7 @@ impl Progress<'_> {
         convert::cache::quantize(files, source, kind, cache, pool, &mut |done, total| {
             self.before = scaled(done, total, share);
             (self.on_progress)(self.before, self.total);
+            if self.cancel.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
     }
 

@@ -436,3 +436,20 @@ fn quantizing_takes_the_memory_of_what_comes_of_it() {
     assert!(once * 3 < floats, "{once} of {floats}");
     assert_eq!(needed(outcome(Some(FileType::Q8_0), false)), 2 * once, "held twice where no file keeps it");
 }
+
+#[test]
+fn a_load_is_stopped_at_the_next_tensor_and_leaves_nothing_behind() {
+    let source = ModelSource::Path(fixture("tiny-llama"));
+    let folder = tempfile::tempdir().unwrap();
+    let quantize = Some("q8_0".parse().unwrap());
+    let quantized_folder = Some(folder.path().to_owned());
+    let options = LoadOptions { quantize, quantized_folder, ..small() };
+    let outcome = load(&source, &options, &mut |_, _| options.cancel.set());
+    assert!(matches!(outcome, Err(EngineError::Cancelled)));
+    let files = std::fs::read_dir(folder.path()).unwrap().flatten();
+    let left: Vec<_> = files.map(|entry| entry.file_name()).filter(|name| name != "lock").collect();
+    assert!(left.is_empty(), "{left:?}");
+    let options = small();
+    options.cancel.set();
+    assert!(matches!(load(&source, &options, &mut |_, _| {}), Err(EngineError::Cancelled)));
+}

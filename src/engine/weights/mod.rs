@@ -37,6 +37,8 @@ pub struct Weights {
 struct Table {
     path: PathBuf,
     tensors: HashMap<String, Entry>,
+    /// No tensor is given out any more.
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,10 @@ impl Weights {
     pub fn new(path: impl Into<PathBuf>, tensors: impl IntoIterator<Item = Tensor>) -> Self {
         let entry = |tensor: Tensor| (tensor.name().to_owned(), Entry { tensor, taken: AtomicBool::new(false) });
         let tensors = tensors.into_iter().map(entry).collect();
-        Self { table: Arc::new(Table { path: path.into(), tensors }), prefix: String::new() }
+        Self {
+            table: Arc::new(Table { path: path.into(), tensors, is_closed: AtomicBool::new(false) }),
+            prefix: String::new(),
+        }
     }
 
     /// The same tensors, with `segment` and a dot put before each name that is asked for.
@@ -68,7 +73,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`EngineError::MissingTensor`] and [`EngineError::Shape`] with the full name; [`EngineError::Unsupported`] where
-    /// it is in a format that the engine cannot compute with.
+    /// it is in a format that the engine cannot compute with; [`EngineError::Cancelled`] after [`Self::give_no_more`].
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
         let Entry { tensor, taken } = self.entry(name)?;
         if tensor.shape() != shape {
@@ -81,6 +86,9 @@ impl Weights {
         }
         if !tensor.dtype().is_computable() {
             return Err(self.unsupported_format(tensor));
+        }
+        if self.table.is_closed.load(Ordering::Relaxed) {
+            return Err(EngineError::Cancelled);
         }
         taken.store(true, Ordering::Relaxed);
         Ok(tensor.clone())
@@ -102,6 +110,11 @@ impl Weights {
     /// Bytes of all tensors of the file.
     pub fn total_bytes(&self) -> u64 {
         self.iter().map(|tensor| tensor.bytes().len() as u64).sum()
+    }
+
+    /// From now on [`Self::tensor`] fails, through whatever view: who loads a model from it stops.
+    pub fn give_no_more(&self) {
+        self.table.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// Bytes of the tensors that [`Self::tensor`] has given out, through whatever view: how far a load has come.

@@ -5,6 +5,7 @@ use crate::app::keymap::Context;
 use crate::chat::Transcript;
 use crate::store::{SessionId, SessionRecord};
 use crate::tui::screen::Request;
+use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 
@@ -40,8 +41,6 @@ fn loading_shows_percent_bytes_and_time() {
     stage.feed(EngineEvent::LoadProgress { id, done: 274_000_000, total: 548_000_000 });
     let shown = stage.draw();
     assert!(shown.contains("loading gpt2 █████░░░░░ 50 % · 274 of 548 MB · 0.0 s"), "{shown}");
-    stage.keys("<Esc>");
-    assert!(stage.draw().contains("loading cannot be stopped"));
     stage.resize(40, 10);
     assert!(stage.draw().contains("loading gpt2: 50 % · 274 of 548 MB"), "{}", stage.draw());
 }
@@ -125,4 +124,32 @@ fn the_palette_has_commands_keys_themes_presets_models_and_chats() {
     assert_eq!(stage.app.session().id, SessionId(7));
     stage.keys("<Ctrl-P>/quit<Enter>");
     assert_eq!(stage.requests.last(), Some(&Request::Quit), "what wants nothing is done");
+}
+
+#[test]
+fn esc_stops_a_load_and_the_former_model_stays() {
+    let mut stage = Stage::new(100, 24, FakeWorker::new());
+    stage.keys("/model gpt2<Enter>");
+    let [EngineCommand::Load { id, options, .. }] = &stage.asked()[..] else { panic!("a load is asked for") };
+    assert!(!options.cancel.is_set() && stage.draw().contains("Esc stops the loading"));
+    stage.keys("<Esc>");
+    assert!(options.cancel.is_set());
+    stage.feed(EngineEvent::LoadProgress { id: *id, done: 1, total: 2 });
+    assert!(stage.draw().contains("gpt2: stopping"));
+    stage.feed(EngineEvent::Failed { id: *id, error: "the loading was stopped".into() });
+    let shown = stage.draw();
+    assert!(shown.contains("gpt2 is not loaded: it was stopped, and Sample-135M-Instruct"), "{shown}");
+    assert!(stage.app.loading().is_none() && stage.app.model().is_some());
+}
+
+#[test]
+fn the_first_model_is_not_stopped_by_a_stray_esc() {
+    let mut stage = Stage::unloaded(100, 24, FakeWorker::new(), Theme::new(true));
+    let effects = stage.app.start();
+    stage.carry_out(effects);
+    let [EngineCommand::Load { options, .. }] = &stage.asked()[..] else { panic!("a load is asked for") };
+    stage.keys("<Esc>");
+    assert!(!options.cancel.is_set());
+    stage.pump_to_end();
+    assert!(stage.app.model().is_some());
 }
