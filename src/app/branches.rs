@@ -1,6 +1,7 @@
 //! Branches of a conversation: messages said in other words, siblings walked, questions taken back and brought again,
 //! replies whose first words are given. Nothing is ever deleted by any of it.
 
+use super::attachments::split;
 use super::commands::escape;
 use super::keymap::{Context, KeyAction};
 use super::{App, Effect, Moment, NoteKind};
@@ -73,7 +74,7 @@ impl App {
         }
         let Some(node) = self.session.transcript.node(id) else { return Vec::new() };
         // Models end with spaces and line feeds that nobody means.
-        let text = escape(node.message.content.trim_end());
+        let text = escape(split(&node.message.content).0.trim_end());
         self.branches.editing = Some(id);
         vec![Effect::EditText(text)]
     }
@@ -166,7 +167,7 @@ impl App {
         };
         self.branches.undone.push(former);
         self.hint = Some("taken back; /redo brings it again".to_owned());
-        vec![self.session.put(), Effect::Compose(escape(&question))]
+        vec![self.session.put(), Effect::Compose(escape(split(&question).0))]
     }
 
     /// `/redo`: what `/undo` took back comes again.

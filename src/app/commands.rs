@@ -103,6 +103,10 @@ pub enum Completer {
     Themes,
     /// The names of commands.
     Commands,
+    /// These words.
+    Words(&'static [&'static str]),
+    /// Names of files with one of these endings; none are any.
+    Files(&'static [&'static str]),
 }
 
 /// A command that begins with `/`.
@@ -168,16 +172,20 @@ const MAIN: &[SlashCommand] = &[
     command(CommandId::Rename, "rename", "TITLE", "give this chat another title"),
     command(CommandId::Delete, "delete", "", "delete this chat and begin a new one; /undo brings it back").idle(),
     command(CommandId::Search, "search", "TEXT", "look for a text in all saved chats, and go on with one").idle(),
-    command(CommandId::Export, "export", "FILE", "write this chat to a file: .md, .json (every branch) or .txt"),
-    command(CommandId::Import, "import", "FILE", "go on with a chat from a .json file").idle(),
-    command(CommandId::Read, "read", "FILE", "put a file into the question"),
+    command(CommandId::Export, "export", "FILE", "write this chat to a file: .md, .json (every branch) or .txt")
+        .completes(Completer::Files(&["md", "json", "txt"])),
+    command(CommandId::Import, "import", "FILE", "go on with a chat from a .json file")
+        .idle()
+        .completes(Completer::Files(&["json"])),
+    command(CommandId::Read, "read", "FILE", "put a file into the question").completes(Completer::Files(&[])),
     command(
         CommandId::Edit,
         "edit",
         "[N|reply]",
         "say your last question, your Nth, or the last reply in other words; it becomes a branch",
     )
-    .idle(),
+    .idle()
+    .completes(Completer::Words(&["reply"])),
     command(CommandId::Regenerate, "regen", "", "answer the last question anew; the former answer stays as a branch")
         .idle(),
     command(CommandId::Undo, "undo", "", "take back the last question and its answer (nothing is deleted)").idle(),
@@ -196,7 +204,8 @@ const MAIN: &[SlashCommand] = &[
         "show the next answer to the same question, or the Kth; with N the Kth wording of your Nth question",
     )
     .idle(),
-    command(CommandId::Copy, "copy", "[code]", "copy the last reply, or the last code block in it"),
+    command(CommandId::Copy, "copy", "[code]", "copy the last reply, or the last code block in it")
+        .completes(Completer::Words(&["code"])),
     command(CommandId::System, "system", "TEXT", "set the system message; `-` takes the template's own").idle(),
     command(
         CommandId::Template,
@@ -211,7 +220,8 @@ const MAIN: &[SlashCommand] = &[
         "think",
         "[on|off|auto|show|hide]",
         "let the model think before it answers, or not; show its thoughts, or fold them",
-    ),
+    )
+    .completes(Completer::Words(&["on", "off", "auto", "show", "hide"])),
     command(CommandId::Raw, "raw", "", "on the full screen, show replies as they were written, or as Markdown again"),
     command(CommandId::Prompt, "prompt", "", "show what the model really sees"),
     command(CommandId::Model, "model", "[NAME]", "list the models, or load one by name or path")

@@ -2,17 +2,27 @@
 
 use super::commands::{self, Completer, Line};
 use super::parameters::PARAMETERS;
-use super::{App, run_command};
+use super::{App, files, run_command};
+use crate::settings::Think;
+use crate::worker::protocol::Lookup;
 
 /// One way to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     /// The line as it would be.
     pub line: String,
+    /// Where the cursor is to be in it.
+    pub cursor: usize,
     /// What is shown.
     pub label: String,
     /// What it does, in a line.
     pub help: String,
+}
+
+/// The ways to go on with `text` at the cursor: those of a command, and of a file's name.
+pub fn complete_at(app: &App, text: &str, cursor: usize) -> Vec<Completion> {
+    let named = complete(app, text);
+    named.into_iter().chain(files::complete(app, text, cursor)).collect()
 }
 
 /// The ways to go on with `line`; none where it is a message, or whole.
@@ -43,7 +53,7 @@ fn names(prefix: &str) -> Vec<Completion> {
             };
             let space = if command.arguments.is_empty() { "" } else { " " };
             let label = if name == command.name { command.usage() } else { format!("/{name} = /{}", command.name) };
-            Completion { line: format!("/{name}{space}"), label, help: command.help.to_owned() }
+            completion(format!("/{name}{space}"), label, command.help.to_owned())
         })
         .collect()
 }
@@ -51,10 +61,9 @@ fn names(prefix: &str) -> Vec<Completion> {
 fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     let Some(command) = commands::find(name) else { return Vec::new() };
     let candidates: Vec<(String, String)> = match command.completer {
-        Completer::None => Vec::new(),
-        Completer::Parameters => {
-            PARAMETERS.iter().map(|spec| (format!("{} ", spec.name), spec.help.to_owned())).collect()
-        }
+        Completer::None | Completer::Files(_) => Vec::new(),
+        Completer::Words(words) => words.iter().map(|word| ((*word).to_owned(), String::new())).collect(),
+        Completer::Parameters => settable(argument),
         Completer::Presets => {
             let names = app.preset_names().into_iter().map(|name| (name, String::new()));
             let save = ("save ".to_owned(), "keep the filters in force under a name".to_owned());
@@ -72,12 +81,33 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     candidates
         .into_iter()
         .filter(|(candidate, _)| begins(candidate, argument) && candidate != argument)
-        .map(|(candidate, help)| Completion {
-            line: format!("/{name} {candidate}"),
-            label: candidate.trim_end().to_owned(),
-            help,
-        })
+        .map(|(candidate, help)| completion(format!("/{name} {candidate}"), candidate.trim_end().to_owned(), help))
         .collect()
+}
+
+fn completion(line: String, label: String, help: String) -> Completion {
+    Completion { cursor: line.len(), line, label, help }
+}
+
+/// What `/set` takes: parameters, and the values of what is no number.
+fn settable(argument: &str) -> Vec<(String, String)> {
+    let values = |name: &str, values: &[&str]| -> Vec<(String, String)> {
+        values.iter().map(|value| (format!("{name} {value}"), String::new())).collect()
+    };
+    if argument.starts_with("lookup ") {
+        return values("lookup", &Lookup::NAMES);
+    }
+    if argument.starts_with("think ") {
+        return values("think", &Think::NAMES);
+    }
+    let parameters = PARAMETERS.iter().map(|spec| (format!("{} ", spec.name), spec.help.to_owned()));
+    let others = [
+        ("max-tokens ", "tokens of a reply at most; 0 is no limit"),
+        ("lookup ", "guess from what was said before"),
+        ("think ", "let the model think before it answers"),
+        ("stop ", "a text that ends a reply"),
+    ];
+    parameters.chain(others.map(|(name, help)| (name.to_owned(), help.to_owned()))).collect()
 }
 
 /// Whether `candidate` begins with what was typed, or one of the names between its slashes does, as in
@@ -120,6 +150,10 @@ mod tests {
         assert_eq!(lines("/preset c"), ["/preset creative"]);
         assert_eq!(lines("/preset creative"), Vec::<String>::new());
         assert_eq!(lines("/set top"), ["/set top-k ", "/set top-p "]);
+        assert_eq!(lines("/set think o"), ["/set think on", "/set think off"]);
+        assert_eq!(lines("/set loo"), ["/set lookup "]);
+        assert_eq!(lines("/think sh"), ["/think show"]);
+        assert_eq!(lines("/copy "), ["/copy code"]);
         assert_eq!(lines("/system x"), Vec::<String>::new());
     }
 }

@@ -2,7 +2,8 @@
 
 use crossbeam_channel::Receiver;
 
-use super::{Action, App, List, ListedModel, Moment};
+use super::files::FileEntry;
+use super::{Action, App, List, ListedModel, Moment, attachments};
 use crate::chat::Transcript;
 use crate::engine::SamplingParams;
 use crate::engine::load::{CancelFlag, LoadOptions, ModelSource};
@@ -60,6 +61,10 @@ pub enum Effect {
         /// The file, as it was named.
         path: String,
     },
+    /// Read the files that a message names, and say it with them.
+    Attach(String),
+    /// Look into a folder; empty is the one that the program runs in.
+    ListFiles(String),
     /// Write a file that is not there yet.
     WriteFile {
         /// The file, as it was named.
@@ -154,6 +159,15 @@ pub trait FrontEndIo {
     /// One clear sentence.
     fn read_file(&mut self, path: &str) -> Result<String, String>;
 
+    /// The text of the file at `path`; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// One clear sentence: the file is there and is no text, is too large, or may not be read.
+    fn find_file(&mut self, path: &str) -> Result<Option<String>, String>;
+
+    /// What is in a folder (empty is the one that the program runs in), by name; nothing where it cannot be read.
+    fn list_files(&mut self, folder: &str) -> Vec<FileEntry>;
+
     /// Writes a file that is not there yet; returns where it is.
     ///
     /// # Errors
@@ -212,6 +226,14 @@ pub fn carry_out(
             Effect::ReadFile { purpose, path } => {
                 let text = io.read_file(&path);
                 app.handle(Action::FileRead { purpose, path, text }, now)
+            }
+            Effect::Attach(text) => {
+                let files = attachments::gather(&text, &mut |path| io.find_file(path));
+                app.handle(Action::Attached { text, files }, now)
+            }
+            Effect::ListFiles(folder) => {
+                let entries = io.list_files(&folder);
+                app.handle(Action::FilesListed { folder, entries }, now)
             }
             Effect::WriteFile { path, text } => app.handle(Action::FileWritten(io.write_file(&path, &text)), now),
             screen @ (Effect::CopyText(_)

@@ -1,9 +1,11 @@
 //! The state machine that both front ends share: a person's [`Action`]s and the engine's events go in, the state
 //! changes, and [`Effect`]s come out. It does no input or output and never looks at the clock.
 
+pub mod attachments;
 pub mod commands;
 pub mod completion;
 pub mod effects;
+pub mod files;
 pub mod keymap;
 pub mod meter;
 pub mod note;
@@ -160,6 +162,20 @@ pub enum Action {
         /// Its text, or a sentence that says why not.
         text: Result<String, String>,
     },
+    /// The outcome of [`Effect::Attach`]: the message, and the files that it names.
+    Attached {
+        /// The message.
+        text: String,
+        /// Each file as it was named, and its text; or a sentence that says which cannot be read.
+        files: Result<Vec<(String, String)>, String>,
+    },
+    /// The outcome of [`Effect::ListFiles`].
+    FilesListed {
+        /// The folder, as it was named.
+        folder: String,
+        /// What is in it.
+        entries: Vec<files::FileEntry>,
+    },
     /// The outcome of [`Effect::WriteFile`]: where it is.
     FileWritten(Result<String, String>),
     /// The outcome of [`Effect::SaveSettings`].
@@ -284,6 +300,7 @@ pub struct App {
     /// The conversation that was deleted last, until something is said.
     deleted: Option<(SessionRecord, Transcript)>,
     branches: branches::Branches,
+    listing: files::Listing,
     seed: u64,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
@@ -337,6 +354,7 @@ impl App {
             rewrites: 0,
             deleted: None,
             branches: branches::Branches::default(),
+            listing: files::Listing::default(),
             seed,
             revision: 0,
         };
@@ -408,7 +426,10 @@ impl App {
             Action::ModelsListed(models) => self.models_listed(models),
             Action::ThemesRead { own, wanted } => self.themes_read(own, wanted),
             Action::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => self.imported(&path, &text, now),
-            Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => vec![compose_file(&path, &text)],
+            Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => {
+                vec![attachments::compose_file(&path, &text)]
+            }
+            Action::Attached { text, files } => self.attached(&text, files, now),
             outcome => self.take_outcome(outcome),
         }
     }
@@ -416,6 +437,7 @@ impl App {
     /// What came back from outside.
     fn take_outcome(&mut self, outcome: Action) -> Vec<Effect> {
         match outcome {
+            Action::FilesListed { folder, entries } => self.listing = files::Listing { folder, entries },
             Action::SettingsSaved(Ok(path)) => {
                 self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
             }
@@ -699,18 +721,6 @@ impl App {
     pub fn revision(&self) -> u64 {
         self.revision
     }
-}
-
-/// A file's text, put into the composer between fences, so that the model sees where it ends.
-fn compose_file(path: &str, text: &str) -> Effect {
-    // A fence that the text does not have.
-    let mut fence = "```".to_owned();
-    while text.contains(&fence) {
-        fence.push('`');
-    }
-    let name = std::path::Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    Effect::Compose(format!("{name}:\n{fence}\n{text}{end}{fence}\n"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ impl App {
         }
         let mut effects = self.remember(line);
         effects.extend(match commands::parse(line) {
-            Line::Message(text) => self.say(text, now),
+            Line::Message(text) => self.send(text, now),
             Line::Command { name, argument } => match commands::find(name) {
                 None => {
                     self.note(NoteKind::Error, commands::unknown(name));

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 
 use super::args::Chat;
 use super::{Context, Usage, load_options, model_list, models, run, sentence, themes};
+use crate::app::files::FileEntry;
 use crate::app::{App, FrontEndIo, ListedModel, Moment, Start};
 use crate::chat::Transcript;
 use crate::engine::SamplingParams;
@@ -20,6 +21,9 @@ use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoreWrit
 
 /// The largest file that is read into a chat: more than any context holds.
 const MAX_FILE: u64 = 4 << 20;
+
+/// Names of a folder that are completed at most.
+const MAX_ENTRIES: usize = 5000;
 
 /// The settings file and the store, as both front ends use them.
 #[derive(Debug)]
@@ -143,7 +147,28 @@ impl FrontEndIo for Surroundings {
         if size > MAX_FILE {
             return Err(failed(&format!("it has {size} bytes, and no more than {MAX_FILE} are read")));
         }
-        std::fs::read_to_string(&expanded).map_err(|error| failed(&error))
+        let text = std::fs::read_to_string(&expanded).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => failed(&"it is not a text file"),
+            _ => failed(&error),
+        })?;
+        if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
+    }
+
+    fn find_file(&mut self, path: &str) -> Result<Option<String>, String> {
+        if models::expanded(path).is_file() { self.read_file(path).map(Some) } else { Ok(None) }
+    }
+
+    fn list_files(&mut self, folder: &str) -> Vec<FileEntry> {
+        let folder = if folder.is_empty() { std::path::PathBuf::from(".") } else { models::expanded(folder) };
+        let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let entries = found.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let is_folder = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+            (!name.contains(char::is_control)).then_some(FileEntry { name, is_folder })
+        });
+        let mut entries: Vec<FileEntry> = entries.take(MAX_ENTRIES).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries
     }
 
     fn write_file(&mut self, path: &str, text: &str) -> Result<String, String> {
@@ -198,6 +223,27 @@ mod tests {
         app.start();
         assert_eq!(app.transcript().nodes()[0].message.content, "/etc is a folder");
         assert!(app.generation().is_some());
+    }
+
+    #[test]
+    fn files_are_listed_and_only_texts_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut surroundings = surroundings(directory.path());
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::create_dir(path("sub")).unwrap();
+        std::fs::write(path("b.txt"), "text").unwrap();
+        std::fs::write(path("a.bin"), b"\xff\xfe").unwrap();
+        std::fs::write(path("nul.bin"), b"a\0b").unwrap();
+        let entries = surroundings.list_files(&path(""));
+        let names: Vec<(&str, bool)> = entries.iter().map(|entry| (entry.name.as_str(), entry.is_folder)).collect();
+        assert_eq!(names, [("a.bin", false), ("b.txt", false), ("nul.bin", false), ("sub", true)]);
+        assert_eq!(surroundings.find_file(&path("b.txt")), Ok(Some("text".to_owned())));
+        assert_eq!(surroundings.find_file(&path("gone")), Ok(None));
+        assert_eq!(surroundings.find_file(&path("sub")), Ok(None));
+        for binary in ["a.bin", "nul.bin"] {
+            let error = surroundings.find_file(&path(binary)).unwrap_err();
+            assert!(error.contains("it is not a text file"), "{error}");
+        }
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Helper {
     fn arguments(&self, kind: Kind) -> Vec<&str> {
         match kind {
             // Themes are for the full screen.
-            Kind::None | Kind::Themes => Vec::new(),
+            Kind::None | Kind::Themes | Kind::Files(_) => Vec::new(),
+            Kind::Words(words) => words.to_vec(),
             Kind::Parameters => PARAMETERS.iter().map(|spec| spec.name).collect(),
             Kind::Presets => self.presets.iter().map(String::as_str).collect(),
             Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),

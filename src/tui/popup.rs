@@ -8,7 +8,8 @@ use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::App;
 use crate::app::commands;
-use crate::app::completion::{Completion, complete};
+use crate::app::completion::{Completion, complete_at};
+use crate::app::files;
 
 /// Rows of the list.
 const ROWS: usize = 8;
@@ -20,21 +21,40 @@ pub(super) struct Popup {
     selected: usize,
     /// The line for which the person wants no list.
     dismissed: Option<String>,
+    /// The folder whose names are wanted, and whether they were asked for.
+    folder: Option<(String, bool)>,
+    /// Whether Enter has nothing to complete in the name of a file.
+    is_whole_name: bool,
 }
 
 impl Popup {
     /// The line has changed, or may have.
-    pub(super) fn update(&mut self, app: &App, line: &str) {
+    pub(super) fn update(&mut self, app: &App, line: &str, cursor: usize) {
+        self.want_folder(line, cursor);
+        self.is_whole_name = files::is_whole(app, line, cursor);
         if self.dismissed.as_deref() == Some(line) {
             self.items.clear();
             return;
         }
         self.dismissed = None;
-        let items = if line.starts_with('/') { complete(app, line) } else { Vec::new() };
+        let items = complete_at(app, line, cursor);
         if items != self.items {
             self.items = items;
             self.selected = 0;
         }
+    }
+
+    fn want_folder(&mut self, line: &str, cursor: usize) {
+        let wanted = files::folder_at(line, cursor);
+        if self.folder.as_ref().map(|(folder, _)| folder) != wanted.as_ref() {
+            self.folder = wanted.map(|folder| (folder, false));
+        }
+    }
+
+    /// A folder that is to be looked into for the list.
+    pub(super) fn take_wanted(&mut self) -> Option<String> {
+        let (folder, asked) = self.folder.as_mut()?;
+        (!std::mem::replace(asked, true)).then(|| folder.clone())
     }
 
     /// Shows no list until the line changes.
@@ -52,14 +72,16 @@ impl Popup {
         self.selected = (self.selected as isize + by).rem_euclid(count) as usize;
     }
 
-    /// The line that the chosen row makes.
-    pub(super) fn chosen(&self) -> Option<&str> {
-        self.items.get(self.selected).map(|item| item.line.as_str())
+    /// The line that the chosen row makes, and where its cursor is.
+    pub(super) fn chosen(&self) -> Option<(&str, usize)> {
+        self.items.get(self.selected).map(|item| (item.line.as_str(), item.cursor))
     }
 
     /// Whether the line is a command as it stands, so that Enter gives it.
     pub(super) fn is_whole(&self, line: &str) -> bool {
-        let commands::Line::Command { name, .. } = commands::parse(line) else { return true };
+        let commands::Line::Command { name, .. } = commands::parse(line) else {
+            return self.selected == 0 && self.is_whole_name;
+        };
         // The first row of the list can be another command that only begins alike.
         commands::find(name).is_some() && self.selected == 0
     }

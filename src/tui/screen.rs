@@ -86,7 +86,7 @@ impl Screen {
             }
         }
         if self.focus == Context::Composer && self.popup_key(app, press) {
-            return Default::default();
+            return (self.wanted_files(), Vec::new());
         }
         let outcome = match self.step_action(app, press).or_else(|| app.keymap().action(self.focus, press)) {
             Some(KeyAction::PickCandidate) => (self.pick(app, press, now), Vec::new()),
@@ -94,8 +94,10 @@ impl Screen {
             None => (self.unbound(app, press, now), Vec::new()),
         };
         self.end_edit(app);
-        self.popup.update(app, self.composer.text());
-        outcome
+        self.popup.update(app, self.composer.text(), self.composer.cursor());
+        let (mut effects, requests) = outcome;
+        effects.extend(self.wanted_files());
+        (effects, requests)
     }
 
     /// What a key does to a reply that is paused. In the sampling panel digits and the like are a value's.
@@ -112,6 +114,11 @@ impl Screen {
         place.map_or_else(Vec::new, |place| app.handle(Action::Step(Step::Pick(place)), now))
     }
 
+    /// Asks for the names of files that the list of completions wants.
+    fn wanted_files(&mut self) -> Vec<Effect> {
+        self.popup.take_wanted().map(Effect::ListFiles).into_iter().collect()
+    }
+
     /// A text was pasted: it is never taken for keys.
     pub(super) fn on_paste(&mut self, app: &App, text: &str) {
         if let Some(overlay) = self.overlays.last_mut() {
@@ -121,13 +128,13 @@ impl Screen {
         // Terminals send the line ends of a paste as carriage returns.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         self.composer.paste(&text);
-        self.popup.update(app, self.composer.text());
+        self.popup.update(app, self.composer.text(), self.composer.cursor());
     }
 
     /// A text takes the place of what was written; undo brings that back.
     pub(super) fn replace_text(&mut self, app: &App, text: &str) {
         self.composer.set(text);
-        self.popup.update(app, self.composer.text());
+        self.popup.update(app, self.composer.text(), self.composer.cursor());
     }
 
     /// The wheel was turned.
@@ -157,6 +164,8 @@ impl Screen {
         }
         self.end_edit(app);
         self.show_sessions(app);
+        // The names of files have come.
+        self.popup.update(app, self.composer.text(), self.composer.cursor());
         requests
     }
 
@@ -218,7 +227,7 @@ impl Screen {
             Choice::Text(text) => {
                 self.focus = Context::Composer;
                 self.composer.set(&text);
-                self.popup.update(app, self.composer.text());
+                self.popup.update(app, self.composer.text(), self.composer.cursor());
                 Vec::new()
             }
         };
@@ -243,9 +252,9 @@ impl Screen {
     }
 
     fn complete(&mut self, app: &App) {
-        if let Some(line) = self.popup.chosen().map(str::to_owned) {
-            self.composer.set(&line);
-            self.popup.update(app, &line);
+        if let Some((line, cursor)) = self.popup.chosen().map(|(line, cursor)| (line.to_owned(), cursor)) {
+            self.composer.set_at(&line, cursor);
+            self.popup.update(app, &line, cursor);
         }
     }
 

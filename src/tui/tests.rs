@@ -3,6 +3,7 @@
 mod ascii;
 mod branches;
 mod chats;
+mod files;
 mod first_steps;
 mod keys;
 mod lists;

@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, never};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
+use crate::app::files::FileEntry;
 use crate::app::keymap::{Key, KeyPress};
 use crate::app::{App, Effect, FrontEndIo, ListedModel, Moment, SessionId, SessionRecord, Start, carry_out};
 use crate::chat::Transcript;
@@ -95,6 +96,22 @@ impl FrontEndIo for Memory {
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {
         self.files.get(path).cloned().ok_or_else(|| format!("cannot read {path}: there is no such file"))
+    }
+
+    fn find_file(&mut self, path: &str) -> Result<Option<String>, String> {
+        match self.files.get(path) {
+            Some(text) if text.contains('\0') => Err(format!("cannot read {path}: it is not a text file")),
+            text => Ok(text.cloned()),
+        }
+    }
+
+    fn list_files(&mut self, folder: &str) -> Vec<FileEntry> {
+        let inside = self.files.keys().filter_map(|path| path.strip_prefix(folder));
+        let names: std::collections::BTreeSet<&str> =
+            inside.map(|path| path.split_inclusive('/').next().unwrap_or(path)).collect();
+        let entry =
+            |name: &str| FileEntry { name: name.trim_end_matches('/').to_owned(), is_folder: name.ends_with('/') };
+        names.into_iter().map(entry).collect()
     }
 
     fn write_file(&mut self, path: &str, text: &str) -> Result<String, String> {

@@ -1,0 +1,134 @@
+//! Names of files as they are being typed: in `@path`, and in the arguments of commands.
+
+use super::App;
+use super::attachments::{Mention, mentions};
+use super::commands::{self, Completer, Line};
+use super::completion::Completion;
+
+/// Names that the list shows at most.
+const MOST: usize = 200;
+
+/// What is in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// The name.
+    pub name: String,
+    /// Whether it is a folder itself.
+    pub is_folder: bool,
+}
+
+/// The folder that was looked into last, as it was named, and what is in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub(super) folder: String,
+    pub(super) entries: Vec<FileEntry>,
+}
+
+/// A path in the making, and the text around it.
+struct Typed<'a> {
+    path: &'a str,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Mention(Mention<'a>),
+    /// Of a command: what stands before the path, and the endings that files must have (none: any).
+    Argument(&'a str, &'static [&'static str]),
+}
+
+/// The path that the cursor is at the end of.
+fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
+    if let Line::Command { name, .. } = commands::parse(text) {
+        let endings = match commands::find(name)?.completer {
+            Completer::Files(endings) => endings,
+            Completer::Models => &["gguf", "safetensors"],
+            Completer::Templates => &["jinja"],
+            _ => return None,
+        };
+        let start = text.find(' ')? + 1;
+        let path = text[start..].trim_start();
+        let before = &text[..text.len() - path.len()];
+        let is_one_line = !text.contains('\n') && cursor == text.len();
+        let is_meant = matches!(commands::find(name)?.completer, Completer::Files(_)) || is_path(path);
+        return (is_one_line && is_meant).then_some(Typed { path, kind: Kind::Argument(before, endings) });
+    }
+    let mention = mentions(text).into_iter().find(|mention| mention.range.end == cursor)?;
+    let is_open = !mention.is_quoted || !mention.is_closed;
+    is_open.then_some(Typed { path: mention.path, kind: Kind::Mention(mention) })
+}
+
+/// Whether a name can only be meant as a path.
+fn is_path(name: &str) -> bool {
+    ["/", "~/", "./", "../"].iter().any(|start| name.starts_with(start))
+}
+
+/// A path's folder, with the slash at its end, and the name in it.
+fn parts(path: &str) -> (&str, &str) {
+    path.split_at(path.rfind('/').map_or(0, |at| at + 1))
+}
+
+/// The folder whose names complete what is typed at the cursor; empty for the one that the program runs in.
+pub fn folder_at(text: &str, cursor: usize) -> Option<String> {
+    typed_at(text, cursor).map(|typed| parts(typed.path).0.to_owned())
+}
+
+/// The paths that the one at the cursor can become, from what is known of its folder.
+pub(super) fn complete(app: &App, text: &str, cursor: usize) -> Vec<Completion> {
+    let Some(typed) = typed_at(text, cursor) else { return Vec::new() };
+    let (folder, name) = parts(typed.path);
+    let listing = app.listing();
+    if listing.folder != folder {
+        return Vec::new();
+    }
+    let lower = name.to_lowercase();
+    let fits = |entry: &&FileEntry| {
+        let is_shown = !entry.name.starts_with('.') || name.starts_with('.');
+        let has_ending = match typed.kind {
+            Kind::Argument(_, endings) if !endings.is_empty() && !entry.is_folder => {
+                endings.iter().any(|ending| entry.name.to_lowercase().ends_with(&format!(".{ending}")))
+            }
+            _ => true,
+        };
+        is_shown && has_ending && entry.name.to_lowercase().starts_with(&lower)
+    };
+    let entries = listing.entries.iter().filter(fits).take(MOST);
+    entries.map(|entry| completion(&typed, &format!("{folder}{}", entry.name), entry, text)).collect()
+}
+
+fn completion(typed: &Typed, path: &str, entry: &FileEntry, text: &str) -> Completion {
+    let slash = if entry.is_folder { "/" } else { "" };
+    let label = format!("{}{slash}", entry.name);
+    let (line, cursor) = match &typed.kind {
+        Kind::Argument(before, _) => {
+            let line = format!("{before}{path}{slash}");
+            (line.clone(), line.len())
+        }
+        Kind::Mention(mention) => {
+            let after = &text[mention.range.end..];
+            let is_quoted = mention.is_quoted || path.contains(char::is_whitespace);
+            let quote = if is_quoted { "\"" } else { "" };
+            // A file's name is whole: what comes next is another word.
+            let end = match (entry.is_folder, after.starts_with(char::is_whitespace)) {
+                (true, _) => "/".to_owned(),
+                (false, true) => quote.to_owned(),
+                (false, false) => format!("{quote} "),
+            };
+            let before = format!("{}@{quote}{path}{end}", &text[..mention.range.start]);
+            (format!("{before}{after}"), before.len())
+        }
+    };
+    Completion { line, cursor, label, help: String::new() }
+}
+
+impl App {
+    fn listing(&self) -> &Listing {
+        &self.listing
+    }
+}
+
+/// Whether Enter has nothing to complete at the cursor: no name is begun, or a whole one is there.
+pub fn is_whole(app: &App, text: &str, cursor: usize) -> bool {
+    let Some(typed) = typed_at(text, cursor) else { return true };
+    let (_, name) = parts(typed.path);
+    name.is_empty() || app.listing().entries.iter().any(|entry| entry.name == name && !entry.is_folder)
+}
