@@ -18,7 +18,7 @@ use gibber::engine::{SamplingParams, TokenId};
 use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
     CancelToken, ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams,
-    GenerationStats, Lookup, Prompt, RequestId, TemplateChoice,
+    GenerationStats, LaneParams, Lookup, Prompt, RequestId, TemplateChoice,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -168,6 +168,10 @@ fn open(seed: u64, max_tokens: usize) -> GenerationParams {
     }
 }
 
+fn lane(params: GenerationParams) -> LaneParams {
+    LaneParams { params, cancel: CancelToken::new() }
+}
+
 fn greedy(max_tokens: usize) -> GenerationParams {
     let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
     GenerationParams { sampling, max_tokens: Some(max_tokens), ..GenerationParams::default() }
@@ -197,15 +201,9 @@ fn every_request_is_closed_exactly_once() {
         |id| EngineCommand::Compare {
             id,
             prompt: Prompt::Raw("abc".into()),
-            lanes: vec![open(1, 4), open(2, 3)],
-            cancel: CancelToken::new(),
+            lanes: vec![lane(open(1, 4)), lane(open(2, 3))],
         },
-        |id| EngineCommand::Compare {
-            id,
-            prompt: Prompt::Raw("abc".into()),
-            lanes: vec![],
-            cancel: CancelToken::new(),
-        },
+        |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), lanes: vec![] },
         |id| EngineCommand::Prefill {
             id,
             prompt: Prompt::Raw("ahead".into()),
@@ -460,9 +458,8 @@ fn lanes_say_what_each_would_say_alone() {
     let long = [(Role::User, "first"), (Role::Assistant, filler.as_str()), (Role::User, "go on")];
     for (prompt, lengths) in [(chat(&[(Role::User, "hi")]), [12, 30]), (chat(&long), [90, 10])] {
         let params = vec![open(1, lengths[0]), greedy(lengths[1])];
-        let (id, cancel) = (client.id(), CancelToken::new());
-        let (of_command, lanes) = (prompt.clone(), params.clone());
-        let events = client.ask(EngineCommand::Compare { id, prompt: of_command, lanes, cancel });
+        let (id, lanes) = (client.id(), params.iter().cloned().map(lane).collect());
+        let events = client.ask(EngineCommand::Compare { id, prompt: prompt.clone(), lanes });
         assert!(matches!(events.last(), Some(EngineEvent::Compared { .. })), "{events:?}");
         for (at, params) in params.into_iter().enumerate() {
             let tokens = events.iter().filter_map(|event| match event {
@@ -483,23 +480,23 @@ fn lanes_say_what_each_would_say_alone() {
 }
 
 #[test]
-fn a_cancel_stops_every_lane_within_a_token() {
+fn a_cancel_stops_its_lane_within_a_token_and_no_other() {
     let mut client = Client::tiny();
-    let (id, cancel) = (client.id(), CancelToken::new());
-    let endless = GenerationParams { max_tokens: None, ..open(1, 0) };
-    let lanes = vec![endless.clone(), endless];
-    client.worker.send(EngineCommand::Compare { id, prompt: raw("abc"), lanes, cancel: cancel.clone() });
+    let id = client.id();
+    let lanes = vec![lane(GenerationParams { max_tokens: None, ..open(1, 0) }), lane(open(2, 40))];
+    let cancel = lanes[0].cancel.clone();
+    client.worker.send(EngineCommand::Compare { id, prompt: raw("abc"), lanes });
     while !matches!(client.event(), EngineEvent::LaneToken { .. }) {}
     cancel.cancel();
-    let mut ends = 0;
+    let mut ends = Vec::new();
     loop {
         match client.event() {
-            EngineEvent::LaneFinished { .. } => ends += 1,
+            EngineEvent::LaneFinished { lane, reason, .. } => ends.push((lane, reason)),
             event if event.is_closing() => break,
             _ => {}
         }
     }
-    assert_eq!(ends, 2);
+    assert_eq!(ends, [(0, FinishReason::Cancelled), (1, FinishReason::Length)]);
 }
 
 #[test]

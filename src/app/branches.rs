@@ -119,10 +119,15 @@ impl App {
         effects
     }
 
+    /// A new reply is on its way, and nothing can be brought again. Gives the words that it begins with.
+    pub(super) fn take_begin(&mut self) -> Option<String> {
+        self.branches.undone.clear();
+        self.branches.begin.take()
+    }
+
     /// Asks for a new reply to a question, which begins with the words that were given for it.
     pub(super) fn answer(&mut self, question: MessageId, now: Moment) -> Vec<Effect> {
-        self.branches.undone.clear();
-        let Some(begin) = self.branches.begin.take() else { return self.ask(Some(question), None, now) };
+        let Some(begin) = self.take_begin() else { return self.ask(Some(question), None, now) };
         let reply = Message::new(Role::Assistant, begin);
         let id = self.session.transcript.append_to(Some(question), reply, MessageState::Cut);
         let mut effects = self.ask(Some(question), Some(id), now);
@@ -254,6 +259,10 @@ impl App {
     /// What is said where nothing can be changed, since a reply is running.
     pub(super) fn busy(&self) -> Option<String> {
         let how = self.keymap.key(Context::Anywhere, KeyAction::Stop).map(|key| format!(": stop it first ({key})"));
-        self.generation.is_some().then(|| format!("a reply is running{}", how.unwrap_or_default()))
+        let what = match &self.comparison {
+            Some(comparison) if comparison.is_running() => Some("a comparison"),
+            _ => self.generation.is_some().then_some("a reply"),
+        };
+        what.map(|what| format!("{what} is running{}", how.unwrap_or_default()))
     }
 }

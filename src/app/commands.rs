@@ -31,6 +31,8 @@ pub enum CommandId {
     Edit,
     /// Answers the last question anew.
     Regenerate,
+    /// Answers the last question under several settings side by side.
+    Compare,
     /// Takes back the last question and its answer.
     Undo,
     /// Brings again what was taken back.
@@ -95,6 +97,8 @@ pub enum Completer {
     Parameters,
     /// The names of presets.
     Presets,
+    /// What lanes of a comparison are made of: presets, parameters, numbers.
+    Lanes,
     /// The names of templates.
     Templates,
     /// The names of models, which the front end's surroundings know.
@@ -188,6 +192,14 @@ const MAIN: &[SlashCommand] = &[
     .completes(Completer::Words(&["reply"])),
     command(CommandId::Regenerate, "regen", "", "answer the last question anew; the former answer stays as a branch")
         .idle(),
+    command(
+        CommandId::Compare,
+        "compare",
+        "[LANE…] [-- TEXT]",
+        "answer the last question, or TEXT, under 2 to 4 presets, NAME=VALUE or fresh seeds (a number) side by side",
+    )
+    .idle()
+    .completes(Completer::Lanes),
     command(CommandId::Undo, "undo", "", "take back the last question and its answer (nothing is deleted)").idle(),
     command(CommandId::Redo, "redo", "", "bring again what /undo took back").idle(),
     command(CommandId::Begin, "begin", "TEXT", "give the first words of the next reply; `-` takes them back")

@@ -60,8 +60,11 @@ fn names(prefix: &str) -> Vec<Completion> {
 
 fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     let Some(command) = commands::find(name) else { return Vec::new() };
+    if command.completer == Completer::Lanes {
+        return lanes(app, name, argument);
+    }
     let candidates: Vec<(String, String)> = match command.completer {
-        Completer::None | Completer::Files(_) => Vec::new(),
+        Completer::None | Completer::Lanes | Completer::Files(_) => Vec::new(),
         Completer::Words(words) => words.iter().map(|word| ((*word).to_owned(), String::new())).collect(),
         Completer::Parameters => settable(argument),
         Completer::Presets => {
@@ -110,6 +113,17 @@ fn settable(argument: &str) -> Vec<(String, String)> {
     parameters.chain(others.map(|(name, help)| (name.to_owned(), help.to_owned()))).collect()
 }
 
+/// The word that is being typed of several: a lane, or a part of one after a comma.
+fn lanes(app: &App, name: &str, argument: &str) -> Vec<Completion> {
+    if argument.split_whitespace().any(|word| word == "--") {
+        return Vec::new();
+    }
+    let start = argument.rfind([' ', ',']).map_or(0, |at| at + 1);
+    let (before, typed) = argument.split_at(start);
+    let words = app.lane_words().into_iter().filter(|(word, _)| word.starts_with(typed) && word != typed);
+    words.map(|(word, help)| completion(format!("/{name} {before}{word}"), word, help)).collect()
+}
+
 /// Whether `candidate` begins with what was typed, or one of the names between its slashes does, as in
 /// `openai-community/gpt2`.
 pub fn begins(candidate: &str, typed: &str) -> bool {
@@ -154,6 +168,9 @@ mod tests {
         assert_eq!(lines("/set loo"), ["/set lookup "]);
         assert_eq!(lines("/think sh"), ["/think show"]);
         assert_eq!(lines("/copy "), ["/copy code"]);
+        assert_eq!(lines("/compare precise cr"), ["/compare precise creative"]);
+        assert_eq!(lines("/compare creative,top-"), ["/compare creative,top-k=", "/compare creative,top-p="]);
+        assert_eq!(lines("/compare precise -- cr"), Vec::<String>::new());
         assert_eq!(lines("/system x"), Vec::<String>::new());
     }
 }

@@ -16,7 +16,7 @@ use crate::worker::protocol::{
 };
 
 /// A reply that grows is saved this often, so that a kill loses less than a second.
-const SAVE_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many alternatives of each token the panel may want.
 const CANDIDATES: usize = 10;
@@ -103,6 +103,11 @@ pub struct ReplySummary {
 }
 
 impl ReplySummary {
+    /// Why it ended, in words.
+    pub fn stop(&self) -> String {
+        reason_text(&self.reason)
+    }
+
     /// `27 tok · 182 tok/s · first token 31 ms · stop: end of turn`, and what was changed on the way; before the stop,
     /// where there are any, how many tokens of the drafts came true, `lookup 12 of 20`, and how many the person picked,
     /// `3 picked`.
@@ -277,6 +282,7 @@ impl App {
 
     /// Asks for an answer to `parent`, or for more of the message `continued`.
     pub(super) fn ask(&mut self, parent: Option<MessageId>, continued: Option<MessageId>, now: Moment) -> Vec<Effect> {
+        self.comparison = None;
         let former_head = self.session.transcript.head();
         self.session.transcript.set_head(continued.or(parent));
         let id = self.request_id();
@@ -304,16 +310,21 @@ impl App {
             self.session.transcript.set_state(message, MessageState::Streaming);
         }
         self.meter.restart();
+        let params = self.generation_params(self.sampling.clone());
+        vec![self.submit(EngineCommand::Generate { id, prompt, params, cancel })]
+    }
+
+    /// All that is set for a reply, with these filters.
+    pub(super) fn generation_params(&self, sampling: SamplingParams) -> GenerationParams {
         let chat = &self.settings.chat;
-        let params = GenerationParams {
-            sampling: self.sampling.clone(),
+        GenerationParams {
+            sampling,
             max_tokens: (chat.max_tokens > 0).then_some(chat.max_tokens),
             stop: chat.stop.clone(),
             candidates: CANDIDATES,
             lookup: self.settings.model.lookup,
             stepping: self.stepping(),
-        };
-        vec![self.submit(EngineCommand::Generate { id, prompt, params, cancel })]
+        }
     }
 
     /// What the model is to go on from, and the message behind each entry of it.
@@ -387,7 +398,10 @@ impl App {
                 }
                 Vec::new()
             }
-            EngineEvent::TurnsDropped { messages, .. } => self.turns_dropped(&messages),
+            EngineEvent::TurnsDropped { messages, .. } => {
+                let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
+                self.turns_dropped(&messages, &sent)
+            }
             EngineEvent::Token { trace, context_used, .. } => {
                 self.context_used = context_used;
                 self.token(trace, now)
@@ -502,10 +516,9 @@ impl App {
         effects
     }
 
-    fn turns_dropped(&mut self, indices: &[usize]) -> Vec<Effect> {
-        let Some(generation) = self.generation.as_ref() else { return Vec::new() };
-        let dropped: Vec<MessageId> =
-            indices.iter().filter_map(|&at| generation.sent.get(at).copied().flatten()).collect();
+    /// The engine does without these entries of a request, behind which are the messages `sent`.
+    pub(super) fn turns_dropped(&mut self, indices: &[usize], sent: &[Option<MessageId>]) -> Vec<Effect> {
+        let dropped: Vec<MessageId> = indices.iter().filter_map(|&at| sent.get(at).copied().flatten()).collect();
         let news = dropped.iter().any(|id| !self.dropped.contains(id));
         self.dropped = dropped;
         if news {

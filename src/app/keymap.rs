@@ -131,11 +131,14 @@ pub enum Context {
     Sampling,
     /// While a reply is paused and nothing is written: before what the focused part has.
     Stepping,
+    /// A comparison.
+    Lanes,
 }
 
 impl Context {
     /// Every one, in the order of help.
-    pub const ALL: &[Self] = &[Self::Composer, Self::Anywhere, Self::Stepping, Self::Transcript, Self::Sampling];
+    pub const ALL: &[Self] =
+        &[Self::Composer, Self::Anywhere, Self::Stepping, Self::Transcript, Self::Sampling, Self::Lanes];
 
     /// Its name in config.toml.
     pub fn name(self) -> String {
@@ -150,6 +153,7 @@ impl Context {
             Self::Transcript => "Conversation",
             Self::Sampling => "Sampling panel",
             Self::Stepping => "While a reply is paused and nothing is written",
+            Self::Lanes => "Comparison",
         }
     }
 }
@@ -234,6 +238,9 @@ pub enum KeyAction {
     IncreaseMuch,
     ResetParameter,
     NextPreset,
+    PreviousLane,
+    NextLane,
+    KeepLane,
 }
 
 impl KeyAction {
@@ -274,7 +281,7 @@ const fn bind(context: Context, action: KeyAction, keys: &'static [&'static str]
     Binding { action, keys, context, help }
 }
 
-use Context::{Anywhere, Composer, Sampling, Stepping, Transcript};
+use Context::{Anywhere, Composer, Lanes, Sampling, Stepping, Transcript};
 use KeyAction as A;
 
 /// Every binding, in the order of help.
@@ -366,6 +373,14 @@ pub const BINDINGS: &[Binding] = &[
     bind(Sampling, A::IncreaseMuch, &["Shift-Right", "Ctrl-Right"], "much more"),
     bind(Sampling, A::ResetParameter, &["Del"], "back to the default"),
     bind(Sampling, A::NextPreset, &["p"], "the next preset"),
+    bind(Lanes, A::PreviousLane, &["Left", "Shift-Tab"], "the lane before"),
+    bind(Lanes, A::NextLane, &["Right", "Tab"], "the next lane; 1 to 4 choose one"),
+    bind(Lanes, A::KeepLane, &["Enter"], "keep the lane and stop the others, which stay as branches"),
+    bind(Lanes, A::Stop, &["Esc"], "stop all lanes; then leave them, with the chosen one kept"),
+    bind(Lanes, A::ScrollUp, &["Up", "k"], "a line up"),
+    bind(Lanes, A::ScrollDown, &["Down", "j"], "a line down"),
+    bind(Lanes, A::Top, &["Home"], "to the start"),
+    bind(Lanes, A::Bottom, &["End"], "to the end"),
 ];
 
 /// How many candidates have a key of their own.

@@ -15,8 +15,10 @@ pub mod timeline;
 
 mod branches;
 mod chats;
+mod compare;
 mod first_steps;
 mod generation;
+mod lanes;
 mod lists;
 mod loading;
 mod presets;
@@ -30,6 +32,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use compare::{Comparison, Lane, Parting};
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use lists::{List, ListRow, ListedModel};
@@ -145,6 +148,10 @@ pub enum Action {
     SwitchBranchAt(MessageId, isize),
     /// Wants to say this message, a question or a reply, in other words; what is sent stands beside it.
     EditMessage(MessageId),
+    /// Looks at this lane of a comparison.
+    ChooseLane(usize),
+    /// Keeps the lane of a comparison that is looked at; the others stay as branches.
+    KeepLane,
     /// Chose a saved conversation.
     ChooseSession(SessionId),
     /// Wants the list of saved conversations no more.
@@ -262,6 +269,7 @@ pub struct App {
     loading: Option<Loading>,
     worker_dead: bool,
     generation: Option<Generation>,
+    comparison: Option<Comparison>,
     summaries: HashMap<MessageId, ReplySummary>,
     last_summary: Option<ReplySummary>,
     context_used: usize,
@@ -327,6 +335,7 @@ impl App {
             loading: None,
             worker_dead: false,
             generation: None,
+            comparison: None,
             summaries: HashMap::new(),
             last_summary: None,
             context_used: 0,
@@ -382,6 +391,7 @@ impl App {
         match action {
             Action::Enter(line) => self.enter(&line, now),
             Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
+            Action::Stop | Action::Interrupt if self.comparison.is_some() => self.stop_comparison(),
             Action::Stop if self.stop_loading() => Vec::new(),
             Action::Stop => self.stop(),
             Action::Interrupt if self.generation.is_some() => self.stop(),
@@ -408,6 +418,8 @@ impl App {
             Action::SwitchBranch(by) => self.switch_branch(by),
             Action::SwitchBranchAt(message, by) => self.switch_branch_at(message, by),
             Action::EditMessage(message) => self.edit_message(message),
+            Action::ChooseLane(lane) => self.choose_lane(lane),
+            Action::KeepLane => self.keep_lane(),
             Action::ChooseSession(id) => {
                 self.sessions = None;
                 vec![Effect::OpenSession(id)]
@@ -484,6 +496,7 @@ impl App {
                 Vec::new()
             }
             EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } => Vec::new(),
+            lanes if self.is_compared(&lanes) => self.on_lanes_event(lanes, now),
             reply => {
                 let is_end = matches!(reply, EngineEvent::Finished { .. });
                 let effects = self.on_reply_event(reply, now);
@@ -498,6 +511,7 @@ impl App {
     /// Time has passed: saves what is due. To be called when [`App::deadline`] is reached.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
         match self.deadline() {
+            Some(deadline) if deadline <= now.at && self.comparison.is_some() => self.save_lanes(now),
             Some(deadline) if deadline <= now.at => self.save_reply(now),
             _ => Vec::new(),
         }
@@ -512,7 +526,8 @@ impl App {
 
     /// When [`App::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        self.generation.as_ref().and_then(Generation::save_deadline)
+        let lanes = self.comparison.as_ref().and_then(Comparison::save_deadline);
+        lanes.or_else(|| self.generation.as_ref().and_then(Generation::save_deadline))
     }
 
     fn failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
@@ -529,6 +544,9 @@ impl App {
             self.note(NoteKind::Error, error);
             return Vec::new();
         }
+        if self.comparison.as_ref().is_some_and(|comparison| comparison.id == id) {
+            return self.comparison_failed(error);
+        }
         self.reply_failed(id, error)
     }
 
@@ -537,6 +555,7 @@ impl App {
         self.loading = None;
         let text = format!("the engine has stopped: {error}. Everything is saved; start gibber again to go on");
         match self.generation.as_ref().map(|generation| generation.id) {
+            None if self.comparison.as_ref().is_some_and(Comparison::is_running) => self.comparison_failed(text),
             Some(id) => self.reply_failed(id, text),
             None => {
                 self.note(NoteKind::Error, text);
@@ -548,6 +567,7 @@ impl App {
     /// Leaves; a reply that is running is stopped and what there is of it saved.
     fn quit(&mut self) -> Vec<Effect> {
         let mut effects = self.cut_reply();
+        effects.extend(self.cut_lanes());
         effects.push(Effect::Quit);
         effects
     }
@@ -635,6 +655,11 @@ impl App {
     /// The reply that is running.
     pub fn generation(&self) -> Option<&Generation> {
         self.generation.as_ref()
+    }
+
+    /// The replies to one question that are looked at side by side.
+    pub fn comparison(&self) -> Option<&Comparison> {
+        self.comparison.as_ref()
     }
 
     /// How a reply of this run ended, and what it cost.

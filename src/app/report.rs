@@ -3,6 +3,7 @@
 use super::parameters::PARAMETERS;
 use super::run_command::describe_template;
 use super::{App, CountFor, Effect, NoteKind, timeline};
+use crate::chat::MessageId;
 use crate::engine::TokenId;
 use crate::worker::protocol::{EngineCommand, Prompt, RequestId};
 
@@ -70,7 +71,12 @@ impl App {
     /// How surprising the last reply was to the model itself: the inverse of its tokens' probability, in the geometric
     /// mean; as far as it was generated in this run.
     pub(super) fn perplexity(&self) -> Option<f32> {
-        let tokens = self.tokens_of(self.transcript().head()?).filter(|tokens| !tokens.is_empty())?;
+        self.perplexity_of(self.transcript().head()?)
+    }
+
+    /// [`App::perplexity`] of any reply.
+    pub fn perplexity_of(&self, message: MessageId) -> Option<f32> {
+        let tokens = self.tokens_of(message).filter(|tokens| !tokens.is_empty())?;
         let mean = tokens.iter().map(|token| token.trace.logprob).sum::<f32>() / tokens.len() as f32;
         Some((-mean).exp())
     }

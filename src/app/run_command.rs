@@ -24,7 +24,7 @@ impl App {
                     self.note(NoteKind::Error, commands::unknown(name));
                     vec![Effect::Compose(line.to_owned())]
                 }
-                Some(command) if command.when == When::Idle && self.generation().is_some() => {
+                Some(command) if command.when == When::Idle && self.busy().is_some() => {
                     let text = format!("/{} has to wait: {}", command.name, self.busy().unwrap_or_default());
                     self.hint = Some(text);
                     vec![Effect::Compose(line.to_owned())]
@@ -59,6 +59,7 @@ impl App {
             CommandId::Read => return vec![Effect::ReadFile { purpose: FilePurpose::Read, path: argument.to_owned() }],
             CommandId::Edit => return self.edit(argument),
             CommandId::Regenerate => return self.regenerate(now),
+            CommandId::Compare => return self.compare(argument, now),
             CommandId::Continue => return self.continue_reply(now),
             CommandId::Pause => return self.step(Step::TogglePause),
             CommandId::Step => self.set_stepping(argument),

@@ -54,7 +54,7 @@ impl Session {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the next number after `state`.
-fn next_random(state: &mut u64) -> u64 {
+pub(super) fn next_random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -93,6 +93,7 @@ impl App {
 
     fn forget_screen(&mut self) {
         self.branches.forget();
+        self.comparison = None;
         self.notes.clear();
         self.summaries.clear();
         self.last_summary = None;

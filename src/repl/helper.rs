@@ -35,7 +35,7 @@ impl Helper {
             Kind::None | Kind::Themes | Kind::Files(_) => Vec::new(),
             Kind::Words(words) => words.to_vec(),
             Kind::Parameters => PARAMETERS.iter().map(|spec| spec.name).collect(),
-            Kind::Presets => self.presets.iter().map(String::as_str).collect(),
+            Kind::Presets | Kind::Lanes => self.presets.iter().map(String::as_str).collect(),
             Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),
             Kind::Models => self.models.iter().map(String::as_str).collect(),
 
@@ -66,6 +66,8 @@ impl Helper {
             };
             return (0, found.map(pair).collect());
         };
+        // Of several words the last one is completed.
+        let argument = argument.rsplit(' ').next().filter(|_| name == "compare").unwrap_or(argument);
         let names = commands::find(name).map(|command| self.arguments(command.completer)).unwrap_or_default();
         let pair = |name: &str| Pair { display: name.to_owned(), replacement: name.to_owned() };
         let found = names.into_iter().filter(|name| begins(name, argument)).map(pair).collect();
@@ -104,6 +106,7 @@ mod tests {
     fn commands_and_their_arguments_are_completed() {
         assert_eq!(completed("/und"), (0, vec!["/undo".into()]));
         assert_eq!(completed("/preset p"), (8, vec!["precise".into(), "poet".into()]));
+        assert_eq!(completed("/compare precise p"), (17, vec!["precise".into(), "poet".into()]));
         assert_eq!(completed("/model s"), (7, vec!["smollm2".into()]));
         assert_eq!(completed("/set temp").1, ["temperature"]);
     }

@@ -2,6 +2,7 @@
 //! the other, nothing is drawn twice.
 
 mod helper;
+mod lanes;
 mod printer;
 mod signals;
 
@@ -19,6 +20,7 @@ use crate::chat::thinking::ThoughtFilter;
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
+use lanes::LanesPrinted;
 use printer::Printer;
 use signals::Signals;
 
@@ -65,6 +67,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         notes_printed: 0,
         answered: false,
         thoughts: ThoughtFilter::default(),
+        lanes: LanesPrinted::default(),
     };
     let effects = repl.app.start();
     let mut next = repl.carry_out(effects)?;
@@ -114,6 +117,7 @@ struct Repl {
     answered: bool,
     /// The running reply, as far as it is thought.
     thoughts: ThoughtFilter,
+    lanes: LanesPrinted,
 }
 
 impl Repl {
@@ -270,13 +274,17 @@ impl Repl {
             Some(id) if event.is_closing() => drop(self.pending.remove(&id)),
             Some(_) => {}
         }
-        self.quietly(|app, now| app.on_event(event, now))
+        let compared = matches!(event, EngineEvent::Compared { .. });
+        self.quietly(|app, now| app.on_event(event, now))?;
+        self.lanes.print(&self.app, &mut self.printer)?;
+        // Nobody looks at the lanes side by side here: the first is kept, and a note says how to keep another.
+        if compared { self.quietly(|app, now| app.handle(Action::KeepLane, now)) } else { Ok(()) }
     }
 
     /// Ctrl-C stops a reply; anything else that runs, and any other signal, ends the program.
     fn on_signal(&mut self, signal: Option<i32>) -> Result<Option<ExitReason>, ReplError> {
         let Some(signal) = signal else { return Ok(None) };
-        if signal == signals::INTERRUPT && self.app.generation().is_some() {
+        if signal == signals::INTERRUPT && (self.app.generation().is_some() || self.app.comparison().is_some()) {
             self.quietly(|app, now| app.handle(Action::Stop, now))?;
             return Ok(None);
         }

@@ -11,6 +11,7 @@ mod fuzzy;
 mod help;
 mod highlight;
 mod input;
+mod lanes;
 mod markdown;
 mod overlay;
 mod palette;

@@ -3,6 +3,7 @@
 use super::ascii::Charset;
 use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
+use super::lanes::LanesView;
 use super::overlay::{Choice, Item, Outcome, Overlay};
 use super::palette::palette;
 use super::panels::SamplingPanel;
@@ -41,6 +42,7 @@ pub(super) struct Screen {
     pub(super) focus: Context,
     pub(super) composer: Composer,
     pub(super) conversation: Conversation,
+    pub(super) lanes: LanesView,
     pub(super) sampling: SamplingPanel,
     pub(super) popup: Popup,
     pub(super) overlays: Vec<Overlay>,
@@ -61,6 +63,7 @@ impl Screen {
             focus: Context::Composer,
             composer: Composer::default(),
             conversation: Conversation::default(),
+            lanes: LanesView::default(),
             sampling: SamplingPanel::default(),
             popup: Popup::default(),
             overlays: Vec::new(),
@@ -84,6 +87,9 @@ impl Screen {
                 Outcome::Chosen(choice) => return self.choose(app, choice, now),
                 Outcome::Passed => {}
             }
+        }
+        if app.comparison().is_some() {
+            return self.lanes_key(app, press, now);
         }
         if self.focus == Context::Composer && self.popup_key(app, press) {
             return (self.wanted_files(), Vec::new());
@@ -139,7 +145,8 @@ impl Screen {
 
     /// The wheel was turned.
     pub(super) fn on_wheel(&mut self, up: bool) {
-        self.conversation.scroll(if up { -WHEEL } else { WHEEL });
+        let by = if up { -WHEEL } else { WHEEL };
+        if self.lanes.is_open() { self.lanes.scroll(by) } else { self.conversation.scroll(by) }
     }
 
     /// What the effects that need the screen ask for.
@@ -232,6 +239,45 @@ impl Screen {
             }
         };
         (effects, Vec::new())
+    }
+
+    /// A key while lanes are on screen: those of the conversation and of writing have to wait.
+    fn lanes_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+        let (chosen, count) = app.comparison().map_or((0, 1), |comparison| (comparison.chosen, comparison.lanes.len()));
+        let action = match app.keymap().action(Context::Lanes, press) {
+            Some(action) => action,
+            None => {
+                let number = match press.key {
+                    Key::Char(digit) if !press.ctrl && !press.alt => digit.to_digit(10),
+                    _ => None,
+                };
+                let lane = number.and_then(|number| (number as usize).checked_sub(1));
+                let effects = lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now));
+                return (effects, Vec::new());
+            }
+        };
+        let effects = match action {
+            KeyAction::PreviousLane => app.handle(Action::ChooseLane((chosen + count - 1) % count), now),
+            KeyAction::NextLane => app.handle(Action::ChooseLane((chosen + 1) % count), now),
+            KeyAction::KeepLane => app.handle(Action::KeepLane, now),
+            KeyAction::ScrollUp => return self.scroll_lane(|lanes| lanes.scroll(-1)),
+            KeyAction::ScrollDown => return self.scroll_lane(|lanes| lanes.scroll(1)),
+            KeyAction::PageUp => return self.scroll_lane(|lanes| lanes.scroll_page(-1)),
+            KeyAction::PageDown => return self.scroll_lane(|lanes| lanes.scroll_page(1)),
+            KeyAction::Top => return self.scroll_lane(|lanes| lanes.go_to(true)),
+            KeyAction::Bottom => return self.scroll_lane(|lanes| lanes.go_to(false)),
+            KeyAction::Stop | KeyAction::Interrupt => app.handle(Action::Stop, now),
+            KeyAction::Help | KeyAction::Tokens | KeyAction::Redraw | KeyAction::ToggleMouse => {
+                return self.act(app, action, now);
+            }
+            _ => Vec::new(),
+        };
+        (effects, Vec::new())
+    }
+
+    fn scroll_lane(&mut self, scroll: impl FnOnce(&mut LanesView)) -> (Vec<Effect>, Vec<Request>) {
+        scroll(&mut self.lanes);
+        Default::default()
     }
 
     /// Keys that the list of completions takes while it is there.

@@ -6,6 +6,7 @@ mod chats;
 mod files;
 mod first_steps;
 mod keys;
+mod lanes;
 mod lists;
 mod markdown;
 mod own_keys;

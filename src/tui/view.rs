@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Style};
 
+use super::lanes;
 use super::overlay::Overlay;
 use super::panels;
 use super::screen::Screen;
@@ -87,12 +88,14 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     if screen.focus == Context::Composer {
         screen.popup.draw(Rect { y: layout.separator.y, ..layout.composer }, buffer, theme);
     }
+    screen.lanes.draw(app, Rect { y: area.y + 1, height: area.height - 2, ..area }, buffer, theme);
     for overlay in &mut screen.overlays {
         overlay.draw(area, buffer, theme);
     }
     paint_ground(theme.text(), buffer);
     screen.charset.apply(buffer);
-    if let Some(position) = cursor.filter(|_| screen.overlays.is_empty() && screen.focus == Context::Composer) {
+    let is_writing = screen.overlays.is_empty() && !screen.lanes.is_open();
+    if let Some(position) = cursor.filter(|_| is_writing && screen.focus == Context::Composer) {
         frame.set_cursor_position(position);
     }
 }
@@ -271,6 +274,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
     }
     if let Some(text) = step_view::status(app) {
         return (text, theme.warning());
+    }
+    if let Some(comparison) = app.comparison() {
+        return (lanes::status(app, comparison), theme.accent());
     }
     if let Some(generation) = app.generation() {
         let text = match (generation.stopping, generation.phase) {

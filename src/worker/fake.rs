@@ -24,8 +24,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::WorkerHandle;
 use super::protocol::{
-    CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
-    RequestId, ScoredToken, Stepping, TokenTrace,
+    CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, LaneParams,
+    Prompt, RequestId, ScoredToken, Stepping, TokenTrace,
 };
 use crate::engine::load::ModelInfo;
 use crate::engine::sampling::{Candidate, Filter, SamplingParams};
@@ -238,9 +238,7 @@ impl Actor {
             EngineCommand::Generate { id, prompt, params, cancel } => {
                 return self.generate(id, &prompt, params, &cancel);
             }
-            EngineCommand::Compare { id, prompt, lanes, cancel } => {
-                return self.compare(id, &prompt, lanes, &cancel);
-            }
+            EngineCommand::Compare { id, prompt, lanes } => return self.compare(id, &prompt, lanes),
             EngineCommand::SetSampling { .. }
             | EngineCommand::Pause { .. }
             | EngineCommand::Resume { .. }
@@ -313,12 +311,12 @@ impl Actor {
         }
     }
 
-    fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<GenerationParams>, cancel: &CancelToken) -> Next {
+    fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<LaneParams>) -> Next {
         let prompt_tokens = words(&plain_text(prompt)).len();
         let mut scripts = self.script.comparisons.pop_front().unwrap_or_default().into_iter();
         let mut running: Vec<(Reply, VecDeque<Step>)> = Vec::new();
-        for (lane, params) in lanes.into_iter().enumerate() {
-            let reply = Reply { lane: Some(lane), ..Reply::new(id, prompt_tokens, params, cancel.clone()) };
+        for (lane, LaneParams { params, cancel }) in lanes.into_iter().enumerate() {
+            let reply = Reply { lane: Some(lane), ..Reply::new(id, prompt_tokens, params, cancel) };
             running.push((reply, scripts.next().unwrap_or_default().into_iter().flat_map(word_by_word).collect()));
         }
         self.emit(EngineEvent::PrefillProgress { id, reused: 0, done: prompt_tokens, total: prompt_tokens });

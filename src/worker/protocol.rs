@@ -151,6 +151,15 @@ impl Default for GenerationParams {
     }
 }
 
+/// A lane of [`EngineCommand::Compare`].
+#[derive(Debug, Clone, Default)]
+pub struct LaneParams {
+    /// How it is generated; its sampling is not changed on the way, and it cannot be paused.
+    pub params: GenerationParams,
+    /// Stops it; the other lanes go on.
+    pub cancel: CancelToken,
+}
+
 /// A token of a prompt that was scored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PromptToken {
@@ -226,10 +235,8 @@ pub enum EngineCommand {
         id: RequestId,
         /// What to go on from.
         prompt: Prompt,
-        /// How each lane is generated; their sampling is not changed on the way.
-        lanes: Vec<GenerationParams>,
-        /// Stops all of them.
-        cancel: CancelToken,
+        /// The lanes; the first is also asked whether to stop while the prompt is computed.
+        lanes: Vec<LaneParams>,
     },
     /// Change the sampling of the running generation `id` from its next token on; without effect once that has closed.
     SetSampling {

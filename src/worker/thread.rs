@@ -108,7 +108,7 @@ impl Worker {
         match command {
             EngineCommand::Load { id, source, options } => self.load(id, &source, &options),
             EngineCommand::Generate { id, prompt, params, cancel } => self.generate(id, &prompt, params, cancel),
-            EngineCommand::Compare { id, prompt, lanes, cancel } => self.compare(id, &prompt, lanes, &cancel),
+            EngineCommand::Compare { id, prompt, lanes } => self.compare(id, &prompt, lanes),
             EngineCommand::Preview { id, sampling, candidates } => self.preview(id, &sampling, candidates),
             EngineCommand::Rewind { id, tokens } => {
                 let inference = &mut self.loaded()?.inference;

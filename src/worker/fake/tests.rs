@@ -122,8 +122,8 @@ fn a_paused_reply_waits_for_steps_and_is_cancelled_at_once() {
 fn lanes_speak_a_word_each_in_turn_and_one_event_closes_them() {
     let scripts = [vec![Step::text("one two")], vec![Step::text("one"), Step::Finish(FinishReason::Length)]];
     let (worker, _control) = FakeWorker::new().lanes(scripts).spawn();
-    let (prompt, lanes) = (Prompt::Raw("a prompt".into()), vec![GenerationParams::default(); 2]);
-    worker.send(EngineCommand::Compare { id: RequestId(1), prompt, lanes, cancel: CancelToken::new() });
+    let (prompt, lanes) = (Prompt::Raw("a prompt".into()), vec![LaneParams::default(); 2]);
+    worker.send(EngineCommand::Compare { id: RequestId(1), prompt, lanes });
     let events = events_of_request(&worker);
     let told: Vec<String> = events
         .iter()

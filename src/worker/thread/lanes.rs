@@ -11,7 +11,7 @@ use crate::engine::{EngineError, TokenId};
 use crate::worker::ahead::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::protocol::{
-    CancelToken, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId, TokenTrace,
+    CancelToken, EngineEvent, FinishReason, GenerationStats, LaneParams, Prompt, RequestId, TokenTrace,
 };
 use crate::worker::running::Channels;
 
@@ -20,17 +20,16 @@ impl Worker {
         &mut self,
         id: RequestId,
         prompt: &Prompt,
-        lanes: Vec<GenerationParams>,
-        cancel: &CancelToken,
+        lanes: Vec<LaneParams>,
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
-        lanes.iter().try_for_each(|params| check(&params.sampling))?;
+        lanes.iter().try_for_each(|lane| check(&lane.params.sampling))?;
         let Self { channels, loaded, .. } = self;
         let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let longest = lanes.iter().map(|params| params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
+        let longest = lanes.iter().map(|lane| lane.params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = reader.request(prompt, Some(longest))?;
         let channels = RefCell::new(channels);
-        let lane = |(lane, params)| {
+        let lane = |(lane, LaneParams { params, cancel })| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
             Lane { options, control: Running { id, lane, cancel, channels: &channels, reader, source } }
@@ -53,7 +52,7 @@ impl Worker {
 struct Running<'a, 'p> {
     id: RequestId,
     lane: usize,
-    cancel: &'a CancelToken,
+    cancel: CancelToken,
     /// Shared by the lanes, of which one is at work at a time.
     channels: &'a RefCell<&'a mut Channels>,
     reader: &'a Reader,
@@ -85,7 +84,7 @@ impl Control for Running<'_, '_> {
     fn is_cancelled(&mut self) -> bool {
         let channels = &mut *self.channels.borrow_mut();
         answer_measures(channels, self.reader);
-        channels.is_cancelled(self.cancel)
+        channels.is_cancelled(&self.cancel)
     }
 
     fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {

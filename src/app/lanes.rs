@@ -1,0 +1,229 @@
+//! The lanes of a comparison as a person writes them: `precise temperature=0.2,top-k=10 seed=7 3`.
+
+use super::App;
+use super::compare::MOST_LANES;
+use super::parameters::{PARAMETERS, Parameter};
+use super::session::next_random;
+use crate::engine::SamplingParams;
+
+/// Seeds that are drawn for lanes are below this: short enough to be read and typed again.
+const SEEDS: u64 = 100_000;
+
+/// What ends the lanes: a question follows.
+const QUESTION: &str = "--";
+
+/// A lane as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LaneSetting {
+    /// What it is called.
+    pub(super) label: String,
+    /// The filters, with the seed that it draws with.
+    pub(super) sampling: SamplingParams,
+    has_own_seed: bool,
+}
+
+/// The words of the lanes, and the question after `--`.
+pub(super) fn split_question(argument: &str) -> (&str, Option<&str>) {
+    let at = argument.match_indices(QUESTION).map(|(at, _)| at).find(|&at| {
+        let (before, after) = (&argument[..at], &argument[at + QUESTION.len()..]);
+        (before.is_empty() || before.ends_with(char::is_whitespace)) && after.starts_with(char::is_whitespace)
+    });
+    match at {
+        Some(at) => (argument[..at].trim_end(), Some(argument[at + QUESTION.len()..].trim())),
+        None => (argument, None),
+    }
+}
+
+impl App {
+    /// The lanes that `words` ask for; without any, the present filters beside two presets.
+    pub(super) fn lane_settings(&mut self, words: &str) -> Result<Vec<LaneSetting>, String> {
+        let mut lanes = Vec::new();
+        for word in words.split_whitespace() {
+            match word.parse::<usize>() {
+                Ok(count) => {
+                    let lane = LaneSetting { has_own_seed: false, ..self.present_lane() };
+                    let fresh = SamplingParams { seed: None, ..lane.sampling.clone() };
+                    // One more than is allowed is enough to be refused.
+                    let count = count.min(MOST_LANES + 1);
+                    lanes.extend(vec![LaneSetting { label: String::new(), sampling: fresh, ..lane }; count]);
+                }
+                Err(_) => lanes.push(self.lane_of(word)?),
+            }
+        }
+        match lanes.len() {
+            0 => lanes = self.usual_lanes(),
+            1 => lanes.insert(0, self.present_lane()),
+            _ => {}
+        }
+        if lanes.len() > MOST_LANES {
+            return Err(format!("/compare makes 2 to {MOST_LANES} lanes, and `{words}` asks for more"));
+        }
+        self.give_seeds(&mut lanes);
+        Ok(lanes)
+    }
+
+    /// The filters in force as a lane.
+    fn present_lane(&self) -> LaneSetting {
+        let label = self.preset().unwrap_or("present").to_owned();
+        LaneSetting { label, sampling: self.sampling.clone(), has_own_seed: false }
+    }
+
+    fn usual_lanes(&self) -> Vec<LaneSetting> {
+        let present = self.present_lane();
+        let others = ["precise", "creative", "balanced"].into_iter().filter(|name| present.label != *name).take(2);
+        let others: Vec<LaneSetting> = others.filter_map(|name| self.lane_of(name).ok()).collect();
+        std::iter::once(present).chain(others).collect()
+    }
+
+    /// A lane from a preset and parameters, `creative,top-k=10`.
+    fn lane_of(&self, word: &str) -> Result<LaneSetting, String> {
+        let LaneSetting { mut sampling, mut has_own_seed, .. } = self.present_lane();
+        let mut labels = Vec::new();
+        for part in word.split(',').filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some((name, value)) => {
+                    let parameter = Parameter::named(name).ok_or_else(|| self.no_such_lane(part))?;
+                    parameter.parse_into(&mut sampling, value).map_err(|error| error.to_string())?;
+                    has_own_seed |= parameter == Parameter::Seed && sampling.seed.is_some();
+                    labels.push(format!("{} {}", parameter.spec().name, parameter.display(&sampling)));
+                }
+                None => {
+                    let preset = self.preset_named(part).ok_or_else(|| self.no_such_lane(part))?;
+                    sampling = SamplingParams { seed: preset.seed.or(sampling.seed), ..preset };
+                    labels.push(part.to_owned());
+                }
+            }
+        }
+        Ok(LaneSetting { label: labels.join(" · "), sampling, has_own_seed })
+    }
+
+    fn no_such_lane(&self, word: &str) -> String {
+        let presets = self.preset_names().join(", ");
+        format!(
+            "`{word}` is no lane: a lane is a preset ({presets}), NAME=VALUE of parameters or a number of fresh seeds; a question comes after {QUESTION}"
+        )
+    }
+
+    /// Lanes without a seed of their own draw with the same one, so that what differs is the setting; where the setting
+    /// is the same too, with the next one.
+    fn give_seeds(&mut self, lanes: &mut [LaneSetting]) {
+        let drawn = next_random(&mut self.seed) % SEEDS;
+        for at in 0..lanes.len() {
+            let (before, rest) = lanes.split_at_mut(at);
+            let lane = &mut rest[0];
+            if lane.has_own_seed {
+                continue;
+            }
+            lane.sampling.seed = lane.sampling.seed.or(Some(drawn));
+            while before.iter().any(|other| other.sampling == lane.sampling) {
+                lane.sampling.seed = lane.sampling.seed.map(|seed| seed.wrapping_add(1));
+            }
+            if lane.label.is_empty() {
+                lane.label = format!("seed {}", lane.sampling.seed.unwrap_or(drawn));
+            }
+        }
+    }
+
+    /// What a lane can be made of, each with a word on it.
+    pub(super) fn lane_words(&self) -> Vec<(String, String)> {
+        let presets = self.preset_names().into_iter().map(|name| (name, "a preset".to_owned()));
+        let counts = (2..=MOST_LANES).map(|count| (count.to_string(), "as many fresh seeds".to_owned()));
+        let parameters = PARAMETERS.iter().map(|spec| (format!("{}=", spec.name), spec.help.to_owned()));
+        presets.chain(counts).chain(parameters).collect()
+    }
+}
+
+/// `temperature 0.20 · top-k 10`: those parameters of `sampling` in which any of `others` differs.
+pub(super) fn differences<'a>(
+    sampling: &SamplingParams,
+    others: impl Iterator<Item = &'a SamplingParams> + Clone,
+) -> String {
+    let differs = |parameter: &Parameter| {
+        let value = parameter.value(sampling);
+        others.clone().any(|other| parameter.value(other) != value)
+    };
+    let parameters = PARAMETERS.iter().map(|spec| spec.parameter).filter(differs);
+    let texts: Vec<String> =
+        parameters.map(|parameter| format!("{} {}", parameter.spec().name, parameter.display(sampling))).collect();
+    texts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Action, Moment, Start};
+
+    fn app() -> App {
+        App::new(Start { seed: 7, ..Start::default() }, Moment::now())
+    }
+
+    fn labels(words: &str) -> Vec<String> {
+        app().lane_settings(words).unwrap().into_iter().map(|lane| lane.label).collect()
+    }
+
+    #[test]
+    fn lanes_are_presets_parameters_and_seeds() {
+        let lanes = app().lane_settings("temp=0.2,top-k=10 creative,top_p=0.5 seed=7").unwrap();
+        let said: Vec<&str> = lanes.iter().map(|lane| lane.label.as_str()).collect();
+        assert_eq!(said, ["temperature 0.20 · top-k 10", "creative · top-p 0.50", "seed 7"]);
+        assert_eq!((lanes[0].sampling.temperature, lanes[0].sampling.top_k), (0.2, 10));
+        assert_eq!((lanes[1].sampling.temperature, lanes[1].sampling.top_p), (1.1, 0.5));
+        assert_eq!(lanes[2].sampling, SamplingParams { seed: Some(7), ..SamplingParams::default() });
+        assert_eq!(lanes[0].sampling.seed, lanes[1].sampling.seed, "the setting differs, not the luck");
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_present_sampling_and_two_presets() {
+        assert_eq!(labels(""), ["balanced", "precise", "creative"]);
+        assert_eq!(labels("precise"), ["balanced", "precise"]);
+        let mut app = app();
+        app.handle(Action::Enter("/preset precise".to_owned()), Moment::now());
+        let lanes = app.lane_settings("").unwrap();
+        assert_eq!(
+            lanes.iter().map(|lane| lane.label.as_str()).collect::<Vec<_>>(),
+            ["precise", "creative", "balanced"]
+        );
+    }
+
+    #[test]
+    fn a_number_is_as_many_fresh_seeds() {
+        let mut app = app();
+        app.handle(Action::Enter("/seed 5".to_owned()), Moment::now());
+        let lanes = app.lane_settings("3").unwrap();
+        let seeds: Vec<u64> = lanes.iter().filter_map(|lane| lane.sampling.seed).collect();
+        assert!(seeds.len() == 3 && seeds[0] != seeds[1] && seeds[1] != seeds[2] && !seeds.contains(&5), "{seeds:?}");
+        assert_eq!(lanes[2].label, format!("seed {}", seeds[2]));
+        let same = app.lane_settings("creative creative").unwrap();
+        assert_ne!(same[0].sampling.seed, same[1].sampling.seed, "two of the same would say the same");
+    }
+
+    #[test]
+    fn what_is_no_lane_is_told_in_a_sentence() {
+        for (words, part) in [
+            ("presise creative", "`presise` is no lane: a lane is a preset (precise, balanced, creative)"),
+            ("warmth=3", "`warmth=3` is no lane"),
+            ("temp=9", "temperature = 9 is out of range: it must be from 0 to 5"),
+            ("top-k=x", "top-k wants a whole number"),
+            ("5", "/compare makes 2 to 4 lanes, and `5` asks for more"),
+            ("3 precise creative", "asks for more"),
+        ] {
+            let error = app().lane_settings(words).unwrap_err();
+            assert!(error.contains(part), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_question_comes_after_two_dashes() {
+        assert_eq!(split_question("precise 2 -- What -- and why?\nNow"), ("precise 2", Some("What -- and why?\nNow")));
+        assert_eq!(split_question("-- What?"), ("", Some("What?")));
+        assert_eq!(split_question("presence-penalty=-1"), ("presence-penalty=-1", None));
+        assert_eq!(split_question(""), ("", None));
+    }
+
+    #[test]
+    fn only_what_differs_is_told() {
+        let (one, two) = (SamplingParams::default(), SamplingParams { top_k: 3, ..SamplingParams::default() });
+        assert_eq!(differences(&one, [&two].into_iter()), "top-k 40");
+        assert_eq!(differences(&one, [&one].into_iter()), "");
+    }
+}
