@@ -69,6 +69,10 @@ pub enum CommandId {
     Show,
     /// Sets all sampling parameters at once.
     Preset,
+    /// Shows how sure the model was of each token.
+    Heat,
+    /// Scores each token of the conversation.
+    Score,
     /// Shows what the last reply cost.
     Stats,
     /// Counts the tokens of a text.
@@ -251,6 +255,22 @@ const MAIN: &[SlashCommand] = &[
     .completes(Completer::Presets),
     command(CommandId::Stats, "stats", "", "show what the last reply cost, and where its time went"),
     command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
+    command(
+        CommandId::Heat,
+        "heat",
+        "[off|probability|rank|entropy]",
+        "show how sure the model was of each token, or the next measure of it",
+    )
+    .completes(Completer::Words(&crate::settings::Heat::NAMES))
+    .on_full_screen(),
+    command(
+        CommandId::Score,
+        "score",
+        "",
+        "have the model rate each token of this chat that was not drawn in this run",
+    )
+    .idle()
+    .on_full_screen(),
     command(CommandId::Theme, "theme", "[NAME]", "choose the colours, or take those of this theme")
         .completes(Completer::Themes)
         .on_full_screen(),

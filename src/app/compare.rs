@@ -307,7 +307,7 @@ impl App {
                 self.lane_token(lane, trace, now)
             }
             EngineEvent::LaneFinished { lane, reason, stats, .. } => {
-                self.lane_finished(lane, ReplySummary { reason, stats, draw_time: Duration::ZERO })
+                self.lane_finished(lane, ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None })
             }
             EngineEvent::Compared { context_used, .. } => {
                 self.context_used = context_used;

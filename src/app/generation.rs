@@ -100,6 +100,8 @@ pub struct ReplySummary {
     pub stats: GenerationStats,
     /// Time that the front end spent drawing frames meanwhile, beside the engine.
     pub draw_time: Duration,
+    /// How surprising the reply was to the model itself, as far as it was generated in this run.
+    pub perplexity: Option<f32>,
 }
 
 impl ReplySummary {
@@ -108,9 +110,9 @@ impl ReplySummary {
         reason_text(&self.reason)
     }
 
-    /// `27 tok · 182 tok/s · first token 31 ms · stop: end of turn`, and what was changed on the way; before the stop,
-    /// where there are any, how many tokens of the drafts came true, `lookup 12 of 20`, and how many the person picked,
-    /// `3 picked`.
+    /// `27 tok · 182 tok/s · first token 31 ms · perplexity 3.1 · stop: end of turn`, and what was changed on the way;
+    /// before the stop, where there are any, how many tokens of the drafts came true, `lookup 12 of 20`, and how many the
+    /// person picked, `3 picked`.
     pub fn line(&self) -> String {
         let stats = &self.stats;
         let mut line = format!("{} tok", stats.completion_tokens);
@@ -120,6 +122,9 @@ impl ReplySummary {
         }
         if stats.completion_tokens > 0 {
             line.push_str(&format!(" · first token {} ms", stats.time_to_first_token.as_millis()));
+        }
+        if let Some(perplexity) = self.perplexity {
+            line.push_str(&format!(" · perplexity {perplexity:.1}"));
         }
         if stats.drafted_tokens > 0 {
             line.push_str(&format!(" · lookup {} of {}", stats.accepted_tokens, stats.drafted_tokens));
@@ -231,43 +236,6 @@ impl App {
         }
     }
 
-    /// Goes on from another token in the place of `token` of the reply `message`, which stays as a branch. What comes
-    /// before it is in the engine's cache still.
-    pub(super) fn take_alternative(
-        &mut self,
-        message: MessageId,
-        token: usize,
-        text: &str,
-        now: Moment,
-    ) -> Vec<Effect> {
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return Vec::new();
-        }
-        let Some(node) = self.session.transcript.node(message) else { return Vec::new() };
-        let (parent, content) = (node.parent, &node.message.content);
-        let tokens = self.tokens.get(&message).map_or(&[][..], Vec::as_slice);
-        let behind: usize = tokens.iter().skip(token).map(|token| token.trace.text.len()).sum();
-        let Some(before) = content.len().checked_sub(behind).and_then(|end| content.get(..end)) else {
-            return Vec::new();
-        };
-        let kept: Vec<TracedToken> = tokens.iter().take(token).cloned().collect();
-        let is_end = text == "</s>" || (text.starts_with("<|") && text.ends_with("|>"));
-        let (reply, state) = match is_end {
-            true => (before.to_owned(), MessageState::Complete),
-            false => (format!("{before}{text}"), MessageState::Cut),
-        };
-        let id = self.session.transcript.append_to(parent, Message::new(Role::Assistant, reply), state);
-        self.session.transcript.set_head(Some(id));
-        self.tokens.insert(id, kept);
-        let mut effects = vec![self.session.put()];
-        effects.extend(self.session.put_message(id));
-        if !is_end {
-            effects.extend(self.ask(parent, Some(id), now));
-        }
-        effects
-    }
-
     /// Why no reply can be asked for now.
     pub(super) fn refusal(&self) -> Option<String> {
         if let Some(busy) = self.busy() {
@@ -311,7 +279,9 @@ impl App {
         }
         self.meter.restart();
         let params = self.generation_params(self.sampling.clone());
-        vec![self.submit(EngineCommand::Generate { id, prompt, params, cancel })]
+        let mut effects = self.stop_scoring();
+        effects.push(self.submit(EngineCommand::Generate { id, prompt, params, cancel }));
+        effects
     }
 
     /// All that is set for a reply, with these filters.
@@ -338,9 +308,9 @@ impl App {
         (Prompt::Chat { messages, template: self.template.clone(), thinking }, sent)
     }
 
-    /// Stops the running reply.
+    /// Stops the running reply, or the scoring that is at work.
     pub(super) fn stop(&mut self) -> Vec<Effect> {
-        let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        let Some(generation) = self.generation.as_mut() else { return self.stop_scoring() };
         generation.stopping = true;
         vec![Effect::Cancel(generation.cancel.clone())]
     }
@@ -409,7 +379,7 @@ impl App {
             EngineEvent::Finished { reason, stats, context_used, .. } => {
                 self.context_used = context_used;
                 let draw_time = self.generation.as_ref().map_or(Duration::ZERO, |generation| generation.draw_time);
-                self.finished(ReplySummary { reason, stats, draw_time })
+                self.finished(ReplySummary { reason, stats, draw_time, perplexity: None })
             }
             EngineEvent::Paused { distribution, held_back, context_used, .. } => {
                 self.paused(distribution, held_back, context_used);
@@ -445,6 +415,7 @@ impl App {
                 id
             }
         };
+        let start = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.push_text(message, &trace.text);
         if !trace.text.is_empty() {
             generation.unsaved_since.get_or_insert(now.at);
@@ -452,7 +423,7 @@ impl App {
         let tokens = self.tokens.entry(message).or_default();
         let same = tokens.last().filter(|last| *last.sampling == self.sampling);
         let sampling = same.map_or_else(|| Arc::new(self.sampling.clone()), |last| Arc::clone(&last.sampling));
-        tokens.push(TracedToken { trace: trace.clone(), sampling });
+        tokens.push(TracedToken { trace: trace.clone(), sampling, start });
         let TokenTrace { token, entropy, kept_mass, candidates, .. } = trace;
         let distribution = Distribution { entropy, kept_mass, candidates };
         self.next_token = Some(NextToken { distribution, chosen: Some(token) });
@@ -471,9 +442,10 @@ impl App {
         self.session.put_message(message).into_iter().collect()
     }
 
-    fn finished(&mut self, summary: ReplySummary) -> Vec<Effect> {
+    fn finished(&mut self, mut summary: ReplySummary) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
         let mut effects = Vec::new();
+        summary.perplexity = generation.message.and_then(|message| self.perplexity_of(message));
         match generation.message {
             Some(message) => {
                 let whole = matches!(summary.reason, FinishReason::EndOfTurn | FinishReason::StopString(_));

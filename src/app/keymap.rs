@@ -185,8 +185,10 @@ pub enum KeyAction {
     PickCandidate,
     DrawToken,
     TakeTokenBack,
-    /// Shows the last reply as tokens.
+    /// Shows the conversation as tokens.
     Tokens,
+    /// Goes on to the next measure of the heat map.
+    NextHeat,
     TogglePanels,
     PageUp,
     PageDown,
@@ -345,8 +347,9 @@ pub const BINDINGS: &[Binding] = &[
         Anywhere,
         A::Tokens,
         &["Ctrl-T"],
-        "the reply as tokens: what else might have been said, and going on from there",
+        "the chat as tokens: what else might have been said, and going on from there",
     ),
+    bind(Anywhere, A::NextHeat, &["F6"], "heat map: how sure the model was, by probability, rank, entropy; off"),
     bind(Anywhere, A::ToggleThoughts, &["Alt-T"], "show the model's thoughts, or fold them"),
     bind(Anywhere, A::Pause, &["F5"], "pause the reply, or let it go on"),
     bind(Anywhere, A::Redraw, &["Ctrl-L"], "draw the screen anew"),

@@ -13,14 +13,17 @@ pub mod parameters;
 pub mod step;
 pub mod timeline;
 
+mod alternative;
 mod branches;
 mod chats;
 mod compare;
 mod first_steps;
 mod generation;
+pub mod heat;
 mod lanes;
 mod lists;
 mod loading;
+mod looking;
 mod presets;
 mod report;
 mod run_command;
@@ -37,6 +40,7 @@ pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use lists::{List, ListRow, ListedModel};
 pub use loading::Loading;
+pub use looking::{Chance, LookedAt, Scoring, Section};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
@@ -52,6 +56,7 @@ pub use crate::store::{SessionId, SessionRecord};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
 use first_steps::FirstSteps;
 use keymap::Keymap;
+use looking::Scores;
 use meter::Meter;
 
 /// What the model would say next, or has just said, and with which chance.
@@ -70,6 +75,8 @@ pub struct TracedToken {
     pub trace: TokenTrace,
     /// The sampling in force then.
     pub sampling: Arc<SamplingParams>,
+    /// Where its text begins in the reply.
+    pub start: usize,
 }
 
 impl TracedToken {
@@ -133,11 +140,17 @@ pub enum Action {
         message: MessageId,
         /// The token's place.
         token: usize,
-        /// The other token's text.
-        text: String,
+        /// Which of the alternatives to it.
+        candidate: usize,
     },
     /// Wants a token of the running reply chosen, or the reply paused.
     Step(step::Step),
+    /// Wants each token of the conversation on screen scored that is not known yet.
+    ScorePath,
+    /// Wants the scoring that is at work to stop.
+    StopScoring,
+    /// Wants the next measure of the heat map.
+    NextHeat,
     /// Wants what the model thought shown, or folded.
     ToggleThoughts,
     /// Wants replies shown as they were written, or as Markdown.
@@ -279,6 +292,9 @@ pub struct App {
     next_token: Option<NextToken>,
     /// The tokens of the replies of this run, as they were chosen.
     tokens: HashMap<MessageId, Vec<TracedToken>>,
+    /// What everything else was found to be.
+    scores: Scores,
+    scoring: Option<Scoring>,
     /// The request whose distribution is waited for.
     preview: Option<RequestId>,
     counts: HashMap<RequestId, CountFor>,
@@ -343,6 +359,8 @@ impl App {
             meter: Meter::default(),
             next_token: None,
             tokens: HashMap::new(),
+            scores: Scores::default(),
+            scoring: None,
             preview: None,
             counts: HashMap::new(),
             notes: Vec::new(),
@@ -414,7 +432,15 @@ impl App {
                 self.shows_thoughts = !self.shows_thoughts;
                 Vec::new()
             }
-            Action::TakeAlternative { message, token, text } => self.take_alternative(message, token, &text, now),
+            Action::TakeAlternative { message, token, candidate } => {
+                self.take_alternative(message, token, candidate, now)
+            }
+            Action::ScorePath => self.score_path(),
+            Action::StopScoring => self.stop_scoring(),
+            Action::NextHeat => {
+                self.next_heat();
+                Vec::new()
+            }
             Action::SwitchBranch(by) => self.switch_branch(by),
             Action::SwitchBranchAt(message, by) => self.switch_branch_at(message, by),
             Action::EditMessage(message) => self.edit_message(message),
@@ -477,6 +503,9 @@ impl App {
     /// What the engine's thread says.
     pub fn on_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
         self.revision += 1;
+        if self.on_scoring_event(&event) {
+            return Vec::new();
+        }
         match event {
             EngineEvent::LoadProgress { id, done, total } => {
                 if let Some(loading) = self.loading.as_mut().filter(|loading| loading.id == id) {
@@ -495,7 +524,7 @@ impl App {
                 }
                 Vec::new()
             }
-            EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } => Vec::new(),
+            EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } | EngineEvent::PromptScored { .. } => Vec::new(),
             lanes if self.is_compared(&lanes) => self.on_lanes_event(lanes, now),
             reply => {
                 let is_end = matches!(reply, EngineEvent::Finished { .. });
@@ -553,6 +582,7 @@ impl App {
     fn worker_died(&mut self, error: &str) -> Vec<Effect> {
         self.worker_dead = true;
         self.loading = None;
+        self.scoring = None;
         let text = format!("the engine has stopped: {error}. Everything is saved; start gibber again to go on");
         match self.generation.as_ref().map(|generation| generation.id) {
             None if self.comparison.as_ref().is_some_and(Comparison::is_running) => self.comparison_failed(text),

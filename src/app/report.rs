@@ -49,7 +49,7 @@ impl App {
         };
         let stats = &summary.stats;
         let (used, context) = self.context();
-        let perplexity = self.perplexity().map_or_else(|| "not known".to_owned(), |value| format!("{value:.2}"));
+        let perplexity = summary.perplexity.map_or_else(|| "not known".to_owned(), |value| format!("{value:.2}"));
         let mut lines = vec![
             format!("reply       {}", summary.line()),
             format!("decode      {:.1} tok/s", stats.decode_tokens_per_second()),
@@ -68,13 +68,8 @@ impl App {
         self.note(NoteKind::Info, lines.join("\n"));
     }
 
-    /// How surprising the last reply was to the model itself: the inverse of its tokens' probability, in the geometric
-    /// mean; as far as it was generated in this run.
-    pub(super) fn perplexity(&self) -> Option<f32> {
-        self.perplexity_of(self.transcript().head()?)
-    }
-
-    /// [`App::perplexity`] of any reply.
+    /// How surprising a reply was to the model itself: the inverse of its tokens' probability, in the geometric mean; as
+    /// far as it was generated in this run.
     pub fn perplexity_of(&self, message: MessageId) -> Option<f32> {
         let tokens = self.tokens_of(message).filter(|tokens| !tokens.is_empty())?;
         let mean = tokens.iter().map(|token| token.trace.logprob).sum::<f32>() / tokens.len() as f32;

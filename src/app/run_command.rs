@@ -73,7 +73,11 @@ impl App {
             CommandId::Tokens if argument.is_empty() => return self.missing(command),
             CommandId::Tokens => return self.count(CountFor::Tokens, Prompt::Raw(argument.to_owned())),
             CommandId::Model if argument.is_empty() => return vec![Effect::ListModels],
-            CommandId::Model => return vec![self.load_model(argument.to_owned())],
+            CommandId::Model => {
+                let mut effects = self.stop_scoring();
+                effects.push(self.load_model(argument.to_owned()));
+                return effects;
+            }
             CommandId::Set => return self.set(command, argument),
             CommandId::Parameter(parameter) if argument.is_empty() => self.show_parameter(parameter),
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
@@ -81,6 +85,8 @@ impl App {
             CommandId::Template => self.set_template(argument),
             CommandId::Raw => return self.handle(Action::ToggleSource, now),
             CommandId::Think => self.think(argument),
+            CommandId::Heat => return self.set_heat(argument),
+            CommandId::Score => return self.score_path(),
             CommandId::Show => self.show(),
             CommandId::Stats => self.stats(),
             CommandId::Theme => {

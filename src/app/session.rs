@@ -1,5 +1,6 @@
 //! The conversation on screen, and keeping it saved.
 
+use super::looking::Scores;
 use super::{App, Effect, Moment};
 use crate::chat::{MessageId, Transcript};
 use crate::store::{SessionId, SessionRecord, StoreOp};
@@ -100,6 +101,7 @@ impl App {
         self.dropped.clear();
         self.next_token = None;
         self.tokens.clear();
+        self.scores = Scores::default();
         self.context_used = 0;
     }
 }

@@ -262,7 +262,7 @@ fn lookup_is_set_for_the_next_reply_and_what_came_of_it_is_told() {
     let (id, reason) = (machine.id(), FinishReason::EndOfTurn);
     machine.app.on_event(EngineEvent::Finished { id, reason, stats, context_used: 10 }, machine.now);
     let line = machine.app.last_summary().unwrap().line();
-    assert_eq!(line, "9 tok · first token 0 ms · lookup 5 of 8 · stop: end of turn");
+    assert_eq!(line, "9 tok · first token 0 ms · perplexity 2.7 · lookup 5 of 8 · stop: end of turn");
 }
 
 #[test]

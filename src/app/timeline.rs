@@ -60,7 +60,8 @@ mod tests {
             sample_time: milliseconds(9),
             ..GenerationStats::default()
         };
-        let summary = ReplySummary { reason: FinishReason::EndOfTurn, stats, draw_time: milliseconds(41) };
+        let summary =
+            ReplySummary { reason: FinishReason::EndOfTurn, stats, draw_time: milliseconds(41), perplexity: None };
         let shown = rows(&summary, milliseconds(100));
         let expected = [
             "load          100 ms █▎            10.0 %",
@@ -77,6 +78,7 @@ mod tests {
             reason: FinishReason::Cancelled,
             stats: GenerationStats::default(),
             draw_time: Duration::ZERO,
+            perplexity: None,
         };
         assert!(rows(&nothing, Duration::ZERO)[0].ends_with(" 0.0 %"), "nothing is divided by nothing");
     }

@@ -35,7 +35,8 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
         if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
             eprintln!("{}:\n{}", thought.summary(), crate::chat::visible(thought.text));
         }
-        let summary = ReplySummary { reason: reason.clone(), stats: stats.clone(), draw_time: Duration::ZERO };
+        let (reason, stats) = (reason.clone(), stats.clone());
+        let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None };
         eprintln!("{}", statistics(&summary));
     }
     if reason == FinishReason::Cancelled { Err(Exit(INTERRUPTED).into()) } else { Ok(()) }

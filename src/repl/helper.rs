@@ -38,7 +38,6 @@ impl Helper {
             Kind::Presets | Kind::Lanes => self.presets.iter().map(String::as_str).collect(),
             Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),
             Kind::Models => self.models.iter().map(String::as_str).collect(),
-
             Kind::Commands => {
                 commands::all().iter().filter(|command| !command.full_screen).map(|command| command.name).collect()
             }

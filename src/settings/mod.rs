@@ -132,6 +132,43 @@ impl Think {
     }
 }
 
+/// What the heat map of the conversation shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Heat {
+    /// Nothing: the conversation is text.
+    #[default]
+    Off,
+    /// How probable each token was.
+    Probability,
+    /// How many tokens were more probable.
+    Rank,
+    /// How undecided the model was.
+    Entropy,
+}
+
+impl Heat {
+    /// In the order of [`Heat::ALL`].
+    pub const NAMES: [&str; 4] = ["off", "probability", "rank", "entropy"];
+    /// Every choice.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Probability, Self::Rank, Self::Entropy];
+
+    /// The name in config.toml.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The choice of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.name() == name)
+    }
+
+    /// The choice after this one, round the end.
+    pub fn next(self) -> Self {
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+}
+
 /// `[ui]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,12 +185,15 @@ pub struct UiSettings {
     pub markdown: bool,
     /// The theme: a built-in one, or the name of a file in the folder of themes.
     pub theme: String,
+    /// What the heat map of the conversation shows at the start.
+    pub heat: Heat,
 }
 
 impl Default for UiSettings {
     fn default() -> Self {
         let theme = theme::DEFAULT.to_owned();
-        Self { mouse: false, panels: true, hints: true, ascii: false, markdown: true, theme }
+        let (theme, heat) = (theme::DEFAULT.to_owned(), Heat::Off);
+        Self { mouse: false, panels: true, hints: true, ascii: false, markdown: true, theme, heat }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Think;
+use super::{Heat, Think};
 use crate::engine::{CacheType, FileType, Lookup};
 
 /// What a key takes.
@@ -141,6 +141,7 @@ pub const SECTIONS: [Section; 4] = [
             key("ascii", Kind::Switch),
             key("markdown", Kind::Switch),
             key("theme", Kind::Text),
+            key("heat", Kind::OneOf(&Heat::NAMES)),
         ],
     },
 ];

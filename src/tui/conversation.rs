@@ -128,7 +128,7 @@ fn waiting_text(phase: Phase) -> String {
     }
 }
 
-fn model_name(app: &App) -> String {
+pub(super) fn model_name(app: &App) -> String {
     app.model().map_or_else(|| "model".to_owned(), |model| super::text::one_line(&model.name))
 }
 
@@ -183,7 +183,13 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
     }
     let streaming = node.state == MessageState::Streaming;
     let footer = footer(app, node);
-    let thought = Thought::of(&node.message.content).filter(|_| node.message.role == Role::Assistant);
+    let heat = super::heat::of(app, node, theme);
+    if let Some(missing) = heat.as_ref().and_then(|heat| heat.missing.as_deref()) {
+        name.push_str(&format!(" · {missing}"));
+    }
+    // A heat map shows what was said as it was said.
+    let is_rendered = node.message.role == Role::Assistant && heat.is_none();
+    let thought = Thought::of(&node.message.content).filter(|_| is_rendered);
     let mut heading = Some((name, style));
     let mut text = node.message.content.as_str();
     if let Some(thought) = thought {
@@ -201,8 +207,8 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             mark: "",
             text: text.into(),
             style: theme.text(),
-            is_markdown: !raw && node.message.role == Role::Assistant,
-            styled: Vec::new(),
+            is_markdown: !raw && is_rendered,
+            styled: heat.map_or_else(Vec::new, |heat| heat.styled),
             streaming,
             gap: footer.is_none(),
         });

@@ -8,6 +8,7 @@ mod conversation;
 mod editor;
 mod event_loop;
 mod fuzzy;
+mod heat;
 mod help;
 mod highlight;
 mod input;

@@ -10,11 +10,11 @@ use super::text::{Wrapped, fit, one_line, width_of};
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
-use crate::app::{List, SessionId};
+use crate::app::{Action, App, List, SessionId};
 use crate::chat::MessageId;
 
 /// What became of a key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Outcome {
     /// It was for the overlay.
     Taken,
@@ -24,6 +24,8 @@ pub(super) enum Outcome {
     Close,
     /// This was chosen, and the overlay is to go.
     Chosen(Choice),
+    /// This is to be done, and the overlay stays.
+    Act(Action),
 }
 
 /// What can be chosen.
@@ -45,8 +47,8 @@ pub(super) enum Choice {
         message: MessageId,
         /// The token's place.
         token: usize,
-        /// The other token's text.
-        text: String,
+        /// Which of the alternatives to it.
+        candidate: usize,
     },
 }
 
@@ -57,7 +59,7 @@ pub(super) enum Overlay {
     Help(Help),
     /// A list to choose from.
     Picker(Picker),
-    /// A reply as tokens.
+    /// The conversation as tokens.
     Tokens(TokenView),
 }
 
@@ -120,19 +122,19 @@ impl Overlay {
         Self::picker("Prompts", items.collect())
     }
 
-    pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
+    pub(super) fn on_key(&mut self, app: &App, press: KeyPress) -> Outcome {
         match self {
             Self::Help(help) => help.on_key(press),
             Self::Picker(picker) => picker.on_key(press),
-            Self::Tokens(view) => view.on_key(press),
+            Self::Tokens(view) => view.on_key(app, press),
         }
     }
 
-    pub(super) fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
+    pub(super) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         match self {
             Self::Help(help) => help.draw(area, buffer, theme),
             Self::Picker(picker) => picker.draw(area, buffer, theme),
-            Self::Tokens(view) => view.draw(area, buffer, theme),
+            Self::Tokens(view) => view.draw(app, area, buffer, theme),
         }
     }
 

@@ -81,10 +81,11 @@ impl Screen {
             return (self.close_overlay(app, now), Vec::new());
         }
         if let Some(overlay) = self.overlays.last_mut() {
-            match overlay.on_key(press) {
+            match overlay.on_key(app, press) {
                 Outcome::Taken => return Default::default(),
                 Outcome::Close => return (self.close_overlay(app, now), Vec::new()),
                 Outcome::Chosen(choice) => return self.choose(app, choice, now),
+                Outcome::Act(action) => return (app.handle(action, now), Vec::new()),
                 Outcome::Passed => {}
             }
         }
@@ -217,9 +218,9 @@ impl Screen {
                 self.choosing_session = false;
                 app.handle(Action::ChooseSession(id), now)
             }
-            Choice::Alternative { message, token, text } => {
+            Choice::Alternative { message, token, candidate } => {
                 self.conversation.go_to_end();
-                app.handle(Action::TakeAlternative { message, token, text }, now)
+                app.handle(Action::TakeAlternative { message, token, candidate }, now)
             }
             // It is loaded already.
             Choice::Row(List::Models, name) if is_present(app, &name) => Vec::new(),
@@ -334,6 +335,7 @@ impl Screen {
             KeyAction::DrawToken => effects.extend(app.handle(Action::Step(Step::Draw), now)),
             KeyAction::TakeTokenBack => effects.extend(app.handle(Action::Step(Step::TakeBack), now)),
             KeyAction::ToggleSource => effects.extend(app.handle(Action::ToggleSource, now)),
+            KeyAction::NextHeat => effects.extend(app.handle(Action::NextHeat, now)),
             KeyAction::ToggleThoughts => effects.extend(app.handle(Action::ToggleThoughts, now)),
             KeyAction::Redraw => requests.push(Request::Redraw),
             KeyAction::ToggleMouse => {
@@ -365,7 +367,7 @@ impl Screen {
     fn act_on_screen(&mut self, app: &App, action: KeyAction) {
         match action {
             KeyAction::Help => self.overlays.push(Overlay::help(app.keymap())),
-            KeyAction::Tokens => self.overlays.extend(TokenView::of(app).map(Overlay::Tokens)),
+            KeyAction::Tokens => self.overlays.push(Overlay::Tokens(TokenView::of(app))),
             KeyAction::HistorySearch => self.overlays.push(Overlay::history(app.history())),
             KeyAction::TogglePanels => self.panels = !self.panels,
             KeyAction::NextFocus => self.move_focus(1),

@@ -90,7 +90,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     }
     screen.lanes.draw(app, Rect { y: area.y + 1, height: area.height - 2, ..area }, buffer, theme);
     for overlay in &mut screen.overlays {
-        overlay.draw(area, buffer, theme);
+        overlay.draw(app, area, buffer, theme);
     }
     paint_ground(theme.text(), buffer);
     screen.charset.apply(buffer);

@@ -34,12 +34,13 @@ impl Body {
             Self::Plain { source, styled, wrapped }
                 if !is_rendered
                     && wrapped.width() == page.width
-                    && *styled == cell.styled
+                    && keeps_styles(styled, source.len(), &cell.styled)
                     && cell.text.starts_with(source.as_str()) =>
             {
                 if cell.text.len() > source.len() {
                     source.push_str(&cell.text[source.len()..]);
                     wrapped.extend(source, &spans(cell));
+                    styled.extend_from_slice(&cell.styled[styled.len()..]);
                 }
             }
             former => *former = Self::new(cell, page),
@@ -63,6 +64,11 @@ impl Body {
             Self::Rendered(markdown) => markdown.work(),
         }
     }
+}
+
+/// Whether the first `length` bytes of a text look in the styles of `now` as in those of `before`.
+fn keeps_styles(before: &[(Range<usize>, Style)], length: usize, now: &[(Range<usize>, Style)]) -> bool {
+    now.starts_with(before) && now[before.len()..].first().is_none_or(|(range, _)| range.start >= length)
 }
 
 fn spans(cell: &Cell) -> Vec<crate::tui::text::Span> {

@@ -119,6 +119,7 @@ impl Conversation {
 
     /// Draws the part that is in view.
     pub(in crate::tui) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        let area = crate::tui::heat::draw_legend(app, area, buffer, theme);
         self.keep_up(app, area);
         let frame = Frame { app, page: Page { width: self.width, theme, colors: self.was_drawn } };
         let top = self.settle(frame);

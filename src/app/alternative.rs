@@ -1,0 +1,87 @@
+//! Going on from another token in the place of one that was said.
+
+use super::{App, Effect, MessageId, Moment, TracedToken};
+use crate::chat::{Message, MessageState, Role};
+use crate::worker::protocol::TokenTrace;
+
+impl App {
+    /// Goes on from the alternative `candidate` in the place of `token` of the reply `message`, which stays as a branch.
+    /// What comes before it is in the engine's cache still.
+    pub(super) fn take_alternative(
+        &mut self,
+        message: MessageId,
+        token: usize,
+        candidate: usize,
+        now: Moment,
+    ) -> Vec<Effect> {
+        let refusal = self.refusal();
+        let taken = refusal.map_or_else(|| self.alternative(message, token, candidate), Err);
+        let Taken { parent, reply, start, tokens, is_end } = match taken {
+            Ok(taken) => taken,
+            Err(refusal) => {
+                self.hint = Some(refusal);
+                return Vec::new();
+            }
+        };
+        let state = if is_end { MessageState::Complete } else { MessageState::Cut };
+        let id = self.session.transcript.append_to(parent, Message::new(Role::Assistant, reply), state);
+        self.session.transcript.set_head(Some(id));
+        self.share_scores(message, id, start, candidate);
+        self.tokens.insert(id, tokens);
+        let mut effects = vec![self.session.put()];
+        effects.extend(self.session.put_message(id));
+        if !is_end {
+            effects.extend(self.ask(parent, Some(id), now));
+        }
+        effects
+    }
+
+    /// The reply up to the alternative, with it.
+    fn alternative(&self, message: MessageId, token: usize, candidate: usize) -> Result<Taken, String> {
+        let gone = || "that reply is not there any more".to_owned();
+        let node = self.session.transcript.node(message).ok_or_else(gone)?;
+        let section = self.section(Some(message), node.message.role, &node.message.content);
+        let place = section.tokens.get(token).ok_or_else(gone)?;
+        let candidate = place.candidates.get(candidate).ok_or_else(gone)?;
+        let start = place.start.unwrap_or(0);
+        let before = section.text.get(..start).ok_or_else(gone)?;
+        // The bytes of a character that is not whole yet are in no text.
+        if token > 0 && section.tokens[token - 1].text.is_empty() {
+            return Err("this token is inside a character: go to the first token of it".to_owned());
+        }
+        let is_end = self.is_end_token(candidate.token);
+        if !is_end && (candidate.text.is_empty() || candidate.text.contains(char::REPLACEMENT_CHARACTER)) {
+            return Err("that token is a part of a character, and no text by itself: choose another".to_owned());
+        }
+        let traced = self.tokens_of(message).unwrap_or_default();
+        let kept = section.tokens[..token].iter().filter(|token| token.drawn.is_some()).count();
+        let mut tokens: Vec<TracedToken> = traced.iter().take(kept).cloned().collect();
+        let mut reply = before.to_owned();
+        if !is_end {
+            reply.push_str(&candidate.text);
+            tokens.extend(place.drawn.map(|drawn| {
+                let trace = TokenTrace {
+                    token: candidate.token,
+                    text: candidate.text.clone(),
+                    logprob: candidate.before.ln(),
+                    picked: true,
+                    ..drawn.trace.clone()
+                };
+                TracedToken { trace, ..drawn.clone() }
+            }));
+        }
+        Ok(Taken { parent: node.parent, reply, start, tokens, is_end })
+    }
+}
+
+/// A reply that begins as another did.
+struct Taken {
+    parent: Option<MessageId>,
+    reply: String,
+    /// Where the alternative begins in it.
+    start: usize,
+    /// Those of its tokens that were drawn.
+    tokens: Vec<TracedToken>,
+    /// Whether the alternative ends the reply.
+    is_end: bool,
+}
