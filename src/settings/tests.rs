@@ -68,7 +68,7 @@ fn a_seed_of_minus_one_is_a_fresh_one() {
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
     let error = error_of("# mine\n[ui]\nmouse = true\npannels = false\n");
-    let known = "`mouse`, `panels`, `hints`, `ascii`, `markdown`, `theme`";
+    let known = "`mouse`, `panels`, `hints`, `ascii`, `markdown`, `theme`, `heat`";
     assert_eq!(error, format!("config.toml:4: unknown key `ui.pannels`; [ui] has {known}"));
     let error = error_of("[smapling]\n");
     assert!(
