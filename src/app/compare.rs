@@ -330,10 +330,11 @@ impl App {
             let reply = Message::new(Role::Assistant, begin);
             self.session.transcript.append_to(Some(parent), reply, MessageState::Streaming)
         });
+        let start = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.push_text(message, &trace.text);
         let sampling = Arc::clone(&lane.sampling);
         let is_first = lane.tokens == 1;
-        self.tokens.entry(message).or_default().push(TracedToken { trace, sampling });
+        self.tokens.entry(message).or_default().push(TracedToken { trace, sampling, start });
         let due = now.at >= comparison.saved + SAVE_INTERVAL;
         if is_first {
             self.settle_head();

@@ -191,7 +191,6 @@ pub struct UiSettings {
 
 impl Default for UiSettings {
     fn default() -> Self {
-        let theme = theme::DEFAULT.to_owned();
         let (theme, heat) = (theme::DEFAULT.to_owned(), Heat::Off);
         Self { mouse: false, panels: true, hints: true, ascii: false, markdown: true, theme, heat }
     }
