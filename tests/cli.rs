@@ -127,7 +127,9 @@ mod run {
         assert_eq!(done["tokens"].as_array().unwrap().iter().collect::<Vec<_>>(), ids);
         let stats = &done["stats"];
         assert_eq!((stats["completion_tokens"].as_u64(), stats["reused_tokens"].as_u64()), (Some(8), Some(0)));
-        for key in ["prompt_tokens", "ttft_ms", "prefill_tok_s", "decode_tok_s"] {
+        for key in
+            ["prompt_tokens", "ttft_ms", "prefill_tok_s", "decode_tok_s", "prefill_ms", "forward_ms", "sample_ms"]
+        {
             assert!(stats[key].as_f64().unwrap() > 0.0, "{key}: {stats}");
         }
     }

@@ -386,9 +386,6 @@ pub const BINDINGS: &[Binding] = &[
     bind(Lanes, A::Bottom, &["End"], "to the end"),
 ];
 
-/// How many candidates have a key of their own.
-pub const PICK_KEYS: usize = 9;
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;

@@ -318,7 +318,6 @@ pub struct App {
     shows_thoughts: bool,
     /// Whether every reply begins paused.
     steps: bool,
-    rewrites: u64,
     /// Whether replies are shown as they were written, not as Markdown.
     shows_source: bool,
     /// The conversation that was deleted last, until something is said.
@@ -378,7 +377,6 @@ impl App {
             hint: None,
             shows_thoughts: false,
             steps: false,
-            rewrites: 0,
             deleted: None,
             branches: branches::Branches::default(),
             listing: files::Listing::default(),

@@ -41,7 +41,7 @@ impl App {
     pub(super) fn step(&mut self, step: Step) -> Vec<Effect> {
         let Some(generation) = self.generation.as_mut().filter(|generation| !generation.stopping) else {
             if step == Step::TogglePause {
-                self.hint = Some("no reply is running: /step begins each reply paused".to_owned());
+                self.hint = Some("no reply is running: with /step on each begins paused".to_owned());
             }
             return Vec::new();
         };
@@ -133,7 +133,6 @@ impl App {
         let bytes: usize = taken.iter().map(|token| token.trace.text.len()).sum();
         let length = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.truncate_text(message, length.saturating_sub(bytes));
-        self.rewrites += 1;
     }
 }
 
@@ -142,11 +141,6 @@ impl App {
     /// Whether the running reply waits for the person.
     pub fn is_paused(&self) -> bool {
         self.generation.as_ref().is_some_and(|generation| matches!(generation.pause, Pause::Yes { .. }))
-    }
-
-    /// Changes whenever the text of a message has become another than it was with something appended.
-    pub fn rewrites(&self) -> u64 {
-        self.rewrites
     }
 
     /// The request of the running reply.

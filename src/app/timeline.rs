@@ -7,6 +7,9 @@ use super::ReplySummary;
 /// Columns of a bar.
 const BAR: usize = 12;
 
+/// No person chooses so fast.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// The parts of a reply's time, in the order in which they come: loading the model, prefill, the forward passes of the
 /// tokens, sampling, and drawing, which goes on beside the engine.
 pub(super) fn rows(summary: &ReplySummary, load: Duration) -> Vec<String> {
@@ -23,9 +26,11 @@ pub(super) fn rows(summary: &ReplySummary, load: Duration) -> Vec<String> {
         let share = time.as_secs_f64() / whole;
         format!("{name:<8} {:>8} ms {:<BAR$} {:>5.1} %", milliseconds(*time), bar(share, BAR), share * 100.0)
     };
-    let mut rows: Vec<String> = parts.iter().map(row).collect();
-    if !stats.paused_time.is_zero() {
-        // The time of a person is no part of what the program took.
+    // The line REPL draws nothing.
+    let is_part = |(name, time): &&(&str, Duration)| *name != "draw" || !time.is_zero();
+    let mut rows: Vec<String> = parts.iter().filter(is_part).map(row).collect();
+    // The time of a person is no part of what the program took. A moment is what asking for it takes.
+    if stats.paused_time >= A_MOMENT {
         rows.push(format!("{:<8} {:>8} ms while you chose", "paused", milliseconds(stats.paused_time)));
     }
     rows
@@ -71,6 +76,8 @@ mod tests {
             "draw           41 ms ▌              4.1 %",
         ];
         assert_eq!(shown, expected);
+        let asked = GenerationStats { paused_time: Duration::from_micros(80), ..summary.stats.clone() };
+        assert_eq!(rows(&ReplySummary { stats: asked, ..summary.clone() }, milliseconds(100)), expected);
         let paused = GenerationStats { paused_time: milliseconds(12_345), ..summary.stats.clone() };
         let shown = rows(&ReplySummary { stats: paused, ..summary }, Duration::ZERO);
         assert_eq!(shown.last().unwrap(), "paused      12345 ms while you chose");
@@ -80,6 +87,7 @@ mod tests {
             draw_time: Duration::ZERO,
             perplexity: None,
         };
+        assert_eq!(rows(&nothing, Duration::ZERO).len(), 4, "nothing is drawn by the line REPL");
         assert!(rows(&nothing, Duration::ZERO)[0].ends_with(" 0.0 %"), "nothing is divided by nothing");
     }
 

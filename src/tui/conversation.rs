@@ -107,7 +107,7 @@ fn cells(app: &App, entry: Entry, theme: Theme, raw: bool) -> Vec<Cell<'_>> {
                 heading: Some((model_name(app), theme.model())),
                 indent: "",
                 mark: "",
-                text: phase.map(waiting_text).unwrap_or_default().into(),
+                text: phase.map(|phase| waiting_text(app, phase)).unwrap_or_default().into(),
                 style: theme.faint(),
                 is_markdown: false,
                 styled: Vec::new(),
@@ -119,8 +119,9 @@ fn cells(app: &App, entry: Entry, theme: Theme, raw: bool) -> Vec<Cell<'_>> {
     cells
 }
 
-fn waiting_text(phase: Phase) -> String {
+fn waiting_text(app: &App, phase: Phase) -> String {
     match phase {
+        _ if app.is_paused() => "paused before the first token ".to_owned(),
         Phase::Prefill { reused, done, total } if total > reused => {
             format!("reading the prompt: {done} of {total} tokens ")
         }

@@ -4,10 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::step_view::percent;
+use super::step_view::{percent, pick_keys};
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
-use crate::app::keymap::PICK_KEYS;
 use crate::app::parameters::{PARAMETERS, Parameter};
 use crate::app::timeline::bar;
 use crate::app::{App, NextToken, Phase};
@@ -185,10 +184,10 @@ impl Pen<'_> {
         self.put_right(&kept, self.theme.text());
         self.y += 1;
         let rows = rows - 1;
-        let numbered = if app.is_paused() && chosen.is_none() { PICK_KEYS } else { 0 };
+        let keys = if app.is_paused() && chosen.is_none() { pick_keys(app) } else { &[] };
         for (place, candidate) in distribution.candidates.iter().enumerate().take(rows) {
-            if place < numbered {
-                self.put(0, &(place + 1).to_string(), self.theme.chosen());
+            if let Some(key) = keys.get(place) {
+                self.put(0, &fit(key, 1), self.theme.chosen());
             }
             let cut = candidate.cut_by.is_some();
             let share = if cut { candidate.before } else { candidate.after };

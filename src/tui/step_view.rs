@@ -7,7 +7,7 @@ use super::panels::token_text;
 use super::text::fit;
 use super::theme::Theme;
 use crate::app::App;
-use crate::app::keymap::{Context, PICK_KEYS};
+use crate::app::keymap::{Context, KeyAction};
 use crate::app::step::Pause;
 use crate::worker::protocol::Candidate;
 
@@ -27,7 +27,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
     let is_wide = width >= 2 * WIDE;
     let column = if is_wide { WIDE } else { NARROW };
     let columns = (width / column).max(1);
-    for (at, candidate) in next.distribution.candidates.iter().enumerate().take(PICK_KEYS) {
+    for (at, (candidate, key)) in next.distribution.candidates.iter().zip(pick_keys(app)).enumerate() {
         let (x, y) = (at % columns * column, area.y + (at / columns) as u16);
         if y >= area.bottom() {
             break;
@@ -35,10 +35,15 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let style = if candidate.cut_by.is_some() { theme.faint() } else { theme.text() };
         let room = column.min(width - x).saturating_sub(1);
         let x = area.x + x as u16;
-        buffer.set_stringn(x, y, (at + 1).to_string(), room, theme.chosen());
+        buffer.set_stringn(x, y, fit(key, 1), room, theme.chosen());
         let text = cell(candidate, is_wide);
         buffer.set_stringn(x + 1, y, fit(&text, room.saturating_sub(1)), room.saturating_sub(1), style);
     }
+}
+
+/// The keys that pick a candidate, in the order of the list.
+pub(super) fn pick_keys(app: &App) -> &[String] {
+    app.keymap().keys(Context::Stepping, KeyAction::PickCandidate)
 }
 
 /// ` 60.0→66.7  Seine`, or ` 10.0→top-k  banks` where that filter has cut it.
@@ -57,7 +62,7 @@ pub(super) fn percent(share: f32) -> String {
 }
 
 /// What the status line says, in words that can be left out from the end.
-pub(super) fn status(app: &App) -> Option<String> {
+pub(super) fn status(app: &App, focus: Context, is_written: bool) -> Option<String> {
     let generation = app.generation().filter(|running| !running.stopping)?;
     let hints = |text| app.keymap().hints(Context::Stepping, text);
     match &generation.pause {
@@ -65,8 +70,21 @@ pub(super) fn status(app: &App) -> Option<String> {
         Pause::Asked => Some(hints("pausing · <pause> go on · <stop> stop")),
         Pause::Yes { held_back, .. } => {
             let held = if held_back.is_empty() { String::new() } else { format!(" ({held_back:?} is held back)") };
-            let keys = hints("1-9 pick · <draw-token> draw · <take-token-back> undo · <go-on> go on · <stop> stop");
-            Some(format!("PAUSED{held} · {keys}"))
+            let keys = match focus {
+                Context::Sampling => {
+                    "<draw-token> draw · <decrease>/<increase> turn · <previous-focus> back to picking · <stop> stop"
+                }
+                _ if is_written => {
+                    "picking waits for what is written (<delete-to-start>) · <pause> go on · <stop> stop"
+                }
+                _ => "<draw-token> draw · <take-token-back> undo · <go-on> go on · <stop> stop",
+            };
+            let picks = match pick_keys(app) {
+                [first, .., last] if focus != Context::Sampling && !is_written => format!("{first}-{last} pick · "),
+                _ => String::new(),
+            };
+            let keys = hints(keys);
+            Some(format!("PAUSED{held} · {picks}{keys}"))
         }
     }
 }

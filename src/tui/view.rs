@@ -272,7 +272,7 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
     if let Some(hint) = app.hint() {
         return (format!("! {hint}"), theme.warning());
     }
-    if let Some(text) = step_view::status(app) {
+    if let Some(text) = step_view::status(app, screen.focus, !screen.composer.is_empty()) {
         return (text, theme.warning());
     }
     if let Some(comparison) = app.comparison() {

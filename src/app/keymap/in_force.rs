@@ -89,11 +89,16 @@ impl Keymap {
         self.actions.get(&(context, press)).copied()
     }
 
+    /// The keys that do `action` in just this context.
+    pub fn keys(&self, context: Context, action: KeyAction) -> &[String] {
+        let is_row = |row: &&KeyRow| row.binding.context == context && row.binding.action == action;
+        self.rows.iter().find(is_row).map_or(&[], |row| &row.keys)
+    }
+
     /// The place of a key, from 0, among those of the action that it does in this context.
     pub fn place(&self, context: Context, press: KeyPress) -> Option<usize> {
-        let action = self.bound(context, press)?;
-        let is_row = |row: &&KeyRow| row.binding.context == context && row.binding.action == action;
-        self.rows.iter().find(is_row)?.keys.iter().position(|key| KeyPress::parse(key) == Some(press))
+        let keys = self.keys(context, self.bound(context, press)?);
+        keys.iter().position(|key| KeyPress::parse(key) == Some(press))
     }
 
     /// The key that does `action` where `focus` is, for a hint; `None` where none does.

@@ -1,8 +1,11 @@
 //! A reply that is paused, and chosen token by token.
 
 use super::stage::Stage;
+use crate::app::Start;
 use crate::chat::MessageState;
+use crate::settings::Settings;
 use crate::store::StoreOp;
+use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
 use crate::worker::protocol::{EngineCommand, EngineEvent, Steer};
 
@@ -127,13 +130,14 @@ fn what_is_written_goes_to_the_composer_and_then_digits_do_too() {
     stage.asked();
     stage.keys("a1 2<Backspace>");
     assert_eq!(stage.screen.composer.text(), "a1 ");
-    assert!(stage.app.is_paused());
+    assert!(stage.draw().contains("PAUSED · picking waits for what is written (Ctrl-U) · F5 go on"));
     stage.keys("<Ctrl-U><Tab><Right>");
     match &stage.asked()[..] {
         [EngineCommand::SetSampling { sampling, .. }] => assert_eq!(sampling.temperature, 0.85),
         other => panic!("{other:?}"),
     }
     stage.pump(IS_PAUSED);
+    assert!(stage.draw().contains("PAUSED · Space draw · ←/→ turn · Shift-Tab back to picking · Esc stop"));
     // In the panel a digit begins a value, and the bar draws.
     stage.keys("1<Esc> ");
     assert!(matches!(stage.asked()[..], [EngineCommand::Steer { steer: Steer::Draw, .. }]));
@@ -148,7 +152,7 @@ fn each_reply_begins_paused_where_that_is_wanted() {
     stage.keys("/step on<Enter>Q<Enter>");
     stage.pump(IS_PAUSED);
     let shown = stage.draw();
-    assert!(shown.contains("PAUSED") && !shown.contains("one"), "{shown}");
+    assert!(shown.contains("PAUSED") && shown.contains("paused before the first token"), "{shown}");
     stage.keys("  ");
     stage.pump_tokens(2);
     stage.pump(IS_PAUSED);
@@ -220,4 +224,22 @@ fn the_statistics_show_where_the_time_went() {
     stage.resize(40, 40);
     let shown = stage.draw();
     assert!(shown.contains("decode         18 ms") && shown.contains("20.0 %"), "{shown}");
+}
+
+#[test]
+fn candidates_are_picked_by_keys_of_ones_own() {
+    let keys = toml::from_str("[stepping]\npick-candidate = [\"a\", \"s\", \"d\"]").unwrap();
+    let settings = Settings { keys, ..Settings::default() };
+    let start = Start { seed: 1, settings, ..Start::default() };
+    let mut stage = Stage::with_start(120, 30, two_words(), Theme::new(true), start);
+    stage.start();
+    stage.keys("/step on<Enter>Q<Enter>");
+    stage.pump(IS_PAUSED);
+    let shown = stage.draw();
+    assert!(shown.contains("PAUSED · a-d pick") && shown.contains("s 30.0"), "{shown}");
+    stage.keys("s");
+    stage.pump(IS_PAUSED);
+    assert!(stage.draw().contains(" river▌"));
+    stage.keys("<Esc>");
+    stage.pump_to_end();
 }
