@@ -220,7 +220,7 @@ const MAIN: &[SlashCommand] = &[
         "show the next answer to the same question, or the Kth; with N the Kth wording of your Nth question",
     )
     .idle(),
-    command(CommandId::Copy, "copy", "[code]", "copy the last reply, or the last code block in it")
+    command(CommandId::Copy, "copy", "[N|code]", "copy the last reply, the Nth message, or the last code block")
         .completes(Completer::Words(&["code"])),
     command(CommandId::System, "system", "TEXT", "set the system message; `-` takes the template's own").idle(),
     command(

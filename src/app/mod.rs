@@ -17,6 +17,7 @@ mod alternative;
 mod branches;
 mod chats;
 mod compare;
+mod copy;
 mod first_steps;
 mod generation;
 pub mod heat;
@@ -155,6 +156,12 @@ pub enum Action {
     ToggleThoughts,
     /// Wants replies shown as they were written, or as Markdown.
     ToggleSource,
+    /// Wants a message on the clipboard, as it was written.
+    CopyMessage(MessageId),
+    /// Wants a code block of a message on the clipboard, counted from 0.
+    CopyCode(MessageId, usize),
+    /// Wants another answer beside this one, or to this question.
+    RegenerateAt(MessageId),
     /// Wants another answer to the same question on screen.
     SwitchBranch(isize),
     /// Wants another sibling of this message on screen, and what follows it.
@@ -439,6 +446,9 @@ impl App {
                 self.next_heat();
                 Vec::new()
             }
+            Action::CopyMessage(message) => self.copy_message(message),
+            Action::CopyCode(message, number) => self.copy_code(message, number),
+            Action::RegenerateAt(message) => self.regenerate_at(message, now),
             Action::SwitchBranch(by) => self.switch_branch(by),
             Action::SwitchBranchAt(message, by) => self.switch_branch_at(message, by),
             Action::EditMessage(message) => self.edit_message(message),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::commands::{self, CommandId, Line, SlashCommand, When};
 use super::step::Step;
 use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind};
-use crate::chat::Role;
 use crate::chat::template::BUILTIN_NAMES;
 use crate::worker::protocol::{Prompt, TemplateChoice};
 
@@ -117,29 +116,6 @@ impl App {
         Vec::new()
     }
 
-    fn copy(&mut self, argument: &str) -> Vec<Effect> {
-        let path = self.transcript().path();
-        let reply = path.iter().rev().find(|node| node.message.role == Role::Assistant);
-        let text = match (argument, reply) {
-            (_, None) => Err("there is no reply to copy yet".to_owned()),
-            ("", Some(node)) => Ok(node.message.content.clone()),
-            ("code", Some(node)) => last_code_block(&node.message.content)
-                .map(str::to_owned)
-                .ok_or_else(|| "the last reply has no code block".to_owned()),
-            (other, _) => Err(format!("/copy takes nothing or `code`, not `{other}`")),
-        };
-        match text {
-            Ok(text) => {
-                self.note(NoteKind::Info, format!("copied {} characters", text.chars().count()));
-                vec![Effect::CopyText(text)]
-            }
-            Err(error) => {
-                self.note(NoteKind::Error, error);
-                Vec::new()
-            }
-        }
-    }
-
     pub(super) fn set_system(&mut self, argument: &str) -> Vec<Effect> {
         match argument {
             "" => {
@@ -176,28 +152,6 @@ impl App {
         );
         self.note(NoteKind::Info, text);
     }
-}
-
-/// The text of the last fenced code block (CommonMark), without its fences.
-fn last_code_block(text: &str) -> Option<&str> {
-    let mut block = None;
-    let mut open: Option<(usize, &str)> = None;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let fence = line.trim_start();
-        let fence_is = |mark: &str| fence.starts_with(mark);
-        match open {
-            Some((start, mark)) if fence_is(mark) => {
-                block = Some(&text[start..at]);
-                open = None;
-            }
-            Some(_) => {}
-            None => open = ["```", "~~~"].into_iter().find(|mark| fence_is(mark)).map(|mark| (at + line.len(), mark)),
-        }
-        at += line.len();
-    }
-    // A reply that was cut ends inside its block.
-    block.or_else(|| open.map(|(start, _)| &text[start..]))
 }
 
 /// The templates that can be named.

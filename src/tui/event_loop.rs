@@ -8,6 +8,7 @@ use crossterm::style::Colored;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::ascii::Charset;
+use super::clipboard::Clipboard;
 use super::input::{Input, key_press};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
@@ -40,7 +41,8 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let input = Input::spawn()?;
     let engine = worker.events().clone();
     let failures = io.store_failures();
-    let mut state = Loop { app, screen, worker, io, terminal, input, drawn: Instant::now(), exit: None };
+    let (clipboard, drawn) = (Clipboard::system(), Instant::now());
+    let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, drawn, exit: None };
     let signals = watch_signals()?;
     state.draw()?;
     let effects = state.app.start();
@@ -75,6 +77,7 @@ struct Loop {
     worker: WorkerHandle,
     io: Box<dyn FrontEndIo>,
     input: Input,
+    clipboard: Clipboard,
     drawn: Instant,
     exit: Option<ExitReason>,
 }
@@ -224,7 +227,10 @@ impl Loop {
             match request {
                 Request::Redraw => self.terminal.redraw()?,
                 Request::Mouse(on) => self.terminal.set_mouse(on)?,
-                Request::Copy(text) => self.terminal.copy(&text)?,
+                Request::Copy(text) => {
+                    self.terminal.copy(&text)?;
+                    self.clipboard.put(&text);
+                }
                 Request::Edit(text) => self.edit(&text)?,
                 Request::Quit => self.exit = self.exit.or(Some(ExitReason::Quit)),
             }

@@ -3,6 +3,7 @@
 mod ascii;
 #[doc(hidden)]
 pub mod bench;
+mod clipboard;
 mod composer;
 mod conversation;
 mod editor;

@@ -320,8 +320,11 @@ impl Screen {
             KeyAction::Palette => effects.extend(app.handle(Action::OpenPalette, now)),
             KeyAction::NewChat => effects.extend(app.handle(Action::Enter("/new".to_owned()), now)),
             KeyAction::OpenChat => effects.extend(app.handle(Action::Enter("/open".to_owned()), now)),
-            KeyAction::PreviousBranch => effects.extend(app.handle(Action::SwitchBranch(-1), now)),
-            KeyAction::NextBranch => effects.extend(app.handle(Action::SwitchBranch(1), now)),
+            KeyAction::PreviousBranch => effects.extend(self.walk_branches(app, -1, now)),
+            KeyAction::NextBranch => effects.extend(self.walk_branches(app, 1, now)),
+            KeyAction::CopyMessage | KeyAction::CopyCode | KeyAction::EditMessage | KeyAction::RegenerateMessage => {
+                effects.extend(self.act_on_message(app, action, now));
+            }
             KeyAction::Decrease => effects.extend(self.nudge(app, -1, false, now)),
             KeyAction::Increase => effects.extend(self.nudge(app, 1, false, now)),
             KeyAction::DecreaseMuch => effects.extend(self.nudge(app, -1, true, now)),
@@ -378,6 +381,8 @@ impl Screen {
             KeyAction::ScrollDown => self.conversation.scroll(1),
             KeyAction::Top => self.conversation.go_to_start(),
             KeyAction::Bottom => self.conversation.go_to_end(),
+            KeyAction::PreviousMessage => self.conversation.mark(app, -1),
+            KeyAction::NextMessage => self.conversation.mark(app, 1),
             KeyAction::SelectUp => self.sampling.select(-1),
             KeyAction::SelectDown => self.sampling.select(1),
             KeyAction::LineStart if self.composer.is_empty() => self.conversation.go_to_start(),
@@ -477,6 +482,31 @@ impl Screen {
             }
         }
         app.handle(Action::Stop, now)
+    }
+
+    /// Another version of the marked message, or of the last answer that has some.
+    fn walk_branches(&mut self, app: &mut App, by: isize, now: Moment) -> Vec<Effect> {
+        let Some(message) = self.conversation.marked() else { return app.handle(Action::SwitchBranch(by), now) };
+        let effects = app.handle(Action::SwitchBranchAt(message, by), now);
+        self.conversation.mark_sibling(app, message);
+        effects
+    }
+
+    /// What is done to the marked message, or to the last one.
+    fn act_on_message(&mut self, app: &mut App, action: KeyAction, now: Moment) -> Vec<Effect> {
+        let Some(message) = self.conversation.marked().or(app.transcript().head()) else {
+            return app.handle(Action::Other, now);
+        };
+        let action = match action {
+            KeyAction::CopyMessage => Action::CopyMessage(message),
+            KeyAction::CopyCode => Action::CopyCode(message, self.conversation.next_code(message)),
+            KeyAction::EditMessage => Action::EditMessage(message),
+            _ => {
+                self.conversation.go_to_end();
+                Action::RegenerateAt(message)
+            }
+        };
+        app.handle(action, now)
     }
 
     fn move_focus(&mut self, by: isize) {

@@ -10,6 +10,7 @@ mod keys;
 mod lanes;
 mod lists;
 mod markdown;
+mod messages;
 mod own_keys;
 mod screens;
 mod stage;

@@ -71,6 +71,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     let layout = layout(area, wide, screen.panels, rows);
     let buffer = frame.buffer_mut();
     draw_title(app, layout.title, buffer, theme);
+    screen.conversation.set_focused(screen.focus == Context::Transcript);
     screen.conversation.draw(app, layout.conversation, buffer, theme);
     let focused = screen.focus == Context::Sampling;
     draw_separator(screen, app, layout.separator, buffer, theme);
@@ -304,8 +305,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
              · digits type a value · <reset-parameter> default · <next-preset> preset · <next-focus> next"
         }
         Context::Transcript => {
-            "<scroll-up>/<scroll-down> <page-up>/<page-down> scroll · <previous-branch>/<next-branch> other answers \
-             · <top>/<bottom> · <next-focus> next · <stop> write"
+            "<scroll-up>/<scroll-down> scroll · <previous-message> <next-message> mark · <copy-message> copy \
+             · <copy-code> code · <edit-message> edit · <regenerate-message> again \
+             · <previous-branch>/<next-branch> versions · <next-focus> next · <stop> write"
         }
         _ => "<send> send · / commands · <help> help · <next-focus> panels · <new-line> new line · <palette> palette",
     };

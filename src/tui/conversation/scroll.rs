@@ -62,6 +62,14 @@ pub(in crate::tui) struct Conversation {
     raw: bool,
     /// Blocks of Markdown that were laid out for bodies that are gone.
     former_work: usize,
+    /// The message that keys act on.
+    marked: Option<MessageId>,
+    /// Whether it is to be brought into view.
+    reveals: bool,
+    /// Whether the conversation has the focus, so that the mark is shown.
+    is_focused: bool,
+    /// The code block that was copied last, and of which message.
+    copied: Option<(MessageId, usize)>,
     /// Whether a frame was drawn: syntaxes are not loaded for the first.
     was_drawn: bool,
 }
@@ -81,6 +89,10 @@ impl Default for Conversation {
             below: 0,
             raw: false,
             former_work: 0,
+            marked: None,
+            reveals: false,
+            is_focused: false,
+            copied: None,
             was_drawn: false,
         }
     }
@@ -112,6 +124,47 @@ impl Conversation {
         self.below
     }
 
+    /// The message that keys act on, where one is marked.
+    pub(in crate::tui) fn marked(&self) -> Option<MessageId> {
+        self.marked
+    }
+
+    /// Marks the next message, or the one before; the last message comes before no mark at all.
+    pub(in crate::tui) fn mark(&mut self, app: &App, by: isize) {
+        let path = app.transcript().path();
+        let at = self.marked.and_then(|id| path.iter().position(|node| node.id == id));
+        let next = match at {
+            Some(at) => at.saturating_add_signed(by),
+            None if by > 0 => path.len(),
+            None => path.len().saturating_sub(1),
+        };
+        self.mark_message(path.get(next).map(|node| node.id));
+    }
+
+    /// After a walk along the siblings of a message: marks the one that is on screen now.
+    pub(in crate::tui) fn mark_sibling(&mut self, app: &App, former: MessageId) {
+        let Some(parent) = app.transcript().node(former).map(|node| node.parent) else { return };
+        let path = app.transcript().path();
+        self.mark_message(path.iter().find(|node| node.parent == parent).map(|node| node.id));
+    }
+
+    fn mark_message(&mut self, message: Option<MessageId>) {
+        self.marked = message;
+        self.reveals = message.is_some();
+    }
+
+    /// The code block of a message that is copied next.
+    pub(in crate::tui) fn next_code(&mut self, message: MessageId) -> usize {
+        let next = self.copied.filter(|(of, _)| *of == message).map_or(0, |(_, last)| last + 1);
+        self.copied = Some((message, next));
+        next
+    }
+
+    /// Whether the conversation has the focus.
+    pub(in crate::tui) fn set_focused(&mut self, is_focused: bool) {
+        self.is_focused = is_focused;
+    }
+
     /// How many blocks of Markdown were laid out up to now.
     pub(in crate::tui) fn work(&self) -> usize {
         self.former_work + self.bodies.values().map(Body::work).sum::<usize>()
@@ -126,8 +179,15 @@ impl Conversation {
         let mut painter = Painter { area, buffer, theme, row: 0, top: top.row };
         let mut entry = top.entry;
         while entry < self.entries.len() && painter.row < top.row + self.height {
-            for cell in &cells(app, self.entries[entry], theme, self.raw) {
+            let first = painter.row;
+            let cells = cells(app, self.entries[entry], theme, self.raw);
+            for cell in &cells {
                 painter.cell(cell, self.bodies.get(&cell.key).map_or(&[], Body::rows));
+            }
+            let is_marked = self.marked.is_some_and(|id| self.entries[entry] == Entry::Message(id));
+            if is_marked && self.is_focused {
+                let gap = usize::from(cells.last().is_some_and(|cell| cell.gap));
+                painter.mark(first..painter.row - gap);
             }
             entry += 1;
         }
@@ -142,10 +202,13 @@ impl Conversation {
 
     /// Takes over what has changed since the last frame: another conversation, messages, notes, another width.
     fn keep_up(&mut self, app: &App, area: Rect) {
-        if self.session != Some(app.session().id) {
+        let session = app.session().id;
+        // What was done before the first frame stays.
+        if self.session.is_some_and(|former| former != session) {
             let was_drawn = self.was_drawn;
-            *self = Self { session: Some(app.session().id), was_drawn, ..Self::default() };
+            *self = Self { was_drawn, ..Self::default() };
         }
+        self.session = Some(session);
         let raw = app.shows_source();
         let transcript = app.transcript();
         let shape = Shape {
@@ -171,6 +234,7 @@ impl Conversation {
             .iter()
             .map(|entry| known.get(entry).copied().unwrap_or_else(|| guess(app, *entry, width)))
             .collect();
+        self.marked = self.marked.filter(|&id| self.entries.contains(&Entry::Message(id)));
         if let Scroll::At(place) = &mut self.scroll {
             let last = self.entries.len().saturating_sub(1);
             let entry =
@@ -181,6 +245,26 @@ impl Conversation {
 
     /// Where the view stands, now that it is known what is there; what is in view is laid out.
     fn settle(&mut self, frame: Frame) -> Place {
+        let place = self.settle_scroll(frame);
+        if !std::mem::take(&mut self.reveals) {
+            return place;
+        }
+        let marked = self.entries.iter().position(|&entry| self.marked.is_some_and(|id| entry == Entry::Message(id)));
+        let Some(entry) = marked else { return place };
+        let height = self.lay_out(frame, entry);
+        // Its beginning, and its end where there is room for both.
+        let between: usize = (place.entry..entry).map(|entry| self.lay_out(frame, entry)).sum();
+        let is_shown = entry >= place.entry
+            && between >= place.row
+            && between + height.min(self.height) <= place.row + self.height;
+        if is_shown {
+            return place;
+        }
+        self.scroll = Scroll::At(Place { entry, row: 0 });
+        self.settle_scroll(frame)
+    }
+
+    fn settle_scroll(&mut self, frame: Frame) -> Place {
         let by = std::mem::take(&mut self.pending);
         let place = match self.scroll {
             Scroll::Follow if by >= 0 => return self.end(frame),
@@ -299,6 +383,18 @@ struct Painter<'a> {
 }
 
 impl Painter<'_> {
+    /// Marks rows at their left.
+    fn mark(&mut self, rows: std::ops::Range<usize>) {
+        let (row, style) = (self.row, self.theme.accent());
+        for marked in rows {
+            self.row = marked;
+            if let (Some(y), Some(x)) = (self.y(), self.area.x.checked_sub(1)) {
+                self.buffer.set_string(x, y, "┃", style);
+            }
+        }
+        self.row = row;
+    }
+
     fn cell(&mut self, cell: &Cell, rows: &[Row]) {
         if let Some((heading, style)) = &cell.heading {
             self.put(0, heading, *style);
