@@ -347,7 +347,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Anywhere, A::Palette, &["Ctrl-P"], "all commands"),
     bind(Anywhere, A::Help, &["F1"], "this list"),
     bind(Anywhere, A::TogglePanels, &["F2"], "show or hide the panels"),
-    bind(Anywhere, A::ToggleMouse, &["F3"], "mouse wheel scrolls, or the terminal's own selection"),
+    bind(Anywhere, A::ToggleMouse, &["F3"], "the mouse scrolls, selects and clicks, or is left to the terminal"),
     bind(Anywhere, A::ToggleSource, &["F4"], "replies as Markdown, or as they were written"),
     bind(
         Anywhere,

@@ -173,7 +173,7 @@ impl Heat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiSettings {
-    /// Whether the mouse wheel scrolls (and the terminal's own selection needs Shift).
+    /// Whether the mouse scrolls, selects and clicks (and the terminal's own selection needs Shift).
     pub mouse: bool,
     /// Whether the side panels are shown where there is room.
     pub panels: bool,

@@ -2,6 +2,7 @@
 
 mod body;
 mod scroll;
+mod selection;
 
 use std::ops::Range;
 
@@ -14,6 +15,7 @@ use crate::chat::thinking::Thought;
 use crate::chat::{MessageId, MessageState, Node, Role};
 
 pub(super) use scroll::Conversation;
+pub(super) use selection::Released;
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

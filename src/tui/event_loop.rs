@@ -203,11 +203,12 @@ impl Loop {
                 self.fulfil(requests)?;
             }
             Event::Paste(text) => self.screen.on_paste(&self.app, &text),
-            Event::Mouse(mouse) => match mouse.kind {
-                MouseEventKind::ScrollUp => self.screen.on_wheel(true),
-                MouseEventKind::ScrollDown => self.screen.on_wheel(false),
-                _ => return Ok(Urgency::None),
-            },
+            // Where the mouse is without a button does not matter.
+            Event::Mouse(mouse) if mouse.kind == MouseEventKind::Moved => return Ok(Urgency::None),
+            Event::Mouse(mouse) => {
+                let requests = self.screen.on_mouse(&self.app, mouse, now);
+                self.fulfil(requests)?;
+            }
             Event::Resize(..) => {}
             Event::FocusGained | Event::FocusLost => return Ok(Urgency::None),
         }

@@ -1,8 +1,10 @@
 //! The state of the screen (focus, composer, scroll, overlays), and what keys do to it and to the program.
 
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+
 use super::ascii::Charset;
 use super::composer::{Composer, Motion};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Released};
 use super::lanes::LanesView;
 use super::overlay::{Choice, Item, Outcome, Overlay};
 use super::palette::palette;
@@ -48,6 +50,8 @@ pub(super) struct Screen {
     pub(super) overlays: Vec<Overlay>,
     pub(super) panels: bool,
     pub(super) mouse: bool,
+    /// Whether the mouse was pressed in the composer.
+    drags_composer: bool,
     /// What was being written when a message was taken to be edited.
     draft: Option<String>,
     /// The list of conversations is on screen.
@@ -69,6 +73,7 @@ impl Screen {
             overlays: Vec::new(),
             panels: ui.panels,
             mouse: ui.mouse,
+            drags_composer: false,
             draft: None,
             choosing_session: false,
         }
@@ -148,6 +153,33 @@ impl Screen {
     pub(super) fn on_wheel(&mut self, up: bool) {
         let by = if up { -WHEEL } else { WHEEL };
         if self.lanes.is_open() { self.lanes.scroll(by) } else { self.conversation.scroll(by) }
+    }
+
+    /// The mouse was used.
+    pub(super) fn on_mouse(&mut self, app: &App, event: MouseEvent, now: Moment) -> Vec<Request> {
+        let (x, y) = (event.column, event.row);
+        match event.kind {
+            MouseEventKind::ScrollUp => self.on_wheel(true),
+            MouseEventKind::ScrollDown => self.on_wheel(false),
+            _ if !self.overlays.is_empty() => {}
+            MouseEventKind::Down(MouseButton::Left) => {
+                self.drags_composer = self.composer.click(x, y);
+                if self.drags_composer {
+                    self.focus = Context::Composer;
+                } else {
+                    self.conversation.press(app, x, y, now.at);
+                }
+            }
+            MouseEventKind::Drag(MouseButton::Left) if self.drags_composer => self.composer.drag(x, y),
+            MouseEventKind::Drag(MouseButton::Left) => self.conversation.drag(x, y),
+            MouseEventKind::Up(MouseButton::Left) => match self.conversation.release(app) {
+                Released::Selected(text) => return vec![Request::Copy(text)],
+                Released::Clicked => self.focus = Context::Transcript,
+                Released::Nothing => {}
+            },
+            _ => {}
+        }
+        Vec::new()
     }
 
     /// What the effects that need the screen ask for.

@@ -52,7 +52,7 @@ impl Terminal {
         self.inner.clear()
     }
 
-    /// Takes the mouse wheel, or leaves the mouse to the terminal's own selection.
+    /// Takes the mouse, or leaves it to the terminal's own selection.
     pub(super) fn set_mouse(&mut self, on: bool) -> io::Result<()> {
         self.mouse = on;
         let backend = self.inner.backend_mut();

@@ -11,6 +11,7 @@ mod lanes;
 mod lists;
 mod markdown;
 mod messages;
+mod mouse;
 mod own_keys;
 mod screens;
 mod stage;

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::body::Body;
+use super::selection::Selection;
 use super::{Cell, CellKey, Entry, cells, entries, is_waiting};
 use crate::app::{App, SessionId};
 use crate::chat::MessageId;
@@ -19,9 +20,9 @@ const KEPT: usize = 500;
 
 /// A row of the conversation: of which entry, and which of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    entry: usize,
-    row: usize,
+pub(super) struct Place {
+    pub(super) entry: usize,
+    pub(super) row: usize,
 }
 
 /// Where the view stands.
@@ -47,10 +48,10 @@ struct Shape {
 pub(in crate::tui) struct Conversation {
     session: Option<SessionId>,
     shape: Option<Shape>,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Rows of each entry: exact where it was in view at this width, a guess elsewhere.
-    heights: Vec<usize>,
-    bodies: HashMap<CellKey, Body>,
+    pub(super) heights: Vec<usize>,
+    pub(super) bodies: HashMap<CellKey, Body>,
     scroll: Scroll,
     /// Rows to scroll by, down if positive, once the next frame knows what is there.
     pending: isize,
@@ -59,7 +60,7 @@ pub(in crate::tui) struct Conversation {
     width: usize,
     /// Rows below the view.
     below: usize,
-    raw: bool,
+    pub(super) raw: bool,
     /// Blocks of Markdown that were laid out for bodies that are gone.
     former_work: usize,
     /// The message that keys act on.
@@ -70,6 +71,11 @@ pub(in crate::tui) struct Conversation {
     is_focused: bool,
     /// The code block that was copied last, and of which message.
     copied: Option<(MessageId, usize)>,
+    pub(super) selection: Selection,
+    /// Of the last frame: where it was drawn, from which row on, and how.
+    pub(super) area: Rect,
+    pub(super) top: Place,
+    pub(super) page: Option<Page>,
     /// Whether a frame was drawn: syntaxes are not loaded for the first.
     was_drawn: bool,
 }
@@ -93,6 +99,10 @@ impl Default for Conversation {
             reveals: false,
             is_focused: false,
             copied: None,
+            selection: Selection::default(),
+            area: Rect::ZERO,
+            top: Place { entry: 0, row: 0 },
+            page: None,
             was_drawn: false,
         }
     }
@@ -148,7 +158,7 @@ impl Conversation {
         self.mark_message(path.iter().find(|node| node.parent == parent).map(|node| node.id));
     }
 
-    fn mark_message(&mut self, message: Option<MessageId>) {
+    pub(super) fn mark_message(&mut self, message: Option<MessageId>) {
         self.marked = message;
         self.reveals = message.is_some();
     }
@@ -176,6 +186,7 @@ impl Conversation {
         self.keep_up(app, area);
         let frame = Frame { app, page: Page { width: self.width, theme, colors: self.was_drawn } };
         let top = self.settle(frame);
+        (self.area, self.top, self.page) = (area, top, Some(frame.page));
         let mut painter = Painter { area, buffer, theme, row: 0, top: top.row };
         let mut entry = top.entry;
         while entry < self.entries.len() && painter.row < top.row + self.height {
@@ -185,6 +196,8 @@ impl Conversation {
                 painter.cell(cell, self.bodies.get(&cell.key).map_or(&[], Body::rows));
             }
             let is_marked = self.marked.is_some_and(|id| self.entries[entry] == Entry::Message(id));
+            let shown = painter.on_screen(first..painter.row);
+            self.selection.draw(entry, shown.0, shown.1, area, painter.buffer, theme);
             if is_marked && self.is_focused {
                 let gap = usize::from(cells.last().is_some_and(|cell| cell.gap));
                 painter.mark(first..painter.row - gap);
@@ -228,6 +241,10 @@ impl Conversation {
             HashMap::new()
         };
         let former = std::mem::replace(&mut self.entries, entries(app));
+        // What is selected is named by its place.
+        if known.is_empty() || !self.entries.starts_with(&former) {
+            self.selection.clear();
+        }
         (self.shape, self.width, self.raw) = (Some(shape), width, raw);
         self.heights = self
             .entries
@@ -316,7 +333,7 @@ impl Conversation {
     }
 
     /// Lays out an entry as far as it has changed, and returns its height.
-    fn lay_out(&mut self, frame: Frame, entry: usize) -> usize {
+    pub(super) fn lay_out(&mut self, frame: Frame, entry: usize) -> usize {
         let Some(&which) = self.entries.get(entry) else { return 0 };
         let mut height = 0;
         for cell in &cells(frame.app, which, frame.page.theme, self.raw) {
@@ -348,9 +365,9 @@ impl Conversation {
 
 /// What a frame is drawn from.
 #[derive(Clone, Copy)]
-struct Frame<'a> {
-    app: &'a App,
-    page: Page,
+pub(super) struct Frame<'a> {
+    pub(super) app: &'a App,
+    pub(super) page: Page,
 }
 
 /// About how many rows an entry takes.
@@ -383,6 +400,13 @@ struct Painter<'a> {
 }
 
 impl Painter<'_> {
+    /// Of some rows: where the first that is in view is on screen, with its place among them, and where the last ends.
+    fn on_screen(&self, rows: std::ops::Range<usize>) -> ((u16, usize), u16) {
+        let first = rows.start.max(self.top);
+        let y = |row: usize| self.area.y + (row - self.top).min(usize::from(self.area.height)) as u16;
+        ((y(first), first - rows.start), y(rows.end.max(first)))
+    }
+
     /// Marks rows at their left.
     fn mark(&mut self, rows: std::ops::Range<usize>) {
         let (row, style) = (self.row, self.theme.accent());

@@ -80,6 +80,6 @@ fn each_part_of_the_screen_says_what_its_keys_do() {
     assert!(shown.contains(hints), "{shown}");
     stage.keys("<Tab>");
     let shown = stage.draw();
-    let hints = "↑/↓ PgUp/PgDn scroll · ←/→ other answers · Home/End";
+    let hints = "↑/↓ scroll · [ ] mark · c copy · b code · e edit · r again · ←/→ versions";
     assert!(shown.contains(hints) && shown.contains("Tab next · Esc write"), "{shown}");
 }
