@@ -488,17 +488,20 @@ impl App {
         effects
     }
 
+    /// How many turns these messages are.
+    pub(super) fn turns_among(&self, messages: &[MessageId]) -> usize {
+        let is_question =
+            |id: &&MessageId| self.session.transcript.node(**id).is_some_and(|node| node.message.role == Role::User);
+        messages.iter().filter(is_question).count().max(usize::from(!messages.is_empty()))
+    }
+
     /// The engine does without these entries of a request, behind which are the messages `sent`.
     pub(super) fn turns_dropped(&mut self, indices: &[usize], sent: &[Option<MessageId>]) -> Vec<Effect> {
         let dropped: Vec<MessageId> = indices.iter().filter_map(|&at| sent.get(at).copied().flatten()).collect();
         let news = dropped.iter().any(|id| !self.dropped.contains(id));
         self.dropped = dropped;
         if news {
-            let questions = self
-                .dropped
-                .iter()
-                .filter(|&&id| self.session.transcript.node(id).is_some_and(|node| node.message.role == Role::User));
-            let text = match questions.count() {
+            let text = match self.turns_among(&self.dropped) {
                 0 | 1 => "the context is full: the first turn is no longer seen by the model".to_owned(),
                 n => format!("the context is full: the first {n} turns are no longer seen by the model"),
             };

@@ -94,6 +94,7 @@ impl App {
             let first = self.model.is_none();
             let seconds = model.load_time.as_secs_f64();
             self.model_asked = self.loading.take().map(|loading| loading.name).unwrap_or_default();
+            self.ahead.forget();
             self.context_used = 0;
             self.next_token = None;
             if !first {

@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod step;
 pub mod timeline;
 
+mod ahead;
 mod alternative;
 mod branches;
 mod chats;
@@ -36,6 +37,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use ahead::ContextUse;
 pub use compare::{Comparison, Lane, Parting};
 pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
@@ -332,6 +334,7 @@ pub struct App {
     branches: branches::Branches,
     listing: files::Listing,
     seed: u64,
+    ahead: ahead::Ahead,
     /// Ticks up with each change that a front end may want to draw.
     revision: u64,
 }
@@ -388,6 +391,7 @@ impl App {
             branches: branches::Branches::default(),
             listing: files::Listing::default(),
             seed,
+            ahead: ahead::Ahead::default(),
             revision: 0,
         };
         for warning in warnings {
@@ -408,6 +412,11 @@ impl App {
 
     /// What a person did.
     pub fn handle(&mut self, action: Action, now: Moment) -> Vec<Effect> {
+        let effects = self.act(action, now);
+        self.give_way(effects)
+    }
+
+    fn act(&mut self, action: Action, now: Moment) -> Vec<Effect> {
         self.revision += 1;
         let armed = std::mem::take(&mut self.quit_armed);
         self.hint = None;
@@ -532,6 +541,14 @@ impl App {
                 }
                 Vec::new()
             }
+            EngineEvent::Prefilled { id, done, total, .. } => {
+                self.prefilled(id, done, total, now);
+                Vec::new()
+            }
+            EngineEvent::Measured { id, parts } => {
+                self.measured(id, parts, now);
+                Vec::new()
+            }
             EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } | EngineEvent::PromptScored { .. } => Vec::new(),
             lanes if self.is_compared(&lanes) => self.on_lanes_event(lanes, now),
             reply => {
@@ -547,11 +564,13 @@ impl App {
 
     /// Time has passed: saves what is due. To be called when [`App::deadline`] is reached.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
-        match self.deadline() {
+        let mut effects = match self.save_deadline() {
             Some(deadline) if deadline <= now.at && self.comparison.is_some() => self.save_lanes(now),
             Some(deadline) if deadline <= now.at => self.save_reply(now),
             _ => Vec::new(),
-        }
+        };
+        effects.extend(self.tick_ahead(now));
+        effects
     }
 
     /// The front end has drawn a frame, which took this long.
@@ -563,6 +582,10 @@ impl App {
 
     /// When [`App::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
+        [self.save_deadline(), self.ahead.deadline()].into_iter().flatten().min()
+    }
+
+    fn save_deadline(&self) -> Option<Instant> {
         let lanes = self.comparison.as_ref().and_then(Comparison::save_deadline);
         lanes.or_else(|| self.generation.as_ref().and_then(Generation::save_deadline))
     }
@@ -575,6 +598,9 @@ impl App {
         if self.preview == Some(id) {
             // The logits are gone: what is on screen stays.
             self.preview = None;
+            return Vec::new();
+        }
+        if self.ahead_failed(id) {
             return Vec::new();
         }
         if self.counts.remove(&id).is_some() {

@@ -76,7 +76,7 @@ impl Default for ModelSettings {
 }
 
 /// `[chat]`
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChatSettings {
     /// The system message of a new conversation; empty is the template's own.
@@ -87,6 +87,15 @@ pub struct ChatSettings {
     pub stop: Vec<String>,
     /// Whether a model that can think before it answers does.
     pub think: Think,
+    /// Whether the full screen has the model read a message while it is being written.
+    pub prefill_ahead: bool,
+}
+
+impl Default for ChatSettings {
+    fn default() -> Self {
+        let (system, stop) = (String::new(), Vec::new());
+        Self { system, max_tokens: 0, stop, think: Think::default(), prefill_ahead: true }
+    }
 }
 
 /// Whether a model thinks before it answers.

@@ -129,6 +129,7 @@ pub const SECTIONS: [Section; 4] = [
             whole("max_tokens", 0, i64::MAX),
             key("stop", Kind::Texts),
             key("think", Kind::OneOf(&Think::NAMES)),
+            key("prefill_ahead", Kind::Switch),
         ],
     },
     SAMPLING,

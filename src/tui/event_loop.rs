@@ -114,7 +114,10 @@ impl Loop {
                 let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
             }
-            let effects = self.app.tick(Moment::now());
+            let now = Moment::now();
+            let effects = self.app.look_ahead(&self.screen.composer.whole_text(), now);
+            self.carry_out(effects)?;
+            let effects = self.app.tick(now);
             self.carry_out(effects)?;
             if let Some(reason) = self.exit {
                 return Ok(reason);

@@ -5,6 +5,7 @@ mod ascii;
 pub mod bench;
 mod clipboard;
 mod composer;
+mod context;
 mod conversation;
 mod editor;
 mod event_loop;

@@ -4,12 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::context::{self, Part};
 use super::step_view::{percent, pick_keys};
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::parameters::{PARAMETERS, Parameter};
-use crate::app::timeline::bar;
-use crate::app::{App, NextToken, Phase};
+use crate::app::{App, ContextUse, NextToken, Phase};
 
 /// Columns of a panel's inside.
 pub(super) const WIDTH: u16 = 30;
@@ -82,15 +82,16 @@ impl SamplingPanel {
 /// Draws the panels into an area [`WIDTH`] wide, whose left border is at `area.x - 1`.
 pub(super) fn draw(app: &App, panel: &SamplingPanel, focused: bool, area: Rect, buffer: &mut Buffer, theme: Theme) {
     let height = usize::from(area.height);
-    let parameters = if height >= 24 { PARAMETERS.len() } else { MAIN_PARAMETERS };
-    let throughput = 4;
+    let high = height >= 24;
+    let parameters = if high { PARAMETERS.len() } else { MAIN_PARAMETERS };
+    let throughput = if high { 7 } else { 4 };
     let candidates = height.saturating_sub(1 + parameters + throughput + 1).min(10);
     let mut pen = Pen { area, y: area.y, buffer, theme };
     pen.sampling(app, panel, focused, parameters.min(height.saturating_sub(1)));
     if candidates > 0 {
         pen.next_token(app, candidates);
     }
-    pen.throughput(app);
+    pen.throughput(app, high);
 }
 
 /// Draws row after row.
@@ -217,7 +218,8 @@ impl Pen<'_> {
         self.y += (rows - distribution.candidates.len().min(rows)) as u16;
     }
 
-    fn throughput(&mut self, app: &App) {
+    /// The context's bar has a row of its own, and a legend, where the screen is `high`.
+    fn throughput(&mut self, app: &App, high: bool) {
         self.rule("Throughput", "");
         let rate = format!("{} tok/s", rate_text(app));
         self.put(1, &rate, self.theme.accent());
@@ -226,13 +228,33 @@ impl Pen<'_> {
         self.y += 1;
         self.put(1, &prefill_text(app), self.theme.text());
         self.y += 1;
-        let (used, available) = app.context();
-        let text = format!("context {:>6} / {}", grouped(used), grouped(available));
+        let context = app.context_use();
+        let text = context::numbers(&context);
         self.put(1, &text, self.theme.text());
-        let x = 2 + width_of(&text);
-        let room = usize::from(self.area.width).saturating_sub(x + 1);
-        self.put(x, &context_bar(used, available, room), self.theme.accent());
+        let beside = 2 + width_of(&text);
+        self.y += u16::from(high);
+        let x = if high { 1 } else { beside };
+        self.context_bar(&context, x, usize::from(self.area.width).saturating_sub(x + 1));
         self.y += 1;
+        if high {
+            for (row, warns) in context::legend(&context) {
+                self.put(1, &row, if warns { self.theme.warning() } else { self.theme.text() });
+                self.y += 1;
+            }
+        }
+    }
+
+    fn context_bar(&mut self, context: &ContextUse, x: usize, width: usize) {
+        let mut x = x;
+        for (part, columns) in context::bar(context, width) {
+            let style = match part {
+                Part::Turns => self.theme.accent(),
+                Part::Draft => self.theme.title(),
+                Part::System | Part::Free => self.theme.faint(),
+            };
+            self.put(x, &part.mark().repeat(columns), style);
+            x += columns;
+        }
     }
 }
 
@@ -285,11 +307,6 @@ fn sparkline(app: &App, width: usize) -> String {
     shown.iter().map(|rate| LEVELS[((rate / most * 7.0).round() as usize).min(7)]).collect()
 }
 
-/// How full the context is.
-fn context_bar(used: usize, available: usize, width: usize) -> String {
-    if available == 0 { String::new() } else { bar(used as f64 / available as f64, width) }
-}
-
 /// `8 192`: a space between thousands.
 pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -312,8 +329,7 @@ pub(super) fn draw_folded(
     buffer: &mut Buffer,
     theme: Theme,
 ) {
-    let (used, available) = app.context();
-    let right = format!("{} tok/s · {}/{} ", rate_text(app), used, available);
+    let right = format!("{} tok/s · {} ", rate_text(app), context::short(&app.context_use()));
     let right_x = usize::from(area.width).saturating_sub(width_of(&right));
     let mut x = 0;
     // The chosen one comes first, so that it is there however narrow the screen is.
@@ -353,15 +369,6 @@ mod tests {
         assert_eq!(grouped(214), "214");
         assert_eq!(grouped(8192), "8 192");
         assert_eq!(grouped(1_234_567), "1 234 567");
-    }
-
-    #[test]
-    fn the_context_bar_is_empty_only_when_nothing_is_used() {
-        assert_eq!(context_bar(0, 8192, 5), "");
-        assert_eq!(context_bar(1, 8192, 5), "▏");
-        assert_eq!(context_bar(8192, 8192, 5), "█████");
-        assert_eq!(context_bar(9000, 8192, 5), "█████");
-        assert_eq!(context_bar(1, 0, 5), "");
     }
 
     #[test]

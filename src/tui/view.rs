@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Style};
 
+use super::context;
 use super::lanes;
 use super::overlay::Overlay;
 use super::panels;
@@ -219,11 +220,18 @@ fn draw_separator(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer, t
         let room = usize::from(area.width).saturating_sub(16);
         buffer.set_string(area.x + 2, area.y, fit(&text, room), theme.accent());
     }
+    let mut end = usize::from(area.width).saturating_sub(2);
+    let mut put = |text: &str, style| {
+        let text = fit(text, end);
+        end = end.saturating_sub(width_of(&text));
+        buffer.set_string(area.x + end as u16, area.y, &text, style);
+    };
+    if let Some((text, warns)) = context::draft(app) {
+        put(&text, if warns { theme.warning() } else { theme.text() });
+    }
     let below = screen.conversation.rows_below();
     if below > 0 {
-        let text = format!(" ↓ {below} more ");
-        let x = usize::from(area.width).saturating_sub(width_of(&text) + 2);
-        buffer.set_string(area.x + x as u16, area.y, text, theme.warning());
+        put(&format!(" ↓ {below} more "), theme.warning());
     }
 }
 

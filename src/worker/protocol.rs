@@ -93,7 +93,7 @@ pub enum Stepping {
 }
 
 /// Which chat template turns messages into a prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum TemplateChoice {
     /// The model's own, or the plain one where it has none.
     #[default]

@@ -191,6 +191,15 @@ impl Stage {
         self.requests.extend(requests);
     }
 
+    /// Lets time pass, as the loop does: what is in the composer is looked at, and what is due is done.
+    pub(super) fn pass(&mut self, milliseconds: u64) {
+        let effects = self.app.look_ahead(&self.screen.composer.whole_text(), self.now);
+        self.carry_out(effects);
+        self.now.at += Duration::from_millis(milliseconds);
+        let effects = self.app.tick(self.now);
+        self.carry_out(effects);
+    }
+
     /// Feeds one event, ten milliseconds after the last.
     pub(super) fn feed(&mut self, event: EngineEvent) {
         self.now.at += Duration::from_millis(10);
