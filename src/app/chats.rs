@@ -52,18 +52,6 @@ impl App {
         effects
     }
 
-    /// The conversations that a search has found, each with the words around what was found.
-    pub(super) fn found(&mut self, hits: Vec<(SessionRecord, String)>) {
-        if hits.is_empty() {
-            return self.note(NoteKind::Info, "no chat has that in it".to_owned());
-        }
-        let with_context = |(record, context): (SessionRecord, String)| {
-            let title = format!("{} · {context}", record.title);
-            SessionRecord { title, ..record }
-        };
-        self.sessions = Some(hits.into_iter().map(with_context).collect());
-    }
-
     /// `/export FILE`
     pub(super) fn export(&mut self, path: &str) -> Vec<Effect> {
         let Some(format) = DocumentFormat::of_name(path) else {

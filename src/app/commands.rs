@@ -176,7 +176,13 @@ const MAIN: &[SlashCommand] = &[
         .completes(Completer::Commands),
     command(CommandId::Quit, "quit", "", "leave; everything is saved already").also(&["exit", "bye"]),
     command(CommandId::New, "new", "", "start a new chat").idle(),
-    command(CommandId::Open, "open", "", "list the saved chats and go on with one").idle(),
+    command(
+        CommandId::Open,
+        "open",
+        "[TEXT]",
+        "list the saved chats, or those with a text in them, and go on with one",
+    )
+    .idle(),
     command(CommandId::Rename, "rename", "TITLE", "give this chat another title"),
     command(CommandId::Delete, "delete", "", "delete this chat and begin a new one; /undo brings it back").idle(),
     command(CommandId::Search, "search", "TEXT", "look for a text in all saved chats, and go on with one").idle(),

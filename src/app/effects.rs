@@ -9,7 +9,7 @@ use crate::engine::SamplingParams;
 use crate::engine::load::{CancelFlag, LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
-use crate::store::{SessionId, SessionRecord, StoreOp};
+use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp};
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
 
 /// What the front end's loop is to carry out.
@@ -52,6 +52,8 @@ pub enum Effect {
     ListSessions,
     /// Read a saved conversation.
     OpenSession(SessionId),
+    /// Read a saved conversation that is to be deleted.
+    TakeSession(SessionId),
     /// Search all saved conversations for a text.
     SearchSessions(String),
     /// Read a text file.
@@ -139,7 +141,7 @@ pub trait FrontEndIo {
     ///
     /// # Errors
     /// One clear sentence.
-    fn sessions(&mut self) -> Result<Vec<SessionRecord>, String>;
+    fn sessions(&mut self) -> Result<Vec<SessionSummary>, String>;
 
     /// A saved conversation with its messages.
     ///
@@ -147,11 +149,11 @@ pub trait FrontEndIo {
     /// One clear sentence.
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String>;
 
-    /// The saved conversations that have `text` in them, each with the words around the first place.
+    /// The messages that have `text` in them, each with the words around it; the conversation that was changed last first.
     ///
     /// # Errors
     /// One clear sentence.
-    fn search_sessions(&mut self, text: &str) -> Result<Vec<(SessionRecord, String)>, String>;
+    fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String>;
 
     /// The text of the file at `path`.
     ///
@@ -222,7 +224,11 @@ pub fn carry_out(
             }
             Effect::ListSessions => app.handle(Action::SessionsListed(io.sessions()), now),
             Effect::OpenSession(id) => app.handle(Action::SessionOpened(io.open_session(id)), now),
-            Effect::SearchSessions(text) => app.handle(Action::SessionsFound(io.search_sessions(&text)), now),
+            Effect::TakeSession(id) => app.handle(Action::SessionTaken(io.open_session(id)), now),
+            Effect::SearchSessions(text) => {
+                let hits = io.search_sessions(&text);
+                app.handle(Action::SessionsFound { text, hits }, now)
+            }
             Effect::ReadFile { purpose, path } => {
                 let text = io.read_file(&path);
                 app.handle(Action::FileRead { purpose, path, text }, now)
@@ -257,6 +263,6 @@ pub fn carry_out(
 
 /// What can be chosen. A list of conversations that cannot be read has none; /open says why.
 fn palette_read(io: &mut dyn FrontEndIo) -> Action {
-    let sessions = io.sessions().unwrap_or_default();
+    let sessions = io.sessions().unwrap_or_default().into_iter().map(|line| line.record).collect();
     Action::PaletteRead { models: io.models(), themes: io.themes(), sessions }
 }

@@ -29,6 +29,7 @@ mod looking;
 mod presets;
 mod report;
 mod run_command;
+mod saved;
 mod session;
 mod set_command;
 mod themes;
@@ -47,6 +48,7 @@ pub use looking::{Chance, LookedAt, Scoring, Section};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
+pub use saved::SavedChats;
 pub use themes::theme_problem;
 
 use crate::chat::{MessageId, Transcript};
@@ -54,7 +56,7 @@ use crate::engine::load::ModelInfo;
 use crate::engine::{SamplingParams, TokenId};
 use crate::settings::Settings;
 use crate::settings::theme::{self, Theme};
-use crate::store::StoreOp;
+use crate::store::{SearchHit, SessionSummary, StoreOp};
 pub use crate::store::{SessionId, SessionRecord};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
 use first_steps::FirstSteps;
@@ -176,12 +178,27 @@ pub enum Action {
     KeepLane,
     /// Chose a saved conversation.
     ChooseSession(SessionId),
+    /// Chose a message in which something was found, in a saved conversation.
+    ChooseFound(SessionId, MessageId),
+    /// Gave a conversation of the list another title.
+    RenameSaved(SessionId, String),
+    /// Wants a conversation of the list deleted.
+    DeleteSaved(SessionId),
+    /// Wants the one back that was deleted last.
+    RestoreSaved,
+    /// The outcome of [`Effect::TakeSession`]: a conversation that is to be deleted.
+    SessionTaken(Result<(SessionRecord, Transcript), String>),
     /// Wants the list of saved conversations no more.
     CloseList,
     /// Did something that concerns the front end only: a hint that waited for the next key goes.
     Other,
-    /// The outcome of [`Effect::SearchSessions`]: conversations, each with the words around what was found.
-    SessionsFound(Result<Vec<(SessionRecord, String)>, String>),
+    /// The outcome of [`Effect::SearchSessions`]: what was looked for, and the messages that have it.
+    SessionsFound {
+        /// What was looked for.
+        text: String,
+        /// Where it is.
+        hits: Result<Vec<SearchHit>, String>,
+    },
     /// The outcome of [`Effect::ReadFile`]: what it was read for, the file, and its text.
     FileRead {
         /// What it was read for.
@@ -239,7 +256,7 @@ pub enum Action {
         outcome: Result<String, String>,
     },
     /// The outcome of [`Effect::ListSessions`].
-    SessionsListed(Result<Vec<SessionRecord>, String>),
+    SessionsListed(Result<Vec<SessionSummary>, String>),
     /// The outcome of [`Effect::OpenSession`].
     SessionOpened(Result<(SessionRecord, Transcript), String>),
     /// The store's thread could not write.
@@ -311,7 +328,12 @@ pub struct App {
     next_note: u64,
     next_request: u64,
     history: Vec<String>,
-    sessions: Option<Vec<SessionRecord>>,
+    saved: Option<SavedChats>,
+    /// What a search has found, until the list of chats is there.
+    search: (String, Vec<SearchHit>),
+    /// The message that a chat is opened for, until it is there.
+    reveal_next: Option<MessageId>,
+    revealed: Option<MessageId>,
     models: Vec<String>,
     /// The models as they were described last.
     listed: Vec<ListedModel>,
@@ -376,7 +398,10 @@ impl App {
             next_note: 0,
             next_request: 1,
             history,
-            sessions: None,
+            saved: None,
+            search: (String::new(), Vec::new()),
+            reveal_next: None,
+            revealed: None,
             models,
             listed: Vec::new(),
             model_asked: String::new(),
@@ -463,12 +488,9 @@ impl App {
             Action::EditMessage(message) => self.edit_message(message),
             Action::ChooseLane(lane) => self.choose_lane(lane),
             Action::KeepLane => self.keep_lane(),
-            Action::ChooseSession(id) => {
-                self.sessions = None;
-                vec![Effect::OpenSession(id)]
-            }
+            Action::ChooseSession(id) => self.choose_chat(id, None),
             Action::CloseList => {
-                self.sessions = None;
+                self.close_list();
                 Vec::new()
             }
             Action::Other => Vec::new(),
@@ -485,6 +507,16 @@ impl App {
                 vec![attachments::compose_file(&path, &text)]
             }
             Action::Attached { text, files } => self.attached(&text, files, now),
+            Action::ChooseFound(id, message) => self.choose_chat(id, Some(message)),
+            Action::RenameSaved(id, title) => self.rename_saved(id, &title),
+            Action::DeleteSaved(id) => self.delete_saved(id, now),
+            Action::RestoreSaved => self.restore_saved(),
+            Action::SessionTaken(Ok((record, transcript))) => self.chat_taken(record, transcript),
+            Action::SessionsListed(Ok(list)) => {
+                self.chats_listed(list, now);
+                Vec::new()
+            }
+            Action::SessionsFound { text, hits: Ok(hits) } => self.found(text, hits),
             outcome => self.take_outcome(outcome),
         }
     }
@@ -500,15 +532,11 @@ impl App {
                 self.note(NoteKind::Error, error)
             }
             Action::PresetSaved { name, is_there, outcome } => self.preset_saved(&name, is_there, outcome),
-            Action::SessionsListed(Ok(list)) if list.is_empty() => {
-                self.note(NoteKind::Info, "no chat is saved yet".to_owned());
-            }
-            Action::SessionsListed(Ok(list)) => self.sessions = Some(list),
-            Action::SessionOpened(Ok((record, transcript))) => self.open(record, transcript),
-            Action::SessionsFound(Ok(hits)) => self.found(hits),
+            Action::SessionOpened(Ok((record, transcript))) => self.chat_opened(record, transcript),
             Action::FileWritten(Ok(path)) => self.note(NoteKind::Info, format!("{path} is written")),
             Action::SessionsListed(Err(error))
-            | Action::SessionsFound(Err(error))
+            | Action::SessionsFound { hits: Err(error), .. }
+            | Action::SessionTaken(Err(error))
             | Action::FileRead { text: Err(error), .. }
             | Action::FileWritten(Err(error))
             | Action::SessionOpened(Err(error)) => self.note(NoteKind::Error, error),
@@ -764,11 +792,6 @@ impl App {
     /// Earlier prompts, oldest first.
     pub fn history(&self) -> &[String] {
         &self.history
-    }
-
-    /// The saved conversations, while the person is choosing one.
-    pub fn sessions(&self) -> Option<&[SessionRecord]> {
-        self.sessions.as_deref()
     }
 
     /// The models that can be named, as far as they were listed.

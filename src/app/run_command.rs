@@ -42,7 +42,7 @@ impl App {
             CommandId::Help => return self.help(argument),
             CommandId::Quit => return self.handle(Action::Quit, now),
             CommandId::New => return self.new_chat(now),
-            CommandId::Open => return vec![Effect::ListSessions],
+            CommandId::Open => return self.search_chats(argument),
             CommandId::Rename | CommandId::Search | CommandId::Export | CommandId::Import | CommandId::Read
                 if argument.is_empty() =>
             {
@@ -50,7 +50,7 @@ impl App {
             }
             CommandId::Rename => return self.rename(argument),
             CommandId::Delete => return self.delete_chat(now),
-            CommandId::Search => return vec![Effect::SearchSessions(argument.to_owned())],
+            CommandId::Search => return self.search_chats(argument),
             CommandId::Export => return self.export(argument),
             CommandId::Import => {
                 return vec![Effect::ReadFile { purpose: FilePurpose::Import, path: argument.to_owned() }];

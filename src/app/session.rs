@@ -95,6 +95,7 @@ impl App {
     fn forget_screen(&mut self) {
         self.branches.forget();
         self.comparison = None;
+        self.revealed = None;
         self.notes.clear();
         self.summaries.clear();
         self.last_summary = None;

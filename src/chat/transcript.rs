@@ -206,6 +206,13 @@ impl Transcript {
         true
     }
 
+    /// Moves the head so that `id` is on the path, where it is not.
+    pub fn show(&mut self, id: MessageId) {
+        if self.node(id).is_some() && !self.path().iter().any(|node| node.id == id) {
+            self.head = Some(self.newest_leaf(id));
+        }
+    }
+
     /// Where a new answer beside the one at the head would hang: the question. `None` where there is nothing to answer.
     pub fn regenerate_parent(&self) -> Option<MessageId> {
         let head = self.head_node()?;

@@ -17,7 +17,9 @@ use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
-use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoreWriter, files, history};
+use crate::store::{
+    Database, Paths, SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp, StoreWriter, files, history,
+};
 
 /// The largest file that is read into a chat: more than any context holds.
 const MAX_FILE: u64 = 4 << 20;
@@ -115,13 +117,12 @@ impl FrontEndIo for Surroundings {
         models::names(&self.paths)
     }
 
-    fn sessions(&mut self) -> Result<Vec<SessionRecord>, String> {
+    fn sessions(&mut self) -> Result<Vec<SessionSummary>, String> {
         let path = self.paths.database();
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let list = Database::open(&path).and_then(|database| database.list()).map_err(|error| error.to_string())?;
-        Ok(list.into_iter().map(|line| line.record).collect())
+        Database::open(&path).and_then(|database| database.list()).map_err(|error| error.to_string())
     }
 
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
@@ -129,15 +130,12 @@ impl FrontEndIo for Surroundings {
         loaded.map(|session| (session.record, session.transcript)).map_err(|error| error.to_string())
     }
 
-    fn search_sessions(&mut self, text: &str) -> Result<Vec<(SessionRecord, String)>, String> {
+    fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String> {
         let path = self.paths.database();
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let found = Database::open(&path).and_then(|database| database.search(text));
-        let mut hits = found.map_err(|error| error.to_string())?;
-        hits.dedup_by_key(|hit| hit.record.id);
-        Ok(hits.into_iter().map(|hit| (hit.record, hit.context)).collect())
+        Database::open(&path).and_then(|database| database.search(text)).map_err(|error| error.to_string())
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {

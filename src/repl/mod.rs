@@ -75,7 +75,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     loop {
         next = match next {
             Next::Leave(reason) => return Ok(reason),
-            Next::Read(initial) if repl.app.sessions().is_some() => repl.choose_session(&mut editor, initial)?,
+            Next::Read(initial) if repl.app.saved().is_some() => repl.choose_session(&mut editor, initial)?,
             Next::Read(initial) => repl.read(&mut editor, &initial)?,
         };
     }
@@ -164,9 +164,14 @@ impl Repl {
 
     /// The saved chats by number.
     fn choose_session(&mut self, editor: &mut LineEditor, initial: String) -> Result<Next, ReplError> {
-        let sessions = self.app.sessions().unwrap_or_default().to_vec();
-        for (i, record) in sessions.iter().enumerate() {
-            self.printer.line(&format!("{:>4}  {}", i + 1, record.title))?;
+        let saved = self.app.saved().cloned().unwrap_or_default();
+        let mut sessions = Vec::new();
+        for (chat, hits) in saved.found() {
+            sessions.push(&chat.record);
+            self.printer.line(&format!("{:>4}  {}", sessions.len(), chat.record.title))?;
+            for hit in hits {
+                self.printer.line(&format!("        {}: {}", hit.role.as_str(), hit.context))?;
+            }
         }
         let line = self.signals.while_reading(|| editor.readline("number of the chat, or nothing: "));
         let number = line.ok().and_then(|line| line.trim().parse::<usize>().ok());

@@ -180,6 +180,9 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
     if app.editing().is_some_and(|edited| edited.id == node.id) {
         name.push_str(" · being edited");
     }
+    if app.revealed() == Some(node.id) {
+        name.push_str(" · found here");
+    }
     if app.is_dropped(node.id) {
         name.push_str(" · no longer seen by the model");
         style = theme.faint();

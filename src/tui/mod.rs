@@ -3,6 +3,7 @@
 mod ascii;
 #[doc(hidden)]
 pub mod bench;
+mod chat_list;
 mod clipboard;
 mod composer;
 mod context;

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
+use super::chat_list::{ChatList, ChatRequest};
 use super::fuzzy::{self, Order};
 use super::help::Help;
 use super::text::{Wrapped, fit, one_line, width_of};
@@ -26,6 +27,8 @@ pub(super) enum Outcome {
     Chosen(Choice),
     /// This is to be done, and the overlay stays.
     Act(Action),
+    /// The list of chats asks for this, and stays.
+    Chats(ChatRequest),
 }
 
 /// What can be chosen.
@@ -33,6 +36,8 @@ pub(super) enum Outcome {
 pub(super) enum Choice {
     /// A saved conversation.
     Session(SessionId),
+    /// A message of one, where something was found.
+    Found(SessionId, MessageId),
     /// A row of a list.
     Row(List, String),
     /// A command, whole.
@@ -61,6 +66,8 @@ pub(super) enum Overlay {
     Picker(Picker),
     /// The conversation as tokens.
     Tokens(TokenView),
+    /// Saved chats.
+    Chats(ChatList),
 }
 
 /// A list that narrows down as one types.
@@ -127,6 +134,7 @@ impl Overlay {
             Self::Help(help) => help.on_key(press),
             Self::Picker(picker) => picker.on_key(press),
             Self::Tokens(view) => view.on_key(app, press),
+            Self::Chats(list) => list.on_key(press),
         }
     }
 
@@ -135,6 +143,7 @@ impl Overlay {
             Self::Help(help) => help.draw(area, buffer, theme),
             Self::Picker(picker) => picker.draw(area, buffer, theme),
             Self::Tokens(view) => view.draw(app, area, buffer, theme),
+            Self::Chats(list) => list.draw(area, buffer, theme),
         }
     }
 
@@ -147,6 +156,7 @@ impl Overlay {
                 picker.selected = 0;
             }
             Self::Tokens(_) => {}
+            Self::Chats(list) => list.paste(text),
         }
     }
 }

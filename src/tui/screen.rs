@@ -3,6 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::ascii::Charset;
+use super::chat_list::{ChatList, ChatRequest};
 use super::composer::{Composer, Motion};
 use super::conversation::{Conversation, Released};
 use super::lanes::LanesView;
@@ -90,6 +91,7 @@ impl Screen {
                 Outcome::Taken => return Default::default(),
                 Outcome::Close => return (self.close_overlay(app, now), Vec::new()),
                 Outcome::Chosen(choice) => return self.choose(app, choice, now),
+                Outcome::Chats(request) => return (self.chat_request(app, request, now), Vec::new()),
                 Outcome::Act(action) => return (app.handle(action, now), Vec::new()),
                 Outcome::Passed => {}
             }
@@ -229,12 +231,24 @@ impl Screen {
         }
     }
 
-    /// Puts the list of conversations on screen once it has come.
+    /// Puts the list of conversations on screen once it has come, and keeps it as it is.
     fn show_sessions(&mut self, app: &App) {
-        if let (Some(sessions), false) = (app.sessions(), self.choosing_session) {
-            let items = sessions.iter().map(session_item).collect();
-            self.overlays.push(Overlay::picker("Saved chats", items));
+        let Some(saved) = app.saved() else { return };
+        if !self.choosing_session {
+            self.overlays.push(Overlay::Chats(ChatList::new(saved)));
             self.choosing_session = true;
+        } else if let Some(Overlay::Chats(list)) = self.overlays.last_mut() {
+            list.update(saved);
+        }
+    }
+
+    /// What is asked for in the list of chats.
+    fn chat_request(&mut self, app: &mut App, request: ChatRequest, now: Moment) -> Vec<Effect> {
+        match request {
+            ChatRequest::Search(text) => vec![Effect::SearchSessions(text)],
+            ChatRequest::Rename(session, title) => app.handle(Action::RenameSaved(session, title), now),
+            ChatRequest::Delete(session) => app.handle(Action::DeleteSaved(session), now),
+            ChatRequest::Restore => app.handle(Action::RestoreSaved, now),
         }
     }
 
@@ -249,6 +263,10 @@ impl Screen {
             Choice::Session(id) => {
                 self.choosing_session = false;
                 app.handle(Action::ChooseSession(id), now)
+            }
+            Choice::Found(session, message) => {
+                self.choosing_session = false;
+                app.handle(Action::ChooseFound(session, message), now)
             }
             Choice::Alternative { message, token, candidate } => {
                 self.conversation.go_to_end();

@@ -61,6 +61,8 @@ pub(in crate::tui) struct Conversation {
     /// Rows below the view.
     below: usize,
     pub(super) raw: bool,
+    /// The message that was scrolled to, since something was found in it.
+    revealed: Option<MessageId>,
     /// Blocks of Markdown that were laid out for bodies that are gone.
     former_work: usize,
     /// The message that keys act on.
@@ -94,6 +96,7 @@ impl Default for Conversation {
             width: 0,
             below: 0,
             raw: false,
+            revealed: None,
             former_work: 0,
             marked: None,
             reveals: false,
@@ -184,6 +187,7 @@ impl Conversation {
     pub(in crate::tui) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let area = crate::tui::heat::draw_legend(app, area, buffer, theme);
         self.keep_up(app, area);
+        self.reveal(app);
         let frame = Frame { app, page: Page { width: self.width, theme, colors: self.was_drawn } };
         let top = self.settle(frame);
         (self.area, self.top, self.page) = (area, top, Some(frame.page));
@@ -211,6 +215,20 @@ impl Conversation {
         };
         self.forget(top.entry..entry);
         self.was_drawn = true;
+    }
+
+    /// Scrolls to the message that a search has led to, once.
+    fn reveal(&mut self, app: &App) {
+        if self.revealed == app.revealed() {
+            return;
+        }
+        self.revealed = app.revealed();
+        self.marked = self.revealed.or(self.marked);
+        let wanted = self.revealed.map(Entry::Message);
+        if let Some(entry) = self.entries.iter().position(|&entry| Some(entry) == wanted) {
+            self.scroll = Scroll::At(Place { entry, row: 0 });
+            self.pending = 0;
+        }
     }
 
     /// Takes over what has changed since the last frame: another conversation, messages, notes, another width.

@@ -9,12 +9,12 @@ use ratatui::backend::TestBackend;
 use crate::app::files::FileEntry;
 use crate::app::keymap::{Key, KeyPress};
 use crate::app::{App, Effect, FrontEndIo, ListedModel, Moment, SessionId, SessionRecord, Start, carry_out};
-use crate::chat::Transcript;
+use crate::chat::{Node, Transcript};
 use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme as NamedTheme;
-use crate::store::StoreOp;
+use crate::store::{SearchHit, SessionSummary, StoreOp};
 use crate::tui::screen::{Request, Screen};
 use crate::tui::theme::Theme;
 use crate::tui::view;
@@ -84,14 +84,27 @@ impl FrontEndIo for Memory {
         vec!["SmolLM2-135M-Instruct".to_owned(), "gpt2".to_owned()]
     }
 
-    fn sessions(&mut self) -> Result<Vec<SessionRecord>, String> {
-        Ok(self.sessions.iter().map(|(record, _)| record.clone()).collect())
+    fn sessions(&mut self) -> Result<Vec<SessionSummary>, String> {
+        let line = |(record, transcript): &(SessionRecord, Transcript)| SessionSummary {
+            record: record.clone(),
+            updated: 1_790_000_000 - 7200,
+            messages: transcript.nodes().len() as u32,
+        };
+        Ok(self.sessions.iter().map(line).collect())
     }
 
-    fn search_sessions(&mut self, text: &str) -> Result<Vec<(SessionRecord, String)>, String> {
-        let has = |transcript: &Transcript| transcript.nodes().iter().any(|node| node.message.content.contains(text));
-        let hits = self.sessions.iter().filter(|(_, transcript)| has(transcript));
-        Ok(hits.map(|(record, _)| (record.clone(), format!("…{text}…"))).collect())
+    fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String> {
+        let wanted = text.trim().to_lowercase();
+        let nodes =
+            self.sessions.iter().flat_map(|(record, transcript)| transcript.nodes().iter().map(move |n| (record, n)));
+        let has = nodes.filter(|(_, node)| !wanted.is_empty() && node.message.content.to_lowercase().contains(&wanted));
+        let hit = |(record, node): (&SessionRecord, &Node)| SearchHit {
+            record: record.clone(),
+            message: node.id,
+            role: node.message.role,
+            context: node.message.content.clone(),
+        };
+        Ok(has.map(hit).collect())
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {

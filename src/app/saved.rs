@@ -1,0 +1,150 @@
+//! The list of saved chats: searched in full text, chosen from, and what can be done to a chat in it.
+
+use super::{App, Effect, Moment, NoteKind};
+use crate::chat::{MessageId, Transcript};
+use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp};
+
+/// Saved chats, while the person is choosing one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SavedChats {
+    /// The chats, the one that was changed last first.
+    pub chats: Vec<SessionSummary>,
+    /// What is looked for in them; empty for nothing.
+    pub query: String,
+    /// Where it was found.
+    pub hits: Vec<SearchHit>,
+    /// When they were listed, in seconds since 1970.
+    pub at: i64,
+}
+
+impl SavedChats {
+    /// The chats that are called so or have what is looked for in them, each with the places.
+    pub fn found(&self) -> impl Iterator<Item = (&SessionSummary, Vec<&SearchHit>)> {
+        let query = self.query.trim().to_lowercase();
+        self.chats.iter().filter_map(move |chat| {
+            let hits: Vec<&SearchHit> = self.hits.iter().filter(|hit| hit.record.id == chat.record.id).collect();
+            let is_called_so = chat.record.title.to_lowercase().contains(&query);
+            (is_called_so || !hits.is_empty()).then_some((chat, hits))
+        })
+    }
+}
+
+impl App {
+    /// The saved chats, while the person is choosing one.
+    pub fn saved(&self) -> Option<&SavedChats> {
+        self.saved.as_ref()
+    }
+
+    /// The message that a search has led to, in the chat that was opened from it.
+    pub fn revealed(&self) -> Option<MessageId> {
+        self.revealed
+    }
+
+    pub(super) fn close_list(&mut self) {
+        self.saved = None;
+    }
+
+    /// `/open [TEXT]` and `/search TEXT`.
+    pub(super) fn search_chats(&mut self, text: &str) -> Vec<Effect> {
+        if text.is_empty() { vec![Effect::ListSessions] } else { vec![Effect::SearchSessions(text.to_owned())] }
+    }
+
+    /// The saved chats were listed.
+    pub(super) fn chats_listed(&mut self, chats: Vec<SessionSummary>, now: Moment) {
+        if chats.is_empty() {
+            return self.note(NoteKind::Info, "no chat is saved yet".to_owned());
+        }
+        let (query, hits) = std::mem::take(&mut self.search);
+        self.saved = Some(SavedChats { chats, query, hits, at: now.unix });
+    }
+
+    /// A search has ended; where no list is open yet, one opens if there is something to show.
+    pub(super) fn found(&mut self, query: String, hits: Vec<SearchHit>) -> Vec<Effect> {
+        if let Some(saved) = &mut self.saved {
+            (saved.query, saved.hits) = (query, hits);
+            return Vec::new();
+        }
+        if hits.is_empty() {
+            self.note(NoteKind::Info, "no chat has that in it".to_owned());
+            return Vec::new();
+        }
+        self.search = (query, hits);
+        vec![Effect::ListSessions]
+    }
+
+    /// A chat was chosen, and in it a message where something was found.
+    pub(super) fn choose_chat(&mut self, id: SessionId, message: Option<MessageId>) -> Vec<Effect> {
+        self.saved = None;
+        self.reveal_next = message;
+        vec![Effect::OpenSession(id)]
+    }
+
+    /// A chosen chat has come.
+    pub(super) fn chat_opened(&mut self, record: SessionRecord, transcript: Transcript) {
+        let wanted = self.reveal_next.take();
+        self.open(record, transcript);
+        if let Some(message) = wanted {
+            self.session.transcript.show(message);
+            self.revealed = Some(message);
+        }
+    }
+
+    /// Gives a chat of the list another title.
+    pub(super) fn rename_saved(&mut self, id: SessionId, title: &str) -> Vec<Effect> {
+        let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+        let chats = self.saved.as_mut().map(|saved| saved.chats.as_mut_slice()).unwrap_or_default();
+        let Some(chat) = chats.iter_mut().find(|chat| chat.record.id == id) else { return Vec::new() };
+        if title.is_empty() {
+            return Vec::new();
+        }
+        chat.record.title.clone_from(&title);
+        let record = chat.record.clone();
+        if id == self.session.record.id {
+            self.session.record.title = title;
+            return self.session.put_if_stored();
+        }
+        vec![Effect::Store(StoreOp::PutSession(record))]
+    }
+
+    /// A chat of the list is to be deleted: it is read first, so that it can come back.
+    pub(super) fn delete_saved(&mut self, id: SessionId, now: Moment) -> Vec<Effect> {
+        if id != self.session.record.id {
+            return vec![Effect::TakeSession(id)];
+        }
+        if self.generation.is_some() {
+            self.hint = self.busy();
+            return Vec::new();
+        }
+        self.leave_list_entry(id);
+        self.delete_chat(now)
+    }
+
+    /// It was read.
+    pub(super) fn chat_taken(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
+        let id = record.id;
+        self.leave_list_entry(id);
+        self.deleted = Some((record, transcript));
+        vec![Effect::Store(StoreOp::DeleteSession(id))]
+    }
+
+    fn leave_list_entry(&mut self, id: SessionId) {
+        if let Some(saved) = &mut self.saved {
+            saved.chats.retain(|chat| chat.record.id != id);
+            saved.hits.retain(|hit| hit.record.id != id);
+        }
+    }
+
+    /// The chat that was deleted last comes back into the list.
+    pub(super) fn restore_saved(&mut self) -> Vec<Effect> {
+        let Some((record, transcript)) = self.deleted.take() else { return Vec::new() };
+        let session = record.id;
+        let messages = transcript.nodes().iter().cloned();
+        let puts = messages.map(|node| Effect::Store(StoreOp::PutMessage { session, node }));
+        let effects = std::iter::once(Effect::Store(StoreOp::PutSession(record.clone()))).chain(puts).collect();
+        if let Some(saved) = &mut self.saved {
+            let messages = u32::try_from(transcript.nodes().len()).unwrap_or(u32::MAX);
+            saved.chats.insert(0, SessionSummary { record, updated: saved.at, messages });
+        }
+        effects
+    }
+}

@@ -1,0 +1,218 @@
+//! The list of saved chats over the screen: what is typed is looked for in all of them.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::overlay::{Choice, Outcome, frame};
+use super::text::{fit, one_line, width_of};
+use super::theme::Theme;
+use crate::app::keymap::{Key, KeyPress};
+use crate::app::{SavedChats, SessionId};
+use crate::chat::MessageId;
+
+/// What a key asks of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ChatRequest {
+    /// Look for a text.
+    Search(String),
+    /// Give a chat a title.
+    Rename(SessionId, String),
+    /// Delete a chat.
+    Delete(SessionId),
+    /// Bring the one back that was deleted last.
+    Restore,
+}
+
+/// A row: a chat, or a place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    session: SessionId,
+    message: Option<MessageId>,
+    label: String,
+    detail: String,
+}
+
+/// The list.
+#[derive(Debug)]
+pub(super) struct ChatList {
+    rows: Vec<Row>,
+    query: String,
+    selected: usize,
+    /// The chat that is given a title, and the title so far.
+    renaming: Option<(SessionId, String)>,
+}
+
+impl ChatList {
+    pub(super) fn new(saved: &SavedChats) -> Self {
+        let mut list = Self { rows: Vec::new(), query: saved.query.clone(), selected: 0, renaming: None };
+        list.update(saved);
+        list
+    }
+
+    /// The chats have changed, or what was found in them.
+    pub(super) fn update(&mut self, saved: &SavedChats) {
+        self.rows.clear();
+        for (chat, hits) in saved.found() {
+            let record = &chat.record;
+            let title = if record.title.is_empty() { "(without a title)" } else { &record.title };
+            let count = if chat.messages == 1 { "1 message".to_owned() } else { format!("{} messages", chat.messages) };
+            self.rows.push(Row {
+                session: record.id,
+                message: None,
+                label: one_line(title),
+                detail: format!("{count} · {}", ago(saved.at, chat.updated)),
+            });
+            self.rows.extend(hits.iter().map(|hit| Row {
+                session: record.id,
+                message: Some(hit.message),
+                label: format!("  {}: {}", hit.role.as_str(), one_line(&hit.context)),
+                detail: String::new(),
+            }));
+        }
+        self.selected = self.selected.min(self.rows.len().saturating_sub(1));
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        match &mut self.renaming {
+            Some((_, title)) => title.push_str(&one_line(text)),
+            None => self.query.push_str(&one_line(text)),
+        }
+    }
+
+    pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
+        if self.renaming.is_some() {
+            return self.on_title_key(press);
+        }
+        let row = self.rows.get(self.selected);
+        let last = self.rows.len().saturating_sub(1);
+        match press.key {
+            Key::Esc => return Outcome::Close,
+            Key::Char('c') if press.ctrl => return Outcome::Close,
+            Key::Char('z') if press.ctrl => return Outcome::Chats(ChatRequest::Restore),
+            Key::Char('e') if press.ctrl => {
+                let chosen = row.map(|row| row.session);
+                let title = self.rows.iter().find(|row| Some(row.session) == chosen && row.message.is_none());
+                self.renaming = title.map(|row| (row.session, row.label.clone()));
+            }
+            _ if press.ctrl || press.alt => return Outcome::Passed,
+            Key::Delete => {
+                return row.map_or(Outcome::Taken, |row| Outcome::Chats(ChatRequest::Delete(row.session)));
+            }
+            Key::Enter => {
+                let chosen = row.map(|row| match row.message {
+                    Some(message) => Choice::Found(row.session, message),
+                    None => Choice::Session(row.session),
+                });
+                return chosen.map_or(Outcome::Close, Outcome::Chosen);
+            }
+            Key::Up => self.selected = self.selected.saturating_sub(1),
+            Key::Down => self.selected = (self.selected + 1).min(last),
+            Key::PageUp => self.selected = self.selected.saturating_sub(10),
+            Key::PageDown => self.selected = (self.selected + 10).min(last),
+            Key::Home => self.selected = 0,
+            Key::End => self.selected = last,
+            Key::Backspace => {
+                return self.search(|query| {
+                    query.pop();
+                });
+            }
+            Key::Char(character) => return self.search(|query| query.push(character)),
+            _ => return Outcome::Passed,
+        }
+        Outcome::Taken
+    }
+
+    fn search(&mut self, change: impl FnOnce(&mut String)) -> Outcome {
+        change(&mut self.query);
+        self.selected = 0;
+        Outcome::Chats(ChatRequest::Search(self.query.clone()))
+    }
+
+    fn on_title_key(&mut self, press: KeyPress) -> Outcome {
+        let Some((session, title)) = &mut self.renaming else { return Outcome::Passed };
+        match press.key {
+            Key::Esc => self.renaming = None,
+            Key::Char('c') if press.ctrl => self.renaming = None,
+            Key::Char('u') if press.ctrl => title.clear(),
+            Key::Enter => {
+                let request = ChatRequest::Rename(*session, std::mem::take(title));
+                self.renaming = None;
+                return Outcome::Chats(request);
+            }
+            Key::Backspace => drop(title.pop()),
+            Key::Char(character) if !press.ctrl && !press.alt => title.push(character),
+            _ => {}
+        }
+        Outcome::Taken
+    }
+
+    pub(super) fn draw(&self, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        let hint = match self.renaming {
+            Some(_) => " Enter gives the title · Ctrl-U clears it · Esc leaves it as it was ",
+            None => " type to search · Enter opens · Del deletes · Ctrl-Z brings back · Ctrl-E title · Esc ",
+        };
+        let inner = frame(area, " Saved chats ", hint, buffer, theme);
+        if inner.height == 0 {
+            return;
+        }
+        let width = usize::from(inner.width);
+        let line = match &self.renaming {
+            Some((_, title)) => format!("title: {}▏", one_line(title)),
+            None => format!("> {}▏", one_line(&self.query)),
+        };
+        buffer.set_stringn(inner.x, inner.y, line, width, theme.text());
+        let shown = usize::from(inner.height) - 1;
+        if self.rows.is_empty() && shown > 0 {
+            buffer.set_stringn(inner.x, inner.y + 1, "  no chat has that in it", width, theme.faint());
+        }
+        let first = (self.selected + 1).saturating_sub(shown);
+        for (y, (at, row)) in (inner.y + 1..).zip(self.rows.iter().enumerate().skip(first).take(shown)) {
+            let is_chosen = at == self.selected;
+            let mark = if is_chosen { "▸ " } else { "  " };
+            let room = width.saturating_sub(if row.detail.is_empty() { 0 } else { width_of(&row.detail) + 2 });
+            let style = if is_chosen { theme.chosen() } else { theme.text() };
+            let label = format!("{mark}{}", row.label);
+            let (x, _) = buffer.set_stringn(inner.x, y, fit(&label, room), room, style);
+            if row.message.is_some() && !is_chosen {
+                self.mark_found(Rect { x: inner.x, y, width: x - inner.x, height: 1 }, buffer, theme);
+            }
+            if room < width {
+                let x = inner.x + (width - width_of(&row.detail)) as u16;
+                buffer.set_string(x, y, &row.detail, theme.faint());
+            }
+        }
+    }
+
+    /// Marks what was found in a row.
+    fn mark_found(&self, row: Rect, buffer: &mut Buffer, theme: Theme) {
+        let wanted: Vec<String> = self.query.trim().chars().map(|c| c.to_lowercase().collect()).collect();
+        let cells: Vec<String> = row.positions().map(|place| buffer[place].symbol().to_lowercase()).collect();
+        let Some(at) = cells.windows(wanted.len().max(1)).position(|window| window == wanted) else { return };
+        let found = Rect { x: row.x + at as u16, width: wanted.len() as u16, ..row };
+        buffer.set_style(found, theme.selection());
+    }
+}
+
+/// How long ago something was, in words.
+fn ago(now: i64, then: i64) -> String {
+    let counted = |n: i64, unit: &str| format!("{n} {unit}{} ago", if n == 1 { "" } else { "s" });
+    match (now - then).max(0) {
+        0..60 => "just now".to_owned(),
+        seconds @ 60..3600 => format!("{} min ago", seconds / 60),
+        seconds @ 3600..86_400 => counted(seconds / 3600, "hour"),
+        seconds @ 86_400..31_536_000 => counted(seconds / 86_400, "day"),
+        seconds => counted(seconds / 31_536_000, "year"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_words() {
+        let told = [5, 61, 3600, 2 * 86_400, 400 * 86_400].map(|seconds| ago(1_000_000_000, 1_000_000_000 - seconds));
+        assert_eq!(told, ["just now", "1 min ago", "1 hour ago", "2 days ago", "1 year ago"]);
+        assert_eq!(ago(5, 9), "just now", "a clock that was set back");
+    }
+}

@@ -1,0 +1,61 @@
+//! The list of saved chats: found in full text, opened where something was found, renamed, deleted and brought back.
+
+use super::stage::Stage;
+use crate::chat::{Message, MessageState, Role, Transcript};
+use crate::store::{SessionId, SessionRecord, StoreOp};
+use crate::worker::fake::FakeWorker;
+
+fn stage() -> Stage {
+    let mut stage = Stage::new(100, 30, FakeWorker::new());
+    let mut rivers = Transcript::default();
+    let question = rivers.append(Message::new(Role::User, "Name a river"), MessageState::Complete);
+    rivers.append(Message::new(Role::Assistant, "The Seine flows through Paris"), MessageState::Complete);
+    rivers.append_to(Some(question), Message::new(Role::Assistant, "The Rhine"), MessageState::Complete);
+    let mut towns = Transcript::default();
+    towns.append(Message::new(Role::User, "Which town is on the Seine?"), MessageState::Complete);
+    for (id, title, transcript) in [(7, "Rivers", rivers), (8, "Towns", towns)] {
+        let (title, model, system) = (title.to_owned(), String::new(), String::new());
+        let record = SessionRecord { id: SessionId(id), title, model, system, head: transcript.head(), created: 0 };
+        stage.memory.sessions.push((record, transcript));
+    }
+    stage
+}
+
+#[test]
+fn the_list_is_searched_in_full_text_and_leads_to_the_message() {
+    let mut stage = stage();
+    stage.keys("<Ctrl-O>");
+    let shown = stage.draw();
+    assert!(shown.contains("▸ Rivers") && shown.contains("3 messages · 2 hours ago"), "{shown}");
+    stage.keys("seine");
+    let shown = stage.draw();
+    assert!(shown.contains("assistant: The Seine flows") && shown.contains("user: Which town is"), "{shown}");
+    stage.keys("<Backspace><Backspace><Backspace><Backspace><Backspace>rhine");
+    assert!(!stage.draw().contains("Towns"));
+    stage.keys("<Ctrl-C>/search seine<Enter><Down><Enter>");
+    let shown = stage.draw();
+    assert!(shown.contains("The Seine flows through Paris") && shown.contains("found here"), "{shown}");
+    assert!(shown.contains("branch 1/2"), "the branch that it is on: {shown}");
+    stage.keys("<Ctrl-O>zzz");
+    assert!(stage.draw().contains("no chat has that in it"));
+}
+
+#[test]
+fn a_chat_of_the_list_is_renamed_deleted_and_brought_back() {
+    let mut stage = stage();
+    stage.keys("<Ctrl-O><Ctrl-E>");
+    assert!(stage.draw().contains("title: Rivers"));
+    stage.keys("<Ctrl-U>Waters<Enter>");
+    assert!(stage.draw().contains("▸ Waters"));
+    let renamed = |op: &StoreOp| matches!(op, StoreOp::PutSession(record) if record.title == "Waters");
+    assert!(stage.memory.stored.iter().any(renamed));
+    stage.keys("<Del>");
+    let shown = stage.draw();
+    assert!(!shown.contains("Waters") && shown.contains("▸ Towns"), "{shown}");
+    assert!(stage.memory.stored.contains(&StoreOp::DeleteSession(SessionId(7))));
+    stage.memory.stored.clear();
+    stage.keys("<Ctrl-Z>");
+    assert!(stage.draw().contains("Rivers"));
+    let messages = stage.memory.stored.iter().filter(|op| matches!(op, StoreOp::PutMessage { .. })).count();
+    assert_eq!(messages, 3, "all of it is written again");
+}
