@@ -76,7 +76,7 @@ impl Chat {
 
     fn stop(&self) {
         self.terminal.press(key::ESC);
-        self.wait_for_words("stop: stopped");
+        self.wait_for_words("stopped (/continue");
     }
 
     /// Leaves from wherever the focus is, while no reply is running.
@@ -190,9 +190,9 @@ fn a_question_is_answered_and_a_resize_loses_nothing() {
     chat.terminal.press("a word that is not sent");
     for size in [SMALL, USUAL, WIDE] {
         chat.terminal.resize(size.0, size.1);
-        // The lowest row is drawn to the end of the new width.
+        // The highest row is drawn to the end of the new width.
         chat.terminal.wait_for("a frame of the new size", |screen| {
-            screen.cell(size.1 - 1, size.0 - 1).is_some_and(|cell| cell.contents() == "─")
+            screen.cell(0, size.0 - 1).is_some_and(|cell| cell.contents() == "─")
                 && screen.contents().contains("that is not sent")
         });
     }
@@ -255,7 +255,7 @@ fn ctrl_c_stops_then_clears_then_quits() {
     let mut chat = Chat::start(USUAL, &ENDLESS);
     chat.count_without_end();
     chat.terminal.press(key::CTRL_C);
-    chat.wait_for_words("stop: stopped");
+    chat.wait_for_words("stopped (/continue");
     chat.terminal.press("half a thought");
     chat.terminal.wait_for_text("> half a thought");
     chat.terminal.press(key::CTRL_C);

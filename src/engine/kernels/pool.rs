@@ -24,9 +24,17 @@ const SPINS_BEFORE_YIELD: u32 = 1_000;
 /// How often the caller looks after that, its core offered to others each time, until a helper that holds a piece counts as
 /// taken off its own core: a third of a millisecond where nobody takes the caller's.
 const YIELDS_BEFORE_ALONE: usize = 1_000;
-/// How long the caller then computes by itself. Another process that is busy on the helper's core takes it off every few
-/// milliseconds, for as long; to wait for it each time would leave less than one thread's speed.
-const ALONE: Duration = Duration::from_millis(12);
+/// How long the caller then computes by itself, the first time: what takes a helper off its core is most often over soon, as
+/// the drawing of a screen is.
+const LEAST_ALONE: Duration = Duration::from_millis(1);
+
+/// How long at the most: twice as long as the last time where that was just before. Another process that is busy on the
+/// helper's core takes it off every few milliseconds, for as long; to wait for it each time would leave less than one
+/// thread's speed.
+const MOST_ALONE: Duration = Duration::from_millis(12);
+
+/// How long it takes until what took a helper off its core counts as over.
+const JUST_BEFORE: Duration = Duration::from_millis(30);
 
 /// The ticket packs everything that claiming a piece has to know into one atomic word, so that a claim can never mix
 /// two operations: which operation (24 bits), how many pieces it has (20 bits), which is the next (20 bits).
@@ -124,8 +132,28 @@ pub struct ThreadPool {
     shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
     threads: Vec<Thread>,
-    /// One operation at a time; until when the caller works by itself.
-    turn: Mutex<Option<Instant>>,
+    /// One operation at a time; when the caller works by itself.
+    turn: Mutex<Alone>,
+}
+
+/// The last time in which the caller works by itself, or did.
+#[derive(Debug, Default)]
+struct Alone {
+    until: Option<Instant>,
+    length: Duration,
+}
+
+impl Alone {
+    fn is_now(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// A helper is off its core.
+    fn begin(&mut self, now: Instant) {
+        let again = self.until.is_some_and(|until| now.duration_since(until) < JUST_BEFORE);
+        self.length = if again { (2 * self.length).min(MOST_ALONE) } else { LEAST_ALONE };
+        self.until = Some(now + self.length);
+    }
 }
 
 impl std::fmt::Debug for ThreadPool {
@@ -155,7 +183,7 @@ impl ThreadPool {
             })
             .collect();
         let threads = helpers.iter().map(|helper| helper.thread().clone()).collect();
-        Self { shared, helpers, threads, turn: Mutex::new(None) }
+        Self { shared, helpers, threads, turn: Mutex::default() }
     }
 
     /// Threads that compute, the caller counted in.
@@ -178,9 +206,9 @@ impl ThreadPool {
         if pieces <= 1 || pieces > MAX_PIECES || self.helpers.is_empty() {
             return (0..pieces).for_each(|piece| task(0, piece));
         }
-        let mut alone_until = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alone = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
-        if alone_until.is_some_and(|until| begun < until) {
+        if alone.is_now(begun) {
             return (0..pieces).for_each(|piece| task(0, piece));
         }
         let shared = &*self.shared;
@@ -195,9 +223,11 @@ impl ThreadPool {
         shared.ticket.store(operation << (2 * PIECE_BITS) | (pieces as u64) << PIECE_BITS, Ordering::SeqCst);
         self.wake();
         shared.work(0);
-        *alone_until = if self.wait_for(pieces, begun) { Some(Instant::now() + ALONE) } else { None };
+        if self.wait_for(pieces, begun) {
+            alone.begin(Instant::now());
+        }
         if shared.panicked.swap(false, Ordering::Relaxed) {
-            drop(alone_until);
+            drop(alone);
             resume_unwind(Box::new("a compute thread panicked"));
         }
     }
@@ -322,6 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn the_caller_works_alone_for_longer_where_a_helper_is_taken_again_and_again() {
+        let mut alone = Alone::default();
+        let mut now = Instant::now();
+        let mut lengths = Vec::new();
+        for pause in [0, 0, 0, 0, 0, 29, 31] {
+            now = alone.until.unwrap_or(now) + Duration::from_millis(pause);
+            assert!(!alone.is_now(now));
+            alone.begin(now);
+            assert!(alone.is_now(now));
+            lengths.push(alone.length.as_millis());
+        }
+        assert_eq!(lengths, [1, 2, 4, 8, 12, 12, 1]);
+    }
+
+    #[test]
     fn while_a_helper_is_off_its_core_the_caller_works_alone() {
         let pool = ThreadPool::new(2);
         let both = std::sync::Barrier::new(2);
@@ -342,7 +387,7 @@ mod tests {
                 std::thread::yield_now();
             }
         });
-        let until = pool.turn.lock().unwrap().expect("the caller has waited long enough");
+        let until = pool.turn.lock().unwrap().until.expect("the caller has waited long enough");
         pool.run(64, &|thread, _| assert!(thread == 0 || Instant::now() >= until));
         while Instant::now() < until {
             std::thread::yield_now();
@@ -351,7 +396,7 @@ mod tests {
         pool.run(2, &|_, _| {
             both.wait();
         });
-        assert_eq!(*pool.turn.lock().unwrap(), None, "the helper is back");
+        assert_eq!(pool.turn.lock().unwrap().until, Some(until), "the helper is back");
     }
 
     #[test]
