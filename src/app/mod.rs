@@ -114,6 +114,8 @@ impl Moment {
 pub enum Action {
     /// Entered a line: a message or a slash command.
     Enter(String),
+    /// Pressed the key that stands for this command (without the slash).
+    Give(&'static str),
     /// Wants the running reply to stop.
     Stop,
     /// Pressed Ctrl-C with nothing typed: stops the reply; otherwise a hint, and the second one in a row leaves.
@@ -448,6 +450,7 @@ impl App {
         self.hint = None;
         match action {
             Action::Enter(line) => self.enter(&line, now),
+            Action::Give(name) => self.give(name, now),
             Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
             Action::Stop | Action::Interrupt if self.comparison.is_some() => self.stop_comparison(),
             Action::Stop if self.stop_loading() => Vec::new(),

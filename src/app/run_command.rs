@@ -37,6 +37,17 @@ impl App {
         effects
     }
 
+    /// A command that a key stands for: no line of the person's, so that it is neither remembered nor given back.
+    pub(super) fn give(&mut self, name: &str, now: Moment) -> Vec<Effect> {
+        let Some(command) = commands::find(name) else { return Vec::new() };
+        if let (When::Idle, Some(busy)) = (command.when, self.busy()) {
+            self.hint = Some(format!("/{} has to wait: {busy}", command.name));
+            return Vec::new();
+        }
+        self.leave_edit();
+        self.run(command, "", now)
+    }
+
     fn run(&mut self, command: &SlashCommand, argument: &str, now: Moment) -> Vec<Effect> {
         match command.id {
             CommandId::Help => return self.help(argument),

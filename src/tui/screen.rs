@@ -368,8 +368,8 @@ impl Screen {
                 effects.extend(app.handle(Action::Enter(line), now));
             }
             KeyAction::Palette => effects.extend(app.handle(Action::OpenPalette, now)),
-            KeyAction::NewChat => effects.extend(app.handle(Action::Enter("/new".to_owned()), now)),
-            KeyAction::OpenChat => effects.extend(app.handle(Action::Enter("/open".to_owned()), now)),
+            KeyAction::NewChat => effects.extend(app.handle(Action::Give("new"), now)),
+            KeyAction::OpenChat => effects.extend(app.handle(Action::Give("open"), now)),
             KeyAction::PreviousBranch => effects.extend(self.walk_branches(app, -1, now)),
             KeyAction::NextBranch => effects.extend(self.walk_branches(app, 1, now)),
             KeyAction::CopyMessage | KeyAction::CopyCode | KeyAction::EditMessage | KeyAction::RegenerateMessage => {

@@ -312,3 +312,18 @@ fn the_token_view_shows_alternatives_and_goes_on_from_one() {
     stage.keys("/branch<Enter>");
     assert!(stage.draw().contains("one two three"));
 }
+
+#[test]
+fn a_key_that_stands_for_a_command_leaves_nothing_in_the_composer_or_the_history() {
+    let mut stage = Stage::new(80, 24, holding());
+    stage.keys("Q<Enter>");
+    stage.pump_tokens(1);
+    stage.keys("<Ctrl-O><Ctrl-N>");
+    assert!(stage.screen.composer.is_empty());
+    assert!(stage.draw().contains("/new has to wait"));
+    assert_eq!(stage.app.history(), ["Q"]);
+    stage.release();
+    stage.pump_to_end();
+    stage.keys("<Ctrl-N><Up>");
+    assert_eq!(stage.screen.composer.text(), "Q");
+}
