@@ -496,6 +496,8 @@ fn a_cancel_stops_its_lane_within_a_token_and_no_other() {
             _ => {}
         }
     }
+    // A tiny model may have said all of the second lane before the cancel reaches the first, which has no end of its own.
+    ends.sort_by_key(|&(lane, _)| lane);
     assert_eq!(ends, [(0, FinishReason::Cancelled), (1, FinishReason::Length)]);
 }
 
