@@ -19,7 +19,7 @@ use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
 
 /// Tokens are drawn at most this often, so that drawing takes little from the engine; keys are drawn at once.
-const FRAME: Duration = Duration::from_millis(45);
+const FRAME: Duration = Duration::from_millis(60);
 
 /// Events that are drained before a frame is drawn all the same.
 const DRAIN: usize = 4096;
