@@ -80,6 +80,15 @@ impl Workspace {
         Arc::clone(&self.pool)
     }
 
+    /// Has `len` floats of scratch memory ready for each thread, so that one that gets its first piece late in a reply need
+    /// not ask for it then.
+    fn reserve_scratch(&mut self, len: usize) {
+        for scratch in &mut self.scratch {
+            let scratch = scratch.get_mut().unwrap_or_else(PoisonError::into_inner);
+            scratch.resize(scratch.len().max(len), 0.0);
+        }
+    }
+
     /// Calls `task` with `len` floats of scratch memory that belong to `thread`; their content is left over from before.
     pub fn with_scratch<R>(&self, thread: usize, len: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
@@ -236,6 +245,9 @@ impl WeightMatrix {
             for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(self.in_features)) {
                 quantized.assign(isa, x);
             }
+        }
+        if self.parts.iter().any(|(_, part)| matches!(part, Part::Floats(_))) {
+            workspace.reserve_scratch(FloatMatrix::scratch(n));
         }
         let workspace = &*workspace;
         let (pool, quantized) = (&workspace.pool, &workspace.quantized);
