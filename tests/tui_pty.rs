@@ -204,6 +204,21 @@ fn a_question_is_answered_and_a_resize_loses_nothing() {
     assert_eq!(saved[1], (Role::Assistant, ANSWER.to_owned(), MessageState::Complete));
 }
 
+/// Both may be waiting when the program looks.
+#[test]
+fn no_key_is_left_behind_by_a_resize() {
+    let mut chat = Chat::start(USUAL, &[]);
+    chat.terminal.wait_for_text("Ask something");
+    for (count, size) in (1..=60).zip([SMALL, USUAL].into_iter().cycle()) {
+        chat.terminal.resize(size.0, size.1);
+        chat.terminal.press("λ");
+        chat.terminal.wait_for("each key", |screen| screen.contents().matches('λ').count() == count);
+    }
+    chat.terminal.press(key::CTRL_C);
+    chat.terminal.wait_for_text("Ask something");
+    chat.quit();
+}
+
 #[test]
 fn a_resize_in_the_middle_of_a_reply_does_not_stop_it() {
     let mut chat = Chat::start(USUAL, &ENDLESS);
