@@ -133,12 +133,54 @@ pub enum Context {
     Stepping,
     /// A comparison.
     Lanes,
+    /// The conversation as tokens.
+    Tokens,
+    /// The names that are offered while one writes.
+    Completion,
+    /// A list over the screen.
+    List,
+    /// The list of saved chats.
+    Chats,
 }
 
 impl Context {
     /// Every one, in the order of help.
-    pub const ALL: &[Self] =
-        &[Self::Composer, Self::Anywhere, Self::Stepping, Self::Transcript, Self::Sampling, Self::Lanes];
+    pub const ALL: &[Self] = &[
+        Self::Composer,
+        Self::Completion,
+        Self::Anywhere,
+        Self::Stepping,
+        Self::Transcript,
+        Self::Sampling,
+        Self::Tokens,
+        Self::Lanes,
+        Self::List,
+        Self::Chats,
+    ];
+
+    /// Whose bindings hold here too, behind its own.
+    pub fn outer(self) -> Option<Self> {
+        match self {
+            Self::Anywhere => None,
+            Self::Chats => Some(Self::List),
+            _ => Some(Self::Anywhere),
+        }
+    }
+
+    /// Itself, and those whose bindings hold here too.
+    fn chain(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self), |context| context.outer())
+    }
+
+    /// Whether the focus can be there: the others are over the screen, or come and go by themselves.
+    pub fn takes_focus(self) -> bool {
+        matches!(self, Self::Composer | Self::Transcript | Self::Sampling)
+    }
+
+    /// Whether a character is written here.
+    fn takes_text(self) -> bool {
+        matches!(self, Self::Anywhere | Self::Composer | Self::Completion | Self::List | Self::Chats)
+    }
 
     /// Its name in config.toml.
     pub fn name(self) -> String {
@@ -154,6 +196,10 @@ impl Context {
             Self::Sampling => "Sampling panel",
             Self::Stepping => "While a reply is paused and nothing is written",
             Self::Lanes => "Comparison",
+            Self::Tokens => "Tokens",
+            Self::Completion => "While names are offered",
+            Self::List => "In a list",
+            Self::Chats => "Saved chats",
         }
     }
 }
@@ -248,7 +294,20 @@ pub enum KeyAction {
     NextPreset,
     PreviousLane,
     NextLane,
+    /// Chooses the lane whose number was pressed.
+    PickLane,
     KeepLane,
+    PreviousToken,
+    NextToken,
+    ScoreTokens,
+    /// Closes the view, and leaves what it has begun going on.
+    Leave,
+    /// Takes what the cursor is on.
+    Choose,
+    Complete,
+    RenameChat,
+    DeleteChat,
+    RestoreChat,
 }
 
 impl KeyAction {
@@ -289,7 +348,7 @@ const fn bind(context: Context, action: KeyAction, keys: &'static [&'static str]
     Binding { action, keys, context, help }
 }
 
-use Context::{Anywhere, Composer, Lanes, Sampling, Stepping, Transcript};
+use Context::{Anywhere, Chats, Completion, Composer, Lanes, List, Sampling, Stepping, Tokens, Transcript};
 use KeyAction as A;
 
 /// Every binding, in the order of help.
@@ -328,6 +387,11 @@ pub const BINDINGS: &[Binding] = &[
     bind(Composer, A::InsertCut, &["Ctrl-V"], "insert what was cut, copied or deleted by words and lines"),
     bind(Composer, A::UnfoldPaste, &["Alt-E"], "show a pasted text whole that is folded"),
     bind(Composer, A::DeleteOrQuit, &["Ctrl-D"], "with nothing written: quit; otherwise delete the character after"),
+    bind(Completion, A::SelectUp, &["Up"], "the name above"),
+    bind(Completion, A::SelectDown, &["Down"], "the name below"),
+    bind(Completion, A::Complete, &["Tab"], "complete the name"),
+    bind(Completion, A::Choose, &["Enter"], "complete the name; where it stands there whole, send"),
+    bind(Completion, A::Stop, &["Esc"], "offer no more"),
     bind(Anywhere, A::Stop, &["Esc"], "stop the reply, close a list; never loses text"),
     bind(
         Anywhere,
@@ -388,14 +452,40 @@ pub const BINDINGS: &[Binding] = &[
     bind(Sampling, A::IncreaseMuch, &["Shift-Right", "Ctrl-Right"], "much more"),
     bind(Sampling, A::ResetParameter, &["Del"], "back to the default"),
     bind(Sampling, A::NextPreset, &["p"], "the next preset"),
+    bind(Tokens, A::PreviousToken, &["Left"], "the token before"),
+    bind(Tokens, A::NextToken, &["Right"], "the next token"),
+    bind(Tokens, A::PageUp, &["PgUp"], "ten tokens back"),
+    bind(Tokens, A::PageDown, &["PgDn"], "ten tokens on"),
+    bind(Tokens, A::Top, &["Home"], "to the first token of the message"),
+    bind(Tokens, A::Bottom, &["End"], "to the last token of the message"),
+    bind(Tokens, A::PreviousMessage, &["Shift-Tab", "Alt-Tab"], "the message before"),
+    bind(Tokens, A::NextMessage, &["Tab"], "the next message"),
+    bind(Tokens, A::SelectUp, &["Up"], "the alternative above"),
+    bind(Tokens, A::SelectDown, &["Down"], "the alternative below"),
+    bind(Tokens, A::Choose, &["Enter"], "go on from the alternative; score a message whose tokens are not known"),
+    bind(Tokens, A::ScoreTokens, &["s"], "score all that was not drawn in this run"),
+    bind(Tokens, A::Leave, &["q"], "back to the chat; scoring goes on"),
+    bind(Tokens, A::Stop, &["Esc"], "stop scoring; then, back to the chat"),
     bind(Lanes, A::PreviousLane, &["Left", "Shift-Tab"], "the lane before"),
-    bind(Lanes, A::NextLane, &["Right", "Tab"], "the next lane; 1 to 4 choose one"),
+    bind(Lanes, A::NextLane, &["Right", "Tab"], "the next lane"),
+    bind(Lanes, A::PickLane, &["1", "2", "3", "4"], "the lane of this number"),
     bind(Lanes, A::KeepLane, &["Enter"], "keep the lane and stop the others, which stay as branches"),
     bind(Lanes, A::Stop, &["Esc"], "stop all lanes; then leave them, with the chosen one kept"),
     bind(Lanes, A::ScrollUp, &["Up", "k"], "a line up"),
     bind(Lanes, A::ScrollDown, &["Down", "j"], "a line down"),
     bind(Lanes, A::Top, &["Home"], "to the start"),
     bind(Lanes, A::Bottom, &["End"], "to the end"),
+    bind(List, A::SelectUp, &["Up"], "a row up"),
+    // As in a shell, Ctrl-R again goes to the next older prompt.
+    bind(List, A::SelectDown, &["Down", "Ctrl-R"], "a row down"),
+    bind(List, A::PageUp, &["PgUp"], "ten rows up"),
+    bind(List, A::PageDown, &["PgDn"], "ten rows down"),
+    bind(List, A::Top, &["Home"], "to the first row"),
+    bind(List, A::Bottom, &["End"], "to the last row"),
+    bind(List, A::Choose, &["Enter"], "take it (what is typed is searched for)"),
+    bind(Chats, A::RenameChat, &["Ctrl-E"], "give the chat another title"),
+    bind(Chats, A::DeleteChat, &["Del"], "delete the chat"),
+    bind(Chats, A::RestoreChat, &["Ctrl-Z"], "bring back the chat that was deleted last"),
 ];
 
 #[cfg(test)]

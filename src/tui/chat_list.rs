@@ -3,10 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::overlay::{Choice, Outcome, frame};
+use super::overlay::{Choice, Outcome, edit_line, frame, row_after};
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
-use crate::app::keymap::{Key, KeyPress};
+use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
 use crate::app::{SavedChats, SessionId};
 use crate::chat::MessageId;
 
@@ -79,79 +79,66 @@ impl ChatList {
         }
     }
 
-    pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
+    pub(super) fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
         if self.renaming.is_some() {
-            return self.on_title_key(press);
+            return self.on_title_key(keymap, press);
         }
         let row = self.rows.get(self.selected);
-        let last = self.rows.len().saturating_sub(1);
-        match press.key {
-            Key::Esc => return Outcome::Close,
-            Key::Char('c') if press.ctrl => return Outcome::Close,
-            Key::Char('z') if press.ctrl => return Outcome::Chats(ChatRequest::Restore),
-            Key::Char('e') if press.ctrl => {
+        match keymap.action(Context::Chats, press) {
+            Some(KeyAction::Stop | KeyAction::Interrupt) => return Outcome::Close,
+            Some(KeyAction::RestoreChat) => return Outcome::Chats(ChatRequest::Restore),
+            Some(KeyAction::RenameChat) => {
                 let chosen = row.map(|row| row.session);
                 let title = self.rows.iter().find(|row| Some(row.session) == chosen && row.message.is_none());
                 self.renaming = title.map(|row| (row.session, row.label.clone()));
             }
-            _ if press.ctrl || press.alt => return Outcome::Passed,
-            Key::Delete => {
+            Some(KeyAction::DeleteChat) => {
                 return row.map_or(Outcome::Taken, |row| Outcome::Chats(ChatRequest::Delete(row.session)));
             }
-            Key::Enter => {
+            Some(KeyAction::Choose) => {
                 let chosen = row.map(|row| match row.message {
                     Some(message) => Choice::Found(row.session, message),
                     None => Choice::Session(row.session),
                 });
                 return chosen.map_or(Outcome::Close, Outcome::Chosen);
             }
-            Key::Up => self.selected = self.selected.saturating_sub(1),
-            Key::Down => self.selected = (self.selected + 1).min(last),
-            Key::PageUp => self.selected = self.selected.saturating_sub(10),
-            Key::PageDown => self.selected = (self.selected + 10).min(last),
-            Key::Home => self.selected = 0,
-            Key::End => self.selected = last,
-            Key::Backspace => {
-                return self.search(|query| {
-                    query.pop();
-                });
+            Some(action) => match row_after(action, self.selected, self.rows.len().saturating_sub(1)) {
+                Some(row) => self.selected = row,
+                None => return Outcome::Passed,
+            },
+            None if edit_line(&mut self.query, press) => {
+                self.selected = 0;
+                return Outcome::Chats(ChatRequest::Search(self.query.clone()));
             }
-            Key::Char(character) => return self.search(|query| query.push(character)),
-            _ => return Outcome::Passed,
+            None => {}
         }
         Outcome::Taken
     }
 
-    fn search(&mut self, change: impl FnOnce(&mut String)) -> Outcome {
-        change(&mut self.query);
-        self.selected = 0;
-        Outcome::Chats(ChatRequest::Search(self.query.clone()))
-    }
-
-    fn on_title_key(&mut self, press: KeyPress) -> Outcome {
+    fn on_title_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
         let Some((session, title)) = &mut self.renaming else { return Outcome::Passed };
-        match press.key {
-            Key::Esc => self.renaming = None,
-            Key::Char('c') if press.ctrl => self.renaming = None,
-            Key::Char('u') if press.ctrl => title.clear(),
-            Key::Enter => {
+        match keymap.action(Context::Chats, press) {
+            Some(KeyAction::Stop | KeyAction::Interrupt) => self.renaming = None,
+            Some(KeyAction::Choose) => {
                 let request = ChatRequest::Rename(*session, std::mem::take(title));
                 self.renaming = None;
                 return Outcome::Chats(request);
             }
-            Key::Backspace => drop(title.pop()),
-            Key::Char(character) if !press.ctrl && !press.alt => title.push(character),
-            _ => {}
+            _ if keymap.bound(Context::Composer, press) == Some(KeyAction::DeleteToStart) => title.clear(),
+            _ => drop(edit_line(title, press)),
         }
         Outcome::Taken
     }
 
-    pub(super) fn draw(&self, area: Rect, buffer: &mut Buffer, theme: Theme) {
-        let hint = match self.renaming {
-            Some(_) => " Enter gives the title · Ctrl-U clears it · Esc leaves it as it was ",
-            None => " type to search · Enter opens · Del deletes · Ctrl-Z brings back · Ctrl-E title · Esc ",
+    pub(super) fn draw(&self, keymap: &Keymap, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        let hints = match self.renaming {
+            Some(_) => "<choose> gives the title · <delete-to-start> clears it · <stop> leaves it as it was",
+            None => {
+                "type to search · <choose> opens · <delete-chat> deletes · <restore-chat> brings back · <rename-chat> title · <stop>"
+            }
         };
-        let inner = frame(area, " Saved chats ", hint, buffer, theme);
+        let hints = keymap.hints(Context::Chats, hints);
+        let inner = frame(area, " Saved chats ", &format!(" {hints} "), buffer, theme);
         if inner.height == 0 {
             return;
         }

@@ -3,11 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::overlay::{Outcome, frame};
+use super::overlay::{Outcome, edit_line, frame, row_after};
 use super::text::{Wrapped, one_line, width_of};
 use super::theme::Theme;
 use crate::app::commands;
-use crate::app::keymap::{Context, Key, KeyPress, Keymap};
+use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
 
 /// The list, narrowed down as one types.
 #[derive(Debug)]
@@ -38,31 +38,21 @@ impl Help {
         Self { rows: rows(keymap), query: String::new(), top: 0 }
     }
 
-    pub(super) fn on_key(&mut self, press: KeyPress) -> Outcome {
-        self.top = match press.key {
-            Key::Esc if !self.query.is_empty() => {
+    pub(super) fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
+        match keymap.action(Context::List, press) {
+            Some(KeyAction::Stop) if !self.query.is_empty() => {
                 self.query.clear();
-                0
+                self.top = 0;
             }
-            Key::Esc | Key::Enter if !press.ctrl => return Outcome::Close,
-            Key::Char('c') if press.ctrl => return Outcome::Close,
-            _ if press.ctrl || press.alt => return Outcome::Passed,
-            Key::Up => self.top.saturating_sub(1),
-            Key::Down => self.top + 1,
-            Key::PageUp => self.top.saturating_sub(10),
-            Key::PageDown => self.top + 10,
-            Key::Home => 0,
-            Key::End => usize::MAX,
-            Key::Backspace => {
-                self.query.pop();
-                0
-            }
-            Key::Char(character) => {
-                self.query.push(character);
-                0
-            }
-            _ => return Outcome::Passed,
-        };
+            Some(KeyAction::Stop | KeyAction::Interrupt | KeyAction::Choose) => return Outcome::Close,
+            // The last line is known when they are drawn.
+            Some(action) => match row_after(action, self.top, usize::MAX) {
+                Some(top) => self.top = top,
+                None => return Outcome::Passed,
+            },
+            None if edit_line(&mut self.query, press) => self.top = 0,
+            None => {}
+        }
         Outcome::Taken
     }
 
@@ -93,9 +83,9 @@ impl Help {
         shown
     }
 
-    pub(super) fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
-        let hint = " type to search · Up/Down scroll · Esc closes ";
-        let inner = frame(area, " Keys and commands ", hint, buffer, theme);
+    pub(super) fn draw(&mut self, keymap: &Keymap, area: Rect, buffer: &mut Buffer, theme: Theme) {
+        let hints = keymap.hints(Context::List, "type to search · <select-up>/<select-down> scroll · <stop> closes");
+        let inner = frame(area, " Keys and commands ", &format!(" {hints} "), buffer, theme);
         if inner.height == 0 {
             return;
         }

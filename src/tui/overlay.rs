@@ -131,19 +131,19 @@ impl Overlay {
 
     pub(super) fn on_key(&mut self, app: &App, press: KeyPress) -> Outcome {
         match self {
-            Self::Help(help) => help.on_key(press),
-            Self::Picker(picker) => picker.on_key(press),
+            Self::Help(help) => help.on_key(app.keymap(), press),
+            Self::Picker(picker) => picker.on_key(app.keymap(), press),
             Self::Tokens(view) => view.on_key(app, press),
-            Self::Chats(list) => list.on_key(press),
+            Self::Chats(list) => list.on_key(app.keymap(), press),
         }
     }
 
     pub(super) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         match self {
-            Self::Help(help) => help.draw(area, buffer, theme),
-            Self::Picker(picker) => picker.draw(area, buffer, theme),
+            Self::Help(help) => help.draw(app.keymap(), area, buffer, theme),
+            Self::Picker(picker) => picker.draw(app.keymap(), area, buffer, theme),
             Self::Tokens(view) => view.draw(app, area, buffer, theme),
-            Self::Chats(list) => list.draw(area, buffer, theme),
+            Self::Chats(list) => list.draw(app.keymap(), area, buffer, theme),
         }
     }
 
@@ -170,41 +170,29 @@ impl Picker {
         fuzzy::matching(&self.query, rows, self.order).into_iter().map(|place| &self.items[place]).collect()
     }
 
-    fn on_key(&mut self, press: KeyPress) -> Outcome {
-        let count = self.matching().len();
-        match press.key {
-            Key::Esc => return Outcome::Close,
-            Key::Char('c') if press.ctrl => return Outcome::Close,
-            // Ctrl-R again goes to the next older prompt, as in a shell.
-            Key::Char('r') if press.ctrl => self.selected = (self.selected + 1).min(count.saturating_sub(1)),
-            _ if press.ctrl || press.alt => return Outcome::Passed,
-            Key::Enter => {
+    fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
+        let last = self.matching().len().saturating_sub(1);
+        match keymap.action(Context::List, press) {
+            Some(KeyAction::Stop | KeyAction::Interrupt) => return Outcome::Close,
+            Some(KeyAction::Choose) => {
                 let chosen = self.matching().get(self.selected).map(|item| item.choice.clone());
                 return chosen.map_or(Outcome::Close, Outcome::Chosen);
             }
-            Key::Up => self.selected = self.selected.saturating_sub(1),
-            Key::Down => self.selected = (self.selected + 1).min(count.saturating_sub(1)),
-            Key::PageUp => self.selected = self.selected.saturating_sub(10),
-            Key::PageDown => self.selected = (self.selected + 10).min(count.saturating_sub(1)),
-            Key::Home => self.selected = 0,
-            Key::End => self.selected = count.saturating_sub(1),
-            Key::Backspace => {
-                self.query.pop();
-                self.selected = 0;
-            }
-            Key::Char(character) => {
-                self.query.push(character);
-                self.selected = 0;
-            }
-            _ => return Outcome::Passed,
+            Some(action) => match row_after(action, self.selected, last) {
+                Some(row) => self.selected = row,
+                None => return Outcome::Passed,
+            },
+            None if edit_line(&mut self.query, press) => self.selected = 0,
+            None => {}
         }
         Outcome::Taken
     }
 
-    fn draw(&mut self, area: Rect, buffer: &mut Buffer, theme: Theme) {
+    fn draw(&mut self, keymap: &Keymap, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let title = format!(" {} ", self.title);
         let area = self.area(area);
-        let inner = frame(area, &title, " type to search · Enter chooses · Esc closes ", buffer, theme);
+        let hints = keymap.hints(Context::List, "type to search · <choose> chooses · <stop> closes");
+        let inner = frame(area, &title, &format!(" {hints} "), buffer, theme);
         if inner.height == 0 {
             return;
         }
@@ -265,6 +253,33 @@ fn draw_cut_detail(chosen: Option<&Item>, list: Rect, buffer: &mut Buffer, theme
         buffer.set_stringn(below.x, y, &row.text, width, theme.faint());
     }
     Rect { height: list.height - height, ..list }
+}
+
+/// Rows that Page Up and Page Down go.
+const PAGE: usize = 10;
+
+/// The row of a list that a key leads to, `last` being the last one; `None` for keys that do something else.
+pub(super) fn row_after(action: KeyAction, row: usize, last: usize) -> Option<usize> {
+    Some(match action {
+        KeyAction::SelectUp => row.saturating_sub(1),
+        KeyAction::SelectDown => (row + 1).min(last),
+        KeyAction::PageUp => row.saturating_sub(PAGE),
+        KeyAction::PageDown => (row + PAGE).min(last),
+        KeyAction::Top => 0,
+        KeyAction::Bottom => last,
+        _ => return None,
+    })
+}
+
+/// Writes a character, or deletes the last one; returns whether the key does that.
+pub(super) fn edit_line(line: &mut String, press: KeyPress) -> bool {
+    match press.key {
+        _ if press.ctrl || press.alt => return false,
+        Key::Backspace => drop(line.pop()),
+        Key::Char(character) => line.push(character),
+        _ => return false,
+    }
+    true
 }
 
 /// Clears a box in the middle, draws its border, and returns its inside.

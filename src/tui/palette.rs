@@ -13,7 +13,13 @@ const CHATS: usize = 20;
 pub(super) fn palette(app: &App) -> Overlay {
     let mut items: Vec<Item> = commands::all().iter().map(command).collect();
     let keymap = app.keymap();
-    let rows = keymap.rows().iter().filter(|row| row.binding.action != KeyAction::Palette);
+    let can_be_done = |row: &&KeyRow| match row.binding.context {
+        Context::Anywhere => row.binding.action != KeyAction::Palette,
+        // Of these keys each takes its own candidate.
+        Context::Stepping => app.is_paused() && row.binding.action != KeyAction::PickCandidate,
+        context => context.takes_focus(),
+    };
+    let rows = keymap.rows().iter().filter(can_be_done);
     items.extend(rows.map(|row| key(row, keymap.help(row.binding))));
     for (list, kind) in [(List::Presets, "preset"), (List::Themes, "theme")] {
         items.extend(app.rows_of(list).into_iter().map(|row| named(list, kind, &row.name, &row.detail)));

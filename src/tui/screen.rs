@@ -277,7 +277,7 @@ impl Screen {
             Choice::Row(list, name) => app.handle(Action::Enter(list.command(&name)), now),
             Choice::Command(line) => app.handle(Action::Enter(line), now),
             Choice::Action(context, action) => {
-                if context != Context::Anywhere {
+                if context.takes_focus() {
                     self.focus = context;
                 }
                 return self.act(app, action, now);
@@ -295,21 +295,14 @@ impl Screen {
     /// A key while lanes are on screen: those of the conversation and of writing have to wait.
     fn lanes_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
         let (chosen, count) = app.comparison().map_or((0, 1), |comparison| (comparison.chosen, comparison.lanes.len()));
-        let action = match app.keymap().action(Context::Lanes, press) {
-            Some(action) => action,
-            None => {
-                let number = match press.key {
-                    Key::Char(digit) if !press.ctrl && !press.alt => digit.to_digit(10),
-                    _ => None,
-                };
-                let lane = number.and_then(|number| (number as usize).checked_sub(1));
-                let effects = lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now));
-                return (effects, Vec::new());
-            }
-        };
+        let Some(action) = app.keymap().action(Context::Lanes, press) else { return Default::default() };
         let effects = match action {
             KeyAction::PreviousLane => app.handle(Action::ChooseLane((chosen + count - 1) % count), now),
             KeyAction::NextLane => app.handle(Action::ChooseLane((chosen + 1) % count), now),
+            KeyAction::PickLane => {
+                let lane = app.keymap().place(Context::Lanes, press);
+                lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now))
+            }
             KeyAction::KeepLane => app.handle(Action::KeepLane, now),
             KeyAction::ScrollUp => return self.scroll_lane(|lanes| lanes.scroll(-1)),
             KeyAction::ScrollDown => return self.scroll_lane(|lanes| lanes.scroll(1)),
@@ -333,16 +326,16 @@ impl Screen {
 
     /// Keys that the list of completions takes while it is there.
     fn popup_key(&mut self, app: &App, press: KeyPress) -> bool {
-        if !self.popup.is_open() || press.ctrl || press.alt {
+        let Some(action) = app.keymap().bound(Context::Completion, press).filter(|_| self.popup.is_open()) else {
             return false;
-        }
-        match press.key {
-            Key::Up => self.popup.select(-1),
-            Key::Down => self.popup.select(1),
-            Key::Esc => self.popup.dismiss(self.composer.text()),
-            Key::Tab if !press.shift => self.complete(app),
+        };
+        match action {
+            KeyAction::SelectUp => self.popup.select(-1),
+            KeyAction::SelectDown => self.popup.select(1),
+            KeyAction::Stop => self.popup.dismiss(self.composer.text()),
+            KeyAction::Complete => self.complete(app),
             // A whole name is given; the beginning of one is completed, and never given.
-            Key::Enter if !press.shift && !self.popup.is_whole(self.composer.text()) => self.complete(app),
+            KeyAction::Choose if !self.popup.is_whole(self.composer.text()) => self.complete(app),
             _ => return false,
         }
         true

@@ -10,7 +10,7 @@ use super::overlay::{Choice, Outcome, frame};
 use super::panels::{grouped, token_text};
 use super::text::{Wrapped, fit, width_of};
 use super::theme::Theme;
-use crate::app::keymap::{Key, KeyPress};
+use crate::app::keymap::{Context, KeyAction, KeyPress};
 use crate::app::{Action, App, LookedAt, Section};
 use crate::chat::{MessageId, Role};
 
@@ -111,24 +111,25 @@ impl TokenView {
         let mut place = self.place(app);
         let alternatives = place.looked_at().map_or(0, |token| token.candidates.len());
         self.refusal = None;
-        match press.key {
-            Key::Esc if app.scoring().is_some() => return Outcome::Act(Action::StopScoring),
-            Key::Esc => return Outcome::Close,
-            Key::Char('c' | 't') if press.ctrl => return Outcome::Close,
-            _ if press.ctrl || press.alt => return Outcome::Passed,
-            Key::Char('q') => return Outcome::Close,
-            Key::Char('s') => return Outcome::Act(Action::ScorePath),
-            Key::Up => self.selected = self.selected.saturating_sub(1),
-            Key::Down => self.selected = (self.selected + 1).min(alternatives.saturating_sub(1)),
-            Key::Enter => return self.enter(&place),
-            Key::Left => place.step(false),
-            Key::Right => place.step(true),
-            Key::PageUp => (0..PAGE).for_each(|_| place.step(false)),
-            Key::PageDown => (0..PAGE).for_each(|_| place.step(true)),
-            Key::Tab => place.go_to_message(!press.shift),
-            Key::Home => place.token = place.bounds(place.at).0,
-            Key::End => place.token = place.bounds(place.at).1,
-            _ => {}
+        match app.keymap().action(Context::Tokens, press) {
+            Some(KeyAction::Stop) if app.scoring().is_some() => return Outcome::Act(Action::StopScoring),
+            Some(KeyAction::Stop | KeyAction::Leave | KeyAction::Interrupt | KeyAction::Tokens) => {
+                return Outcome::Close;
+            }
+            Some(KeyAction::ScoreTokens) => return Outcome::Act(Action::ScorePath),
+            Some(KeyAction::SelectUp) => self.selected = self.selected.saturating_sub(1),
+            Some(KeyAction::SelectDown) => self.selected = (self.selected + 1).min(alternatives.saturating_sub(1)),
+            Some(KeyAction::Choose) => return self.enter(&place),
+            Some(KeyAction::PreviousToken) => place.step(false),
+            Some(KeyAction::NextToken) => place.step(true),
+            Some(KeyAction::PageUp) => (0..PAGE).for_each(|_| place.step(false)),
+            Some(KeyAction::PageDown) => (0..PAGE).for_each(|_| place.step(true)),
+            Some(KeyAction::PreviousMessage) => place.go_to_message(false),
+            Some(KeyAction::NextMessage) => place.go_to_message(true),
+            Some(KeyAction::Top) => place.token = place.bounds(place.at).0,
+            Some(KeyAction::Bottom) => place.token = place.bounds(place.at).1,
+            Some(_) => return Outcome::Passed,
+            None => {}
         }
         let message = place.section().and_then(|section| section.message);
         if (message, place.token) != (self.message, self.token) {
@@ -189,16 +190,18 @@ impl TokenView {
             return format!(" ! {refusal} ");
         }
         if let Some(scoring) = app.scoring() {
-            return format!(" scoring {} of {} tokens · Esc stops ", scoring.done, scoring.total);
+            let hints = app.keymap().hints(Context::Tokens, "<stop> stops");
+            return format!(" scoring {} of {} tokens · {hints} ", scoring.done, scoring.total);
         }
-        let enter = match place.looked_at() {
-            None if place.section().is_some_and(|section| !section.is_known) => "Enter scores it · ",
+        let choose = match place.looked_at() {
+            None if place.section().is_some_and(|section| !section.is_known) => "<choose> scores it · ",
             Some(_) if place.token >= 0 && place.section().is_some_and(|section| section.role == Role::Assistant) => {
-                "↑/↓ choose · Enter goes on from it · "
+                "<select-up>/<select-down> choose · <choose> goes on from it · "
             }
             _ => "",
         };
-        format!(" ←/→ walk · Tab message · {enter}Esc closes ")
+        let hints = format!("<previous-token>/<next-token> walk · <next-message> message · {choose}<stop> closes");
+        format!(" {} ", app.keymap().hints(Context::Tokens, &hints))
     }
 
     /// What is known of a token.

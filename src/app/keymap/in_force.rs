@@ -81,7 +81,7 @@ impl Keymap {
 
     /// What a key does where `focus` is.
     pub fn action(&self, focus: Context, press: KeyPress) -> Option<KeyAction> {
-        self.bound(focus, press).or_else(|| self.bound(Context::Anywhere, press))
+        focus.chain().find_map(|context| self.bound(context, press))
     }
 
     /// What a key does in just this context.
@@ -103,11 +103,9 @@ impl Keymap {
 
     /// The key that does `action` where `focus` is, for a hint; `None` where none does.
     pub fn key(&self, focus: Context, action: KeyAction) -> Option<String> {
-        let in_context = |context: Option<Context>| {
-            let mut rows = self.rows.iter().filter(|row| row.binding.action == action);
-            rows.find(|row| context.is_none_or(|context| row.binding.context == context) && !row.keys.is_empty())
-        };
-        let row = in_context(Some(focus)).or_else(|| in_context(Some(Context::Anywhere))).or_else(|| in_context(None));
+        let rows = || self.rows.iter().filter(|row| row.binding.action == action && !row.keys.is_empty());
+        let in_context = |context| rows().find(|row| row.binding.context == context);
+        let row = focus.chain().find_map(in_context).or_else(|| rows().next());
         row.map(|row| with_arrows(&row.keys[0]))
     }
 
@@ -201,7 +199,7 @@ fn check(notation: &str, context: Context) -> Result<(), String> {
         }
         Key::Char(_) if press.shift => Err(format!("write the character itself in the place of {notation}")),
         Key::Char('[' | 'o') if press.alt => Err(format!("terminals begin other keys with what {notation} sends")),
-        Key::Char(_) if !press.ctrl && !press.alt && matches!(context, Context::Composer | Context::Anywhere) => {
+        Key::Char(_) if !press.ctrl && !press.alt && context.takes_text() => {
             Err(format!("`{notation}` could not be written any more: take one with Ctrl or Alt, or an F key"))
         }
         Key::F(number) if !(1..=24).contains(&number) => Err(format!("there is no key {notation}")),
@@ -216,16 +214,19 @@ fn conflicts(rows: &[KeyRow]) -> Vec<KeyProblem> {
         let Some(path) = &row.own else { continue };
         for other in rows.iter().enumerate().filter(|(place, _)| *place != at).map(|(_, other)| other) {
             let (here, there) = (row.binding.context, other.binding.context);
-            let meets = here == there || here == Context::Anywhere || there == Context::Anywhere;
+            let meets = here.chain().any(|outer| outer == there) || there.chain().any(|outer| outer == here);
             // Of two lines of the person's, the first is named once.
             let told_already = other.own.is_some() && position(rows, other) < at;
             let same_action = row.binding.action == other.binding.action;
-            let shared = row.keys.iter().find(|key| other.keys.iter().any(|known| same_key(known, key)));
+            // What the table itself has twice is meant to be so.
+            let is_meant = |key: &&String| [row, other].iter().all(|row| row.binding.keys.contains(&key.as_str()));
+            let mut keys = row.keys.iter().filter(|key| !is_meant(key));
+            let shared = keys.find(|key| other.keys.iter().any(|known| same_key(known, key)));
             if let Some(key) = shared.filter(|_| meets && !told_already && !same_action) {
                 let name = other.binding.action.name();
                 let what = match (here, there) {
                     (here, there) if here == there => format!("{key} is the key of `{name}` too: give that another"),
-                    (Context::Anywhere, there) => format!(
+                    (here, there) if there.chain().any(|outer| outer == here) => format!(
                         "in the part `{}`, {key} does `{name}`, which comes first: give one of the two another",
                         there.name()
                     ),
@@ -334,6 +335,20 @@ mod tests {
         assert!(shadowed[0].contains("in the part `composer`, Ctrl-R does `history-search`"), "{shadowed:?}");
         let shadowing = problems("send = [\"F1\"]");
         assert!(shadowing[0].contains("in the part `composer`, F1 will no longer do `help`"), "{shadowing:?}");
+    }
+
+    #[test]
+    fn what_holds_outside_a_list_holds_in_it_too() {
+        let keymap = Keymap::default();
+        assert_eq!(action(&keymap, Context::Chats, "Enter"), Some(KeyAction::Choose));
+        assert_eq!(action(&keymap, Context::Chats, "Ctrl-C"), Some(KeyAction::Interrupt));
+        assert_eq!(action(&keymap, Context::List, "Del"), None);
+        let hidden = problems("[chats]\nrename-chat = [\"Enter\"]");
+        assert!(hidden[0].contains("in the part `chats`, Enter will no longer do `choose`"), "{hidden:?}");
+        let hides = problems("[list]\nselect-down = [\"Ctrl-E\"]");
+        assert!(hides[0].contains("in the part `chats`, Ctrl-E does `rename-chat`, which comes first"), "{hides:?}");
+        assert!(problems("[list]\nchoose = [\"x\"]")[0].contains("`x` could not be written any more"));
+        assert_eq!(problems("next-focus = [\"Tab\", \"F7\"]"), [""; 0], "the table itself has Tab in lists too");
     }
 
     #[test]

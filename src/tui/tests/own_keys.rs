@@ -5,10 +5,12 @@ use crate::app::Start;
 use crate::settings::Settings;
 use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
+use crate::worker::protocol::EngineEvent;
 
 fn stage(keys: &str) -> Stage {
     let settings = Settings { keys: toml::from_str(keys).unwrap(), ..Settings::default() };
-    let script = FakeWorker::new().reply([Step::text("<think>Hm.</think>Yes indeed"), Step::Hold]);
+    let reply = [Step::text("<think>Hm.</think>Yes indeed"), Step::Hold, Step::text(" so")];
+    let script = FakeWorker::new().reply(reply);
     let start = Start { seed: 1, settings, ..Start::default() };
     let mut stage = Stage::with_start(120, 30, script, Theme::new(true), start);
     stage.start();
@@ -82,4 +84,50 @@ fn each_part_of_the_screen_says_what_its_keys_do() {
     let shown = stage.draw();
     let hints = "↑/↓ scroll · [ ] mark · c copy · b code · e edit · r again · ←/→ versions";
     assert!(shown.contains(hints) && shown.contains("Tab next · Esc write"), "{shown}");
+}
+
+#[test]
+fn keys_in_lists_are_ones_own_too() {
+    let mut stage =
+        stage("[list]\nselect-down = [\"Ctrl-F\"]\nchoose = [\"Alt-C\"]\n[tokens]\nprevious-token = [\"h\"]");
+    stage.keys("/preset<Enter>");
+    let shown = stage.draw();
+    assert!(shown.contains("Alt-C chooses") && shown.contains("▸ balanced *"), "{shown}");
+    stage.keys("<Down><Enter>");
+    assert!(stage.draw().contains("▸ balanced *"), "the keys of the table are free");
+    stage.keys("<Ctrl-F>");
+    assert!(stage.draw().contains("▸ creative"));
+    stage.keys("<Alt-C>");
+    assert!(stage.draw().contains("[creative]"));
+    stage.keys("Why?<Enter>");
+    stage.pump_tokens(2);
+    stage.release();
+    stage.pump_to_end();
+    stage.keys("<Ctrl-T>");
+    let shown = stage.draw();
+    assert!(shown.contains("h/→ walk"), "{shown}");
+    let token = |shown: &str| shown.split("Token ").nth(1).map(|rest| rest[..1].to_owned());
+    let before = token(&shown);
+    stage.keys("<Left>");
+    assert_eq!(token(&stage.draw()), before);
+    stage.keys("h");
+    assert_ne!(token(&stage.draw()), before);
+}
+
+#[test]
+fn the_palette_has_what_can_be_done_now() {
+    let mut stage = stage("");
+    stage.keys("<Ctrl-P>the next lane");
+    assert!(!stage.draw().contains("(Comparison)"));
+    stage.keys("<Esc><Ctrl-P>draw one token");
+    assert!(!stage.draw().contains("Space"), "no reply is paused");
+    stage.keys("<Esc>Why?<Enter>");
+    stage.pump_tokens(2);
+    stage.keys("<F5>");
+    stage.release();
+    stage.pump(|event| matches!(event, EngineEvent::Paused { .. }));
+    stage.keys("<Ctrl-P>draw one token");
+    assert!(stage.draw().contains("Space"));
+    stage.keys("<Esc><Esc>");
+    stage.pump_to_end();
 }
