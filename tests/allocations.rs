@@ -1,7 +1,7 @@
 //! Once a reply runs, the engine asks for no more memory.
 //!
 //! What is counted is the decode loop as the engine has it, on every thread: a forward pass ([`Inference::push`], with
-//! drafts and without), its logits, and the draw of the next token. What a token's trace tells (its text, and
+//! drafts and without, and with other sequences beside it), its logits, and the draw of the next token. What a token's trace tells (its text, and
 //! alternatives where any are asked for) is new memory by its nature, since it is sent away: of that it is only counted
 //! that it is not more.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -13,7 +13,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use gibber::engine::generate::{Control, GenerateOptions, Lookup, StopCondition, TokenTrace, generate};
+use gibber::engine::generate::{
+    Control, GenerateOptions, Lane, Lookup, StopCondition, TokenTrace, generate, generate_lanes,
+};
 use gibber::engine::inference::{Inference, LONGEST_DRAFT, PrefillProgress};
 use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 use gibber::engine::sampling::Sampler;
@@ -146,6 +148,24 @@ fn assert_decoding_allocates_nothing(source: ModelSource, threads: usize) {
         }
     });
     assert_eq!(count, 0, "{source:?} on {threads} threads");
+    assert_company_allocates_nothing(inference, &mut samplers);
+}
+
+/// Sequences that go on together: once the first pass of so many is made, no allocation.
+fn assert_company_allocates_nothing(inference: &mut Inference, samplers: &mut [Sampler]) {
+    inference.truncate(20);
+    inference.push(1).unwrap();
+    let mut forks = [inference.fork().unwrap(), inference.fork().unwrap()];
+    let mut together = |samplers: &mut [Sampler]| {
+        let mut choose = |sequence: &Inference| draw_with_each(samplers, sequence);
+        let next = std::iter::once(&mut *inference).chain(&mut forks).map(|sequence| {
+            let token = choose(sequence);
+            (sequence, token)
+        });
+        Inference::push_together(next).unwrap();
+    };
+    together(samplers);
+    assert_eq!(allocations(|| (0..20).for_each(|_| together(samplers))), 0);
 }
 
 /// One test alone: the count is everybody's, also that of the test harness when another test has ended.
@@ -153,6 +173,7 @@ fn assert_decoding_allocates_nothing(source: ModelSource, threads: usize) {
 fn a_reply_asks_for_no_memory_but_what_it_sends_away() {
     decoding_allocates_nothing();
     a_token_that_is_told_costs_no_more_than_its_text();
+    a_token_of_a_lane_costs_no_more_than_its_text();
 }
 
 fn decoding_allocates_nothing() {
@@ -220,4 +241,31 @@ fn a_token_that_is_told_costs_no_more_than_its_text() {
         assert_eq!(stats.accepted_tokens > 0, lookup == Lookup::On);
         assert!(listener.count <= TOKENS - FROM, "{} allocations, {lookup:?}", listener.count);
     }
+}
+
+/// The whole loop of lanes, of which one ends before the others.
+fn a_token_of_a_lane_costs_no_more_than_its_text() {
+    const FROM: usize = 3;
+    const TOKENS: usize = 20;
+    let mut model = model(file(DEFAULT_MODEL), 2);
+    let prompt = model.tokenizer.encode("Once upon a time", false).unwrap();
+    let lane = |(seed, tokens): (usize, usize)| Lane {
+        options: GenerateOptions {
+            sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
+            seed: seed as u64,
+            stop: StopCondition { max_tokens: Some(tokens), texts: vec!["never said".into()] },
+            candidates: 0,
+            lookup: Lookup::Off,
+            asked: Instant::now(),
+        },
+        // All count what is everybody's, from the same round on.
+        control: Listener { from: if seed == 0 { FROM } else { 0 }, tokens: 0, count: 0 },
+    };
+    let mut lanes: Vec<Lane<Listener>> = [TOKENS, TOKENS, 10].into_iter().enumerate().map(lane).collect();
+    generate_lanes(&mut model.inference, &model.tokenizer, prompt, &mut lanes).unwrap();
+    IS_COUNTING.store(false, Ordering::SeqCst);
+    let told: Vec<usize> = lanes.iter().map(|lane| lane.control.tokens).collect();
+    assert_eq!(told, [TOKENS, TOKENS, 10]);
+    let count = lanes[1].control.count;
+    assert!(count <= told.iter().sum::<usize>() - 3 * FROM + 2, "{count} allocations");
 }

@@ -199,6 +199,18 @@ impl<'a> Reply<'a> {
 
     /// Goes on by a token, unless something ends the reply.
     fn step(&mut self) -> Result<Option<FinishReason>, EngineError> {
+        if let Some(reason) = self.make_ready()? {
+            return Ok(Some(reason));
+        }
+        if let Some(last) = self.due() {
+            self.push(last)?;
+        }
+        self.stats.forward_time += lap(&mut self.lap);
+        self.go_on()
+    }
+
+    /// Up to the pass for the next token, which has room then, unless something ends the reply.
+    fn make_ready(&mut self) -> Result<Option<FinishReason>, EngineError> {
         if self.control.is_cancelled() {
             return Ok(Some(FinishReason::Cancelled));
         }
@@ -206,10 +218,19 @@ impl<'a> Reply<'a> {
         if self.options.stop.max_tokens.is_some_and(|most| self.drawn() >= most) {
             return Ok(Some(FinishReason::Length));
         }
-        if let Some(reason) = self.catch_up()? {
-            return Ok(Some(reason));
+        match self.due() {
+            Some(_) if self.sequence.len() > self.inference.context() => self.make_room(),
+            _ => Ok(None),
         }
-        self.stats.forward_time += lap(&mut self.lap);
+    }
+
+    /// The token that was drawn last, where it is not in the cache yet: the logits after it are what the next one takes.
+    fn due(&self) -> Option<TokenId> {
+        self.sequence.last().copied().filter(|_| self.inference.held().len() < self.sequence.len())
+    }
+
+    /// Chooses the next token; its logits are there.
+    fn go_on(&mut self) -> Result<Option<FinishReason>, EngineError> {
         self.update_sampling();
         match self.steer() {
             Some(steer) => self.follow(steer),
@@ -250,15 +271,8 @@ impl<'a> Reply<'a> {
         })
     }
 
-    /// Computes the logits after the token that was drawn last.
-    fn catch_up(&mut self) -> Result<Option<FinishReason>, EngineError> {
-        let Some(&last) = self.sequence.last().filter(|_| self.inference.held().len() < self.sequence.len()) else {
-            return Ok(None);
-        };
-        if self.sequence.len() <= self.inference.context() {
-            self.push(last)?;
-            return Ok(None);
-        }
+    /// The context is full: goes on from a shorter prompt, and computes it and the reply so far.
+    fn make_room(&mut self) -> Result<Option<FinishReason>, EngineError> {
         let reply = self.drawn();
         let Some(shorter) = self.control.make_room(reply)?.filter(|p| p.len() + reply < self.inference.context())
         else {
@@ -269,6 +283,7 @@ impl<'a> Reply<'a> {
         self.first_logits.clear();
         self.drafter.restart();
         let progress = self.prefill()?;
+        self.stats.forward_time += lap(&mut self.lap);
         Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
     }
 

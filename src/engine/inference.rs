@@ -1,6 +1,7 @@
 //! A model, its KV cache and the logits of the last position: everything a reply needs, behind four verbs.
 
 mod pace;
+mod together;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
-use super::model::{KvCache, Model, RunState};
+use super::model::{KvCache, Model, Pass, RunState};
 use super::{EngineError, TokenId};
 pub(super) use pace::LEAST_GAIN;
 pub use pace::Pace;
@@ -36,6 +37,7 @@ pub struct PrefillProgress {
 #[derive(Debug)]
 pub struct Inference {
     model: Arc<Model>,
+    cache: KvCache,
     state: RunState,
     batch: usize,
     held: Vec<TokenId>,
@@ -61,12 +63,13 @@ impl Inference {
         batch: usize,
         pool: Arc<ThreadPool>,
     ) -> Result<Self, EngineError> {
-        let state = model.new_state(types, context, pool)?;
+        let cache = KvCache::new(model.config(), types, context)?;
+        let state = model.new_state(context, pool);
         // The system hands out the rows page by page: those of drafts cost nothing where there are none.
         let logits = vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size];
         let (held, draft) = (Vec::with_capacity(context), Vec::with_capacity(LONGEST_DRAFT));
         let model = Arc::new(model);
-        Ok(Self { model, state, batch: batch.max(1), held, draft, logits, row: None, pace: Pace::default() })
+        Ok(Self { model, cache, state, batch: batch.max(1), held, draft, logits, row: None, pace: Pace::default() })
     }
 
     /// The same sequence once more, to go on with in another way: the model and its threads are shared, the keys and
@@ -75,7 +78,9 @@ impl Inference {
     /// # Errors
     /// [`EngineError::Invalid`] where the system has no memory for another cache.
     pub fn fork(&self) -> Result<Self, EngineError> {
-        let state = self.state.fork(self.model.config(), self.held.len())?;
+        let mut cache = KvCache::new(self.model.config(), self.cache.types(), self.context())?;
+        cache.copy_from(&self.cache, self.held.len());
+        let state = self.model.new_state(self.context(), self.state.shared_pool());
         let vocab = self.model.config().vocab_size;
         let mut logits = vec![0.0; (1 + LONGEST_DRAFT) * vocab];
         if let Some(known) = self.logits() {
@@ -85,6 +90,7 @@ impl Inference {
         held.extend_from_slice(&self.held);
         Ok(Self {
             model: Arc::clone(&self.model),
+            cache,
             state,
             batch: self.batch,
             held,
@@ -102,12 +108,12 @@ impl Inference {
 
     /// Tokens the context holds.
     pub fn context(&self) -> usize {
-        self.state.cache().capacity()
+        self.cache.capacity()
     }
 
     /// The keys and values of the tokens in the context.
     pub fn cache(&self) -> &KvCache {
-        self.state.cache()
+        &self.cache
     }
 
     /// The threads that compute.
@@ -143,7 +149,13 @@ impl Inference {
         let after_held = self.row.unwrap_or(0);
         self.draft.truncate(after_held);
         // Also where the two differ for another reason, as after a panic in the middle of a forward pass.
-        self.state.truncate(self.held.len());
+        self.cache.truncate(self.held.len());
+    }
+
+    /// Forgets the draft and the logits.
+    fn forget_all_but_held(&mut self) {
+        self.row = None;
+        self.forget_draft();
     }
 
     /// Makes the cache hold exactly `prompt`, computing only what follows the prefix it shares with [`Self::held`] (the
@@ -190,8 +202,8 @@ impl Inference {
         Ok(self.fill(wanted, reused, false, chunk))
     }
 
-    /// Tokens that `prompt` and the cache begin with.
-    fn shared_with(&self, prompt: &[TokenId]) -> usize {
+    /// Tokens that both `prompt` and [`Self::held`] begin with.
+    pub fn shared_with(&self, prompt: &[TokenId]) -> usize {
         prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count()
     }
 
@@ -252,21 +264,16 @@ impl Inference {
             self.pace.note_accepted();
             return Ok(());
         }
-        if self.held.len() >= self.context() {
-            return Err(self.context_full(self.held.len() + 1));
-        }
+        self.check_next(token)?;
         let room = self.context() - self.held.len() - 1;
         let draft = &draft[..draft.len().min(LONGEST_DRAFT).min(room)];
-        self.check_ids(&[token])?;
         self.check_ids(draft)?;
         let started = Instant::now();
-        self.forget_draft();
+        self.forget_all_but_held();
         let mut pass = [token; 1 + LONGEST_DRAFT];
         pass[1..=draft.len()].copy_from_slice(draft);
-        self.row = None;
-        self.model.forward(&mut self.state, &pass[..=draft.len()]);
+        self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, &pass[..=draft.len()]));
         self.held.push(token);
-        self.draft.clear();
         self.draft.extend_from_slice(draft);
         self.keep_logits(0, 1 + draft.len());
         self.pace.note_pass(1 + draft.len(), started.elapsed());
@@ -310,7 +317,7 @@ impl Inference {
         on_logits: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         self.check(prompt)?;
-        let shared = prompt.iter().zip(&self.held).take_while(|(a, b)| a == b).count();
+        let shared = self.shared_with(prompt);
         self.truncate(shared.min(from.saturating_sub(1)).min(prompt.len() - 1));
         // What comes before `from` and is not held is computed with the rest, its logits unseen.
         let first = from.saturating_sub(1);
@@ -351,9 +358,8 @@ impl Inference {
 
     /// Appends tokens that are certain.
     fn forward(&mut self, tokens: &[TokenId]) {
-        self.row = None;
-        self.forget_draft();
-        self.model.forward(&mut self.state, tokens);
+        self.forget_all_but_held();
+        self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, tokens));
         self.held.extend_from_slice(tokens);
     }
 
@@ -363,6 +369,14 @@ impl Inference {
         let vocab = self.model.config().vocab_size;
         self.model.logits(&mut self.state, first, count, &mut self.logits[..count * vocab]);
         self.row = Some(0);
+    }
+
+    /// Whether `token` can come next.
+    fn check_next(&self, token: TokenId) -> Result<(), EngineError> {
+        if self.held.len() >= self.context() {
+            return Err(self.context_full(self.held.len() + 1));
+        }
+        self.check_ids(&[token])
     }
 
     fn check(&self, prompt: &[TokenId]) -> Result<(), EngineError> {

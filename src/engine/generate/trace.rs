@@ -65,9 +65,11 @@ pub struct GenerationStats {
     pub time_to_first_token: Duration,
     /// Time in prefill.
     pub prefill_time: Duration,
-    /// Time from the first token to the last.
+    /// Time from the first token to the last. Where other replies are generated beside it (a lane), what they take on
+    /// the way is part of it: it is how long one waits for this reply.
     pub decode_time: Duration,
-    /// Time in forward passes after prefill.
+    /// Time in forward passes after prefill. A pass that lanes share counts for each of them, whole: each waits for it
+    /// from its begin to its end.
     pub forward_time: Duration,
     /// Time in sampling: the filters, the draw, and the candidates that are listed.
     pub sample_time: Duration,

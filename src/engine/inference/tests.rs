@@ -101,6 +101,60 @@ fn drafts_change_no_bit_of_any_cache() {
     }
 }
 
+/// The promise of [`Inference::push_together`]: sequences of many lengths, more than a pass takes, one with a draft that
+/// nobody wants any more, each beside a fork of it that goes on alone.
+fn assert_company_changes_no_bit(mut inference: Inference) {
+    let tokens = tokens(70);
+    prefill(&mut inference, &tokens[..PROMPT]);
+    let mut sequences: Vec<Inference> = (0..MAX_TOKENS_ONE_BY_ONE + 3).map(|_| inference.fork().unwrap()).collect();
+    for (length, sequence) in sequences.iter_mut().enumerate() {
+        tokens[..length * 2].iter().for_each(|&token| sequence.push(token).unwrap());
+    }
+    sequences[1].push_with_draft(8, &[9, 10, 11]).unwrap();
+    let mut alone: Vec<Inference> = sequences.iter().map(|sequence| sequence.fork().unwrap()).collect();
+    for round in 0..12 {
+        // Each says something else, and one or the other pauses.
+        let said = |at: usize| tokens[(at * 5 + round) % tokens.len()];
+        let speaks = |at: &usize| !(at + round).is_multiple_of(4);
+        let together = sequences.iter_mut().enumerate().filter(|(at, _)| speaks(at));
+        Inference::push_together(together.map(|(at, sequence)| (sequence, said(at)))).unwrap();
+        for at in (0..alone.len()).filter(speaks) {
+            alone[at].push(said(at)).unwrap();
+        }
+        for (at, (together, alone)) in sequences.iter().zip(&alone).enumerate() {
+            assert_eq!(together.held(), alone.held());
+            assert!(bits(together) == bits(alone), "sequence {at} in round {round}");
+        }
+    }
+}
+
+#[test]
+fn company_changes_no_bit() {
+    for shape in ["tiny", "tiny:q8_0", "tiny:q4_0", "tiny:q4_1"] {
+        assert_company_changes_no_bit(synthetic(shape));
+    }
+    for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.BF16.gguf", "tiny-llama.Q8_0.gguf", "variant-qwen2-window"] {
+        assert_company_changes_no_bit(fixture(name));
+    }
+}
+
+#[test]
+fn what_cannot_come_next_leaves_all_that_go_together_as_they_were() {
+    let mut full = synthetic("tiny:q8_0");
+    prefill(&mut full, &tokens(128));
+    let mut other = full.fork().unwrap();
+    prefill(&mut other, &tokens(127));
+    let before = bits(&other);
+    let error = Inference::push_together([(&mut other, 1), (&mut full, 2)].into_iter());
+    assert!(matches!(error, Err(EngineError::ContextFull { tokens: 129, .. })));
+    full.return_to(100, &vec![0.0; 512]);
+    let error = Inference::push_together([(&mut full, 1), (&mut other, 512)].into_iter());
+    assert!(matches!(error, Err(EngineError::Invalid(_))));
+    assert_eq!((full.held().len(), other.held().len()), (100, 127));
+    assert_eq!(bits(&other), before);
+    Inference::push_together(std::iter::empty()).unwrap();
+}
+
 #[test]
 fn a_draft_is_no_part_of_what_is_held() {
     let mut inference = synthetic("tiny:q8_0");

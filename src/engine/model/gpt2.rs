@@ -1,11 +1,12 @@
 //! GPT-2 (Radford et al. 2019) from a Hugging Face folder or a GGUF file.
 
 use super::config::{Activation, ModelConfig};
+use super::pass::Pass;
 use super::run_state::{RunState, add_bias, add_rows, sized};
+use crate::engine::EngineError;
 use crate::engine::kernels::attention::{AttentionShape, attend};
 use crate::engine::kernels::{Packer, Table, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
-use crate::engine::{EngineError, TokenId};
 
 /// The weights of a GPT-2 model, under their published names.
 #[derive(Debug)]
@@ -119,38 +120,44 @@ impl Gpt2 {
     }
 
     /// See [`super::Model::forward`].
-    pub(super) fn forward(&self, state: &mut RunState, tokens: &[TokenId]) {
-        let (n, embd, past) = (tokens.len(), self.config.n_embd, state.cache.len());
+    pub(super) fn forward(&self, state: &mut RunState, pass: &mut Pass<'_>) {
+        let (n, embd) = (pass.len(), self.config.n_embd);
         let residual = sized(&mut state.residual, n, embd);
-        let position = sized(&mut state.hidden, 1, embd);
-        for (index, (&token, x)) in tokens.iter().zip(residual.chunks_exact_mut(embd)).enumerate() {
+        let wpe = sized(&mut state.hidden, 1, embd);
+        for ((position, token), x) in pass.tokens().zip(residual.chunks_exact_mut(embd)) {
             match &self.wte {
                 Some(table) => table.row(token as usize, x),
                 None => self.lm_head.row(token as usize, x),
             }
-            self.wpe.row(past + index, position);
-            vector::add(x, position);
+            self.wpe.row(position, wpe);
+            vector::add(x, wpe);
         }
         for (index, block) in self.h.iter().enumerate() {
-            self.attention(state, index, block, past, n);
+            self.attention(state, index, block, pass, n);
             self.feed_forward(state, block, n);
         }
-        state.cache.advance(n);
+        pass.advance();
         let hidden = sized(&mut state.hidden, n, embd);
         self.ln_f.apply(&state.workspace, &state.residual, self.config.norm_eps, hidden);
     }
 
-    fn attention(&self, state: &mut RunState, index: usize, block: &Block, past: usize, n: usize) {
+    fn attention(&self, state: &mut RunState, index: usize, block: &Block, pass: &mut Pass<'_>, n: usize) {
         let ModelConfig { n_embd, n_head, head_dim, norm_eps, .. } = self.config;
         let normed = sized(&mut state.hidden, n, n_embd);
         block.ln_1.apply(&state.workspace, &state.residual, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, 3 * n_embd);
         block.c_attn.apply(&mut state.workspace, normed, n, qkv);
-        state.cache.write(state.workspace.pool(), index, n, &qkv[n_embd..], &qkv[2 * n_embd..], 3 * n_embd);
         let scale = self.config.score_scale(index);
         let shape = AttentionShape { n_head, n_kv_head: n_head, head_dim, scale, window: None };
         let attended = sized(&mut state.attended, n, n_embd);
-        attend(&state.workspace, &shape, qkv, 3 * n_embd, state.cache.layer(index), past, attended);
+        let stride = 3 * n_embd;
+        for (rows, cache) in pass.caches() {
+            let (past, n) = (cache.len(), rows.len());
+            let qkv = &qkv[rows.start * stride..rows.end * stride];
+            cache.write(state.workspace.pool(), index, n, &qkv[n_embd..], &qkv[2 * n_embd..], stride);
+            let attended = &mut attended[rows.start * n_embd..rows.end * n_embd];
+            attend(&state.workspace, &shape, qkv, stride, cache.layer(index), past, attended);
+        }
         let out = sized(&mut state.hidden, n, n_embd);
         block.c_proj.apply(&mut state.workspace, attended, n, out);
         add_rows(&state.workspace, &mut state.residual, out, n_embd);

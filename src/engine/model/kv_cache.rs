@@ -68,7 +68,7 @@ impl KvCache {
     ///
     /// # Panics
     /// Where `other` has another shape, format or capacity.
-    pub(super) fn copy_from(&mut self, other: &Self, len: usize) {
+    pub(in crate::engine) fn copy_from(&mut self, other: &Self, len: usize) {
         self.len = len.min(other.len);
         self.keys.copy_from(&other.keys, self.len);
         self.values.copy_from(&other.values, self.len);

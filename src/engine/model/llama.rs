@@ -2,11 +2,12 @@
 //! folder.
 
 use super::config::ModelConfig;
+use super::pass::Pass;
 use super::run_state::{RunState, add_bias, add_rows, sized};
+use crate::engine::EngineError;
 use crate::engine::kernels::attention::{AttentionShape, attend};
 use crate::engine::kernels::{Packer, Table, WeightMatrix, Workspace, vector};
 use crate::engine::weights::Weights;
-use crate::engine::{EngineError, TokenId};
 
 /// The weights of a Llama model, under their published names.
 #[derive(Debug)]
@@ -129,55 +130,56 @@ impl Llama {
     }
 
     /// See [`super::Model::forward`].
-    pub(super) fn forward(&self, state: &mut RunState, tokens: &[TokenId]) {
-        let (n, embd, past) = (tokens.len(), self.config.n_embd, state.cache.len());
+    pub(super) fn forward(&self, state: &mut RunState, pass: &mut Pass<'_>) {
+        let (n, embd) = (pass.len(), self.config.n_embd);
         let residual = sized(&mut state.residual, n, embd);
-        for (&token, x) in tokens.iter().zip(residual.chunks_exact_mut(embd)) {
+        for ((_, token), x) in pass.tokens().zip(residual.chunks_exact_mut(embd)) {
             match &self.embed_tokens {
                 Some(table) => table.row(token as usize, x),
                 None => self.lm_head.row(token as usize, x),
             }
         }
         if let Some(rope) = &mut state.rope {
-            rope.reach(past + n);
+            rope.reach(pass.end());
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            self.attention(state, index, layer, past, n);
+            self.attention(state, index, layer, pass, n);
             self.feed_forward(state, layer, n);
         }
-        state.cache.advance(n);
+        pass.advance();
         let hidden = sized(&mut state.hidden, n, embd);
         rms_norm_rows(&state.workspace, &state.residual, &self.norm, self.config.norm_eps, hidden);
     }
 
-    fn attention(&self, state: &mut RunState, index: usize, layer: &Layer, past: usize, n: usize) {
+    fn attention(&self, state: &mut RunState, index: usize, layer: &Layer, pass: &mut Pass<'_>, n: usize) {
         let ModelConfig { n_embd, n_head, n_kv_head, head_dim, norm_eps, .. } = self.config;
         let (q, kv) = (n_head * head_dim, n_kv_head * head_dim);
         let normed = sized(&mut state.hidden, n, n_embd);
         rms_norm_rows(&state.workspace, &state.residual, &layer.input_layernorm, norm_eps, normed);
         let qkv = sized(&mut state.qkv, n, q + 2 * kv);
         layer.qkv_proj.apply(&mut state.workspace, normed, n, qkv);
-        if let Some(rope) = &state.rope {
-            let rotate = |token: usize, qkv: &mut [f32]| {
-                if let Some([q_norm, k_norm]) = &layer.qk_norm {
-                    let (queries, rest) = qkv.split_at_mut(q);
-                    for (heads, weight) in [(queries, q_norm), (&mut rest[..kv], k_norm)] {
-                        heads.chunks_exact_mut(head_dim).for_each(|x| vector::rms_norm_in_place(x, weight, norm_eps));
-                    }
-                }
-                rope.rotate(&mut qkv[..q + kv], past + token);
-            };
-            if n == 1 {
-                rotate(0, qkv);
-            } else {
-                state.workspace.pool().for_each_part(qkv, q + 2 * kv, &|_, token, qkv| rotate(token, qkv));
-            }
-        }
-        state.cache.write(state.workspace.pool(), index, n, &qkv[q..], &qkv[q + kv..], q + 2 * kv);
         let (scale, window) = (self.config.score_scale(index), self.config.window_of(index));
         let shape = AttentionShape { n_head, n_kv_head, head_dim, scale, window };
         let attended = sized(&mut state.attended, n, q);
-        attend(&state.workspace, &shape, qkv, q + 2 * kv, state.cache.layer(index), past, attended);
+        let (stride, pool) = (q + 2 * kv, state.workspace.pool());
+        for (rows, cache) in pass.caches() {
+            let (past, n) = (cache.len(), rows.len());
+            let qkv = &mut qkv[rows.start * stride..rows.end * stride];
+            if let Some(rope) = &state.rope {
+                let rotate = |token: usize, qkv: &mut [f32]| {
+                    layer.norm_heads(&mut qkv[..q + kv], q, norm_eps);
+                    rope.rotate(&mut qkv[..q + kv], past + token);
+                };
+                if n == 1 {
+                    rotate(0, qkv);
+                } else {
+                    pool.for_each_part(qkv, stride, &|_, token, qkv| rotate(token, qkv));
+                }
+            }
+            cache.write(pool, index, n, &qkv[q..], &qkv[q + kv..], stride);
+            let attended = &mut attended[rows.start * q..rows.end * q];
+            attend(&state.workspace, &shape, qkv, stride, cache.layer(index), past, attended);
+        }
         let out = sized(&mut state.hidden, n, n_embd);
         layer.o_proj.apply(&mut state.workspace, attended, n, out);
         add_rows(&state.workspace, &mut state.residual, out, n_embd);
@@ -232,6 +234,17 @@ impl Layer {
             gate_up_proj: Linear::load(&gate_up, n_embd, extras.mlp_bias, weights, packer)?,
             down_proj: Linear::load(&[(names.down, n_embd)], n_ff, extras.mlp_bias, weights, packer)?,
         })
+    }
+
+    /// Scales each head of a token's queries, which are the first `q` values of `heads`, and of its keys, which are the
+    /// others, where the model does so.
+    fn norm_heads(&self, heads: &mut [f32], q: usize, eps: f32) {
+        if let Some([q_norm, k_norm]) = &self.qk_norm {
+            let (queries, keys) = heads.split_at_mut(q);
+            for (heads, weight) in [(queries, q_norm), (keys, k_norm)] {
+                heads.chunks_exact_mut(weight.len()).for_each(|x| vector::rms_norm_in_place(x, weight, eps));
+            }
+        }
     }
 
     fn bytes(&self) -> usize {

@@ -1,13 +1,14 @@
 //! The architectures: load and forward, nothing else.
 //!
-//! The weights of a model are shared and never change; what a run changes (the KV cache, the activations on their way) is
-//! its [`RunState`]. A forward pass appends tokens to the cache and leaves their final hidden states behind; logits are
-//! computed from those on demand, because most positions of a prompt need none.
+//! The weights of a model are shared and never change. What changes is apart: the [`KvCache`] of each sequence, and the
+//! [`RunState`] that a pass is computed in. A forward pass appends tokens to one cache or to several and leaves their
+//! final hidden states behind; logits are computed from those on demand, because most positions of a prompt need none.
 
 mod config;
 mod gpt2;
 mod kv_cache;
 mod llama;
+mod pass;
 mod rope;
 mod run_state;
 
@@ -19,12 +20,12 @@ pub use config::{
 pub use gpt2::Gpt2;
 pub use kv_cache::KvCache;
 pub use llama::Llama;
+pub use pass::{MAX_RUNS, Pass, Run};
 pub use run_state::RunState;
 
-use super::kernels::attention::CacheTypes;
+use super::EngineError;
 use super::kernels::{Packer, ThreadPool};
 use super::weights::Weights;
-use super::{EngineError, TokenId};
 
 /// A loaded model of any architecture.
 #[derive(Debug)]
@@ -69,27 +70,23 @@ impl Model {
         }
     }
 
-    /// A state to run it with: a context of `context` tokens, whose keys and values are kept as `types` says, computed by
-    /// `pool`.
-    ///
-    /// # Errors
-    /// Those of [`KvCache::new`].
-    pub fn new_state(&self, types: CacheTypes, context: usize, pool: Arc<ThreadPool>) -> Result<RunState, EngineError> {
-        RunState::new(self.config(), types, context, pool)
+    /// A state to run it in, for positions below `context`, computed by `pool`.
+    pub fn new_state(&self, context: usize, pool: Arc<ThreadPool>) -> RunState {
+        RunState::new(self.config(), context, pool)
     }
 
-    /// Appends `tokens` to the cache and leaves their final hidden states in the state.
+    /// Appends the tokens of `pass` to their caches and leaves their final hidden states in `state`, row after row.
     ///
     /// # Panics
-    /// Where the cache has no room for them, or an id is outside the vocabulary: the caller checks both.
-    pub fn forward(&self, state: &mut RunState, tokens: &[TokenId]) {
+    /// Where a cache has no room for them, or an id is outside the vocabulary: the caller checks both.
+    pub fn forward(&self, state: &mut RunState, pass: &mut Pass<'_>) {
         match self {
-            Self::Gpt2(model) => model.forward(state, tokens),
-            Self::Llama(model) => model.forward(state, tokens),
+            Self::Gpt2(model) => model.forward(state, pass),
+            Self::Llama(model) => model.forward(state, pass),
         }
     }
 
-    /// The logits of the tokens `first..first + count` of the last [`Self::forward`], into `out` `(count, vocab_size)`.
+    /// The logits of the rows `first..first + count` of the last [`Self::forward`], into `out` `(count, vocab_size)`.
     ///
     /// # Panics
     /// Where the last forward pass had not as many tokens, or `out` has another length.

@@ -1,20 +1,15 @@
-//! What a run changes.
+//! What a forward pass is computed in.
 
 use std::sync::Arc;
 
 use super::config::ModelConfig;
-use super::kv_cache::KvCache;
 use super::rope::Rope;
-use crate::engine::EngineError;
-use crate::engine::kernels::attention::CacheTypes;
 use crate::engine::kernels::{ThreadPool, Workspace, vector};
 
-/// The KV cache, and the activations on their way through the layers; each buffer grows to the largest chunk seen and is
-/// used again.
+/// The activations on their way through the layers, each token's in a row of its own; each buffer grows to the largest
+/// pass seen and is used again. Nothing of it belongs to a sequence: what that is, its cache says.
 #[derive(Debug)]
 pub struct RunState {
-    /// Keys and values so far.
-    pub(super) cache: KvCache,
     /// The rotations of the positions (all but GPT-2).
     pub(super) rope: Option<Rope>,
     /// Threads and scratch memory.
@@ -34,18 +29,9 @@ pub struct RunState {
 }
 
 impl RunState {
-    /// An empty state with a context of `context` tokens.
-    ///
-    /// # Errors
-    /// Those of [`KvCache::new`].
-    pub(super) fn new(
-        config: &ModelConfig,
-        types: CacheTypes,
-        context: usize,
-        pool: Arc<ThreadPool>,
-    ) -> Result<Self, EngineError> {
-        Ok(Self {
-            cache: KvCache::new(config, types, context)?,
+    /// A state for positions below `context`.
+    pub(super) fn new(config: &ModelConfig, context: usize, pool: Arc<ThreadPool>) -> Self {
+        Self {
             rope: config.architecture.rotates().then(|| Rope::new(config, context)),
             workspace: Workspace::new(pool),
             hidden: Vec::new(),
@@ -54,23 +40,7 @@ impl RunState {
             attended: Vec::new(),
             feed: Vec::new(),
             gated: Vec::new(),
-        })
-    }
-
-    /// Another state of the same model with a copy of the first `tokens` tokens of the cache.
-    ///
-    /// # Errors
-    /// Those of [`KvCache::new`].
-    pub(in crate::engine) fn fork(&self, config: &ModelConfig, tokens: usize) -> Result<Self, EngineError> {
-        let (types, context) = (self.cache.types(), self.cache.capacity());
-        let mut fork = Self::new(config, types, context, self.workspace.shared_pool())?;
-        fork.cache.copy_from(&self.cache, tokens);
-        Ok(fork)
-    }
-
-    /// The KV cache.
-    pub fn cache(&self) -> &KvCache {
-        &self.cache
+        }
     }
 
     /// See [`Workspace::set_exact`].
@@ -78,14 +48,14 @@ impl RunState {
         self.workspace.set_exact(exact);
     }
 
-    /// Forgets all but the first `tokens` tokens.
-    pub fn truncate(&mut self, tokens: usize) {
-        self.cache.truncate(tokens);
-    }
-
     /// The threads.
     pub fn pool(&self) -> &ThreadPool {
         self.workspace.pool()
+    }
+
+    /// The threads, for another state.
+    pub fn shared_pool(&self) -> Arc<ThreadPool> {
+        self.workspace.shared_pool()
     }
 }
 
