@@ -44,38 +44,29 @@ pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usiz
     for x in x {
         assert_eq!(group.len(), format.group_bytes(x.len()), "a group of another width");
     }
-    // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertion above is what the
-    // kernels ask of their arguments.
-    unsafe {
-        match (x, out) {
-            (&[a, b, c, d], out) if out.len() >= TOKENS => {
-                let values = for_format!(format => four_tokens(group, quants_at, [a, b, c, d]));
-                out[..TOKENS].copy_from_slice(&values);
-            }
-            (x, out) => {
-                for (x, out) in x.iter().zip(out) {
-                    *out = for_format!(format => one_token(group, quants_at, x));
-                }
-            }
-        }
+    for (x, out) in x.chunks(TOKENS).zip(out.chunks_mut(TOKENS)) {
+        // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertion above is what
+        // the kernels ask of their arguments.
+        unsafe { for_format!(format => few_tokens(group, quants_at, x, out)) };
     }
 }
 
+/// Up to [`TOKENS`] tokens, for which the weights are unpacked once.
+///
 /// # Safety
 /// As [`multiply`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn one_token<F: Quant>(group: &[u8], quants_at: usize, x: &[Block]) -> Lanes {
+unsafe fn few_tokens<F: Quant>(group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
     // SAFETY: the caller's promise.
-    let [values] = unsafe { multiply::<F, 1>(group, quants_at, [x]) };
-    values
-}
-
-/// # Safety
-/// As [`multiply`].
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn four_tokens<F: Quant>(group: &[u8], quants_at: usize, x: [&[Block]; TOKENS]) -> [Lanes; TOKENS] {
-    // SAFETY: the caller's promise.
-    unsafe { multiply::<F, TOKENS>(group, quants_at, x) }
+    unsafe {
+        match *x {
+            [a, b, c, d] => out[..4].copy_from_slice(&multiply::<F, 4>(group, quants_at, [a, b, c, d])),
+            [a, b, c] => out[..3].copy_from_slice(&multiply::<F, 3>(group, quants_at, [a, b, c])),
+            [a, b] => out[..2].copy_from_slice(&multiply::<F, 2>(group, quants_at, [a, b])),
+            [a] => out[..1].copy_from_slice(&multiply::<F, 1>(group, quants_at, [a])),
+            _ => {}
+        }
+    }
 }
 
 /// The four bytes of step `step` in every lane.
