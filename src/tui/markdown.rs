@@ -2,6 +2,7 @@
 
 mod flow;
 mod mend;
+mod references;
 mod table;
 mod writer;
 
@@ -12,6 +13,7 @@ use pulldown_cmark::{Event, Options, Parser};
 use super::highlight::Highlights;
 use super::text::Row;
 use super::theme::Theme;
+use references::References;
 use writer::{Writer, blank_before};
 
 /// What a text is rendered for.
@@ -30,6 +32,10 @@ struct Block {
     /// How much of it is shown, and what closes the emphasis that is open there.
     mended: (usize, String),
     rows: usize,
+    /// Labels of links that nothing has been said of yet.
+    missing: Vec<String>,
+    /// Whether it may have the definitions of links, which show nothing by themselves.
+    defines: bool,
 }
 
 /// A text that is rendered as Markdown, and may grow at its end.
@@ -40,6 +46,7 @@ pub(super) struct Markdown {
     is_streaming: bool,
     blocks: Vec<Block>,
     rows: Vec<Row>,
+    references: References,
     highlights: Highlights,
     /// Whether code had to do without its colours.
     is_plain: bool,
@@ -55,6 +62,7 @@ impl Markdown {
             is_streaming,
             blocks: Vec::new(),
             rows: Vec::new(),
+            references: References::default(),
             highlights: Highlights::default(),
             is_plain: false,
             work: 0,
@@ -111,7 +119,7 @@ impl Markdown {
             let text = &source[range.clone()];
             let is_open = self.is_streaming && at == last;
             let mended = if is_open { mend::mend(text) } else { (text.len(), String::new()) };
-            let block = Block { range, mended, rows: 0 };
+            let block = Block { range, mended, rows: 0, missing: Vec::new(), defines: false };
             let place = known + at;
             let is_same = (self.blocks.get(place))
                 .is_some_and(|former| former.range == block.range && former.mended == block.mended);
@@ -127,6 +135,7 @@ impl Markdown {
         if settled.trim().is_empty() {
             self.blocks.clear();
         }
+        self.define(&source, known);
         self.rows.truncate(self.blocks.last().map_or(0, |block| block.rows));
         if self.rows.is_empty() {
             self.rows.push(Row::of([]));
@@ -138,12 +147,22 @@ impl Markdown {
     }
 
     fn lay_out_block(&mut self, source: &str, mut block: Block) {
-        self.work += 1;
-        let range = block.range.clone();
         if self.blocks.is_empty() {
             self.rows.clear();
-        } else if blank_before(source, range.start) {
-            self.rows.push(Row::of([]));
+        }
+        let rows = self.render(source, &mut block, self.blocks.is_empty());
+        self.rows.extend(rows);
+        block.rows = self.rows.len();
+        self.blocks.push(block);
+    }
+
+    /// The rows of a block, with the empty one before it where there is one.
+    fn render(&mut self, source: &str, block: &mut Block, is_first: bool) -> Vec<Row> {
+        self.work += 1;
+        let range = block.range.clone();
+        let mut rows = Vec::new();
+        if !is_first && blank_before(source, range.start) {
+            rows.push(Row::of([]));
         }
         let (keep, closers) = &block.mended;
         let shown = range.start..range.start + keep;
@@ -151,7 +170,10 @@ impl Markdown {
         let highlights = self.page.colors.then_some(&mut self.highlights);
         let mut writer = Writer::new(source, shown, self.page.width, self.page.theme, highlights);
         let mut is_empty = true;
-        for (event, place) in Parser::new_ext(&mended, OPTIONS).into_offset_iter() {
+        block.missing.clear();
+        let resolve = |link| self.references.resolve(&link, &mut block.missing);
+        let parser = Parser::new_with_broken_link_callback(&mended, OPTIONS, Some(resolve));
+        for (event, place) in parser.into_offset_iter() {
             is_empty = false;
             writer.event(event, place);
         }
@@ -159,10 +181,41 @@ impl Markdown {
         if is_empty {
             writer.literal(range);
         }
+        block.defines = is_empty;
         self.is_plain |= writer.is_plain;
-        self.rows.extend(writer.finish());
-        block.rows = self.rows.len();
-        self.blocks.push(block);
+        rows.extend(writer.finish());
+        rows
+    }
+
+    /// Takes the definitions of links from the block `known` on, and lays out the blocks that have waited for them. Of
+    /// the last block more may be to come.
+    fn define(&mut self, source: &str, known: usize) {
+        let finished = self.blocks.len() - usize::from(self.is_streaming && !self.blocks.is_empty());
+        let mut news = Vec::new();
+        for block in self.blocks.iter().take(finished).skip(known).filter(|block| block.defines) {
+            news.extend(self.references.define(&source[block.range.clone()], OPTIONS));
+        }
+        if news.is_empty() {
+            return;
+        }
+        for at in 0..self.blocks.len() {
+            if self.blocks[at].missing.iter().any(|label| news.contains(label)) {
+                self.render_again(source, at);
+            }
+        }
+    }
+
+    /// Lays out a block in its place.
+    fn render_again(&mut self, source: &str, at: usize) {
+        let start = at.checked_sub(1).map_or(0, |before| self.blocks[before].rows);
+        let mut block = self.blocks[at].clone();
+        let rows = self.render(source, &mut block, at == 0);
+        let (former, now) = (block.rows - start, rows.len());
+        self.rows.splice(start..start + former, rows);
+        self.blocks[at] = block;
+        for block in &mut self.blocks[at..] {
+            block.rows = block.rows - former + now;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ const EVERYTHING: &str = "# Title\n\nA *first* paragraph with **bold**, ~~gone~~
     Second line.\n\n- one\n- two with `x`\n  1. deep\n  2. deeper\n\n     after\n- [x] done\n- [ ] open\n\n\
     > quoted *text*\n>\n> - in a list\n\n| Name | Value |\n|:-----|------:|\n| `a` | 1 |\n| **b** | 22 |\n\n\
     ```rust\nfn main() {\n    println!(\"hi\"); // there\n}\n```\n\n---\n\nSee [the docs](https://example.org/x) or \
-    <https://a.b>.\n\n[ref]: https://c.d\n\n1. a\n\n2. b\n   ```\n   nested\n   ```\n\n## Two\nText right under\n\n<b>html</b>\n\n\
+    <https://a.b>, and [it][Ref] or [ref].\n\n[ref]: https://c.d\n\n1. a\n\n2. b\n   ```\n   nested\n   ```\n\n## Two\nText right under\n\n<b>html</b>\n\n\
     Last\n===\n";
 
 #[test]
@@ -139,4 +139,54 @@ fn colours_come_once_they_may() {
     let before = styles(&markdown);
     markdown.update(code, false, page(40));
     assert!(styles(&markdown) > before);
+}
+
+#[test]
+fn a_link_whose_address_comes_later_gets_it_then() {
+    let text = "See [the docs][1], [Rust  Book][] and [one].\n\nMore, `a[0]` and [2].\n\n";
+    let mut markdown = Markdown::new(text, true, page(80));
+    assert_eq!(texts(&markdown)[0], "See [the docs][1], [Rust  Book][] and [one].");
+    let with = format!("{text}[1]: https://a.b/c\n[rust book]: <https://d.e> \"Title\"\n[^2]: note\n\nEnd");
+    let before = markdown.work();
+    markdown.update(&with, true, page(80));
+    let shown = texts(&markdown);
+    assert_eq!(shown[0], "See the docs (https://a.b/c), Rust  Book (https://d.e) and [one].");
+    assert_eq!(shown[2], "More, `a[0]` and [2].");
+    assert!(shown.contains(&"[1]: https://a.b/c".to_owned()), "nothing is lost: {shown:#?}");
+    assert_eq!(markdown.work(), before + 3, "the two blocks that are new, and the one that waited");
+    assert_eq!(markdown.rows(), Markdown::new(&with, true, page(80)).rows());
+}
+
+#[test]
+fn long_lines_html_and_footnotes_are_shown_at_every_width() {
+    let word = "word ".repeat(800);
+    let unbroken = "x".repeat(4000);
+    let table =
+        format!("| {} |\n|{}\n| {} |", ["head"; 12].join(" | "), "--|".repeat(12), ["a cell of text"; 12].join(" | "));
+    let nested: String =
+        (0..12).map(|depth| format!("{}- deep{depth} down in the list\n", "  ".repeat(depth))).collect();
+    let samples = [
+        word,
+        unbroken.clone(),
+        format!("```\n{unbroken}"),
+        format!("```rust\nlet a = \"{unbroken}\";\n```"),
+        table,
+        nested,
+        "<div class=\"a\">\n<b>text</b> in <i>html</i>\n</div>\n\n<!-- note -->\n\nA<br>B".to_owned(),
+        "A claim.[^1]\n\n[^1]: The source of it.\n\n- [ ] open\n- [x] done\n  - [ ] within".to_owned(),
+    ];
+    for sample in &samples {
+        for width in [40, 80, 120] {
+            for streams in [false, true] {
+                let markdown = Markdown::new(sample, streams, page(width));
+                let rows = texts(&markdown);
+                for row in &rows {
+                    assert!(width_of(row) <= width, "{width}: {row:?}");
+                }
+                let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
+                let (written, seen) = (letters(sample), rows.iter().map(|row| letters(row)).sum::<usize>());
+                assert!(seen + 3 >= written, "{width}: {rows:#?}");
+            }
+        }
+    }
 }

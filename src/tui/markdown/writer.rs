@@ -285,10 +285,14 @@ impl<'a> Writer<'a> {
             return;
         }
         let faint = self.theme.faint();
-        let origin = self.origin(&link.url, &link.range);
-        self.flow.push(" (", faint, Origin::As(" ("));
-        self.flow.push(&link.url, faint, origin);
-        self.flow.push(")", faint, Origin::As(")"));
+        let (open, address, close) = match self.origin(&link.url, &link.range) {
+            // The address is told elsewhere: it is not copied here as well.
+            Origin::Whole(..) => (Origin::Drawn, Origin::Drawn, Origin::Drawn),
+            origin => (Origin::As(" ("), origin, Origin::As(")")),
+        };
+        self.flow.push(" (", faint, open);
+        self.flow.push(&link.url, faint, address);
+        self.flow.push(")", faint, close);
     }
 
     fn start_item(&mut self, place: usize) {
