@@ -29,9 +29,15 @@ impl App {
         let (record, transcript) = (self.session.record.clone(), self.session.transcript.clone());
         let id = record.id;
         let effects = self.new_chat(now);
-        self.note(NoteKind::Info, format!("{:?} is deleted; /undo brings it back", record.title));
+        self.note(NoteKind::Info, deletion(&record));
         self.deleted = Some((record, transcript));
         effects.into_iter().chain([Effect::Store(StoreOp::DeleteSession(id))]).collect()
+    }
+
+    /// A chat is back: the note of its deletion is no longer true.
+    pub(super) fn no_longer_deleted(&mut self, record: &SessionRecord) {
+        let text = deletion(record);
+        self.notes.retain(|note| note.text != text);
     }
 
     /// Brings back the chat that was deleted last; `None` where that is not what can be undone now.
@@ -86,6 +92,11 @@ impl App {
         self.note(NoteKind::Info, format!("from {path}"));
         self.store_all()
     }
+}
+
+/// What is said of a chat that was deleted.
+fn deletion(record: &SessionRecord) -> String {
+    format!("{:?} is deleted; /undo brings it back", record.title)
 }
 
 fn title_of_first(transcript: &Transcript) -> String {

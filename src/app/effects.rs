@@ -54,7 +54,7 @@ pub enum Effect {
     OpenSession(SessionId),
     /// Read a saved conversation that is to be deleted.
     TakeSession(SessionId),
-    /// Search all saved conversations for a text.
+    /// Search all saved conversations for a text; an empty one ends the search.
     SearchSessions(String),
     /// Read a text file.
     ReadFile {
@@ -150,6 +150,7 @@ pub trait FrontEndIo {
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String>;
 
     /// The messages that have `text` in them, each with the words around it; the conversation that was changed last first.
+    /// A text without anything in it ends a search: nothing is kept any longer for the next letter.
     ///
     /// # Errors
     /// One clear sentence.

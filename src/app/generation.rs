@@ -10,6 +10,7 @@ use super::step::Pause;
 use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::engine::SamplingParams;
+use crate::store::StoreOp;
 use crate::worker::protocol::{
     CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
     RequestId, TokenTrace,
@@ -444,6 +445,11 @@ impl App {
 
     fn finished(&mut self, mut summary: ReplySummary) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
+        if let Some(message) = generation.message.filter(|_| generation.tokens == 0)
+            && self.session.transcript.retract(message)
+        {
+            return self.retracted(message);
+        }
         let mut effects = Vec::new();
         summary.perplexity = generation.message.and_then(|message| self.perplexity_of(message));
         match generation.message {
@@ -469,6 +475,19 @@ impl App {
         }
         self.last_summary = Some(summary);
         effects
+    }
+
+    /// A reply ended after every token of it was taken back: the question is without a reply again.
+    fn retracted(&mut self, message: MessageId) -> Vec<Effect> {
+        self.tokens.remove(&message);
+        let head = self.session.transcript.head();
+        for note in self.notes.iter_mut().filter(|note| note.after == Some(message)) {
+            note.after = head;
+        }
+        let text = "every token was taken back: /regen asks again";
+        self.note(NoteKind::Info, text.to_owned());
+        let session = self.session.record.id;
+        vec![Effect::Store(StoreOp::DeleteMessage { session, message }), self.session.put()]
     }
 
     pub(super) fn reply_failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {

@@ -138,6 +138,8 @@ pub enum Action {
         /// What was typed.
         text: String,
     },
+    /// Moved a parameter's slider to this place, 0 to 1.
+    Slide(Parameter, f64),
     /// Wants the default of a parameter back.
     ResetParameter(Parameter),
     /// Wants the next preset.
@@ -463,6 +465,7 @@ impl App {
             }
             Action::Quit => self.quit(),
             Action::Nudge { parameter, steps, large } => self.change_sampling(|p| parameter.nudge(p, steps, large)),
+            Action::Slide(parameter, place) => self.change_sampling(|p| parameter.slide(p, place)),
             Action::ResetParameter(parameter) => self.change_sampling(|p| parameter.reset(p)),
             Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
             Action::NextPreset => self.next_preset(),
@@ -493,10 +496,7 @@ impl App {
             Action::ChooseLane(lane) => self.choose_lane(lane),
             Action::KeepLane => self.keep_lane(),
             Action::ChooseSession(id) => self.choose_chat(id, None),
-            Action::CloseList => {
-                self.close_list();
-                Vec::new()
-            }
+            Action::CloseList => self.close_list(),
             Action::Other => Vec::new(),
             Action::OpenPalette => vec![Effect::ReadPalette],
             Action::PaletteRead { models, themes, sessions } => {
@@ -516,10 +516,7 @@ impl App {
             Action::DeleteSaved(id) => self.delete_saved(id, now),
             Action::RestoreSaved => self.restore_saved(),
             Action::SessionTaken(Ok((record, transcript))) => self.chat_taken(record, transcript),
-            Action::SessionsListed(Ok(list)) => {
-                self.chats_listed(list, now);
-                Vec::new()
-            }
+            Action::SessionsListed(Ok(list)) => self.chats_listed(list, now),
             Action::SessionsFound { text, hits: Ok(hits) } => self.found(text, hits),
             outcome => self.take_outcome(outcome),
         }

@@ -290,6 +290,19 @@ impl Parameter {
         let _ = self.parse_into(params, &text);
     }
 
+    /// Puts it where its slider stands at `place`, 0 to 1, on the raster of its steps; the seed has no slider.
+    pub fn slide(self, params: &mut SamplingParams, place: f64) {
+        if self == Self::Seed {
+            return;
+        }
+        let spec = self.spec();
+        let (least, most) = spec.slider;
+        let wanted = least + place.clamp(0.0, 1.0) * (most - least);
+        let value = ((wanted / spec.step).round() * spec.step).clamp(least, most);
+        // The text is a number in range by its making.
+        let _ = self.parse_into(params, &format!("{value:.*}", spec.decimals));
+    }
+
     /// Puts it back to what the `balanced` preset has.
     pub fn reset(self, params: &mut SamplingParams) {
         let text = self.display(&SamplingParams::default());

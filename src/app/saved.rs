@@ -1,5 +1,7 @@
 //! The list of saved chats: searched in full text, chosen from, and what can be done to a chat in it.
 
+use std::collections::HashMap;
+
 use super::{App, Effect, Moment, NoteKind};
 use crate::chat::{MessageId, Transcript};
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp};
@@ -21,8 +23,12 @@ impl SavedChats {
     /// The chats that are called so or have what is looked for in them, each with the places.
     pub fn found(&self) -> impl Iterator<Item = (&SessionSummary, Vec<&SearchHit>)> {
         let query = self.query.trim().to_lowercase();
+        let mut hits_of: HashMap<SessionId, Vec<&SearchHit>> = HashMap::new();
+        for hit in &self.hits {
+            hits_of.entry(hit.record.id).or_default().push(hit);
+        }
         self.chats.iter().filter_map(move |chat| {
-            let hits: Vec<&SearchHit> = self.hits.iter().filter(|hit| hit.record.id == chat.record.id).collect();
+            let hits = hits_of.remove(&chat.record.id).unwrap_or_default();
             let is_called_so = chat.record.title.to_lowercase().contains(&query);
             (is_called_so || !hits.is_empty()).then_some((chat, hits))
         })
@@ -40,8 +46,12 @@ impl App {
         self.revealed
     }
 
-    pub(super) fn close_list(&mut self) {
-        self.saved = None;
+    pub(super) fn close_list(&mut self) -> Vec<Effect> {
+        match self.saved.take() {
+            // What was read for the search is no longer needed.
+            Some(saved) if !saved.query.is_empty() => vec![Effect::SearchSessions(String::new())],
+            _ => Vec::new(),
+        }
     }
 
     /// `/open [TEXT]` and `/search TEXT`.
@@ -50,18 +60,23 @@ impl App {
     }
 
     /// The saved chats were listed.
-    pub(super) fn chats_listed(&mut self, chats: Vec<SessionSummary>, now: Moment) {
+    pub(super) fn chats_listed(&mut self, chats: Vec<SessionSummary>, now: Moment) -> Vec<Effect> {
         if chats.is_empty() {
-            return self.note(NoteKind::Info, "no chat is saved yet".to_owned());
+            self.note(NoteKind::Info, "no chat is saved yet".to_owned());
+            return Vec::new();
         }
         let (query, hits) = std::mem::take(&mut self.search);
         self.saved = Some(SavedChats { chats, query, hits, at: now.unix });
+        Vec::new()
     }
 
     /// A search has ended; where no list is open yet, one opens if there is something to show.
     pub(super) fn found(&mut self, query: String, hits: Vec<SearchHit>) -> Vec<Effect> {
         if let Some(saved) = &mut self.saved {
             (saved.query, saved.hits) = (query, hits);
+            return Vec::new();
+        }
+        if query.trim().is_empty() {
             return Vec::new();
         }
         if hits.is_empty() {
@@ -74,9 +89,10 @@ impl App {
 
     /// A chat was chosen, and in it a message where something was found.
     pub(super) fn choose_chat(&mut self, id: SessionId, message: Option<MessageId>) -> Vec<Effect> {
-        self.saved = None;
         self.reveal_next = message;
-        vec![Effect::OpenSession(id)]
+        let mut effects = self.close_list();
+        effects.push(Effect::OpenSession(id));
+        effects
     }
 
     /// A chosen chat has come.
@@ -138,6 +154,7 @@ impl App {
     pub(super) fn restore_saved(&mut self) -> Vec<Effect> {
         let Some((record, transcript)) = self.deleted.take() else { return Vec::new() };
         let session = record.id;
+        self.no_longer_deleted(&record);
         let messages = transcript.nodes().iter().cloned();
         let puts = messages.map(|node| Effect::Store(StoreOp::PutMessage { session, node }));
         let effects = std::iter::once(Effect::Store(StoreOp::PutSession(record.clone()))).chain(puts).collect();

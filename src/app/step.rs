@@ -5,6 +5,9 @@ use super::{App, Effect, Moment, NextToken, NoteKind};
 use crate::engine::TokenId;
 use crate::worker::protocol::{Distribution, EngineCommand, RequestId, Steer, Stepping};
 
+/// Why nothing is picked while a step is being taken.
+const UNSETTLED: &str = "the next candidates are still being computed: pick once they are there";
+
 /// What a person does to a reply that is paused, or is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -57,7 +60,6 @@ impl App {
                 generation.pause = Pause::No;
                 EngineCommand::Resume { id }
             }
-            // Of a list that is about to change nothing is picked.
             Step::Pick(place) if is_settled => match self.candidate_at(place) {
                 Some(token) => EngineCommand::Steer { id, steer: Steer::Pick(token) },
                 None => {
@@ -65,6 +67,11 @@ impl App {
                     return Vec::new();
                 }
             },
+            // Of a list that is about to change nothing is picked: the person would not have seen it.
+            Step::Pick(_) if is_paused => {
+                self.hint = Some(UNSETTLED.to_owned());
+                return Vec::new();
+            }
             Step::Draw if is_paused => EngineCommand::Steer { id, steer: Steer::Draw },
             Step::TakeBack if is_paused => EngineCommand::Steer { id, steer: Steer::TakeBack },
             _ => return Vec::new(),
@@ -108,6 +115,9 @@ impl App {
 
     pub(super) fn paused(&mut self, distribution: Distribution, held_back: String, context_used: usize) {
         self.context_used = context_used;
+        if self.hint.as_deref() == Some(UNSETTLED) {
+            self.hint = None;
+        }
         if let Some(generation) = self.generation.as_mut() {
             generation.pause = Pause::Yes { held_back, is_settled: true };
         }

@@ -146,6 +146,28 @@ impl Transcript {
         }
     }
 
+    /// Takes the newest message out where it has no text and no answers, and moves the head to what it answers. Returns
+    /// whether it did.
+    pub fn retract(&mut self, id: MessageId) -> bool {
+        let Some(last) = self.nodes.last().filter(|last| last.id == id && last.message.content.is_empty()) else {
+            return false;
+        };
+        let (at, parent) = (self.nodes.len() - 1, last.parent);
+        if self.answers.last().is_none_or(|answers| !answers.is_empty()) {
+            return false;
+        }
+        match parent.and_then(|parent| self.position(parent)) {
+            Some(parent) => self.answers[parent].retain(|&answer| answer != at),
+            None => self.roots.retain(|&root| root != at),
+        }
+        self.nodes.pop();
+        self.answers.pop();
+        if self.head == Some(id) {
+            self.head = parent;
+        }
+        true
+    }
+
     /// Says how far a message has come.
     pub fn set_state(&mut self, id: MessageId, state: MessageState) {
         if let Some(at) = self.position(id) {

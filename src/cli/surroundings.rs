@@ -18,7 +18,7 @@ use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{
-    Database, Paths, SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp, StoreWriter, files, history,
+    Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp, StoreWriter, files, history,
 };
 
 /// The largest file that is read into a chat: more than any context holds.
@@ -33,6 +33,8 @@ pub(super) struct Surroundings {
     paths: Paths,
     options: LoadOptions,
     writer: StoreWriter,
+    /// While the person is looking for something in the chats.
+    search: Option<Search>,
 }
 
 /// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
@@ -55,7 +57,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let seed = random();
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
-    Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer }))
+    Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer, search: None }))
 }
 
 /// A number that the standard library draws afresh for each hasher.
@@ -132,10 +134,18 @@ impl FrontEndIo for Surroundings {
 
     fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String> {
         let path = self.paths.database();
-        if !path.exists() {
+        if text.trim().is_empty() || !path.exists() {
+            // What was read for the search is held no longer.
+            self.search = None;
             return Ok(Vec::new());
         }
-        Database::open(&path).and_then(|database| database.search(text)).map_err(|error| error.to_string())
+        let search = self.search.take().map_or_else(|| Search::open(&path), Ok);
+        let found = search.and_then(|mut search| {
+            let hits = search.find(text)?;
+            self.search = Some(search);
+            Ok(hits)
+        });
+        found.map_err(|error| error.to_string())
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {

@@ -8,6 +8,7 @@ pub mod files;
 pub mod history;
 pub mod models;
 pub mod paths;
+pub mod search;
 pub mod sessions;
 pub mod writer;
 
@@ -16,6 +17,7 @@ use crate::chat::{MessageId, Node};
 pub use error::StoreError;
 pub use models::ModelStores;
 pub use paths::Paths;
+pub use search::Search;
 pub use sessions::{Database, SearchHit, SessionSummary, StoredSession};
 pub use writer::StoreWriter;
 
@@ -51,6 +53,13 @@ pub enum StoreOp {
         session: SessionId,
         /// The message.
         node: Node,
+    },
+    /// Delete a message of a conversation.
+    DeleteMessage {
+        /// The conversation.
+        session: SessionId,
+        /// The message.
+        message: MessageId,
     },
     /// Delete a conversation with its messages.
     DeleteSession(SessionId),

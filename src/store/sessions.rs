@@ -1,10 +1,12 @@
 //! The chats, in one SQLite database: a row for each conversation, a row for each message of its tree.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
 
+use super::search::{Text, Texts};
 use super::{SessionId, SessionRecord, StoreError, files};
 use crate::chat::{Message, MessageId, MessageState, Node, Role, Transcript};
 
@@ -190,16 +192,34 @@ impl Database {
     /// # Errors
     /// As the database's.
     pub fn search(&self, text: &str) -> Result<Vec<SearchHit>, StoreError> {
-        let wanted = text.to_lowercase();
-        let mut hits = Vec::new();
-        for SessionSummary { record, .. } in self.list()?.into_iter().filter(|_| !wanted.trim().is_empty()) {
-            let StoredSession { transcript, .. } = self.load(record.id)?;
-            hits.extend(transcript.nodes().iter().filter_map(|node| {
-                let context = context_of(&node.message.content, &wanted)?;
-                Some(SearchHit { record: record.clone(), message: node.id, role: node.message.role, context })
-            }));
-        }
-        Ok(hits)
+        Ok(self.texts()?.find(text))
+    }
+
+    /// A number that is another one after somebody else has written.
+    pub(super) fn version(&self) -> Result<i64, StoreError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.map_err(|error| self.failed(error))
+    }
+
+    /// The text of every message.
+    pub(super) fn texts(&self) -> Result<Texts, StoreError> {
+        let chats: Vec<SessionRecord> = self.list()?.into_iter().map(|summary| summary.record).collect();
+        let places: HashMap<SessionId, usize> = chats.iter().enumerate().map(|(at, chat)| (chat.id, at)).collect();
+        let run = || {
+            let mut statement = self
+                .connection
+                .prepare("SELECT id, parent, role, content, state, session FROM messages ORDER BY session, id")?;
+            let rows = statement.query_map([], |row| Ok((SessionId(row.get(5)?), node_of(row)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let nodes = run().map_err(|error| self.failed(error))?;
+        let text = |(session, node): (SessionId, Node)| {
+            let chat = *places.get(&session)?;
+            Some(Text::new(chat, node.id, node.message.role, node.message.content))
+        };
+        let mut texts: Vec<Text> = nodes.into_iter().filter_map(text).collect();
+        texts.sort_by_key(|text| text.chat);
+        Ok(Texts::new(chats, texts))
     }
 
     /// Writes a whole conversation.
@@ -250,6 +270,12 @@ impl Writes<'_> {
         Ok(())
     }
 
+    pub(super) fn delete_message(&self, session: SessionId, message: MessageId) -> rusqlite::Result<()> {
+        self.transaction
+            .execute("DELETE FROM messages WHERE session = ?1 AND id = ?2", [session.0, message.0.into()])?;
+        Ok(())
+    }
+
     pub(super) fn put_message(&self, session: SessionId, node: &Node, now: i64) -> rusqlite::Result<()> {
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO messages (session, id, parent, role, content, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -262,28 +288,6 @@ impl Writes<'_> {
         statement.execute(params![session.0, now])?;
         Ok(())
     }
-}
-
-/// What stands around the first place where `content` has `wanted`, which is in lower case.
-fn context_of(content: &str, wanted: &str) -> Option<String> {
-    const AROUND: usize = 40;
-    let characters: Vec<char> = content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    // A letter may have several in lower case: each is found at the place of the whole.
-    let mut lower = String::with_capacity(content.len());
-    let mut places = Vec::with_capacity(content.len());
-    for (place, c) in characters.iter().enumerate() {
-        for c in c.to_lowercase() {
-            places.resize(places.len() + c.len_utf8(), place);
-            lower.push(c);
-        }
-    }
-    let at = *places.get(lower.find(wanted)?)?;
-    let end = characters.len().min(at + wanted.chars().count() + AROUND);
-    let start = at.saturating_sub(AROUND);
-    let words: String = characters[start..end].iter().collect();
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let [before, after] = [start > 0, end < characters.len()].map(|more| if more { "…" } else { "" });
-    Some(format!("{before}{words}{after}"))
 }
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {

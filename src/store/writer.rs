@@ -149,6 +149,7 @@ impl Worker {
             pending.iter().try_for_each(|operation| match operation {
                 StoreOp::PutSession(record) => writes.put_session(record, now),
                 StoreOp::PutMessage { session, node } => writes.put_message(*session, node, now),
+                StoreOp::DeleteMessage { session, message } => writes.delete_message(*session, *message),
                 StoreOp::DeleteSession(id) => writes.delete(*id),
                 StoreOp::AppendHistory(_) => Ok(()),
             })
@@ -170,6 +171,7 @@ fn target_of(operation: &StoreOp) -> Option<(SessionId, Option<MessageId>)> {
     match operation {
         StoreOp::PutSession(record) => Some((record.id, None)),
         StoreOp::PutMessage { session, node } => Some((*session, Some(node.id))),
+        StoreOp::DeleteMessage { session, message } => Some((*session, Some(*message))),
         StoreOp::DeleteSession(_) | StoreOp::AppendHistory(_) => None,
     }
 }

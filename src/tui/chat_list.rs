@@ -132,9 +132,9 @@ impl ChatList {
 
     pub(super) fn draw(&self, keymap: &Keymap, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let hints = match self.renaming {
-            Some(_) => "<choose> gives the title · <delete-to-start> clears it · <stop> leaves it as it was",
+            Some(_) => "<choose> gives it · <stop> leaves it · <delete-to-start> clears it",
             None => {
-                "type to search · <choose> opens · <delete-chat> deletes · <restore-chat> brings back · <rename-chat> title · <stop>"
+                "<choose> opens · <stop> closes · <delete-chat> deletes · <rename-chat> title · <restore-chat> brings back · type to search"
             }
         };
         let hints = keymap.hints(Context::Chats, hints);

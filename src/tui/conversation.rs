@@ -3,6 +3,7 @@
 mod body;
 mod scroll;
 mod selection;
+mod single;
 
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ use crate::chat::{MessageId, MessageState, Node, Role};
 
 pub(super) use scroll::Conversation;
 pub(super) use selection::Released;
+pub(super) use single::{Marks, SingleMessage};
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -209,7 +209,8 @@ impl Loop {
             // Where the mouse is without a button does not matter.
             Event::Mouse(mouse) if mouse.kind == MouseEventKind::Moved => return Ok(Urgency::None),
             Event::Mouse(mouse) => {
-                let requests = self.screen.on_mouse(&self.app, mouse, now);
+                let (effects, requests) = self.screen.on_mouse(&mut self.app, mouse, now);
+                self.carry_out(effects)?;
                 self.fulfil(requests)?;
             }
             Event::Resize(..) => {}

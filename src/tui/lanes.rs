@@ -1,17 +1,18 @@
 //! A comparison over the whole screen: its lanes side by side, in two rows, or one at a time where the screen is small.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
-use super::text::{Row, Wrapped, fit, one_line, source_spans};
+use super::conversation::{Marks, SingleMessage};
+use super::markdown::Page;
+use super::text::{Row, Wrapped, fit, one_line};
 use super::theme::Theme;
 use crate::app::keymap::Context;
-use crate::app::{App, Comparison, Lane, Phase};
+use crate::app::{App, Comparison, Lane, Parting, Phase};
 use crate::worker::protocol::RequestId;
 
 /// Columns and rows of a lane, its border counted in, below which fewer are shown side by side.
@@ -27,6 +28,11 @@ pub(super) struct LanesView {
     of: Option<RequestId>,
     chosen: usize,
     scrolls: Vec<Scroll>,
+    texts: Vec<SingleMessage>,
+    /// Where each lane is that the last frame shows.
+    places: Vec<(usize, Rect)>,
+    /// Whether a frame was drawn: syntaxes are not loaded for the first.
+    was_drawn: bool,
 }
 
 /// Of one lane.
@@ -49,9 +55,30 @@ impl LanesView {
         self.of.is_some()
     }
 
+    /// The lane at a place of the screen.
+    pub(super) fn lane_at(&self, column: u16, row: u16) -> Option<usize> {
+        let place = Position::new(column, row);
+        self.places.iter().find(|(_, area)| area.contains(place)).map(|&(lane, _)| lane)
+    }
+
+    /// Scrolls the lane at a place of the screen by rows, down if positive.
+    pub(super) fn scroll_at(&mut self, column: u16, row: u16, by: isize) {
+        self.scroll_lane(self.lane_at(column, row).unwrap_or(self.chosen), by);
+    }
+
     /// Scrolls the chosen lane by rows, down if positive.
     pub(super) fn scroll(&mut self, by: isize) {
-        let Some(scroll) = self.scrolls.get_mut(self.chosen) else { return };
+        self.scroll_lane(self.chosen, by);
+    }
+
+    /// How many blocks of Markdown were laid out.
+    #[cfg(test)]
+    pub(super) fn work(&self) -> usize {
+        self.texts.iter().map(SingleMessage::work).sum()
+    }
+
+    fn scroll_lane(&mut self, lane: usize, by: isize) {
+        let Some(scroll) = self.scrolls.get_mut(lane) else { return };
         let end = scroll.total.saturating_sub(scroll.height);
         let top = scroll.top.map_or(end, |top| top.min(end)).saturating_add_signed(by);
         scroll.top = (top < end).then_some(top);
@@ -74,13 +101,16 @@ impl LanesView {
         let Some(comparison) = app.comparison() else { return self.close() };
         let count = comparison.lanes.len();
         if self.of != Some(comparison.id) {
-            *self = Self { of: Some(comparison.id), chosen: 0, scrolls: vec![Scroll::default(); count] };
+            let texts = std::iter::repeat_with(SingleMessage::default).take(count).collect();
+            *self = Self { of: Some(comparison.id), scrolls: vec![Scroll::default(); count], texts, ..Self::default() };
         }
         self.chosen = comparison.chosen;
         Clear.render(area, buffer);
-        for (lane, area) in places(count, comparison.chosen, area) {
+        self.places = places(count, comparison.chosen, area);
+        for (lane, area) in self.places.clone() {
             self.draw_lane(app, comparison, lane, area, buffer, theme);
         }
+        self.was_drawn = true;
     }
 
     fn draw_lane(
@@ -92,7 +122,11 @@ impl LanesView {
         buffer: &mut Buffer,
         theme: Theme,
     ) {
-        let (Some(lane), Some(scroll)) = (comparison.lanes.get(at), self.scrolls.get_mut(at)) else { return };
+        let (Some(lane), Some(scroll), Some(said)) =
+            (comparison.lanes.get(at), self.scrolls.get_mut(at), self.texts.get_mut(at))
+        else {
+            return;
+        };
         let chosen = at == comparison.chosen;
         let kept = if chosen && comparison.is_kept() { " · kept" } else { "" };
         let mark = if chosen { MARK } else { "" };
@@ -108,20 +142,24 @@ impl LanesView {
             .title(fit(&title, usize::from(area.width).saturating_sub(2)).into_owned());
         let inner = block.inner(area);
         block.render(area, buffer);
-        let (head, text, foot) = parts(app, lane, at, inner);
+        let partings = app.partings(at);
+        let (head, text, foot) = parts(app, lane, (at, &partings), inner);
         let mut pen = Pen { buffer, y: inner.y, inner };
         pen.rows(&head, theme.faint());
-        let rows = lane_rows(app, at, lane, usize::from(text.width), theme);
+        let page = Page { width: usize::from(text.width).max(1), theme, colors: self.was_drawn };
+        let total = lane.message.map_or(0, |message| said.lay_out(app, message, page));
         let height = usize::from(text.height);
-        (scroll.height, scroll.total) = (height, rows.len());
-        let end = rows.len().saturating_sub(height);
+        (scroll.height, scroll.total) = (height, total);
+        let end = total.saturating_sub(height);
         let top = scroll.top.map_or(end, |top| top.min(end));
-        for (y, row) in (text.y..text.bottom()).zip(rows.iter().skip(top)) {
-            let after = row.draw(pen.buffer, text.x, y, usize::from(text.width), theme.text());
-            let is_last = std::ptr::eq(row, &rows[rows.len() - 1]);
-            if is_last && lane.summary.is_none() && !matches!(comparison.phase, Phase::Waiting) {
-                pen.buffer.set_string(after.min(text.right() - 1), y, "▌", theme.accent());
-            }
+        let marks = marks(app, at, &partings);
+        let last = match lane.message {
+            Some(message) => said.draw(app, message, top, text, (&mut *pen.buffer, theme), &marks),
+            None => Some((text.x, text.y)),
+        };
+        let is_running = lane.summary.is_none() && !matches!(comparison.phase, Phase::Waiting);
+        if let Some((x, y)) = last.filter(|_| is_running && top == end && !text.is_empty()) {
+            pen.buffer.set_string(x.min(text.right() - 1), y, "▌", theme.accent());
         }
         if top < end && height > 0 {
             let more = format!(" ↓ {} more ", end - top);
@@ -174,7 +212,7 @@ fn places(count: usize, chosen: usize, area: Rect) -> Vec<(usize, Rect)> {
 }
 
 /// The rows over a lane's text, where the text is, and the rows under it.
-fn parts(app: &App, lane: &Lane, at: usize, inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
+fn parts(app: &App, lane: &Lane, (at, told): (usize, &[Parting]), inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
     let width = usize::from(inner.width);
     let rows_of = |text: &str| match text {
         "" => Vec::new(),
@@ -182,7 +220,7 @@ fn parts(app: &App, lane: &Lane, at: usize, inner: Rect) -> (Vec<Row>, Rect, Vec
     };
     let height = usize::from(inner.height);
     let mut foot = rows_of(&cost(app, lane));
-    foot.extend(rows_of(&partings(app, at)));
+    foot.extend(rows_of(&partings(app, at, told)));
     foot.truncate(height / 3);
     let mut head = if lane.differences == lane.label { Vec::new() } else { rows_of(&lane.differences) };
     head.truncate(height.saturating_sub(foot.len()) / 3);
@@ -207,9 +245,9 @@ fn cost(app: &App, lane: &Lane) -> String {
 }
 
 /// `parts at token 6 from 3, at token 21 from 2`, `same as 4`
-fn partings(app: &App, at: usize) -> String {
+fn partings(app: &App, at: usize, told: &[Parting]) -> String {
     let mut places: BTreeMap<Option<usize>, Vec<String>> = BTreeMap::new();
-    for parting in app.partings(at) {
+    for parting in told {
         places.entry(parting.token).or_default().push((parting.other + 1).to_string());
     }
     let same = places.remove(&None).filter(|_| !app.lane_tokens(at).is_empty());
@@ -222,37 +260,23 @@ fn partings(app: &App, at: usize) -> String {
     parts.into_iter().chain(same).collect::<Vec<_>>().join(" · ")
 }
 
-/// What a lane says: faint as far as all lanes say the same, and a mark at each token where it parts from another.
-fn lane_rows(app: &App, at: usize, lane: &Lane, width: usize, theme: Theme) -> Vec<Row> {
+/// Faint as far as all lanes say the same, and a mark at each token where a lane parts from another. They are laid over
+/// the rows that are in view: so Markdown stays what it is, and no row is broken otherwise for them.
+fn marks(app: &App, at: usize, partings: &[Parting]) -> Marks {
     let tokens = app.lane_tokens(at);
-    let node = lane.message.and_then(|message| app.transcript().node(message));
-    let content = node.map_or("", |node| node.message.content.as_str());
-    let said: usize = tokens.iter().map(|token| token.trace.text.len()).sum();
-    // What it was given to begin with.
-    let mut text = content.get(..content.len().saturating_sub(said)).unwrap_or_default().to_owned();
-    let mut partings: Vec<usize> = app.partings(at).into_iter().filter_map(|parting| parting.token).collect();
-    partings.sort_unstable();
-    let common = partings.first().copied().unwrap_or(usize::MAX);
-    let mut styled: Vec<(Range<usize>, Style)> = Vec::new();
-    for (place, token) in tokens.iter().enumerate() {
-        let token = token.trace.text.as_str();
-        let parts = partings.binary_search(&place).is_ok();
-        let words = token.trim_start();
-        let start = text.len();
-        text.push_str(&token[..token.len() - words.len()]);
-        let marked = text.len();
-        if parts {
-            text.push_str(MARK);
-        }
-        text.push_str(words);
-        if place < common {
-            styled.push((start..text.len(), theme.faint()));
-        } else if parts {
-            styled.push((marked..text.len(), theme.chosen()));
-        }
-    }
-    let spans = source_spans(text.len(), theme.text(), styled);
-    Wrapped::styled(&text, &spans, width).rows().to_vec()
+    let mut places: Vec<usize> = partings.iter().filter_map(|parting| parting.token).collect();
+    places.sort_unstable();
+    places.dedup();
+    let common = match places.first() {
+        // It may have ended where the others go on.
+        Some(&first) => tokens.get(first).map_or(usize::MAX, |token| token.start),
+        None => usize::MAX,
+    };
+    let own = places.iter().filter_map(|&place| tokens.get(place)).map(|token| {
+        let text = token.trace.text.as_str();
+        token.start + text.len() - text.trim_start().len()..token.start + text.len()
+    });
+    Marks { common, own: own.collect(), sign: MARK }
 }
 
 /// What the status line says of a comparison.

@@ -17,6 +17,7 @@ mod highlight;
 mod input;
 mod lanes;
 mod markdown;
+mod mouse;
 mod overlay;
 mod palette;
 mod panels;

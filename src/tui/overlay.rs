@@ -7,7 +7,7 @@ use ratatui::widgets::{Clear, Widget};
 use super::chat_list::{ChatList, ChatRequest};
 use super::fuzzy::{self, Order};
 use super::help::Help;
-use super::text::{Wrapped, fit, one_line, width_of};
+use super::text::{Wrapped, fit, one_line, whole_hints, width_of};
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
@@ -296,7 +296,7 @@ pub(super) fn frame(area: Rect, title: &str, hint: &str, buffer: &mut Buffer, th
         .border_style(theme.line())
         .title_style(theme.title())
         .title(title.to_owned())
-        .title_bottom(fit(hint, usize::from(outer.width).saturating_sub(2)).into_owned());
+        .title_bottom(format!(" {} ", whole_hints(hint, usize::from(outer.width).saturating_sub(4))));
     let inner = block.inner(outer);
     block.render(outer, buffer);
     inner

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::context::{self, Part};
+use super::mouse::{Target, Targets};
 use super::step_view::{percent, pick_keys};
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
@@ -30,6 +31,8 @@ const MAIN_PARAMETERS: usize = 6;
 #[derive(Debug, Default)]
 pub(super) struct SamplingPanel {
     selected: usize,
+    /// The first that was in view.
+    first: usize,
     /// A value that is being typed.
     typed: Option<String>,
 }
@@ -43,6 +46,11 @@ impl SamplingPanel {
     /// Goes to another parameter, round the ends.
     pub(super) fn select(&mut self, by: isize) {
         self.selected = (self.selected as isize + by).rem_euclid(PARAMETERS.len() as isize) as usize;
+    }
+
+    /// Goes to the parameter of this row.
+    pub(super) fn choose(&mut self, row: usize) {
+        self.selected = row.min(PARAMETERS.len() - 1);
     }
 
     /// Takes a character of a value; `false` where it cannot be part of one.
@@ -80,13 +88,20 @@ impl SamplingPanel {
 }
 
 /// Draws the panels into an area [`WIDTH`] wide, whose left border is at `area.x - 1`.
-pub(super) fn draw(app: &App, panel: &SamplingPanel, focused: bool, area: Rect, buffer: &mut Buffer, theme: Theme) {
+pub(super) fn draw(
+    app: &App,
+    panel: &mut SamplingPanel,
+    focused: bool,
+    area: Rect,
+    (buffer, theme): (&mut Buffer, Theme),
+    targets: &mut Targets,
+) {
     let height = usize::from(area.height);
     let high = height >= 24;
     let parameters = if high { PARAMETERS.len() } else { MAIN_PARAMETERS };
     let throughput = if high { 7 } else { 4 };
     let candidates = height.saturating_sub(1 + parameters + throughput + 1).min(10);
-    let mut pen = Pen { area, y: area.y, buffer, theme };
+    let mut pen = Pen { area, y: area.y, buffer, theme, targets };
     pen.sampling(app, panel, focused, parameters.min(height.saturating_sub(1)));
     if candidates > 0 {
         pen.next_token(app, candidates);
@@ -100,11 +115,20 @@ struct Pen<'a> {
     y: u16,
     buffer: &'a mut Buffer,
     theme: Theme,
+    targets: &'a mut Targets,
 }
 
 impl Pen<'_> {
     fn full(&self) -> bool {
         self.y >= self.area.bottom()
+    }
+
+    /// Columns of the present row can be clicked.
+    fn target(&mut self, x: usize, width: usize, target: Target) {
+        if !self.full() {
+            let area = Rect { x: self.area.x + x as u16, y: self.y, width: width as u16, height: 1 };
+            self.targets.push(area.intersection(self.area), target);
+        }
     }
 
     /// Puts text at a column of the present row.
@@ -137,13 +161,14 @@ impl Pen<'_> {
         self.y += 1;
     }
 
-    fn sampling(&mut self, app: &App, panel: &SamplingPanel, focused: bool, rows: usize) {
+    fn sampling(&mut self, app: &App, panel: &mut SamplingPanel, focused: bool, rows: usize) {
         let style = if focused { self.theme.chosen() } else { self.theme.title() };
         self.put(1, "Sampling", style);
         self.put_right(&format!("[{}]", fit(app.preset().unwrap_or("own"), 14)), self.theme.text());
         self.y += 1;
-        // The chosen row is always in view.
-        let first = (panel.selected + 1).saturating_sub(rows);
+        // The chosen row is always in view, and one that is clicked stays under the mouse.
+        let first = panel.first.min(panel.selected).max((panel.selected + 1).saturating_sub(rows));
+        panel.first = first.min(PARAMETERS.len().saturating_sub(rows));
         for row in first..(first + rows).min(PARAMETERS.len()) {
             self.parameter(app, panel, row, focused && row == panel.selected);
         }
@@ -157,6 +182,7 @@ impl Pen<'_> {
         let name_style = if chosen { self.theme.chosen() } else { self.theme.text() };
         self.put(1, spec.label, name_style);
         let value = panel.value(row, app);
+        let width = usize::from(self.area.width);
         let fraction = spec.parameter.fraction(app.sampling());
         let room = if fraction.is_some() { 18 } else { usize::from(self.area.width) - 1 };
         let x = room.saturating_sub(width_of(&value)).max(12);
@@ -167,7 +193,9 @@ impl Pen<'_> {
             self.put(19, &track, self.theme.line());
             self.put(19, &"━".repeat(knob), self.theme.accent());
             self.put(19 + knob, "●", self.theme.accent());
+            self.target(19, SLIDER, Target::Slider(row));
         }
+        self.target(0, width, Target::Parameter(row));
         self.y += 1;
     }
 
@@ -213,6 +241,7 @@ impl Pen<'_> {
             if chosen {
                 self.put_right("◂", self.theme.accent());
             }
+            self.target(0, usize::from(self.area.width), Target::Candidate(place));
             self.y += 1;
         }
         self.y += (rows - distribution.candidates.len().min(rows)) as u16;
@@ -256,6 +285,12 @@ impl Pen<'_> {
             x += columns;
         }
     }
+}
+
+/// Where on a slider that was drawn at `area` a column is, 0 to 1.
+pub(super) fn slider_fraction(area: Rect, column: u16) -> f64 {
+    let at = column.clamp(area.x, area.right().saturating_sub(1)) - area.x;
+    f64::from(at) / f64::from(area.width.saturating_sub(1).max(1))
 }
 
 /// A token's text so that spaces and line feeds are seen.
@@ -326,8 +361,8 @@ pub(super) fn draw_folded(
     panel: &SamplingPanel,
     focused: bool,
     area: Rect,
-    buffer: &mut Buffer,
-    theme: Theme,
+    (buffer, theme): (&mut Buffer, Theme),
+    targets: &mut Targets,
 ) {
     let right = format!("{} tok/s · {} ", rate_text(app), context::short(&app.context_use()));
     let right_x = usize::from(area.width).saturating_sub(width_of(&right));
@@ -345,6 +380,8 @@ pub(super) fn draw_folded(
         }
         let style = if is_chosen { theme.chosen() } else { theme.text() };
         buffer.set_stringn(area.x + x as u16, area.y, &text, right_x - x, style);
+        let place = Rect { x: area.x + x as u16, width: width_of(&text) as u16, ..area };
+        targets.push(place, Target::Parameter(row));
         x += width_of(&text);
     }
     buffer.set_stringn(area.x + right_x as u16, area.y, &right, usize::from(area.width), theme.accent());

@@ -1,12 +1,11 @@
 //! The state of the screen (focus, composer, scroll, overlays), and what keys do to it and to the program.
 
-use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
-
 use super::ascii::Charset;
 use super::chat_list::{ChatList, ChatRequest};
 use super::composer::{Composer, Motion};
-use super::conversation::{Conversation, Released};
+use super::conversation::Conversation;
 use super::lanes::LanesView;
+use super::mouse::{Held, Targets};
 use super::overlay::{Choice, Item, Outcome, Overlay};
 use super::palette::palette;
 use super::panels::SamplingPanel;
@@ -18,9 +17,6 @@ use crate::app::SessionRecord;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress};
 use crate::app::step::Step;
 use crate::app::{Action, App, Effect, List, ListRow, Moment};
-
-/// Rows that a notch of the mouse wheel scrolls.
-const WHEEL: isize = 3;
 
 /// What only the event loop can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +47,9 @@ pub(super) struct Screen {
     pub(super) overlays: Vec<Overlay>,
     pub(super) panels: bool,
     pub(super) mouse: bool,
-    /// Whether the mouse was pressed in the composer.
-    drags_composer: bool,
+    /// What can be clicked besides text.
+    pub(super) targets: Targets,
+    pub(super) held: Held,
     /// What was being written when a message was taken to be edited.
     draft: Option<String>,
     /// The list of conversations is on screen.
@@ -74,7 +71,8 @@ impl Screen {
             overlays: Vec::new(),
             panels: ui.panels,
             mouse: ui.mouse,
-            drags_composer: false,
+            targets: Targets::default(),
+            held: Held::default(),
             draft: None,
             choosing_session: false,
         }
@@ -149,39 +147,6 @@ impl Screen {
     pub(super) fn replace_text(&mut self, app: &App, text: &str) {
         self.composer.set(text);
         self.popup.update(app, self.composer.text(), self.composer.cursor());
-    }
-
-    /// The wheel was turned.
-    pub(super) fn on_wheel(&mut self, up: bool) {
-        let by = if up { -WHEEL } else { WHEEL };
-        if self.lanes.is_open() { self.lanes.scroll(by) } else { self.conversation.scroll(by) }
-    }
-
-    /// The mouse was used.
-    pub(super) fn on_mouse(&mut self, app: &App, event: MouseEvent, now: Moment) -> Vec<Request> {
-        let (x, y) = (event.column, event.row);
-        match event.kind {
-            MouseEventKind::ScrollUp => self.on_wheel(true),
-            MouseEventKind::ScrollDown => self.on_wheel(false),
-            _ if !self.overlays.is_empty() => {}
-            MouseEventKind::Down(MouseButton::Left) => {
-                self.drags_composer = self.composer.click(x, y);
-                if self.drags_composer {
-                    self.focus = Context::Composer;
-                } else {
-                    self.conversation.press(app, x, y, now.at);
-                }
-            }
-            MouseEventKind::Drag(MouseButton::Left) if self.drags_composer => self.composer.drag(x, y),
-            MouseEventKind::Drag(MouseButton::Left) => self.conversation.drag(x, y),
-            MouseEventKind::Up(MouseButton::Left) => match self.conversation.release(app) {
-                Released::Selected(text) => return vec![Request::Copy(text)],
-                Released::Clicked => self.focus = Context::Transcript,
-                Released::Nothing => {}
-            },
-            _ => {}
-        }
-        Vec::new()
     }
 
     /// What the effects that need the screen ask for.
@@ -311,7 +276,12 @@ impl Screen {
             KeyAction::Top => return self.scroll_lane(|lanes| lanes.go_to(true)),
             KeyAction::Bottom => return self.scroll_lane(|lanes| lanes.go_to(false)),
             KeyAction::Stop | KeyAction::Interrupt => app.handle(Action::Stop, now),
-            KeyAction::Help | KeyAction::Tokens | KeyAction::Redraw | KeyAction::ToggleMouse => {
+            KeyAction::Help
+            | KeyAction::Tokens
+            | KeyAction::Redraw
+            | KeyAction::ToggleMouse
+            | KeyAction::ToggleSource
+            | KeyAction::ToggleThoughts => {
                 return self.act(app, action, now);
             }
             _ => Vec::new(),
@@ -491,7 +461,7 @@ impl Screen {
         if matches!(action, KeyAction::Stop | KeyAction::Interrupt) { Vec::new() } else { self.commit_typed(app, now) }
     }
 
-    fn commit_typed(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+    pub(super) fn commit_typed(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
         match self.sampling.take_typed() {
             Some(text) => app.handle(Action::SetParameter { parameter: self.sampling.parameter(), text }, now),
             None => Vec::new(),

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::mouse::{Target, Targets};
 use super::panels::token_text;
 use super::text::fit;
 use super::theme::Theme;
@@ -21,7 +22,7 @@ pub(super) fn rows(app: &App, height: u16) -> u16 {
 }
 
 /// Draws as many candidates as there is room for, row by row.
-pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
+pub(super) fn draw(app: &App, area: Rect, (buffer, theme): (&mut Buffer, Theme), targets: &mut Targets) {
     let Some(next) = app.next_token().filter(|next| next.chosen.is_none()) else { return };
     let width = usize::from(area.width);
     let is_wide = width >= 2 * WIDE;
@@ -36,6 +37,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let room = column.min(width - x).saturating_sub(1);
         let x = area.x + x as u16;
         buffer.set_stringn(x, y, fit(key, 1), room, theme.chosen());
+        targets.push(Rect { x, y, width: room as u16, height: 1 }, Target::Candidate(at));
         let text = cell(candidate, is_wide);
         buffer.set_stringn(x + 1, y, fit(&text, room.saturating_sub(1)), room.saturating_sub(1), style);
     }

@@ -215,6 +215,20 @@ pub(super) fn fit(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(cut)
 }
 
+/// Of hints with ` · ` between them those that fit into `width` columns, whole; what does not fit is left out from the
+/// end.
+pub(super) fn whole_hints(text: &str, width: usize) -> String {
+    let mut shown = String::new();
+    for hint in text.trim().split(" · ") {
+        let more = if shown.is_empty() { hint.to_owned() } else { format!("{shown} · {hint}") };
+        if width_of(&more) > width {
+            break;
+        }
+        shown = more;
+    }
+    if shown.is_empty() { fit(text.trim(), width).into_owned() } else { shown }
+}
+
 /// The columns that a text without control characters takes.
 pub(super) fn width_of(text: &str) -> usize {
     text.graphemes(true).map(|grapheme| usize::from(grapheme.cell_width())).sum()

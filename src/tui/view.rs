@@ -11,7 +11,7 @@ use super::overlay::Overlay;
 use super::panels;
 use super::screen::Screen;
 use super::step_view;
-use super::text::{fit, one_line, width_of};
+use super::text::{fit, one_line, whole_hints, width_of};
 use super::theme::Theme;
 use crate::app::keymap::Context;
 use crate::app::{App, Loading, Phase};
@@ -75,16 +75,19 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     screen.conversation.set_focused(screen.focus == Context::Transcript);
     screen.conversation.draw(app, layout.conversation, buffer, theme);
     let focused = screen.focus == Context::Sampling;
+    screen.targets.clear();
     draw_separator(screen, app, layout.separator, buffer, theme);
     match layout.panels {
         Some(Panels::Beside(area)) => {
             draw_borders(&layout, area, buffer, theme);
-            panels::draw(app, &screen.sampling, focused, area, buffer, theme);
+            panels::draw(app, &mut screen.sampling, focused, area, (buffer, theme), &mut screen.targets);
         }
-        Some(Panels::Folded(area)) => panels::draw_folded(app, &screen.sampling, focused, area, buffer, theme),
+        Some(Panels::Folded(area)) => {
+            panels::draw_folded(app, &screen.sampling, focused, area, (buffer, theme), &mut screen.targets);
+        }
         None => {}
     }
-    step_view::draw(app, layout.steps, buffer, theme);
+    step_view::draw(app, layout.steps, (buffer, theme), &mut screen.targets);
     let cursor = draw_composer(screen, layout.composer, buffer);
     draw_status(screen, app, layout.status, buffer);
     if screen.focus == Context::Composer {
@@ -252,16 +255,7 @@ fn draw_status(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width);
     buffer.set_string(area.x, area.y, "─".repeat(width), theme.line());
     let (text, style) = status_text(screen, app, theme);
-    // Whole hints only: what does not fit is left out from the end.
-    let mut shown = String::new();
-    for hint in text.split(" · ") {
-        let more = if shown.is_empty() { hint.to_owned() } else { format!("{shown} · {hint}") };
-        if width_of(&more) + 2 > width {
-            break;
-        }
-        shown = more;
-    }
-    let shown = if shown.is_empty() { fit(&text, width.saturating_sub(2)).into_owned() } else { shown };
+    let shown = whole_hints(&text, width.saturating_sub(2));
     buffer.set_string(area.x, area.y, format!(" {shown} "), style);
 }
 

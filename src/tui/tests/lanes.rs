@@ -90,15 +90,15 @@ fn where_a_lane_parts_is_seen_without_colours_and_what_all_say_is_faint() {
     stage.pump_to_end();
     let buffer = stage.buffer();
     let shown = stage.draw();
-    assert!(shown.contains("The ▸capital of France is Paris, ▸on"), "{shown}");
-    assert!(shown.contains("The ▸heart"), "{shown}");
+    assert!(shown.contains("The▸capital of France is Paris,▸on"), "{shown}");
+    assert!(shown.contains("The▸heart"), "{shown}");
     assert!(shown.contains("parts at token 2 from 3, at token"), "{shown}");
     let modifier_at = |text: &str, within: usize| {
         let (y, row) = shown.lines().enumerate().find(|(_, row)| row.contains(text)).unwrap();
         let column = row[..row.find(text).unwrap()].chars().count() - 1 + within;
         buffer[(column as u16, y as u16)].modifier
     };
-    assert!(modifier_at("The ▸capital", 0).contains(Modifier::DIM));
+    assert!(modifier_at("The▸capital", 0).contains(Modifier::DIM));
     assert!(modifier_at("▸capital of", 1).contains(Modifier::REVERSED));
     assert!(!modifier_at("France is Paris", 0).intersects(Modifier::DIM | Modifier::REVERSED));
 }
@@ -206,4 +206,43 @@ fn lanes_are_asked_for_from_one_prompt() {
     let Some(EngineCommand::Compare { lanes, .. }) = asked.last() else { panic!("{asked:?}") };
     assert_eq!(lanes.iter().map(|lane| lane.params.sampling.temperature).collect::<Vec<_>>(), [0.8, 1.1]);
     stage.pump(|event| matches!(event, EngineEvent::LaneFinished { reason: FinishReason::EndOfTurn, .. }));
+}
+
+#[test]
+fn what_lanes_say_is_markdown_and_their_thoughts_are_folded() {
+    let lanes = [
+        vec![Step::text("<think>\nShort or long?\n</think>\nA **bold** word\n\n- an item")],
+        vec![Step::text("A `code` word")],
+    ];
+    let mut stage = Stage::new(100, 20, FakeWorker::new().lanes(lanes));
+    stage.keys("/compare 2 -- A question<Enter>");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("bold") && !shown.contains("**") && shown.contains("• an item"), "{shown}");
+    assert!(shown.contains("▸ thought for 3 words") && !shown.contains("Short or long?"), "{shown}");
+    stage.keys("<F4>");
+    assert!(stage.draw().contains("A **bold** word"));
+    stage.keys("<F4><Alt-T>");
+    assert!(stage.draw().contains("│ Short or long?"), "{}", stage.draw());
+}
+
+#[test]
+fn what_a_lane_has_said_is_not_rendered_again() {
+    let mut work = Vec::new();
+    for paragraphs in [20, 80] {
+        let lane = || (0..paragraphs).map(|at| Step::Token(format!("Paragraph {at} is **here**.\n\n")));
+        let lanes = [lane().collect::<Vec<_>>(), lane().collect()];
+        let mut stage = Stage::new(100, 20, FakeWorker::new().lanes(lanes));
+        stage.keys("/compare 2 -- A question<Enter>");
+        while stage.app.comparison().unwrap().is_running() {
+            stage.pump(|_| true);
+            stage.draw();
+        }
+        let former = stage.screen.lanes.work();
+        stage.draw();
+        assert_eq!(stage.screen.lanes.work(), former, "a frame without news renders nothing");
+        work.push(former);
+    }
+    // A token lays out the block that it is in, and at most the one before.
+    assert!(work[1] <= 4 * work[0] + 8 && work[0] >= 40, "{work:?}");
 }

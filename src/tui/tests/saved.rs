@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::chat::{Message, MessageState, Role, Transcript};
 use crate::store::{SessionId, SessionRecord, StoreOp};
-use crate::worker::fake::FakeWorker;
+use crate::worker::fake::{FakeWorker, Step};
 
 fn stage() -> Stage {
     let mut stage = Stage::new(100, 30, FakeWorker::new());
@@ -58,4 +58,28 @@ fn a_chat_of_the_list_is_renamed_deleted_and_brought_back() {
     assert!(stage.draw().contains("Rivers"));
     let messages = stage.memory.stored.iter().filter(|op| matches!(op, StoreOp::PutMessage { .. })).count();
     assert_eq!(messages, 3, "all of it is written again");
+}
+
+#[test]
+fn what_is_said_of_a_deletion_goes_when_the_chat_is_back() {
+    let mut stage = Stage::new(100, 30, FakeWorker::new().reply([Step::text("Answer")]));
+    stage.keys("Question<Enter>");
+    stage.pump_to_end();
+    let (record, transcript) = (stage.app.session().clone(), stage.app.transcript().clone());
+    stage.memory.sessions.push((record, transcript));
+    stage.keys("<Ctrl-O><Del><Esc>");
+    assert!(stage.draw().contains("is deleted; /undo brings it back"));
+    stage.keys("<Ctrl-O><Ctrl-Z><Esc>");
+    assert!(!stage.draw().contains("is deleted"));
+}
+
+#[test]
+fn hints_are_never_cut_within_a_word() {
+    let mut stage = stage();
+    stage.resize(40, 12);
+    stage.keys("<Ctrl-O>");
+    let shown = stage.draw();
+    assert!(shown.contains(" Enter opens · Esc closes ") && !shown.contains('…'), "{shown}");
+    stage.keys("<Ctrl-E>");
+    assert!(stage.draw().contains(" Enter gives it · Esc leaves it "), "{}", stage.draw());
 }

@@ -17,7 +17,11 @@ fn two_words() -> FakeWorker {
 
 /// Paused behind "one two".
 fn paused(width: u16, height: u16) -> Stage {
-    let mut stage = Stage::new(width, height, two_words());
+    paused_in(width, height, two_words())
+}
+
+fn paused_in(width: u16, height: u16, script: FakeWorker) -> Stage {
+    let mut stage = Stage::new(width, height, script);
     stage.keys("Q<Enter>");
     stage.pump_tokens(2);
     stage.keys("<F5>");
@@ -99,7 +103,9 @@ fn space_draws_one_token_and_backspace_takes_it_back() {
     assert_eq!(stage.app.context().0, 5);
     // Another of the same length, before anything is drawn; of a list that is about to go nothing is picked.
     stage.keys("<Backspace>3");
+    assert!(stage.draw().contains("the next candidates are still being computed"));
     stage.pump(IS_PAUSED);
+    assert!(!stage.draw().contains("the next candidates are still being computed"));
     stage.keys("2");
     stage.pump(IS_PAUSED);
     let shown = stage.draw();
@@ -242,4 +248,28 @@ fn candidates_are_picked_by_keys_of_ones_own() {
     assert!(stage.draw().contains(" river▌"));
     stage.keys("<Esc>");
     stage.pump_to_end();
+}
+
+#[test]
+fn a_reply_of_which_every_token_was_taken_back_leaves_the_question_alone() {
+    let mut stage = paused_in(100, 24, two_words().reply([Step::text("again")]));
+    stage.keys("/temp 0.3<Enter>");
+    stage.pump(IS_PAUSED);
+    stage.keys("<Backspace><Backspace>");
+    stage.pump(IS_PAUSED);
+    stage.pump(IS_PAUSED);
+    stage.keys("<Esc>");
+    stage.pump_to_end();
+    let left: Vec<&str> = stage.app.transcript().nodes().iter().map(|node| node.message.content.as_str()).collect();
+    assert_eq!(left, ["Q"]);
+    let shown = stage.draw();
+    assert!(shown.contains("every token was taken back") && shown.contains("temperature = 0.30"), "{shown}");
+    let deleted = |op: &StoreOp| matches!(op, StoreOp::DeleteMessage { .. });
+    assert!(stage.memory.stored.iter().any(deleted), "{:?}", stage.memory.stored);
+    stage.keys("/regen<Enter>");
+    stage.pump_tokens(1);
+    assert_eq!(stage.app.transcript().nodes().len(), 2);
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("again") && !shown.contains("branch"), "it is the only answer: {shown}");
 }

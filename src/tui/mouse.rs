@@ -1,0 +1,157 @@
+//! The mouse: what was drawn where, and what a click, a drag and the wheel do there.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+
+use super::conversation::Released;
+use super::panels::slider_fraction;
+use super::screen::{Request, Screen};
+use crate::app::keymap::{Context, Key, KeyPress};
+use crate::app::parameters::PARAMETERS;
+use crate::app::step::Step;
+use crate::app::{Action, App, Effect, Moment};
+
+/// Rows that a notch of the mouse wheel scrolls.
+const WHEEL: isize = 3;
+
+/// What can be clicked besides text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The parameter of this place in the panel's list.
+    Parameter(usize),
+    /// Its slider.
+    Slider(usize),
+    /// The candidate of this place for the next token.
+    Candidate(usize),
+}
+
+/// Where the last frame has what can be clicked.
+#[derive(Debug, Default)]
+pub(super) struct Targets(Vec<(Rect, Target)>);
+
+impl Targets {
+    /// A new frame begins.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// What was drawn here can be clicked; of two on one place the first counts.
+    pub(super) fn push(&mut self, area: Rect, target: Target) {
+        self.0.push((area, target));
+    }
+
+    fn at(&self, column: u16, row: u16) -> Option<(Rect, Target)> {
+        self.0.iter().find(|(area, _)| area.contains(Position::new(column, row))).copied()
+    }
+}
+
+/// Where the button was pressed that is still held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Nowhere, or where a drag does nothing.
+    #[default]
+    Nothing,
+    /// In the conversation.
+    Conversation,
+    /// In the composer.
+    Composer,
+    /// On the slider of this parameter, which was drawn here.
+    Slider(usize, Rect),
+}
+
+impl Screen {
+    /// The mouse was used.
+    pub(super) fn on_mouse(&mut self, app: &mut App, event: MouseEvent, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+        let (x, y) = (event.column, event.row);
+        let mut requests = Vec::new();
+        let effects = match event.kind {
+            MouseEventKind::ScrollUp => self.on_wheel(app, x, y, true, now),
+            MouseEventKind::ScrollDown => self.on_wheel(app, x, y, false, now),
+            _ if !self.overlays.is_empty() => Vec::new(),
+            MouseEventKind::Down(MouseButton::Left) => self.on_press(app, x, y, now),
+            MouseEventKind::Drag(MouseButton::Left) => self.on_drag(app, x, y, now),
+            MouseEventKind::Up(MouseButton::Left) => {
+                self.held = Held::Nothing;
+                match self.conversation.release(app) {
+                    Released::Selected(text) => requests.push(Request::Copy(text)),
+                    Released::Clicked => self.focus = Context::Transcript,
+                    Released::Nothing => {}
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        (effects, requests)
+    }
+
+    /// The wheel scrolls what is under it, and turns a parameter.
+    fn on_wheel(&mut self, app: &mut App, x: u16, y: u16, up: bool, now: Moment) -> Vec<Effect> {
+        let by = if up { -WHEEL } else { WHEEL };
+        if let Some(overlay) = self.overlays.last_mut() {
+            overlay.on_key(app, KeyPress::plain(if up { Key::Up } else { Key::Down }));
+            return Vec::new();
+        }
+        if self.lanes.is_open() {
+            self.lanes.scroll_at(x, y, by);
+            return Vec::new();
+        }
+        let Some((_, Target::Parameter(row) | Target::Slider(row))) = self.targets.at(x, y) else {
+            self.conversation.scroll(by);
+            return Vec::new();
+        };
+        let mut effects = self.commit_typed(app, now);
+        let parameter = PARAMETERS[row].parameter;
+        effects.extend(app.handle(Action::Nudge { parameter, steps: if up { 1 } else { -1 }, large: false }, now));
+        effects
+    }
+
+    fn on_press(&mut self, app: &mut App, x: u16, y: u16, now: Moment) -> Vec<Effect> {
+        if self.lanes.is_open() {
+            let lane = self.lanes.lane_at(x, y);
+            return lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now));
+        }
+        // A value that was being typed counts as soon as something else is done.
+        let mut effects = self.commit_typed(app, now);
+        match self.targets.at(x, y) {
+            Some((_, Target::Candidate(place))) if app.is_paused() => {
+                effects.extend(app.handle(Action::Step(Step::Pick(place)), now));
+            }
+            Some((_, Target::Candidate(_))) => {}
+            Some((area, Target::Slider(row))) => {
+                self.held = Held::Slider(row, area);
+                self.choose_parameter(row);
+                effects.extend(slide(app, row, area, x, now));
+            }
+            Some((_, Target::Parameter(row))) => self.choose_parameter(row),
+            None if self.composer.click(x, y) => {
+                self.held = Held::Composer;
+                self.focus = Context::Composer;
+            }
+            None => {
+                self.held = Held::Conversation;
+                self.conversation.press(app, x, y, now.at);
+            }
+        }
+        effects
+    }
+
+    fn choose_parameter(&mut self, row: usize) {
+        self.focus = Context::Sampling;
+        self.sampling.choose(row);
+    }
+
+    fn on_drag(&mut self, app: &mut App, x: u16, y: u16, now: Moment) -> Vec<Effect> {
+        match self.held {
+            Held::Nothing => {}
+            Held::Composer => self.composer.drag(x, y),
+            Held::Conversation => self.conversation.drag(x, y),
+            Held::Slider(row, area) => return slide(app, row, area, x, now),
+        }
+        Vec::new()
+    }
+}
+
+/// Sets a parameter to where its slider, which is at `area`, was clicked; beyond an end it is that end's.
+fn slide(app: &mut App, row: usize, area: Rect, x: u16, now: Moment) -> Vec<Effect> {
+    app.handle(Action::Slide(PARAMETERS[row].parameter, slider_fraction(area, x)), now)
+}
