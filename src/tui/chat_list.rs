@@ -72,11 +72,15 @@ impl ChatList {
         self.selected = self.selected.min(self.rows.len().saturating_sub(1));
     }
 
-    pub(super) fn paste(&mut self, text: &str) {
-        match &mut self.renaming {
-            Some((_, title)) => title.push_str(&one_line(text)),
-            None => self.query.push_str(&one_line(text)),
+    /// Returns what is to be searched for then.
+    pub(super) fn paste(&mut self, text: &str) -> Option<String> {
+        if let Some((_, title)) = &mut self.renaming {
+            title.push_str(&one_line(text));
+            return None;
         }
+        self.query.push_str(&one_line(text));
+        self.selected = 0;
+        Some(self.query.clone())
     }
 
     pub(super) fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {

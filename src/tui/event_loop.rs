@@ -205,7 +205,10 @@ impl Loop {
                 self.carry_out(effects)?;
                 self.fulfil(requests)?;
             }
-            Event::Paste(text) => self.screen.on_paste(&self.app, &text),
+            Event::Paste(text) => {
+                let effects = self.screen.on_paste(&self.app, &text);
+                self.carry_out(effects)?;
+            }
             // Where the mouse is without a button does not matter.
             Event::Mouse(mouse) if mouse.kind == MouseEventKind::Moved => return Ok(Urgency::None),
             Event::Mouse(mouse) => {

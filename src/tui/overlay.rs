@@ -11,7 +11,7 @@ use super::text::{Wrapped, fit, one_line, whole_hints, width_of};
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
-use crate::app::{Action, App, List, SessionId};
+use crate::app::{Action, App, Effect, List, SessionId};
 use crate::chat::MessageId;
 
 /// What became of a key.
@@ -148,7 +148,7 @@ impl Overlay {
     }
 
     /// A text that is pasted narrows a list down.
-    pub(super) fn paste(&mut self, text: &str) {
+    pub(super) fn paste(&mut self, text: &str) -> Vec<Effect> {
         match self {
             Self::Help(help) => help.paste(text),
             Self::Picker(picker) => {
@@ -156,8 +156,9 @@ impl Overlay {
                 picker.selected = 0;
             }
             Self::Tokens(_) => {}
-            Self::Chats(list) => list.paste(text),
+            Self::Chats(list) => return list.paste(text).map(Effect::SearchSessions).into_iter().collect(),
         }
+        Vec::new()
     }
 }
 

@@ -132,7 +132,7 @@ impl Screen {
     }
 
     /// A text was pasted: it is never taken for keys.
-    pub(super) fn on_paste(&mut self, app: &App, text: &str) {
+    pub(super) fn on_paste(&mut self, app: &App, text: &str) -> Vec<Effect> {
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.paste(text);
         }
@@ -141,6 +141,7 @@ impl Screen {
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         self.composer.paste(&text);
         self.popup.update(app, self.composer.text(), self.composer.cursor());
+        self.wanted_files()
     }
 
     /// A text takes the place of what was written; undo brings that back.

@@ -211,7 +211,7 @@ fn up_and_down_walk_through_the_prompts_and_ctrl_r_searches_them() {
 #[test]
 fn a_paste_is_text_whatever_is_in_it() {
     let mut stage = Stage::new(80, 24, FakeWorker::new());
-    stage.screen.on_paste(&stage.app, "line one\r\nline two\rline three\n");
+    stage.paste("line one\r\nline two\rline three\n");
     assert_eq!(stage.screen.composer.text(), "line one\nline two\nline three\n");
     assert!(stage.app.generation().is_none());
 }

@@ -36,7 +36,11 @@ fn the_list_is_searched_in_full_text_and_leads_to_the_message() {
     let shown = stage.draw();
     assert!(shown.contains("The Seine flows through Paris") && shown.contains("found here"), "{shown}");
     assert!(shown.contains("branch 1/2"), "the branch that it is on: {shown}");
-    stage.keys("<Ctrl-O>zzz");
+    stage.keys("<Ctrl-O>");
+    stage.paste("rhine\n");
+    let shown = stage.draw();
+    assert!(shown.contains("Rivers") && !shown.contains("Towns"), "a paste is searched for too: {shown}");
+    stage.keys("<Esc><Ctrl-O>zzz");
     assert!(stage.draw().contains("no chat has that in it"));
 }
 

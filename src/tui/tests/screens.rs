@@ -150,7 +150,7 @@ fn what_a_model_says_cannot_steer_the_terminal() {
     let hostile = "red \x1b[31m title \x1b]0;pwned\x07 bell \x07 clear \x1bc up \x1b[9A nul \0 c1 \u{9b}2J \u{202e}txt";
     let script = FakeWorker::new().reply([Step::Token(hostile.into()), Step::Fail(format!("error {hostile}"))]);
     let mut stage = Stage::new(80, 24, script);
-    stage.screen.on_paste(&stage.app, hostile);
+    stage.paste(hostile);
     stage.keys("<Enter>");
     stage.pump_to_end();
     let mut buffer = stage.buffer();

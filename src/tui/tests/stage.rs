@@ -196,6 +196,12 @@ impl Stage {
         }
     }
 
+    /// Pastes a text, as the terminal tells it.
+    pub(super) fn paste(&mut self, text: &str) {
+        let effects = self.screen.on_paste(&self.app, text);
+        self.carry_out(effects);
+    }
+
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
         let worker = &self.worker;
         let mut send = |command| worker.send(command);

@@ -78,7 +78,7 @@ fn a_large_paste_is_folded_and_sent_whole() {
     let paste: String = (1..=120).map(|line| format!("line {line}\r\n")).collect();
     let whole = paste.replace("\r\n", "\n");
     stage.keys("Look: ");
-    stage.screen.on_paste(&stage.app, &paste);
+    stage.paste(&paste);
     let shown = stage.draw();
     assert!(shown.contains("> Look: [pasted text #1: 120 lines]"), "{shown}");
     stage.keys("<Ctrl-G>");
@@ -95,7 +95,7 @@ fn a_large_paste_is_folded_and_sent_whole() {
     assert_eq!(stage.screen.composer.text(), "Look here: [pasted text #1: 120 lines]");
     assert_eq!(stage.app.history(), [format!("Look here: {whole}")], "the file of the history has it whole");
     stage.keys("<Ctrl-C>");
-    stage.screen.on_paste(&stage.app, &"x".repeat(3000));
+    stage.paste(&"x".repeat(3000));
     assert_eq!(stage.screen.composer.text(), "[pasted text #2: 3000 characters]");
 }
 
