@@ -4,6 +4,8 @@
 
 #[path = "protocol/ahead.rs"]
 mod ahead;
+#[path = "protocol/lanes.rs"]
+mod lanes;
 #[path = "protocol/steer.rs"]
 mod steer;
 

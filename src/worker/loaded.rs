@@ -44,6 +44,9 @@ struct LeftOut {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) inference: Inference,
+    /// The lanes of the last comparison but the one in `inference`, until a reply is asked for: only its prompt says which
+    /// of them was kept.
+    pub(super) lanes: Vec<Inference>,
     pub(super) reader: Reader,
 }
 
@@ -78,7 +81,24 @@ impl Loaded {
             context: model.inference.context(),
             left_out: LeftOut::default(),
         };
-        Self { inference: model.inference, reader }
+        Self { inference: model.inference, lanes: Vec::new(), reader }
+    }
+
+    /// Goes on from the lane that shares most with `prompt`.
+    pub(super) fn take_up(&mut self, prompt: &[TokenId]) {
+        let here = self.inference.shared_with(prompt);
+        let there = self.lanes.iter_mut().map(|lane| (lane.shared_with(prompt), lane));
+        if let Some((shared, lane)) = there.max_by_key(|(shared, _)| *shared)
+            && shared > here
+        {
+            std::mem::swap(&mut self.inference, lane);
+        }
+    }
+
+    /// As [`Self::take_up`], and gives the other lanes up.
+    pub(super) fn settle(&mut self, prompt: &[TokenId]) {
+        self.take_up(prompt);
+        self.lanes.clear();
     }
 }
 

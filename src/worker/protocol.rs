@@ -228,8 +228,11 @@ pub enum EngineCommand {
         /// Stops it.
         cancel: CancelToken,
     },
-    /// Generate several replies to one prompt side by side: the prompt is computed once, then each lane has a token in
-    /// turn. What a lane says is what `Generate` says with its parameters and seed. Closes with `Compared` or `Failed`.
+    /// Generate several replies to one prompt side by side: the prompt is computed once, then one forward pass gives each
+    /// lane a token. What a lane says is what `Generate` says with its parameters and seed; its `lookup` matters only once
+    /// no other lane is left. What was computed for the lanes is kept until the next `Generate`, `Compare` or `Load`:
+    /// whichever of them the conversation goes on from, its reply need not be computed again. Closes with `Compared` or
+    /// `Failed`.
     Compare {
         /// Of this request.
         id: RequestId,
@@ -526,14 +529,14 @@ pub enum EngineEvent {
         lane: usize,
         /// Why.
         reason: FinishReason,
-        /// What it cost. Its time is shared with the other lanes.
+        /// What it cost. Its times are those that it waited: what lanes share counts for each of them.
         stats: GenerationStats,
     },
     /// Every lane of `Compare` has ended, and has been told to. Closing.
     Compared {
         /// Of the request.
         id: RequestId,
-        /// Tokens in the KV cache: the prompt and the reply of the first lane.
+        /// Tokens in the KV cache of the first lane: the prompt and its reply.
         context_used: usize,
     },
     /// A request failed; the worker lives on. Closing.

@@ -88,6 +88,7 @@ impl Worker {
                     // Half a forward pass may be in the cache.
                     if let Some(loaded) = &mut self.loaded {
                         loaded.inference.truncate(0);
+                        loaded.lanes.clear();
                     }
                     EngineEvent::Failed { id, error: describe_panic(panic.as_ref()) }
                 }
@@ -147,6 +148,9 @@ impl Worker {
         source: &ModelSource,
         options: &LoadOptions,
     ) -> Result<EngineEvent, RequestError> {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.lanes.clear();
+        }
         let channels = &self.channels;
         let load =
             || load(source, options, &mut |done, total| channels.emit(EngineEvent::LoadProgress { id, done, total }));
@@ -193,10 +197,10 @@ impl Worker {
         let asked = Instant::now();
         check(&params.sampling)?;
         let Self { channels, loaded, .. } = self;
-        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let mut source = reader.source(prompt)?;
-        let room = params.max_tokens.unwrap_or(usize::MAX).clamp(1, reader.room_for_reply());
-        let tokens = reader.tokens(&mut source, room)?;
+        let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
+        loaded.settle(&tokens);
+        let Loaded { inference, reader, .. } = loaded;
         let pause = PauseState::new(&params);
         let options = options_of(params, &source, asked);
         let mut running = Running { id, cancel, channels, reader, source, pause };
@@ -216,7 +220,7 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         check(sampling)?;
         let Self { loaded, last, .. } = self;
-        let Loaded { inference, reader } = loaded.as_ref().ok_or(RequestError::NoModel)?;
+        let Loaded { inference, reader, .. } = loaded.as_ref().ok_or(RequestError::NoModel)?;
         let last = last.as_ref().map(LastLogits::parts);
         let (logits, held) =
             last.or_else(|| Some((inference.logits()?, inference.held()))).ok_or(RequestError::NoLogits)?;
@@ -233,12 +237,14 @@ impl Worker {
         cancel: &CancelToken,
     ) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, last, chunk, .. } = self;
-        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        ahead::answer_measures(channels, reader);
+        let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        ahead::answer_measures(channels, &loaded.reader);
         if channels.is_wanted(cancel) {
             return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
         }
-        let (_, tokens) = reader.request(prompt, max_tokens)?;
+        let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
+        loaded.take_up(&tokens);
+        let Loaded { inference, reader, .. } = loaded;
         let before = LastLogits::of(inference);
         let progress = ahead::prefill(inference, reader, &tokens, chunk, channels, cancel)?;
         if inference.logits().is_none() && before.is_some() {
@@ -250,7 +256,7 @@ impl Worker {
 
     fn score(&mut self, id: RequestId, text: &str, cancel: &CancelToken) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, .. } = self;
-        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;
         let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
@@ -270,7 +276,7 @@ impl Worker {
         cancel: CancelToken,
     ) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, .. } = self;
-        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let mut source = reader.source(prompt)?;
         // As much as a reply that is running may hold.
         let tokens = reader.tokens(&mut source, 0)?;

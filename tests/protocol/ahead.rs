@@ -3,7 +3,7 @@
 use super::*;
 
 impl Client {
-    fn prefill(&mut self, prompt: Prompt) -> (usize, usize, usize) {
+    pub(super) fn prefill(&mut self, prompt: Prompt) -> (usize, usize, usize) {
         let id = self.id();
         let command = EngineCommand::Prefill { id, prompt, max_tokens: None, cancel: CancelToken::new() };
         prefilled(self.ask(command).last())

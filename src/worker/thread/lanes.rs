@@ -25,9 +25,11 @@ impl Worker {
         let asked = Instant::now();
         lanes.iter().try_for_each(|lane| check(&lane.params.sampling))?;
         let Self { channels, loaded, .. } = self;
-        let Loaded { inference, reader } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let longest = lanes.iter().map(|lane| lane.params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
-        let (source, tokens) = reader.request(prompt, Some(longest))?;
+        let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
+        loaded.settle(&tokens);
+        let Loaded { inference, lanes: left, reader } = loaded;
         let channels = RefCell::new(channels);
         let lane = |(lane, LaneParams { params, cancel })| {
             let source = source.clone();
@@ -43,7 +45,7 @@ impl Worker {
         if let Some(source) = first {
             reader.remember(&source);
         }
-        outcome?;
+        *left = outcome?;
         Ok(EngineEvent::Compared { id, context_used: inference.held().len() })
     }
 }
