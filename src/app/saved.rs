@@ -17,6 +17,8 @@ pub struct SavedChats {
     pub hits: Vec<SearchHit>,
     /// When they were listed, in seconds since 1970.
     pub at: i64,
+    /// Counts the changes, so that whoever shows them need not look for any.
+    pub changes: u64,
 }
 
 impl SavedChats {
@@ -66,7 +68,7 @@ impl App {
             return Vec::new();
         }
         let (query, hits) = std::mem::take(&mut self.search);
-        self.saved = Some(SavedChats { chats, query, hits, at: now.unix });
+        self.saved = Some(SavedChats { chats, query, hits, at: now.unix, changes: 0 });
         Vec::new()
     }
 
@@ -74,6 +76,7 @@ impl App {
     pub(super) fn found(&mut self, query: String, hits: Vec<SearchHit>) -> Vec<Effect> {
         if let Some(saved) = &mut self.saved {
             (saved.query, saved.hits) = (query, hits);
+            saved.changes += 1;
             return Vec::new();
         }
         if query.trim().is_empty() {
@@ -108,12 +111,13 @@ impl App {
     /// Gives a chat of the list another title.
     pub(super) fn rename_saved(&mut self, id: SessionId, title: &str) -> Vec<Effect> {
         let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-        let chats = self.saved.as_mut().map(|saved| saved.chats.as_mut_slice()).unwrap_or_default();
-        let Some(chat) = chats.iter_mut().find(|chat| chat.record.id == id) else { return Vec::new() };
+        let Some(saved) = self.saved.as_mut() else { return Vec::new() };
+        let Some(chat) = saved.chats.iter_mut().find(|chat| chat.record.id == id) else { return Vec::new() };
         if title.is_empty() {
             return Vec::new();
         }
         chat.record.title.clone_from(&title);
+        saved.changes += 1;
         let record = chat.record.clone();
         if id == self.session.record.id {
             self.session.record.title = title;
@@ -147,6 +151,7 @@ impl App {
         if let Some(saved) = &mut self.saved {
             saved.chats.retain(|chat| chat.record.id != id);
             saved.hits.retain(|hit| hit.record.id != id);
+            saved.changes += 1;
         }
     }
 
@@ -161,6 +166,7 @@ impl App {
         if let Some(saved) = &mut self.saved {
             let messages = u32::try_from(transcript.nodes().len()).unwrap_or(u32::MAX);
             saved.chats.insert(0, SessionSummary { record, updated: saved.at, messages });
+            saved.changes += 1;
         }
         effects
     }

@@ -60,6 +60,16 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer, search: None }))
 }
 
+/// What could not be saved is said where it is still seen, after the screen is gone.
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        self.writer.close();
+        for failure in self.writer.failures().try_iter() {
+            eprintln!("warning: this chat is not saved: {failure}");
+        }
+    }
+}
+
 /// A number that the standard library draws afresh for each hasher.
 pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()

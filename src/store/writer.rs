@@ -55,7 +55,8 @@ impl StoreWriter {
         self.failures.try_iter().collect()
     }
 
-    fn close(&mut self) {
+    /// Writes what is left, and waits; what could not be written is on [`StoreWriter::failures`].
+    pub fn close(&mut self) {
         self.operations = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

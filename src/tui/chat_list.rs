@@ -36,6 +36,8 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct ChatList {
     rows: Vec<Row>,
+    /// [`SavedChats::changes`] of what the rows show.
+    shown: u64,
     query: String,
     selected: usize,
     /// The chat that is given a title, and the title so far.
@@ -44,13 +46,21 @@ pub(super) struct ChatList {
 
 impl ChatList {
     pub(super) fn new(saved: &SavedChats) -> Self {
-        let mut list = Self { rows: Vec::new(), query: saved.query.clone(), selected: 0, renaming: None };
-        list.update(saved);
+        let query = saved.query.clone();
+        let mut list = Self { rows: Vec::new(), shown: saved.changes, query, selected: 0, renaming: None };
+        list.fill(saved);
         list
     }
 
-    /// The chats have changed, or what was found in them.
+    /// The chats may have changed, or what was found in them.
     pub(super) fn update(&mut self, saved: &SavedChats) {
+        if self.shown != saved.changes {
+            self.fill(saved);
+        }
+    }
+
+    fn fill(&mut self, saved: &SavedChats) {
+        self.shown = saved.changes;
         self.rows.clear();
         for (chat, hits) in saved.found() {
             let record = &chat.record;

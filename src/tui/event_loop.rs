@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::ascii::Charset;
 use super::clipboard::Clipboard;
+use super::highlight;
 use super::input::{Input, key_press};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
@@ -66,6 +67,8 @@ enum Wake {
     Terminal(std::io::Result<Event>),
     Engine(Box<EngineEvent>),
     StoreFailed(String),
+    /// Code can have its colours.
+    Colors,
     Signal(i32),
 }
 
@@ -110,7 +113,8 @@ impl Loop {
                     .or_else(|| keys.try_recv().map(Wake::Terminal).ok())
                     .or_else(|| signals.try_recv().map(Wake::Signal).ok())
                     .or_else(|| engine.try_recv().map(|event| Wake::Engine(Box::new(event))).ok())
-                    .or_else(|| failures.try_recv().map(Wake::StoreFailed).ok());
+                    .or_else(|| failures.try_recv().map(Wake::StoreFailed).ok())
+                    .or_else(|| highlight::news().try_recv().map(|()| Wake::Colors).ok());
                 let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
             }
@@ -164,6 +168,7 @@ impl Loop {
                     None
                 }
             },
+            recv(highlight::news()) -> news => news.ok().map(|()| Wake::Colors),
             recv(timeout) -> _ => None,
         }
     }
@@ -182,6 +187,7 @@ impl Loop {
                 let effects = self.app.handle(Action::StoreFailed(text), now);
                 self.carry_out(effects)?;
             }
+            Wake::Colors => return Ok(Urgency::Soon),
             Wake::Signal(SIGTSTP) => {
                 self.input.pause();
                 self.terminal.lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;

@@ -7,6 +7,12 @@ use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxReference, SyntaxSet
 
 use super::theme::SyntaxPart;
 
+mod ready;
+
+#[cfg(test)]
+pub(super) use ready::prepare_now;
+pub(super) use ready::{news, ready};
+
 /// Read once, at the first code of a known language.
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);
 
@@ -44,7 +50,7 @@ static PARTS: LazyLock<Vec<(Scope, Option<SyntaxPart>)>> = LazyLock::new(|| {
 });
 
 /// A line in parts: where each begins in the line, and what it is.
-type Line = Vec<(usize, Option<SyntaxPart>)>;
+pub(super) type Line = Vec<(usize, Option<SyntaxPart>)>;
 
 /// What was told of a code block so far; it grows line by line.
 #[derive(Debug)]
@@ -63,11 +69,25 @@ pub(super) struct Highlights {
     blocks: HashMap<usize, Highlighted>,
 }
 
+/// What is known of the lines of a code block.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    /// The language is not known, or has nothing to tell.
+    Nothing,
+    /// The patterns of the language are still being compiled.
+    Waiting,
+    /// The parts of each line.
+    Lines(Vec<Line>),
+}
+
 impl Highlights {
     /// The parts of each line of `code`, which begins at `place`; what was told of its whole lines before is not told
-    /// again. `None` for a language that is not known.
-    pub(super) fn lines(&mut self, place: usize, language: &str, code: &str) -> Option<Vec<Line>> {
-        let syntax = syntax(language)?;
+    /// again.
+    pub(super) fn lines(&mut self, place: usize, language: &str, code: &str) -> Told {
+        let Some(syntax) = syntax(language) else { return Told::Nothing };
+        if !ready::is_ready(syntax, code) {
+            return Told::Waiting;
+        }
         let block = self.blocks.entry(place).or_insert_with(|| Highlighted::new(language, syntax));
         if block.language != language || block.done > code.len() {
             *block = Highlighted::new(language, syntax);
@@ -82,7 +102,7 @@ impl Highlights {
         if !last.is_empty() {
             lines.push(parts_of(last, &mut block.state.clone(), &mut block.scopes.clone()));
         }
-        Some(lines)
+        Told::Lines(lines)
     }
 
     /// Forgets every block.
@@ -151,8 +171,16 @@ fn parts_of(line: &str, state: &mut ParseState, scopes: &mut ScopeStack) -> Line
 mod tests {
     use super::*;
 
+    fn told(highlights: &mut Highlights, language: &str, code: &str) -> Vec<Line> {
+        prepare_now(language);
+        match highlights.lines(7, language, code) {
+            Told::Lines(lines) => lines,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn shown(language: &str, code: &str) -> Vec<(SyntaxPart, String)> {
-        let lines = Highlights::default().lines(0, language, code).unwrap();
+        let lines = told(&mut Highlights::default(), language, code);
         let mut shown = Vec::new();
         for (line, parts) in code.split_inclusive('\n').zip(lines) {
             let ends = parts.iter().skip(1).map(|(start, _)| *start).chain([line.len()]);
@@ -176,7 +204,7 @@ mod tests {
             assert!(parts.contains(&(part.0, part.1.to_owned())), "{part:?} in {parts:?}");
         }
         assert!(shown("Python", "def f(): return None\n").contains(&(SyntaxPart::Keyword, "return".to_owned())));
-        assert!(Highlights::default().lines(0, "no-such-language", "x").is_none());
+        assert_eq!(Highlights::default().lines(0, "no-such-language", "x"), Told::Nothing);
     }
 
     #[test]
@@ -184,9 +212,20 @@ mod tests {
         let mut highlights = Highlights::default();
         let code = "/* one\ntwo */ let x = 1;\n";
         for end in 1..=code.len() {
-            let grown = highlights.lines(7, "rust", &code[..end]).unwrap();
-            assert_eq!(grown, Highlights::default().lines(7, "rust", &code[..end]).unwrap(), "{end}");
+            let grown = told(&mut highlights, "rust", &code[..end]);
+            assert_eq!(grown, told(&mut Highlights::default(), "rust", &code[..end]), "{end}");
             assert_eq!(highlights.lines_kept(), code[..end].matches('\n').count());
         }
+    }
+
+    #[test]
+    fn the_patterns_of_a_language_are_compiled_by_another_thread() {
+        let before = ready();
+        // No other test has code in it.
+        assert_eq!(Highlights::default().lines(0, "lua", "local x = 1\n"), Told::Waiting);
+        while !matches!(Highlights::default().lines(0, "lua", "local x = 1\n"), Told::Lines(_)) {
+            news().recv_timeout(std::time::Duration::from_millis(20)).ok();
+        }
+        assert!(ready() > before);
     }
 }

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
 use super::conversation::{Marks, SingleMessage};
-use super::markdown::Page;
+use super::markdown::{Page, colors};
 use super::text::{Row, Wrapped, fit, one_line};
 use super::theme::Theme;
 use crate::app::keymap::Context;
@@ -146,7 +146,7 @@ impl LanesView {
         let (head, text, foot) = parts(app, lane, (at, &partings), inner);
         let mut pen = Pen { buffer, y: inner.y, inner };
         pen.rows(&head, theme.faint());
-        let page = Page { width: usize::from(text.width).max(1), theme, colors: self.was_drawn };
+        let page = Page { width: usize::from(text.width).max(1), theme, colors: colors(!self.was_drawn) };
         let total = lane.message.map_or(0, |message| said.lay_out(app, message, page));
         let height = usize::from(text.height);
         (scroll.height, scroll.total) = (height, total);

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, Options, Parser};
 
-use super::highlight::Highlights;
+use super::highlight::{self, Highlights};
 use super::text::Row;
 use super::theme::Theme;
 use references::References;
@@ -21,8 +21,13 @@ use writer::{Writer, blank_before};
 pub(super) struct Page {
     pub(super) width: usize,
     pub(super) theme: Theme,
-    /// Whether code gets its colours.
-    pub(super) colors: bool,
+    /// How many languages can have their colours, see [`colors`]; with 0 no code has any.
+    pub(super) colors: usize,
+}
+
+/// [`Page::colors`] of this moment, or of a first frame, which waits for no syntax.
+pub(super) fn colors(is_first: bool) -> usize {
+    if is_first { 0 } else { 1 + highlight::ready() }
 }
 
 /// A block at the top level, and the rows up to its end.
@@ -75,7 +80,7 @@ impl Markdown {
     /// The source is this now, and more is to come or not.
     pub(super) fn update(&mut self, source: &str, is_streaming: bool, page: Page) {
         let same_page = Page { colors: self.page.colors, ..page } == self.page;
-        let wants_colors = self.is_plain && page.colors;
+        let wants_colors = self.is_plain && page.colors != self.page.colors;
         if !same_page || wants_colors || !source.starts_with(&self.source) {
             let work = self.work;
             *self = Self::new(source, is_streaming, page);
@@ -167,7 +172,7 @@ impl Markdown {
         let (keep, closers) = &block.mended;
         let shown = range.start..range.start + keep;
         let mended = format!("{}{closers}", &source[shown.clone()]);
-        let highlights = self.page.colors.then_some(&mut self.highlights);
+        let highlights = (self.page.colors > 0).then_some(&mut self.highlights);
         let mut writer = Writer::new(source, shown, self.page.width, self.page.theme, highlights);
         let mut is_empty = true;
         block.missing.clear();

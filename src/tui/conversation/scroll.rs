@@ -11,7 +11,7 @@ use super::selection::Selection;
 use super::{Cell, CellKey, Entry, cells, entries, is_waiting};
 use crate::app::{App, SessionId};
 use crate::chat::MessageId;
-use crate::tui::markdown::Page;
+use crate::tui::markdown::{Page, colors};
 use crate::tui::text::{Row, width_of};
 use crate::tui::theme::Theme;
 
@@ -188,7 +188,7 @@ impl Conversation {
         let area = crate::tui::heat::draw_legend(app, area, buffer, theme);
         self.keep_up(app, area);
         self.reveal(app);
-        let frame = Frame { app, page: Page { width: self.width, theme, colors: self.was_drawn } };
+        let frame = Frame { app, page: Page { width: self.width, theme, colors: colors(!self.was_drawn) } };
         let top = self.settle(frame);
         (self.area, self.top, self.page) = (area, top, Some(frame.page));
         let mut painter = Painter { area, buffer, theme, row: 0, top: top.row };

@@ -4,7 +4,8 @@ use super::*;
 use crate::tui::text::{Origin, width_of};
 
 fn page(width: usize) -> Page {
-    Page { width, theme: Theme::new(true), colors: true }
+    highlight::prepare_now("rust");
+    Page { width, theme: Theme::new(true), colors: 1 }
 }
 
 fn shown(source: &str, width: usize) -> Vec<String> {
@@ -133,7 +134,7 @@ fn tables_fit_their_columns_to_the_width() {
 #[test]
 fn colours_come_once_they_may() {
     let code = "```rust\nfn main() {}\n```";
-    let later = Page { colors: false, ..page(40) };
+    let later = Page { colors: 0, ..page(40) };
     let mut markdown = Markdown::new(code, false, later);
     let styles = |markdown: &Markdown| markdown.rows()[1].spans.len();
     let before = styles(&markdown);

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::flow::Flow;
 use super::table::Table;
-use crate::tui::highlight::Highlights;
+use crate::tui::highlight::{Highlights, Told};
 use crate::tui::text::{Origin, Row, width_of};
 use crate::tui::theme::Theme;
 
@@ -384,7 +384,14 @@ impl<'a> Writer<'a> {
         }
         self.contain(None, Row::of([("│ ".to_owned(), line_style, Origin::Drawn)]));
         let parts = match &mut self.highlights {
-            Some(highlights) => highlights.lines(code.place, &code.language, &code.text),
+            Some(highlights) => match highlights.lines(code.place, &code.language, &code.text) {
+                Told::Lines(lines) => Some(lines),
+                Told::Waiting => {
+                    self.is_plain = true;
+                    None
+                }
+                Told::Nothing => None,
+            },
             None => {
                 self.is_plain |= !code.language.is_empty();
                 None

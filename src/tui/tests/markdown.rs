@@ -95,6 +95,7 @@ fn while_it_streams_open_marks_are_not_seen() {
 
 #[test]
 fn code_has_the_colours_of_its_syntax_and_none_where_none_are_wanted() {
+    crate::tui::highlight::prepare_now("rust");
     let mut stage = answered(80, 24, "```rust\nfn main() { \"text\" }\n```");
     let style = |stage: &mut Stage, word: &str| {
         let buffer = stage.buffer();
