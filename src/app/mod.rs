@@ -33,6 +33,7 @@ mod saved;
 mod session;
 mod set_command;
 mod shown;
+mod start;
 mod themes;
 
 use std::collections::HashMap;
@@ -50,6 +51,7 @@ pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
 pub use run_command::{describe_template, help_text, template_choice};
 pub use saved::SavedChats;
+pub use start::{Moment, Start};
 pub use themes::theme_problem;
 
 use crate::chat::{MessageId, Transcript};
@@ -89,23 +91,6 @@ impl TracedToken {
     /// How many tokens were more probable in the model's own distribution; `None` where it is not among the candidates.
     pub fn rank(&self) -> Option<usize> {
         self.trace.candidates.iter().position(|candidate| candidate.token == self.trace.token)
-    }
-}
-
-/// The time at which something happens; the front end's loop reads the clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    /// For durations.
-    pub at: Instant,
-    /// Seconds since 1970, for what is saved.
-    pub unix: i64,
-}
-
-impl Moment {
-    /// This moment.
-    pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { at: Instant::now(), unix: i64::try_from(since.as_secs()).unwrap_or(0) }
     }
 }
 
@@ -268,29 +253,6 @@ pub enum Action {
     StoreFailed(String),
     /// Something failed in the front end.
     Failed(String),
-}
-
-/// What a program starts with.
-#[derive(Debug, Default)]
-pub struct Start {
-    /// All that was set.
-    pub settings: Settings,
-    /// Earlier prompts, oldest first.
-    pub history: Vec<String>,
-    /// A saved conversation to go on with.
-    pub session: Option<(SessionRecord, Transcript)>,
-    /// The models that can be named.
-    pub models: Vec<String>,
-    /// What is said to the model first, while it is being loaded.
-    pub message: Option<String>,
-    /// The person's own themes.
-    pub themes: Vec<Theme>,
-    /// Whether nothing was ever said or kept here.
-    pub is_first_run: bool,
-    /// What is wrong with the settings and does not keep the program from starting, a sentence each.
-    pub warnings: Vec<String>,
-    /// Random: the names of new conversations are drawn from it.
-    pub seed: u64,
 }
 
 /// What a [`EngineCommand::Count`] was asked for.

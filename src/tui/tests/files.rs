@@ -2,7 +2,6 @@
 
 use super::stage::Stage;
 use crate::worker::fake::{FakeWorker, Step};
-use crate::worker::protocol::{EngineCommand, Prompt};
 
 fn stage() -> Stage {
     let script = FakeWorker::new().reply([Step::text("Yes.")]).reply([Step::text("No.")]);
@@ -18,17 +17,6 @@ fn stage() -> Stage {
         stage.memory.files.insert(path.to_owned(), text.to_owned());
     }
     stage
-}
-
-/// The last question that the worker was asked.
-fn asked(stage: &mut Stage) -> String {
-    stage.pump_to_end();
-    let commands = stage.asked();
-    let questions = commands.into_iter().rev().find_map(|command| match command {
-        EngineCommand::Generate { prompt: Prompt::Chat { messages, .. }, .. } => messages.last().cloned(),
-        _ => None,
-    });
-    questions.expect("a question").content
 }
 
 #[test]
@@ -57,7 +45,7 @@ fn a_file_that_is_named_goes_with_the_message() {
     stage.keys("What is in @notes.txt, @\"my plan.md\"? Ask @nobody.<Esc><Enter>");
     let whole = "What is in @notes.txt, @\"my plan.md\"? Ask @nobody.\n\nnotes.txt:\n```\nriver\n```\n\n\n\
                  my plan.md:\n```\nplan\n```\n";
-    assert_eq!(asked(&mut stage), whole);
+    assert_eq!(stage.question(), whole);
     assert_eq!(stage.app.session().title, "What is in @notes.txt, @\"my plan.md\"? Ask @nobody.");
     stage.keys("<Up>");
     assert_eq!(stage.screen.composer.text(), "What is in @notes.txt, @\"my plan.md\"? Ask @nobody.");
@@ -65,7 +53,7 @@ fn a_file_that_is_named_goes_with_the_message() {
     stage.memory.files.insert("notes.txt".to_owned(), "lake\n".to_owned());
     stage.memory.files.remove("my plan.md");
     stage.keys("<Ctrl-C>/edit<Enter>!<Enter>");
-    let edited = asked(&mut stage);
+    let edited = stage.question();
     assert!(edited.contains("nobody.!\n\nnotes.txt:\n```\nlake\n```"), "{edited}");
     assert!(edited.contains("my plan.md:\n```\nplan\n```"), "what was attached stays: {edited}");
     assert_eq!(edited.matches("notes.txt:").count(), 1, "{edited}");

@@ -20,7 +20,7 @@ use crate::tui::theme::Theme;
 use crate::tui::view;
 use crate::worker::WorkerHandle;
 use crate::worker::fake::{FakeControl, FakeWorker};
-use crate::worker::protocol::{EngineCommand, EngineEvent};
+use crate::worker::protocol::{EngineCommand, EngineEvent, Prompt};
 
 /// Surroundings that remember what they were asked.
 #[derive(Debug, Default)]
@@ -253,6 +253,16 @@ impl Stage {
     /// What the worker was asked since the last time, waiting for at least one command.
     pub(super) fn asked(&self) -> Vec<EngineCommand> {
         self.control.next_command().into_iter().chain(self.control.commands()).collect()
+    }
+
+    /// The last question that the worker was asked, once it was answered.
+    pub(super) fn question(&mut self) -> String {
+        self.pump_to_end();
+        let questions = self.asked().into_iter().rev().find_map(|command| match command {
+            EngineCommand::Generate { prompt: Prompt::Chat { messages, .. }, .. } => messages.last().cloned(),
+            _ => None,
+        });
+        questions.expect("a question").content
     }
 
     pub(super) fn release(&self) {

@@ -5,21 +5,9 @@ use ratatui::style::Modifier;
 use super::stage::Stage;
 use crate::tui::screen::Request;
 use crate::worker::fake::{FakeWorker, Step};
-use crate::worker::protocol::{EngineCommand, Prompt};
 
 fn stage() -> Stage {
     Stage::new(100, 30, FakeWorker::new().reply([Step::text("Yes.")]).reply([Step::text("No.")]))
-}
-
-/// The last question that the worker was asked.
-fn asked(stage: &mut Stage) -> String {
-    stage.pump_to_end();
-    let commands = stage.asked();
-    let questions = commands.into_iter().rev().find_map(|command| match command {
-        EngineCommand::Generate { prompt: Prompt::Chat { messages, .. }, .. } => messages.last().cloned(),
-        _ => None,
-    });
-    questions.expect("a question").content
 }
 
 /// The reversed cells of the composer's last row.
@@ -90,7 +78,7 @@ fn a_large_paste_is_folded_and_sent_whole() {
     stage.keys("<Ctrl-Z><Alt-E>");
     assert!(stage.screen.composer.text().ends_with("line 120\n"));
     stage.keys("<Ctrl-Z><Enter>");
-    assert_eq!(asked(&mut stage), format!("Look here: {whole}"));
+    assert_eq!(stage.question(), format!("Look here: {whole}"));
     stage.keys("<Up>");
     assert_eq!(stage.screen.composer.text(), "Look here: [pasted text #1: 120 lines]");
     assert_eq!(stage.app.history(), [format!("Look here: {whole}")], "the file of the history has it whole");
