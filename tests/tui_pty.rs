@@ -353,3 +353,39 @@ fn assert_drawn_by_csi_alone(written: &[u8]) {
     }
     assert!(!text.contains('\u{202e}'), "a mark that turns the line round");
 }
+
+#[test]
+fn the_line_repl_completes_commands_titles_and_paths() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("my notes.md"), "The Seine\n").unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+    command.args(["repl", "-n", "1"]);
+    command.env("GIBBER_CONFIG_DIR", home.path().join("config"));
+    command.env("TERM", "xterm-256color");
+    command.cwd(home.path());
+    let mut terminal = Terminal::start(command, WIDE);
+    // What is typed before the line editor has the terminal would be the terminal's to edit.
+    let prompt = |what: &str| terminal.wait_for_screen(what, |screen| screen.trim_end().ends_with("\n>"));
+    let enter = |typed: &str, shown: &str| {
+        terminal.press(typed);
+        terminal.wait_for_text(shown);
+        terminal.press(key::ENTER);
+        prompt(shown)
+    };
+    prompt("the first line");
+    enter("/und\t", "> /undo");
+    // Not what only the full screen can do: that would be /theme.
+    enter("/th\t", "> /think");
+    enter("See @my\t", "> See @\"my notes.md\"");
+    enter("/new", "> /new");
+    let opened = enter("/open see\t", "> /open See @\"my notes.md\"");
+    assert_eq!(opened.matches("> See @").count(), 2, "the chat is shown:\n{opened}");
+    terminal.press("/read m\t");
+    terminal.wait_for_text("> /read \"my notes.md\"");
+    terminal.press(key::ENTER);
+    terminal.wait_for_text("> my notes.md:");
+    terminal.press(key::CTRL_C);
+    prompt("an empty line");
+    terminal.press(key::CTRL_D);
+    assert!(terminal.wait_for_end().success());
+}

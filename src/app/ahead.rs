@@ -7,8 +7,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
+use super::attachments::{gather, mentions};
 use super::commands::{self, Line};
-use super::{App, Effect, Moment, SessionId};
+use super::{App, Effect, Looked, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
 use crate::worker::protocol::{CancelToken, ContextParts, EngineCommand, Prompt, RequestId};
 
@@ -42,6 +43,19 @@ pub(super) struct Ahead {
     tried: Option<u64>,
     /// The conversation that the engine's cache holds.
     held: Option<Place>,
+    files: Files,
+}
+
+/// The files that drafts name, as they were read last.
+#[derive(Debug, Default)]
+struct Files {
+    read: Vec<(String, String)>,
+    /// Ticks up with each change of them.
+    revision: u64,
+    /// The draft that they were read for.
+    looked: Option<String>,
+    /// The draft for which they are being read.
+    looking: Option<String>,
 }
 
 /// A request, and the prompt that it is about.
@@ -148,6 +162,9 @@ impl App {
         if self.loading.is_some() || self.worker_dead {
             return Vec::new();
         }
+        if let Some(look) = self.look_at_files(now) {
+            return vec![look];
+        }
         let mut effects = Vec::new();
         let measured = self.ahead.measured.as_ref().map(|measured| measured.prompt);
         if self.ahead.measuring.is_none() && measured != Some(seen) {
@@ -157,6 +174,42 @@ impl App {
             effects.push(self.ask_to_prefill(seen));
         }
         effects
+    }
+
+    /// Has the files read that the draft names, where that was not done for it. It is waited for, but not for long: a
+    /// slow file is counted once it has come.
+    fn look_at_files(&mut self, now: Moment) -> Option<Effect> {
+        let draft = self.ahead.draft.as_ref().filter(|draft| !mentions(draft).is_empty())?;
+        let files = &mut self.ahead.files;
+        if files.looking.is_some() || files.looked.as_ref() == Some(draft) {
+            return None;
+        }
+        files.looking = Some(draft.clone());
+        self.ahead.due = Some(now.at + PATIENCE);
+        Some(Effect::Look(draft.clone()))
+    }
+
+    /// The files that a draft names have come.
+    pub fn looked(&mut self, looked: Looked, now: Moment) {
+        let files = &mut self.ahead.files;
+        if files.looking.take_if(|looking| *looking == looked.text).is_none() {
+            return;
+        }
+        // What cannot be sent is told once it is to be sent.
+        let read = looked.files.unwrap_or_default();
+        if files.read != read {
+            (files.read, files.revision) = (read, files.revision + 1);
+        }
+        files.looked = Some(looked.text);
+        self.ahead.due = Some(now.at);
+    }
+
+    /// A draft with the files that it names, as far as they are known.
+    fn with_known_files(&self, draft: &str) -> String {
+        let known = &self.ahead.files.read;
+        let mut find = |path: &str| Ok(known.iter().find(|(name, _)| name == path).map(|(_, text)| text.clone()));
+        let files = gather(draft, &mut find);
+        files.and_then(|files| self.with_files(draft, files)).unwrap_or_else(|_| draft.to_owned())
     }
 
     fn ask_to_measure(&mut self, prompt: u64) -> Effect {
@@ -235,7 +288,7 @@ impl App {
             let edited = self.editing().map(|node| Some(node.id));
             let place = edited.and_then(|id| sent.iter().position(|sent| *sent == id));
             messages.truncate(place.unwrap_or(messages.len()));
-            messages.push(Message::new(Role::User, draft.clone()));
+            messages.push(Message::new(Role::User, self.with_known_files(draft)));
         }
         prompt
     }
@@ -262,6 +315,9 @@ impl App {
         let edited = self.editing().map(|node| node.id);
         (state, edited, self.system(), &self.template, chat.think.for_template(), chat.max_tokens, draft)
             .hash(&mut hasher);
+        if draft.is_some() {
+            self.ahead.files.revision.hash(&mut hasher);
+        }
         hasher.finish()
     }
 }

@@ -60,7 +60,7 @@ pub fn mentions(text: &str) -> Vec<Mention<'_>> {
 ///
 /// # Errors
 /// What `read` says of a file that is there and cannot be read.
-pub(super) fn gather(
+pub fn gather(
     text: &str,
     read: &mut dyn FnMut(&str) -> Result<Option<String>, String>,
 ) -> Result<Vec<(String, String)>, String> {
@@ -90,7 +90,7 @@ fn fenced(name: &str, text: &str) -> String {
 /// A file's text, put into the composer.
 pub(super) fn compose_file(path: &str, text: &str) -> Effect {
     let name = std::path::Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-    Effect::Compose(fenced(&name, text))
+    Effect::ComposeFile { text: fenced(&name, text), name: name.into_owned() }
 }
 
 /// A fence that the text does not have.
@@ -111,42 +111,137 @@ pub struct Attachment<'a> {
     pub text: &'a str,
 }
 
-/// A message as it was written, and the files that were attached to it.
-pub fn split(content: &str) -> (&str, Vec<Attachment<'_>>) {
-    let starts = content.match_indices("\n\n").map(|(at, _)| at);
-    for at in starts {
-        let written = &content[..at];
-        let named = mentions(written);
-        if named.is_empty() {
-            continue;
-        }
-        let attached = parse_attachments(&content[at..]);
-        let is_named = |file: &Attachment| named.iter().any(|mention| mention.path.starts_with(file.path));
-        if let Some(files) = attached.filter(|files| files.iter().all(is_named)) {
-            return (written, files);
-        }
+impl Attachment<'_> {
+    /// `notes.md · 312 lines · 10.5 kB`: what stands for it where it is folded.
+    pub fn label(&self) -> String {
+        let lines = self.text.lines().count();
+        let size = match self.text.len() {
+            bytes @ ..1000 => format!("{bytes} bytes"),
+            bytes => format!("{:.1} kB", bytes as f64 / 1e3),
+        };
+        format!("{} · {lines} lines · {size}", self.path)
     }
-    (content, Vec::new())
 }
 
-/// What [`attach`] appends, and nothing else.
-fn parse_attachments(mut text: &str) -> Option<Vec<Attachment<'_>>> {
-    let mut files = Vec::new();
-    while !text.trim_end().is_empty() {
-        let (path, rest) = text.trim_start_matches('\n').split_once(":\n```")?;
-        let more = rest.len() - rest.trim_start_matches('`').len();
-        let fence = format!("\n{}\n", "`".repeat(3 + more));
-        // The line feed that ends the fence's line may be the one before the closing fence, in an empty file.
-        let body = rest.get(more..)?;
-        let end = body.find(&fence)?;
-        let content = body.get(1..end + 1).unwrap_or_default();
-        if path.contains('\n') {
-            return None;
+/// A file's text in a message, as [`fenced`] writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Block<'a> {
+    /// Where it is, with its name and its fences.
+    range: Range<usize>,
+    file: Attachment<'a>,
+}
+
+/// The files' texts in a message, in order.
+fn blocks(content: &str) -> Vec<Block<'_>> {
+    const OPENING: &str = ":\n```";
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while let Some(colon) = content[at..].find(OPENING).map(|found| at + found) {
+        let start = content[at..colon].rfind('\n').map_or(at, |feed| at + feed + 1);
+        let fence_start = colon + ":\n".len();
+        let rest = &content[fence_start..];
+        let body = fence_start + (rest.len() - rest.trim_start_matches('`').len());
+        // The line feed that ends the fence's line may be the one before the closing fence.
+        let closing = format!("\n{}", &content[fence_start..body]);
+        let ends_a_line = |end: usize| matches!(content.as_bytes().get(end + closing.len()), None | Some(b'\n'));
+        let end = content[body..].match_indices(&closing).map(|(found, _)| body + found).find(|&end| ends_a_line(end));
+        match end.filter(|_| content[body..].starts_with('\n') && start < colon) {
+            Some(end) => {
+                let text = content.get(body + 1..end + 1).unwrap_or_default();
+                let range = start..(end + closing.len() + 1).min(content.len());
+                at = range.end;
+                blocks.push(Block { range, file: Attachment { path: &content[start..colon], text } });
+            }
+            None => at = colon + 1,
         }
-        files.push(Attachment { path, text: content });
-        text = &body[end + fence.len()..];
     }
-    (!files.is_empty()).then_some(files)
+    blocks
+}
+
+/// A message as it was written, and the files that were attached to it.
+pub fn split(content: &str) -> (&str, Vec<Attachment<'_>>) {
+    let blocks = blocks(content);
+    let (written, attached) = split_at_blocks(content, &blocks);
+    (written, attached.iter().map(|block| block.file.clone()).collect())
+}
+
+/// What stands at the end of a message, one after the other, and is named in what is before it.
+fn split_at_blocks<'a, 'b>(content: &'a str, blocks: &'b [Block<'a>]) -> (&'a str, &'b [Block<'a>]) {
+    for first in 0..blocks.len() {
+        let attached = &blocks[first..];
+        let start = attached[0].range.start;
+        let ends = attached.iter().map(|block| block.range.end);
+        let next = attached[1..].iter().map(|block| block.range.start).chain([content.len()]);
+        let is_at_end = ends.zip(next).all(|(end, next)| content[end..next].trim().is_empty());
+        if !is_at_end || !content[..start].ends_with("\n\n") {
+            continue;
+        }
+        let written = content[..start].trim_end_matches('\n');
+        let named = mentions(written);
+        let is_named = |block: &Block| named.iter().any(|mention| mention.path.starts_with(block.file.path));
+        if attached.iter().all(is_named) {
+            return (written, attached);
+        }
+    }
+    (content, &[])
+}
+
+/// Lines of a file from which on it is folded on screen.
+const FOLDED_LINES: usize = 9;
+
+/// A part of a question, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A text as it is, and where it is.
+    Text(Range<usize>),
+    /// A file that a line stands for.
+    Folded(Attachment<'a>),
+}
+
+/// The parts of a question: the files that are long are told from the rest. Without such there is one part.
+pub fn pieces(content: &str) -> Vec<Piece<'_>> {
+    let blocks = blocks(content);
+    let attached = split_at_blocks(content, &blocks).1;
+    let is_file = |block: &&Block| {
+        let is_attached = attached.first().is_some_and(|first| block.range.start >= first.range.start);
+        (is_attached || is_files_name(block.file.path)) && block.file.text.lines().count() >= FOLDED_LINES
+    };
+    let mut pieces = Vec::new();
+    let mut done = 0;
+    for block in blocks.iter().filter(is_file) {
+        pieces.extend(text_piece(content, done..block.range.start));
+        pieces.push(Piece::Folded(block.file.clone()));
+        done = block.range.end;
+    }
+    if done == 0 {
+        return vec![Piece::Text(0..content.len())];
+    }
+    pieces.extend(text_piece(content, done..content.len()));
+    pieces
+}
+
+/// A range without the empty lines around it, if anything is left.
+fn text_piece(content: &str, range: Range<usize>) -> Option<Piece<'static>> {
+    let text = &content[range.clone()];
+    let start = range.start + (text.len() - text.trim_start_matches('\n').len());
+    let end = range.start + text.trim_end().len();
+    (start < end).then_some(Piece::Text(start..end))
+}
+
+/// Whether what stands over a fenced text can be the name of a file, as `/read` writes it, and not a sentence.
+fn is_files_name(name: &str) -> bool {
+    let extension = std::path::Path::new(name).extension().and_then(|extension| extension.to_str());
+    let has_ending = extension.is_some_and(|ending| ending.len() <= 10 && ending.chars().all(char::is_alphanumeric));
+    has_ending || !name.contains(char::is_whitespace)
+}
+
+/// A question on lines, with a line in the place of each long file.
+pub fn folded(content: &str) -> String {
+    let line = |piece: &Piece| match piece {
+        Piece::Text(range) => content[range.clone()].to_owned(),
+        Piece::Folded(file) => format!("[{}]", file.label()),
+    };
+    pieces(content).iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn attach(text: &str, files: &[(String, String)]) -> String {
@@ -167,25 +262,38 @@ impl App {
                 self.hint = Some(refusal);
                 vec![Effect::Compose(escape(text))]
             }
-            None => vec![Effect::Attach(text.to_owned())],
+            None => vec![Effect::Attach { text: text.to_owned(), lanes: None }],
         }
     }
 
-    /// The files that a message names were read.
+    /// The files that a message names were read. With `lanes` it is a question whose answers are compared.
     pub(super) fn attached(
         &mut self,
         text: &str,
+        lanes: Option<&str>,
         files: Result<Vec<(String, String)>, String>,
         now: Moment,
     ) -> Vec<Effect> {
-        let files = files.and_then(|files| self.fitting(files));
-        let mut files = match files {
-            Ok(files) => files,
+        let whole = match files.and_then(|files| self.with_files(text, files)) {
+            Ok(whole) => whole,
             Err(error) => {
                 self.note(NoteKind::Error, error);
-                return vec![Effect::Compose(escape(text))];
+                let line = lanes.map_or_else(|| escape(text), |lanes| format!("/compare {lanes} -- {text}"));
+                return vec![Effect::Compose(line)];
             }
         };
+        match lanes {
+            Some(lanes) => self.compare_answers(lanes, Some(&whole), now),
+            None => self.say(&whole, now),
+        }
+    }
+
+    /// A message with the files that it names, as the model reads it.
+    ///
+    /// # Errors
+    /// A sentence that says which of the files cannot be sent.
+    pub(super) fn with_files(&self, text: &str, files: Vec<(String, String)>) -> Result<String, String> {
+        let mut files = self.fitting(files)?;
         // What a question that is edited had, and is gone from the disk since, it has still.
         let former = self.editing().map(|node| split(&node.message.content).1).unwrap_or_default();
         for file in former {
@@ -194,8 +302,7 @@ impl App {
                 files.push((file.path.to_owned(), file.text.to_owned()));
             }
         }
-        let whole = if files.is_empty() { text.to_owned() } else { attach(text, &files) };
-        self.say(&whole, now)
+        Ok(if files.is_empty() { text.to_owned() } else { attach(text, &files) })
     }
 
     fn fitting(&self, files: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
@@ -256,6 +363,26 @@ mod tests {
         assert_eq!(attached, [("a.txt", "one\n```\ntwo\n"), ("empty", "\n"), ("b c.md", "x\n\ny\n")]);
         for plain in ["@a.txt", "no file\n\na.txt:\n```\nx\n```\n", "@a.txt\n\nb.txt:\n```\nx\n```\n"] {
             assert_eq!(split(plain), (plain, Vec::new()), "{plain:?}");
+        }
+    }
+
+    #[test]
+    fn long_files_are_folded_wherever_they_stand_and_what_is_written_stays() {
+        let long = "line\n".repeat(9);
+        let read = fenced("main.rs", &long);
+        let whole = attach(
+            &format!("{read}\nCompare with @b.txt and @short"),
+            &[("b.txt".to_owned(), "x".repeat(999) + "\n" + &long), ("short".to_owned(), "one\ntwo\n".to_owned())],
+        );
+        assert_eq!(
+            folded(&whole),
+            "[main.rs · 9 lines · 45 bytes]\nCompare with @b.txt and @short\n[b.txt · 10 lines · 1.0 kB]\n\
+             short:\n```\none\ntwo\n```"
+        );
+        let sentence = format!("What does this do:\n```\n{long}```\n");
+        let open = format!("main.rs:\n```\n{long}");
+        for plain in ["no file", "a.txt:\n```\nshort\n```\n", &sentence, &open, ":\n```\n"] {
+            assert_eq!(pieces(plain), [Piece::Text(0..plain.len())], "{plain:?}");
         }
     }
 }

@@ -6,6 +6,9 @@ use crate::chat::Transcript;
 use crate::chat::document::{Document, DocumentFormat};
 use crate::store::{SessionRecord, StoreOp};
 
+/// Characters of a title that the name of a file has at most.
+const STEM_LENGTH: usize = 50;
+
 impl App {
     /// `/rename TITLE`
     pub(super) fn rename(&mut self, title: &str) -> Vec<Effect> {
@@ -58,8 +61,14 @@ impl App {
         effects
     }
 
-    /// `/export FILE`
+    /// `/export [FILE]`; without a name the file is called as the chat.
     pub(super) fn export(&mut self, path: &str) -> Vec<Effect> {
+        if path.is_empty() && self.transcript().nodes().is_empty() {
+            self.note(NoteKind::Info, "this chat is empty: there is nothing to export".to_owned());
+            return Vec::new();
+        }
+        let (named, numbered) = if path.is_empty() { (self.export_name(), true) } else { (path.to_owned(), false) };
+        let path = named.as_str();
         let Some(format) = DocumentFormat::of_name(path) else {
             let text = format!("the ending of {path:?} names no format: it must be {}", DocumentFormat::ENDINGS);
             self.note(NoteKind::Error, text);
@@ -73,7 +82,13 @@ impl App {
             created: record.created,
             transcript: self.session.transcript.clone(),
         };
-        vec![Effect::WriteFile { path: path.to_owned(), text: document.to_file(format) }]
+        let text = document.to_file(format);
+        vec![Effect::WriteFile { path: named, numbered, text }]
+    }
+
+    /// What a file of this chat is called where nobody says otherwise.
+    pub(super) fn export_name(&self) -> String {
+        format!("{}.md", file_stem(&self.session.record.title))
     }
 
     /// A file of a conversation was read, for `/import`: it becomes one of its own.
@@ -99,6 +114,30 @@ fn deletion(record: &SessionRecord) -> String {
     format!("{:?} is deleted; /undo brings it back", record.title)
 }
 
+/// A title as the name of a file, `what-is-the-capital-of-france`: letters and digits, with hyphens between the words.
+fn file_stem(title: &str) -> String {
+    let lower = title.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let name: String = words.collect::<Vec<_>>().join("-").chars().take(STEM_LENGTH).collect();
+    match name.trim_end_matches('-') {
+        "" => "chat".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 fn title_of_first(transcript: &Transcript) -> String {
     transcript.path().first().map_or_else(String::new, |node| super::session::title_of(&node.message.content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_as_its_chat() {
+        assert_eq!(file_stem("What is in @src/main.rs, & why?"), "what-is-in-src-main-rs-why");
+        assert_eq!(file_stem("Übung 2…"), "übung-2");
+        assert_eq!(file_stem("../.. /"), "chat");
+        assert_eq!(file_stem(&"word ".repeat(20)).len(), 49);
+    }
 }

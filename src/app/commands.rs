@@ -113,6 +113,8 @@ pub enum Completer {
     Commands,
     /// These words.
     Words(&'static [&'static str]),
+    /// The titles of saved conversations.
+    Chats,
     /// Names of files with one of these endings; none are any.
     Files(&'static [&'static str]),
 }
@@ -180,14 +182,22 @@ const MAIN: &[SlashCommand] = &[
         CommandId::Open,
         "open",
         "[TEXT]",
-        "list the saved chats, or those with a text in them, and go on with one",
+        "list the saved chats, or those with a text in them, and go on with one; a whole title opens that chat",
     )
-    .idle(),
+    .idle()
+    .completes(Completer::Chats),
     command(CommandId::Rename, "rename", "TITLE", "give this chat another title"),
     command(CommandId::Delete, "delete", "", "delete this chat and begin a new one; /undo brings it back").idle(),
-    command(CommandId::Search, "search", "TEXT", "look for a text in all saved chats, and go on with one").idle(),
-    command(CommandId::Export, "export", "FILE", "write this chat to a file: .md, .json (every branch) or .txt")
-        .completes(Completer::Files(&["md", "json", "txt"])),
+    command(CommandId::Search, "search", "TEXT", "look for a text in all saved chats, and go on with one")
+        .idle()
+        .completes(Completer::Chats),
+    command(
+        CommandId::Export,
+        "export",
+        "[FILE]",
+        "write this chat to a file: .md, .json (every branch) or .txt; without a name to one called as the chat",
+    )
+    .completes(Completer::Files(&["md", "json", "txt"])),
     command(CommandId::Import, "import", "FILE", "go on with a chat from a .json file")
         .idle()
         .completes(Completer::Files(&["json"])),

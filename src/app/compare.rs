@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attachments::mentions;
 use super::generation::SAVE_INTERVAL;
 use super::lanes::{LaneSetting, differences, split_question};
 use super::session::title_of;
@@ -116,15 +117,29 @@ impl App {
             return again();
         }
         let (words, question) = split_question(argument);
+        if let Err(error) = self.lane_settings(words) {
+            self.note(NoteKind::Error, error);
+            return again();
+        }
+        match question.filter(|question| !question.is_empty()) {
+            Some(question) if !mentions(question).is_empty() => {
+                vec![Effect::Attach { text: question.to_owned(), lanes: Some(words.to_owned()) }]
+            }
+            question => self.compare_answers(words, question, now),
+        }
+    }
+
+    /// Answers a question, or the last one, under the settings that `words` name.
+    pub(super) fn compare_answers(&mut self, words: &str, question: Option<&str>, now: Moment) -> Vec<Effect> {
         let settings = match self.lane_settings(words) {
             Ok(settings) => settings,
             Err(error) => {
                 self.note(NoteKind::Error, error);
-                return again();
+                return Vec::new();
             }
         };
         let mut effects = Vec::new();
-        let parent = match question.filter(|question| !question.is_empty()) {
+        let parent = match question {
             Some(question) => {
                 if self.session.record.title.is_empty() {
                     self.session.record.title = title_of(question);

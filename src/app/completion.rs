@@ -1,10 +1,15 @@
 //! What a slash command that is being typed can become: the popup of the full screen and Tab of the line REPL.
 
-use super::commands::{self, Completer, Line};
+use std::collections::HashSet;
+
+use super::commands::{self, CommandId, Completer, Line};
 use super::parameters::PARAMETERS;
-use super::{App, files, run_command};
+use super::{App, Effect, files, run_command};
 use crate::settings::Think;
 use crate::worker::protocol::Lookup;
+
+/// Titles of chats that are offered at most.
+const MOST_CHATS: usize = 200;
 
 /// One way to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +22,36 @@ pub struct Completion {
     pub label: String,
     /// What it does, in a line.
     pub help: String,
+}
+
+/// What is to be looked up for the ways to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The names in a folder; empty is the one that the program runs in.
+    Folder(String),
+    /// The saved conversations.
+    Chats,
+}
+
+impl Wanted {
+    /// What looks it up.
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::Folder(folder) => Effect::ListFiles(folder),
+            Self::Chats => Effect::ReadChats,
+        }
+    }
+}
+
+/// What completes the text at the cursor, and lies outside of the state.
+pub fn wanted(text: &str, cursor: usize) -> Option<Wanted> {
+    if let Line::Command { name, .. } = commands::parse(text)
+        && text.contains(' ')
+        && commands::find(name).is_some_and(|command| command.completer == Completer::Chats)
+    {
+        return Some(Wanted::Chats);
+    }
+    files::folder_at(text, cursor).map(Wanted::Folder)
 }
 
 /// The ways to go on with `text` at the cursor: those of a command, and of a file's name.
@@ -63,8 +98,14 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     if command.completer == Completer::Lanes {
         return lanes(app, name, argument);
     }
+    if command.completer == Completer::Chats {
+        return chats(app, name, argument.trim_start());
+    }
     let candidates: Vec<(String, String)> = match command.completer {
-        Completer::None | Completer::Lanes | Completer::Files(_) => Vec::new(),
+        Completer::Files(_) if command.id == CommandId::Export && !app.transcript().nodes().is_empty() => {
+            vec![(app.export_name(), "called as this chat".to_owned())]
+        }
+        Completer::None | Completer::Lanes | Completer::Chats | Completer::Files(_) => Vec::new(),
         Completer::Words(words) => words.iter().map(|word| ((*word).to_owned(), String::new())).collect(),
         Completer::Parameters => settable(argument),
         Completer::Presets => {
@@ -124,9 +165,25 @@ fn lanes(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     words.map(|(word, help)| completion(format!("/{name} {before}{word}"), word, help)).collect()
 }
 
+/// Titles of which a word begins with what was typed.
+fn chats(app: &App, name: &str, typed: &str) -> Vec<Completion> {
+    let lower = typed.to_lowercase();
+    let begins = |title: &str| {
+        let title = title.to_lowercase();
+        title.starts_with(&lower) || title.contains(&format!(" {lower}"))
+    };
+    let mut seen = HashSet::new();
+    let titles = app.recent().iter().map(|record| record.title.as_str());
+    titles
+        .filter(|&title| !title.is_empty() && title != typed && begins(title) && seen.insert(title))
+        .take(MOST_CHATS)
+        .map(|title| completion(format!("/{name} {title}"), title.to_owned(), String::new()))
+        .collect()
+}
+
 /// Whether `candidate` begins with what was typed, or one of the names between its slashes does, as in
 /// `openai-community/gpt2`.
-pub fn begins(candidate: &str, typed: &str) -> bool {
+fn begins(candidate: &str, typed: &str) -> bool {
     candidate.starts_with(typed) || candidate.match_indices('/').any(|(at, _)| candidate[at + 1..].starts_with(typed))
 }
 

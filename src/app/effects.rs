@@ -48,6 +48,8 @@ pub enum Effect {
         /// Its filters; `None` deletes it.
         params: Option<Box<SamplingParams>>,
     },
+    /// Read which conversations are saved, to complete their titles.
+    ReadChats,
     /// List the saved conversations.
     ListSessions,
     /// Read a saved conversation.
@@ -64,13 +66,22 @@ pub enum Effect {
         path: String,
     },
     /// Read the files that a message names, and say it with them.
-    Attach(String),
+    Attach {
+        /// The message.
+        text: String,
+        /// The lanes, where its answers are to be compared.
+        lanes: Option<String>,
+    },
+    /// Read the files that a draft names, without waiting for them: [`FrontEndIo::looked`] has them later.
+    Look(String),
     /// Look into a folder; empty is the one that the program runs in.
     ListFiles(String),
     /// Write a file that is not there yet.
     WriteFile {
         /// The file, as it was named.
         path: String,
+        /// Whether it gets a number where the name is taken.
+        numbered: bool,
         /// What it is to hold.
         text: String,
     },
@@ -80,6 +91,13 @@ pub enum Effect {
     OpenEditor(String),
     /// Put a text into the composer, where that is empty.
     Compose(String),
+    /// Put a file's text into the composer, where that is empty.
+    ComposeFile {
+        /// What the file is called.
+        name: String,
+        /// Its text, with its name and fences.
+        text: String,
+    },
     /// Put a text into the composer to be edited; what was being written there comes back once [`App::editing`] is over.
     EditText(String),
     /// Show the list of bindings and commands.
@@ -99,6 +117,15 @@ pub enum FilePurpose {
     Read,
     /// To become a conversation.
     Import,
+}
+
+/// The files that a draft names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The draft.
+    pub text: String,
+    /// Each file as it was named, and its text; or a sentence that says which cannot be read.
+    pub files: Result<Vec<(String, String)>, String>,
 }
 
 /// What lies outside the state machine and the worker: files. The command line implements it over the settings and the
@@ -168,19 +195,26 @@ pub trait FrontEndIo {
     /// One clear sentence: the file is there and is no text, is too large, or may not be read.
     fn find_file(&mut self, path: &str) -> Result<Option<String>, String>;
 
+    /// Has the files that a draft names read by another thread; of several drafts that wait, the last counts.
+    fn look(&mut self, text: String);
+
+    /// Where that thread says what it has read.
+    fn looked(&self) -> Receiver<Looked>;
+
     /// What is in a folder (empty is the one that the program runs in), by name; nothing where it cannot be read.
     fn list_files(&mut self, folder: &str) -> Vec<FileEntry>;
 
-    /// Writes a file that is not there yet; returns where it is.
+    /// Writes a file that is not there yet, under a `numbered` name where that is wanted and the name is taken; returns
+    /// where it is.
     ///
     /// # Errors
     /// One clear sentence.
-    fn write_file(&mut self, path: &str, text: &str) -> Result<String, String>;
+    fn write_file(&mut self, path: &str, text: &str, numbered: bool) -> Result<String, String>;
 }
 
 /// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
 /// effects that need the screen ([`Effect::CopyText`], [`Effect::OpenEditor`], [`Effect::Compose`],
-/// [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::ShowList`], [`Effect::ShowPalette`],
+/// [`Effect::ComposeFile`], [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::ShowList`], [`Effect::ShowPalette`],
 /// [`Effect::Quit`]).
 ///
 /// `send` hands a command to the engine's thread.
@@ -234,18 +268,26 @@ pub fn carry_out(
                 let text = io.read_file(&path);
                 app.handle(Action::FileRead { purpose, path, text }, now)
             }
-            Effect::Attach(text) => {
+            Effect::Attach { text, lanes } => {
                 let files = attachments::gather(&text, &mut |path| io.find_file(path));
-                app.handle(Action::Attached { text, files }, now)
+                app.handle(Action::Attached { text, lanes, files }, now)
+            }
+            Effect::Look(text) => {
+                io.look(text);
+                Vec::new()
             }
             Effect::ListFiles(folder) => {
                 let entries = io.list_files(&folder);
                 app.handle(Action::FilesListed { folder, entries }, now)
             }
-            Effect::WriteFile { path, text } => app.handle(Action::FileWritten(io.write_file(&path, &text)), now),
+            Effect::WriteFile { path, numbered, text } => {
+                app.handle(Action::FileWritten(io.write_file(&path, &text, numbered)), now)
+            }
+            Effect::ReadChats => app.handle(Action::ChatsRead(saved_records(io)), now),
             screen @ (Effect::CopyText(_)
             | Effect::OpenEditor(_)
             | Effect::Compose(_)
+            | Effect::ComposeFile { .. }
             | Effect::EditText(_)
             | Effect::ShowHelp
             | Effect::ShowList(_)
@@ -262,8 +304,11 @@ pub fn carry_out(
     left
 }
 
-/// What can be chosen. A list of conversations that cannot be read has none; /open says why.
 fn palette_read(io: &mut dyn FrontEndIo) -> Action {
-    let sessions = io.sessions().unwrap_or_default().into_iter().map(|line| line.record).collect();
-    Action::PaletteRead { models: io.models(), themes: io.themes(), sessions }
+    Action::PaletteRead { models: io.models(), themes: io.themes(), sessions: saved_records(io) }
+}
+
+/// The conversations that can be chosen. A list that cannot be read has none; /open says why.
+fn saved_records(io: &mut dyn FrontEndIo) -> Vec<SessionRecord> {
+    io.sessions().unwrap_or_default().into_iter().map(|line| line.record).collect()
 }

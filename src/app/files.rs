@@ -1,5 +1,7 @@
 //! Names of files as they are being typed: in `@path`, and in the arguments of commands.
 
+use std::borrow::Cow;
+
 use super::App;
 use super::attachments::{Mention, mentions};
 use super::commands::{self, Completer, Line};
@@ -7,6 +9,9 @@ use super::completion::Completion;
 
 /// Names that the list shows at most.
 const MOST: usize = 200;
+
+/// The person's own folder.
+const HOME: &str = "~";
 
 /// What is in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub(super) struct Listing {
 
 /// A path in the making, and the text around it.
 struct Typed<'a> {
-    path: &'a str,
+    path: Cow<'a, str>,
     kind: Kind<'a>,
 }
 
@@ -46,20 +51,39 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
             _ => return None,
         };
         let start = text.find(' ')? + 1;
-        let path = text[start..].trim_start();
-        let before = &text[..text.len() - path.len()];
+        let written = text[start..].trim_start();
+        let before = &text[..text.len() - written.len()];
+        let path = open_path(written)?;
         let is_one_line = !text.contains('\n') && cursor == text.len();
-        let is_meant = matches!(commands::find(name)?.completer, Completer::Files(_)) || is_path(path);
+        let is_meant = matches!(commands::find(name)?.completer, Completer::Files(_)) || is_path(&path);
         return (is_one_line && is_meant).then_some(Typed { path, kind: Kind::Argument(before, endings) });
     }
     let mention = mentions(text).into_iter().find(|mention| mention.range.end == cursor)?;
     let is_open = !mention.is_quoted || !mention.is_closed;
-    is_open.then_some(Typed { path: mention.path, kind: Kind::Mention(mention) })
+    is_open.then_some(Typed { path: mention.path.into(), kind: Kind::Mention(mention) })
 }
 
 /// Whether a name can only be meant as a path.
 fn is_path(name: &str) -> bool {
-    ["/", "~/", "./", "../"].iter().any(|start| name.starts_with(start))
+    name == HOME || ["/", "~/", "./", "../"].iter().any(|start| name.starts_with(start))
+}
+
+/// The path that an argument names: it may stand between quotes, or have its spaces behind backslashes.
+pub(super) fn unquoted(argument: &str) -> String {
+    let between = |quote| argument.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    match between('"').or_else(|| between('\'')) {
+        Some(path) => path.to_owned(),
+        None => argument.replace("\\ ", " "),
+    }
+}
+
+/// A path that is being written; `None` where its second quote is there.
+fn open_path(written: &str) -> Option<Cow<'_, str>> {
+    let Some(quote) = written.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
+        return Some(if written.contains("\\ ") { unquoted(written).into() } else { written.into() });
+    };
+    let path = &written[quote.len_utf8()..];
+    (!path.contains(quote)).then_some(path.into())
 }
 
 /// A path's folder, with the slash at its end, and the name in it.
@@ -69,13 +93,17 @@ fn parts(path: &str) -> (&str, &str) {
 
 /// The folder whose names complete what is typed at the cursor; empty for the one that the program runs in.
 pub fn folder_at(text: &str, cursor: usize) -> Option<String> {
-    typed_at(text, cursor).map(|typed| parts(typed.path).0.to_owned())
+    typed_at(text, cursor).map(|typed| parts(&typed.path).0.to_owned())
 }
 
 /// The paths that the one at the cursor can become, from what is known of its folder.
 pub(super) fn complete(app: &App, text: &str, cursor: usize) -> Vec<Completion> {
     let Some(typed) = typed_at(text, cursor) else { return Vec::new() };
-    let (folder, name) = parts(typed.path);
+    if typed.path == HOME {
+        let home = FileEntry { name: HOME.to_owned(), is_folder: true };
+        return vec![completion(&typed, HOME, &home, text)];
+    }
+    let (folder, name) = parts(&typed.path);
     let listing = app.listing();
     if listing.folder != folder {
         return Vec::new();
@@ -100,7 +128,12 @@ fn completion(typed: &Typed, path: &str, entry: &FileEntry, text: &str) -> Compl
     let label = format!("{}{slash}", entry.name);
     let (line, cursor) = match &typed.kind {
         Kind::Argument(before, _) => {
-            let line = format!("{before}{path}{slash}");
+            // The quote that ends it comes with the file.
+            let has_spaces = path.contains(char::is_whitespace);
+            let is_quoted = has_spaces || text[before.len()..].starts_with(['"', '\'']);
+            let quote = if is_quoted { "\"" } else { "" };
+            let end = if entry.is_folder { slash } else { quote };
+            let line = format!("{before}{quote}{path}{end}");
             (line.clone(), line.len())
         }
         Kind::Mention(mention) => {
@@ -129,6 +162,23 @@ impl App {
 /// Whether Enter has nothing to complete at the cursor: no name is begun, or a whole one is there.
 pub fn is_whole(app: &App, text: &str, cursor: usize) -> bool {
     let Some(typed) = typed_at(text, cursor) else { return true };
-    let (_, name) = parts(typed.path);
+    let (_, name) = parts(&typed.path);
     name.is_empty() || app.listing().entries.iter().any(|entry| entry.name == name && !entry.is_folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_may_be_quoted() {
+        for written in ["my file.txt", "\"my file.txt\"", "'my file.txt'", "my\\ file.txt"] {
+            assert_eq!(unquoted(written), "my file.txt");
+        }
+        assert_eq!(unquoted("\"a"), "\"a");
+        assert_eq!(unquoted("\""), "\"");
+        assert_eq!(open_path("my\\ fi").as_deref(), Some("my fi"));
+        assert_eq!(open_path("\"my fi").as_deref(), Some("my fi"));
+        assert_eq!(open_path("\"my file\""), None);
+    }
 }

@@ -223,6 +223,8 @@ pub enum KeyAction {
     ToggleSource,
     /// Shows what the model thought, or folds it.
     ToggleThoughts,
+    /// Shows what is folded of the marked message, or folds it.
+    ToggleFold,
     /// Pauses the running reply, or lets it go on.
     Pause,
     /// Lets the paused reply go on.
@@ -438,6 +440,12 @@ pub const BINDINGS: &[Binding] = &[
     bind(Transcript, A::Bottom, &["End"], "to the end"),
     bind(Transcript, A::PreviousMessage, &["[", "Shift-Up"], "mark the message before"),
     bind(Transcript, A::NextMessage, &["]", "Shift-Down"], "mark the next message; after the last, none"),
+    bind(
+        Transcript,
+        A::ToggleFold,
+        &["Enter", "Space"],
+        "show what is folded of the marked message (a long file, a thought), or fold it",
+    ),
     bind(Transcript, A::CopyMessage, &["c"], "copy the marked message, or the last"),
     bind(Transcript, A::CopyCode, &["b"], "copy its code block; again: its next one"),
     bind(Transcript, A::EditMessage, &["e"], "say it in other words, and go on from there"),

@@ -20,6 +20,7 @@ mod chats;
 mod compare;
 mod copy;
 mod first_steps;
+mod folding;
 mod generation;
 pub mod heat;
 mod lanes;
@@ -36,13 +37,13 @@ mod shown;
 mod start;
 mod themes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use ahead::ContextUse;
 pub use compare::{Comparison, Lane, Parting};
-pub use effects::{Effect, FilePurpose, FrontEndIo, carry_out};
+pub use effects::{Effect, FilePurpose, FrontEndIo, Looked, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use lists::{List, ListRow, ListedModel};
 pub use loading::Loading;
@@ -148,6 +149,8 @@ pub enum Action {
     NextHeat,
     /// Wants what the model thought shown, or folded.
     ToggleThoughts,
+    /// Wants what is folded of a message shown, or folded again.
+    ToggleFold(MessageId),
     /// Wants replies shown as they were written, or as Markdown.
     ToggleSource,
     /// Wants a message on the clipboard, as it was written.
@@ -202,6 +205,8 @@ pub enum Action {
     Attached {
         /// The message.
         text: String,
+        /// The lanes, where its answers are to be compared.
+        lanes: Option<String>,
         /// Each file as it was named, and its text; or a sentence that says which cannot be read.
         files: Result<Vec<(String, String)>, String>,
     },
@@ -212,6 +217,8 @@ pub enum Action {
         /// What is in it.
         entries: Vec<files::FileEntry>,
     },
+    /// The outcome of [`Effect::ReadChats`]: the newest first.
+    ChatsRead(Vec<SessionRecord>),
     /// The outcome of [`Effect::WriteFile`]: where it is.
     FileWritten(Result<String, String>),
     /// The outcome of [`Effect::SaveSettings`].
@@ -297,7 +304,7 @@ pub struct App {
     history: Vec<String>,
     saved: Option<SavedChats>,
     /// What a search has found, until the list of chats is there.
-    search: (String, Vec<SearchHit>),
+    search: saved::Search,
     /// The message that a chat is opened for, until it is there.
     reveal_next: Option<MessageId>,
     revealed: Option<MessageId>,
@@ -314,6 +321,8 @@ pub struct App {
     hint: Option<String>,
     /// Whether thoughts are shown, or folded to a line.
     shows_thoughts: bool,
+    /// The messages that are shown the other way: files that are not folded, thoughts that are not as the others.
+    turned: HashSet<MessageId>,
     /// Whether every reply begins paused.
     steps: bool,
     /// Whether replies are shown as they were written, not as Markdown.
@@ -366,7 +375,7 @@ impl App {
             next_request: 1,
             history,
             saved: None,
-            search: (String::new(), Vec::new()),
+            search: saved::Search::default(),
             reveal_next: None,
             revealed: None,
             models,
@@ -378,6 +387,7 @@ impl App {
             opening: message.map(|message| (message, now)),
             hint: None,
             shows_thoughts: false,
+            turned: HashSet::new(),
             steps: false,
             deleted: None,
             branches: branches::Branches::default(),
@@ -437,7 +447,11 @@ impl App {
                 Vec::new()
             }
             Action::ToggleThoughts => {
-                self.shows_thoughts = !self.shows_thoughts;
+                self.show_thoughts(!self.shows_thoughts);
+                Vec::new()
+            }
+            Action::ToggleFold(message) => {
+                self.toggle_fold(message);
                 Vec::new()
             }
             Action::TakeAlternative { message, token, candidate } => {
@@ -472,7 +486,7 @@ impl App {
             Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => {
                 vec![attachments::compose_file(&path, &text)]
             }
-            Action::Attached { text, files } => self.attached(&text, files, now),
+            Action::Attached { text, lanes, files } => self.attached(&text, lanes.as_deref(), files, now),
             Action::ChooseFound(id, message) => self.choose_chat(id, Some(message)),
             Action::RenameSaved(id, title) => self.rename_saved(id, &title),
             Action::DeleteSaved(id) => self.delete_saved(id, now),
@@ -487,6 +501,7 @@ impl App {
     /// What came back from outside.
     fn take_outcome(&mut self, outcome: Action) -> Vec<Effect> {
         match outcome {
+            Action::ChatsRead(chats) => self.recent = chats,
             Action::FilesListed { folder, entries } => self.listing = files::Listing { folder, entries },
             Action::SettingsSaved(Ok(path)) => {
                 self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::commands::{self, CommandId, Line, SlashCommand, When};
 use super::step::Step;
-use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind};
+use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind, files};
 use crate::chat::template::BUILTIN_NAMES;
 use crate::worker::protocol::{Prompt, TemplateChoice};
 
@@ -53,20 +53,20 @@ impl App {
             CommandId::Help => return self.help(argument),
             CommandId::Quit => return self.handle(Action::Quit, now),
             CommandId::New => return self.new_chat(now),
-            CommandId::Open => return self.search_chats(argument),
-            CommandId::Rename | CommandId::Search | CommandId::Export | CommandId::Import | CommandId::Read
-                if argument.is_empty() =>
-            {
+            CommandId::Open => return self.open_chat(argument),
+            CommandId::Rename | CommandId::Search | CommandId::Import | CommandId::Read if argument.is_empty() => {
                 return self.missing(command);
             }
             CommandId::Rename => return self.rename(argument),
             CommandId::Delete => return self.delete_chat(now),
             CommandId::Search => return self.search_chats(argument),
-            CommandId::Export => return self.export(argument),
+            CommandId::Export => return self.export(&files::unquoted(argument)),
             CommandId::Import => {
-                return vec![Effect::ReadFile { purpose: FilePurpose::Import, path: argument.to_owned() }];
+                return vec![Effect::ReadFile { purpose: FilePurpose::Import, path: files::unquoted(argument) }];
             }
-            CommandId::Read => return vec![Effect::ReadFile { purpose: FilePurpose::Read, path: argument.to_owned() }],
+            CommandId::Read => {
+                return vec![Effect::ReadFile { purpose: FilePurpose::Read, path: files::unquoted(argument) }];
+            }
             CommandId::Edit => return self.edit(argument),
             CommandId::Regenerate => return self.regenerate(now),
             CommandId::Compare => return self.compare(argument, now),
@@ -85,14 +85,14 @@ impl App {
             CommandId::Model if argument.is_empty() => return vec![Effect::ListModels],
             CommandId::Model => {
                 let mut effects = self.stop_scoring();
-                effects.push(self.load_model(argument.to_owned()));
+                effects.push(self.load_model(files::unquoted(argument)));
                 return effects;
             }
             CommandId::Set => return self.set(command, argument),
             CommandId::Parameter(parameter) if argument.is_empty() => self.show_parameter(parameter),
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
             CommandId::Preset => return self.preset_command(argument),
-            CommandId::Template => self.set_template(argument),
+            CommandId::Template => self.set_template(&files::unquoted(argument)),
             CommandId::Raw => return self.handle(Action::ToggleSource, now),
             CommandId::Think => self.think(argument),
             CommandId::Heat => return self.set_heat(argument),

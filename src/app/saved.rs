@@ -21,6 +21,15 @@ pub struct SavedChats {
     pub changes: u64,
 }
 
+/// A search, until the list of chats is there.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    query: String,
+    hits: Vec<SearchHit>,
+    /// Whether a chat that is called so is opened at once.
+    opens: bool,
+}
+
 impl SavedChats {
     /// The chats that are called so or have what is looked for in them, each with the places.
     pub fn found(&self) -> impl Iterator<Item = (&SessionSummary, Vec<&SearchHit>)> {
@@ -56,8 +65,16 @@ impl App {
         }
     }
 
-    /// `/open [TEXT]` and `/search TEXT`.
+    /// `/open [TEXT]`: a whole title opens its chat.
+    pub(super) fn open_chat(&mut self, text: &str) -> Vec<Effect> {
+        let effects = self.search_chats(text);
+        self.search.opens = true;
+        effects
+    }
+
+    /// `/search TEXT`.
     pub(super) fn search_chats(&mut self, text: &str) -> Vec<Effect> {
+        self.search = Search::default();
         if text.is_empty() { vec![Effect::ListSessions] } else { vec![Effect::SearchSessions(text.to_owned())] }
     }
 
@@ -67,12 +84,26 @@ impl App {
             self.note(NoteKind::Info, "no chat is saved yet".to_owned());
             return Vec::new();
         }
-        let (query, hits) = std::mem::take(&mut self.search);
-        self.saved = Some(SavedChats { chats, query, hits, at: now.unix, changes: 0 });
+        let Search { query, hits, opens } = std::mem::take(&mut self.search);
+        let called_so: Vec<_> = chats.iter().filter(|chat| opens && chat.record.title == query).collect();
+        // What was read for the search is no longer needed where no list opens.
+        let no_more = Effect::SearchSessions(String::new());
+        if let [chat] = called_so[..] {
+            let mut effects = self.choose_chat(chat.record.id, None);
+            effects.push(no_more);
+            return effects;
+        }
+        let saved = SavedChats { chats, query, hits, at: now.unix, changes: 0 };
+        if saved.found().next().is_none() {
+            self.note(NoteKind::Info, "no chat has that in it".to_owned());
+            return vec![no_more];
+        }
+        self.saved = Some(saved);
         Vec::new()
     }
 
-    /// A search has ended; where no list is open yet, one opens if there is something to show.
+    /// A search has ended; where no list is open yet, one opens if there is something to show: chats may also be called
+    /// so.
     pub(super) fn found(&mut self, query: String, hits: Vec<SearchHit>) -> Vec<Effect> {
         if let Some(saved) = &mut self.saved {
             (saved.query, saved.hits) = (query, hits);
@@ -82,11 +113,7 @@ impl App {
         if query.trim().is_empty() {
             return Vec::new();
         }
-        if hits.is_empty() {
-            self.note(NoteKind::Info, "no chat has that in it".to_owned());
-            return Vec::new();
-        }
-        self.search = (query, hits);
+        (self.search.query, self.search.hits) = (query, hits);
         vec![Effect::ListSessions]
     }
 

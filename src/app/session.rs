@@ -102,6 +102,7 @@ impl App {
         self.dropped.clear();
         self.next_token = None;
         self.tokens.clear();
+        self.turned.clear();
         self.scores = Scores::default();
         self.context_used = 0;
     }

@@ -69,7 +69,7 @@ impl App {
     /// `/think`: whether the model is to think, and whether its thoughts are shown.
     pub(super) fn think(&mut self, argument: &str) {
         match argument {
-            "show" | "hide" => self.shows_thoughts = argument == "show",
+            "show" | "hide" => self.show_thoughts(argument == "show"),
             "" => {
                 let shown = if self.shows_thoughts { "shown" } else { "folded" };
                 let text = format!("think = {}; thoughts are {shown}", self.settings.chat.think.name());

@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod chat;
 mod config;
+mod file_reader;
 mod interrupt;
 mod model_list;
 mod models;

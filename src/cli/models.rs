@@ -147,7 +147,7 @@ pub(super) fn lasting_name(name: &str) -> String {
 /// A leading `~/` that no shell has expanded, as in config.toml and `/model`.
 pub(super) fn expanded(name: &str) -> PathBuf {
     let home = directories::BaseDirs::new();
-    match (name.strip_prefix("~/"), home) {
+    match (if name == "~" { Some("") } else { name.strip_prefix("~/") }, home) {
         (Some(rest), Some(home)) => home.home_dir().join(rest),
         _ => PathBuf::from(name),
     }

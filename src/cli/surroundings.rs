@@ -9,9 +9,10 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
+use super::file_reader::FileReader;
 use super::{Context, Usage, load_options, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
-use crate::app::{App, FrontEndIo, ListedModel, Moment, Start};
+use crate::app::{App, FrontEndIo, ListedModel, Looked, Moment, Start};
 use crate::chat::Transcript;
 use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
@@ -35,6 +36,7 @@ pub(super) struct Surroundings {
     writer: StoreWriter,
     /// While the person is looking for something in the chats.
     search: Option<Search>,
+    reader: FileReader,
 }
 
 /// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
@@ -57,7 +59,8 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let seed = random();
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
-    Ok((App::new(start, Moment::now()), Surroundings { paths, options, writer, search: None }))
+    let surroundings = Surroundings { paths, options, writer, reader: FileReader::new(), search: None };
+    Ok((App::new(start, Moment::now()), surroundings))
 }
 
 /// What could not be saved is said where it is still seen, after the screen is gone.
@@ -159,21 +162,19 @@ impl FrontEndIo for Surroundings {
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {
-        let expanded = models::expanded(path);
-        let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
-        let size = std::fs::metadata(&expanded).map_err(|error| failed(&error))?.len();
-        if size > MAX_FILE {
-            return Err(failed(&format!("it has {size} bytes, and no more than {MAX_FILE} are read")));
-        }
-        let text = std::fs::read_to_string(&expanded).map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => failed(&"it is not a text file"),
-            _ => failed(&error),
-        })?;
-        if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
+        read_text(path)
     }
 
     fn find_file(&mut self, path: &str) -> Result<Option<String>, String> {
-        if models::expanded(path).is_file() { self.read_file(path).map(Some) } else { Ok(None) }
+        if models::expanded(path).is_file() { read_text(path).map(Some) } else { Ok(None) }
+    }
+
+    fn look(&mut self, text: String) {
+        self.reader.look(text);
+    }
+
+    fn looked(&self) -> Receiver<Looked> {
+        self.reader.looked().clone()
     }
 
     fn list_files(&mut self, folder: &str) -> Vec<FileEntry> {
@@ -189,14 +190,41 @@ impl FrontEndIo for Surroundings {
         entries
     }
 
-    fn write_file(&mut self, path: &str, text: &str) -> Result<String, String> {
+    fn write_file(&mut self, path: &str, text: &str, numbered: bool) -> Result<String, String> {
         let expanded = models::expanded(path);
+        let expanded = if numbered { free_name(&expanded) } else { expanded };
         if expanded.exists() {
             return Err(format!("{} is there already: choose another name", expanded.display()));
         }
         files::write_atomic(&expanded, text).map_err(|error| error.to_string())?;
-        Ok(expanded.display().to_string())
+        Ok(std::path::absolute(&expanded).unwrap_or(expanded).display().to_string())
     }
+}
+
+/// The text of the file at `path`.
+///
+/// # Errors
+/// One clear sentence.
+pub(super) fn read_text(path: &str) -> Result<String, String> {
+    let expanded = models::expanded(path);
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
+    let size = std::fs::metadata(&expanded).map_err(|error| failed(&error))?.len();
+    if size > MAX_FILE {
+        return Err(failed(&format!("it has {size} bytes, and no more than {MAX_FILE} are read")));
+    }
+    let text = std::fs::read_to_string(&expanded).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => failed(&"it is not a text file"),
+        _ => failed(&error),
+    })?;
+    if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
+}
+
+/// The first name like `path` that is free: `chat-2.md` after `chat.md`.
+fn free_name(path: &Path) -> std::path::PathBuf {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, ending) = (part(path.file_stem()), part(path.extension()));
+    let numbered = (2..).map(|number: u32| path.with_file_name(format!("{stem}-{number}.{ending}")));
+    std::iter::once(path.to_owned()).chain(numbered).find(|path| !path.exists()).unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -262,6 +290,19 @@ mod tests {
             let error = surroundings.find_file(&path(binary)).unwrap_err();
             assert!(error.contains("it is not a text file"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_file_is_overwritten_and_a_name_of_the_programs_own_gets_a_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut surroundings = surroundings(directory.path());
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        assert_eq!(surroundings.write_file(&path("chat.md"), "one", true), Ok(path("chat.md")));
+        let error = surroundings.write_file(&path("chat.md"), "two", false).unwrap_err();
+        assert!(error.contains("is there already"), "{error}");
+        assert_eq!(surroundings.write_file(&path("chat.md"), "two", true), Ok(path("chat-2.md")));
+        assert_eq!(surroundings.write_file(&path("chat.md"), "three", true), Ok(path("chat-3.md")));
+        assert_eq!(std::fs::read_to_string(path("chat.md")).unwrap(), "one");
     }
 
     #[test]

@@ -1,76 +1,57 @@
 //! Completion of commands and their arguments, and texts of several lines.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use rustyline::Context;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 
-use crate::app::App;
-use crate::app::commands::{self, Completer as Kind};
-use crate::app::completion::begins;
-use crate::app::parameters::PARAMETERS;
-use crate::chat::template::BUILTIN_NAMES;
+use crate::app::commands::{self, Completer as Kind, Line};
+use crate::app::completion::{self, Completion};
+use crate::app::{App, FrontEndIo, Moment, carry_out};
 
 /// Begins and ends a text of several lines.
 pub(super) const QUOTES: &str = "\"\"\"";
 
-/// What the line editor knows of the chat.
-#[derive(Debug, Default)]
+/// What the line editor completes from.
 pub(super) struct Helper {
-    presets: Vec<String>,
-    models: Vec<String>,
+    app: Rc<RefCell<App>>,
+    io: Rc<RefCell<Box<dyn FrontEndIo>>>,
 }
 
 impl Helper {
-    /// What can be named now.
-    pub(super) fn learn(&mut self, app: &App, models: Vec<String>) {
-        self.presets = app.preset_names();
-        self.models = models;
+    pub(super) fn new(app: &Rc<RefCell<App>>, io: &Rc<RefCell<Box<dyn FrontEndIo>>>) -> Self {
+        Self { app: Rc::clone(app), io: Rc::clone(io) }
     }
 
-    fn arguments(&self, kind: Kind) -> Vec<&str> {
-        match kind {
-            // Themes are for the full screen.
-            Kind::None | Kind::Themes | Kind::Files(_) => Vec::new(),
-            Kind::Words(words) => words.to_vec(),
-            Kind::Parameters => PARAMETERS.iter().map(|spec| spec.name).collect(),
-            Kind::Presets | Kind::Lanes => self.presets.iter().map(String::as_str).collect(),
-            Kind::Templates => ["model"].into_iter().chain(BUILTIN_NAMES).collect(),
-            Kind::Models => self.models.iter().map(String::as_str).collect(),
-            Kind::Commands => {
-                commands::all().iter().filter(|command| !command.full_screen).map(|command| command.name).collect()
-            }
+    /// What the text before the cursor can become.
+    fn candidates(&self, typed: &str) -> Vec<Pair> {
+        let (mut app, mut io) = (self.app.borrow_mut(), self.io.borrow_mut());
+        if let Some(wanted) = completion::wanted(typed, typed.len()) {
+            carry_out(&mut app, vec![wanted.effect()], &mut **io, &mut |_| {}, Moment::now());
         }
+        let found = completion::complete_at(&app, typed, typed.len()).into_iter();
+        let pair = |completion: Completion| Pair { display: completion.label, replacement: completion.line };
+        found.filter(|completion| is_for_lines(&completion.line)).map(pair).collect()
     }
+}
+
+/// Whether a command can be carried out here, or explained.
+fn is_for_lines(line: &str) -> bool {
+    let Line::Command { name, argument } = commands::parse(line) else { return true };
+    let needs_screen = |name| commands::find(name).is_some_and(|command| command.full_screen);
+    let explains = commands::find(name).is_some_and(|command| command.completer == Kind::Commands);
+    !needs_screen(name) && !(explains && needs_screen(argument))
 }
 
 impl Completer for Helper {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        Ok(self.candidates(line.get(..pos).unwrap_or_default()))
-    }
-}
-
-impl Helper {
-    /// Where the word begins that is completed, and what it can become.
-    fn candidates(&self, typed: &str) -> (usize, Vec<Pair>) {
-        let Some(command) = typed.strip_prefix('/') else { return (0, Vec::new()) };
-        let Some((name, argument)) = command.split_once(' ') else {
-            let found = commands::beginning_with(command).filter(|command| !command.full_screen);
-            let pair = |command: &commands::SlashCommand| Pair {
-                display: format!("/{}", command.name),
-                replacement: format!("/{}{}", command.name, if command.arguments.is_empty() { "" } else { " " }),
-            };
-            return (0, found.map(pair).collect());
-        };
-        // Of several words the last one is completed.
-        let argument = argument.rsplit(' ').next().filter(|_| name == "compare").unwrap_or(argument);
-        let names = commands::find(name).map(|command| self.arguments(command.completer)).unwrap_or_default();
-        let pair = |name: &str| Pair { display: name.to_owned(), replacement: name.to_owned() };
-        let found = names.into_iter().filter(|name| begins(name, argument)).map(pair).collect();
-        (typed.len() - argument.len(), found)
+        Ok((0, self.candidates(line.get(..pos).unwrap_or_default())))
     }
 }
 
@@ -90,29 +71,3 @@ impl Hinter for Helper {
 impl Highlighter for Helper {}
 
 impl rustyline::Helper for Helper {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn completed(typed: &str) -> (usize, Vec<String>) {
-        let helper = Helper { presets: vec!["precise".into(), "poet".into()], models: vec!["smollm2".into()] };
-        let (start, pairs) = helper.candidates(typed);
-        (start, pairs.into_iter().map(|pair| pair.replacement).collect())
-    }
-
-    #[test]
-    fn commands_and_their_arguments_are_completed() {
-        assert_eq!(completed("/und"), (0, vec!["/undo".into()]));
-        assert_eq!(completed("/preset p"), (8, vec!["precise".into(), "poet".into()]));
-        assert_eq!(completed("/compare precise p"), (17, vec!["precise".into(), "poet".into()]));
-        assert_eq!(completed("/model s"), (7, vec!["smollm2".into()]));
-        assert_eq!(completed("/set temp").1, ["temperature"]);
-    }
-
-    #[test]
-    fn a_message_is_not_completed() {
-        assert!(completed("undo").1.is_empty());
-        assert!(completed("/nothing x").1.is_empty());
-    }
-}

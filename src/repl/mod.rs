@@ -6,13 +6,16 @@ mod lanes;
 mod printer;
 mod signals;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, never, select};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
 
+use crate::app::attachments::folded;
 use crate::app::commands::refuse_on_lines;
 use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind};
 use crate::chat::Role;
@@ -55,9 +58,11 @@ pub enum ReplError {
 /// # Errors
 /// [`ReplError`] where the terminal, or what stands in its place, cannot be read or written.
 pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, ReplError> {
-    let mut editor = editor(&app)?;
+    let store_failures = io.store_failures();
+    let (app, io) = (Rc::new(RefCell::new(app)), Rc::new(RefCell::new(io)));
+    let mut editor = editor(&app.borrow(), Helper::new(&app, &io))?;
     let mut repl = Repl {
-        store_failures: io.store_failures(),
+        store_failures,
         app,
         worker,
         io,
@@ -69,13 +74,13 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         thoughts: ThoughtFilter::default(),
         lanes: LanesPrinted::default(),
     };
-    let effects = repl.app.start();
+    let effects = repl.app.borrow_mut().start();
     let mut next = repl.carry_out(effects)?;
     repl.greet()?;
     loop {
         next = match next {
             Next::Leave(reason) => return Ok(reason),
-            Next::Read(initial) if repl.app.saved().is_some() => repl.choose_session(&mut editor, initial)?,
+            Next::Read(initial) if repl.app.borrow().saved().is_some() => repl.choose_session(&mut editor, initial)?,
             Next::Read(initial) => repl.read(&mut editor, &initial)?,
         };
     }
@@ -83,7 +88,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
 
 type LineEditor = Editor<Helper, MemHistory>;
 
-fn editor(app: &App) -> Result<LineEditor, ReplError> {
+fn editor(app: &App, helper: Helper) -> Result<LineEditor, ReplError> {
     let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
     let history = MemHistory::with_config(&config);
     let mut editor = Editor::with_history(config, history)?;
@@ -91,7 +96,7 @@ fn editor(app: &App) -> Result<LineEditor, ReplError> {
         editor.add_history_entry(entry)?;
     }
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
-    editor.set_helper(Some(Helper::default()));
+    editor.set_helper(Some(helper));
     Ok(editor)
 }
 
@@ -104,9 +109,10 @@ enum Next {
 }
 
 struct Repl {
-    app: App,
+    // The line editor completes from these while it reads.
+    app: Rc<RefCell<App>>,
+    io: Rc<RefCell<Box<dyn FrontEndIo>>>,
     worker: WorkerHandle,
-    io: Box<dyn FrontEndIo>,
     store_failures: Receiver<String>,
     signals: Signals,
     printer: Printer,
@@ -122,7 +128,7 @@ struct Repl {
 
 impl Repl {
     fn greet(&mut self) -> Result<(), ReplError> {
-        if let Some(model) = self.app.model() {
+        if let Some(model) = self.app.borrow().model() {
             let line = format!("{} · {} · context {}", model.name, model.format, model.context);
             self.printer.line(&line)?;
         }
@@ -132,9 +138,6 @@ impl Repl {
     }
 
     fn read(&mut self, editor: &mut LineEditor, initial: &str) -> Result<Next, ReplError> {
-        if let Some(helper) = editor.helper_mut() {
-            helper.learn(&self.app, self.io.models());
-        }
         let line = self.signals.while_reading(|| editor.readline_with_initial(PROMPT, (initial, "")));
         match line {
             Ok(line) => {
@@ -146,12 +149,18 @@ impl Repl {
                     self.printer.line(&refusal)?;
                     return Ok(Next::Read(String::new()));
                 }
-                self.act(Action::Enter(line.to_owned()))
+                let chat = self.app.borrow().session().id;
+                let next = self.act(Action::Enter(line.to_owned()))?;
+                // A title was given, and its chat is open.
+                if self.app.borrow().session().id != chat {
+                    self.print_transcript()?;
+                }
+                Ok(next)
             }
             Err(ReadlineError::Eof) => self.act(Action::Quit),
             Err(ReadlineError::Interrupted) => {
                 let next = self.act(Action::Interrupt)?;
-                if self.app.quit_armed() {
+                if self.app.borrow().quit_armed() {
                     self.printer.line("Ctrl-C again, or Ctrl-D, leaves")?;
                 }
                 Ok(next)
@@ -164,7 +173,7 @@ impl Repl {
 
     /// The saved chats by number.
     fn choose_session(&mut self, editor: &mut LineEditor, initial: String) -> Result<Next, ReplError> {
-        let saved = self.app.saved().cloned().unwrap_or_default();
+        let saved = self.app.borrow().saved().cloned().unwrap_or_default();
         let mut sessions = Vec::new();
         for (chat, hits) in saved.found() {
             sessions.push(&chat.record);
@@ -187,15 +196,17 @@ impl Repl {
     }
 
     fn print_transcript(&mut self) -> Result<(), ReplError> {
-        for node in self.app.transcript().path() {
-            let who = if node.message.role == Role::User { PROMPT } else { "" };
-            self.printer.line(&format!("{who}{}", node.message.content))?;
+        for node in self.app.borrow().transcript().path() {
+            match node.message.role {
+                Role::User => self.printer.line(&format!("{PROMPT}{}", folded(&node.message.content)))?,
+                _ => self.printer.line(&node.message.content)?,
+            }
         }
         Ok(())
     }
 
     fn act(&mut self, action: Action) -> Result<Next, ReplError> {
-        let effects = self.app.handle(action, Moment::now());
+        let effects = self.app.borrow_mut().handle(action, Moment::now());
         self.carry_out(effects)
     }
 
@@ -209,7 +220,7 @@ impl Repl {
         }
         self.printer.end_line()?;
         if std::mem::take(&mut self.answered)
-            && let Some(summary) = self.app.last_summary()
+            && let Some(summary) = self.app.borrow().last_summary()
         {
             self.printer.line(&format!("[{}]", summary.line()))?;
         }
@@ -218,19 +229,22 @@ impl Repl {
     }
 
     fn dispatch(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
-        let Self { app, worker, io, pending, .. } = self;
+        let Self { worker, pending, .. } = self;
         let mut send = |command: EngineCommand| {
             pending.extend(command.request());
             worker.send(command);
         };
-        let left = app::carry_out(app, effects, &mut **io, &mut send, Moment::now());
+        let (mut app, mut io) = (self.app.borrow_mut(), self.io.borrow_mut());
+        let left = app::carry_out(&mut app, effects, &mut **io, &mut send, Moment::now());
         let mut next = Next::Read(String::new());
         for effect in left {
             match effect {
                 Effect::Quit => next = Next::Leave(ExitReason::Quit),
-                Effect::Compose(text) | Effect::EditText(text) => next = Next::Read(text),
+                Effect::Compose(text) | Effect::ComposeFile { text, .. } | Effect::EditText(text) => {
+                    next = Next::Read(text)
+                }
                 Effect::ShowHelp => self.printer.text(&app::help_text())?,
-                Effect::ShowList(list) => self.printer.text(&self.app.list_text(list))?,
+                Effect::ShowList(list) => self.printer.text(&app.list_text(list))?,
                 Effect::CopyText(text) => self.printer.copy(&text)?,
                 _ => {}
             }
@@ -240,7 +254,7 @@ impl Repl {
 
     /// Waits for one thing to happen.
     fn wait(&mut self) -> Result<Option<ExitReason>, ReplError> {
-        let timer = self.app.deadline().map_or_else(never, crossbeam_channel::at);
+        let timer = self.app.borrow().deadline().map_or_else(never, crossbeam_channel::at);
         let events = self.worker.events().clone();
         let (signals, failures) = (self.signals.received().clone(), self.store_failures.clone());
         select! {
@@ -262,11 +276,11 @@ impl Repl {
     fn on_event(&mut self, event: EngineEvent) -> Result<(), ReplError> {
         if let EngineEvent::Token { trace, .. } = &event {
             let answer = self.thoughts.push(&trace.text);
-            self.printer.text(if self.app.shows_thoughts() { &trace.text } else { answer })?;
+            self.printer.text(if self.app.borrow().shows_thoughts() { &trace.text } else { answer })?;
         }
         if matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed { .. }) {
             let thoughts = std::mem::take(&mut self.thoughts);
-            if !self.app.shows_thoughts() {
+            if !self.app.borrow().shows_thoughts() {
                 self.printer.text(thoughts.rest())?;
                 if let Some(thought) = thoughts.thought() {
                     self.printer.line(&format!("({}; /think show shows such)", thought.summary()))?;
@@ -281,7 +295,7 @@ impl Repl {
         }
         let compared = matches!(event, EngineEvent::Compared { .. });
         self.quietly(|app, now| app.on_event(event, now))?;
-        self.lanes.print(&self.app, &mut self.printer)?;
+        self.lanes.print(&self.app.borrow(), &mut self.printer)?;
         // Nobody looks at the lanes side by side here: the first is kept, and a note says how to keep another.
         if compared { self.quietly(|app, now| app.handle(Action::KeepLane, now)) } else { Ok(()) }
     }
@@ -289,7 +303,10 @@ impl Repl {
     /// Ctrl-C stops a reply; anything else that runs, and any other signal, ends the program.
     fn on_signal(&mut self, signal: Option<i32>) -> Result<Option<ExitReason>, ReplError> {
         let Some(signal) = signal else { return Ok(None) };
-        if signal == signals::INTERRUPT && (self.app.generation().is_some() || self.app.comparison().is_some()) {
+        let app = self.app.borrow();
+        let is_answering = app.generation().is_some() || app.comparison().is_some();
+        drop(app);
+        if signal == signals::INTERRUPT && is_answering {
             self.quietly(|app, now| app.handle(Action::Stop, now))?;
             return Ok(None);
         }
@@ -298,12 +315,13 @@ impl Repl {
     }
 
     fn quietly(&mut self, change: impl FnOnce(&mut App, Moment) -> Vec<Effect>) -> Result<(), ReplError> {
-        let effects = change(&mut self.app, Moment::now());
+        let effects = change(&mut self.app.borrow_mut(), Moment::now());
         self.dispatch(effects).map(drop)
     }
 
     fn print_notes(&mut self) -> Result<(), ReplError> {
-        for note in self.app.notes().iter().filter(|note| note.number >= self.notes_printed) {
+        let app = self.app.borrow();
+        for note in app.notes().iter().filter(|note| note.number >= self.notes_printed) {
             let kind = match note.kind {
                 NoteKind::Info => "",
                 NoteKind::Warning => "warning: ",
@@ -311,7 +329,7 @@ impl Repl {
             };
             self.printer.line(&format!("{kind}{}", note.text))?;
         }
-        if let Some(last) = self.app.notes().last() {
+        if let Some(last) = app.notes().last() {
             self.notes_printed = last.number + 1;
         }
         Ok(())

@@ -135,6 +135,17 @@ impl Composer {
         }
     }
 
+    /// Puts a file's text in place of all, folded where it is large, and a line below it for the question.
+    pub(super) fn set_file(&mut self, name: &str, text: &str) {
+        match Pastes::is_large(text) {
+            true => {
+                let label = self.pastes.fold_file(name, text.trim_end_matches('\n'));
+                self.set(&format!("{label}\n"));
+            }
+            false => self.set(text),
+        }
+    }
+
     /// Shows the folded text at the cursor whole, or the first one; `false` where there is none.
     pub(super) fn unfold(&mut self) -> bool {
         let folded = self.pastes.places(&self.text);

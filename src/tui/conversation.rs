@@ -10,6 +10,7 @@ use std::ops::Range;
 use ratatui::style::Style;
 
 use super::theme::Theme;
+use crate::app::attachments::{self, Piece};
 use crate::app::keymap::Context;
 use crate::app::{App, Note, NoteKind, Phase};
 use crate::chat::thinking::Thought;
@@ -23,6 +24,10 @@ pub(super) use single::{Marks, SingleMessage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum CellKey {
     Message(MessageId),
+    /// A later part of a question, behind a file that is folded.
+    Part(MessageId, usize),
+    /// A line that stands for a file in a question.
+    FoldedFile(MessageId, usize),
     /// A line that stands for a thought.
     FoldedThought(MessageId),
     /// A thought as it is.
@@ -206,6 +211,10 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
             cells.push(thought_cell(app, node.id, thought, heading.take(), streaming, theme));
         }
     }
+    if node.message.role == Role::User && !app.shows_files_of(node.id) {
+        let styled = heat.map_or_else(Vec::new, |heat| heat.styled);
+        return push_question(cells, app, node, heading, &styled, theme);
+    }
     // While a thought goes on there is nothing behind it.
     if heading.is_some() || thought.is_none_or(|thought| thought.is_over) {
         cells.push(Cell {
@@ -237,6 +246,57 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
     }
 }
 
+/// A question whose long files are folded to a line each. `styled` are ranges of it in a style of their own.
+fn push_question<'a>(
+    cells: &mut Vec<Cell<'a>>,
+    app: &App,
+    node: &'a Node,
+    mut heading: Option<(String, Style)>,
+    styled: &[(Range<usize>, Style)],
+    theme: Theme,
+) {
+    let content = node.message.content.as_str();
+    let pieces = attachments::pieces(content);
+    let last = pieces.len() - 1;
+    for (at, piece) in pieces.into_iter().enumerate() {
+        let heading = heading.take();
+        cells.push(match piece {
+            Piece::Text(range) => {
+                let inside = styled.iter().filter(|(of, _)| range.start <= of.start && of.end <= range.end);
+                let moved =
+                    |(of, style): &(Range<usize>, Style)| (of.start - range.start..of.end - range.start, *style);
+                Cell {
+                    key: if at == 0 { CellKey::Message(node.id) } else { CellKey::Part(node.id, at) },
+                    heading,
+                    indent: "",
+                    mark: "",
+                    styled: inside.map(moved).collect(),
+                    text: content[range].into(),
+                    style: theme.text(),
+                    is_markdown: false,
+                    streaming: false,
+                    gap: at == last,
+                }
+            }
+            Piece::Folded(file) => {
+                let hint = app.keymap().hints(Context::Transcript, "<toggle-fold> shows it once marked");
+                Cell {
+                    key: CellKey::FoldedFile(node.id, at),
+                    heading,
+                    indent: "  ",
+                    mark: "▸ ",
+                    text: [super::text::one_line(&file.label()), hint].join(" · ").into(),
+                    style: theme.faint(),
+                    is_markdown: false,
+                    styled: Vec::new(),
+                    streaming: false,
+                    gap: at == last,
+                }
+            }
+        });
+    }
+}
+
 /// What a model thought before its answer: as it is, or a line that stands for it.
 fn thought_cell<'a>(
     app: &App,
@@ -246,7 +306,7 @@ fn thought_cell<'a>(
     streaming: bool,
     theme: Theme,
 ) -> Cell<'a> {
-    let is_shown = app.shows_thoughts();
+    let is_shown = app.shows_thought_of(id);
     let folded = || {
         let text = format!("{} · <toggle-thoughts> shows it", thought.summary());
         app.keymap().hints(Context::Anywhere, &text).into()

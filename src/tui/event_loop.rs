@@ -15,7 +15,7 @@ use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
 use super::{ExitReason, TuiError, editor, view};
-use crate::app::{Action, App, Effect, FrontEndIo, Moment, carry_out};
+use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, carry_out};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
 
@@ -41,9 +41,9 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
-    let failures = io.store_failures();
+    let (failures, looked) = (io.store_failures(), io.looked());
     let (clipboard, drawn) = (Clipboard::system(), Instant::now());
-    let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, drawn, exit: None };
+    let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, looked, drawn, exit: None };
     let signals = watch_signals()?;
     state.draw()?;
     let effects = state.app.start();
@@ -69,6 +69,7 @@ enum Wake {
     StoreFailed(String),
     /// Code can have its colours.
     Colors,
+    Looked(Looked),
     Signal(i32),
 }
 
@@ -81,6 +82,7 @@ struct Loop {
     io: Box<dyn FrontEndIo>,
     input: Input,
     clipboard: Clipboard,
+    looked: Receiver<Looked>,
     drawn: Instant,
     exit: Option<ExitReason>,
 }
@@ -114,7 +116,8 @@ impl Loop {
                     .or_else(|| signals.try_recv().map(Wake::Signal).ok())
                     .or_else(|| engine.try_recv().map(|event| Wake::Engine(Box::new(event))).ok())
                     .or_else(|| failures.try_recv().map(Wake::StoreFailed).ok())
-                    .or_else(|| highlight::news().try_recv().map(|()| Wake::Colors).ok());
+                    .or_else(|| highlight::news().try_recv().map(|()| Wake::Colors).ok())
+                    .or_else(|| self.looked.try_recv().map(Wake::Looked).ok());
                 let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
             }
@@ -154,6 +157,8 @@ impl Loop {
         select! {
             recv(keys) -> event => event.ok().map(Wake::Terminal),
             recv(signals) -> signal => signal.ok().map(Wake::Signal),
+            // Its sender is beside it, and never gone.
+            recv(self.looked) -> looked => looked.ok().map(Wake::Looked),
             recv(tokens) -> event => {
                 let gone = EngineEvent::WorkerDied { error: "its thread has ended".to_owned() };
                 Some(Wake::Engine(Box::new(event.unwrap_or_else(|_| {
@@ -188,6 +193,10 @@ impl Loop {
                 self.carry_out(effects)?;
             }
             Wake::Colors => return Ok(Urgency::Soon),
+            Wake::Looked(looked) => {
+                self.app.looked(looked, now);
+                return Ok(Urgency::None);
+            }
             Wake::Signal(SIGTSTP) => {
                 self.input.pause();
                 self.terminal.lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;

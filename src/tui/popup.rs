@@ -6,10 +6,8 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
-use crate::app::App;
-use crate::app::commands;
-use crate::app::completion::{Completion, complete_at};
-use crate::app::files;
+use crate::app::completion::{self, Completion, Wanted, complete_at};
+use crate::app::{App, Effect, commands, files};
 
 /// Rows of the list.
 const ROWS: usize = 8;
@@ -21,8 +19,8 @@ pub(super) struct Popup {
     selected: usize,
     /// The line for which the person wants no list.
     dismissed: Option<String>,
-    /// The folder whose names are wanted, and whether they were asked for.
-    folder: Option<(String, bool)>,
+    /// What is to be looked up, and whether that was asked for.
+    wanted: Option<(Wanted, bool)>,
     /// Whether Enter has nothing to complete in the name of a file.
     is_whole_name: bool,
 }
@@ -30,7 +28,10 @@ pub(super) struct Popup {
 impl Popup {
     /// The line has changed, or may have.
     pub(super) fn update(&mut self, app: &App, line: &str, cursor: usize) {
-        self.want_folder(line, cursor);
+        let wanted = completion::wanted(line, cursor);
+        if self.wanted.as_ref().map(|(wanted, _)| wanted) != wanted.as_ref() {
+            self.wanted = wanted.map(|wanted| (wanted, false));
+        }
         self.is_whole_name = files::is_whole(app, line, cursor);
         if self.dismissed.as_deref() == Some(line) {
             self.items.clear();
@@ -44,17 +45,10 @@ impl Popup {
         }
     }
 
-    fn want_folder(&mut self, line: &str, cursor: usize) {
-        let wanted = files::folder_at(line, cursor);
-        if self.folder.as_ref().map(|(folder, _)| folder) != wanted.as_ref() {
-            self.folder = wanted.map(|folder| (folder, false));
-        }
-    }
-
-    /// A folder that is to be looked into for the list.
-    pub(super) fn take_wanted(&mut self) -> Option<String> {
-        let (folder, asked) = self.folder.as_mut()?;
-        (!std::mem::replace(asked, true)).then(|| folder.clone())
+    /// What is to be looked up for the list, once.
+    pub(super) fn take_wanted(&mut self) -> Option<Effect> {
+        let (wanted, asked) = self.wanted.as_mut()?;
+        (!std::mem::replace(asked, true)).then(|| wanted.clone().effect())
     }
 
     /// Shows no list until the line changes.

@@ -98,17 +98,21 @@ impl Screen {
             return self.lanes_key(app, press, now);
         }
         if self.focus == Context::Composer && self.popup_key(app, press) {
-            return (self.wanted_files(), Vec::new());
+            return (self.wanted_names(), Vec::new());
         }
         let outcome = match self.step_action(app, press).or_else(|| app.keymap().action(self.focus, press)) {
             Some(KeyAction::PickCandidate) => (self.pick(app, press, now), Vec::new()),
+            // Where nothing is marked the key is one for writing.
+            Some(KeyAction::ToggleFold) if self.conversation.marked().is_none() => {
+                (self.unbound(app, press, now), Vec::new())
+            }
             Some(action) => self.act(app, action, now),
             None => (self.unbound(app, press, now), Vec::new()),
         };
         self.end_edit(app);
         self.popup.update(app, self.composer.text(), self.composer.cursor());
         let (mut effects, requests) = outcome;
-        effects.extend(self.wanted_files());
+        effects.extend(self.wanted_names());
         (effects, requests)
     }
 
@@ -126,9 +130,9 @@ impl Screen {
         place.map_or_else(Vec::new, |place| app.handle(Action::Step(Step::Pick(place)), now))
     }
 
-    /// Asks for the names of files that the list of completions wants.
-    fn wanted_files(&mut self) -> Vec<Effect> {
-        self.popup.take_wanted().map(Effect::ListFiles).into_iter().collect()
+    /// Asks for what the list of completions wants to know.
+    fn wanted_names(&mut self) -> Vec<Effect> {
+        self.popup.take_wanted().into_iter().collect()
     }
 
     /// A text was pasted: it is never taken for keys.
@@ -161,6 +165,10 @@ impl Screen {
                     self.composer.set(&text);
                     // It was just given: no popup over the answer to it.
                     self.popup.dismiss(&text);
+                }
+                Effect::ComposeFile { name, text } if self.composer.is_empty() => {
+                    self.composer.set_file(&name, &text);
+                    self.popup.dismiss(self.composer.text());
                 }
                 Effect::EditText(text) => self.begin_edit(&text),
                 Effect::ShowHelp => self.overlays.push(Overlay::help(app.keymap())),
@@ -353,6 +361,10 @@ impl Screen {
             KeyAction::TakeTokenBack => effects.extend(app.handle(Action::Step(Step::TakeBack), now)),
             KeyAction::ToggleSource => effects.extend(app.handle(Action::ToggleSource, now)),
             KeyAction::NextHeat => effects.extend(app.handle(Action::NextHeat, now)),
+            KeyAction::ToggleFold => {
+                let message = self.conversation.unfold_marked();
+                effects.extend(message.map_or_else(Vec::new, |id| app.handle(Action::ToggleFold(id), now)));
+            }
             KeyAction::ToggleThoughts => effects.extend(app.handle(Action::ToggleThoughts, now)),
             KeyAction::Redraw => requests.push(Request::Redraw),
             KeyAction::ToggleMouse => {

@@ -309,7 +309,7 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
         Context::Transcript => {
             "<scroll-up>/<scroll-down> scroll · <previous-message> <next-message> mark · <copy-message> copy \
              · <copy-code> code · <edit-message> edit · <regenerate-message> again \
-             · <previous-branch>/<next-branch> versions · <next-focus> next · <stop> write"
+             · <previous-branch>/<next-branch> versions · <toggle-fold> unfold · <next-focus> next · <stop> write"
         }
         _ => "<send> send · / commands · <help> help · <next-focus> panels · <new-line> new line · <palette> palette",
     };

@@ -22,15 +22,24 @@ impl Pastes {
 
     /// Folds a text; returns its label.
     pub(super) fn fold(&mut self, text: &str) -> String {
+        self.fold_as(text, |number| format!("pasted text #{number}"))
+    }
+
+    /// Folds a file's text.
+    pub(super) fn fold_file(&mut self, name: &str, text: &str) -> String {
+        let name = crate::tui::text::one_line(name);
+        self.fold_as(text, |number| format!("{name} #{number}"))
+    }
+
+    fn fold_as(&mut self, text: &str, name: impl FnOnce(usize) -> String) -> String {
         if let Some((label, _)) = self.folded.iter().find(|(_, content)| content == text) {
             return label.clone();
         }
-        let number = self.folded.len() + 1;
         let size = match text.lines().count() {
             1 => format!("{} characters", text.chars().count()),
             lines => format!("{lines} lines"),
         };
-        let label = format!("[pasted text #{number}: {size}]");
+        let label = format!("[{}: {size}]", name(self.folded.len() + 1));
         self.folded.push((label.clone(), text.to_owned()));
         label
     }

@@ -9,8 +9,9 @@ use ratatui::style::Style;
 use super::body::Body;
 use super::selection::Selection;
 use super::{Cell, CellKey, Entry, cells, entries, is_waiting};
+use crate::app::attachments::folded;
 use crate::app::{App, SessionId};
-use crate::chat::MessageId;
+use crate::chat::{MessageId, Role};
 use crate::tui::markdown::{Page, colors};
 use crate::tui::text::{Row, width_of};
 use crate::tui::theme::Theme;
@@ -164,6 +165,13 @@ impl Conversation {
     pub(super) fn mark_message(&mut self, message: Option<MessageId>) {
         self.marked = message;
         self.reveals = message.is_some();
+    }
+
+    /// The marked message, of which more or less is to be shown; it stays in view.
+    pub(in crate::tui) fn unfold_marked(&mut self) -> Option<MessageId> {
+        self.selection.clear();
+        self.mark_message(self.marked);
+        self.marked
     }
 
     /// The code block of a message that is copied next.
@@ -392,7 +400,10 @@ pub(super) struct Frame<'a> {
 fn guess(app: &App, entry: Entry, width: usize) -> usize {
     let rows = |text: &str| text.len() / width + text.bytes().filter(|&byte| byte == b'\n').count() + 1;
     match entry {
-        Entry::Message(id) => app.transcript().node(id).map_or(0, |node| rows(&node.message.content) + 2),
+        Entry::Message(id) => app.transcript().node(id).map_or(0, |node| match node.message.role {
+            Role::User if !app.shows_files_of(id) => rows(&folded(&node.message.content)) + 2,
+            _ => rows(&node.message.content) + 2,
+        }),
         Entry::Note(at) => app.notes().get(at).map_or(0, |note| rows(&note.text) + 1),
         Entry::Welcome | Entry::Waiting => 2,
     }
@@ -402,7 +413,12 @@ impl CellKey {
     /// The message that it is a part of.
     fn message(self) -> Option<MessageId> {
         match self {
-            Self::Message(id) | Self::FoldedThought(id) | Self::Thought(id) | Self::Footer(id) => Some(id),
+            Self::Message(id)
+            | Self::Part(id, _)
+            | Self::FoldedFile(id, _)
+            | Self::FoldedThought(id)
+            | Self::Thought(id)
+            | Self::Footer(id) => Some(id),
             Self::Note(_) | Self::Welcome | Self::Waiting => None,
         }
     }

@@ -187,7 +187,7 @@ impl Conversation {
         for entry in from.entry..=to.entry {
             self.each_row(app, entry, |key, row, before, shown, source| {
                 let place = (entry, row);
-                let is_extra = matches!(key, CellKey::Footer(_) | CellKey::FoldedThought(_));
+                let is_extra = matches!(key, CellKey::Footer(_) | CellKey::FoldedThought(_) | CellKey::FoldedFile(..));
                 if is_extra || place < (from.entry, from.row) || place > (to.entry, to.row) {
                     return;
                 }

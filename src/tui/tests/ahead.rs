@@ -178,3 +178,58 @@ fn a_draft_is_counted_while_a_reply_runs() {
     stage.pass(1000);
     stage.pump(|event| matches!(event, EngineEvent::Prefilled { .. }));
 }
+
+/// A stage with a file, that has looked at its empty chat.
+fn with_notes() -> Stage {
+    let mut stage = settled(FakeWorker::new().reply([Step::text("Yes.")]));
+    stage.memory.files.insert("notes.txt".to_owned(), "one two three four\n".to_owned());
+    stage
+}
+
+const NOTES: &str = "See @notes.txt\n\nnotes.txt:\n```\none two three four\n```\n";
+
+#[test]
+fn a_file_that_the_draft_names_is_read_ahead_and_counted() {
+    let mut stage = with_notes();
+    stage.keys("See @notes.txt<Esc>");
+    stage.pass(200);
+    stage.pump(|event| matches!(event, EngineEvent::Prefilled { .. }));
+    assert_eq!(computed(&stage.asked()), [NOTES]);
+    asks_nothing(&mut stage);
+    assert!(stage.draw().contains(" 10 tok · read "), "{}", stage.draw());
+    stage.keys("<Enter>");
+    stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
+    assert_eq!(stage.app.transcript().nodes()[0].message.content, NOTES, "it is what is sent");
+}
+
+#[test]
+fn a_slow_file_keeps_nothing_waiting_and_is_counted_once_it_has_come() {
+    let mut stage = with_notes();
+    stage.memory.is_slow = true;
+    stage.keys("See @notes.txt<Esc>");
+    stage.pass(200);
+    assert_eq!(stage.memory.drafts, ["See @notes.txt"]);
+    stage.pass(1000);
+    stage.pump(|event| matches!(event, EngineEvent::Prefilled { .. }));
+    assert_eq!(computed(&stage.asked()), ["See @notes.txt"], "what is there is read");
+    asks_nothing(&mut stage);
+    assert_eq!(stage.memory.drafts.len(), 1, "it is asked for once");
+    stage.read_drafts();
+    stage.pass(200);
+    stage.pump(|event| matches!(event, EngineEvent::Prefilled { .. }));
+    assert_eq!(computed(&stage.asked()), [NOTES]);
+    assert!(stage.draw().contains(" 10 tok · read "), "{}", stage.draw());
+}
+
+#[test]
+fn a_file_that_cannot_be_sent_is_not_read_ahead() {
+    let mut stage = with_notes();
+    stage.memory.files.insert("big.txt".to_owned(), "x".repeat(1 << 20));
+    stage.memory.files.insert("picture.png".to_owned(), "\0".to_owned());
+    for draft in ["See @big.txt", "See @picture.png"] {
+        stage.keys(&format!("<Ctrl-U>{draft}<Esc>"));
+        stage.pass(200);
+        stage.pump(|event| matches!(event, EngineEvent::Prefilled { .. }));
+        assert_eq!(computed(&stage.asked()), [draft]);
+    }
+}

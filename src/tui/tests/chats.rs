@@ -96,6 +96,33 @@ fn a_file_is_put_into_the_question_and_chats_are_searched() {
     assert!(stage.draw().contains("The Seine is a river"));
 }
 
+#[test]
+fn titles_are_completed_and_a_whole_one_opens_its_chat() {
+    let mut stage = Stage::new(100, 30, FakeWorker::new());
+    stage.memory.sessions = vec![
+        saved(1, "Rivers of France", "The Seine"),
+        saved(2, "Rivers of Spain", "The Ebro"),
+        saved(3, "Twice", "first"),
+        saved(4, "Twice", "second"),
+    ];
+    stage.keys("/open fra");
+    let shown = stage.draw();
+    assert!(shown.contains("▸ Rivers of France") && !shown.contains("Spain"), "{shown}");
+    stage.keys("<Tab>");
+    assert_eq!(stage.screen.composer.text(), "/open Rivers of France");
+    stage.keys("<Enter>");
+    assert!(stage.draw().contains("The Seine"), "{}", stage.draw());
+    assert!(stage.app.saved().is_none());
+    // Two that are called the same are listed, and so is what a search finds by its title alone.
+    for (command, listed) in [("/open tw<Tab><Enter>", 2), ("/search Rivers of S<Tab><Enter>", 1)] {
+        stage.keys(command);
+        assert_eq!(stage.app.saved().map(|saved| saved.found().count()), Some(listed), "{command}");
+        stage.keys("<Esc>");
+    }
+    stage.keys("/open<Enter>");
+    assert_eq!(stage.app.saved().map(|saved| saved.found().count()), Some(4));
+}
+
 /// A saved chat of one question.
 fn saved(id: i64, title: &str, question: &str) -> (SessionRecord, Transcript) {
     let mut transcript = Transcript::default();

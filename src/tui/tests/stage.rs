@@ -6,9 +6,10 @@ use crossbeam_channel::{Receiver, never};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
+use crate::app::attachments::gather;
 use crate::app::files::FileEntry;
 use crate::app::keymap::{Key, KeyPress};
-use crate::app::{App, Effect, FrontEndIo, ListedModel, Moment, SessionId, SessionRecord, Start, carry_out};
+use crate::app::{App, Effect, FrontEndIo, ListedModel, Looked, Moment, SessionId, SessionRecord, Start, carry_out};
 use crate::chat::{Node, Transcript};
 use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
@@ -32,6 +33,10 @@ pub(super) struct Memory {
     pub(super) presets: Vec<(String, Option<SamplingParams>)>,
     pub(super) themes: Vec<NamedTheme>,
     pub(super) files: std::collections::HashMap<String, String>,
+    /// The drafts whose files are to be read.
+    pub(super) drafts: Vec<String>,
+    /// Whether files take their time.
+    pub(super) is_slow: bool,
 }
 
 impl FrontEndIo for Memory {
@@ -118,6 +123,14 @@ impl FrontEndIo for Memory {
         }
     }
 
+    fn look(&mut self, text: String) {
+        self.drafts.push(text);
+    }
+
+    fn looked(&self) -> Receiver<Looked> {
+        never()
+    }
+
     fn list_files(&mut self, folder: &str) -> Vec<FileEntry> {
         let inside = self.files.keys().filter_map(|path| path.strip_prefix(folder));
         let names: std::collections::BTreeSet<&str> =
@@ -127,7 +140,12 @@ impl FrontEndIo for Memory {
         names.into_iter().map(entry).collect()
     }
 
-    fn write_file(&mut self, path: &str, text: &str) -> Result<String, String> {
+    fn write_file(&mut self, path: &str, text: &str, numbered: bool) -> Result<String, String> {
+        if self.files.contains_key(path) {
+            let error = || format!("{path} is there already: choose another name");
+            let (stem, ending) = path.rsplit_once('.').filter(|_| numbered).ok_or_else(error)?;
+            return self.write_file(&format!("{stem}-2.{ending}"), text, numbered);
+        }
         self.files.insert(path.to_owned(), text.to_owned());
         Ok(format!("/home/me/{path}"))
     }
@@ -217,6 +235,18 @@ impl Stage {
         self.now.at += Duration::from_millis(milliseconds);
         let effects = self.app.tick(self.now);
         self.carry_out(effects);
+        if !self.memory.is_slow && !self.memory.drafts.is_empty() {
+            self.read_drafts();
+            self.pass(200);
+        }
+    }
+
+    /// The files of drafts have been read.
+    pub(super) fn read_drafts(&mut self) {
+        for text in std::mem::take(&mut self.memory.drafts) {
+            let files = gather(&text, &mut |path| self.memory.find_file(path));
+            self.app.looked(Looked { text, files }, self.now);
+        }
     }
 
     /// Feeds one event, ten milliseconds after the last.

@@ -1,0 +1,121 @@
+//! The thread that reads the files which a draft names: the screen waits for none of them.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::time::SystemTime;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::models;
+use super::surroundings::read_text;
+use crate::app::Looked;
+use crate::app::attachments::gather;
+
+/// Hands drafts to the thread, and has what it says.
+#[derive(Debug)]
+pub(super) struct FileReader {
+    /// Of the thread, once there is one. It ends when this goes.
+    drafts: Option<Sender<String>>,
+    sender: Sender<Looked>,
+    looked: Receiver<Looked>,
+}
+
+impl FileReader {
+    pub(super) fn new() -> Self {
+        let (sender, looked) = unbounded();
+        Self { drafts: None, sender, looked }
+    }
+
+    /// Has the files of a draft read. Where no thread can be had, they are read once it is sent.
+    pub(super) fn look(&mut self, text: String) {
+        if self.drafts.is_none() {
+            let (drafts, waiting) = unbounded();
+            let sender = self.sender.clone();
+            let thread = std::thread::Builder::new().name("files".to_owned());
+            self.drafts = thread.spawn(move || read(&waiting, &sender)).is_ok().then_some(drafts);
+        }
+        if let Some(drafts) = &self.drafts {
+            // It is gone only where it has failed; what is sent is read all the same.
+            let _ = drafts.send(text);
+        }
+    }
+
+    pub(super) fn looked(&self) -> &Receiver<Looked> {
+        &self.looked
+    }
+}
+
+/// What tells a file that has changed.
+type Stamp = (u64, Option<SystemTime>);
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.len(), metadata.modified().ok())
+}
+
+fn read(drafts: &Receiver<String>, sender: &Sender<Looked>) {
+    let mut known = HashMap::new();
+    while let Ok(text) = drafts.recv() {
+        let text = drafts.try_iter().last().unwrap_or(text);
+        if sender.send(look(text, &mut known)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads what is not `known` as it is now; what the draft does not name is forgotten.
+fn look(text: String, known: &mut HashMap<String, (Stamp, String)>) -> Looked {
+    let mut former = std::mem::take(known);
+    let files = gather(&text, &mut |path| {
+        let Some(metadata) = std::fs::metadata(models::expanded(path)).ok().filter(Metadata::is_file) else {
+            return Ok(None);
+        };
+        let stamp = stamp(&metadata);
+        let content = match former.remove(path).filter(|(before, _)| *before == stamp) {
+            Some((_, content)) => content,
+            None => read_text(path)?,
+        };
+        known.insert(path.to_owned(), (stamp, content.clone()));
+        Ok(Some(content))
+    });
+    Looked { text, files }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_anew_only_once_it_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notes.txt").display().to_string();
+        std::fs::write(&path, "river").unwrap();
+        let draft = format!("@{path} @{path}s");
+        let mut known = HashMap::new();
+        let mut texts = || {
+            let looked = look(draft.clone(), &mut known);
+            let texts: Vec<String> = looked.files.unwrap().into_iter().map(|(_, text)| text).collect();
+            // What is kept is what comes the next time.
+            if let Some((_, kept)) = known.get_mut(&path) {
+                kept.push('!');
+            }
+            texts
+        };
+        assert_eq!(texts(), ["river"]);
+        assert_eq!(texts(), ["river!"]);
+        std::fs::write(&path, "the lake").unwrap();
+        assert_eq!(texts(), ["the lake"]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(texts(), [""; 0]);
+    }
+
+    #[test]
+    fn drafts_are_answered_by_the_thread() {
+        let mut reader = FileReader::new();
+        reader.look("see @Cargo.toml".to_owned());
+        let looked = reader.looked().recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(looked.text, "see @Cargo.toml");
+        assert_eq!(looked.files.unwrap()[0].0, "Cargo.toml");
+    }
+}
