@@ -145,7 +145,7 @@ impl Screen {
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         self.composer.paste(&text);
         self.popup.update(app, self.composer.text(), self.composer.cursor());
-        self.wanted_files()
+        self.wanted_names()
     }
 
     /// A text takes the place of what was written; undo brings that back.
