@@ -189,16 +189,23 @@ fn split_at_blocks<'a, 'b>(content: &'a str, blocks: &'b [Block<'a>]) -> (&'a st
 /// Lines of a file from which on it is folded on screen.
 const FOLDED_LINES: usize = 9;
 
+/// Lines of what is written from which on its middle is folded: a paste.
+const LONG_TEXT: usize = 61;
+
+/// Lines that are shown of such a text at its beginning and at its end.
+const SHOWN_LINES: usize = 4;
+
 /// A part of a question, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// A text as it is, and where it is.
     Text(Range<usize>),
-    /// A file that a line stands for.
+    /// A file that a line stands for, or the middle of a long text, which has no name.
     Folded(Attachment<'a>),
 }
 
-/// The parts of a question: the files that are long are told from the rest. Without such there is one part.
+/// The parts of a question: files that are long, and the middle of a long text, are told from the rest. Without such there
+/// is one part.
 pub fn pieces(content: &str) -> Vec<Piece<'_>> {
     let blocks = blocks(content);
     let attached = split_at_blocks(content, &blocks).1;
@@ -209,23 +216,41 @@ pub fn pieces(content: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut done = 0;
     for block in blocks.iter().filter(is_file) {
-        pieces.extend(text_piece(content, done..block.range.start));
+        pieces.extend(text_pieces(content, done..block.range.start));
         pieces.push(Piece::Folded(block.file.clone()));
         done = block.range.end;
     }
-    if done == 0 {
-        return vec![Piece::Text(0..content.len())];
+    match done {
+        0 => shortened(content, 0..content.len()),
+        _ => {
+            pieces.extend(text_pieces(content, done..content.len()));
+            pieces
+        }
     }
-    pieces.extend(text_piece(content, done..content.len()));
-    pieces
 }
 
 /// A range without the empty lines around it, if anything is left.
-fn text_piece(content: &str, range: Range<usize>) -> Option<Piece<'static>> {
+fn text_pieces(content: &str, range: Range<usize>) -> Vec<Piece<'_>> {
     let text = &content[range.clone()];
     let start = range.start + (text.len() - text.trim_start_matches('\n').len());
     let end = range.start + text.trim_end().len();
-    (start < end).then_some(Piece::Text(start..end))
+    if start < end { shortened(content, start..end) } else { Vec::new() }
+}
+
+/// A text without its middle, if it is long.
+fn shortened(content: &str, range: Range<usize>) -> Vec<Piece<'_>> {
+    let text = &content[range.clone()];
+    if text.lines().count() < LONG_TEXT {
+        return vec![Piece::Text(range)];
+    }
+    let feeds = || text.trim_end().match_indices('\n').map(|(at, _)| range.start + at);
+    let head = feeds().nth(SHOWN_LINES - 1).unwrap_or(range.end);
+    let tail = feeds().nth_back(SHOWN_LINES - 1).map_or(range.end, |feed| feed + 1);
+    if tail <= head {
+        return vec![Piece::Text(range)];
+    }
+    let middle = Attachment { path: "…", text: &content[head + 1..tail] };
+    vec![Piece::Text(range.start..head), Piece::Folded(middle), Piece::Text(tail..range.end)]
 }
 
 /// Whether what stands over a fenced text can be the name of a file, as `/read` writes it, and not a sentence.
@@ -379,6 +404,9 @@ mod tests {
             "[main.rs · 9 lines · 45 bytes]\nCompare with @b.txt and @short\n[b.txt · 10 lines · 1.0 kB]\n\
              short:\n```\none\ntwo\n```"
         );
+        let pasted: String = (1..=100).map(|line| format!("{line}\n")).collect();
+        assert_eq!(folded(&format!("{pasted}What?")), "1\n2\n3\n4\n[… · 93 lines · 274 bytes]\n98\n99\n100\nWhat?");
+        assert_eq!(folded(&"\n".repeat(100)), "\n".repeat(100));
         let sentence = format!("What does this do:\n```\n{long}```\n");
         let open = format!("main.rs:\n```\n{long}");
         for plain in ["no file", "a.txt:\n```\nshort\n```\n", &sentence, &open, ":\n```\n"] {

@@ -1,4 +1,4 @@
-//! What is folded to a line on screen: the long files of a question, what the model thought before a reply.
+//! What is folded to a line on screen: the long files and pastes of a question, what the model thought before a reply.
 
 use super::App;
 use super::attachments::{Piece, pieces};

@@ -444,7 +444,7 @@ pub const BINDINGS: &[Binding] = &[
         Transcript,
         A::ToggleFold,
         &["Enter", "Space"],
-        "show what is folded of the marked message (a long file, a thought), or fold it",
+        "show what is folded of the marked message (a long file or paste, a thought), or fold it",
     ),
     bind(Transcript, A::CopyMessage, &["c"], "copy the marked message, or the last"),
     bind(Transcript, A::CopyCode, &["b"], "copy its code block; again: its next one"),

@@ -44,7 +44,7 @@ fn is_for_lines(line: &str) -> bool {
     let Line::Command { name, argument } = commands::parse(line) else { return true };
     let needs_screen = |name| commands::find(name).is_some_and(|command| command.full_screen);
     let explains = commands::find(name).is_some_and(|command| command.completer == Kind::Commands);
-    !needs_screen(name) && !(explains && needs_screen(argument))
+    !(needs_screen(name) || explains && needs_screen(argument))
 }
 
 impl Completer for Helper {

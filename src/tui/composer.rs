@@ -376,12 +376,25 @@ impl Composer {
         true
     }
 
+    /// An earlier prompt as it is shown: what was pasted in this run is folded in it, and a huge one is folded whole.
+    fn recalled(&mut self, entry: &str) -> String {
+        let text = self.pastes.refold(entry);
+        if Pastes::is_huge(&text) { self.pastes.fold_prompt(&text) } else { text }
+    }
+
+    /// Puts an earlier prompt in place of all.
+    pub(super) fn recall(&mut self, entry: &str) {
+        let text = self.recalled(entry);
+        self.set(&text);
+    }
+
     /// The prompt before the one that is shown.
     pub(super) fn history_back(&mut self, history: &[String]) {
         let at = self.browsing.as_ref().map_or(history.len(), |(at, _)| *at);
         if let Some(entry) = at.checked_sub(1).and_then(|at| history.get(at)) {
             let written = self.browsing.take().map_or_else(|| self.text.clone(), |(_, written)| written);
-            self.show(self.pastes.refold(entry));
+            let entry = self.recalled(entry);
+            self.show(entry);
             self.browsing = Some((at - 1, written));
         }
     }
@@ -391,7 +404,8 @@ impl Composer {
         let Some((at, written)) = self.browsing.take() else { return };
         match history.get(at + 1) {
             Some(entry) => {
-                self.show(self.pastes.refold(entry));
+                let entry = self.recalled(entry);
+                self.show(entry);
                 self.browsing = Some((at + 1, written));
             }
             None => self.show(written),

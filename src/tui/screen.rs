@@ -258,7 +258,7 @@ impl Screen {
             }
             Choice::Text(text) => {
                 self.focus = Context::Composer;
-                self.composer.set(&text);
+                self.composer.recall(&text);
                 self.popup.update(app, self.composer.text(), self.composer.cursor());
                 Vec::new()
             }

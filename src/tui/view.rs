@@ -203,7 +203,10 @@ fn draw_borders(layout: &Layout, panels: Rect, buffer: &mut Buffer, theme: Theme
             buffer.set_string(x, y, "│", style);
         }
     }
-    for (x, mark) in [(left, "├"), (middle, "┴"), (right, "┤")] {
+    // What is written into the line goes over its mark.
+    let is_free = buffer.cell((middle, layout.separator.y)).is_none_or(|cell| cell.symbol() == "─");
+    let foot = if is_free { Some((middle, "┴")) } else { None };
+    for (x, mark) in [(left, "├"), (right, "┤")].into_iter().chain(foot) {
         buffer.set_string(x, layout.separator.y, mark, style);
     }
     for y in layout.composer.y..layout.composer.bottom() {

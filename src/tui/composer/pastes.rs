@@ -8,6 +8,15 @@ const MAX_LINES: usize = 10;
 /// A paste of more bytes than this is folded.
 const MAX_BYTES: usize = 2000;
 
+/// An earlier prompt of more lines than this is folded: a paste of another run.
+const HUGE_LINES: usize = 60;
+
+/// An earlier prompt of more bytes than this is folded.
+const HUGE_BYTES: usize = 8000;
+
+/// Characters of an earlier prompt that its label has.
+const LABEL_LENGTH: usize = 24;
+
 /// What was pasted and folded in this run: each with the label that stands for it.
 #[derive(Debug, Default)]
 pub(super) struct Pastes {
@@ -15,6 +24,11 @@ pub(super) struct Pastes {
 }
 
 impl Pastes {
+    /// Whether a text that was written earlier is folded when it comes back.
+    pub(super) fn is_huge(text: &str) -> bool {
+        text.len() > HUGE_BYTES || text.lines().count() > HUGE_LINES
+    }
+
     /// Whether a text is folded when it is pasted.
     pub(super) fn is_large(text: &str) -> bool {
         text.len() > MAX_BYTES || text.lines().count() > MAX_LINES
@@ -29,6 +43,14 @@ impl Pastes {
     pub(super) fn fold_file(&mut self, name: &str, text: &str) -> String {
         let name = crate::tui::text::one_line(name);
         self.fold_as(text, |number| format!("{name} #{number}"))
+    }
+
+    /// Folds an earlier prompt, whose label has its first words.
+    pub(super) fn fold_prompt(&mut self, text: &str) -> String {
+        let line = crate::tui::text::one_line(text.trim_start().lines().next().unwrap_or_default());
+        let mut words: String = line.chars().take(LABEL_LENGTH).collect();
+        words.truncate(words.trim_end().len());
+        self.fold_as(text, |number| format!("{words}… #{number}"))
     }
 
     fn fold_as(&mut self, text: &str, name: impl FnOnce(usize) -> String) -> String {

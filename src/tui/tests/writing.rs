@@ -3,8 +3,11 @@
 use ratatui::style::Modifier;
 
 use super::stage::Stage;
+use crate::app::Start;
 use crate::tui::screen::Request;
+use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
+use crate::worker::protocol::EngineEvent;
 
 fn stage() -> Stage {
     Stage::new(100, 30, FakeWorker::new().reply([Step::text("Yes.")]).reply([Step::text("No.")]))
@@ -102,4 +105,35 @@ fn an_entry_of_several_lines_comes_back_from_the_history_as_it_was() {
     assert_eq!(stage.screen.composer.text(), "three");
     stage.keys("<Down><Ctrl-R>tw<Enter>");
     assert_eq!(stage.screen.composer.text(), "one\ntwo");
+}
+
+#[test]
+fn a_huge_prompt_of_an_earlier_run_comes_back_folded() {
+    let huge: String = std::iter::once("Sum up this text, please:\n".to_owned())
+        .chain((1..=10_000).map(|line| format!("line {line}\n")))
+        .collect();
+    let start = Start { seed: 1, history: vec![huge.clone(), "short".to_owned()], ..Start::default() };
+    let script = FakeWorker::new().reply([Step::text("Yes.")]);
+    let mut stage = Stage::with_start(100, 30, script, Theme::new(true), start);
+    stage.start();
+    let label = "[Sum up this text, please… #1: 10001 lines]";
+    stage.keys("<Up><Up>");
+    assert_eq!(stage.screen.composer.text(), label);
+    stage.keys("<Down><Ctrl-C><Ctrl-R>sum<Enter>");
+    assert_eq!(stage.screen.composer.text(), label);
+    stage.keys("<Enter>");
+    assert_eq!(stage.question(), huge, "it is sent whole");
+    let shown = stage.draw();
+    assert!(shown.contains("Sum up this text, please:") && shown.contains("▸ … · 9993 lines · "), "{shown}");
+    assert!(shown.contains("line 10000") && !shown.contains("line 5000"), "{shown}");
+}
+
+#[test]
+fn what_is_written_into_the_line_over_the_composer_is_not_cut_by_the_panels_edge() {
+    let mut stage = Stage::new(120, 30, FakeWorker::new());
+    stage.keys(&"word ".repeat(9000));
+    stage.pass(1000);
+    stage.pump(|event| matches!(event, EngineEvent::Measured { .. }));
+    let shown = stage.draw();
+    assert!(shown.contains("! 9 001 tok · ") && shown.contains(" too many to be sent"), "{shown}");
 }
