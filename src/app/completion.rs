@@ -103,7 +103,7 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     }
     let candidates: Vec<(String, String)> = match command.completer {
         Completer::Files(_) if command.id == CommandId::Export && !app.transcript().nodes().is_empty() => {
-            vec![(app.export_name(), "called as this chat".to_owned())]
+            vec![(files::free_name(app, &app.export_name()), "called as this chat".to_owned())]
         }
         Completer::None | Completer::Lanes | Completer::Chats | Completer::Files(_) => Vec::new(),
         Completer::Words(words) => words.iter().map(|word| ((*word).to_owned(), String::new())).collect(),

@@ -153,6 +153,14 @@ fn completion(typed: &Typed, path: &str, entry: &FileEntry, text: &str) -> Compl
     Completion { line, cursor, label, help: String::new() }
 }
 
+/// The first name like this one that is free in the folder that was looked into: `chat-2.md` after `chat.md`.
+pub(super) fn free_name(app: &App, name: &str) -> String {
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    let is_taken = |name: &String| app.listing().entries.iter().any(|entry| entry.name == *name);
+    let numbered = (2..).map(|number: u32| format!("{stem}-{number}.{ending}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
+}
+
 impl App {
     fn listing(&self) -> &Listing {
         &self.listing

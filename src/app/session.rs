@@ -1,11 +1,13 @@
 //! The conversation on screen, and keeping it saved.
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::looking::Scores;
 use super::{App, Effect, Moment};
 use crate::chat::{MessageId, Transcript};
 use crate::store::{SessionId, SessionRecord, StoreOp};
 
-/// Characters of the first question that make the title.
+/// Characters, as a reader counts them, of the first question that make the title.
 const TITLE_LENGTH: usize = 60;
 
 /// A conversation, and whether the store knows of it.
@@ -67,7 +69,7 @@ pub(super) fn next_random(state: &mut u64) -> u64 {
 pub(super) fn title_of(question: &str) -> String {
     let line = question.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
     let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.char_indices().nth(TITLE_LENGTH) {
+    match line.grapheme_indices(true).nth(TITLE_LENGTH) {
         Some((end, _)) => format!("{}…", line[..end].trim_end()),
         None => line,
     }
@@ -119,6 +121,8 @@ mod tests {
         let long = "ä".repeat(100);
         assert_eq!(title_of(&long), format!("{}…", "ä".repeat(60)));
         assert_eq!(title_of("  \n "), "");
+        let family = "👩‍👩‍👧";
+        assert_eq!(title_of(&family.repeat(61)), format!("{}…", family.repeat(60)), "joined ones stay whole");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use unicode_segmentation::UnicodeSegmentation;
+
 /// A paste of more lines than this is folded.
 const MAX_LINES: usize = 10;
 
@@ -14,7 +16,7 @@ const HUGE_LINES: usize = 60;
 /// An earlier prompt of more bytes than this is folded.
 const HUGE_BYTES: usize = 8000;
 
-/// Characters of an earlier prompt that its label has.
+/// Characters, as a reader counts them, of an earlier prompt that its label has.
 const LABEL_LENGTH: usize = 24;
 
 /// What was pasted and folded in this run: each with the label that stands for it.
@@ -48,7 +50,7 @@ impl Pastes {
     /// Folds an earlier prompt, whose label has its first words.
     pub(super) fn fold_prompt(&mut self, text: &str) -> String {
         let line = crate::tui::text::one_line(text.trim_start().lines().next().unwrap_or_default());
-        let mut words: String = line.chars().take(LABEL_LENGTH).collect();
+        let mut words: String = line.graphemes(true).take(LABEL_LENGTH).collect();
         words.truncate(words.trim_end().len());
         self.fold_as(text, |number| format!("{words}… #{number}"))
     }

@@ -183,6 +183,8 @@ fn a_chat_is_exported_under_its_own_name_and_nothing_is_overwritten() {
     stage.keys("<Enter>/export<Enter>");
     let shown = stage.draw();
     assert!(shown.contains("is-it-really.md is written") && shown.contains("is-it-really-2.md is written"), "{shown}");
-    stage.keys("/export is-it-really.md<Enter>");
+    stage.keys("/export <Tab>");
+    assert_eq!(stage.screen.composer.text(), "/export is-it-really-3.md", "a name that is free");
+    stage.keys("<Ctrl-C>/export is-it-really.md<Enter>");
     assert!(stage.draw().contains("is-it-really.md is there already: choose another name"));
 }
