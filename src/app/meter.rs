@@ -9,6 +9,10 @@ const WINDOW: Duration = Duration::from_millis(1500);
 /// The course gets a point this often.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// Tokens that are drained together come so close after each other. They are one sample: what is between them says nothing
+/// about how fast they were made.
+const LUMP: Duration = Duration::from_millis(5);
+
 /// Points that are kept: more than any panel is wide.
 const POINTS: usize = 60;
 
@@ -27,19 +31,22 @@ impl Meter {
     pub fn token(&mut self, now: Instant) {
         self.count += 1;
         match self.samples.back_mut() {
-            // Tokens that were drained together are one sample.
-            Some((at, count)) if *at == now => *count = self.count,
+            Some((at, count)) if now.duration_since(*at) < LUMP => *count = self.count,
             _ => self.samples.push_back((now, self.count)),
         }
         while self.samples.len() > 2 && now.duration_since(self.samples[1].0) > WINDOW {
             self.samples.pop_front();
         }
-        let due = self.last_point.is_none_or(|at| now.duration_since(at) >= INTERVAL);
-        if due && let Some(rate) = self.rate() {
-            self.last_point = Some(now);
-            self.course.push_back(rate);
-            if self.course.len() > POINTS {
-                self.course.pop_front();
+        let Some(rate) = self.rate() else { return };
+        match (self.last_point, self.course.back_mut()) {
+            // The newest point grows with its interval: a rate over a few milliseconds is mostly chance.
+            (Some(at), Some(point)) if now.duration_since(at) < INTERVAL => *point = rate,
+            _ => {
+                self.last_point = Some(now);
+                self.course.push_back(rate);
+                if self.course.len() > POINTS {
+                    self.course.pop_front();
+                }
             }
         }
     }
@@ -72,6 +79,19 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_that_are_drained_one_after_the_other_are_no_faster() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        for lump in 0..10 {
+            for token in 0..6 {
+                meter.token(start + Duration::from_micros(60_000 * lump + 20 * token));
+            }
+        }
+        assert!(meter.course().all(|rate| (rate - 100.0).abs() < 4.0), "{:?}", meter.course().collect::<Vec<_>>());
+        assert!((meter.rate().unwrap() - 100.0).abs() < 4.0, "{:?}", meter.rate());
+    }
 
     #[test]
     fn a_steady_stream_has_its_rate_also_when_drained_in_lumps() {
