@@ -6,6 +6,7 @@ use super::App;
 use super::attachments::{Mention, mentions};
 use super::commands::{self, Completer, Line};
 use super::completion::Completion;
+use super::lanes::split_question;
 
 /// Names that the list shows at most.
 const MOST: usize = 200;
@@ -48,6 +49,8 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
             Completer::Files(endings) => endings,
             Completer::Models => &["gguf", "safetensors"],
             Completer::Templates => &["jinja"],
+            // In the question that it asks.
+            Completer::Lanes if split_question(&text[..cursor]).1.is_some() => return mention_at(text, cursor),
             _ => return None,
         };
         let start = text.find(' ')? + 1;
@@ -58,6 +61,11 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
         let is_meant = matches!(commands::find(name)?.completer, Completer::Files(_)) || is_path(&path);
         return (is_one_line && is_meant).then_some(Typed { path, kind: Kind::Argument(before, endings) });
     }
+    mention_at(text, cursor)
+}
+
+/// The `@path` that the cursor is at the end of.
+fn mention_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
     let mention = mentions(text).into_iter().find(|mention| mention.range.end == cursor)?;
     let is_open = !mention.is_quoted || !mention.is_closed;
     is_open.then_some(Typed { path: mention.path.into(), kind: Kind::Mention(mention) })

@@ -137,7 +137,9 @@ fn the_question_of_a_comparison_has_its_files() {
     stage.keys("/compare 2 -- See @picture.png<Esc><Enter>");
     assert!(stage.draw().contains("cannot read picture.png: it is not a text file"));
     assert_eq!(stage.screen.composer.text(), "/compare 2 -- See @picture.png");
-    stage.keys("<Ctrl-C>/compare 2 -- See @notes.txt<Esc><Enter>");
+    stage.keys("<Ctrl-C>/compare 2 -- See @no<Tab>");
+    assert_eq!(stage.screen.composer.text(), "/compare 2 -- See @notes.txt ");
+    stage.keys("<Enter>");
     let commands = stage.asked();
     let Some(EngineCommand::Compare { prompt: Prompt::Chat { messages, .. }, .. }) = commands.last() else {
         panic!("{commands:?}")
