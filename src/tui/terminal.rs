@@ -1,7 +1,9 @@
 //! The terminal: taken at the start, given back whatever happens.
 
+use std::cell::Cell;
 use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
@@ -23,10 +25,29 @@ type PanicHook = dyn Fn(&PanicHookInfo<'_>) + Send + Sync;
 
 /// The terminal in full-screen mode; dropping it gives the terminal back.
 pub(super) struct Terminal {
-    // A frame is one write: stdout itself would flush every kilobyte.
-    inner: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    inner: ratatui::Terminal<CrosstermBackend<Output<Stdout>>>,
+    /// See [`Output::holds`].
+    holds: Rc<Cell<bool>>,
     mouse: bool,
     former_hook: Arc<PanicHook>,
+}
+
+/// Where frames go. Each is one write, where it is not huge: a write wakes whoever shows the terminal, and takes a core
+/// from the model for that.
+struct Output<W: Write> {
+    out: BufWriter<W>,
+    /// While a frame is in the making nothing of it is flushed.
+    holds: Rc<Cell<bool>>,
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.holds.get() { Ok(()) } else { self.out.flush() }
+    }
 }
 
 impl Terminal {
@@ -34,15 +55,18 @@ impl Terminal {
     pub(super) fn take(mouse: bool) -> io::Result<Self> {
         let former_hook = install_panic_hook();
         enter(mouse).inspect_err(|_| leave())?;
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 16, stdout()));
-        let inner = ratatui::Terminal::new(backend).inspect_err(|_| leave())?;
-        Ok(Self { inner, mouse, former_hook })
+        let holds = Rc::new(Cell::new(false));
+        let output = Output { out: BufWriter::with_capacity(1 << 16, stdout()), holds: Rc::clone(&holds) };
+        let inner = ratatui::Terminal::new(CrosstermBackend::new(output)).inspect_err(|_| leave())?;
+        Ok(Self { inner, holds, mouse, former_hook })
     }
 
     /// Draws a frame, in one piece where the terminal can.
     pub(super) fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        self.holds.set(true);
         queue!(self.inner.backend_mut(), BeginSynchronizedUpdate)?;
         let drawn = self.inner.draw(render).map(|_| ());
+        self.holds.set(false);
         execute!(self.inner.backend_mut(), EndSynchronizedUpdate)?;
         drawn
     }
@@ -120,4 +144,39 @@ fn install_panic_hook() -> Arc<PanicHook> {
         }
     }));
     former
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts the writes that reach it.
+    #[derive(Default)]
+    struct Counting(Rc<Cell<usize>>);
+
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.set(self.0.get() + 1);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_frame_is_one_write() {
+        let (writes, holds) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(true)));
+        let out = BufWriter::with_capacity(1 << 16, Counting(Rc::clone(&writes)));
+        let mut output = Output { out, holds: Rc::clone(&holds) };
+        for _ in 0..3 {
+            output.write_all(b"part of a frame").unwrap();
+            output.flush().unwrap();
+        }
+        assert_eq!(writes.get(), 0);
+        holds.set(false);
+        output.flush().unwrap();
+        assert_eq!(writes.get(), 1);
+    }
 }

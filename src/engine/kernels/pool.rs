@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use super::ahead::{Fetching, Upcoming};
 pub use super::cores::default_threads;
 
-/// How often a helper looks for work before it sleeps: about a tenth of a millisecond.
-const SPINS_BEFORE_SLEEP: u32 = 4_000;
+/// How often a helper looks for work before it sleeps: about a third of a millisecond, longer than a token takes to be
+/// sampled, told and listed with its alternatives. To be woken would cost it more.
+const SPINS_BEFORE_SLEEP: u32 = 12_000;
 /// How often the caller looks for the last pieces before it offers its core to others.
 const SPINS_BEFORE_YIELD: u32 = 1_000;
 
