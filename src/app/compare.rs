@@ -368,11 +368,13 @@ impl App {
         effects
     }
 
-    fn lane_finished(&mut self, lane: usize, summary: ReplySummary) -> Vec<Effect> {
+    fn lane_finished(&mut self, lane: usize, mut summary: ReplySummary) -> Vec<Effect> {
+        let message = self.comparison.as_ref().and_then(|comparison| comparison.lanes.get(lane)?.message);
+        summary.perplexity = message.and_then(|message| self.perplexity_of(message));
         let comparison = self.comparison.as_mut();
         let Some(lane) = comparison.and_then(|comparison| comparison.lanes.get_mut(lane)) else { return Vec::new() };
         lane.summary = Some(summary.clone());
-        let Some(message) = lane.message else { return Vec::new() };
+        let Some(message) = message else { return Vec::new() };
         let whole = matches!(summary.reason, FinishReason::EndOfTurn | FinishReason::StopString(_));
         self.session.transcript.set_state(message, if whole { MessageState::Complete } else { MessageState::Cut });
         self.summaries.insert(message, summary);

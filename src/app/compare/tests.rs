@@ -111,7 +111,8 @@ fn lanes_become_siblings_and_the_kept_one_is_the_reply() {
     assert_eq!(machine.path(), ["q", "one more"]);
     let lane = machine.app.transcript().head().unwrap();
     assert_eq!(machine.app.tokens_of(lane).map(<[_]>::len), Some(2), "its tokens can be walked");
-    assert!(machine.app.summary(lane).is_some());
+    let summary = machine.app.summary(lane).unwrap();
+    assert!(summary.perplexity.is_some(), "its footer is that of any reply");
 }
 
 #[test]
