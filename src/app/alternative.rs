@@ -42,6 +42,8 @@ impl App {
         let node = self.session.transcript.node(message).ok_or_else(gone)?;
         let section = self.section(Some(message), node.message.role, &node.message.content);
         let place = section.tokens.get(token).ok_or_else(gone)?;
+        // The candidates are in the order of their ranks.
+        let rank = candidate as u32;
         let candidate = place.candidates.get(candidate).ok_or_else(gone)?;
         let start = place.start.unwrap_or(0);
         let before = section.text.get(..start).ok_or_else(gone)?;
@@ -64,6 +66,7 @@ impl App {
                     token: candidate.token,
                     text: candidate.text.clone(),
                     logprob: candidate.before.ln(),
+                    rank,
                     picked: true,
                     ..drawn.trace.clone()
                 };

@@ -7,7 +7,7 @@ use crate::settings::Heat;
 pub const PROBABILITIES: [f32; 4] = [0.02, 0.1, 0.4, 0.8];
 
 /// The greatest ranks of the levels, from the surest on, counted from 1: a rank beyond the last is level 0.
-pub const RANKS: [usize; 4] = [1, 2, 5, 10];
+pub const RANKS: [u32; 4] = [1, 2, 5, 10];
 
 /// Bounds of the levels of entropy in nats, from the surest on: above the last is level 0.
 pub const ENTROPIES: [f32; 4] = [0.4, 1.2, 2.5, 4.0];
@@ -21,7 +21,7 @@ impl Heat {
                 let probability = chance.logprob.exp();
                 return PROBABILITIES.iter().filter(|&&bound| probability >= bound).count();
             }
-            Self::Rank => RANKS.iter().filter(|&&most| chance.rank.is_none_or(|rank| rank >= most)).count(),
+            Self::Rank => RANKS.iter().filter(|&&most| chance.rank >= most).count(),
             Self::Entropy => ENTROPIES.iter().filter(|&&bound| chance.entropy > bound).count(),
         };
         RANKS.len() - beyond
@@ -63,13 +63,13 @@ mod tests {
 
     #[test]
     fn each_measure_has_its_levels() {
-        let of = |heat: Heat, probability: f32, rank: Option<usize>, entropy: f32| {
+        let of = |heat: Heat, probability: f32, rank: u32, entropy: f32| {
             heat.level(Chance { logprob: probability.ln(), entropy, rank })
         };
-        let probabilities = [0.001, 0.05, 0.2, 0.5, 0.95].map(|p| of(Heat::Probability, p, None, 9.0));
+        let probabilities = [0.001, 0.05, 0.2, 0.5, 0.95].map(|p| of(Heat::Probability, p, 0, 9.0));
         assert_eq!(probabilities, [0, 1, 2, 3, 4]);
-        let ranks = [None, Some(10), Some(9), Some(5), Some(4), Some(2), Some(1), Some(0)];
-        assert_eq!(ranks.map(|rank| of(Heat::Rank, 0.5, rank, 1.0)), [0, 0, 1, 1, 2, 2, 3, 4]);
-        assert_eq!([5.0, 3.0, 2.0, 1.0, 0.1].map(|e| of(Heat::Entropy, 0.5, None, e)), [0, 1, 2, 3, 4]);
+        let ranks = [10, 9, 5, 4, 2, 1, 0];
+        assert_eq!(ranks.map(|rank| of(Heat::Rank, 0.5, rank, 1.0)), [0, 1, 1, 2, 2, 3, 4]);
+        assert_eq!([5.0, 3.0, 2.0, 1.0, 0.1].map(|e| of(Heat::Entropy, 0.5, 0, e)), [0, 1, 2, 3, 4]);
     }
 }

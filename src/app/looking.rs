@@ -80,8 +80,8 @@ pub struct Chance {
     pub logprob: f32,
     /// Entropy of the distribution, in nats.
     pub entropy: f32,
-    /// How many tokens were more probable; `None` where that is only known to be more than are listed.
-    pub rank: Option<usize>,
+    /// How many tokens were more probable.
+    pub rank: u32,
 }
 
 /// A message of the conversation as tokens, as far as they are known.
@@ -104,7 +104,7 @@ pub struct Section<'a> {
 impl<'a> LookedAt<'a> {
     fn drawn(traced: &'a TracedToken) -> Self {
         let trace = &traced.trace;
-        let chance = Chance { logprob: trace.logprob, entropy: trace.entropy, rank: traced.rank() };
+        let chance = Chance { logprob: trace.logprob, entropy: trace.entropy, rank: trace.rank };
         Self {
             token: trace.token,
             text: &trace.text,
@@ -116,11 +116,7 @@ impl<'a> LookedAt<'a> {
     }
 
     fn scored(token: &'a PromptToken) -> Self {
-        let chance = |score: &TokenScore| Chance {
-            logprob: score.logprob,
-            entropy: score.entropy,
-            rank: Some(score.rank as usize),
-        };
+        let chance = |score: &TokenScore| Chance { logprob: score.logprob, entropy: score.entropy, rank: score.rank };
         Self {
             token: token.token,
             text: &token.text,

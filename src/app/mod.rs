@@ -88,13 +88,6 @@ pub struct TracedToken {
     pub start: usize,
 }
 
-impl TracedToken {
-    /// How many tokens were more probable in the model's own distribution; `None` where it is not among the candidates.
-    pub fn rank(&self) -> Option<usize> {
-        self.trace.candidates.iter().position(|candidate| candidate.token == self.trace.token)
-    }
-}
-
 /// What a person did, or what came back from outside.
 #[derive(Debug)]
 pub enum Action {

@@ -344,9 +344,9 @@ impl<'a> Reply<'a> {
                 (candidates, self.sampler.kept_mass(logits))
             }
         };
-        let Draw { token, logprob, entropy } = draw;
+        let Draw { token, logprob, entropy, rank } = draw;
         let (text, picked) = (String::new(), picked.is_some());
-        Ok(TokenTrace { token, text, logprob, entropy, kept_mass, candidates, picked })
+        Ok(TokenTrace { token, text, logprob, entropy, rank, kept_mass, candidates, picked })
     }
 
     fn update_sampling(&mut self) {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::inference::Inference;
-use super::sampling::{Candidate, log_softmax_stats, most_probable};
+use super::sampling::{Candidate, log_softmax_stats, most_probable, rank_of};
 use super::{EngineError, TokenId};
 
 /// A token of a scored text.
@@ -109,9 +109,7 @@ pub fn score(
 
 /// Log-probability and rank of `token`.
 fn rate(logits: &[f32], token: TokenId) -> (f32, u32) {
-    let logit = logits[token as usize];
-    let rank = logits.iter().map(|&other| u32::from(other > logit)).sum();
-    (log_softmax_stats(logits).log_probability(logit), rank)
+    (log_softmax_stats(logits).log_probability(logits[token as usize]), rank_of(logits, token))
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ fn labels(heat: Heat) -> [String; SURENESS_LEVELS] {
         }
         Heat::Rank => {
             let [first, second, third, last] = RANKS;
-            let range = |from: usize, to: usize| if from == to { to.to_string() } else { format!("{from}–{to}") };
+            let range = |from: u32, to: u32| if from == to { to.to_string() } else { format!("{from}–{to}") };
             [
                 format!(">{last}"),
                 range(third + 1, last),

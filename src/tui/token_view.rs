@@ -210,7 +210,7 @@ impl TokenView {
         let mut facts = format!("{:?}{}", token.text, if picked { " · picked" } else { "" });
         match token.chance {
             Some(chance) => {
-                let rank = chance.rank.map_or_else(|| "beyond the list".to_owned(), |rank| grouped(rank + 1));
+                let rank = grouped(chance.rank as usize + 1);
                 let percent = chance.logprob.exp() * 100.0;
                 facts.push_str(&format!(" · {percent:.1} % · rank {rank} · entropy {:.2}", chance.entropy));
             }
@@ -331,7 +331,7 @@ fn draw_text(app: &App, place: &Place, area: Rect, buffer: &mut Buffer, theme: T
                 (x, row) = (0, row + 1);
             }
             // What was not the most probable is underlined: seen without colours.
-            let was_first = token.chance.is_none_or(|chance| chance.rank == Some(0));
+            let was_first = token.chance.is_none_or(|chance| chance.rank == 0);
             let style = match (is_here, index < 0, was_first) {
                 (true, _, _) => theme.chosen(),
                 (_, true, _) => theme.faint(),

@@ -416,11 +416,13 @@ impl Actor {
         self.context_used += 1;
         reply.stats.completion_tokens += 1;
         reply.stats.picked_tokens += usize::from(picked);
+        let place = shape.candidates.iter().position(|candidate| candidate.token == token);
         let trace = TokenTrace {
             token,
             text: text.to_owned(),
             logprob: -0.5,
             entropy: shape.entropy,
+            rank: place.unwrap_or(shape.candidates.len()) as u32,
             kept_mass: shape.kept_mass,
             candidates: shape.candidates,
             picked,

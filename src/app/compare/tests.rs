@@ -43,6 +43,7 @@ impl Machine {
             picked: false,
             logprob: -1.0,
             entropy: 1.0,
+            rank: 0,
             kept_mass: 1.0,
             candidates: Vec::new(),
         };

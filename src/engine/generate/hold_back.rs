@@ -97,7 +97,7 @@ mod tests {
 
     fn trace(token: u32) -> TokenTrace {
         let (text, candidates) = (String::new(), Vec::new());
-        TokenTrace { token, text, logprob: 0.0, entropy: 0.0, kept_mass: 1.0, candidates, picked: false }
+        TokenTrace { token, text, logprob: 0.0, entropy: 0.0, rank: 0, kept_mass: 1.0, candidates, picked: false }
     }
 
     /// What each push lets out, then what the end does; and the stop text that ended it.

@@ -253,6 +253,18 @@ fn candidates_are_listed_as_asked_for() {
 }
 
 #[test]
+fn a_rank_is_a_place_among_all_tokens() {
+    let mut model = tiny(512);
+    let everything = model.inference.model().config().vocab_size;
+    let mut script = Script::default();
+    run(&mut model, PROMPT, &GenerateOptions { candidates: everything, ..options(1, 12) }, &mut script);
+    let place = |trace: &TokenTrace| trace.candidates.iter().position(|candidate| candidate.token == trace.token);
+    let ranks: Vec<_> = script.tokens.iter().map(|trace| Some(trace.rank as usize)).collect();
+    assert_eq!(ranks, script.tokens.iter().map(place).collect::<Vec<_>>());
+    assert!(ranks.iter().any(|rank| *rank > Some(10)), "{ranks:?}");
+}
+
+#[test]
 fn a_prompt_of_nothing_or_too_much_is_an_error() {
     let mut model = tiny(512);
     let mut attempt = |prompt: Vec<TokenId>| {

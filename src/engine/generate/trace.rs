@@ -44,6 +44,8 @@ pub struct TokenTrace {
     pub logprob: f32,
     /// Entropy of that distribution, in nats.
     pub entropy: f32,
+    /// How many tokens are more probable in it: 0 for the most probable.
+    pub rank: u32,
     /// Mass of that distribution that the filters kept, 0 to 1; 1 where no candidates were asked for.
     pub kept_mass: f32,
     /// The most probable tokens of that moment, most probable first.

@@ -6,7 +6,7 @@ use rand_pcg::Pcg32;
 use rand_pcg::rand_core::Rng;
 
 use super::chain::{Chain, Entry, Fate, select_top};
-use super::stats::{LogSoftmaxStats, log_softmax_stats};
+use super::stats::{LogSoftmaxStats, log_softmax_stats, rank_of};
 use super::{Candidate, Distribution, SamplingParams};
 use crate::engine::TokenId;
 
@@ -22,6 +22,8 @@ pub struct Draw {
     pub logprob: f32,
     /// Entropy of that distribution, in nats.
     pub entropy: f32,
+    /// How many tokens are more probable in it.
+    pub rank: u32,
 }
 
 /// Chooses tokens: the chain of filters, then a draw with its own generator.
@@ -78,7 +80,7 @@ impl Sampler {
 
     fn drawn(&self, token: TokenId, logits: &[f32]) -> Draw {
         let logprob = self.stats.log_probability(logits[token as usize]);
-        Draw { token, logprob, entropy: self.stats.entropy }
+        Draw { token, logprob, entropy: self.stats.entropy, rank: rank_of(logits, token) }
     }
 
     /// The `n` most probable tokens of the model's own distribution at the last [`Sampler::draw`], most probable first,

@@ -1,5 +1,6 @@
 //! The model's own distribution in three numbers, in two vectorized passes over the logits.
 
+use crate::engine::TokenId;
 use crate::engine::kernels::vector;
 
 /// Maximum, normalizer and entropy of `softmax(logits)`.
@@ -37,6 +38,12 @@ pub fn log_softmax_stats(logits: &[f32]) -> LogSoftmaxStats {
     let log_mass = mass.ln();
     let log_sum_exp = (f64::from(max) + log_mass) as f32;
     LogSoftmaxStats { max, log_sum_exp, entropy: (log_mass - weighted / mass).max(0.0) as f32 }
+}
+
+/// How many tokens have a greater logit than `token`: 0 for the most probable.
+pub fn rank_of(logits: &[f32], token: TokenId) -> u32 {
+    let logit = logits[token as usize];
+    logits.iter().map(|&other| u32::from(other > logit)).sum()
 }
 
 /// Positive infinity becomes the greatest finite number.

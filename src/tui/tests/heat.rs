@@ -39,7 +39,8 @@ fn look(style: Style) -> (Color, Modifier) {
 fn token(stage: &Stage, text: &str, probability: f32) -> EngineEvent {
     let id = stage.app.generation().unwrap().id;
     let (text, logprob, candidates) = (text.to_owned(), probability.ln(), Vec::new());
-    let trace = TokenTrace { token: 1, text, logprob, entropy: 1.0, kept_mass: 1.0, candidates, picked: false };
+    let trace =
+        TokenTrace { token: 1, text, logprob, entropy: 1.0, rank: 0, kept_mass: 1.0, candidates, picked: false };
     EngineEvent::Token { id, trace, context_used: 9 }
 }
 
