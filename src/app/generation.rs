@@ -55,6 +55,8 @@ pub struct Generation {
     pub message: Option<MessageId>,
     /// Tokens so far.
     pub tokens: usize,
+    /// Those of its message's tokens that the person picked, also before it went on.
+    pub picked: usize,
     /// Whether the person has asked it to stop.
     pub stopping: bool,
     /// Whether it waits for the person.
@@ -257,6 +259,8 @@ impl App {
         let id = self.request_id();
         let cancel = CancelToken::new();
         let (prompt, sent) = self.prompt();
+        let before = continued.and_then(|message| self.tokens_of(message)).unwrap_or_default();
+        let picked = before.iter().filter(|token| token.trace.picked).count();
         self.generation = Some(Generation {
             id,
             phase: Phase::Waiting,
@@ -264,6 +268,7 @@ impl App {
             first_token: None,
             message: continued,
             tokens: 0,
+            picked,
             stopping: false,
             pause: Pause::default(),
             draw_time: Duration::ZERO,
@@ -404,6 +409,7 @@ impl App {
         let Some(generation) = self.generation.as_mut() else { return Vec::new() };
         generation.phase = Phase::Decoding;
         generation.tokens += 1;
+        generation.picked += usize::from(trace.picked);
         generation.first_token.get_or_insert(now.at);
         let mut effects = Vec::new();
         let message = match generation.message {

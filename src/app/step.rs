@@ -140,6 +140,7 @@ impl App {
         generation.unsaved_since.get_or_insert(now.at);
         let tokens = self.tokens.entry(message).or_default();
         let taken = tokens.split_off(tokens.len().saturating_sub(gone));
+        generation.picked -= taken.iter().filter(|token| token.trace.picked).count().min(generation.picked);
         let bytes: usize = taken.iter().map(|token| token.trace.text.len()).sum();
         let length = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.truncate_text(message, length.saturating_sub(bytes));

@@ -331,10 +331,9 @@ fn footer(app: &App, node: &Node) -> Option<String> {
         return None;
     }
     if node.state == MessageState::Streaming {
-        let changes = app.generation().filter(|generation| generation.message == Some(node.id))?.changes();
-        let picked = app.tokens_of(node.id).unwrap_or_default().iter().filter(|token| token.trace.picked).count();
-        let picked = if picked > 0 { format!("{picked} picked") } else { String::new() };
-        let parts = [picked, changes].into_iter().filter(|part| !part.is_empty());
+        let generation = app.generation().filter(|generation| generation.message == Some(node.id))?;
+        let picked = if generation.picked > 0 { format!("{} picked", generation.picked) } else { String::new() };
+        let parts = [picked, generation.changes()].into_iter().filter(|part| !part.is_empty());
         return parts.reduce(|line, part| format!("{line} · {part}"));
     }
     match (app.summary(node.id), node.state) {
