@@ -12,6 +12,10 @@ use tempfile::TempDir;
 
 #[path = "cli/configuration.rs"]
 mod configuration;
+#[path = "cli/odd_models.rs"]
+mod odd_models;
+#[path = "cli/parrot.rs"]
+mod parrot;
 #[path = "cli/quantize.rs"]
 mod quantize;
 

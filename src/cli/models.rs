@@ -7,8 +7,11 @@ use anyhow::{Result, anyhow};
 use super::Context;
 use super::args::Models;
 use super::output::Output;
+use crate::chat::visible;
+use crate::engine::TokenId;
 use crate::engine::load::{self, LoadOptions, ModelInfo, ModelSource};
 use crate::engine::model::{KvCache, ModelConfig};
+use crate::engine::tokenizer::Tokenizer;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
 
@@ -47,9 +50,23 @@ pub(super) fn run(context: Context, command: &Models) -> Result<()> {
                 ("KV cache", cache(config, &options)),
                 ("chat template", template.into()),
             ];
-            rows.iter().try_for_each(|(key, value)| output.line(&format!("{key:<14} {value}")))
+            let of_tokenizer = match files.tokenizer() {
+                Ok(tokenizer) => tokenizer_rows(&tokenizer),
+                Err(error) => vec![("cannot be run", error.to_string())],
+            };
+            let mut rows = rows.iter().chain(&of_tokenizer);
+            rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", visible(value))))
         }
     }
+}
+
+/// What ends a reply, and what is odd about the tokenizer.
+fn tokenizer_rows(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
+    let end = |&id: &TokenId| format!("{} ({id})", tokenizer.piece(id));
+    let ends: Vec<String> = tokenizer.end_tokens().iter().map(end).collect();
+    let ends = if ends.is_empty() { "none: a reply ends at its length".to_owned() } else { ends.join(", ") };
+    let notes = tokenizer.notes().iter().map(|note| ("note", note.clone()));
+    std::iter::once(("end tokens", ends)).chain(notes).collect()
 }
 
 /// What the KV cache of a model would take with these options.
@@ -78,7 +95,7 @@ pub(super) fn headline(info: &ModelInfo) -> String {
 /// Says on stderr what came of the wish to have the weights quantized: what is no news only to those who want to hear more.
 pub(super) fn say_quantized(info: &ModelInfo, verbose: bool) {
     if let Some(quantized) = info.quantized.as_ref().filter(|quantized| quantized.is_news || verbose) {
-        eprintln!("{}", crate::chat::visible(&quantized.text));
+        eprintln!("{}", visible(&quantized.text));
     }
 }
 

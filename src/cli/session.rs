@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use super::Context;
 use super::interrupt::Interrupt;
+use crate::chat::visible;
 use crate::engine::FileType;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::worker::WorkerHandle;
@@ -31,7 +32,8 @@ impl Session {
         let info = session.load(source, context.load_options())?;
         super::models::say_quantized(&info, context.verbose);
         if context.verbose {
-            eprintln!("{}", super::models::headline(&info));
+            eprintln!("{}", visible(&super::models::headline(&info)));
+            info.notes.iter().for_each(|note| eprintln!("note: {}", visible(note)));
         }
         Ok(session)
     }

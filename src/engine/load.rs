@@ -120,6 +120,8 @@ pub struct ModelInfo {
     pub vocabulary: usize,
     /// The tokens that end a reply, in ascending order.
     pub end_tokens: Vec<TokenId>,
+    /// What is odd about its files but in nobody's way, a sentence each.
+    pub notes: Vec<String>,
     /// Tokens the context holds in this run.
     pub context: usize,
     /// Tokens the model was trained for.
@@ -173,21 +175,14 @@ impl ModelFiles {
     /// Builds the tokenizer, which takes a moment: tens of thousands of merges.
     ///
     /// # Errors
-    /// Where it is broken or unsupported, or has ids that the model has no embedding for.
+    /// Where it is broken or unsupported.
     pub fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
         let tokenizer = match &self.tokenizer {
             TokenizerFiles::Gguf(storage) => gguf::tokenizer(&self.path, storage)?,
             TokenizerFiles::HuggingFace(files) => files.build()?,
             TokenizerFiles::Bytes => tokenizer::of_bytes(self.config.vocab_size)?,
         };
-        let (tokens, rows) = (tokenizer.vocabulary_size(), self.config.vocab_size);
-        if tokens > rows {
-            let reason = format!(
-                "this tokenizer has {tokens} tokens, and the model has embeddings for {rows}: it belongs to another model"
-            );
-            return Err(EngineError::format(self.tokenizer_path(), reason));
-        }
-        Ok(tokenizer)
+        Ok(tokenizer.limited_to(self.config.vocab_size, self.tokenizer_path()))
     }
 
     /// The file that the tokenizer is in.
@@ -312,6 +307,7 @@ pub fn load(
         weight_bytes: files.weights.total_bytes(),
         vocabulary: files.config.vocab_size,
         end_tokens: tokenizer.end_tokens().to_vec(),
+        notes: tokenizer.notes().to_vec(),
         context,
         trained_context: files.config.trained_context,
         cache: options.cache,

@@ -182,6 +182,7 @@ pub fn sample_model() -> ModelInfo {
         weight_bytes: 98_000_000,
         vocabulary: 49_152,
         end_tokens: Vec::new(),
+        notes: Vec::new(),
         context: 8192,
         trained_context: 8192,
         cache: CacheTypes::default(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::config_json::JsonFile;
 use super::hugging_face::token_text;
-use crate::engine::tokenizer::{self, Mark, Tokenizer, VocabAndMerges};
+use crate::engine::tokenizer::{self, Ends, Mark, Tokenizer, VocabAndMerges};
 use crate::engine::{EngineError, TokenId};
 
 /// What GPT-2's tokenizer takes for its special token where nothing else is said.
@@ -16,8 +16,7 @@ const GPT2_SPECIAL: &str = "<|endoftext|>";
 #[derive(Debug, Clone)]
 pub(super) struct TokenizerFiles {
     files: Files,
-    end_ids: Vec<TokenId>,
-    ends: Vec<String>,
+    ends: Ends,
 }
 
 #[derive(Debug, Clone)]
@@ -32,12 +31,16 @@ impl TokenizerFiles {
         config: &JsonFile,
         tokenizer_config: Option<&JsonFile>,
     ) -> Result<Self, EngineError> {
-        let mut end_ids = ids(config, "eos_token_id")?;
+        let mut ends = Ends { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
         if let Some(generation) = JsonFile::read(folder.join("generation_config.json"))? {
-            end_ids.extend(ids(&generation, "eos_token_id")?);
+            ends.ids.extend(ids(&generation, "eos_token_id")?);
         }
-        let ends = tokenizer_config.and_then(|json| json.get("eos_token")).and_then(token_text);
-        Ok(Self { files: Files::find(folder, tokenizer_config)?, end_ids, ends: ends.into_iter().collect() })
+        if let Some(json) = tokenizer_config
+            && let Some(text) = json.get("eos_token").and_then(token_text)
+        {
+            ends.texts.push((text, place(json, "eos_token")));
+        }
+        Ok(Self { files: Files::find(folder, tokenizer_config)?, ends })
     }
 
     /// The file that errors are about.
@@ -48,10 +51,9 @@ impl TokenizerFiles {
     }
 
     pub(super) fn build(&self) -> Result<Tokenizer, EngineError> {
-        let (end_ids, ends) = (self.end_ids.clone(), &self.ends);
         match &self.files {
-            Files::Json(path) => tokenizer::from_json(path, end_ids, ends),
-            Files::VocabAndMerges(files) => tokenizer::from_vocab_and_merges(files, end_ids, ends),
+            Files::Json(path) => tokenizer::from_json(path, &self.ends),
+            Files::VocabAndMerges(files) => tokenizer::from_vocab_and_merges(files, &self.ends),
         }
     }
 }
@@ -159,13 +161,19 @@ fn marks(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Vec<Mark>
     Ok(marks)
 }
 
-/// One id or a list of them.
-fn ids(json: &JsonFile, key: &str) -> Result<Vec<TokenId>, EngineError> {
-    let id = |value: &Value| value.as_u64().and_then(|id| TokenId::try_from(id).ok());
+/// One id or a list of them, each with where it stands. One that cannot be an id, such as -1, is none of the vocabulary.
+fn ids(json: &JsonFile, key: &str) -> Result<Vec<(i64, String)>, EngineError> {
     let ids = match json.get(key) {
         None => Some(vec![]),
-        Some(Value::Array(list)) => list.iter().map(id).collect(),
-        Some(value) => id(value).map(|id| vec![id]),
+        Some(Value::Array(list)) => list.iter().map(Value::as_i64).collect(),
+        Some(value) => value.as_i64().map(|id| vec![id]),
     };
-    ids.ok_or_else(|| EngineError::format(json.path(), format!("`{key}` has to be a token id or a list of them")))
+    let ids: Vec<i64> =
+        ids.ok_or_else(|| EngineError::format(json.path(), format!("`{key}` has to be a token id or a list of them")))?;
+    Ok(ids.into_iter().map(|id| (id, place(json, key))).collect())
+}
+
+/// A key, for people.
+fn place(json: &JsonFile, key: &str) -> String {
+    format!("{}: `{key}`", json.path().display())
 }

@@ -2,20 +2,100 @@
 
 use super::TokenId;
 
-/// Marks that end a turn or a text wherever a vocabulary has them, whatever else a configuration names: ChatML's, those of
-/// Llama 3 (the message of a tool's call too), GPT-2's, Phi's and Gemma's. llama.cpp goes by such names as well.
-const END_MARKS: [&str; 8] = [
+/// Marks that end a turn or a text wherever a vocabulary has them, whatever else a configuration names and whatever type a
+/// file gives them: nobody writes them by accident. First those of turns and texts, then those between which code models
+/// were taught to fill in. llama.cpp (`llama-vocab.cpp`) goes by such texts as well.
+const END_MARKS: [&str; 21] = [
     "<|im_end|>",
     "<|eot_id|>",
     "<|eom_id|>",
     "<|end_of_text|>",
     "<|endoftext|>",
-    "<|end|>",
+    END_OF_MESSAGE,
     "<|eot|>",
+    "<|return|>",
+    "<|call|>",
+    "<|calls|>",
+    "<|flush|>",
     "<end_of_turn>",
+    "<end_of_utterance>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "▁<EOT>",
+    "<|fim_pad|>",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
 ];
 
-/// Of the marks of a vocabulary, those that end a reply by their name.
-pub(super) fn named_ends<'a>(marks: impl IntoIterator<Item = (&'a str, TokenId)>) -> Vec<TokenId> {
-    marks.into_iter().filter(|(mark, _)| END_MARKS.contains(mark)).map(|(_, id)| id).collect()
+/// In vocabularies that have a mark of each of [`END_OF_REPLY`] and [`END_OF_CALL`], this one stands between two messages of
+/// one reply.
+const END_OF_MESSAGE: &str = "<|end|>";
+const END_OF_REPLY: [&str; 2] = ["<|return|>", "<|flush|>"];
+const END_OF_CALL: [&str; 2] = ["<|call|>", "<|calls|>"];
+
+/// Marks of texts that also are words, such as the tag of HTML: they end a reply where the file calls them marks, or where
+/// nothing else does.
+const WORDS_TOO: [&str; 6] = ["</s>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]"];
+
+/// Whether a token of this text ends a reply; `has` says what texts its vocabulary has.
+pub(super) fn is_end_mark(text: &str, has: impl Fn(&str) -> bool) -> bool {
+    let has_one_of = |marks: [&str; 2]| marks.into_iter().any(&has);
+    END_MARKS.contains(&text) && !(text == END_OF_MESSAGE && has_one_of(END_OF_REPLY) && has_one_of(END_OF_CALL))
+}
+
+/// The end marks of a vocabulary.
+pub(super) fn end_marks(has: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static str> {
+    END_MARKS.into_iter().filter(move |mark| has(mark) && is_end_mark(mark, &has))
+}
+
+/// Completes `ends`, which a configuration names: `tokens` are those of the vocabulary that end a reply by their text or
+/// could, each with whether the file calls it a mark.
+pub(super) fn with_named<'a>(
+    mut ends: Vec<TokenId>,
+    tokens: impl IntoIterator<Item = (&'a str, TokenId, bool)>,
+    has: impl Fn(&str) -> bool,
+) -> Vec<TokenId> {
+    let mut words = Vec::new();
+    for (text, id, is_mark) in tokens {
+        if is_end_mark(text, &has) || (is_mark && WORDS_TOO.contains(&text)) {
+            ends.push(id);
+        } else if WORDS_TOO.contains(&text) {
+            words.push(id);
+        }
+    }
+    if ends.is_empty() { words } else { ends }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(named: Vec<TokenId>, tokens: &[(&str, bool)]) -> Vec<TokenId> {
+        let has = |text: &str| tokens.iter().any(|(token, _)| *token == text);
+        with_named(named, (0..).zip(tokens).map(|(id, &(text, is_mark))| (text, id, is_mark)), has)
+    }
+
+    #[test]
+    fn a_mark_ends_a_reply_whatever_its_type() {
+        let tokens = [("a", false), ("<|im_end|>", false), ("<end_of_turn>", true), ("<|im_start|>", true)];
+        assert_eq!(ends(vec![], &tokens), [1, 2]);
+        assert_eq!(ends(vec![3], &tokens), [3, 1, 2]);
+    }
+
+    #[test]
+    fn a_tag_of_html_ends_a_reply_only_as_a_mark_or_where_nothing_else_does() {
+        assert_eq!(ends(vec![], &[("</s>", false), ("<|im_end|>", true)]), [1]);
+        assert_eq!(ends(vec![], &[("</s>", true), ("<|im_end|>", true)]), [0, 1]);
+        assert_eq!(ends(vec![5], &[("</s>", false)]), [5]);
+        assert_eq!(ends(vec![], &[("</s>", false), ("<s>", false)]), [0]);
+    }
+
+    #[test]
+    fn the_end_of_a_message_is_not_that_of_a_reply_of_several() {
+        let harmony = [("<|end|>", true), ("<|return|>", true), ("<|call|>", true)];
+        assert_eq!(ends(vec![], &harmony), [1, 2]);
+        assert_eq!(ends(vec![], &harmony[..2]), [0, 1]);
+    }
 }

@@ -1,20 +1,24 @@
 //! A tokenizer from the metadata of a GGUF file (`tokenizer.ggml.*`). Where a key is missing, llama.cpp's default holds.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 
 use tokenizers::models::bpe::Vocab;
 
 use super::bpe::{self, PRE_TOKENIZER_NAMES, PreTokenizer};
-use super::ends::named_ends;
+use super::ends;
 use super::pieces::{PieceKind, Pieces, byte_piece};
 use super::sentence_piece::{Parts, Piece, SentencePiece};
-use super::{Encoder, TokenId, Tokenizer};
+use super::{Begin, Encoder, TokenId, Tokenizer};
 use crate::engine::EngineError;
 use crate::engine::weights::gguf::Metadata;
 
 /// Keys of tokens that end a reply.
 const END_KEYS: [&str; 3] =
     ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
+
+const END_LIST_KEY: &str = "tokenizer.ggml.eos_token_ids";
 
 const BEGIN_KEY: &str = "tokenizer.ggml.bos_token_id";
 
@@ -99,8 +103,9 @@ fn byte_level(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     }
     // Llama 3's files were to begin every text before they had the key.
     let begin = reader.begin(pre_tokenizer == PreTokenizer::LLAMA3, None)?;
+    let ends = reader.ends(None)?;
     let inner = bpe::build(vocab, merges, pre_tokenizer, marks).map_err(|reason| reader.broken(&reason))?;
-    Ok(Tokenizer::new(inner, pieces, begin, reader.ends(None)?))
+    Ok(Tokenizer::new(inner, pieces, begin, ends).with_notes(reader.notes.take()))
 }
 
 fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
@@ -113,7 +118,7 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     let mut pieces = Pieces::default();
     let mut parts = Parts {
         space_prefix: metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
-        unknown: reader.token_id("tokenizer.ggml.unknown_token_id", Some(UNKNOWN_ID))?,
+        unknown: reader.noted_id("tokenizer.ggml.unknown_token_id", Some(UNKNOWN_ID))?,
         ..Parts::default()
     };
     for ((id, token, kind), &score) in reader.entries().zip(&scores) {
@@ -140,7 +145,8 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     let ends = reader.ends(Some(END_ID))?;
     let encoder = SentencePiece::new(parts).map_err(|reason| reader.broken(&reason))?;
     let space_prefix = encoder.has_space_prefix();
-    Ok(Tokenizer::new(Encoder::SentencePiece(encoder), pieces, begin, ends).with_space_prefix(space_prefix))
+    let tokenizer = Tokenizer::new(Encoder::SentencePiece(encoder), pieces, begin, ends);
+    Ok(tokenizer.with_space_prefix(space_prefix).with_notes(reader.notes.take()))
 }
 
 /// The keys that both kinds of tokenizers have.
@@ -149,12 +155,15 @@ struct Reader<'a> {
     metadata: &'a Metadata<'a>,
     tokens: Vec<&'a str>,
     kinds: Vec<Kind>,
+    /// What is odd, and in nobody's way so far.
+    notes: RefCell<Vec<String>>,
 }
 
 impl<'a> Reader<'a> {
     fn new(path: &'a Path, metadata: &'a Metadata<'a>) -> Result<Self, EngineError> {
         let tokens = metadata.strings("tokenizer.ggml.tokens")?;
-        let mut reader = Self { path, metadata, tokens: tokens.unwrap_or_default(), kinds: Vec::new() };
+        let (tokens, kinds) = (tokens.unwrap_or_default(), Vec::new());
+        let mut reader = Self { path, metadata, tokens, kinds, notes: RefCell::default() };
         if reader.tokens.is_empty() {
             return Err(reader.missing("tokenizer.ggml.tokens"));
         }
@@ -167,7 +176,19 @@ impl<'a> Reader<'a> {
             let reason = format!("`tokenizer.ggml.token_type` does not have one entry for each of the {tokens} tokens");
             return Err(reader.broken(&reason));
         }
+        reader.make_ends_marks();
         Ok(reader)
+    }
+
+    /// The marks that end a reply are marks, whatever type the file gives them: otherwise a text that has them is cut into
+    /// letters, and they are shown.
+    fn make_ends_marks(&mut self) {
+        let known: HashSet<&str> = self.tokens.iter().copied().collect();
+        for (token, kind) in self.tokens.iter().zip(&mut self.kinds) {
+            if ends::is_end_mark(token, |mark| known.contains(mark)) {
+                *kind = Kind::Control;
+            }
+        }
     }
 
     /// Each token with its id and its kind.
@@ -191,35 +212,59 @@ impl<'a> Reader<'a> {
     }
 
     /// The token that begins a text, where the file asks for it or, in its silence, `by_default`.
-    fn begin(&self, by_default: bool, default_id: Option<TokenId>) -> Result<Option<TokenId>, EngineError> {
-        match self.metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(by_default) {
-            true => self.token_id(BEGIN_KEY, default_id),
-            false => Ok(None),
+    fn begin(&self, by_default: bool, default_id: Option<TokenId>) -> Result<Begin, EngineError> {
+        if !self.metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(by_default) {
+            return Ok(Begin::Nothing);
         }
+        Ok(match self.token_id(BEGIN_KEY, default_id)? {
+            Ok(token) => token.into(),
+            Err(why) => {
+                Begin::Missing(format!("{}: a text begins with a token that is not there: {why}", self.path.display()))
+            }
+        })
     }
 
     fn ends(&self, default_id: Option<TokenId>) -> Result<Vec<TokenId>, EngineError> {
-        let marks = self.entries().filter(|(.., kind)| *kind == Kind::Control);
-        let mut ends = named_ends(marks.map(|(id, token, _)| (token, id)));
+        let mut named = Vec::new();
         for (key, default_id) in END_KEYS.into_iter().zip([default_id, None, None]) {
-            ends.extend(self.token_id(key, default_id)?);
+            named.extend(self.noted_id(key, default_id)?);
         }
-        Ok(ends)
+        // Ollama's files list them.
+        for id in self.metadata.integers(END_LIST_KEY).ok().flatten().unwrap_or_default() {
+            match self.checked(END_LIST_KEY, id) {
+                Ok(token) => named.push(token),
+                Err(why) => self.note(&why),
+            }
+        }
+        let known: HashSet<&str> = self.tokens.iter().copied().collect();
+        let tokens = self.entries().map(|(id, token, kind)| (token, id, kind == Kind::Control));
+        Ok(ends::with_named(named, tokens, |mark| known.contains(mark)))
     }
 
-    /// The id under `key`, which has to be one of the vocabulary's; without the key, `default_id` if it is one.
-    fn token_id(&self, key: &str, default_id: Option<TokenId>) -> Result<Option<TokenId>, EngineError> {
+    /// The id under `key`, or why the vocabulary does not have it; without the key, `default_id` if it is one.
+    fn token_id(&self, key: &str, default_id: Option<TokenId>) -> Result<Result<Option<TokenId>, String>, EngineError> {
+        let Some(id) = self.metadata.integer(key)? else {
+            return Ok(Ok(default_id.filter(|&id| (id as usize) < self.tokens.len())));
+        };
+        Ok(self.checked(key, id).map(Some))
+    }
+
+    fn checked(&self, key: &str, id: i64) -> Result<TokenId, String> {
         let tokens = self.tokens.len();
-        match self.metadata.unsigned(key)? {
-            None => Ok(default_id.filter(|&id| (id as usize) < tokens)),
-            Some(id) => match TokenId::try_from(id) {
-                Ok(token) if id < tokens as u64 => Ok(Some(token)),
-                _ => {
-                    let reason = format!("`{key}` is {id}, the vocabulary has {tokens} tokens");
-                    Err(EngineError::format(self.path, reason))
-                }
-            },
-        }
+        let token = TokenId::try_from(id).ok().filter(|&token| (token as usize) < tokens);
+        token.ok_or_else(|| format!("`{key}` is {id}, the vocabulary has {tokens} tokens"))
+    }
+
+    /// As [`Self::token_id`], for a token that nobody misses where it is not there.
+    fn noted_id(&self, key: &str, default_id: Option<TokenId>) -> Result<Option<TokenId>, EngineError> {
+        Ok(self.token_id(key, default_id)?.unwrap_or_else(|why| {
+            self.note(&why);
+            None
+        }))
+    }
+
+    fn note(&self, what: &str) {
+        self.notes.borrow_mut().push(format!("{}: {what}", self.path.display()));
     }
 
     fn broken(&self, reason: &str) -> EngineError {

@@ -1,17 +1,18 @@
 //! A tokenizer from the files of a Hugging Face folder: `tokenizer.json`, or `vocab.json` with `merges.txt`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tokenizers::AddedToken;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::{BPE, Vocab};
 
 use super::bpe::{self, PreTokenizer};
 use super::decoder::Spelling;
-use super::ends::named_ends;
+use super::ends;
 use super::pieces::{PieceKind, Pieces};
-use super::{TokenId, Tokenizer};
+use super::{Begin, TokenId, Tokenizer};
 use crate::engine::EngineError;
 
 /// The parts of `tokenizer.json` that are checked before the crate reads it.
@@ -40,28 +41,35 @@ enum Merge {
     Pair(String, String),
 }
 
+/// What a configuration says about the tokens that end a reply. It may be of an older vocabulary: what is not there ends
+/// nothing.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct Ends {
+    /// Ids, each with the file and the key that name it.
+    pub(in crate::engine) ids: Vec<(i64, String)>,
+    /// Spellings, likewise.
+    pub(in crate::engine) texts: Vec<(String, String)>,
+}
+
 /// The tokenizer of a `tokenizer.json`. Whether a text begins with a special token is the business of its
-/// post-processor; `ends` are spellings of the tokens that end a reply, beside the ids in `end_ids`.
+/// post-processor.
 ///
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where the file is broken; [`EngineError::Unsupported`] where it is not a
 /// byte-level BPE.
-pub(in crate::engine) fn from_json(
-    path: &Path,
-    end_ids: Vec<TokenId>,
-    ends: &[String],
-) -> Result<Tokenizer, EngineError> {
+pub(in crate::engine) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineError> {
     let json = std::fs::read(path).map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
     check_sketch(path, &json)?;
     let mut inner =
         tokenizers::Tokenizer::from_bytes(&json).map_err(|error| EngineError::format(path, error.to_string()))?;
     check_model(path, &inner)?;
+    make_ends_marks(&mut inner).map_err(|reason| EngineError::format(path, reason))?;
     let spelling = Spelling::of(inner.get_decoder()).map_err(|what| EngineError::unsupported(path, what))?;
     // A limit on lengths that somebody trained with would silently cut a prompt.
     inner.with_truncation(None).map_err(|error| EngineError::format(path, error.to_string()))?;
     inner.with_padding(None);
     let begin = begin_token(path, &inner)?;
-    finish(path, inner, spelling, begin, end_ids, ends)
+    finish(path, inner, spelling, begin.into(), ends)
 }
 
 /// A `vocab.json` with its `merges.txt`, and what a configuration says about them.
@@ -87,16 +95,11 @@ pub(in crate::engine) struct Mark {
     pub(in crate::engine) special: bool,
 }
 
-/// The tokenizer of a `vocab.json` and a `merges.txt`. `ends` are spellings of the tokens that end a reply, beside the
-/// ids in `end_ids`.
+/// The tokenizer of a `vocab.json` and a `merges.txt`.
 ///
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where a file is broken or the two do not fit.
-pub(in crate::engine) fn from_vocab_and_merges(
-    files: &VocabAndMerges,
-    end_ids: Vec<TokenId>,
-    ends: &[String],
-) -> Result<Tokenizer, EngineError> {
+pub(in crate::engine) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &Ends) -> Result<Tokenizer, EngineError> {
     let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
     let mut vocab: HashMap<String, TokenId> = serde_json::from_str(&read(vocab_path)?)
         .map_err(|error| EngineError::format(vocab_path, format!("not a vocabulary: {error}")))?;
@@ -114,10 +117,18 @@ pub(in crate::engine) fn from_vocab_and_merges(
         }
     }
     let pre_tokenizer = if files.as_qwen2 { PreTokenizer::QWEN2 } else { PreTokenizer::GPT2 };
-    let inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
+    let mut inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
         .map_err(|reason| EngineError::format(merges_path, reason))?;
-    let begin = files.begin.as_deref().map(|begin| named_token(vocab_path, &inner, begin)).transpose()?;
-    finish(vocab_path, inner, Spelling::BYTE_LEVEL, begin, end_ids, ends)
+    make_ends_marks(&mut inner).map_err(|reason| EngineError::format(vocab_path, reason))?;
+    let begin = files.begin.as_deref().map_or(Begin::Nothing, |begin| match inner.token_to_id(begin) {
+        Some(token) => Begin::Token(token),
+        None => {
+            let path = vocab_path.display();
+            let why = "the configuration asks for it (`add_bos_token`), and the vocabulary does not have it";
+            Begin::Missing(format!("{path}: a text begins with `{begin}`: {why}"))
+        }
+    });
+    finish(vocab_path, inner, Spelling::BYTE_LEVEL, begin, ends)
 }
 
 fn read(path: &Path) -> Result<String, EngineError> {
@@ -138,42 +149,67 @@ fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
     lines.map(merge).collect()
 }
 
-/// Collects the bytes of all tokens and checks the ends.
+/// The marks that end a reply are matched whole in a text, also where the file has them as plain pieces only.
+fn make_ends_marks(inner: &mut tokenizers::Tokenizer) -> Result<(), String> {
+    let marks: Vec<AddedToken> = {
+        let added: HashSet<String> =
+            inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        let is_plain = |mark: &&str| !added.contains(*mark);
+        let plain = ends::end_marks(|mark| inner.token_to_id(mark).is_some()).filter(is_plain);
+        plain.map(|mark| AddedToken::from(mark, true)).collect()
+    };
+    inner.add_special_tokens(marks).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Collects the bytes of all tokens and the ends.
 fn finish(
     path: &Path,
     inner: tokenizers::Tokenizer,
     spelling: Spelling,
-    begin: Option<TokenId>,
-    mut end_ids: Vec<TokenId>,
-    ends: &[String],
+    begin: Begin,
+    ends: &Ends,
 ) -> Result<Tokenizer, EngineError> {
     let added = inner.get_added_tokens_decoder();
     let vocab = inner.get_vocab(true);
+    let has = |mark: &str| vocab.contains_key(mark);
     let pieces = vocab.iter().map(|(piece, &id)| {
         let kind = match added.get(&id) {
-            Some(token) if token.special => PieceKind::Special,
+            Some(token) if token.special || ends::is_end_mark(piece, has) => PieceKind::Special,
             Some(_) => PieceKind::Literal,
             None => spelling.kind_of(piece),
         };
         (piece.as_str(), id, kind)
     });
     let pieces = Pieces::from_unordered(pieces).map_err(|error| EngineError::format(path, error.to_string()))?;
-    if let Some(id) = end_ids.iter().find(|&&id| id as usize >= pieces.len()) {
-        let reason = format!("the end token is {id} by the configuration, the vocabulary has {} tokens", pieces.len());
-        return Err(EngineError::format(path, reason));
-    }
-    for end in ends {
-        end_ids.push(named_token(path, &inner, end)?);
-    }
-    let specials = added.iter().filter(|(_, token)| token.special);
-    end_ids.extend(named_ends(specials.map(|(&id, token)| (token.content.as_str(), id))));
-    Ok(Tokenizer::new(inner, pieces, begin, end_ids).with_space_prefix(spelling.space_prefix))
+    let mut notes = Vec::new();
+    let mut named = named_ends(ends, pieces.len(), |text| inner.token_to_id(text), &mut notes);
+    let is_mark = |id: &TokenId| added.get(id).is_some_and(|token| token.special);
+    named = ends::with_named(named, vocab.iter().map(|(text, id)| (text.as_str(), *id, is_mark(id))), has);
+    let tokenizer = Tokenizer::new(inner, pieces, begin, named);
+    Ok(tokenizer.with_space_prefix(spelling.space_prefix).with_notes(notes))
 }
 
-fn named_token(path: &Path, inner: &tokenizers::Tokenizer, piece: &str) -> Result<TokenId, EngineError> {
-    inner.token_to_id(piece).ok_or_else(|| {
-        EngineError::format(path, format!("the token `{piece}` of the configuration is not in the vocabulary"))
-    })
+/// Those that the configuration names and the vocabulary, of `tokens` tokens, has.
+fn named_ends(
+    ends: &Ends,
+    tokens: usize,
+    id_of: impl Fn(&str) -> Option<TokenId>,
+    notes: &mut Vec<String>,
+) -> Vec<TokenId> {
+    let mut found = Vec::new();
+    for (id, place) in &ends.ids {
+        match TokenId::try_from(*id).ok().filter(|&token| (token as usize) < tokens) {
+            Some(token) => found.push(token),
+            None => notes.push(format!("{place} is {id}, the vocabulary has {tokens} tokens")),
+        }
+    }
+    for (text, place) in &ends.texts {
+        match id_of(text) {
+            Some(token) => found.push(token),
+            None => notes.push(format!("{place} is `{text}`, which is not in the vocabulary")),
+        }
+    }
+    found
 }
 
 /// Refuses what the crate would panic on, and what is no plain BPE.

@@ -20,6 +20,7 @@ mod tests;
 mod vocabulary;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::{EngineError, TokenId};
 use bpe::PreTokenizer;
@@ -27,7 +28,7 @@ use pieces::{PieceKind, Pieces};
 use sentence_piece::SentencePiece;
 
 pub(in crate::engine) use gguf::from_gguf;
-pub(in crate::engine) use hugging_face::{Mark, VocabAndMerges, from_json, from_vocab_and_merges};
+pub(in crate::engine) use hugging_face::{Ends, Mark, VocabAndMerges, from_json, from_vocab_and_merges};
 pub use stream::DecodeStream;
 pub(in crate::engine) use vocabulary::{Cuts, Vocabulary};
 
@@ -38,10 +39,28 @@ const MAX_BLANKS: usize = 950_000;
 pub struct Tokenizer {
     encoder: Encoder,
     pieces: Pieces,
-    begin: Option<TokenId>,
+    begin: Begin,
     ends: Vec<TokenId>,
     /// Whether the encoder puts a blank before a text, which is not part of it.
     space_prefix: bool,
+    /// Tokens from here on have no embedding; with the file that has them.
+    rows: Option<(usize, PathBuf)>,
+    notes: Vec<String>,
+}
+
+/// What goes in front of a text that asks for a begin token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Begin {
+    Nothing,
+    Token(TokenId),
+    /// A token that the vocabulary does not have: why, for the error where it is wanted.
+    Missing(String),
+}
+
+impl From<Option<TokenId>> for Begin {
+    fn from(token: Option<TokenId>) -> Self {
+        token.map_or(Self::Nothing, Self::Token)
+    }
 }
 
 /// What turns text into ids.
@@ -59,10 +78,30 @@ impl From<tokenizers::Tokenizer> for Encoder {
 
 impl Tokenizer {
     /// Puts a tokenizer together. `begin` goes in front of a text that asks for it; `ends` end a reply.
-    fn new(encoder: impl Into<Encoder>, pieces: Pieces, begin: Option<TokenId>, mut ends: Vec<TokenId>) -> Self {
+    fn new(encoder: impl Into<Encoder>, pieces: Pieces, begin: impl Into<Begin>, mut ends: Vec<TokenId>) -> Self {
         ends.sort_unstable();
         ends.dedup();
-        Self { encoder: encoder.into(), pieces, begin, ends, space_prefix: false }
+        let (encoder, begin) = (encoder.into(), begin.into());
+        Self { encoder, pieces, begin, ends, space_prefix: false, rows: None, notes: Vec::new() }
+    }
+
+    /// The same with what is odd about its files but in nobody's way.
+    fn with_notes(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// The same for a model that has embeddings for the first `rows` tokens alone; `path` is the tokenizer's file. What has
+    /// none can be named, and is an error where it is used.
+    pub(in crate::engine) fn limited_to(mut self, rows: usize, path: &Path) -> Self {
+        let tokens = self.vocabulary_size();
+        if tokens > rows {
+            self.notes.push(format!(
+                "{}: this tokenizer has {tokens} tokens, and the model has embeddings for {rows}: a text with one of the others cannot be computed",
+                path.display()
+            ));
+            self.rows = Some((rows, path.to_owned()));
+        }
+        self
     }
 
     /// The same where the first blank of a text is the encoder's own, if `space_prefix` is set.
@@ -76,7 +115,11 @@ impl Tokenizer {
     /// # Errors
     /// [`EngineError::Tokenizer`] where the tokenizer cannot take the text; one with tokens for all bytes takes any.
     pub fn encode(&self, text: &str, add_begin: bool) -> Result<Vec<TokenId>, EngineError> {
-        let begin = self.begin.filter(|_| add_begin);
+        let begin = match &self.begin {
+            Begin::Token(token) if add_begin => Some(*token),
+            Begin::Missing(why) if add_begin => return Err(EngineError::Tokenizer(why.clone())),
+            Begin::Nothing | Begin::Token(_) | Begin::Missing(_) => None,
+        };
         let ids = match &self.encoder {
             Encoder::Crate(inner) => {
                 check_blanks(text)?;
@@ -85,7 +128,21 @@ impl Tokenizer {
             }
             Encoder::SentencePiece(inner) => inner.encode(text).map_err(EngineError::Tokenizer)?,
         };
-        Ok(begin.into_iter().chain(ids).collect())
+        let ids: Vec<TokenId> = begin.into_iter().chain(ids).collect();
+        self.check_rows(&ids)?;
+        Ok(ids)
+    }
+
+    fn check_rows(&self, ids: &[TokenId]) -> Result<(), EngineError> {
+        let Some((rows, path)) = &self.rows else { return Ok(()) };
+        match ids.iter().find(|&&id| id as usize >= *rows) {
+            None => Ok(()),
+            Some(&id) => Err(EngineError::Tokenizer(format!(
+                "the text has the token `{}` ({id} in {}), and the model has embeddings for {rows} tokens only: take it out, or use the tokenizer of this model",
+                self.piece(id),
+                path.display()
+            ))),
+        }
     }
 
     /// The text of `tokens`; bytes that are not whole characters become U+FFFD. A blank that the encoder puts before
@@ -122,7 +179,15 @@ impl Tokenizer {
 
     /// The token that begins a text, where the tokenizer's configuration asks for one.
     pub fn begin_token(&self) -> Option<TokenId> {
-        self.begin
+        match self.begin {
+            Begin::Token(token) => Some(token),
+            Begin::Nothing | Begin::Missing(_) => None,
+        }
+    }
+
+    /// What is odd about its files but in nobody's way, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The tokens that end a reply, in ascending order.

@@ -261,6 +261,18 @@ impl<'a> Metadata<'a> {
         })
     }
 
+    /// The integer under `key`, of any type. One beyond `i64` is the largest of those.
+    ///
+    /// # Errors
+    /// As [`Self::string`].
+    pub fn integer(&self, key: &str) -> Result<Option<i64>, EngineError> {
+        self.typed(key, "an integer", |value| match value {
+            Value::Unsigned(number) => Some(i64::try_from(*number).unwrap_or(i64::MAX)),
+            Value::Signed(number) => Some(*number),
+            _ => None,
+        })
+    }
+
     /// The float under `key`.
     ///
     /// # Errors
