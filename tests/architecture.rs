@@ -51,6 +51,39 @@ const FRONT_END: &[&str] =
 /// Where `unsafe` may stand: the doorway to BLAS, the kernels with their thread pool, the memory map.
 const MAY_BE_UNSAFE: [&str; 3] = ["engine/blas.rs", "engine/kernels", "engine/weights"];
 
+/// Ways to open a file without asking what it is: `gibber_files` asks.
+const UNGUARDED_READS: [&str; 4] = ["fs::read(", "fs::read_to_string(", "File::open(", "OpenOptions::new().read"];
+
+/// Who reads files of the system itself, not of people.
+const MAY_READ_UNGUARDED: [&str; 4] =
+    ["engine/load/memory.rs", "engine/kernels/cores.rs", "cli/bench.rs", "cli/bench/founding.rs"];
+
+#[test]
+fn files_of_people_are_read_through_one_door() {
+    let is_guarded = |path: &Path| {
+        let is_test = path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "golden.rs");
+        !is_test && !MAY_READ_UNGUARDED.iter().any(|room| path == Path::new(room))
+    };
+    let sources = sources();
+    let sources = sources.iter().filter(|(path, _)| is_guarded(path));
+    let broken: Vec<_> = sources.flat_map(|(path, source)| unguarded_reads(path, source)).collect();
+    assert!(broken.is_empty(), "read with gibber_files:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn an_unguarded_read_is_caught() {
+    let path = Path::new("cli/text.rs");
+    assert_eq!(unguarded_reads(path, "fn f() { std::fs::read(path); File::open(path); }").len(), 2);
+    let in_tests = "// fs::read(\n#[cfg(test)]\nmod tests { fn f() { fs::read(path); } }";
+    assert_eq!(unguarded_reads(path, in_tests), Vec::<String>::new());
+}
+
+fn unguarded_reads(file: &Path, source: &str) -> Vec<String> {
+    let code = source.split("#[cfg(test)]\nmod tests").next().map(without_comments_and_texts).unwrap_or_default();
+    let reads = UNGUARDED_READS.iter().filter(|read| code.contains(**read));
+    reads.map(|read| format!("src/{}: {read}...)", file.display())).collect()
+}
+
 #[test]
 fn imports_go_the_way_the_map_says() {
     // A layer's tests put a stage around it: they may play the other parts.

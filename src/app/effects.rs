@@ -129,7 +129,7 @@ pub struct Looked {
 }
 
 /// What lies outside the state machine and the worker: files. The command line implements it over the settings and the
-/// store; nothing here may block for longer than a file takes.
+/// store; nothing here may block for longer than a file takes, and for one that does not answer no longer than seconds.
 pub trait FrontEndIo {
     /// Queues a write; it is carried out in order, by another thread.
     fn store(&mut self, op: StoreOp);
@@ -183,11 +183,11 @@ pub trait FrontEndIo {
     /// One clear sentence.
     fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String>;
 
-    /// The text of the file at `path`.
+    /// The text of the file at `path`, which may be as large as its purpose allows.
     ///
     /// # Errors
     /// One clear sentence.
-    fn read_file(&mut self, path: &str) -> Result<String, String>;
+    fn read_file(&mut self, path: &str, purpose: FilePurpose) -> Result<String, String>;
 
     /// The text of the file at `path`; `None` where there is no such file.
     ///
@@ -265,7 +265,7 @@ pub fn carry_out(
                 app.handle(Action::SessionsFound { text, hits }, now)
             }
             Effect::ReadFile { purpose, path } => {
-                let text = io.read_file(&path);
+                let text = io.read_file(&path, purpose);
                 app.handle(Action::FileRead { purpose, path, text }, now)
             }
             Effect::Attach { text, lanes } => {

@@ -123,12 +123,7 @@ impl ChatTemplate {
     pub fn from_file(path: &Path) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
         let error = |source| TemplateError::Io { path: name.clone(), source };
-        let size = std::fs::metadata(path).map_err(error)?.len();
-        if size > MAX_SOURCE as u64 {
-            let reason = format!("it has {size} bytes, and a template may have {MAX_SOURCE}");
-            return Err(TemplateError::Limit { name, reason });
-        }
-        let source = std::fs::read_to_string(path).map_err(error)?;
+        let source = gibber_files::read_text(path, MAX_SOURCE as u64).map_err(error)?;
         Self::from_source(&name, &source)
     }
 

@@ -2,14 +2,33 @@
 
 use std::collections::HashMap;
 use std::fs::Metadata;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::models;
-use super::surroundings::read_text;
+use super::surroundings::{MAX_FILE, names_file, read_text};
 use crate::app::Looked;
 use crate::app::attachments::gather;
+
+/// How long the screen waits for a file: on a drive that is gone, the system would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Does `job`, which is about the file or folder `path`, on a thread of its own, and gives up waiting for it after a while.
+///
+/// # Errors
+/// One clear sentence: it has not ended in time.
+pub(super) fn aside<T: Send + 'static>(path: &str, job: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let (sender, done) = bounded(1);
+    let thread = std::thread::Builder::new().name("file".to_owned()).spawn(move || {
+        // Whoever has given up does not listen.
+        let _ = sender.send(job());
+    });
+    thread.map_err(|error| format!("{path}: the system gives no thread to read it: {error}"))?;
+    done.recv_timeout(PATIENCE).map_err(|_| {
+        format!("{path} has not answered for {} s: is the drive that it is on still there?", PATIENCE.as_secs())
+    })
+}
 
 /// Hands drafts to the thread, and has what it says.
 #[derive(Debug)]
@@ -66,13 +85,14 @@ fn read(drafts: &Receiver<String>, sender: &Sender<Looked>) {
 fn look(text: String, known: &mut HashMap<String, (Stamp, String)>) -> Looked {
     let mut former = std::mem::take(known);
     let files = gather(&text, &mut |path| {
-        let Some(metadata) = std::fs::metadata(models::expanded(path)).ok().filter(Metadata::is_file) else {
+        if !names_file(path) {
             return Ok(None);
-        };
+        }
+        let Ok(metadata) = std::fs::metadata(models::expanded(path)) else { return Ok(None) };
         let stamp = stamp(&metadata);
         let content = match former.remove(path).filter(|(before, _)| *before == stamp) {
             Some((_, content)) => content,
-            None => read_text(path)?,
+            None => read_text(path, MAX_FILE)?,
         };
         known.insert(path.to_owned(), (stamp, content.clone()));
         Ok(Some(content))
@@ -82,8 +102,6 @@ fn look(text: String, known: &mut HashMap<String, (Stamp, String)>) -> Looked {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

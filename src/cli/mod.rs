@@ -90,7 +90,11 @@ impl Context {
 fn key_problems(settings: &Settings, paths: &Paths) -> Vec<String> {
     let path = paths.config();
     let problems = Keymap::new(&settings.keys).1;
-    let text = if problems.is_empty() { String::new() } else { std::fs::read_to_string(&path).unwrap_or_default() };
+    let text = if problems.is_empty() {
+        String::new()
+    } else {
+        gibber_files::read_text(&path, gibber_files::SMALL).unwrap_or_default()
+    };
     let line = |problem: &KeyProblem| line_of_key(&text, &problem.path);
     problems.iter().map(|problem| format!("{}:{}: {}", path.display(), line(problem), problem.what)).collect()
 }

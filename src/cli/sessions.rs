@@ -142,7 +142,8 @@ impl Store {
     }
 
     fn import(&self, file: &Path) -> Result<SessionRecord> {
-        let text = std::fs::read_to_string(file).map_err(|error| anyhow!("cannot read {}: {error}", file.display()))?;
+        let text = gibber_files::read_text(file, gibber_files::LARGE)
+            .map_err(|error| anyhow!("cannot read {}: {error}", file.display()))?;
         let document = Document::from_json(&text).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
         let Document { title, model, system, created, mut transcript } = document;
         // Nobody is generating it.

@@ -9,10 +9,10 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
-use super::file_reader::FileReader;
+use super::file_reader::{FileReader, aside};
 use super::{Context, Usage, load_options, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
-use crate::app::{App, FrontEndIo, ListedModel, Looked, Moment, Start};
+use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start};
 use crate::chat::Transcript;
 use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
@@ -23,7 +23,7 @@ use crate::store::{
 };
 
 /// The largest file that is read into a chat: more than any context holds.
-const MAX_FILE: u64 = 4 << 20;
+pub(super) const MAX_FILE: u64 = 4 << 20;
 
 /// Names of a folder that are completed at most.
 const MAX_ENTRIES: usize = 5000;
@@ -88,7 +88,7 @@ impl Surroundings {
     /// Writes config.toml as `change` makes it from what it is now; returns where it is.
     fn change_config(&self, change: impl FnOnce(&str, &Path) -> Result<String, SettingsError>) -> Result<String> {
         let path = self.paths.config();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match gibber_files::read_text(&path, gibber_files::SMALL) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             outcome => outcome.map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?,
         };
@@ -161,12 +161,18 @@ impl FrontEndIo for Surroundings {
         found.map_err(|error| error.to_string())
     }
 
-    fn read_file(&mut self, path: &str) -> Result<String, String> {
-        read_text(path)
+    fn read_file(&mut self, path: &str, purpose: FilePurpose) -> Result<String, String> {
+        let limit = match purpose {
+            FilePurpose::Read => MAX_FILE,
+            FilePurpose::Import => gibber_files::LARGE,
+        };
+        let path = path.to_owned();
+        aside(&path.clone(), move || read_text(&path, limit))?
     }
 
     fn find_file(&mut self, path: &str) -> Result<Option<String>, String> {
-        if models::expanded(path).is_file() { read_text(path).map(Some) } else { Ok(None) }
+        let path = path.to_owned();
+        aside(&path.clone(), move || if names_file(&path) { read_text(&path, MAX_FILE).map(Some) } else { Ok(None) })?
     }
 
     fn look(&mut self, text: String) {
@@ -178,44 +184,50 @@ impl FrontEndIo for Surroundings {
     }
 
     fn list_files(&mut self, folder: &str) -> Vec<FileEntry> {
-        let folder = if folder.is_empty() { std::path::PathBuf::from(".") } else { models::expanded(folder) };
-        let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let entries = found.filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let is_folder = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
-            (!name.contains(char::is_control)).then_some(FileEntry { name, is_folder })
-        });
-        let mut entries: Vec<FileEntry> = entries.take(MAX_ENTRIES).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        entries
+        let path = if folder.is_empty() { std::path::PathBuf::from(".") } else { models::expanded(folder) };
+        // Nothing is completed where a drive does not answer.
+        aside(folder, move || entries(&path)).unwrap_or_default()
     }
 
     fn write_file(&mut self, path: &str, text: &str, numbered: bool) -> Result<String, String> {
         let expanded = models::expanded(path);
-        let expanded = if numbered { free_name(&expanded) } else { expanded };
-        if expanded.exists() {
-            return Err(format!("{} is there already: choose another name", expanded.display()));
-        }
-        files::write_atomic(&expanded, text).map_err(|error| error.to_string())?;
-        Ok(std::path::absolute(&expanded).unwrap_or(expanded).display().to_string())
+        let text = text.to_owned();
+        aside(path, move || {
+            let expanded = if numbered { free_name(&expanded) } else { expanded };
+            if expanded.exists() {
+                return Err(format!("{} is there already: choose another name", expanded.display()));
+            }
+            files::write_atomic(&expanded, &text).map_err(|error| error.to_string())?;
+            Ok(std::path::absolute(&expanded).unwrap_or(expanded).display().to_string())
+        })?
     }
 }
 
-/// The text of the file at `path`.
+fn entries(folder: &Path) -> Vec<FileEntry> {
+    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = found.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let is_folder = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+        (!name.contains(char::is_control)).then_some(FileEntry { name, is_folder })
+    });
+    let mut entries: Vec<FileEntry> = entries.take(MAX_ENTRIES).collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries
+}
+
+/// Whether what a message names after `@` is meant as a file: something is there, and it is no folder.
+pub(super) fn names_file(path: &str) -> bool {
+    models::expanded(path).metadata().is_ok_and(|metadata| !metadata.is_dir())
+}
+
+/// The text of the file at `path`, which has at most `limit` bytes.
 ///
 /// # Errors
 /// One clear sentence.
-pub(super) fn read_text(path: &str) -> Result<String, String> {
+pub(super) fn read_text(path: &str, limit: u64) -> Result<String, String> {
     let expanded = models::expanded(path);
     let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
-    let size = std::fs::metadata(&expanded).map_err(|error| failed(&error))?.len();
-    if size > MAX_FILE {
-        return Err(failed(&format!("it has {size} bytes, and no more than {MAX_FILE} are read")));
-    }
-    let text = std::fs::read_to_string(&expanded).map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => failed(&"it is not a text file"),
-        _ => failed(&error),
-    })?;
+    let text = gibber_files::read_text(&expanded, limit).map_err(|error| failed(&error))?;
     if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
 }
 

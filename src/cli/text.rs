@@ -1,47 +1,58 @@
 //! Texts from arguments, files and stdin: byte for byte, nothing is trimmed.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use gibber_files::LARGE;
 
-/// After this long without an end of stdin, the person is told what is waited for.
+/// After this long without an end of what is read, the person is told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The text of a file; `-` is stdin.
+/// Names of stdin.
+const STDIN: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+
+/// The text of a file, or of a pipe such as `<(command)`; `-` is stdin.
 pub(super) fn of_file(path: &Path) -> Result<String> {
-    if path.as_os_str() == "-" {
+    if STDIN.iter().any(|name| path.as_os_str() == *name) {
         return of_stdin();
     }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    decode(bytes, &path.display().to_string())
+    let name = path.display().to_string();
+    let bytes = patiently(&format!("{name} (nothing has closed that pipe yet)"), || {
+        gibber_files::read_stream(path, LARGE).with_context(|| format!("cannot read {name}"))
+    })?;
+    decode(bytes, &name)
 }
 
 /// All of stdin.
 pub(super) fn of_stdin() -> Result<String> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+    let bytes = gibber_files::read_to_limit(std::io::stdin().lock(), LARGE).context("cannot read standard input")?;
     decode(bytes, "standard input")
 }
 
-/// All of stdin, or nothing where a terminal is there. A pipe that nobody closes is the usual reason for a program that
-/// hangs, so it is said.
+/// All of stdin, or nothing where a terminal is there.
 pub(super) fn of_piped_stdin() -> Result<String> {
     if std::io::stdin().is_terminal() {
         return Ok(String::new());
     }
+    patiently("standard input (give `< /dev/null` where there is none)", of_stdin)
+}
+
+/// Reads; a pipe that nobody closes is the usual reason for a program that hangs, so it is said.
+fn patiently<T>(what: &str, read: impl FnOnce() -> T) -> T {
     let (done, is_done) = crossbeam_channel::bounded::<()>(0);
+    let notice = format!("waiting for the end of {}", crate::chat::visible(what));
     let watch = std::thread::spawn(move || {
         if is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-            eprintln!("waiting for the end of standard input (give `< /dev/null` where there is none)");
+            eprintln!("{notice}");
         }
     });
-    let text = of_stdin();
+    let read = read();
     drop(done);
     // It has nothing to say that matters.
     let _ = watch.join();
-    text
+    read
 }
 
 fn decode(bytes: Vec<u8>, name: &str) -> Result<String> {

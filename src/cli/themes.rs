@@ -13,7 +13,7 @@ pub(super) fn own(paths: &Paths) -> Vec<Theme> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .filter_map(|path| {
             let name = path.file_stem()?.to_str()?.to_owned();
-            let styles = match std::fs::read_to_string(&path) {
+            let styles = match gibber_files::read_text(&path, gibber_files::SMALL) {
                 Ok(text) => Styles::parse(&text, &path).map_err(|error| error.to_string()),
                 Err(error) => Err(format!("cannot read {}: {error}", path.display())),
             };

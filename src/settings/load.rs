@@ -77,7 +77,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError::Read`] and [`SettingsError::Invalid`].
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        match std::fs::read_to_string(path) {
+        match gibber_files::read_text(path, gibber_files::SMALL) {
             Ok(text) => Self::parse(&text, path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(SettingsError::Read { path: path.into(), source }),

@@ -36,6 +36,9 @@ pub fn write_atomic(path: &Path, content: &str) -> Result<(), StoreError> {
     if let Some(directory) = target.parent() {
         private_directory(directory)?;
     }
+    if target.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return write_in_place(&target, content).map_err(|source| StoreError::io("write", path, source));
+    }
     let scratch = scratch_beside(&target);
     let written = write_and_sync(&scratch, content)
         .map_err(|source| StoreError::io("write", &scratch, source))
@@ -45,6 +48,11 @@ pub fn write_atomic(path: &Path, content: &str) -> Result<(), StoreError> {
         let _ = std::fs::remove_file(&scratch);
     }
     written
+}
+
+/// What is no file is not replaced by one: the null device takes what is written to it, anything else is an error.
+fn write_in_place(target: &Path, content: &str) -> std::io::Result<()> {
+    gibber_files::open_with(OpenOptions::new().write(true), target)?.write_all(content.as_bytes())
 }
 
 fn write_and_sync(path: &Path, content: &str) -> std::io::Result<()> {
@@ -95,6 +103,20 @@ mod tests {
         write_atomic(&link, "new").unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
         assert!(link.is_symlink());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let null = directory.path().join("config.toml");
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        write_atomic(&null, "x").unwrap();
+        assert_eq!(std::fs::read_to_string(&null).unwrap(), "");
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = write_atomic(&socket, "x").unwrap_err().to_string();
+        assert!(error.contains("socket: it is a socket"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The prompt history: one JSON string a line, oldest first, so that an entry of several lines stays whole.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{StoreError, files};
@@ -16,15 +16,18 @@ const COMPACT_OVER_BYTES: u64 = 1 << 20;
 /// # Errors
 /// [`StoreError::Io`] where the file is there and cannot be read.
 pub fn load(path: &Path) -> Result<Vec<String>, StoreError> {
-    let file = match std::fs::File::open(path) {
+    let failed = |error| StoreError::io("read", path, error);
+    let mut file = match gibber_files::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(StoreError::io("read", path, error)),
+        Err(error) => return Err(failed(error)),
     };
+    // Of what is larger than this program would ever let it become, the end has the newest.
+    let before = file.metadata().map_err(failed)?.len().saturating_sub(gibber_files::LARGE);
+    file.seek(SeekFrom::Start(before)).map_err(failed)?;
     let mut entries = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(|error| StoreError::io("read", path, error))?;
-        entries.extend(serde_json::from_slice::<String>(&line).ok());
+    for line in BufReader::new(file.take(gibber_files::LARGE)).split(b'\n') {
+        entries.extend(serde_json::from_slice::<String>(&line.map_err(failed)?).ok());
     }
     entries.drain(..entries.len().saturating_sub(CAPACITY));
     Ok(entries)
@@ -39,7 +42,7 @@ pub fn append(path: &Path, entry: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     let write = || {
-        let mut file = files::private_options().append(true).create(true).open(path)?;
+        let mut file = gibber_files::open_with(files::private_options().append(true).create(true), path)?;
         // One write of one line: two programs that append at once do not mix.
         file.write_all(format!("{}\n", serde_json::Value::from(entry)).as_bytes())?;
         file.metadata()

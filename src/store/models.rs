@@ -236,7 +236,9 @@ fn hub_models(hub: &Path) -> Vec<FoundModel> {
 
 fn snapshot(repository: &Path) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
-    let commit = fs::read_to_string(repository.join("refs/main")).ok().map(|commit| commit.trim().to_owned());
+    let commit = gibber_files::read_text(&repository.join("refs/main"), gibber_files::SMALL)
+        .ok()
+        .map(|commit| commit.trim().to_owned());
     let main = commit
         .filter(|commit| !commit.is_empty() && !commit.contains(['/', '\\']))
         .map(|commit| snapshots.join(commit));
@@ -298,7 +300,7 @@ fn ollama_models(folder: &Path) -> Vec<FoundModel> {
 }
 
 fn ollama_blob(folder: &Path, manifest: &Path) -> Option<PathBuf> {
-    let manifest: Value = serde_json::from_slice(&fs::read(manifest).ok()?).ok()?;
+    let manifest: Value = serde_json::from_slice(&gibber_files::read(manifest, gibber_files::SMALL).ok()?).ok()?;
     let layers = manifest.get("layers")?.as_array()?;
     let model = layers.iter().find(|layer| layer.get("mediaType").and_then(Value::as_str) == Some(OLLAMA_MODEL))?;
     let digest = model.get("digest")?.as_str()?;

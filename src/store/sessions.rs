@@ -88,10 +88,7 @@ impl Database {
             files::private_directory(directory)?;
         }
         // SQLite would make the file with the process's umask; the files it makes beside it take this one's mode.
-        files::private_options()
-            .append(true)
-            .create(true)
-            .open(path)
+        gibber_files::open_with(files::private_options().append(true).create(true), path)
             .map_err(|source| StoreError::io("open", path, source))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| StoreError::database(path, error))?;

@@ -21,7 +21,7 @@ pub(super) fn edit(text: &str) -> Result<String, String> {
     let status = Command::new("sh").arg("-c").arg(script).arg("sh").arg(&file.path).status();
     match status {
         Ok(status) if status.success() => {
-            let edited = fs::read_to_string(&file.path)
+            let edited = gibber_files::read_text(&file.path, gibber_files::LARGE)
                 .map_err(|error| format!("cannot read what the editor wrote, {}: {error}", file.path.display()))?;
             // Editors end a file with a line feed that nobody typed.
             Ok(edited.strip_suffix('\n').unwrap_or(&edited).to_owned())

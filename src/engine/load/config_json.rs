@@ -23,7 +23,7 @@ pub(super) struct JsonFile {
 impl JsonFile {
     /// Reads the file; `None` where there is none.
     pub(super) fn read(path: PathBuf) -> Result<Option<Self>, EngineError> {
-        let text = match std::fs::read(&path) {
+        let text = match gibber_files::read(&path, gibber_files::LARGE) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(EngineError::Io { path, source }),

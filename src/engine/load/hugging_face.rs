@@ -89,7 +89,7 @@ pub(super) fn token_text(value: &Value) -> Option<String> {
 /// `chat_template.jinja`, or the key of `tokenizer_config.json`; of several named ones the default.
 fn chat_template(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Option<String>, EngineError> {
     let path = folder.join("chat_template.jinja");
-    match std::fs::read_to_string(&path) {
+    match gibber_files::read_text(&path, gibber_files::SMALL) {
         Ok(template) => return Ok(Some(template)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(source) => return Err(EngineError::Io { path, source }),

@@ -58,7 +58,8 @@ pub(in crate::engine) struct Ends {
 /// [`EngineError::Io`]; [`EngineError::Format`] where the file is broken; [`EngineError::Unsupported`] where it is not a
 /// byte-level BPE.
 pub(in crate::engine) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineError> {
-    let json = std::fs::read(path).map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
+    let json = gibber_files::read(path, gibber_files::VOCABULARY)
+        .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
     check_sketch(path, &json)?;
     let mut inner =
         tokenizers::Tokenizer::from_bytes(&json).map_err(|error| EngineError::format(path, error.to_string()))?;
@@ -132,7 +133,8 @@ pub(in crate::engine) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &En
 }
 
 fn read(path: &Path) -> Result<String, EngineError> {
-    std::fs::read_to_string(path).map_err(|source| EngineError::Io { path: path.to_owned(), source })
+    gibber_files::read_text(path, gibber_files::VOCABULARY)
+        .map_err(|source| EngineError::Io { path: path.to_owned(), source })
 }
 
 fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {

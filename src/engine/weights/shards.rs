@@ -23,7 +23,8 @@ struct Index {
 /// # Errors
 /// Where the index or a file cannot be read, is broken, or names what is not there; where it names a file elsewhere.
 pub fn open(path: &Path) -> Result<Vec<Tensor>, EngineError> {
-    let text = std::fs::read(path).map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
+    let text = gibber_files::read(path, gibber_files::LARGE)
+        .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
     let Index { weight_map } = serde_json::from_slice(&text)
         .map_err(|error| EngineError::format(path, format!("not an index of weights (`weight_map`): {error}")))?;
     let mut by_file = BTreeMap::<&str, Vec<&str>>::new();

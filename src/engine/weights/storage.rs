@@ -1,7 +1,6 @@
 //! The bytes of a file, shared by every tensor in it.
 
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,15 +24,11 @@ impl Storage {
     /// Maps the file at `path` into memory.
     ///
     /// # Errors
-    /// [`EngineError::Io`] where it cannot be opened or mapped; [`EngineError::Format`] where it is empty or no file.
+    /// [`EngineError::Io`] where it cannot be opened or mapped, or is no file; [`EngineError::Format`] where it is empty.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let io = |source| EngineError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            return Err(EngineError::format(path, "not a file"));
-        }
-        if metadata.len() == 0 {
+        let file = gibber_files::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.len() == 0 {
             return Err(EngineError::format(path, "the file is empty"));
         }
         // SAFETY: a map is sound as long as nobody shrinks or writes the file under it. Like every program that maps
@@ -125,6 +120,6 @@ mod tests {
         let empty = folder.path().join("empty");
         std::fs::write(&empty, b"").unwrap();
         assert!(Storage::open(&empty).unwrap_err().to_string().ends_with("empty: the file is empty"));
-        assert!(Storage::open(folder.path()).unwrap_err().to_string().ends_with("not a file"));
+        assert!(Storage::open(folder.path()).unwrap_err().to_string().contains("it is a folder"));
     }
 }

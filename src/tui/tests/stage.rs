@@ -9,7 +9,9 @@ use ratatui::backend::TestBackend;
 use crate::app::attachments::gather;
 use crate::app::files::FileEntry;
 use crate::app::keymap::{Key, KeyPress};
-use crate::app::{App, Effect, FrontEndIo, ListedModel, Looked, Moment, SessionId, SessionRecord, Start, carry_out};
+use crate::app::{
+    App, Effect, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, SessionId, SessionRecord, Start, carry_out,
+};
 use crate::chat::{Node, Transcript};
 use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
@@ -112,7 +114,7 @@ impl FrontEndIo for Memory {
         Ok(has.map(hit).collect())
     }
 
-    fn read_file(&mut self, path: &str) -> Result<String, String> {
+    fn read_file(&mut self, path: &str, _: FilePurpose) -> Result<String, String> {
         self.files.get(path).cloned().ok_or_else(|| format!("cannot read {path}: there is no such file"))
     }
 
