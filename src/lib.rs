@@ -7,9 +7,10 @@
 //! tui, repl -> app, worker::{protocol, handle}, store::paths
 //! app       -> settings, chat, store, worker::protocol   returns effects, never holds the handle
 //! worker    -> engine, chat            the thread that owns the model
-//! store     -> chat                    config directory, session database, prompt history
+//! store     -> chat, private           config directory, session database, prompt history
 //! settings, chat -> engine's plain parameter types only
-//! engine    -> nothing of ours         inference: pure, synchronous, deterministic
+//! engine    -> private                 inference: pure, synchronous, deterministic
+//! private   -> nothing of ours         folders and files for the user alone
 //! ```
 //!
 //! A key press becomes an [`app::Action`]; [`app::App`] turns it into state and [`app::Effect`]s; the front end's loop
@@ -23,6 +24,7 @@ pub mod app;
 pub mod chat;
 pub mod cli;
 pub mod engine;
+pub mod private;
 pub mod repl;
 pub mod settings;
 pub mod store;

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 /// The layers, and what each may import. A path is allowed where it is, or lies under, one of these; a layer may always
 /// import from itself.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
-    ("engine", &[]),
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
+    ("private", &[]),
+    ("engine", &["private"]),
     ("chat", PARAMETERS),
     ("settings", PARAMETERS),
-    ("store", &["chat", "engine::SamplingParams"]),
+    ("store", &["chat", "engine::SamplingParams", "private"]),
     ("worker", &["engine", "chat"]),
     (
         "app",

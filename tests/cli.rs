@@ -12,12 +12,16 @@ use tempfile::TempDir;
 
 #[path = "cli/configuration.rs"]
 mod configuration;
+#[path = "cli/imports.rs"]
+mod imports;
 #[path = "cli/odd_models.rs"]
 mod odd_models;
 #[path = "cli/parrot.rs"]
 mod parrot;
 #[path = "cli/quantize.rs"]
 mod quantize;
+#[path = "cli/store.rs"]
+mod store;
 
 /// The program with a config directory that goes with the test.
 struct Gibber {

@@ -1,9 +1,11 @@
 //! Saved conversations: their names, their deletion, the search in them, and files of them.
 
+use std::path::Path;
+
 use super::session::Session;
 use super::{App, Effect, Moment, NoteKind};
-use crate::chat::Transcript;
 use crate::chat::document::{Document, DocumentFormat};
+use crate::chat::title;
 use crate::store::{SessionRecord, StoreOp};
 
 /// Characters of a title that the name of a file has at most.
@@ -16,7 +18,7 @@ impl App {
             self.note(NoteKind::Info, "this chat has no question yet: there is nothing to name".to_owned());
             return Vec::new();
         }
-        self.session.record.title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.session.record.title = title::cleaned(title);
         let text = format!("this chat is called {:?} now", self.session.record.title);
         self.note(NoteKind::Info, text);
         self.session.put_if_stored()
@@ -93,16 +95,15 @@ impl App {
 
     /// A file of a conversation was read, for `/import`: it becomes one of its own.
     pub(super) fn imported(&mut self, path: &str, text: &str, now: Moment) -> Vec<Effect> {
-        let Document { title, model, system, created, transcript } = match Document::from_json(text) {
-            Ok(document) => document,
+        let document = match Document::from_json(text) {
+            Ok(document) => document.completed(Path::new(path), now.unix),
             Err(reason) => {
                 self.note(NoteKind::Error, format!("{path}: {reason}"));
                 return Vec::new();
             }
         };
+        let Document { title, model, system, created, transcript } = document;
         let fresh = Session::fresh(&mut self.seed, &system, now);
-        let title = if title.is_empty() { title_of_first(&transcript) } else { title };
-        let created = if created > 0 { created } else { now.unix };
         self.open(SessionRecord { title, model, created, ..fresh.record }, transcript);
         self.note(NoteKind::Info, format!("from {path}"));
         self.store_all()
@@ -123,10 +124,6 @@ fn file_stem(title: &str) -> String {
         "" => "chat".to_owned(),
         name => name.to_owned(),
     }
-}
-
-fn title_of_first(transcript: &Transcript) -> String {
-    transcript.path().first().map_or_else(String::new, |node| super::session::title_of(&node.message.content))
 }
 
 #[cfg(test)]

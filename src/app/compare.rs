@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use super::attachments::mentions;
 use super::generation::SAVE_INTERVAL;
 use super::lanes::{LaneSetting, differences, split_question};
-use super::session::title_of;
 use super::{App, Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
-use crate::chat::{Message, MessageId, MessageState, Role};
+use crate::chat::{Message, MessageId, MessageState, Role, title};
 use crate::engine::SamplingParams;
 use crate::worker::protocol::{
     CancelToken, EngineCommand, EngineEvent, FinishReason, LaneParams, Prompt, RequestId, TokenTrace,
@@ -142,7 +141,7 @@ impl App {
         let parent = match question {
             Some(question) => {
                 if self.session.record.title.is_empty() {
-                    self.session.record.title = title_of(question);
+                    self.session.record.title = title::of_question(question);
                 }
                 let id = self.session.transcript.append(Message::new(Role::User, question), MessageState::Complete);
                 effects.push(self.session.put());

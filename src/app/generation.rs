@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::commands::escape;
 use super::parameters::{PARAMETERS, Parameter};
-use super::session::title_of;
 use super::step::Pause;
 use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
-use crate::chat::{Message, MessageId, MessageState, Role};
+use crate::chat::{Message, MessageId, MessageState, Role, title};
 use crate::engine::SamplingParams;
 use crate::store::StoreOp;
 use crate::worker::protocol::{
@@ -202,7 +201,7 @@ impl App {
         }
         let first = self.session.transcript.nodes().is_empty();
         if first || self.session.record.title.is_empty() {
-            self.session.record.title = title_of(text);
+            self.session.record.title = title::of_question(text);
         }
         self.ask_question(text, now)
     }

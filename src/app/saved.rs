@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{App, Effect, Moment, NoteKind};
-use crate::chat::{MessageId, Transcript};
+use crate::chat::{MessageId, Transcript, title};
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp};
 
 /// Saved chats, while the person is choosing one.
@@ -84,6 +84,12 @@ impl App {
             self.note(NoteKind::Info, "no chat is saved yet".to_owned());
             return Vec::new();
         }
+        for SessionSummary { record, damage, .. } in &chats {
+            if let Some(damage) = damage {
+                let text = format!("the chat {:?} is damaged: {damage}; the rest of it is read", record.title);
+                self.note(NoteKind::Warning, text);
+            }
+        }
         let Search { query, hits, opens } = std::mem::take(&mut self.search);
         let called_so: Vec<_> = chats.iter().filter(|chat| opens && chat.record.title == query).collect();
         // What was read for the search is no longer needed where no list opens.
@@ -137,7 +143,7 @@ impl App {
 
     /// Gives a chat of the list another title.
     pub(super) fn rename_saved(&mut self, id: SessionId, title: &str) -> Vec<Effect> {
-        let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+        let title = title::cleaned(title);
         let Some(saved) = self.saved.as_mut() else { return Vec::new() };
         let Some(chat) = saved.chats.iter_mut().find(|chat| chat.record.id == id) else { return Vec::new() };
         if title.is_empty() {
@@ -192,7 +198,7 @@ impl App {
         let effects = std::iter::once(Effect::Store(StoreOp::PutSession(record.clone()))).chain(puts).collect();
         if let Some(saved) = &mut self.saved {
             let messages = u32::try_from(transcript.nodes().len()).unwrap_or(u32::MAX);
-            saved.chats.insert(0, SessionSummary { record, updated: saved.at, messages });
+            saved.chats.insert(0, SessionSummary { record, updated: saved.at, messages, damage: None });
             saved.changes += 1;
         }
         effects

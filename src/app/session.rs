@@ -1,14 +1,9 @@
 //! The conversation on screen, and keeping it saved.
 
-use unicode_segmentation::UnicodeSegmentation;
-
 use super::looking::Scores;
 use super::{App, Effect, Moment};
 use crate::chat::{MessageId, Transcript};
 use crate::store::{SessionId, SessionRecord, StoreOp};
-
-/// Characters, as a reader counts them, of the first question that make the title.
-const TITLE_LENGTH: usize = 60;
 
 /// A conversation, and whether the store knows of it.
 #[derive(Debug)]
@@ -22,7 +17,7 @@ impl Session {
     /// An empty conversation; nothing is saved of it before its first question.
     pub(super) fn fresh(seed: &mut u64, system: &str, now: Moment) -> Self {
         let record = SessionRecord {
-            id: SessionId((next_random(seed) >> 1) as i64),
+            id: SessionId::drawn(next_random(seed)),
             title: String::new(),
             model: String::new(),
             system: system.to_owned(),
@@ -65,16 +60,6 @@ pub(super) fn next_random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A title from the first question: its first line with something on it, cut at a whole character.
-pub(super) fn title_of(question: &str) -> String {
-    let line = question.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
-    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.grapheme_indices(true).nth(TITLE_LENGTH) {
-        Some((end, _)) => format!("{}…", line[..end].trim_end()),
-        None => line,
-    }
-}
-
 impl App {
     /// Starts a new conversation; the former one stays in the store.
     pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
@@ -115,21 +100,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_is_the_first_line_of_the_question() {
-        assert_eq!(title_of("\n  What is it?\nmore"), "What is it?");
-        assert_eq!(title_of("a\u{1b}[31mb"), "a [31mb");
-        let long = "ä".repeat(100);
-        assert_eq!(title_of(&long), format!("{}…", "ä".repeat(60)));
-        assert_eq!(title_of("  \n "), "");
-        let family = "👩‍👩‍👧";
-        assert_eq!(title_of(&family.repeat(61)), format!("{}…", family.repeat(60)), "joined ones stay whole");
-    }
-
-    #[test]
     fn names_of_conversations_are_positive_and_differ() {
         let mut seed = 0;
-        let ids: Vec<i64> = (0..100).map(|_| (next_random(&mut seed) >> 1) as i64).collect();
-        assert!(ids.iter().all(|&id| id > 0));
+        let ids: Vec<i64> = (0..100).map(|_| SessionId::drawn(next_random(&mut seed)).0).collect();
+        assert!(ids.iter().all(|&id| id > 0 && id < 1 << 53), "what JavaScript and jq count with exactly");
         assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     }
 }

@@ -2,15 +2,16 @@
 //! is on screen.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Message, MessageId, MessageState, Node, Role, Transcript};
+use super::{MessageId, MessageState, Node, Role, Transcript, import, title};
 
 /// What a JSON file says it is.
-const FORMAT: &str = "gibber chat";
+pub(super) const FORMAT: &str = "gibber chat";
 /// Counted up when something is added that older versions would lose.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// A conversation, apart from where it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,46 +54,27 @@ impl DocumentFormat {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct File {
-    format: String,
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    format: &'a str,
     version: u32,
-    #[serde(default)]
-    title: String,
-    #[serde(default)]
-    model: String,
-    #[serde(default)]
-    system: String,
-    #[serde(default)]
+    title: &'a str,
+    model: &'a str,
+    system: &'a str,
     created: i64,
     /// The last message of the path on screen.
-    #[serde(default)]
     head: Option<MessageId>,
-    messages: Vec<Entry>,
+    messages: Vec<Entry<'a>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
     id: MessageId,
     /// What it answers.
-    #[serde(default)]
     parent: Option<MessageId>,
     role: Role,
-    content: String,
-    #[serde(default = "complete")]
+    content: &'a str,
     state: MessageState,
-}
-
-fn complete() -> MessageState {
-    MessageState::Complete
-}
-
-/// What other programs write: messages one after the other.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Foreign {
-    List(Vec<Message>),
-    Object { messages: Vec<Message> },
 }
 
 impl Document {
@@ -106,22 +88,19 @@ impl Document {
     }
 
     fn to_json(&self) -> String {
-        let entry = |node: &Node| Entry {
-            id: node.id,
-            parent: node.parent,
-            role: node.message.role,
-            content: node.message.content.clone(),
-            state: node.state,
-        };
+        let entries = self.transcript.nodes().iter().map(|node| {
+            let Node { id, parent, ref message, state } = *node;
+            Entry { id, parent, role: message.role, content: &message.content, state }
+        });
         let file = File {
-            format: FORMAT.to_owned(),
+            format: FORMAT,
             version: VERSION,
-            title: self.title.clone(),
-            model: self.model.clone(),
-            system: self.system.clone(),
+            title: &self.title,
+            model: &self.model,
+            system: &self.system,
             created: self.created,
             head: self.transcript.head(),
-            messages: self.transcript.nodes().iter().map(entry).collect(),
+            messages: entries.collect(),
         };
         let mut json = serde_json::to_string_pretty(&file).unwrap_or_default();
         json.push('\n');
@@ -163,58 +142,42 @@ impl Document {
     }
 
     /// The conversation in a JSON file: one of [`Self::to_file`]'s, or a list of messages with `role` and `content`, as
-    /// other programs write it.
+    /// other programs write it. Messages are numbered anew; without a valid head the newest is the last on screen.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the file.
+    /// A sentence that says what is wrong with the file, where, and what to do.
     pub fn from_json(text: &str) -> Result<Self, String> {
-        let is_ours = serde_json::from_str::<serde_json::Value>(text)
-            .map_err(|error| format!("it is not JSON: {error}"))?
-            .get("format")
-            .is_some_and(|format| format == FORMAT);
-        if !is_ours {
-            return Self::from_foreign(text);
-        }
-        let file: File = serde_json::from_str(text).map_err(|error| format!("it is no chat of gibber: {error}"))?;
-        if file.version > VERSION {
-            return Err(format!("it was written by a newer version of gibber (format {})", file.version));
-        }
-        let mut seen = std::collections::HashSet::new();
-        if let Some(twice) = file.messages.iter().find(|entry| !seen.insert(entry.id)) {
-            return Err(format!("message {} is there twice", twice.id.0));
-        }
-        let node = |entry: Entry| Node {
-            id: entry.id,
-            parent: entry.parent,
-            message: Message::new(entry.role, entry.content),
-            state: entry.state,
-        };
-        let nodes = file.messages.into_iter().map(node).collect();
-        let transcript = Transcript::from_parts(nodes, file.head);
-        Ok(Self { title: file.title, model: file.model, system: file.system, created: file.created, transcript })
+        import::document(text)
     }
 
-    fn from_foreign(text: &str) -> Result<Self, String> {
-        let what = "it is neither a chat of gibber nor a list of messages with `role` (system, user or assistant) and `content`";
-        let messages = match serde_json::from_str(text).map_err(|error| format!("{what}: {error}"))? {
-            Foreign::List(messages) | Foreign::Object { messages } => messages,
-        };
-        let mut transcript = Transcript::default();
-        let mut system = String::new();
-        for message in messages {
-            if message.role == Role::System && transcript.nodes().is_empty() && system.is_empty() {
-                system = message.content;
-            } else {
-                transcript.append(message, MessageState::Complete);
-            }
+    /// The text of a file for [`Self::from_json`].
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with its encoding, where, and what to do.
+    pub fn text_of(bytes: &[u8]) -> Result<&str, String> {
+        import::text_of(bytes)
+    }
+
+    /// What a file may leave out: a title (of the first question, or the name of the `file`), and the time, which is then
+    /// that of the import, `now` in seconds since 1970.
+    #[must_use]
+    pub fn completed(mut self, file: &Path, now: i64) -> Self {
+        if self.title.is_empty() {
+            let first = self.transcript.path().first().map(|node| title::of_question(&node.message.content));
+            let stem = || title::cleaned(&file.file_stem().unwrap_or_default().to_string_lossy());
+            self.title = first.filter(|title| !title.is_empty()).unwrap_or_else(stem);
         }
-        Ok(Self { title: String::new(), model: String::new(), system, created: 0, transcript })
+        if self.created <= 0 {
+            self.created = now;
+        }
+        self
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Message;
 
     /// A question with two answers, of which the first is on screen, and a follow-up that was cut.
     fn document() -> Document {
@@ -252,15 +215,12 @@ mod tests {
             let document = Document::from_json(&json).unwrap();
             assert_eq!((document.system.as_str(), document.transcript.path().len()), ("S", 2), "{json}");
         }
-        let twice = r#"{"format":"gibber chat","version":1,"messages":[
-            {"id":1,"role":"user","content":"a"},{"id":1,"role":"user","content":"b"}]}"#;
         for (json, reason) in [
             ("{", "it is not JSON"),
             ("{}", "neither a chat of gibber nor a list"),
-            (r#"[{"role":"robot","content":""}]"#, "neither a chat"),
+            (r#"[{"role":"robot","content":""}]"#, "message 1 has the `role` \"robot\""),
             (r#"{"format":"gibber chat","version":9,"messages":[]}"#, "a newer version of gibber (format 9)"),
-            (r#"{"format":"gibber chat","version":1,"messages":[{"id":-1}]}"#, "it is no chat of gibber"),
-            (twice, "message 1 is there twice"),
+            (r#"{"format":"gibber chat","version":1,"messages":[{"id":-1}]}"#, "message 1 has no `role`"),
         ] {
             let error = Document::from_json(json).unwrap_err();
             assert!(error.contains(reason), "{json}: {error}");

@@ -2,9 +2,13 @@
 
 pub mod context_window;
 pub mod document;
+mod import;
 pub mod message;
+pub mod quoted;
+pub mod rebuild;
 pub mod template;
 pub mod thinking;
+pub mod title;
 pub mod transcript;
 pub mod visible;
 

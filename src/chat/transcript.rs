@@ -47,8 +47,9 @@ pub struct Transcript {
 impl Transcript {
     /// A conversation from its stored parts.
     ///
-    /// A head or a parent that is not among the nodes (a damaged database) counts as none. A message that was being
-    /// generated when the program ended is cut.
+    /// A parent that is not among the nodes (a damaged database) counts as none, and a head that is not is the newest
+    /// message: a chat with something in it never looks empty. A message that was being generated when the program ended
+    /// is cut.
     pub fn from_parts(mut nodes: Vec<Node>, head: Option<MessageId>) -> Self {
         nodes.sort_by_key(|node| node.id);
         for node in &mut nodes {
@@ -57,7 +58,7 @@ impl Transcript {
             }
         }
         let known = |id: &MessageId| nodes.binary_search_by_key(id, |node| node.id).is_ok();
-        let head = head.filter(known);
+        let head = head.and_then(|id| if known(&id) { Some(id) } else { nodes.last().map(|node| node.id) });
         let orphans: Vec<usize> = (0..nodes.len())
             // A parent is always older than its answers; anything else could close a circle.
             .filter(|&at| nodes[at].parent.is_some_and(|parent| parent >= nodes[at].id || !known(&parent)))
@@ -367,6 +368,7 @@ mod tests {
         let t = Transcript::from_parts(vec![node(7, Some(3)), node(3, Some(7)), node(9, Some(5))], Some(MessageId(7)));
         assert_eq!(texts(&t), ["3", "7"]);
         assert!(t.nodes().iter().all(|node| node.state == MessageState::Cut));
-        assert_eq!(Transcript::from_parts(vec![node(1, None)], Some(MessageId(4))).head(), None);
+        let without_head = Transcript::from_parts(vec![node(1, None), node(2, Some(1))], Some(MessageId(4)));
+        assert_eq!(texts(&without_head), ["1", "2"]);
     }
 }

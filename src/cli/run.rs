@@ -150,6 +150,8 @@ struct StatsObject {
     forward_ms: f64,
     sample_ms: f64,
     seed: u64,
+    /// The seed again: programs that count with floats round it where it is a long one.
+    seed_str: String,
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -207,6 +209,7 @@ impl Reply {
             forward_ms: milliseconds(stats.forward_time),
             sample_ms: milliseconds(stats.sample_time),
             seed: stats.seed,
+            seed_str: stats.seed.to_string(),
         };
         self.output.json(&DoneLine { text: &self.text, tokens: &self.tokens, finish_reason: reason.as_str(), stats })
     }

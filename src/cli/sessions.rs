@@ -1,6 +1,7 @@
 //! `gibber sessions`: the saved chats from the command line.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
@@ -8,16 +9,21 @@ use serde::Serialize;
 use super::Usage;
 use super::args::{Common, Sessions};
 use super::output::Output;
+use crate::chat::Role;
 use crate::chat::document::{Document, DocumentFormat};
-use crate::chat::{MessageState, Role};
 use crate::store::{Database, Paths, SessionId, SessionRecord, SessionSummary, StoredSession, files};
 
 /// Characters of a title in the list.
 const TITLE: usize = 60;
 
+/// Up to here floats count one by one.
+const EXACT: f64 = (1_u64 << 53) as f64;
+
+/// The id comes again as text: programs that count with floats round those of 63 bits, which chats once had.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     id: i64,
+    id_str: String,
     title: &'a str,
     model: &'a str,
     created: i64,
@@ -28,6 +34,7 @@ struct Row<'a> {
 #[derive(Debug, Serialize)]
 struct HitRow<'a> {
     id: i64,
+    id_str: String,
     title: &'a str,
     message: u32,
     role: Role,
@@ -67,8 +74,22 @@ pub(super) fn run(command: &Sessions, common: &Common) -> Result<()> {
     }
 }
 
+/// The chat whose id, of 63 bits, a program that counts with floats has rounded to `id`, where that can be one alone.
+fn by_rounded_id<'a>(list: &'a [SessionSummary], id: &str) -> Option<&'a SessionSummary> {
+    let wanted: f64 = id.parse().ok().filter(|id| *id > EXACT)?;
+    let mut found = list.iter().filter(|line| line.record.id.0 as f64 == wanted);
+    found.next().filter(|_| found.next().is_none())
+}
+
+fn warn_of_damage(record: &SessionRecord, damage: Option<&str>) {
+    if let Some(damage) = damage {
+        let SessionRecord { id, title, .. } = record;
+        eprintln!("warning: the chat {} {title:?} is damaged in the database: {damage}; the rest of it is read", id.0);
+    }
+}
+
 fn document(session: StoredSession) -> Document {
-    let StoredSession { record: SessionRecord { title, model, system, created, .. }, transcript } = session;
+    let StoredSession { record: SessionRecord { title, model, system, created, .. }, transcript, .. } = session;
     Document { title, model, system, created, transcript }
 }
 
@@ -89,36 +110,53 @@ struct Store {
 }
 
 impl Store {
+    /// For what changes something.
     fn open(&self) -> Result<Database> {
         Ok(Database::open(&self.path)?)
     }
 
-    /// The chats, the newest first.
+    fn open_to_read(&self) -> Result<Option<Database>> {
+        Ok(Database::open_to_read(&self.path)?)
+    }
+
+    /// The chats, the newest first. Those that are damaged are said.
     fn list(&self) -> Result<Vec<SessionSummary>> {
-        if self.path.exists() { Ok(self.open()?.list()?) } else { Ok(Vec::new()) }
+        let list = self.open_to_read()?.map_or_else(|| Ok(Vec::new()), |database| database.list())?;
+        for SessionSummary { record, damage, .. } in &list {
+            warn_of_damage(record, damage.as_deref());
+        }
+        Ok(list)
     }
 
     /// The chat that `name` stands for: its number in the list, or its id.
     fn chat(&self, name: &str) -> Result<StoredSession> {
         let list = self.list()?;
-        let wanted: Option<i64> = name.parse().ok();
+        // As jq prints a text.
+        let bare = name.trim().trim_matches('"');
+        let wanted: Option<i64> = bare.parse().ok();
         let by_place = wanted.and_then(|place| list.get(usize::try_from(place.checked_sub(1)?).ok()?));
-        let by_id = list.iter().find(|line| Some(line.record.id.0) == wanted);
+        let by_id = list.iter().find(|line| Some(line.record.id.0) == wanted).or_else(|| by_rounded_id(&list, bare));
         let line = by_id.or(by_place).ok_or_else(|| {
             anyhow!(
                 "there is no chat {name}: `gibber sessions list` prints the numbers of the {} there are",
                 list.len()
             )
         })?;
-        Ok(self.open()?.load(line.record.id)?)
+        let database = self.open_to_read()?.ok_or_else(|| anyhow!("{} is no longer there", self.path.display()))?;
+        let session = database.load(line.record.id)?;
+        if line.damage.is_none() {
+            warn_of_damage(&session.record, session.damage.as_deref());
+        }
+        Ok(session)
     }
 
     fn print_list(&self, output: &mut Output, json: bool) -> Result<()> {
         let list = self.list()?;
-        for (place, SessionSummary { record, updated, messages }) in list.iter().enumerate() {
+        for (place, SessionSummary { record, updated, messages, .. }) in list.iter().enumerate() {
             if json {
                 let SessionRecord { id, title, model, created, .. } = record;
-                let row = Row { id: id.0, title, model, created: *created, updated: *updated, messages: *messages };
+                let (created, updated, messages) = (*created, *updated, *messages);
+                let row = Row { id: id.0, id_str: id.0.to_string(), title, model, created, updated, messages };
                 output.json(&row)?;
             } else {
                 let title: String = record.title.chars().take(TITLE).collect();
@@ -129,11 +167,12 @@ impl Store {
     }
 
     fn print_hits(&self, output: &mut Output, text: &str, json: bool) -> Result<()> {
-        let hits = if self.path.exists() { self.open()?.search(text)? } else { Vec::new() };
+        let hits = self.open_to_read()?.map_or_else(|| Ok(Vec::new()), |database| database.search(text))?;
         for hit in &hits {
             let (id, title) = (hit.record.id.0, hit.record.title.as_str());
             if json {
-                output.json(&HitRow { id, title, message: hit.message.0, role: hit.role, context: &hit.context })?;
+                let (id_str, message, context) = (id.to_string(), hit.message.0, hit.context.as_str());
+                output.json(&HitRow { id, id_str, title, message, role: hit.role, context })?;
             } else {
                 output.line(&format!("{id:<19}  {title}\n    {}: {}", hit.role.as_str(), hit.context))?;
             }
@@ -142,22 +181,14 @@ impl Store {
     }
 
     fn import(&self, file: &Path) -> Result<SessionRecord> {
-        let text = gibber_files::read_text(file, gibber_files::LARGE)
+        let bytes = gibber_files::read(file, gibber_files::LARGE)
             .map_err(|error| anyhow!("cannot read {}: {error}", file.display()))?;
-        let document = Document::from_json(&text).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
-        let Document { title, model, system, created, mut transcript } = document;
-        // Nobody is generating it.
-        for id in transcript
-            .nodes()
-            .iter()
-            .filter(|node| node.state == MessageState::Streaming)
-            .map(|n| n.id)
-            .collect::<Vec<_>>()
-        {
-            transcript.set_state(id, MessageState::Cut);
-        }
-        let title = if title.is_empty() { file.display().to_string() } else { title };
-        let id = SessionId((super::surroundings::random() >> 1) as i64);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        let document = Document::text_of(&bytes)
+            .and_then(Document::from_json)
+            .map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+        let Document { title, model, system, created, transcript } = document.completed(file, now);
+        let id = SessionId::drawn(super::surroundings::random());
         let record = SessionRecord { id, title, model, system, head: transcript.head(), created };
         self.open()?.put(&record, &transcript)?;
         Ok(record)

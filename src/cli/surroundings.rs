@@ -14,12 +14,14 @@ use super::{Context, Usage, load_options, model_list, models, run, sentence, the
 use crate::app::files::FileEntry;
 use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start};
 use crate::chat::Transcript;
+use crate::chat::document::Document;
 use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{
-    Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp, StoreWriter, files, history,
+    Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreError, StoreOp, StoreWriter,
+    StoredSession, files, history,
 };
 
 /// The largest file that is read into a chat: more than any context holds.
@@ -85,6 +87,18 @@ impl Surroundings {
         self.change_config(|text, path| edit::updated(text, path, &settings))
     }
 
+    /// Searches on where the last letter has left it.
+    fn search_on(&mut self, text: &str) -> Result<Vec<SearchHit>, StoreError> {
+        let search = match self.search.take() {
+            Some(search) => Some(search),
+            None => Search::open(&self.paths.database())?,
+        };
+        let Some(mut search) = search else { return Ok(Vec::new()) };
+        let hits = search.find(text)?;
+        self.search = Some(search).filter(Search::can_stay);
+        Ok(hits)
+    }
+
     /// Writes config.toml as `change` makes it from what it is now; returns where it is.
     fn change_config(&self, change: impl FnOnce(&str, &Path) -> Result<String, SettingsError>) -> Result<String> {
         let path = self.paths.config();
@@ -133,41 +147,38 @@ impl FrontEndIo for Surroundings {
     }
 
     fn sessions(&mut self) -> Result<Vec<SessionSummary>, String> {
-        let path = self.paths.database();
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        Database::open(&path).and_then(|database| database.list()).map_err(|error| error.to_string())
+        let database = Database::open_to_read(&self.paths.database()).map_err(|error| error.to_string())?;
+        database.map_or_else(|| Ok(Vec::new()), |database| database.list().map_err(|error| error.to_string()))
     }
 
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
-        let loaded = Database::open(&self.paths.database()).and_then(|database| database.load(id));
-        loaded.map(|session| (session.record, session.transcript)).map_err(|error| error.to_string())
+        let path = self.paths.database();
+        let unknown = || StoreError::UnknownSession { path: path.clone(), id: id.0 };
+        let loaded = Database::open_to_read(&path)
+            .and_then(|database| database.ok_or_else(unknown)?.load(id))
+            .map_err(|error| error.to_string())?;
+        let StoredSession { record, transcript, is_renumbered, .. } = loaded;
+        if is_renumbered {
+            self.writer.replace(&record, &transcript);
+        }
+        Ok((record, transcript))
     }
 
     fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String> {
-        let path = self.paths.database();
-        if text.trim().is_empty() || !path.exists() {
+        if text.trim().is_empty() {
             // What was read for the search is held no longer.
             self.search = None;
             return Ok(Vec::new());
         }
-        let search = self.search.take().map_or_else(|| Search::open(&path), Ok);
-        let found = search.and_then(|mut search| {
-            let hits = search.find(text)?;
-            self.search = Some(search);
-            Ok(hits)
-        });
-        found.map_err(|error| error.to_string())
+        self.search_on(text).map_err(|error| error.to_string())
     }
 
     fn read_file(&mut self, path: &str, purpose: FilePurpose) -> Result<String, String> {
-        let limit = match purpose {
-            FilePurpose::Read => MAX_FILE,
-            FilePurpose::Import => gibber_files::LARGE,
-        };
         let path = path.to_owned();
-        aside(&path.clone(), move || read_text(&path, limit))?
+        aside(&path.clone(), move || match purpose {
+            FilePurpose::Read => read_text(&path, MAX_FILE),
+            FilePurpose::Import => read_import(&path),
+        })?
     }
 
     fn find_file(&mut self, path: &str) -> Result<Option<String>, String> {
@@ -229,6 +240,14 @@ pub(super) fn read_text(path: &str, limit: u64) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
     let text = gibber_files::read_text(&expanded, limit).map_err(|error| failed(&error))?;
     if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
+}
+
+/// The text of a file that is to be imported: what it is not is said in the words of an import.
+fn read_import(path: &str) -> Result<String, String> {
+    let expanded = models::expanded(path);
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
+    let bytes = gibber_files::read(&expanded, gibber_files::LARGE).map_err(|error| failed(&error))?;
+    Document::text_of(&bytes).map(str::to_owned).map_err(|reason| failed(&reason))
 }
 
 /// The first name like `path` that is free: `chat-2.md` after `chat.md`.

@@ -1,29 +1,18 @@
 //! Files that are private to the user, and are never seen half written.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::private;
 
 /// Makes `path` and the directories above it, for the user alone (0700), where they are not there yet.
 ///
 /// # Errors
 /// [`StoreError::Io`], or [`StoreError::DiskFull`].
 pub fn private_directory(path: &Path) -> Result<(), StoreError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| StoreError::io("make the directory", path, source))
-}
-
-/// Options that make new files for the user alone (0600).
-pub(super) fn private_options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    private::make_directory(path).map_err(|source| StoreError::io("make the directory", path, source))
 }
 
 /// Replaces the file at `path` by `content` in one step: whoever reads it sees the old text or the new one, also when the
@@ -31,16 +20,16 @@ pub(super) fn private_options() -> OpenOptions {
 ///
 /// # Errors
 /// [`StoreError::Io`], or [`StoreError::DiskFull`]; the file is as it was then.
-pub fn write_atomic(path: &Path, content: &str) -> Result<(), StoreError> {
+pub fn write_atomic(path: &Path, content: impl AsRef<[u8]>) -> Result<(), StoreError> {
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if let Some(directory) = target.parent() {
         private_directory(directory)?;
     }
     if target.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return write_in_place(&target, content).map_err(|source| StoreError::io("write", path, source));
+        return write_in_place(&target, content.as_ref()).map_err(|source| StoreError::io("write", path, source));
     }
     let scratch = scratch_beside(&target);
-    let written = write_and_sync(&scratch, content)
+    let written = write_and_sync(&scratch, content.as_ref())
         .map_err(|source| StoreError::io("write", &scratch, source))
         .and_then(|()| std::fs::rename(&scratch, &target).map_err(|source| StoreError::io("write", path, source)));
     if written.is_err() {
@@ -51,13 +40,13 @@ pub fn write_atomic(path: &Path, content: &str) -> Result<(), StoreError> {
 }
 
 /// What is no file is not replaced by one: the null device takes what is written to it, anything else is an error.
-fn write_in_place(target: &Path, content: &str) -> std::io::Result<()> {
-    gibber_files::open_with(OpenOptions::new().write(true), target)?.write_all(content.as_bytes())
+fn write_in_place(target: &Path, content: &[u8]) -> std::io::Result<()> {
+    gibber_files::open_with(OpenOptions::new().write(true), target)?.write_all(content)
 }
 
-fn write_and_sync(path: &Path, content: &str) -> std::io::Result<()> {
-    let mut file: File = private_options().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(content.as_bytes())?;
+fn write_and_sync(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file: File = private::options().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(content)?;
     file.sync_all()
 }
 

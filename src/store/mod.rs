@@ -21,9 +21,17 @@ pub use search::Search;
 pub use sessions::{Database, SearchHit, SessionSummary, StoredSession};
 pub use writer::StoreWriter;
 
-/// Names a conversation, over all of them; drawn by who starts it (a random 63-bit number).
+/// Names a conversation, over all of them; drawn by who starts it. New ones stay below 2^53, so that programs which count
+/// with floats (JavaScript, jq) read them from JSON as they are; earlier ones had 63 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub i64);
+
+impl SessionId {
+    /// The id that 64 random bits make.
+    pub fn drawn(random: u64) -> Self {
+        Self((random >> 11) as i64)
+    }
+}
 
 /// A conversation without its messages.
 #[derive(Debug, Clone, PartialEq)]

@@ -87,12 +87,18 @@ pub struct Search {
 }
 
 impl Search {
-    /// Opens the database at `path`; nothing is read yet.
+    /// Opens the database at `path`, where there is one; nothing is read yet.
     ///
     /// # Errors
-    /// As [`Database::open`].
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(path)?, version: None, texts: Texts::default() })
+    /// As [`Database::open_to_read`].
+    pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
+        let database = Database::open_to_read(path)?;
+        Ok(database.map(|database| Self { database, version: None, texts: Texts::default() }))
+    }
+
+    /// Whether it can be kept for the next letter: it keeps nobody from writing meanwhile.
+    pub fn can_stay(&self) -> bool {
+        self.database.is_shared()
     }
 
     /// The messages that have `text` in them, in any case of letters; the chats that were changed last first.

@@ -2,40 +2,19 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
+use rusqlite::{Row, Transaction, params};
 
 use super::search::{Text, Texts};
-use super::{SessionId, SessionRecord, StoreError, files};
-use crate::chat::{Message, MessageId, MessageState, Node, Role, Transcript};
+use super::{SessionId, SessionRecord, StoreError};
+use crate::chat::rebuild::{self, LooseMessage};
+use crate::chat::{MessageId, MessageState, Node, Role, Transcript};
+use connect::Opened;
+use rows::Columns;
 
-/// How long a write waits for another program that holds the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The steps from an empty file to the present format; `PRAGMA user_version` counts those that were taken. Steps are
-/// added, never changed.
-const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE sessions (
-        id      INTEGER PRIMARY KEY,
-        title   TEXT NOT NULL,
-        model   TEXT NOT NULL,
-        system  TEXT NOT NULL,
-        head    INTEGER,
-        created INTEGER NOT NULL,
-        updated INTEGER NOT NULL
-    );
-    CREATE TABLE messages (
-        session INTEGER NOT NULL,
-        id      INTEGER NOT NULL,
-        parent  INTEGER,
-        role    TEXT NOT NULL,
-        content TEXT NOT NULL,
-        state   TEXT NOT NULL,
-        PRIMARY KEY (session, id)
-    ) WITHOUT ROWID;
-    CREATE INDEX sessions_by_update ON sessions (updated DESC);
-"];
+mod connect;
+mod rows;
 
 /// A line of the list of chats.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +25,8 @@ pub struct SessionSummary {
     pub updated: i64,
     /// How many messages its tree has.
     pub messages: u32,
+    /// What is wrong with it in the database, in words; the rest of it is as it was saved.
+    pub damage: Option<String>,
 }
 
 /// A message in which something was found.
@@ -68,12 +49,16 @@ pub struct StoredSession {
     pub record: SessionRecord,
     /// Its messages. One that was being generated when the program died is [`MessageState::Cut`].
     pub transcript: Transcript,
+    /// What is wrong with it in the database, in words; the rest of it is as it was saved.
+    pub damage: Option<String>,
+    /// Whether its messages had to be numbered anew: before anything is added to it, all of it is to be written again.
+    pub is_renumbered: bool,
 }
 
 /// The open database.
 #[derive(Debug)]
 pub struct Database {
-    connection: Connection,
+    opened: Opened,
     path: PathBuf,
 }
 
@@ -84,44 +69,16 @@ impl Database {
     /// # Errors
     /// Every [`StoreError`] but `NoHome` and `UnknownSession`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(directory) = path.parent() {
-            files::private_directory(directory)?;
-        }
-        // SQLite would make the file with the process's umask; the files it makes beside it take this one's mode.
-        gibber_files::open_with(files::private_options().append(true).create(true), path)
-            .map_err(|source| StoreError::io("open", path, source))?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|error| StoreError::database(path, error))?;
-        let mut database = Self { connection, path: path.into() };
-        database.configure().map_err(|error| StoreError::database(path, error))?;
-        database.migrate()?;
-        Ok(database)
+        Ok(Self { opened: connect::to_write(path)?, path: path.into() })
     }
 
-    fn configure(&self) -> rusqlite::Result<()> {
-        self.connection.busy_timeout(BUSY_TIMEOUT)?;
-        // A commit then survives the death of the process at once, and that of the machine after a checkpoint; readers
-        // and the writer do not wait for each other.
-        self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        self.connection.pragma_update(None, "synchronous", "normal")
-    }
-
-    fn migrate(&mut self) -> Result<(), StoreError> {
-        let Self { connection, path } = self;
-        let failed = |error| StoreError::database(path, error);
-        // Takes the lock before it looks, so that two programs that start at once do not both migrate.
-        let transaction =
-            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-        let known = MIGRATIONS.len() as i64;
-        let Some(steps) = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)) else {
-            return Err(StoreError::Newer { path: path.clone(), found, known });
-        };
-        for step in steps {
-            transaction.execute_batch(step).map_err(failed)?;
-        }
-        transaction.pragma_update(None, "user_version", known).map_err(failed)?;
-        transaction.commit().map_err(failed)
+    /// Opens the database at `path` to read from it: that works on a full disk and in a folder that may not be written, and
+    /// waits for nobody who writes. `None` where there is none yet.
+    ///
+    /// # Errors
+    /// Every [`StoreError`] but `NoHome` and `UnknownSession`.
+    pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
+        Ok(connect::to_read(path)?.map(|opened| Self { opened, path: path.into() }))
     }
 
     /// Writes all that `write` does, or nothing of it.
@@ -129,9 +86,9 @@ impl Database {
         &mut self,
         write: impl FnOnce(&Writes<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
-        let Self { connection, path } = self;
+        let Self { opened, path } = self;
         let run = || {
-            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let transaction = opened.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let writes = Writes { transaction };
             write(&writes)?;
             writes.transaction.commit()
@@ -144,18 +101,18 @@ impl Database {
     /// # Errors
     /// As the database's.
     pub fn list(&self) -> Result<Vec<SessionSummary>, StoreError> {
-        let run = || {
-            let mut statement = self.connection.prepare(
-                "SELECT id, title, model, system, head, created, updated,
-                        (SELECT count(*) FROM messages WHERE session = sessions.id)
-                 FROM sessions ORDER BY updated DESC, id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                Ok(SessionSummary { record: record_of(row)?, updated: row.get(6)?, messages: row.get(7)? })
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        run().map_err(|error| self.failed(error))
+        self.rows(
+            "SELECT id, title, model, system, head, created, updated,
+                    (SELECT count(*) FROM messages WHERE session = sessions.id)
+             FROM sessions ORDER BY updated DESC, id",
+            [],
+            |row| {
+                let mut columns = Columns::of(row);
+                let record = columns.record();
+                let (updated, messages) = columns.updated_and_messages();
+                SessionSummary { record, updated, messages, damage: columns.damage() }
+            },
+        )
     }
 
     /// A chat with its messages.
@@ -163,25 +120,25 @@ impl Database {
     /// # Errors
     /// [`StoreError::UnknownSession`], and as the database's.
     pub fn load(&self, id: SessionId) -> Result<StoredSession, StoreError> {
-        let record = self
-            .connection
-            .query_row("SELECT id, title, model, system, head, created FROM sessions WHERE id = ?1", [id.0], record_of)
-            .map_err(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => {
-                    StoreError::UnknownSession { path: self.path.clone(), id: id.0 }
-                }
-                error => self.failed(error),
-            })?;
-        let run = || {
-            let mut statement = self
-                .connection
-                .prepare("SELECT id, parent, role, content, state FROM messages WHERE session = ?1 ORDER BY id")?;
-            statement.query_map([id.0], node_of)?.collect::<rusqlite::Result<Vec<Node>>>()
-        };
-        let nodes = run().map_err(|error| self.failed(error))?;
-        let head = record.head.filter(|head| nodes.iter().any(|node| node.id == *head));
-        let transcript = Transcript::from_parts(nodes, head);
-        Ok(StoredSession { record, transcript })
+        let record = "SELECT id, title, model, system, head, created FROM sessions WHERE id = ?1";
+        let found = self.rows(record, [id.0], |row| {
+            let mut columns = Columns::of(row);
+            (columns.record(), columns.damage())
+        })?;
+        let unknown = || StoreError::UnknownSession { path: self.path.clone(), id: id.0 };
+        let (record, damage) = found.into_iter().next().ok_or_else(unknown)?;
+        let messages = "SELECT id, parent, role, content, state FROM messages WHERE session = ?1 ORDER BY id";
+        let rows = self.rows(messages, [id.0], |row| {
+            let mut columns = Columns::of(row);
+            (columns.message(), columns.damage())
+        })?;
+        let (messages, damages): (Vec<LooseMessage>, Vec<Option<String>>) = rows.into_iter().unzip();
+        let damage = damage.or_else(|| {
+            let (at, damage) = damages.into_iter().enumerate().find_map(|(at, damage)| Some((at, damage?)))?;
+            Some(format!("in message {}, {damage}", at + 1))
+        });
+        let (transcript, is_renumbered) = transcript_of(messages, record.head);
+        Ok(StoredSession { record, transcript, damage, is_renumbered })
     }
 
     /// The messages that have `text` in them, in any case of letters; the chats that were changed last first.
@@ -192,9 +149,14 @@ impl Database {
         Ok(self.texts()?.find(text))
     }
 
+    /// Whether others can write while this is open, and are seen to.
+    pub(super) fn is_shared(&self) -> bool {
+        self.opened.is_shared
+    }
+
     /// A number that is another one after somebody else has written.
     pub(super) fn version(&self) -> Result<i64, StoreError> {
-        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        let version = self.opened.connection.pragma_query_value(None, "data_version", |row| row.get(0));
         version.map_err(|error| self.failed(error))
     }
 
@@ -202,19 +164,18 @@ impl Database {
     pub(super) fn texts(&self) -> Result<Texts, StoreError> {
         let chats: Vec<SessionRecord> = self.list()?.into_iter().map(|summary| summary.record).collect();
         let places: HashMap<SessionId, usize> = chats.iter().enumerate().map(|(at, chat)| (chat.id, at)).collect();
-        let run = || {
-            let mut statement = self
-                .connection
-                .prepare("SELECT id, parent, role, content, state, session FROM messages ORDER BY session, id")?;
-            let rows = statement.query_map([], |row| Ok((SessionId(row.get(5)?), node_of(row)?)))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let nodes = run().map_err(|error| self.failed(error))?;
-        let text = |(session, node): (SessionId, Node)| {
+        let all = "SELECT id, parent, role, content, state, session FROM messages ORDER BY session, id";
+        let messages = self.rows(all, [], |row| {
+            let mut columns = Columns::of(row);
+            (columns.session(), columns.message())
+        })?;
+        let text = |(session, message): (SessionId, LooseMessage)| {
             let chat = *places.get(&session)?;
-            Some(Text::new(chat, node.id, node.message.role, node.message.content))
+            // One with a number that cannot be is found, and leads to the end of its chat.
+            let id = message.id.as_ref().and_then(rows::message_id).unwrap_or(MessageId(u32::MAX));
+            Some(Text::new(chat, id, message.message.role, message.message.content))
         };
-        let mut texts: Vec<Text> = nodes.into_iter().filter_map(text).collect();
+        let mut texts: Vec<Text> = messages.into_iter().filter_map(text).collect();
         texts.sort_by_key(|text| text.chat);
         Ok(Texts::new(chats, texts))
     }
@@ -237,6 +198,19 @@ impl Database {
     /// As the database's.
     pub fn delete(&mut self, id: SessionId) -> Result<(), StoreError> {
         self.in_transaction(|writes| writes.delete(id))
+    }
+
+    fn rows<T>(
+        &self,
+        query: &str,
+        parameters: impl rusqlite::Params,
+        read: impl Fn(&Row<'_>) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        let run = || {
+            let mut statement = self.opened.connection.prepare(query)?;
+            statement.query_map(parameters, |row| Ok(read(row)))?.collect::<rusqlite::Result<Vec<T>>>()
+        };
+        run().map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: rusqlite::Error) -> StoreError {
@@ -287,34 +261,18 @@ impl Writes<'_> {
     }
 }
 
-fn record_of(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
-    Ok(SessionRecord {
-        id: SessionId(row.get(0)?),
-        title: row.get(1)?,
-        model: row.get(2)?,
-        system: row.get(3)?,
-        head: row.get::<_, Option<u32>>(4)?.map(MessageId),
-        created: row.get(5)?,
-    })
-}
-
-fn node_of(row: &Row<'_>) -> rusqlite::Result<Node> {
-    let role = match row.get_ref(2)?.as_str()? {
-        "system" => Role::System,
-        "assistant" => Role::Assistant,
-        _ => Role::User,
+/// The tree of stored messages, and whether they had to be numbered anew.
+fn transcript_of(messages: Vec<LooseMessage>, head: Option<MessageId>) -> (Transcript, bool) {
+    let id_of = |message: &LooseMessage| message.id.as_ref().and_then(rows::message_id);
+    if messages.iter().any(|message| id_of(message).is_none()) {
+        let head = head.map(|head| rebuild::Key::Number(head.0.into()));
+        return (rebuild::transcript(messages, head.as_ref()), true);
+    }
+    let node = |loose: LooseMessage| {
+        let (id, parent) = (id_of(&loose)?, loose.parent.as_ref().and_then(rows::message_id));
+        Some(Node { id, parent, message: loose.message, state: loose.state })
     };
-    // What is still streaming in the file was cut by the end of the program that wrote it.
-    let state = match row.get_ref(4)?.as_str()? {
-        "complete" => MessageState::Complete,
-        _ => MessageState::Cut,
-    };
-    Ok(Node {
-        id: MessageId(row.get(0)?),
-        parent: row.get::<_, Option<u32>>(1)?.map(MessageId),
-        message: Message::new(role, row.get::<_, String>(3)?),
-        state,
-    })
+    (Transcript::from_parts(messages.into_iter().filter_map(node).collect(), head), false)
 }
 
 fn state_name(state: MessageState) -> &'static str {

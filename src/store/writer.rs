@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::sessions::Database;
-use super::{Paths, SessionId, StoreError, StoreOp, history};
-use crate::chat::MessageId;
+use super::{Paths, SessionId, SessionRecord, StoreError, StoreOp, history};
+use crate::chat::{MessageId, Transcript};
 
 /// Takes [`StoreOp`]s and carries them out in order on a thread of its own; dropping it writes what is left and waits.
 ///
@@ -41,6 +41,15 @@ impl StoreWriter {
         if let Some(operations) = &self.operations {
             // The thread ends only after the sender is gone.
             let _ = operations.send(operation);
+        }
+    }
+
+    /// Writes a whole conversation in the place of what is stored of it.
+    pub fn replace(&self, record: &SessionRecord, transcript: &Transcript) {
+        self.send(StoreOp::DeleteSession(record.id));
+        self.send(StoreOp::PutSession(record.clone()));
+        for node in transcript.nodes() {
+            self.send(StoreOp::PutMessage { session: record.id, node: node.clone() });
         }
     }
 

@@ -5,7 +5,7 @@
 //! follows from the model's path and the format, so that a stale file is replaced and does not pile up.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use crate::engine::load::{ModelFiles, ModelSource, Quantized};
 use crate::engine::model::RopeScaling;
 use crate::engine::weights::gguf::{Gguf, Header, parts};
 use crate::engine::weights::{Storage, Weights};
+use crate::private;
 
 /// To be counted up whenever the same source would be quantized to other bytes.
 const VERSION: u32 = 1;
@@ -195,8 +196,9 @@ impl Kept {
     ) -> Result<Weights, EngineError> {
         let cannot = |source| write_error(&self.path, source);
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(cannot)?;
-        let lock = File::create(folder.join(LOCK)).map_err(cannot)?;
+        private::make_directory(folder).map_err(cannot)?;
+        let file = |path: &Path| private::options().write(true).create(true).truncate(true).open(path);
+        let lock = file(&folder.join(LOCK)).map_err(cannot)?;
         // On a file system without locks the work is done twice at worst, and the last one stays.
         let is_alone = lock.lock().is_ok();
         if let Some(weights) = self.open(pool) {
@@ -208,7 +210,7 @@ impl Kept {
         put_table(&mut header, tensors)?;
         // What a program that was killed has left has this name as well, and is overwritten.
         let scratch = if is_alone { Scratch(self.path.with_extension("tmp")) } else { Scratch::beside(&self.path) };
-        let mut file = File::create(&scratch.0).map_err(cannot)?;
+        let mut file = file(&scratch.0).map_err(cannot)?;
         write_with_progress(&header, tensors, &self.path, &mut file, pool, on_progress)?;
         let trailer = trailer_of(Storage::open(&scratch.0)?.bytes(), pool);
         file.write_all(&trailer).and_then(|()| file.sync_all()).map_err(cannot)?;

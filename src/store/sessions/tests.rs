@@ -1,4 +1,5 @@
 use super::*;
+use crate::chat::Message;
 
 fn record(id: i64, title: &str) -> SessionRecord {
     SessionRecord {
@@ -95,7 +96,7 @@ fn a_database_of_a_later_version_is_not_touched() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chats.db");
     let database = Database::open(&path).unwrap();
-    database.connection.pragma_update(None, "user_version", 99).unwrap();
+    database.opened.connection.pragma_update(None, "user_version", 99).unwrap();
     let error = Database::open(&path).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error}");
 }

@@ -96,6 +96,7 @@ impl FrontEndIo for Memory {
             record: record.clone(),
             updated: 1_790_000_000 - 7200,
             messages: transcript.nodes().len() as u32,
+            damage: None,
         };
         Ok(self.sessions.iter().map(line).collect())
     }

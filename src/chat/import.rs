@@ -1,0 +1,251 @@
+//! Reading conversations from JSON that anybody may have written: an own export, or what other programs write. Messages are
+//! taken as they can be understood; what cannot be is said in words, with the place in the file.
+
+use serde_json::{Map, Value};
+
+use super::document::{Document, FORMAT, VERSION};
+use super::rebuild::{self, Key, LooseMessage};
+use super::{Message, MessageState, Role, Transcript, quoted, title};
+
+/// The last second of the year 9999: what is later is no date of a chat.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// What a file should be.
+const WANTED: &str =
+    "it is neither a chat of gibber nor a list of messages with `role` (system, user or assistant) and `content`";
+
+/// The text of a file.
+///
+/// # Errors
+/// A sentence about its encoding.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, String> {
+    if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
+        return Err("it is in UTF-16: save it as UTF-8 and import that".to_owned());
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
+        format!("line {line} is not UTF-8: save it as UTF-8 and import that")
+    })
+}
+
+/// The conversation in a JSON file.
+///
+/// # Errors
+/// A sentence that says what is wrong, where, and what to do.
+pub(super) fn document(text: &str) -> Result<Document, String> {
+    // Some editors begin a file with the mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    let value: Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+    match value {
+        Value::Array(list) if list.iter().any(|item| item.get("messages").is_some()) => {
+            let count = list.len();
+            match list.into_iter().next() {
+                Some(Value::Object(chat)) if count == 1 => chat_of(chat),
+                _ => Err(format!("it holds {count} chats: put one of them into a file of its own and import that")),
+            }
+        }
+        Value::Array(list) => linear(list, Map::new()),
+        Value::Object(chat) => chat_of(chat),
+        other => Err(format!("{WANTED}, but {}", kind_of(&other))),
+    }
+}
+
+/// The chat of an object with its messages and what is known of it.
+fn chat_of(mut chat: Map<String, Value>) -> Result<Document, String> {
+    let is_ours = chat.get("format").is_some_and(|format| format == FORMAT);
+    if is_ours {
+        check_version(chat.get("version"))?;
+    }
+    let messages = match chat.remove("messages") {
+        Some(Value::Array(messages)) => messages,
+        Some(other) => return Err(format!("its `messages` are {}, not a list", kind_of(&other))),
+        None if is_ours => return Err("it has no `messages`".to_owned()),
+        None => return Err(WANTED.to_owned()),
+    };
+    let is_tree = messages.iter().any(|message| message.get("parent").is_some_and(|parent| !parent.is_null()));
+    if is_ours || is_tree { tree(messages, chat) } else { linear(messages, chat) }
+}
+
+fn check_version(version: Option<&Value>) -> Result<(), String> {
+    match version.map(|version| (version, version.as_f64())) {
+        Some((_, Some(known))) if known <= f64::from(VERSION) => Ok(()),
+        Some((version, Some(_))) => {
+            let version = version.to_string();
+            let version = quoted::shortened(&version);
+            Err(format!("it was written by a newer version of gibber (format {version}): update gibber"))
+        }
+        None => Ok(()),
+        Some((version, None)) => Err(format!("its `version` is {}, not a number", kind_of(version))),
+    }
+}
+
+/// Messages that say what they answer.
+fn tree(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, String> {
+    let loose = |(at, value): (usize, Value)| {
+        let (id, parent) = (value.get("id").and_then(key), value.get("parent").and_then(key));
+        let state = state(value.get("state"));
+        Ok(LooseMessage { id, parent, message: message(at, &value)?, state })
+    };
+    let messages = messages.into_iter().enumerate().map(loose).collect::<Result<Vec<_>, String>>()?;
+    let head = chat.get("head").and_then(key);
+    of(text_or_nothing(&chat, "system"), rebuild::transcript(messages, head.as_ref()), &chat)
+}
+
+/// Messages one after the other. A system message at their beginning is that of the chat.
+fn linear(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, String> {
+    let mut transcript = Transcript::default();
+    let mut system = text_or_nothing(&chat, "system");
+    for (at, value) in messages.into_iter().enumerate() {
+        let message = message(at, &value)?;
+        if message.role == Role::System && transcript.nodes().is_empty() && system.is_empty() {
+            system = message.content;
+        } else {
+            transcript.append(message, state(value.get("state")));
+        }
+    }
+    of(system, transcript, &chat)
+}
+
+fn of(system: String, transcript: Transcript, chat: &Map<String, Value>) -> Result<Document, String> {
+    if transcript.nodes().is_empty() {
+        return Err("it has no messages of a person or a model".to_owned());
+    }
+    let created = chat.get("created").and_then(Value::as_f64).map_or(0, |seconds| seconds as i64);
+    Ok(Document {
+        title: title::cleaned(&text_or_nothing(chat, "title")),
+        // It stands in a list as well.
+        model: title::cleaned(&text_or_nothing(chat, "model")),
+        system,
+        created: if (1..=LAST_SECOND).contains(&created) { created } else { 0 },
+        transcript,
+    })
+}
+
+fn text_or_nothing(chat: &Map<String, Value>, name: &str) -> String {
+    chat.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A name that a message has or refers to: 1, "1" and 1.0 are the same.
+fn key(value: &Value) -> Option<Key> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.parse().map_or_else(|_| Key::Text(text.clone()), Key::Number)),
+        Value::Number(number) => {
+            let exact = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9e15);
+            let integer = number.as_i64().or(exact.map(|float| float as i64));
+            Some(integer.map_or_else(|| Key::Text(number.to_string()), Key::Number))
+        }
+        other => Some(Key::Text(other.to_string())),
+    }
+}
+
+/// What was being generated when the file was written, nobody goes on with.
+fn state(state: Option<&Value>) -> MessageState {
+    match state.and_then(Value::as_str) {
+        Some("cut" | "streaming") => MessageState::Cut,
+        _ => MessageState::Complete,
+    }
+}
+
+fn message(at: usize, value: &Value) -> Result<Message, String> {
+    let number = at + 1;
+    let Value::Object(fields) = value else {
+        return Err(format!("message {number} is {}, not an object with `role` and `content`", kind_of(value)));
+    };
+    let role = match fields.get("role") {
+        Some(Value::String(name)) => role(name).ok_or_else(|| {
+            let name = quoted::shortened(name);
+            format!("message {number} has the `role` \"{name}\": it must be \"system\", \"user\" or \"assistant\"")
+        })?,
+        Some(other) => return Err(format!("the `role` of message {number} is {}, not a text", kind_of(other))),
+        None => return Err(format!("message {number} has no `role`: system, user or assistant")),
+    };
+    let content = match fields.get("content") {
+        Some(content) => content_of(content).map_err(|found| {
+            format!("the `content` of message {number} is {found}, not a text or a list of parts with `text`")
+        })?,
+        None => return Err(format!("message {number} has no `content`")),
+    };
+    Ok(Message::new(role, content))
+}
+
+fn role(name: &str) -> Option<Role> {
+    match name.to_ascii_lowercase().as_str() {
+        // What OpenAI calls the system message of later models.
+        "system" | "developer" => Some(Role::System),
+        "user" | "human" => Some(Role::User),
+        "assistant" | "model" | "ai" => Some(Role::Assistant),
+        _ => None,
+    }
+}
+
+/// A text; the texts of parts, as APIs write them, one below the other; nothing for null. The error is what it is instead.
+fn content_of(content: &Value) -> Result<String, &'static str> {
+    match content {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => Ok(parts.iter().map(part_of).collect::<Result<Vec<_>, _>>()?.join("\n")),
+        Value::Object(fields) if fields.contains_key("parts") => content_of(&fields["parts"]),
+        other => Err(kind_of(other)),
+    }
+}
+
+/// The text of a part; what is no text (an image) leaves its kind behind.
+fn part_of(part: &Value) -> Result<String, &'static str> {
+    let (text, kind) = match part {
+        Value::String(text) => return Ok(text.clone()),
+        Value::Object(part) => (part.get("text"), part.get("type").or_else(|| part.get("content_type"))),
+        other => return Err(kind_of(other)),
+    };
+    // Some write the text of a part as an object with a `value`.
+    let text = text.and_then(|text| text.as_str().or_else(|| text.get("value")?.as_str()));
+    match (text, kind.and_then(Value::as_str)) {
+        (Some(text), _) => Ok(text.to_owned()),
+        (None, Some(kind)) => Ok(format!("[{}]", quoted::shortened(kind))),
+        (None, None) => Err("a list with a part that has no text"),
+    }
+}
+
+/// For people.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Where a text stops being JSON, and at what.
+fn not_json(text: &str, error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    if error.is_eof() {
+        return format!(
+            "it is not JSON: it ends in the middle, on line {line}; the file may be cut: export the chat again"
+        );
+    }
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    // A line break where none may be counts as the beginning of the next line.
+    let at = text.floor_char_boundary((start + column).saturating_sub(1).min(text.len()));
+    let line = text[..at].matches('\n').count() + 1;
+    let column = text[..at].chars().rev().take_while(|&c| c != '\n').count() + 1;
+    let found = text[at..].chars().next();
+    let before = text[..at].trim_end().chars().next_back();
+    let what = match found {
+        Some(closing @ (']' | '}')) if before == Some(',') => {
+            format!("a comma stands before `{closing}`, and nothing comes after it")
+        }
+        Some('[' | '{') if text[..at].matches(['[', '{']).count() > 100 => "it is nested too deeply".to_owned(),
+        Some('\'') => "a text must stand in \"double quotes\"".to_owned(),
+        Some('/' | '#') => "JSON has no comments".to_owned(),
+        Some(c) if c.is_control() => "a line break or another control character stands inside a text".to_owned(),
+        Some(c) => format!("`{c}` cannot stand there"),
+        None => "something is missing".to_owned(),
+    };
+    format!("it is not JSON: {what} (line {line}, column {column}); mend that place, or export the chat again")
+}
