@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use gibber::chat::template::Sandbox;
 use gibber::chat::{Message, Role};
 use gibber::engine::load::{LoadOptions, MemoryProbe, ModelInfo, ModelSource};
 use gibber::engine::{SamplingParams, TokenId};
@@ -43,9 +44,13 @@ struct Reply {
     context_used: usize,
 }
 
+fn sandbox() -> Sandbox {
+    Sandbox::of(env!("CARGO_BIN_EXE_gibber"))
+}
+
 impl Client {
     fn new(source: ModelSource, options: LoadOptions) -> Self {
-        let mut client = Self { worker: WorkerHandle::spawn(), next: 1 };
+        let mut client = Self { worker: WorkerHandle::spawn(sandbox()), next: 1 };
         client.load(source, options).unwrap();
         client
     }
@@ -506,7 +511,7 @@ fn a_cancel_stops_its_lane_within_a_token_and_no_other() {
 
 #[test]
 fn without_a_model_every_request_says_so() {
-    let mut client = Client { worker: WorkerHandle::spawn(), next: 0 };
+    let mut client = Client { worker: WorkerHandle::spawn(sandbox()), next: 0 };
     let error = client.load(ModelSource::Path("/no/such/file.gguf".into()), LoadOptions::default()).unwrap_err();
     assert!(error.contains("/no/such/file.gguf"), "{error}");
     let id = client.id();

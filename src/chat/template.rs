@@ -1,31 +1,29 @@
 //! Chat templates: from messages to the text that the model was trained to read.
 //!
-//! A template is Jinja, as in Hugging Face's `tokenizer_config.json` and in GGUF's metadata. It comes with a model, from
-//! strangers, so its output, its work and its recursion are limited.
+//! A template is Jinja, as in Hugging Face's `tokenizer_config.json` and in GGUF's metadata. One that comes with a model
+//! or from a file is a stranger's program: it runs in a process of its own, the [`Sandbox`]. The built-in ones run here.
 
 mod builtin;
 mod contents;
+mod engine;
 mod functions;
-mod guard;
+mod helper;
+mod sandbox;
+mod wire;
 
 use std::io;
 use std::path::Path;
 
-use minijinja::{Environment, ErrorKind, Value, context};
-
 use super::{Message, Role};
 pub use builtin::BUILTIN_NAMES;
 pub use contents::Content;
-use guard::{Limited, MAX_OUTPUT, MAX_SOURCE, Work};
+use engine::{Engine, Failure, Rendering};
+pub use helper::{ARGUMENT as HELPER_ARGUMENT, serve};
+pub use sandbox::Sandbox;
+use wire::Request;
 
-/// What a template may compute, in minijinja's units: an instruction, or 64 bytes that are made or looked through.
-const FUEL: u64 = 300_000;
-
-/// What it may compute more for each message.
-const FUEL_PER_MESSAGE: u64 = 3_000;
-
-/// How deep macros and blocks may nest.
-const MAX_DEPTH: usize = 100;
+/// The largest template: tens of times the longest that is published.
+const MAX_SOURCE: usize = 1 << 20;
 
 /// Stands for a reply that is to be continued while a template runs that has nothing to open one. No tokenizer, and no person, writes it.
 const REPLY_MARK: &str = "\u{fdd0}reply\u{fdd1}";
@@ -93,14 +91,33 @@ pub struct RenderOptions {
     pub thinking: Option<bool>,
 }
 
-/// A compiled template.
+impl TemplateError {
+    fn new(name: &str, failure: Failure) -> Self {
+        let name = name.to_owned();
+        match failure {
+            Failure::Jinja { line, reason } => Self::Jinja { name, line, reason },
+            Failure::Refused(reason) => Self::Refused { name, reason },
+            Failure::Limit(reason) => Self::Limit { name, reason },
+        }
+    }
+}
+
+/// A template, and where it runs.
 #[derive(Debug)]
 pub struct ChatTemplate {
     name: String,
-    environment: Environment<'static>,
-    work: Work,
+    renderer: Renderer,
     stop: Vec<String>,
     begin: bool,
+}
+
+/// Where a template runs.
+#[derive(Debug)]
+enum Renderer {
+    /// In this process, without a limit: a template of our own.
+    Here(Engine),
+    /// A stranger's.
+    There { sandbox: Sandbox, source: String },
 }
 
 impl ChatTemplate {
@@ -110,38 +127,40 @@ impl ChatTemplate {
     /// [`TemplateError::Unknown`]
     pub fn builtin(name: &str) -> Result<Self, TemplateError> {
         let builtin = builtin::find(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
-        let mut template = Self::from_source(name, builtin.source)?;
-        template.stop = builtin.stop.iter().map(|&stop| stop.to_owned()).collect();
-        template.begin = builtin.begin;
-        Ok(template)
+        let engine = Engine::compile(builtin.source).map_err(|failure| TemplateError::new(name, failure))?;
+        let stop = builtin.stop.iter().map(|&stop| stop.to_owned()).collect();
+        Ok(Self { name: name.to_owned(), renderer: Renderer::Here(engine), stop, begin: builtin.begin })
     }
 
     /// A template from a file.
     ///
     /// # Errors
-    /// [`TemplateError::Io`]; [`TemplateError::Jinja`] where it does not compile.
-    pub fn from_file(path: &Path) -> Result<Self, TemplateError> {
+    /// [`TemplateError::Io`]
+    pub fn from_file(path: &Path, sandbox: &Sandbox) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
         let error = |source| TemplateError::Io { path: name.clone(), source };
         let source = gibber_files::read_text(path, MAX_SOURCE as u64).map_err(error)?;
-        Self::from_source(&name, &source)
+        Self::of_stranger(&name, &source, sandbox)
     }
 
-    /// A template from its text. `name` is for messages.
+    /// A template from its text. `name` is for messages. Whether it compiles is known when it is rendered.
     ///
     /// # Errors
-    /// [`TemplateError::Jinja`] where it does not compile; [`TemplateError::Limit`] where it is too long.
-    pub fn from_source(name: &str, source: &str) -> Result<Self, TemplateError> {
-        guard::check_source(name, source)?;
-        let work = Work::default();
-        let mut environment = functions::environment(&work);
-        environment.set_recursion_limit(MAX_DEPTH);
-        let source = functions::without_generation_marks(source);
-        let environment = guard::on_deep_stack(name, move || {
-            environment.add_template_owned(name.to_owned(), source).map_err(|error| describe(name, &error))?;
-            Ok(environment)
-        })?;
-        Ok(Self { name: name.to_owned(), environment, work, stop: Vec::new(), begin: false })
+    /// [`TemplateError::Limit`] where it is too long.
+    pub fn of_stranger(name: &str, source: &str, sandbox: &Sandbox) -> Result<Self, TemplateError> {
+        if source.len() > MAX_SOURCE {
+            let reason = format!("it has {} bytes, and a template may have {MAX_SOURCE}", source.len());
+            return Err(TemplateError::Limit { name: name.to_owned(), reason });
+        }
+        let renderer = Renderer::There { sandbox: sandbox.clone(), source: source.to_owned() };
+        Ok(Self { name: name.to_owned(), renderer, stop: Vec::new(), begin: false })
+    }
+
+    /// A template of a test's own, which runs in the test.
+    #[cfg(test)]
+    pub(crate) fn from_source(name: &str, source: &str) -> Result<Self, TemplateError> {
+        let engine = Engine::compile(source).map_err(|failure| TemplateError::new(name, failure))?;
+        Ok(Self { name: name.to_owned(), renderer: Renderer::Here(engine), stop: Vec::new(), begin: false })
     }
 
     /// What it is called.
@@ -204,65 +223,23 @@ impl ChatTemplate {
         options: &RenderOptions,
         add_generation_prompt: bool,
     ) -> Result<String, TemplateError> {
-        let mut bytes = 0;
-        let message = |(role, content): (Role, &str)| {
-            bytes += content.len() as u64;
-            context! { role => role.as_str(), content => content }
+        let rendering = Rendering {
+            messages: messages.map(|(role, content)| (role.as_str().into(), content.into())).collect(),
+            bos: options.special.bos.as_str().into(),
+            eos: options.special.eos.as_str().into(),
+            thinking: options.thinking,
+            add_generation_prompt,
         };
-        let messages: Vec<Value> = messages.map(message).collect();
-        let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes / 4;
-        let thinking = match options.thinking {
-            Some(thinking) => context! { enable_thinking => thinking },
-            None => context! {},
+        let text = match &self.renderer {
+            Renderer::Here(engine) => engine.render(&rendering, usize::MAX),
+            Renderer::There { sandbox, source } => sandbox.ask(&Request { source: source.into(), rendering }),
         };
-        let variables = context! {
-            messages => messages,
-            // No tools, and no documents to search: not the same to a template as if it were not told.
-            tools => (),
-            documents => (),
-            bos_token => options.special.bos.as_str(),
-            eos_token => options.special.eos.as_str(),
-            add_generation_prompt => add_generation_prompt,
-            ..thinking
-        };
-        guard::on_deep_stack(&self.name, move || self.run_with_fuel(variables, fuel))
-    }
-
-    fn run_with_fuel(&self, variables: Value, fuel: u64) -> Result<String, TemplateError> {
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        self.work.refill();
-        let mut output = Limited::default();
-        let template = environment.get_template(&self.name).map_err(|error| describe(&self.name, &error))?;
-        let outcome = template.render_captured_to(variables, &mut output).map(|_| ());
-        match outcome {
-            Ok(()) => Ok(String::from_utf8_lossy(&output.bytes).into_owned()),
-            Err(_) if output.full => {
-                let reason = format!("it writes more than {MAX_OUTPUT} bytes");
-                Err(TemplateError::Limit { name: self.name.clone(), reason })
-            }
-            Err(error) => Err(describe(&self.name, &error)),
-        }
+        text.map_err(|failure| TemplateError::new(&self.name, failure))
     }
 }
 
 fn texts(messages: &[Message]) -> impl Iterator<Item = (Role, &str)> {
     messages.iter().map(|message| (message.role, message.content.as_str()))
-}
-
-fn describe(name: &str, error: &minijinja::Error) -> TemplateError {
-    let name = name.to_owned();
-    if let Some(reason) = functions::refusal(error) {
-        return TemplateError::Refused { name, reason };
-    }
-    if error.kind() == ErrorKind::OutOfFuel {
-        return TemplateError::Limit { name, reason: "it computes for too long".into() };
-    }
-    let reason = match error.detail() {
-        Some(detail) => format!("{}: {detail}", error.kind()),
-        None => error.kind().to_string(),
-    };
-    TemplateError::Jinja { name, line: error.line(), reason }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
 use crate::app::keymap::{KeyProblem, Keymap};
+use crate::chat::template;
 use crate::engine::CacheTypes;
 use crate::engine::load::LoadOptions;
 use crate::settings::{Settings, line_of_key};
@@ -116,6 +117,9 @@ fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == template::HELPER_ARGUMENT) {
+        return template::serve();
+    }
     match run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),

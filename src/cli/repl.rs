@@ -4,12 +4,13 @@ use anyhow::Result;
 
 use super::args::Chat;
 use super::{Context, Exit, surroundings};
+use crate::chat::template::Sandbox;
 use crate::repl::{self, ExitReason};
 use crate::worker::WorkerHandle;
 
 pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
     let (app, surroundings) = surroundings::start(context, arguments, false)?;
-    match repl::run(app, WorkerHandle::spawn(), Box::new(surroundings))? {
+    match repl::run(app, WorkerHandle::spawn(Sandbox::of_this_program()), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),
     }

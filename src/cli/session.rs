@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 
 use super::Context;
 use super::interrupt::Interrupt;
-use crate::chat::visible;
+use crate::chat::{template::Sandbox, visible};
 use crate::engine::FileType;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::worker::WorkerHandle;
@@ -28,7 +28,11 @@ impl Session {
     /// Starts the worker and loads the model of the settings.
     pub(super) fn start(context: &Context) -> Result<Self> {
         let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
-        let mut session = Self { worker: WorkerHandle::spawn(), interrupt: Interrupt::install()?, last: RequestId(0) };
+        let mut session = Self {
+            worker: WorkerHandle::spawn(Sandbox::of_this_program()),
+            interrupt: Interrupt::install()?,
+            last: RequestId(0),
+        };
         let info = session.load(source, context.load_options())?;
         super::models::say_quantized(&info, context.verbose);
         if context.verbose {

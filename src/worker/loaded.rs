@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::chat::Message;
 use crate::chat::context_window::ContextWindow;
-use crate::chat::template::{ChatTemplate, RenderOptions, SpecialTexts, TemplateError};
+use crate::chat::template::{ChatTemplate, RenderOptions, Sandbox, SpecialTexts, TemplateError};
 use crate::engine::inference::Inference;
 use crate::engine::load::LoadedModel;
 use crate::engine::tokenizer::Tokenizer;
@@ -57,6 +57,7 @@ pub(super) struct Reader {
     name: String,
     chat_template: Option<String>,
     special: SpecialTexts,
+    sandbox: Sandbox,
     pub(super) context: usize,
     left_out: LeftOut,
 }
@@ -69,15 +70,20 @@ pub(super) enum Source<'a> {
 }
 
 impl Loaded {
-    pub(super) fn new(model: LoadedModel) -> Self {
+    /// Strangers' templates run in `sandbox`.
+    pub(super) fn new(model: LoadedModel, sandbox: &Sandbox) -> Self {
         // GPT-2's files do not spell their end token out.
         let end = || model.tokenizer.end_tokens().first().map(|&end| model.tokenizer.piece(end));
         let eos = model.eos_token.or_else(end).unwrap_or_default();
+        if model.chat_template.is_some() {
+            sandbox.warm();
+        }
         let reader = Reader {
             tokenizer: model.tokenizer,
             name: model.info.name,
             chat_template: model.chat_template,
             special: SpecialTexts { bos: model.bos_token.unwrap_or_default(), eos },
+            sandbox: sandbox.clone(),
             context: model.inference.context(),
             left_out: LeftOut::default(),
         };
@@ -170,9 +176,9 @@ impl Reader {
     pub(super) fn template(&self, choice: &TemplateChoice) -> Result<ChatTemplate, TemplateError> {
         match choice {
             TemplateChoice::Builtin(name) => ChatTemplate::builtin(name),
-            TemplateChoice::File(path) => ChatTemplate::from_file(path),
+            TemplateChoice::File(path) => ChatTemplate::from_file(path, &self.sandbox),
             TemplateChoice::Model => match &self.chat_template {
-                Some(source) => ChatTemplate::from_source(&format!("of {}", self.name), source),
+                Some(source) => ChatTemplate::of_stranger(&format!("of {}", self.name), source, &self.sandbox),
                 None => ChatTemplate::builtin(FALLBACK_TEMPLATE),
             },
         }

@@ -18,6 +18,7 @@ use super::protocol::{
     CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptToken, RequestId, TokenTrace,
 };
 use super::running::Channels;
+use crate::chat::template::Sandbox;
 use crate::engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::load::{LoadOptions, ModelSource, load};
@@ -30,23 +31,24 @@ use steering::PauseState;
 const PROGRESS_STEP: usize = 16;
 
 impl WorkerHandle {
-    /// Starts the engine's thread, with no model loaded.
-    pub fn spawn() -> Self {
+    /// Starts the engine's thread, with no model loaded. The templates of models and files run in `sandbox`.
+    pub fn spawn(sandbox: Sandbox) -> Self {
         let (command_tx, command_rx) = unbounded();
         let (event_tx, event_rx) = unbounded();
-        let thread = std::thread::spawn(move || main(command_rx, event_tx));
+        let thread = std::thread::spawn(move || main(command_rx, event_tx, sandbox));
         Self::new(command_tx, event_rx, thread)
     }
 }
 
 /// The thread.
-fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) {
+fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>, sandbox: Sandbox) {
     let worker = Worker {
         channels: Channels::new(commands, events.clone()),
         loaded: None,
         origin: None,
         last: None,
         chunk: FIRST_CHUNK,
+        sandbox,
     };
     with_last_word(&events, || worker.run());
 }
@@ -67,6 +69,7 @@ struct Worker {
     last: Option<LastLogits>,
     /// How many tokens of a prompt are computed ahead in one go.
     chunk: usize,
+    sandbox: Sandbox,
 }
 
 /// A model that is loaded: where it is, how it runs, and the bytes of its weights.
@@ -169,7 +172,7 @@ impl Worker {
         };
         let info = Box::new(model.info.clone());
         self.origin = Some(Origin { source: source.clone(), options: options.clone(), bytes: info.weight_bytes });
-        self.loaded = Some(Loaded::new(model));
+        self.loaded = Some(Loaded::new(model, &self.sandbox));
         self.last = None;
         Ok(EngineEvent::Loaded { id, model: info })
     }
@@ -182,7 +185,7 @@ impl Worker {
     /// Loads the model again that was given up for one that failed; returns whether it is back.
     fn restore(&mut self) -> bool {
         if let Some(Origin { source, options, .. }) = &self.origin {
-            self.loaded = load(source, options, &mut |_, _| {}).ok().map(Loaded::new);
+            self.loaded = load(source, options, &mut |_, _| {}).ok().map(|model| Loaded::new(model, &self.sandbox));
         }
         self.loaded.is_some()
     }

@@ -6,18 +6,16 @@ use chrono::format::StrftimeItems;
 use chrono::{DateTime, Local, TimeZone};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
-
-use super::guard::Work;
 
 /// Goes in front of what `raise_exception` says, to tell it from other errors.
 const REFUSAL: &str = "raise_exception: ";
 
 /// Python's methods and spellings, `raise_exception`, `strftime_now` and `tojson`, and blocks that swallow their line's end.
-pub(super) fn environment(work: &Work) -> Environment<'static> {
+pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true);
@@ -27,9 +25,7 @@ pub(super) fn environment(work: &Work) -> Environment<'static> {
     }
     // The prompt is no web page: nothing is escaped, whatever the template's name ends in.
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    let work = work.clone();
-    environment
-        .set_unknown_method_callback(move |state, value, name, arguments| method(&work, state, value, name, arguments));
+    environment.set_unknown_method_callback(unknown_method_callback);
     environment.set_formatter(|out, _, value| match value.kind() {
         ValueKind::Bool => write!(out, "{}", if value.is_true() { "True" } else { "False" }).map_err(Error::from),
         ValueKind::None => write!(out, "None").map_err(Error::from),
@@ -119,45 +115,6 @@ fn strftime(format: &str, moment: &DateTime<impl TimeZone<Offset: Display>>) -> 
     }
 }
 
-/// A method of Python's, where it stays within `work`: minijinja counts what comes of it, but only afterwards.
-fn method(
-    work: &Work,
-    state: &mut State<'_, '_>,
-    value: &Value,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, Error> {
-    let length = |value: &Value| value.as_str().map_or(0, str::len);
-    let text = length(value);
-    let mut cost = text + arguments.iter().map(length).sum::<usize>();
-    match (name, arguments) {
-        ("replace", [old, new, ..]) => {
-            let (old, new) = (old.as_str().unwrap_or_default(), length(new));
-            let found = value.as_str().map_or(0, |text| text.matches(old).count());
-            cost = cost.saturating_add(found.saturating_mul(new));
-        }
-        ("join", [values]) => {
-            let parts = values.try_iter()?.map(|part| length(&part).saturating_add(text));
-            cost = parts.fold(cost, usize::saturating_add);
-        }
-        // A number in a format can ask for any width.
-        ("format", _) => {
-            let digits = value.as_str().map_or(0, |text| longest_run(text, |c| c.is_ascii_digit() || c == '_'));
-            if digits > 4 || arguments.iter().any(|value| value.is_integer() && value.as_i64().is_none_or(|n| n > 9999))
-            {
-                return Err(Error::new(ErrorKind::InvalidOperation, "a width in a format is too large"));
-            }
-        }
-        _ => {}
-    }
-    work.spend(cost)?;
-    unknown_method_callback(state, value, name, arguments)
-}
-
-fn longest_run(text: &str, is_part: impl Fn(char) -> bool) -> usize {
-    text.split(|c| !is_part(c)).map(str::len).max().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +126,7 @@ mod tests {
         assert_eq!(at("%d %b %Y", 951_782_400), "29 Feb 2000");
         assert_eq!(at("%B %-d, %y, %H:%M:%S", 1_767_225_599), "December 31, 25, 23:59:59");
         assert_eq!(at("100%% %!", 0), "100% %!");
-        let today = environment(&Work::default()).render_str("{{ strftime_now('%Y') }}", ()).unwrap();
+        let today = environment().render_str("{{ strftime_now('%Y') }}", ()).unwrap();
         assert_eq!(today, Local::now().format("%Y").to_string());
     }
 
@@ -182,7 +139,7 @@ mod tests {
 
     #[test]
     fn json_is_spaced_as_python_does_and_not_escaped_for_the_web() {
-        let render = |source: &str| environment(&Work::default()).render_str(source, ()).unwrap();
+        let render = |source: &str| environment().render_str(source, ()).unwrap();
         assert_eq!(render("{{ {'a': [1, 'x<y>&é'], 'b': none} | tojson }}"), r#"{"a": [1, "x<y>&é"], "b": null}"#);
         assert_eq!(render("{{ [1] | tojson(indent=2) }}"), "[\n  1\n]");
     }

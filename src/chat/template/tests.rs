@@ -107,68 +107,9 @@ fn errors_name_the_template_the_line_and_the_cause() {
     assert_eq!(error.to_string(), "chat template mine refuses this conversation: roles must alternate");
     let error = render("{{ messages | no_such_filter }}").to_string();
     assert!(error.contains("no_such_filter"), "{error}");
-    let missing = ChatTemplate::from_file(Path::new("/no/such/file.jinja")).unwrap_err().to_string();
+    let sandbox = Sandbox::of("/nonexistent/gibber");
+    let missing = ChatTemplate::from_file(Path::new("/no/such/file.jinja"), &sandbox).unwrap_err().to_string();
     assert!(missing.contains("/no/such/file.jinja"), "{missing}");
-}
-
-/// Each would take memory, time or the stack without an end, or reach for a file.
-#[test]
-fn a_hostile_template_is_stopped() {
-    let deep = "{% set ns = namespace(x=[1], y={}) %}{% for i in range(9999) %}{% for j in range(99) %}";
-    let ends = "{% endfor %}{% endfor %}";
-    let bombs = [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}".into(),
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".into(),
-        "{% set ns = namespace(x='0123456789abcdef') %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}".into(),
-        "{% set s = 'x' * 100000 %}{% for a in range(9000) %}{{ s }}{% endfor %}".into(),
-        "{% set s = 'x' * 100000 %}{% set c %}{% for a in range(9000) %}{{ s }}{% endfor %}{% endset %}".into(),
-        "{{ 'x' * 99999999999 }}".into(),
-        "{{ [1] * 99999999999 }}".into(),
-        "{% set ns = namespace(x='a' * 1000) %}{% for i in range(9) %}{% set ns.x = ns.x.replace('a', ns.x) %}{% endfor %}".into(),
-        "{% set s = 'x' * 100000 %}{{ s.replace('', s) }}".into(),
-        "{{ '{:>99999999999}'.format(1) }}".into(),
-        "{{ '{:>{}}'.format(1, 99999999999) }}".into(),
-        "{{ '%99999999999d' | format(1) }}".into(),
-        "{{ ('x' * 100000).join(range(9999)) }}".into(),
-        "{{ range(9999) | join('x' * 100000) }}".into(),
-        "{{ 'a' | indent(99999999999) }}".into(),
-        "{% set s = 'x' * 1000000 %}{% for a in range(9999) %}{% for b in range(9999) %}{% set c = s.find('y') %}{% endfor %}{% endfor %}".into(),
-        format!("{deep}{{% set ns.x = [ns.x] %}}{ends}{{{{ ns.x }}}}"),
-        format!("{deep}{{% set ns.y = {{'a': ns.y}} %}}{ends}{{{{ ns.y | tojson }}}}"),
-    ];
-    for source in bombs {
-        let template = ChatTemplate::from_source("mine", &source).unwrap();
-        assert!(template.render(&question(), &RenderOptions::default()).is_err(), "{source}");
-    }
-}
-
-#[test]
-fn a_hostile_source_is_refused() {
-    let chain = |part: &str| format!("{{{{ a{} }}}}", part.repeat(120_000 / part.len()));
-    for source in [
-        "{{ ns }}{% set ns = namespace() %}{% set ns.x = ns %}".into(),
-        "{% include 'mine' %}".into(),
-        "{% include '/etc/passwd' %}".into(),
-        "{% extends 'mine' %}".into(),
-        "{% import 'mine' as m %}".into(),
-        " ".repeat(200_000),
-        format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000)),
-        "{% if 1 %}".repeat(10_000),
-        "{{ debug() }}{{".into(),
-    ] {
-        assert!(ChatTemplate::from_source("mine", &source).is_err(), "{source:.50}");
-    }
-    // However deep the expression: an error or a text, and no end of the program.
-    for source in [chain("+1"), chain(".b"), chain("|upper"), chain("[0]"), chain(" and a"), chain("()")] {
-        let _ = ChatTemplate::from_source("mine", &source).map(|t| t.render(&question(), &RenderOptions::default()));
-    }
-    for source in [
-        format!("{{{{ {}a }}}}", "-".repeat(120_000)),
-        format!("{{{{ {}a }}}}", "not ".repeat(30_000)),
-        format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}".repeat(10_000)),
-    ] {
-        let _ = ChatTemplate::from_source("mine", &source).map(|t| t.render(&question(), &RenderOptions::default()));
-    }
 }
 
 /// A long conversation is no attack.
@@ -217,12 +158,18 @@ fn thinking_is_told_only_where_it_is_chosen() {
 }
 
 #[test]
-fn a_file_is_read_and_one_too_large_is_not() {
+fn a_file_that_is_too_large_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.jinja");
-    std::fs::write(&path, "{{ messages[1].content }}").unwrap();
-    assert_eq!(render(&ChatTemplate::from_file(&path).unwrap(), &question()), "Hi");
-    std::fs::write(&path, vec![b' '; 1 + (1 << 20)]).unwrap();
-    let error = ChatTemplate::from_file(&path).unwrap_err().to_string();
-    assert!(error.contains("t.jinja") && error.contains("no more than 131072 are read"), "{error}");
+    std::fs::write(&path, vec![b' '; 1 + MAX_SOURCE]).unwrap();
+    let read = ChatTemplate::from_file(&path, &Sandbox::of("/nonexistent/gibber"));
+    let error = read.unwrap_err().to_string();
+    assert!(error.contains("t.jinja") && error.contains("no more than 1048576 are read"), "{error}");
+}
+
+#[test]
+fn where_the_process_cannot_be_started_the_error_says_so_and_nothing_runs_here() {
+    let template = ChatTemplate::of_stranger("mine", "x", &Sandbox::of("/nonexistent/gibber")).unwrap();
+    let error = template.render(&question(), &options()).unwrap_err().to_string();
+    assert!(error.starts_with("chat template mine was stopped: the process in which templates"), "{error}");
 }

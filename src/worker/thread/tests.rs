@@ -6,6 +6,11 @@ use super::*;
 use crate::worker::protocol::{FinishReason, Prompt, Stepping};
 use std::time::Duration;
 
+/// No test here has a stranger's template: there is no program that could run it.
+fn sandbox() -> Sandbox {
+    Sandbox::of("/nonexistent/gibber")
+}
+
 /// A generation of this name meets a fault before its first token, one of the next name in its middle.
 const FAULT_AT_ONCE: RequestId = RequestId(666);
 const FAULT_ON_THE_WAY: RequestId = RequestId(667);
@@ -56,7 +61,7 @@ fn generate(id: RequestId) -> EngineCommand {
 /// Invariant 7, and 1 for a panic.
 #[test]
 fn a_panic_ends_its_request_with_an_error_and_the_next_one_is_served() {
-    let worker = WorkerHandle::spawn();
+    let worker = WorkerHandle::spawn(sandbox());
     let source = ModelSource::Synthetic("tiny".into());
     let loaded = request(&worker, EngineCommand::Load { id: RequestId(1), source, options: LoadOptions::default() });
     assert!(matches!(loaded.last(), Some(EngineEvent::Loaded { .. })), "{loaded:?}");
@@ -83,7 +88,7 @@ fn a_panic_ends_its_request_with_an_error_and_the_next_one_is_served() {
 /// Invariant 7 for a reply that is paused.
 #[test]
 fn a_panic_while_a_reply_is_paused_ends_it_with_an_error() {
-    let worker = WorkerHandle::spawn();
+    let worker = WorkerHandle::spawn(sandbox());
     let source = ModelSource::Synthetic("tiny".into());
     request(&worker, EngineCommand::Load { id: RequestId(1), source, options: LoadOptions::default() });
     let EngineCommand::Generate { id, prompt, mut params, cancel } = generate(FAULT_ON_THE_WAY) else { panic!() };

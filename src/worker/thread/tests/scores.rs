@@ -8,7 +8,7 @@ use std::path::Path;
 const REPLY: RequestId = RequestId(20);
 
 fn loaded(source: ModelSource, context: Option<usize>) -> WorkerHandle {
-    let worker = WorkerHandle::spawn();
+    let worker = WorkerHandle::spawn(sandbox());
     let options = LoadOptions { context, ..LoadOptions::default() };
     let events = request(&worker, EngineCommand::Load { id: RequestId(1), source, options });
     assert!(matches!(events.last(), Some(EngineEvent::Loaded { .. })), "{events:?}");
