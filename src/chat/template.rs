@@ -6,9 +6,17 @@
 mod builtin;
 mod contents;
 mod engine;
+mod filters;
 mod functions;
 mod helper;
+mod json;
+mod kinds;
+mod macros;
+mod methods;
+mod percent;
+mod python;
 mod sandbox;
+mod source;
 mod wire;
 
 use std::io;

@@ -6,7 +6,7 @@ use std::io;
 use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
-use super::functions;
+use super::{functions, source};
 
 /// The template's name inside the engine; people are told the one that it has outside.
 const NAME: &str = "chat";
@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn compile(source: &str) -> Result<Self, Failure> {
         let mut environment = functions::environment();
         environment.set_recursion_limit(MAX_DEPTH);
-        let source = functions::without_generation_marks(source);
+        let source = source::adapted(source);
         environment.add_template_owned(NAME, source).map_err(|error| describe(&error))?;
         Ok(Self { environment })
     }

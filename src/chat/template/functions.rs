@@ -5,11 +5,12 @@ use std::fmt::{Display, Write};
 use chrono::format::StrftimeItems;
 use chrono::{DateTime, Local, TimeZone};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
-use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::Serialize;
-use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
+
+use super::methods::method;
+use super::python::NAMESPACE_MARK;
+use super::{filters, json, kinds, macros, percent, python, source};
 
 /// Goes in front of what `raise_exception` says, to tell it from other errors.
 const REFUSAL: &str = "raise_exception: ";
@@ -25,17 +26,23 @@ pub(super) fn environment() -> Environment<'static> {
     }
     // The prompt is no web page: nothing is escaped, whatever the template's name ends in.
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(unknown_method_callback);
-    environment.set_formatter(|out, _, value| match value.kind() {
-        ValueKind::Bool => write!(out, "{}", if value.is_true() { "True" } else { "False" }).map_err(Error::from),
-        ValueKind::None => write!(out, "None").map_err(Error::from),
-        ValueKind::Undefined => Ok(()),
-        _ => write!(out, "{value}").map_err(Error::from),
+    minijinja_contrib::add_to_environment(&mut environment);
+    environment.set_unknown_method_callback(method);
+    environment.set_formatter(|out, _, value| match value.as_str() {
+        Some(text) => out.write_str(text).map_err(Error::from),
+        None => out.write_str(&python::str(value)?).map_err(Error::from),
     });
     environment.remove_global("debug");
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
-    environment.add_filter("tojson", to_json);
+    environment.add_function("namespace", namespace);
+    environment.add_function("dict", dict);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    environment.add_function(source::CATCH_ALL, macros::catch_all);
+    environment.add_filter(source::PERCENT, percent::percent);
+    environment.add_filter("tojson", json::to_json);
+    filters::add_to(&mut environment);
+    kinds::add_to(&mut environment);
     environment
 }
 
@@ -44,62 +51,42 @@ pub(super) fn refusal(error: &Error) -> Option<String> {
     error.detail()?.strip_prefix(REFUSAL).map(str::to_owned)
 }
 
-/// `source` with plain scopes for the blocks that transformers' `{% generation %}` marks a reply by, for training.
-pub(super) fn without_generation_marks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some((before, tag)) = rest.split_once("{%") {
-        out.push_str(before);
-        out.push_str("{%");
-        rest = tag;
-        let Some((inside, after)) = tag.split_once("%}") else { break };
-        let word = inside.trim_matches(['-', '+']).trim();
-        if matches!(word, "generation" | "endgeneration") {
-            out.push_str(&inside.replace("generation", "with"));
-            out.push_str("%}");
-            rest = after;
+fn raise_exception(message: &Value) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{}", python::str(message)?)))
+}
+
+/// Jinja's `namespace`, which takes a map and names, is true also where it is empty, and is no map.
+fn namespace(first: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+    let mut values = pairs(first, &named)?;
+    values.push((NAMESPACE_MARK.into(), true.into()));
+    minijinja::functions::namespace(Some(Value::from_pairs(values).into()))
+}
+
+/// Python's `dict`.
+fn dict(first: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+    Ok(Value::from_pairs(pairs(first, &named)?))
+}
+
+/// The pairs of a map, or of a list of pairs, and those of the named arguments.
+fn pairs(first: Option<Value>, named: &Kwargs) -> Result<Vec<(Value, Value)>, Error> {
+    let mut pairs = Vec::new();
+    if let Some(values) = first {
+        let is_map = values.kind() == ValueKind::Map;
+        for item in values.try_iter()?.checked() {
+            let item = item?;
+            let (key, value) = if is_map {
+                let value = values.get_item(&item)?;
+                (item, value)
+            } else {
+                (item.get_item_by_index(0)?, item.get_item_by_index(1)?)
+            };
+            pairs.push((key, value));
         }
     }
-    out.push_str(rest);
-    out
-}
-
-fn raise_exception(message: String) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
-}
-
-fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    // `ensure_ascii` and the like change nothing that a model minds.
-    let mut bytes = Vec::new();
-    let written = match indent {
-        Some(width) => {
-            let spaces = " ".repeat(width.min(16));
-            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Python)),
-    };
-    written.map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(Value::from(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// JSON as Python's `json.dumps` spaces it: `{"a": 1, "b": 2}`. Models were trained on that.
-struct Python;
-
-impl Formatter for Python {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    for name in named.args() {
+        pairs.push((name.into(), named.get(name)?));
     }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        self.begin_array_value(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        CompactFormatter.begin_object_value(writer)?;
-        writer.write_all(b" ")
-    }
+    Ok(pairs)
 }
 
 /// Python's `datetime.now().strftime(format)`: local time; directives that are unknown stay as they are.
@@ -128,19 +115,5 @@ mod tests {
         assert_eq!(at("100%% %!", 0), "100% %!");
         let today = environment().render_str("{{ strftime_now('%Y') }}", ()).unwrap();
         assert_eq!(today, Local::now().format("%Y").to_string());
-    }
-
-    #[test]
-    fn generation_marks_become_scopes() {
-        let source = "a{%- generation -%}b{% endgeneration %}{{ generation }}{% if generation %}{% endif %}";
-        let expected = "a{%- with -%}b{% endwith %}{{ generation }}{% if generation %}{% endif %}";
-        assert_eq!(without_generation_marks(source), expected);
-    }
-
-    #[test]
-    fn json_is_spaced_as_python_does_and_not_escaped_for_the_web() {
-        let render = |source: &str| environment().render_str(source, ()).unwrap();
-        assert_eq!(render("{{ {'a': [1, 'x<y>&é'], 'b': none} | tojson }}"), r#"{"a": [1, "x<y>&é"], "b": null}"#);
-        assert_eq!(render("{{ [1] | tojson(indent=2) }}"), "[\n  1\n]");
     }
 }

@@ -24,24 +24,40 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 #[derive(Debug, Clone)]
 pub struct Sandbox(Arc<Inner>);
 
+/// What is started.
+#[derive(Debug)]
+enum Program {
+    This,
+    At(PathBuf),
+    /// Nothing: templates run where the test does.
+    #[cfg(test)]
+    Nothing,
+}
+
 #[derive(Debug)]
 struct Inner {
-    program: Option<PathBuf>,
+    program: Program,
     process: Mutex<Option<Process>>,
 }
 
 impl Sandbox {
     /// One of the running program, whose `main` has to begin as [`crate::cli::main`] does.
     pub fn of_this_program() -> Self {
-        Self::start_with(None)
+        Self::start_with(Program::This)
     }
 
     /// One of the `gibber` at `program`: for programs that are not it.
     pub fn of(program: impl Into<PathBuf>) -> Self {
-        Self::start_with(Some(program.into()))
+        Self::start_with(Program::At(program.into()))
     }
 
-    fn start_with(program: Option<PathBuf>) -> Self {
+    /// None at all, for the library's own tests: there is no `gibber` beside them.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Self::start_with(Program::Nothing)
+    }
+
+    fn start_with(program: Program) -> Self {
         Self(Arc::new(Inner { program, process: Mutex::new(None) }))
     }
 
@@ -55,9 +71,11 @@ impl Sandbox {
 
     fn start(&self) -> Result<Process, Failure> {
         let program = match &self.0.program {
-            Some(program) => Ok(program.clone()),
-            None if Path::new(THIS_PROGRAM).exists() => Ok(THIS_PROGRAM.into()),
-            None => std::env::current_exe(),
+            Program::At(program) => Ok(program.clone()),
+            Program::This if Path::new(THIS_PROGRAM).exists() => Ok(THIS_PROGRAM.into()),
+            Program::This => std::env::current_exe(),
+            #[cfg(test)]
+            Program::Nothing => Err(io::ErrorKind::NotFound.into()),
         };
         program.and_then(|program| Process::start(&program)).map_err(|error| {
             Failure::Limit(format!(
@@ -68,6 +86,10 @@ impl Sandbox {
 
     /// What came of `request`. A process that does not answer is killed; the next request has a fresh one.
     pub(super) fn ask(&self, request: &Request<'_>) -> Answer {
+        #[cfg(test)]
+        if matches!(self.0.program, Program::Nothing) {
+            return super::engine::Engine::compile(&request.source)?.render(&request.rendering, usize::MAX);
+        }
         let unwritten = |error: serde_json::Error| Failure::Limit(format!("it cannot be handed over: {error}"));
         let frame = serde_json::to_vec(request).map_err(unwritten)?;
         let mut slot = lock(&self.0.process);

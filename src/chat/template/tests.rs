@@ -173,3 +173,66 @@ fn where_the_process_cannot_be_started_the_error_says_so_and_nothing_runs_here()
     let error = template.render(&question(), &options()).unwrap_err().to_string();
     assert!(error.starts_with("chat template mine was stopped: the process in which templates"), "{error}");
 }
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    template: String,
+    bos: Option<String>,
+    eos: String,
+    messages: Vec<Message>,
+    thinking: Option<bool>,
+    text: Option<String>,
+    refused: Option<String>,
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/templates").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn whole_templates_become_what_transformers_makes_of_them() {
+    let golden: Vec<Golden> = serde_json::from_str(&fixture("golden.json")).unwrap();
+    assert!(golden.len() > 50);
+    for Golden { template: name, bos, eos, messages, thinking, text, refused } in golden {
+        let template = ChatTemplate::from_source(&name, &fixture(&format!("{name}.jinja"))).unwrap();
+        let special = SpecialTexts { bos: bos.unwrap_or_default(), eos };
+        // One writes today's date where it is given none, as it was when these were made.
+        let today = chrono::Local::now().format("%d %b %Y").to_string();
+        match template.render(&messages, &RenderOptions { special, thinking }) {
+            Ok(rendered) => assert_eq!(Some(rendered.replace(&today, "26 Jul 2024")), text, "{name}"),
+            Err(TemplateError::Refused { reason, .. }) => assert_eq!(Some(reason), refused, "{name}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Snippet {
+    source: String,
+    text: Option<String>,
+}
+
+#[test]
+fn pieces_of_templates_become_what_jinja_makes_of_them() {
+    let snippets: Vec<Snippet> = serde_json::from_str(&fixture("snippets.json")).unwrap();
+    assert!(snippets.len() > 700);
+    let messages = [
+        (Role::System, " Be b'rief. "),
+        (Role::User, "Hi \"you\" é\n"),
+        (Role::Assistant, "<think>\nhm\n</think>\n\nHello"),
+        (Role::User, "<b>Bye</b> & so"),
+    ]
+    .map(|(role, text)| Message::new(role, text));
+    let rendered = |source: &str| {
+        let template = ChatTemplate::from_source("snippet", source).ok()?;
+        template.render(&messages, &options()).ok()
+    };
+    let other: Vec<String> = snippets
+        .iter()
+        .map(|Snippet { source, text }| (source, text, rendered(source)))
+        .filter(|(_, expected, rendered)| rendered != *expected)
+        .map(|(source, expected, rendered)| format!("{source:?}\n  not {expected:?}\n  but {rendered:?}"))
+        .collect();
+    assert!(other.is_empty(), "{}", other.join("\n"));
+}
