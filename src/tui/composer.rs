@@ -1,5 +1,6 @@
 //! The line, or lines, that the person writes.
 
+mod draft;
 mod pastes;
 
 use std::ops::Range;
@@ -11,6 +12,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::text::{Wrapped, columns};
 use super::theme::Theme;
+use draft::Draft;
 use pastes::Pastes;
 
 /// What undo keeps, in bytes, at most: pasted books should not be kept a hundred times.
@@ -19,7 +21,7 @@ const UNDO_BYTES: usize = 4 << 20;
 /// A state that undo goes back to.
 #[derive(Debug, Clone)]
 struct Snapshot {
-    text: String,
+    draft: Draft,
     cursor: usize,
 }
 
@@ -37,7 +39,7 @@ enum Edit {
 /// stands for each, over which the cursor goes in one step.
 #[derive(Debug)]
 pub(super) struct Composer {
-    text: String,
+    draft: Draft,
     cursor: usize,
     /// The other end of the selection.
     anchor: Option<usize>,
@@ -47,9 +49,9 @@ pub(super) struct Composer {
     undo: Vec<Snapshot>,
     redo: Vec<Snapshot>,
     /// The entry of the history that is shown, and what was written before.
-    browsing: Option<(usize, String)>,
+    browsing: Option<(usize, Draft)>,
     /// What was cut last.
-    killed: String,
+    killed: Draft,
     pastes: Pastes,
     wrapped: Wrapped,
     /// Whether `wrapped` is out of date.
@@ -62,7 +64,7 @@ pub(super) struct Composer {
 impl Default for Composer {
     fn default() -> Self {
         Self {
-            text: String::new(),
+            draft: Draft::default(),
             cursor: 0,
             anchor: None,
             goal: None,
@@ -70,7 +72,7 @@ impl Default for Composer {
             undo: Vec::new(),
             redo: Vec::new(),
             browsing: None,
-            killed: String::new(),
+            killed: Draft::default(),
             pastes: Pastes::default(),
             wrapped: Wrapped::new("", usize::from(u16::MAX)),
             stale: true,
@@ -94,12 +96,12 @@ pub(super) enum Motion {
 impl Composer {
     /// What is written, with labels in the place of large pastes.
     pub(super) fn text(&self) -> &str {
-        &self.text
+        self.draft.text()
     }
 
     /// What is written, whole.
     pub(super) fn whole_text(&self) -> String {
-        self.pastes.expand(&self.text)
+        self.pastes.expand(&self.draft)
     }
 
     /// Where the cursor is, in bytes.
@@ -108,18 +110,23 @@ impl Composer {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.draft.text().is_empty()
     }
 
     /// Inserts what was typed, in the place of what is selected.
     pub(super) fn insert(&mut self, text: &str) {
+        self.insert_draft(&text.into());
+    }
+
+    fn insert_draft(&mut self, draft: &Draft) {
+        let text = draft.text();
         let selected = self.selection();
         let is_typed = selected.is_none() && text.graphemes(true).count() == 1 && text != "\n";
         self.before_edit(if is_typed { Edit::Type } else { Edit::Whole });
         if let Some(range) = selected {
             self.remove(range);
         }
-        self.text.insert_str(self.cursor, text);
+        self.draft.replace(self.cursor..self.cursor, draft);
         self.cursor += text.len();
         self.changed();
     }
@@ -129,7 +136,7 @@ impl Composer {
         match Pastes::is_large(text) {
             true => {
                 let label = self.pastes.fold(text);
-                self.insert(&label);
+                self.insert_draft(&label);
             }
             false => self.insert(text),
         }
@@ -139,8 +146,10 @@ impl Composer {
     pub(super) fn set_file(&mut self, name: &str, text: &str) {
         match Pastes::is_large(text) {
             true => {
-                let label = self.pastes.fold_file(name, text.trim_end_matches('\n'));
-                self.set(&format!("{label}\n"));
+                let mut label = self.pastes.fold_file(name, text.trim_end_matches('\n'));
+                let end = label.text().len();
+                label.replace(end..end, &"\n".into());
+                self.set_draft(label);
             }
             false => self.set(text),
         }
@@ -148,32 +157,35 @@ impl Composer {
 
     /// Shows the folded text at the cursor whole, or the first one; `false` where there is none.
     pub(super) fn unfold(&mut self) -> bool {
-        let folded = self.pastes.places(&self.text);
-        let at_cursor = folded.iter().find(|(range, _)| range.start <= self.cursor && self.cursor <= range.end);
-        let Some((range, content)) =
-            at_cursor.or(folded.first()).map(|(range, content)| (range.clone(), content.to_string()))
-        else {
-            return false;
-        };
+        let labels = self.draft.labels();
+        let at_cursor = labels.iter().find(|label| label.range.start <= self.cursor && self.cursor <= label.range.end);
+        let Some(label) = at_cursor.or(labels.first()).cloned() else { return false };
         self.before_edit(Edit::Whole);
-        self.text.replace_range(range.clone(), &content);
-        self.cursor = range.start + content.len();
+        let content = self.pastes.content(label.paste);
+        self.cursor = label.range.start + content.len();
+        self.draft.replace(label.range, &content.into());
         self.changed();
         true
     }
 
     /// Puts a text in place of all; undo brings the former one back. What was pasted stays folded in it.
     pub(super) fn set(&mut self, text: &str) {
-        let text = self.pastes.refold(text);
-        let end = text.len();
-        self.set_at(&text, end);
+        let draft = self.pastes.refold(text);
+        self.set_draft(draft);
     }
 
-    /// Puts a text in place of all, with the cursor at an offset of it.
+    fn set_draft(&mut self, draft: Draft) {
+        self.before_edit(Edit::Whole);
+        self.cursor = draft.text().len();
+        self.draft = draft;
+        self.changed();
+    }
+
+    /// Puts a text in place of all, with the cursor at an offset of it. Labels stay where nothing is changed.
     pub(super) fn set_at(&mut self, text: &str, cursor: usize) {
         self.before_edit(Edit::Whole);
-        text.clone_into(&mut self.text);
-        self.cursor = cursor.min(self.text.len());
+        self.draft.change_to(text);
+        self.cursor = cursor.min(text.len());
         self.changed();
     }
 
@@ -216,12 +228,13 @@ impl Composer {
         }
         let (start, end) = (to.min(self.cursor), to.max(self.cursor));
         if edit == Edit::Kill {
-            let gone = self.text[start..end].to_owned();
+            let gone = self.draft.slice(start..end);
             // What is cut piece by piece comes back as one.
+            let last = self.killed.text().len();
             match (self.last_edit == Edit::Kill, to < self.cursor) {
                 (false, _) => self.killed = gone,
-                (true, true) => self.killed.insert_str(0, &gone),
-                (true, false) => self.killed.push_str(&gone),
+                (true, true) => self.killed.replace(0..0, &gone),
+                (true, false) => self.killed.replace(last..last, &gone),
             }
         }
         self.before_edit(edit);
@@ -230,14 +243,14 @@ impl Composer {
     }
 
     fn remove(&mut self, range: Range<usize>) {
-        self.text.replace_range(range.clone(), "");
         self.cursor = range.start;
+        self.draft.replace(range, &Draft::default());
     }
 
     /// Inserts what was cut last.
     pub(super) fn yank(&mut self) {
-        if !self.killed.is_empty() {
-            self.insert(&self.killed.clone());
+        if !self.killed.text().is_empty() {
+            self.insert_draft(&self.killed.clone());
         }
     }
 
@@ -253,7 +266,7 @@ impl Composer {
 
     /// What is selected, whole; it can be inserted again too.
     pub(super) fn copy(&mut self) -> Option<String> {
-        self.text[self.selection()?].clone_into(&mut self.killed);
+        self.killed = self.draft.slice(self.selection()?);
         Some(self.pastes.expand(&self.killed))
     }
 
@@ -275,7 +288,7 @@ impl Composer {
     }
 
     pub(super) fn select_all(&mut self) {
-        (self.anchor, self.cursor) = (Some(0), self.text.len());
+        (self.anchor, self.cursor) = (Some(0), self.draft.text().len());
         self.moved();
     }
 
@@ -307,25 +320,25 @@ impl Composer {
     }
 
     fn target(&self, motion: Motion) -> usize {
-        let (before, after) = self.text.split_at(self.cursor);
+        let (before, after) = self.draft.text().split_at(self.cursor);
         let to = match motion {
             Motion::Left => before.grapheme_indices(true).next_back().map_or(0, |(at, _)| at),
             Motion::Right => self.cursor + after.graphemes(true).next().map_or(0, str::len),
             Motion::WordLeft => before.unicode_word_indices().next_back().map_or(0, |(at, _)| at),
-            Motion::WordRight => {
-                after.unicode_word_indices().next().map_or(self.text.len(), |(at, word)| self.cursor + at + word.len())
-            }
+            Motion::WordRight => after
+                .unicode_word_indices()
+                .next()
+                .map_or(self.draft.text().len(), |(at, word)| self.cursor + at + word.len()),
             Motion::LineStart => before.rfind('\n').map_or(0, |at| at + 1),
-            Motion::LineEnd => after.find('\n').map_or(self.text.len(), |at| self.cursor + at),
+            Motion::LineEnd => after.find('\n').map_or(self.draft.text().len(), |at| self.cursor + at),
         };
         self.outside_labels(to, to > self.cursor)
     }
 
     /// `offset`, or the end of the label that it is in: the later one for `forward`.
     fn outside_labels(&self, offset: usize, forward: bool) -> usize {
-        let labels = self.pastes.places(&self.text);
-        let label = labels.iter().find(|(range, _)| range.start < offset && offset < range.end);
-        label.map_or(offset, |(range, _)| if forward { range.end } else { range.start })
+        let label = self.draft.labels().iter().find(|label| label.range.start < offset && offset < label.range.end);
+        label.map_or(offset, |label| if forward { label.range.end } else { label.range.start })
     }
 
     /// Puts the cursor where the mouse was pressed; `false` where that is not in what was drawn.
@@ -351,7 +364,7 @@ impl Composer {
         self.wrap(self.wrapped.width());
         let row = self.top + usize::from(row.clamp(self.area.top(), self.area.bottom().max(1) - 1) - self.area.top());
         let column = column.clamp(self.area.left(), self.area.right()) - self.area.left();
-        let offset = self.wrapped.offset_at(&self.text, row, usize::from(column));
+        let offset = self.wrapped.offset_at(self.draft.text(), row, usize::from(column));
         self.outside_labels(offset, true)
     }
 
@@ -367,32 +380,32 @@ impl Composer {
 
     fn vertical(&mut self, select: bool, next: impl FnOnce(usize, usize) -> Option<usize>) -> bool {
         self.wrap(self.wrapped.width());
-        let (row, column) = self.wrapped.position(&self.text, self.cursor);
+        let (row, column) = self.wrapped.position(self.draft.text(), self.cursor);
         let Some(row) = next(row, self.wrapped.rows().len()) else { return false };
         let goal = *self.goal.get_or_insert(column);
         self.hold_anchor(select);
-        self.cursor = self.outside_labels(self.wrapped.offset_at(&self.text, row, goal), false);
+        self.cursor = self.outside_labels(self.wrapped.offset_at(self.draft.text(), row, goal), false);
         self.last_edit = Edit::None;
         true
     }
 
     /// An earlier prompt as it is shown: what was pasted in this run is folded in it, and a huge one is folded whole.
-    fn recalled(&mut self, entry: &str) -> String {
-        let text = self.pastes.refold(entry);
-        if Pastes::is_huge(&text) { self.pastes.fold_prompt(&text) } else { text }
+    fn recalled(&mut self, entry: &str) -> Draft {
+        let draft = self.pastes.refold(entry);
+        if Pastes::is_huge(draft.text()) { self.pastes.fold_prompt(entry) } else { draft }
     }
 
     /// Puts an earlier prompt in place of all.
     pub(super) fn recall(&mut self, entry: &str) {
-        let text = self.recalled(entry);
-        self.set(&text);
+        let draft = self.recalled(entry);
+        self.set_draft(draft);
     }
 
     /// The prompt before the one that is shown.
     pub(super) fn history_back(&mut self, history: &[String]) {
         let at = self.browsing.as_ref().map_or(history.len(), |(at, _)| *at);
         if let Some(entry) = at.checked_sub(1).and_then(|at| history.get(at)) {
-            let written = self.browsing.take().map_or_else(|| self.text.clone(), |(_, written)| written);
+            let written = self.browsing.take().map_or_else(|| self.draft.clone(), |(_, written)| written);
             let entry = self.recalled(entry);
             self.show(entry);
             self.browsing = Some((at - 1, written));
@@ -412,9 +425,9 @@ impl Composer {
         }
     }
 
-    fn show(&mut self, text: String) {
-        self.cursor = text.len();
-        self.text = text;
+    fn show(&mut self, draft: Draft) {
+        self.cursor = draft.text().len();
+        self.draft = draft;
         self.anchor = None;
         self.goal = None;
         self.last_edit = Edit::None;
@@ -436,11 +449,11 @@ impl Composer {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot { text: self.text.clone(), cursor: self.cursor }
+        Snapshot { draft: self.draft.clone(), cursor: self.cursor }
     }
 
     fn restore(&mut self, snapshot: Snapshot) {
-        self.show(snapshot.text);
+        self.show(snapshot.draft);
         self.cursor = snapshot.cursor;
         self.browsing = None;
     }
@@ -451,7 +464,7 @@ impl Composer {
             self.undo.push(self.snapshot());
             let mut kept = 0;
             let enough = self.undo.iter().rev().position(|snapshot| {
-                kept += snapshot.text.len();
+                kept += snapshot.draft.text().len();
                 kept > UNDO_BYTES
             });
             if let Some(newest) = enough {
@@ -471,7 +484,7 @@ impl Composer {
 
     fn wrap(&mut self, width: usize) {
         if self.stale || self.wrapped.width() != width {
-            self.wrapped = Wrapped::new(&self.text, width);
+            self.wrapped = Wrapped::new(self.draft.text(), width);
             self.stale = false;
         }
     }
@@ -495,18 +508,18 @@ impl Composer {
         }
         self.area = area;
         self.wrap(usize::from(area.width));
-        let (row, column) = self.wrapped.position(&self.text, self.cursor);
+        let (row, column) = self.wrapped.position(self.draft.text(), self.cursor);
         let height = usize::from(area.height);
         self.top = self.top.min(row).max((row + 1).saturating_sub(height));
         self.top = self.top.min(self.wrapped.rows().len().saturating_sub(height));
-        if self.text.is_empty() {
+        if self.draft.text().is_empty() {
             buffer.set_stringn(area.x, area.y, placeholder, usize::from(area.width), theme.faint());
         }
         for (y, shown) in (area.y..area.bottom()).zip(&self.wrapped.rows()[self.top..]) {
             buffer.set_stringn(area.x, y, &shown.text, usize::from(area.width), theme.text());
         }
-        for (range, _) in self.pastes.places(&self.text) {
-            self.mark(&range, buffer, theme.accent());
+        for label in self.draft.labels() {
+            self.mark(&label.range, buffer, theme.accent());
         }
         if let Some(range) = self.selection() {
             self.mark(&range, buffer, theme.selection());
@@ -526,7 +539,7 @@ impl Composer {
             if start > end || (start == end && line_feed == 0) {
                 continue;
             }
-            let [from, to] = [start, end].map(|offset| columns(&self.text, row.start, offset) as u16);
+            let [from, to] = [start, end].map(|offset| columns(self.draft.text(), row.start, offset) as u16);
             let marked = Rect { x: self.area.x + from, y, width: to - from + line_feed, height: 1 };
             buffer.set_style(marked.intersection(self.area), style);
         }

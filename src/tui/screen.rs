@@ -189,7 +189,7 @@ impl Screen {
     fn begin_edit(&mut self, text: &str) {
         self.focus = Context::Composer;
         if self.draft.is_none() {
-            self.draft = Some(self.composer.text().to_owned());
+            self.draft = Some(self.composer.whole_text());
         }
         self.composer.set(text);
         self.popup.dismiss(text);
@@ -199,7 +199,7 @@ impl Screen {
     fn end_edit(&mut self, app: &App) {
         if app.editing().is_none()
             && let Some(draft) = self.draft.take()
-            && self.composer.text() != draft
+            && self.composer.whole_text() != draft
         {
             self.composer.set(&draft);
         }

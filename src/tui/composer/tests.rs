@@ -163,6 +163,39 @@ fn a_large_paste_is_one_unit_that_is_sent_whole() {
 }
 
 #[test]
+fn a_label_that_is_typed_is_text() {
+    let mut composer = written("");
+    let paste = "line\n".repeat(30);
+    composer.paste(&paste);
+    let label = "[pasted text #1: 30 lines]";
+    composer.insert(" is not ");
+    label.chars().for_each(|letter| composer.insert(&letter.to_string()));
+    assert_eq!(composer.text(), format!("{label} is not {label}"));
+    assert_eq!(composer.whole_text(), format!("{paste} is not {label}"));
+    composer.select_all();
+    composer.copy();
+    composer.go(Motion::Right, false);
+    composer.yank();
+    assert_eq!(composer.whole_text(), format!("{paste} is not {label}{paste} is not {label}"));
+    let sent = composer.take();
+    composer.insert(label);
+    assert_eq!(composer.whole_text(), label);
+    composer.history_back(&[sent.clone()]);
+    assert_eq!(composer.whole_text(), sent);
+}
+
+#[test]
+fn a_completion_leaves_the_paste_beside_it_folded() {
+    let mut composer = written("");
+    let paste = "line\n".repeat(30);
+    composer.paste(&paste);
+    composer.insert(" @no");
+    let completed = format!("{}tes.md ", composer.text());
+    composer.set_at(&completed, completed.len());
+    assert_eq!(composer.whole_text(), format!("{paste} @notes.md "));
+}
+
+#[test]
 fn the_mouse_puts_the_cursor_and_selects() {
     let mut composer = written("hello\nworld");
     let area = Rect::new(3, 10, 20, 4);
