@@ -1,14 +1,14 @@
-# `make chat` and `make test` are all that a fresh machine with Rust needs.
+# For those who have make; scripts/chat.sh and scripts/test.sh are all that a fresh machine with Rust needs.
 
 .PHONY: chat test bench setup
 
 # Builds, and opens the chat on the model of the source tree.
-chat: setup
-	cargo run --release
+chat:
+	@scripts/chat.sh
 
 # The whole test suite.
-test: setup
-	cargo test --no-fail-fast
+test:
+	@scripts/test.sh
 
 # What this machine does with the default model, and the microbenchmarks.
 bench: setup

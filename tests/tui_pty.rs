@@ -10,6 +10,7 @@ use gibber::app::keymap::BINDINGS;
 use gibber::chat::{MessageState, Role};
 use gibber::store::Database;
 use portable_pty::{CommandBuilder, ExitStatus};
+use rustix::process::Signal;
 use support::pty::{PATIENCE, Terminal, key};
 
 /// Wide enough for the panels at the side.
@@ -241,7 +242,7 @@ fn a_reply_survives_that_the_program_is_killed() {
         assert!(Instant::now() < deadline, "not saved: {:?}", chat.saved());
         std::thread::yield_now();
     }
-    chat.terminal.signal("KILL");
+    chat.terminal.signal(Signal::KILL);
     chat.terminal.wait_for_end();
     let reply = chat.saved_count();
 
@@ -256,12 +257,12 @@ fn a_reply_survives_that_the_program_is_killed() {
 
 #[test]
 fn signals_leave_the_terminal_and_the_chat_in_order() {
-    for (signal, number) in [("TERM", 15), ("HUP", 1)] {
+    for (signal, number) in [(Signal::TERM, 15), (Signal::HUP, 1)] {
         let mut chat = Chat::start(USUAL, &ENDLESS);
         chat.count_without_end();
         chat.terminal.signal(signal);
-        assert_eq!(chat.ended().exit_code(), 128 + number, "SIG{signal}");
-        assert!(chat.saved_count().starts_with(" 8, 9, 10, 11,"), "SIG{signal}");
+        assert_eq!(chat.ended().exit_code(), 128 + number, "{signal:?}");
+        assert!(chat.saved_count().starts_with(" 8, 9, 10, 11,"), "{signal:?}");
     }
 }
 
@@ -388,4 +389,41 @@ fn the_line_repl_completes_commands_titles_and_paths() {
     prompt("an empty line");
     terminal.press(key::CTRL_D);
     assert!(terminal.wait_for_end().success());
+}
+
+#[test]
+fn a_terminal_on_which_nothing_can_be_drawn_gets_the_line_mode() {
+    for term in [Some("dumb"), Some(""), None] {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+        command.args(["--temp", "0"]);
+        command.env("GIBBER_CONFIG_DIR", home.path());
+        match term {
+            Some(term) => command.env("TERM", term),
+            None => command.env_remove("TERM"),
+        }
+        let mut terminal = Terminal::start(command, WIDE);
+        terminal.wait_for_text("the chat goes line by line");
+        terminal.wait_for_text("/help lists the commands");
+        terminal.wait_for_screen("the prompt", |screen| screen.trim_end().ends_with('>'));
+        terminal.press(QUESTION);
+        terminal.press(key::ENTER);
+        terminal.wait_for_text(ANSWER);
+        terminal.wait_for_screen("the next prompt", |screen| screen.trim_end().ends_with("\n>"));
+        terminal.press(key::CTRL_D);
+        assert!(terminal.wait_for_end().success(), "{term:?}");
+        assert!(!String::from_utf8_lossy(&terminal.written()).contains("\x1b[?1049h"), "{term:?}");
+    }
+}
+
+#[test]
+fn a_paste_is_asked_without_its_last_line_end() {
+    let mut chat = Chat::start(WIDE, &["--temp", "0"]);
+    chat.terminal.paste(&format!("{QUESTION}\r"));
+    chat.terminal.wait_for_text(QUESTION);
+    chat.terminal.press(key::ENTER);
+    chat.wait_for_words(ANSWER);
+    chat.wait_for_words("end of turn");
+    chat.quit();
+    assert_eq!(chat.saved()[0].1, QUESTION);
 }

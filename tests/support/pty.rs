@@ -6,13 +6,13 @@
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
-use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, ExitStatus, MasterPty, PtySize, SlavePty, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
 use vt100::Screen;
 
 /// How long a test waits for what it expects. Passing this is a failure; it is never part of a test's own time.
@@ -113,7 +113,7 @@ pub(crate) struct Terminal {
     // Held so that the terminal's state can be read after the program has ended.
     _slave: Box<dyn SlavePty + Send>,
     ended: Receiver<ExitStatus>,
-    process: u32,
+    process: Pid,
     running: bool,
     modes_before: u64,
 }
@@ -128,7 +128,7 @@ impl Terminal {
         let keyboard = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
         let modes_before = modes(pair.master.as_ref());
         let mut child = pair.slave.spawn_command(command).unwrap();
-        let process = child.process_id().unwrap();
+        let process = Pid::from_raw(child.process_id().unwrap().try_into().unwrap()).unwrap();
         let (report, ended) = mpsc::channel();
         thread::spawn(move || report.send(child.wait().unwrap()));
         let (reader, shown, answers) =
@@ -155,10 +155,9 @@ impl Terminal {
         self.master.resize(size(columns, rows)).unwrap();
     }
 
-    /// Sends a signal by its name (`TERM`, `HUP`, `KILL`).
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.process.to_string()).status().unwrap();
-        assert!(sent.success(), "kill -{name} {}", self.process);
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.process, signal).unwrap();
     }
 
     /// The text of the screen, a line a row.
@@ -228,7 +227,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         if self.running {
             // It may have ended by itself, and then there is nothing to kill.
-            let _ = Command::new("kill").arg("-KILL").arg(self.process.to_string()).status();
+            let _ = kill_process(self.process, Signal::KILL);
             let _ = self.ended.recv_timeout(PATIENCE);
         }
     }
