@@ -288,7 +288,8 @@ impl App {
             let edited = self.editing().map(|node| Some(node.id));
             let place = edited.and_then(|id| sent.iter().position(|sent| *sent == id));
             messages.truncate(place.unwrap_or(messages.len()));
-            messages.push(Message::new(Role::User, self.with_known_files(draft)));
+            let question = self.with_known_files(draft);
+            messages.push(Message::new(Role::User, self.as_question(&question)));
         }
         prompt
     }

@@ -5,7 +5,7 @@ use super::attachments::split;
 use super::commands::escape;
 use super::keymap::{Context, KeyAction};
 use super::{App, Effect, Moment, NoteKind};
-use crate::chat::{Message, MessageId, MessageState, Node, Role};
+use crate::chat::{Message, MessageId, MessageState, Node, Role, without_line_end};
 
 /// The argument of `/edit` that means the last reply.
 const REPLY: &str = "reply";
@@ -89,7 +89,9 @@ impl App {
             self.hint = Some(refusal);
             return vec![Effect::Compose(escape(text))];
         }
-        let is_same = self.session.transcript.node(id).is_some_and(|node| node.message.content.trim_end() == text);
+        let text = if is_question { self.as_question(text) } else { text };
+        let former = self.session.transcript.node(id).map_or("", |node| node.message.content.trim_end());
+        let is_same = former == without_line_end(text);
         self.branches.editing = None;
         match (is_question, is_same) {
             (true, true) => self.answer(id, now),

@@ -19,7 +19,7 @@ impl App {
             return Vec::new();
         }
         self.session.record.title = title::cleaned(title);
-        let text = format!("this chat is called {:?} now", self.session.record.title);
+        let text = format!("this chat is called “{}” now", self.session.record.title);
         self.note(NoteKind::Info, text);
         self.session.put_if_stored()
     }
@@ -112,7 +112,7 @@ impl App {
 
 /// What is said of a chat that was deleted.
 fn deletion(record: &SessionRecord) -> String {
-    format!("{:?} is deleted; /undo brings it back", record.title)
+    format!("“{}” is deleted; /undo brings it back", record.title)
 }
 
 /// A title as the name of a file, `what-is-the-capital-of-france`: letters and digits, with hyphens between the words.

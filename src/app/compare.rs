@@ -140,6 +140,7 @@ impl App {
         let mut effects = Vec::new();
         let parent = match question {
             Some(question) => {
+                let question = self.as_question(question);
                 if self.session.record.title.is_empty() {
                     self.session.record.title = title::of_question(question);
                 }

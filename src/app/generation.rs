@@ -7,7 +7,7 @@ use super::commands::escape;
 use super::parameters::{PARAMETERS, Parameter};
 use super::step::Pause;
 use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
-use crate::chat::{Message, MessageId, MessageState, Role, title};
+use crate::chat::{Message, MessageId, MessageState, Role, title, without_line_end};
 use crate::engine::SamplingParams;
 use crate::store::StoreOp;
 use crate::worker::protocol::{
@@ -199,11 +199,17 @@ impl App {
             self.hint = Some(refusal);
             return vec![Effect::Compose(escape(text))];
         }
+        let text = self.as_question(text);
         let first = self.session.transcript.nodes().is_empty();
         if first || self.session.record.title.is_empty() {
             self.session.record.title = title::of_question(text);
         }
         self.ask_question(text, now)
+    }
+
+    /// What a text is as a question: in a templated turn the line end behind it is no part of it.
+    pub(super) fn as_question<'a>(&self, text: &'a str) -> &'a str {
+        if self.template.is_raw() { text } else { without_line_end(text) }
     }
 
     /// Answers the last question anew, beside the answers that it has.

@@ -2,6 +2,7 @@
 
 use super::parameters::PARAMETERS;
 use super::{App, Effect};
+use crate::chat::columns::lines;
 use crate::engine::SamplingParams;
 use crate::settings::theme::Theme;
 
@@ -100,12 +101,10 @@ impl App {
     /// A list as text, a row a line.
     pub fn list_text(&self, list: List) -> String {
         let rows = self.rows_of(list);
-        let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
-        let line = |row: &ListRow| {
-            let mark = if row.is_present { "*" } else { " " };
-            format!("{mark} {:<width$}  {}", row.name, row.detail).trim_end().to_owned() + "\n"
-        };
-        let lines: String = rows.iter().map(line).collect();
+        let names: Vec<[String; 2]> = rows.iter().map(|row| [row.name.clone(), row.detail.clone()]).collect();
+        let mark = |row: &ListRow| if row.is_present { "*" } else { " " };
+        let lines: String =
+            rows.iter().zip(lines(&names)).map(|(row, line)| format!("{} {line}\n", mark(row))).collect();
         let paths = if list == List::Models { "; so does a path to a GGUF file or a Hugging Face folder" } else { "" };
         format!("{}:\n{lines}{} chooses one{paths}\n", list.title(), list.command("NAME"))
     }

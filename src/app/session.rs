@@ -2,7 +2,7 @@
 
 use super::looking::Scores;
 use super::{App, Effect, Moment};
-use crate::chat::{MessageId, Transcript};
+use crate::chat::{MessageId, Transcript, without_line_end};
 use crate::store::{SessionId, SessionRecord, StoreOp};
 
 /// A conversation, and whether the store knows of it.
@@ -20,7 +20,7 @@ impl Session {
             id: SessionId::drawn(next_random(seed)),
             title: String::new(),
             model: String::new(),
-            system: system.to_owned(),
+            system: without_line_end(system).to_owned(),
             head: None,
             created: now.unix,
         };

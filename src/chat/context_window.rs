@@ -29,6 +29,12 @@ impl<'a> ContextWindow<'a> {
         Self { messages, turns, dropped: 0 }
     }
 
+    /// The texts of the messages that stay whatever happens.
+    pub fn least(&self) -> Vec<&'a str> {
+        let stays = |i: &usize| !self.is_dropped(*i, self.turns.len());
+        (0..self.messages.len()).filter(stays).map(|i| self.messages[i].content.as_str()).collect()
+    }
+
     /// The messages that are left.
     pub fn kept(&self) -> Vec<Message> {
         self.kept_after(self.dropped)

@@ -1,5 +1,6 @@
 //! Conversations: messages, the tree they form, templates that turn them into a prompt, and the context window.
 
+pub mod columns;
 pub mod context_window;
 pub mod document;
 mod import;
@@ -12,6 +13,6 @@ pub mod title;
 pub mod transcript;
 pub mod visible;
 
-pub use message::{Message, Role};
+pub use message::{Message, Role, without_line_end};
 pub use transcript::{MessageId, MessageState, Node, Transcript};
-pub use visible::visible;
+pub use visible::{one_line, visible};

@@ -23,7 +23,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Message, Role};
-pub use builtin::BUILTIN_NAMES;
+pub use builtin::{BUILTIN_NAMES, RAW_NAME};
 pub use contents::Content;
 use engine::{Engine, Failure, Rendering};
 pub use helper::{ARGUMENT as HELPER_ARGUMENT, serve};

@@ -24,6 +24,11 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// `text` on one line: what steers a terminal made visible, line feeds and tabs as spaces.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace(['\n', '\t'], " ")
+}
+
 fn is_unsafe(character: char) -> bool {
     match character {
         '\n' | '\t' => false,

@@ -8,6 +8,7 @@ use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 
+pub(super) use crate::chat::one_line;
 use crate::chat::visible::visible;
 
 /// Columns from one tab stop to the next.
@@ -187,11 +188,6 @@ impl Wrapped {
         let broken = self.rows.get(row + 1).is_some_and(|next| next.start == shown.end);
         if broken { last } else { shown.end }
     }
-}
-
-/// `text` on one line: what steers a terminal made visible, line feeds and tabs as spaces.
-pub(super) fn one_line(text: &str) -> String {
-    visible(text).replace(['\n', '\t'], " ")
 }
 
 /// `text` cut to `width` columns, with `…` where something is missing.

@@ -16,6 +16,10 @@ use super::protocol::{Prompt, TemplateChoice};
 /// The template of models that were never taught one.
 const FALLBACK_TEMPLATE: &str = "plain";
 
+/// Bytes of text that a token never stands for on the average: only a text with more of them for each token of the context
+/// is worth counting before anything is done with it.
+const BYTES_PER_TOKEN: usize = 8;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
@@ -59,6 +63,7 @@ pub(super) struct Reader {
     special: SpecialTexts,
     sandbox: Sandbox,
     pub(super) context: usize,
+    trained_context: usize,
     left_out: LeftOut,
 }
 
@@ -85,6 +90,7 @@ impl Loaded {
             special: SpecialTexts { bos: model.bos_token.unwrap_or_default(), eos },
             sandbox: sandbox.clone(),
             context: model.inference.context(),
+            trained_context: model.info.trained_context,
             left_out: LeftOut::default(),
         };
         Self { inference: model.inference, lanes: Vec::new(), reader }
@@ -137,11 +143,15 @@ impl Reader {
     /// where it is still too long to have them back.
     pub(super) fn source<'a>(&self, prompt: &'a Prompt) -> Result<Source<'a>, RequestError> {
         match prompt {
-            Prompt::Raw(text) => Ok(Source::Raw(text)),
+            Prompt::Raw(text) => {
+                self.check_length(&[text])?;
+                Ok(Source::Raw(text))
+            }
             Prompt::Chat { messages, template, thinking } => {
                 let thinking = *thinking;
                 let template = Arc::new(self.template(template)?);
                 let mut window = ContextWindow::new(messages);
+                self.check_length(&window.least())?;
                 if self.left_out.turns > 0
                     && messages.starts_with(&self.left_out.beginning)
                     && self.encode(&template, messages, thinking)?.len() > self.target()
@@ -151,6 +161,18 @@ impl Reader {
                 Ok(Source::Chat { template, window, messages, thinking })
             }
         }
+    }
+
+    /// Refuses texts that fill more than the context by themselves, before a template sees them: it would be blamed for
+    /// their length, or work on them for long.
+    fn check_length(&self, texts: &[&str]) -> Result<(), EngineError> {
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        if bytes / BYTES_PER_TOKEN <= self.context {
+            return Ok(());
+        }
+        let tokens = texts.iter().map(|text| self.tokenizer.count(text)).sum::<Result<usize, EngineError>>()?;
+        let (context, trained) = (self.context, self.trained_context);
+        if tokens > context { Err(EngineError::ContextFull { tokens, context, trained }) } else { Ok(()) }
     }
 
     /// Remembers what a conversation does without by now.
@@ -189,6 +211,7 @@ impl Reader {
         let (text, begin) = match prompt {
             Prompt::Raw(text) => (text.clone(), true),
             Prompt::Chat { messages, template, thinking } => {
+                self.check_length(&ContextWindow::new(messages).least())?;
                 let template = self.template(template)?;
                 (template.render(messages, &self.options(*thinking))?, template.wants_begin_token())
             }

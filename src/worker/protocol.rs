@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::chat::Message;
+use crate::chat::template::RAW_NAME;
 use crate::engine::TokenId;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::engine::sampling::SamplingParams;
@@ -102,6 +103,13 @@ pub enum TemplateChoice {
     Builtin(String),
     /// A Jinja file of the user's.
     File(PathBuf),
+}
+
+impl TemplateChoice {
+    /// Whether nothing is put around the text, which the model goes on with as it stands.
+    pub fn is_raw(&self) -> bool {
+        matches!(self, Self::Builtin(name) if name == RAW_NAME)
+    }
 }
 
 /// What the model is asked to go on from.

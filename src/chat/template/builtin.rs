@@ -1,5 +1,8 @@
 //! The templates that need no file.
 
+/// The template that leaves the text as it is: what `--raw` stands for.
+pub const RAW_NAME: &str = "raw";
+
 /// Their names: the formats of well-known families of models, turns joined by end-of-text (`dialogpt`), `User:` and
 /// `Assistant:` for models that were never taught a format (`plain`), and the bare texts one after the other (`raw`).
 pub const BUILTIN_NAMES: [&str; 8] = ["chatml", "llama2", "llama3", "mistral", "zephyr", "dialogpt", "plain", "raw"];
@@ -88,7 +91,7 @@ pub(super) fn find(name: &str) -> Option<Builtin> {
         "zephyr" => Some(ZEPHYR),
         "dialogpt" => Some(DIALOGPT),
         "plain" => Some(PLAIN),
-        "raw" => Some(RAW),
+        RAW_NAME => Some(RAW),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@
 
 mod bpe;
 mod byte_level;
+mod count;
 mod decoder;
 mod ends;
 mod gguf;

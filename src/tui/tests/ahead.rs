@@ -186,7 +186,7 @@ fn with_notes() -> Stage {
     stage
 }
 
-const NOTES: &str = "See @notes.txt\n\nnotes.txt:\n```\none two three four\n```\n";
+const NOTES: &str = "See @notes.txt\n\nnotes.txt:\n```\none two three four\n```";
 
 #[test]
 fn a_file_that_the_draft_names_is_read_ahead_and_counted() {

@@ -47,7 +47,7 @@ fn a_file_that_is_named_goes_with_the_message() {
     let mut stage = stage();
     stage.keys("What is in @notes.txt, @\"my plan.md\"? Ask @nobody.<Esc><Enter>");
     let whole = "What is in @notes.txt, @\"my plan.md\"? Ask @nobody.\n\nnotes.txt:\n```\nriver\n```\n\n\n\
-                 my plan.md:\n```\nplan\n```\n";
+                 my plan.md:\n```\nplan\n```";
     assert_eq!(stage.question(), whole);
     assert_eq!(stage.app.session().title, "What is in @notes.txt, @\"my plan.md\"? Ask @nobody.");
     stage.keys("<Up>");
@@ -144,7 +144,7 @@ fn the_question_of_a_comparison_has_its_files() {
     let Some(EngineCommand::Compare { prompt: Prompt::Chat { messages, .. }, .. }) = commands.last() else {
         panic!("{commands:?}")
     };
-    assert_eq!(messages.last().unwrap().content, "See @notes.txt\n\nnotes.txt:\n```\nriver\n```\n");
+    assert_eq!(messages.last().unwrap().content, "See @notes.txt\n\nnotes.txt:\n```\nriver\n```");
     assert_eq!(stage.app.session().title, "See @notes.txt");
 }
 
