@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[path = "cli/configuration.rs"]
 mod configuration;
+#[path = "cli/habits.rs"]
+mod habits;
 #[path = "cli/imports.rs"]
 mod imports;
 #[path = "cli/odd_models.rs"]

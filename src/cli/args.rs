@@ -1,31 +1,28 @@
 //! The flags, spelled as llama.cpp spells them.
 
-use std::ffi::OsString;
+mod llama;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::chat::template::RAW_NAME;
 use crate::engine::{CacheType, FileType, Lookup};
 use crate::settings::{Settings, Think};
+pub(super) use llama::Translated;
 
 /// The help's last lines.
 const AFTER_HELP: &str = "\
--sys, -ctk and -ctv may be written with one dash, as llama.cpp writes them.
+-sys, -ctk and -ctv may be written with one dash, as llama.cpp writes them. Its other flags of that kind are taken and do
+nothing, such as -ngl on a CPU, or are refused by name. The last of a repeated flag counts.
 
 Environment: GIBBER_MODEL and GIBBER_THREADS stand for -m and -t, GIBBER_CONFIG_DIR for --config-dir; NO_COLOR turns colours off.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
-/// The template that leaves the text as it is: what `--raw` stands for.
-pub(super) const RAW_TEMPLATE: &str = "raw";
-
-/// Flags of several letters that take one dash in llama.cpp, and what they are called here.
-const ONE_DASH: [(&str, &str); 3] =
-    [("-sys", "--system-prompt"), ("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")];
-
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "gibber", version, about, after_help = AFTER_HELP)]
+#[command(name = "gibber", version, about, after_help = AFTER_HELP, args_override_self = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -92,7 +89,7 @@ pub(super) struct Model {
     /// Tokens the context holds; 0 is the model's own length, at most 8192
     #[arg(short = 'c', long, value_name = "N")]
     pub(super) ctx_size: Option<usize>,
-    /// Threads that compute; 0 is one for each core
+    /// Threads that compute, at most eight a core; 0 is one for each core
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub(super) threads: Option<u16>,
     /// Prompt tokens computed in one pass
@@ -170,8 +167,8 @@ fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
     PossibleValuesParser::new(Lookup::NAMES).map(|name| Lookup::named(&name).unwrap_or_default())
 }
 
-fn parse_think(name: &str) -> Result<Think, String> {
-    Think::of_name(name).ok_or_else(|| format!("it has to be one of {}", Think::NAMES.join(", ")))
+fn parse_think() -> impl TypedValueParser<Value = Think> {
+    PossibleValuesParser::new(Think::NAMES).map(|name| Think::of_name(&name).unwrap_or_default())
 }
 
 /// What the model is asked, and how it is put.
@@ -181,9 +178,9 @@ pub(super) struct Prompt {
     /// The prompt (in a chat: the first message)
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) prompt: Option<String>,
-    /// A file whose text is appended to the prompt
+    /// A file whose text is appended to the prompt; may be given several times
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: Vec<PathBuf>,
     /// The system message (-sys)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system_prompt: Option<String>,
@@ -204,7 +201,7 @@ pub(super) struct Prompt {
     #[arg(long, value_name = "NAME-OR-FILE", value_hint = ValueHint::FilePath)]
     chat_template: Option<String>,
     /// Whether a model that can think before it answers does: on, off, or auto, as its chat template has it
-    #[arg(long, value_name = "WHEN", value_parser = parse_think, num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    #[arg(long, value_name = "WHEN", value_parser = parse_think(), num_args = 0..=1, require_equals = true, default_missing_value = "on")]
     think: Option<Think>,
 }
 
@@ -359,8 +356,13 @@ pub(super) enum Models {
     /// What a model is
     Info {
         /// Name or path; nothing is the model of the settings
-        #[arg(value_name = "NAME-OR-PATH")]
-        model: Option<String>,
+        #[arg(value_name = "NAME-OR-PATH", conflicts_with = "model", value_hint = ValueHint::AnyPath)]
+        name: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        model: Model,
     },
     /// Write a model as a GGUF file in another format
     Quantize(Quantize),
@@ -421,7 +423,7 @@ impl Chat {
         self.sampling.apply(settings);
         set(&mut settings.model.template, self.prompt.chat_template.clone());
         if self.prompt.raw {
-            settings.model.template = RAW_TEMPLATE.into();
+            settings.model.template = RAW_NAME.into();
         }
         set(&mut settings.chat.system, self.prompt.system_prompt.clone());
         set(&mut settings.chat.max_tokens, self.prompt.predict);
@@ -453,23 +455,6 @@ fn set<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *target = value;
     }
-}
-
-/// The arguments with those of [`ONE_DASH`] in the form that clap knows; what follows `--` stays as it is.
-pub(super) fn with_two_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut only_values = false;
-    arguments
-        .map(|argument| {
-            only_values |= argument == "--";
-            let Some(text) = argument.to_str().filter(|_| !only_values) else { return argument };
-            let (flag, value) = text.split_once('=').map_or((text, None), |(flag, value)| (flag, Some(value)));
-            match (ONE_DASH.iter().find(|(short, _)| *short == flag), value) {
-                (Some((_, long)), None) => (*long).into(),
-                (Some((_, long)), Some(value)) => format!("{long}={value}").into(),
-                (None, _) => argument,
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

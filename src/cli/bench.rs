@@ -28,6 +28,9 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
         None if arguments.founding && arguments.model.model.is_none() => ModelSource::Synthetic(founding::SHAPE.into()),
         None => models::resolve(&context.settings.model.name, &context.paths)?,
     };
+    if let Some(warning) = super::thread_warning(&context.settings) {
+        tell!("warning: {warning}");
+    }
     let mut options = context.load_options();
     if !arguments.founding {
         options.context.get_or_insert(arguments.n_prompt.max(arguments.n_depth.max(1) + arguments.n_gen));

@@ -3,6 +3,21 @@
 // Results go to stdout and errors to stderr: that is what a command line is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+/// Says a line on stderr. Where nothing can be written there, nobody is left to be told, and nothing ends for it.
+macro_rules! tell {
+    ($($part:tt)*) => {{
+        // `eprintln!` would panic.
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($part)*)));
+    }};
+}
+
+/// Says a part of a line on stderr, as [`tell!`] does.
+macro_rules! tell_part {
+    ($($part:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($part)*));
+    }};
+}
+
 mod args;
 mod bench;
 mod chat;
@@ -34,6 +49,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 use crate::app::keymap::{KeyProblem, Keymap};
 use crate::chat::template;
 use crate::engine::CacheTypes;
+use crate::engine::kernels::pool::{default_threads, useful_threads};
 use crate::engine::load::LoadOptions;
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
@@ -100,6 +116,17 @@ fn key_problems(settings: &Settings, paths: &Paths) -> Vec<String> {
     problems.iter().map(|problem| format!("{}:{}: {}", path.display(), line(problem), problem.what)).collect()
 }
 
+/// What is said where more threads are wished for than can serve.
+fn thread_warning(settings: &Settings) -> Option<String> {
+    let (wanted, used) = (settings.model.threads, useful_threads(settings.model.threads));
+    (used < wanted).then(|| {
+        format!(
+            "{wanted} threads on {} cores would wait for each other: {used} compute (-t/--threads, or `threads` in config.toml)",
+            default_threads()
+        )
+    })
+}
+
 fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
     let model = &settings.model;
     let unless_zero = |value: usize| (value > 0).then_some(value);
@@ -129,9 +156,7 @@ pub fn main() -> ExitCode {
 /// Says what went wrong, and with which exit code the program ends.
 fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
-        // Nothing is left to do where even this cannot be printed.
-        let _ = error.print();
-        return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        return report_usage(error);
     }
     if let Some(Exit(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
@@ -139,7 +164,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", crate::chat::visible(&sentence(error)));
+    tell!("error: {}", crate::chat::visible(&sentence(error)));
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
 }
 
@@ -158,33 +183,56 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     kinds.into_iter().any(|kind| kind == ErrorKind::BrokenPipe)
 }
 
+/// Prints the help, the version, or what is wrong with the command line.
+fn report_usage(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Ok(()) => u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(failed) if failed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failed) => {
+            tell!("error: {}: {failed}", output::CANNOT_WRITE);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
-    let matches = Cli::command().try_get_matches_from(args::with_two_dashes(arguments))?;
-    refuse_flags_before_the_command(&matches)?;
-    let Cli { command, common, chat } = Cli::from_arg_matches(&matches)?;
-    if let Some(Command::Completions { shell }) = command {
-        clap_complete::generate(shell, &mut Cli::command(), "gibber", &mut std::io::stdout());
-        return Ok(());
-    }
-    if let Some(Command::Config(command)) = command {
-        return config::run(&command, &common);
-    }
-    if let Some(Command::Sessions(command)) = command {
-        return sessions::run(&command, &common);
-    }
-    let context = Context::new(&common)?;
+    let Cli { command, common, chat } = parse(arguments)?;
     match command {
-        Some(Command::Run(arguments)) => run::run(context, &arguments),
-        Some(Command::Score(arguments)) => score::run(context, &arguments),
-        Some(Command::Tokenize(arguments)) => tokenize::run(context, &arguments),
-        Some(Command::Bench(arguments)) => bench::run(context, &arguments),
-        Some(Command::Models(command)) => models::run(context, &command),
-        Some(Command::Repl(arguments)) => repl::run(context, &arguments),
-        Some(Command::Chat(arguments)) => chat::run(context, &arguments),
-        None if is_interactive() => chat::run(context, &chat),
-        None => run::run(context, &args::Run { text: None, json: false, chat }),
-        Some(Command::Config(_) | Command::Sessions(_) | Command::Completions { .. }) => Ok(()),
+        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Config(command)) => config::run(&command, &common),
+        Some(Command::Sessions(command)) => sessions::run(&command, &common),
+        Some(Command::Run(arguments)) => run::run(Context::new(&common)?, &arguments),
+        Some(Command::Score(arguments)) => score::run(Context::new(&common)?, &arguments),
+        Some(Command::Tokenize(arguments)) => tokenize::run(Context::new(&common)?, &arguments),
+        Some(Command::Bench(arguments)) => bench::run(Context::new(&common)?, &arguments),
+        Some(Command::Models(command)) => models::run(Context::new(&common)?, &command),
+        Some(Command::Repl(arguments)) => repl::run(Context::new(&common)?, &arguments),
+        Some(Command::Chat(arguments)) => chat::run(Context::new(&common)?, &arguments),
+        None if is_interactive() => chat::run(Context::new(&common)?, &chat),
+        None => run::run(Context::new(&common)?, &args::Run { text: None, json: false, chat }),
     }
+}
+
+/// Reads the command line, and says what of it changes nothing.
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli> {
+    let translated = args::Translated::new(arguments).map_err(Usage)?;
+    let parsed = Cli::command().try_get_matches_from(&translated.arguments);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = parsed.map_err(|error| match translated.describe(&error) {
+        Some(text) => anyhow::Error::new(Usage(text.trim_start_matches("error: ").trim_end().to_owned())),
+        None => error.into(),
+    })?;
+    refuse_flags_before_the_command(&matches)?;
+    translated.notices.iter().for_each(|notice| tell!("warning: {notice}"));
+    Ok(cli)
+}
+
+/// Prints a shell's completion script.
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    // The generator panics where it cannot write: it writes to memory.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gibber", &mut script);
+    output::Output::stdout().bytes(&script)
 }
 
 /// Whether a person sits at both ends.
@@ -203,7 +251,8 @@ fn refuse_flags_before_the_command(matches: &ArgMatches) -> Result<()> {
         None => Ok(()),
         Some(argument) => {
             let flag = argument.get_long().unwrap_or_default();
-            Err(Usage(format!("--{flag} must stand behind the command: gibber {name} --{flag} ...")).into())
+            let names = argument.get_short().map_or_else(|| format!("--{flag}"), |short| format!("-{short}/--{flag}"));
+            Err(Usage(format!("{names} must stand behind the command: gibber {name} --{flag} ...")).into())
         }
     }
 }

@@ -10,6 +10,8 @@ use super::Context;
 use super::models::{DEFAULT_NAME, default_model};
 use super::output::Output;
 use crate::app::ListedModel;
+use crate::chat::columns::lines;
+use crate::chat::one_line;
 use crate::engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
 use crate::store::{ModelStores, Paths};
 
@@ -102,20 +104,13 @@ pub(super) fn run(context: &Context, json: bool) -> Result<()> {
     if json {
         return rows.iter().try_for_each(|row| output.json(row));
     }
-    let table: Vec<[String; 7]> = rows.iter().map(Row::columns).collect();
-    let headings = HEADINGS.map(str::to_owned);
-    let width =
-        |column: usize| table.iter().chain([&headings]).map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 7] = std::array::from_fn(width);
-    let line = |row: &[String; 7]| {
-        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect::<Vec<_>>();
-        padded.join("  ").trim_end().to_owned()
-    };
-    output.line(&line(&headings))?;
-    for (row, columns) in rows.iter().zip(&table) {
-        output.line(&line(columns))?;
-        if let Some(reason) = &row.reason {
-            output.line(&format!("    cannot be run: {reason}"))?;
+    let headings = std::iter::once(HEADINGS.map(str::to_owned));
+    let table: Vec<[String; 7]> = headings.chain(rows.iter().map(Row::columns)).collect();
+    let reasons = std::iter::once(None).chain(rows.iter().map(|row| row.reason.as_ref()));
+    for (line, reason) in lines(&table).iter().zip(reasons) {
+        output.line(line)?;
+        if let Some(reason) = reason {
+            output.line(&format!("    cannot be run: {}", one_line(reason)))?;
         }
     }
     Ok(())

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use serde::Serialize;
 
 use super::Context;
 use super::args::Models;
 use super::output::Output;
 use crate::chat::visible;
-use crate::engine::TokenId;
-use crate::engine::load::{self, LoadOptions, ModelInfo, ModelSource};
-use crate::engine::model::{KvCache, ModelConfig};
+use crate::engine::load::{self, LoadOptions, ModelFiles, ModelInfo, ModelSource};
+use crate::engine::model::KvCache;
 use crate::engine::tokenizer::Tokenizer;
+use crate::engine::{EngineError, TokenId};
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
 
@@ -25,39 +26,127 @@ const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 #[cfg(feature = "embed-model")]
 static EMBEDDED: &[u8] = include_bytes!("../../assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
 
-pub(super) fn run(context: Context, command: &Models) -> Result<()> {
+pub(super) fn run(mut context: Context, command: &Models) -> Result<()> {
     let mut output = Output::stdout();
     match command {
         Models::List { json } => super::model_list::run(&context, *json),
         Models::Quantize(arguments) => super::quantize::run(context, arguments),
-        Models::Info { model } => {
-            let name = model.as_ref().unwrap_or(&context.settings.model.name);
+        Models::Info { name, json, model } => {
+            model.apply(&mut context.settings);
+            let name = name.as_ref().unwrap_or(&context.settings.model.name);
             let files = load::open(&resolve(name, &context.paths)?)?;
-            let (config, options) = (&files.config, context.load_options());
-            let template = if files.chat_template.is_some() { "its own" } else { "none (a plain one is used)" };
-            let rows = [
-                ("name", files.name.clone()),
-                ("file", files.path.display().to_string()),
-                ("architecture", config.architecture.as_str().into()),
-                ("format", files.format().to_string()),
-                ("parameters", format!("{} ({:.1} million)", files.parameters(), files.parameters() as f64 / 1e6)),
-                ("weights", format!("{} bytes", files.weights.total_bytes())),
-                ("layers", config.n_layer.to_string()),
-                ("width", config.n_embd.to_string()),
-                ("heads", format!("{} ({} for keys and values)", config.n_head, config.n_kv_head)),
-                ("vocabulary", config.vocab_size.to_string()),
-                ("context", format!("{} tokens", config.trained_context)),
-                ("KV cache", cache(config, &options)),
-                ("chat template", template.into()),
-            ];
-            let of_tokenizer = match files.tokenizer() {
-                Ok(tokenizer) => tokenizer_rows(&tokenizer),
-                Err(error) => vec![("cannot be run", error.to_string())],
-            };
-            let mut rows = rows.iter().chain(&of_tokenizer);
-            rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", visible(value))))
+            let (info, tokenizer) = (Info::new(&files, &context.load_options()), files.tokenizer());
+            if *json { output.json(&info.with_tokenizer(tokenizer)) } else { print_info(&mut output, &info, tokenizer) }
         }
     }
+}
+
+/// What a model is, as `models info --json` says it; the names are those of `models list --json` where both say it.
+#[derive(Debug, Serialize)]
+struct Info {
+    name: String,
+    path: String,
+    architecture: &'static str,
+    parameters: u64,
+    format: String,
+    bytes: u64,
+    layers: usize,
+    width: usize,
+    heads: usize,
+    kv_heads: usize,
+    vocabulary: usize,
+    /// Tokens that it was trained for.
+    context: usize,
+    /// The format of keys and values, and what they take with the context that a chat would have.
+    kv_type: String,
+    kv_context: usize,
+    kv_bytes: u64,
+    has_chat_template: bool,
+    end_tokens: Vec<EndToken>,
+    notes: Vec<String>,
+    runnable: bool,
+    /// Why it cannot be run.
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndToken {
+    id: TokenId,
+    text: String,
+}
+
+impl Info {
+    fn new(files: &ModelFiles, options: &LoadOptions) -> Self {
+        let config = &files.config;
+        let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
+        Self {
+            name: files.name.clone(),
+            path: files.path.display().to_string(),
+            architecture: config.architecture.as_str(),
+            parameters: files.parameters(),
+            format: files.format().to_string(),
+            bytes: files.weights.total_bytes(),
+            layers: config.n_layer,
+            width: config.n_embd,
+            heads: config.n_head,
+            kv_heads: config.n_kv_head,
+            vocabulary: config.vocab_size,
+            context: config.trained_context,
+            kv_type: options.cache.to_string(),
+            kv_context,
+            kv_bytes: KvCache::bytes_for(config, options.cache, kv_context) as u64,
+            has_chat_template: files.chat_template.is_some(),
+            end_tokens: Vec::new(),
+            notes: Vec::new(),
+            runnable: false,
+            reason: None,
+        }
+    }
+
+    fn with_tokenizer(mut self, tokenizer: Result<Tokenizer, EngineError>) -> Self {
+        match tokenizer {
+            Ok(tokenizer) => {
+                let end = |&id: &TokenId| EndToken { id, text: tokenizer.piece(id) };
+                self.end_tokens = tokenizer.end_tokens().iter().map(end).collect();
+                self.notes = tokenizer.notes().to_vec();
+                self.runnable = true;
+            }
+            Err(error) => self.reason = Some(error.to_string()),
+        }
+        self
+    }
+}
+
+fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, EngineError>) -> Result<()> {
+    let template = if info.has_chat_template { "its own" } else { "none (a plain one is used)" };
+    let cache = format!(
+        "{} bytes a token ({}), {:.1} MB at {} tokens",
+        info.kv_bytes / info.kv_context.max(1) as u64,
+        info.kv_type,
+        info.kv_bytes as f64 / 1e6,
+        info.kv_context
+    );
+    let rows = [
+        ("name", info.name.clone()),
+        ("file", info.path.clone()),
+        ("architecture", info.architecture.into()),
+        ("format", info.format.clone()),
+        ("parameters", format!("{} ({:.1} million)", info.parameters, info.parameters as f64 / 1e6)),
+        ("weights", format!("{} bytes", info.bytes)),
+        ("layers", info.layers.to_string()),
+        ("width", info.width.to_string()),
+        ("heads", format!("{} ({} for keys and values)", info.heads, info.kv_heads)),
+        ("vocabulary", info.vocabulary.to_string()),
+        ("context", format!("{} tokens", info.context)),
+        ("KV cache", cache),
+        ("chat template", template.into()),
+    ];
+    let of_tokenizer = match tokenizer {
+        Ok(tokenizer) => tokenizer_rows(&tokenizer),
+        Err(error) => vec![("cannot be run", error.to_string())],
+    };
+    let mut rows = rows.iter().chain(&of_tokenizer);
+    rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", visible(value))))
 }
 
 /// What ends a reply, and what is odd about the tokenizer.
@@ -67,13 +156,6 @@ fn tokenizer_rows(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
     let ends = if ends.is_empty() { "none: a reply ends at its length".to_owned() } else { ends.join(", ") };
     let notes = tokenizer.notes().iter().map(|note| ("note", note.clone()));
     std::iter::once(("end tokens", ends)).chain(notes).collect()
-}
-
-/// What the KV cache of a model would take with these options.
-fn cache(config: &ModelConfig, options: &LoadOptions) -> String {
-    let tokens = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
-    let full = KvCache::bytes_for(config, options.cache, tokens);
-    format!("{} bytes a token ({}), {:.1} MB at {tokens} tokens", full / tokens, options.cache, full as f64 / 1e6)
 }
 
 /// A model in a line.
@@ -95,7 +177,7 @@ pub(super) fn headline(info: &ModelInfo) -> String {
 /// Says on stderr what came of the wish to have the weights quantized: what is no news only to those who want to hear more.
 pub(super) fn say_quantized(info: &ModelInfo, verbose: bool) {
     if let Some(quantized) = info.quantized.as_ref().filter(|quantized| quantized.is_news || verbose) {
-        eprintln!("{}", visible(&quantized.text));
+        tell!("{}", visible(&quantized.text));
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::io::{IsTerminal, Stdout, Write};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::chat::visible;
+
+/// What an error of stdout begins with.
+pub(super) const CANNOT_WRITE: &str = "cannot write to standard output";
 
 /// Text on stdout as it comes: each piece is flushed, and where a terminal listens nothing can steer it.
 #[derive(Debug)]
@@ -34,8 +37,12 @@ impl Output {
         }
         self.ends_line = text.ends_with('\n');
         let shown = if self.is_terminal { visible(text) } else { text.into() };
-        self.stdout.write_all(shown.as_bytes())?;
-        Ok(self.stdout.flush()?)
+        self.bytes(shown.as_bytes())
+    }
+
+    /// Bytes that a program is to read.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stdout.write_all(bytes).and_then(|()| self.stdout.flush()).context(CANNOT_WRITE)
     }
 
     /// A line.
@@ -52,8 +59,7 @@ impl Output {
     pub(super) fn json(&mut self, object: &impl Serialize) -> Result<()> {
         let mut line = serde_json::to_string(object)?;
         line.push('\n');
-        self.stdout.write_all(line.as_bytes())?;
-        Ok(self.stdout.flush()?)
+        self.bytes(line.as_bytes())
     }
 }
 

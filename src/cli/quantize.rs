@@ -13,13 +13,19 @@ use super::{Context, Exit, INTERRUPTED, models};
 use crate::chat::visible;
 use crate::engine::convert::{Conversion, Step};
 use crate::engine::kernels::ThreadPool;
-use crate::engine::kernels::pool::default_threads;
+use crate::engine::kernels::pool::{default_threads, useful_threads};
 use crate::worker::protocol::CancelToken;
 
-pub(super) fn run(context: Context, arguments: &Quantize) -> Result<()> {
+pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
     let Quantize { source, target, kind, force, threads } = arguments;
-    let threads = threads.map_or(context.settings.model.threads, usize::from);
-    let pool = ThreadPool::new(if threads == 0 { default_threads() } else { threads });
+    context.settings.model.threads = threads.map_or(context.settings.model.threads, usize::from);
+    if let Some(warning) = super::thread_warning(&context.settings) {
+        tell!("warning: {warning}");
+    }
+    let pool = ThreadPool::new(match context.settings.model.threads {
+        0 => default_threads(),
+        threads => useful_threads(threads),
+    });
     let (interrupt, cancel) = (Interrupt::install()?, CancelToken::new());
     interrupt.watch(&cancel);
     let started = Instant::now();
@@ -71,15 +77,15 @@ impl Progress {
         let percent = step.done * 100 / step.total.max(1);
         let line = format!("{percent:3} % {} {} -> {}", visible(step.name), step.from, step.to);
         if self.verbose {
-            eprintln!("{line}");
+            tell!("{line}");
         } else if self.on_terminal {
-            eprint!("\r\x1b[K{line}");
+            tell_part!("\r\x1b[K{line}");
         }
     }
 
     fn clear(&mut self) {
         if self.on_terminal && !self.verbose {
-            eprint!("\r\x1b[K");
+            tell_part!("\r\x1b[K");
         }
     }
 }

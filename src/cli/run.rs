@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::args::{self, RAW_TEMPLATE, Run};
+use super::args::{self, Run};
 use super::output::{Output, rounded};
 use super::session::{Session, unexpected};
 use super::{Context, Exit, INTERRUPTED, Usage, text};
 use crate::app::{ReplySummary, template_choice};
 use crate::chat::thinking::ThoughtFilter;
-use crate::chat::{Message, Role};
+use crate::chat::{Message, Role, without_line_end};
 use crate::engine::TokenId;
 use crate::worker::protocol::{
     EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping, TokenTrace,
@@ -33,56 +33,60 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     reply.finish(&reason, &stats, is_raw(&context))?;
     if context.verbose {
         if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
-            eprintln!("{}:\n{}", thought.summary(), crate::chat::visible(thought.text));
+            tell!("{}:\n{}", thought.summary(), crate::chat::visible(thought.text));
         }
         let (reason, stats) = (reason.clone(), stats.clone());
         let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None };
-        eprintln!("{}", statistics(&summary));
+        tell!("{}", statistics(&summary));
     }
     if reason == FinishReason::Cancelled { Err(Exit(INTERRUPTED).into()) } else { Ok(()) }
 }
 
 fn is_raw(context: &Context) -> bool {
-    context.settings.model.template == RAW_TEMPLATE
+    template_choice(&context.settings.model.template).is_raw()
 }
 
 /// What the model is asked: the prompt, the file and stdin, one behind the other.
 fn prompt(context: &Context, arguments: &Run) -> Result<Prompt> {
     let template = template_choice(&context.settings.model.template);
-    let is_raw = is_raw(context);
-    let given = given_text(arguments.text.as_deref(), &arguments.chat.prompt, is_raw)?;
-    let piped = Some(text::of_piped_stdin()?).filter(|piped| !piped.is_empty());
-    if given.is_none() && piped.is_none() {
+    let is_raw = template.is_raw();
+    let argument = arguments.text.as_deref().or(arguments.chat.prompt.prompt.as_deref());
+    let mut parts = given_parts(argument, &arguments.chat.prompt)?;
+    parts.push(text::of_piped_stdin()?);
+    let (text, is_given) = (joined(parts, is_raw), argument.is_some());
+    let is_empty = if is_raw { text.is_empty() } else { without_line_end(&text).is_empty() };
+    if is_empty && !is_given {
         let message = "there is no prompt: give one as an argument, with -p, with -f FILE or on standard input";
         return Err(Usage(message.into()).into());
     }
-    let text = joined([given, piped].into_iter().flatten(), is_raw);
     if is_raw {
         return Ok(Prompt::Raw(text));
     }
-    let system = Some(&context.settings.chat.system).filter(|system| !system.is_empty());
-    let messages = system.map(|system| Message::new(Role::System, system.as_str()));
-    let messages = messages.into_iter().chain([Message::new(Role::User, text)]).collect();
+    let system = Some(without_line_end(&context.settings.chat.system)).filter(|system| !system.is_empty());
+    let messages = system.map(|system| Message::new(Role::System, system));
+    let messages = messages.into_iter().chain([Message::new(Role::User, without_line_end(&text))]).collect();
     Ok(Prompt::Chat { messages, template, thinking: context.settings.chat.think.for_template() })
 }
 
-/// The prompt of the arguments, with the file behind it.
-pub(super) fn given_text(argument: Option<&str>, flags: &args::Prompt, is_raw: bool) -> Result<Option<String>> {
-    let argument = argument.or(flags.prompt.as_deref()).map(str::to_owned);
-    let file = flags.file.as_deref().map(text::of_file).transpose()?;
-    let is_given = argument.is_some() || file.is_some();
-    let parts = [argument, file].into_iter().flatten();
-    Ok(is_given.then(|| joined(parts, is_raw)))
+/// The first message of a chat: the prompt of the arguments, with the file behind it.
+pub(super) fn given_text(flags: &args::Prompt, is_raw: bool) -> Result<Option<String>> {
+    let parts = given_parts(flags.prompt.as_deref(), flags)?;
+    Ok((!parts.is_empty()).then(|| joined(parts, is_raw)))
 }
 
-/// In a chat, what is appended begins on a line of its own; raw text is joined as it is.
-fn joined(parts: impl Iterator<Item = String>, is_raw: bool) -> String {
-    parts.fold(String::new(), |mut text, part| {
-        if !is_raw && !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text + &part
-    })
+fn given_parts(argument: Option<&str>, flags: &args::Prompt) -> Result<Vec<String>> {
+    let argument = argument.map(|text| Ok(text.to_owned())).into_iter();
+    argument.chain(flags.file.iter().map(|file| text::of_file(file))).collect()
+}
+
+/// In a chat each part begins on a line of its own, and one that is nothing but a line end is no part. Raw text is joined
+/// as it is.
+fn joined(parts: Vec<String>, is_raw: bool) -> String {
+    if is_raw {
+        return parts.concat();
+    }
+    let parts = parts.into_iter().filter(|part| !without_line_end(part).is_empty());
+    parts.reduce(|text, part| format!("{}\n{part}", without_line_end(&text))).unwrap_or_default()
 }
 
 fn params(context: &Context) -> GenerationParams {
@@ -167,7 +171,7 @@ impl Reply {
         match event {
             EngineEvent::Token { trace, .. } => self.token(&trace),
             EngineEvent::TurnsDropped { .. } if verbose => {
-                eprintln!("the context was full: earlier turns are no longer part of the prompt");
+                tell!("the context was full: earlier turns are no longer part of the prompt");
                 Ok(())
             }
             _ => Ok(()),
@@ -220,15 +224,16 @@ mod tests {
     use super::*;
 
     fn join(parts: &[&str], is_raw: bool) -> String {
-        joined(parts.iter().map(|part| (*part).to_owned()), is_raw)
+        joined(parts.iter().map(|part| (*part).to_owned()).collect(), is_raw)
     }
 
     #[test]
-    fn what_is_appended_begins_a_line_in_a_chat_and_nothing_is_added_to_raw_text() {
+    fn parts_begin_lines_in_a_chat_and_raw_text_stays_byte_for_byte() {
         assert_eq!(join(&["Sum up:", "a\nb\n"], false), "Sum up:\na\nb\n");
-        assert_eq!(join(&["Sum up:\n", " a"], false), "Sum up:\n a");
-        assert_eq!(join(&["Once", " upon\n"], true), "Once upon\n");
-        assert_eq!(join(&[" as it is \n"], false), " as it is \n");
+        assert_eq!(join(&["Sum up:\n", " a\r\n", "b"], false), "Sum up:\n a\nb");
+        assert_eq!(join(&["a\n\n", "b"], false), "a\n\nb", "an empty line of the text stays");
+        assert_eq!(join(&["Hi", "\n"], false), "Hi", "an empty line that was piped is nothing");
+        assert_eq!(join(&["Once", " upon\n", "\n"], true), "Once upon\n\n");
     }
 
     #[test]

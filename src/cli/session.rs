@@ -27,6 +27,9 @@ pub(super) struct Session {
 impl Session {
     /// Starts the worker and loads the model of the settings.
     pub(super) fn start(context: &Context) -> Result<Self> {
+        if let Some(warning) = super::thread_warning(&context.settings) {
+            tell!("warning: {warning}");
+        }
         let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
         let mut session = Self {
             worker: WorkerHandle::spawn(Sandbox::of_this_program()),
@@ -36,8 +39,8 @@ impl Session {
         let info = session.load(source, context.load_options())?;
         super::models::say_quantized(&info, context.verbose);
         if context.verbose {
-            eprintln!("{}", visible(&super::models::headline(&info)));
-            info.notes.iter().for_each(|note| eprintln!("note: {}", visible(note)));
+            tell!("{}", visible(&super::models::headline(&info)));
+            info.notes.iter().for_each(|note| tell!("note: {}", visible(note)));
         }
         Ok(session)
     }
@@ -104,14 +107,14 @@ impl Progress {
         if let (Some(kind), &EngineEvent::LoadProgress { done, total, .. }) = (self.kind, event)
             && self.started.elapsed() > UNTOLD
         {
-            eprint!("\r\x1b[Kquantizing to {kind}: {} %", done * 100 / total.max(1));
+            tell_part!("\r\x1b[Kquantizing to {kind}: {} %", done * 100 / total.max(1));
             self.shown = true;
         }
     }
 
     fn clear(&self) {
         if self.shown {
-            eprint!("\r\x1b[K");
+            tell_part!("\r\x1b[K");
         }
     }
 }

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::Usage;
 use super::args::{Common, Sessions};
 use super::output::Output;
-use crate::chat::Role;
+use crate::chat::columns::cell;
 use crate::chat::document::{Document, DocumentFormat};
+use crate::chat::{Role, one_line};
 use crate::store::{Database, Paths, SessionId, SessionRecord, SessionSummary, StoredSession, files};
 
-/// Characters of a title in the list.
+/// Columns of a title in the list.
 const TITLE: usize = 60;
 
 /// Up to here floats count one by one.
@@ -64,12 +65,12 @@ pub(super) fn run(command: &Sessions, common: &Common) -> Result<()> {
         }
         Sessions::Import { file } => {
             let record = store.import(file)?;
-            output.line(&format!("{}  {}", record.id.0, record.title))
+            output.line(&format!("{}  {}", record.id.0, one_line(&record.title)))
         }
         Sessions::Delete { chat } => {
             let StoredSession { record, .. } = store.chat(chat)?;
             store.open()?.delete(record.id)?;
-            output.line(&format!("{:?} is deleted", record.title))
+            output.line(&format!("“{}” is deleted", one_line(&record.title)))
         }
     }
 }
@@ -84,7 +85,7 @@ fn by_rounded_id<'a>(list: &'a [SessionSummary], id: &str) -> Option<&'a Session
 fn warn_of_damage(record: &SessionRecord, damage: Option<&str>) {
     if let Some(damage) = damage {
         let SessionRecord { id, title, .. } = record;
-        eprintln!("warning: the chat {} {title:?} is damaged in the database: {damage}; the rest of it is read", id.0);
+        tell!("warning: the chat {} “{title}” is damaged in the database: {damage}; the rest of it is read", id.0);
     }
 }
 
@@ -101,7 +102,7 @@ fn write(file: &Path, document: &Document, force: bool) -> Result<()> {
     if file.exists() && !force {
         return Err(anyhow!("{} is there already: choose another name, or replace it with --force", file.display()));
     }
-    Ok(files::write_atomic(file, &document.to_file(format))?)
+    Ok(files::replace(file, &document.to_file(format))?)
 }
 
 /// The database, which is not made before something is put into it.
@@ -159,8 +160,8 @@ impl Store {
                 let row = Row { id: id.0, id_str: id.0.to_string(), title, model, created, updated, messages };
                 output.json(&row)?;
             } else {
-                let title: String = record.title.chars().take(TITLE).collect();
-                output.line(&format!("{:>4}  {:<19}  {title:<TITLE$}  {}", place + 1, record.id.0, record.model))?;
+                let (title, model) = (cell(&record.title, TITLE), one_line(&record.model));
+                output.line(format!("{:>4}  {:<19}  {title}  {model}", place + 1, record.id.0).trim_end())?;
             }
         }
         Ok(())
@@ -174,7 +175,8 @@ impl Store {
                 let (id_str, message, context) = (id.to_string(), hit.message.0, hit.context.as_str());
                 output.json(&HitRow { id, id_str, title, message, role: hit.role, context })?;
             } else {
-                output.line(&format!("{id:<19}  {title}\n    {}: {}", hit.role.as_str(), hit.context))?;
+                let (title, context) = (one_line(title), one_line(&hit.context));
+                output.line(&format!("{id:<19}  {title}\n    {}: {context}", hit.role.as_str()))?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::args::Chat;
 use super::file_reader::{FileReader, aside};
 use super::{Context, Usage, load_options, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
-use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start};
+use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start, template_choice};
 use crate::chat::Transcript;
 use crate::chat::document::Document;
 use crate::engine::SamplingParams;
@@ -49,15 +49,16 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let is_first_run = screen && !paths.history().exists() && !paths.database().exists();
     let history = history::load(&paths.history()).unwrap_or_else(|error| {
         // The chat goes on without its history.
-        eprintln!("warning: {error}");
+        tell!("warning: {error}");
         Vec::new()
     });
     let options = load_options(&settings, &paths);
-    let message = run::given_text(None, &arguments.prompt, false)?;
+    let is_raw = template_choice(&settings.model.template).is_raw();
+    let message = run::given_text(&arguments.prompt, is_raw)?;
     let models = models::names(&paths);
     let themes = themes::own(&paths);
-    let warnings =
-        themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths)).collect();
+    let warnings = themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths));
+    let warnings = warnings.chain(super::thread_warning(&settings)).collect();
     let seed = random();
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
@@ -70,7 +71,7 @@ impl Drop for Surroundings {
     fn drop(&mut self) {
         self.writer.close();
         for failure in self.writer.failures().try_iter() {
-            eprintln!("warning: this chat is not saved: {failure}");
+            tell!("warning: this chat is not saved: {failure}");
         }
     }
 }
@@ -208,7 +209,7 @@ impl FrontEndIo for Surroundings {
             if expanded.exists() {
                 return Err(format!("{} is there already: choose another name", expanded.display()));
             }
-            files::write_atomic(&expanded, &text).map_err(|error| error.to_string())?;
+            files::replace(&expanded, &text).map_err(|error| error.to_string())?;
             Ok(std::path::absolute(&expanded).unwrap_or(expanded).display().to_string())
         })?
     }

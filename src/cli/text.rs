@@ -45,7 +45,7 @@ fn patiently<T>(what: &str, read: impl FnOnce() -> T) -> T {
     let notice = format!("waiting for the end of {}", crate::chat::visible(what));
     let watch = std::thread::spawn(move || {
         if is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-            eprintln!("{notice}");
+            tell!("{notice}");
         }
     });
     let read = read();

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use super::inference::Inference;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
-use super::kernels::pool::default_threads;
+use super::kernels::pool::{default_threads, useful_threads};
 use super::model::{Architecture, Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
@@ -35,8 +35,6 @@ use progress::Progress;
 
 /// The context where nobody asks for one: longer ones cost memory that few chats use.
 pub const DEFAULT_CONTEXT: usize = 8192;
-/// More would be a mistake.
-const MAX_THREADS: usize = 1024;
 /// A size of a model beyond this is a corrupt file; products of two stay far from overflow.
 const MAX_SIZE: usize = 1 << 24;
 /// Between two reports of progress.
@@ -384,10 +382,8 @@ fn context_length(options: &LoadOptions, config: &ModelConfig) -> Result<usize, 
 fn threads(options: &LoadOptions) -> Result<usize, EngineError> {
     match options.threads {
         None => Ok(default_threads()),
-        Some(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
-        Some(threads) => Err(EngineError::Invalid(format!(
-            "{threads} threads cannot compute: from 1 to {MAX_THREADS} can (-t/--threads)"
-        ))),
+        Some(0) => Err(EngineError::Invalid("0 threads cannot compute: at least one can (-t/--threads)".into())),
+        Some(threads) => Ok(useful_threads(threads)),
     }
 }
 

@@ -46,7 +46,7 @@ pub enum ExitReason {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplError {
     /// Nothing can be written.
-    #[error("cannot write: {0}")]
+    #[error("cannot write to standard output: {0}")]
     Write(#[from] std::io::Error),
     /// No line can be read.
     #[error("cannot read a line: {0}")]

@@ -15,8 +15,7 @@ pub fn private_directory(path: &Path) -> Result<(), StoreError> {
     private::make_directory(path).map_err(|source| StoreError::io("make the directory", path, source))
 }
 
-/// Replaces the file at `path` by `content` in one step: whoever reads it sees the old text or the new one, also when the
-/// program or the machine dies on the way. The directory is made where it is missing; a symbolic link stays one.
+/// Replaces a file of the program's own as [`replace`] does; its directory is made where it is missing.
 ///
 /// # Errors
 /// [`StoreError::Io`], or [`StoreError::DiskFull`]; the file is as it was then.
@@ -24,6 +23,22 @@ pub fn write_atomic(path: &Path, content: impl AsRef<[u8]>) -> Result<(), StoreE
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if let Some(directory) = target.parent() {
         private_directory(directory)?;
+    }
+    replace(path, content)
+}
+
+/// Replaces the file at `path` by `content` in one step: whoever reads it sees the old text or the new one, also when the
+/// program or the machine dies on the way. A symbolic link stays one. No directory is made: one that a person names and
+/// that is not there is a mistake.
+///
+/// # Errors
+/// [`StoreError::Io`], or [`StoreError::DiskFull`]; the file is as it was then.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), StoreError> {
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        let reason = format!("there is no directory {}", directory.display());
+        return Err(StoreError::io("write", path, std::io::Error::new(std::io::ErrorKind::NotFound, reason)));
     }
     if target.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return write_in_place(&target, content.as_ref()).map_err(|source| StoreError::io("write", path, source));
@@ -106,6 +121,15 @@ mod tests {
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         let error = write_atomic(&socket, "x").unwrap_err().to_string();
         assert!(error.contains("socket: it is a socket"), "{error}");
+    }
+
+    #[test]
+    fn no_directory_is_made_for_a_file_that_a_person_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nosuch/chat.md");
+        let error = replace(&path, "x").unwrap_err().to_string();
+        assert!(error.contains("chat.md: there is no directory ") && error.ends_with("nosuch"), "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,10 +1,18 @@
+use std::ffi::OsString;
+
 use clap::CommandFactory;
 
 use super::*;
 
+fn try_parse(arguments: &str) -> Result<Cli, String> {
+    let arguments = std::iter::once("gibber").chain(arguments.split_whitespace()).map(OsString::from);
+    let translated = Translated::new(arguments)?;
+    let cli = Cli::try_parse_from(&translated.arguments);
+    cli.map_err(|error| translated.describe(&error).unwrap_or_else(|| error.to_string()))
+}
+
 fn parse(arguments: &str) -> Cli {
-    let arguments = arguments.split_whitespace().map(OsString::from);
-    Cli::try_parse_from(with_two_dashes(std::iter::once("gibber".into()).chain(arguments))).unwrap()
+    try_parse(arguments).unwrap()
 }
 
 fn settings(arguments: &str) -> Settings {
@@ -17,8 +25,7 @@ fn settings(arguments: &str) -> Settings {
 }
 
 fn error_of(arguments: &str) -> String {
-    let arguments = arguments.split_whitespace().map(OsString::from);
-    Cli::try_parse_from(with_two_dashes(std::iter::once("gibber".into()).chain(arguments))).unwrap_err().to_string()
+    try_parse(arguments).unwrap_err()
 }
 
 #[test]
@@ -89,7 +96,18 @@ fn the_common_flags_stand_before_or_after_the_command() {
 }
 
 #[test]
-fn one_dash_flags_are_values_after_two_dashes() {
-    let arguments = ["run", "-sys", "a", "--", "-sys"].map(OsString::from);
-    assert_eq!(with_two_dashes(arguments.into_iter()), ["run", "--system-prompt", "a", "--", "-sys"]);
+fn an_error_names_the_flag_that_was_written() {
+    let error = error_of("run -ctk q4_0");
+    assert!(error.contains("-ctk") && !error.contains("--cache-type-k"), "{error}");
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts_and_files_are_several() {
+    let changed = settings("run -n 1 -n 2 --temp 0 --temp 1 -v -v --think on --think off hi");
+    assert_eq!((changed.chat.max_tokens, changed.sampling.temperature), (2, 1.0));
+    assert_eq!(changed.chat.think, Think::Off);
+    match parse("run -f a -f b").command {
+        Some(Command::Run(run)) => assert_eq!(run.chat.prompt.file, [PathBuf::from("a"), PathBuf::from("b")]),
+        other => panic!("{other:?}"),
+    }
 }

@@ -17,6 +17,15 @@ pub fn default_threads() -> usize {
     allowed_cores().map_or(available, |cores| cores.min(available))
 }
 
+/// How many threads one core can serve before they do little but wait for each other.
+const THREADS_PER_CORE: usize = 8;
+
+/// How many of `wanted` threads are started. The threads of one operation wait for each other, so that many times more of
+/// them than cores end no operation in reasonable time.
+pub fn useful_threads(wanted: usize) -> usize {
+    wanted.min(default_threads() * THREADS_PER_CORE)
+}
+
 /// The cores of the affinity mask; `None` where the system does not tell.
 fn allowed_cores() -> Option<usize> {
     let status = fs::read_to_string("/proc/thread-self/status").ok()?;

@@ -14,7 +14,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use super::ahead::{Fetching, Upcoming};
-pub use super::cores::default_threads;
+pub use super::cores::{default_threads, useful_threads};
 
 /// How often a helper looks for work before it sleeps: about a third of a millisecond, longer than a token takes to be
 /// sampled, told and listed with its alternatives. To be woken would cost it more.

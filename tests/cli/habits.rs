@@ -1,0 +1,249 @@
+//! What fingers, pipes, shells and scripts that know other programs do: line ends, flags of llama.cpp, full disks, readers
+//! that have enough.
+
+use super::*;
+
+const QUESTION: &str = "What is the capital of France?";
+const ANSWER: &str = "The capital of France is Paris.\n";
+
+/// The prompt as the model sees it, of a line REPL that reads `lines`.
+fn prompt_of(gibber: &Gibber, arguments: &[&str], lines: &str) -> String {
+    let arguments = [&["repl", "-n", "1", "--temp", "0"], arguments].concat();
+    let output = stdout_of(gibber.run_with_stdin(&arguments, format!("{lines}/prompt\n").as_bytes()));
+    let (_, seen) = output.split_once("sees:\n").unwrap();
+    seen.split_once("\nas these tokens").unwrap().0.to_owned()
+}
+
+#[test]
+fn one_line_end_behind_a_question_is_no_part_of_it() {
+    let gibber = Gibber::new();
+    let file = gibber.write("question.txt", format!("{QUESTION}\n"));
+    let file = file.to_str().unwrap();
+    let piped = |arguments: &[&str], stdin: &str| stdout_of(gibber.run_with_stdin(arguments, stdin.as_bytes()));
+    let run = ["run", "--temp", "0", "-n", "24"];
+    for line_end in ["\n", "\r\n"] {
+        assert_eq!(piped(&run, &format!("{QUESTION}{line_end}")), ANSWER, "{line_end:?}");
+    }
+    assert_eq!(gibber.stdout(&[&run[..], &["-f", file]].concat()), ANSWER);
+    assert_eq!(piped(&[&run[..], &[QUESTION]].concat(), "\n"), ANSWER, "`echo |` adds nothing");
+    assert_eq!(piped(&[&run[..], &["-f", "-"]].concat(), &format!("{QUESTION}\n")), ANSWER);
+    let more = piped(&[&run[..], &["--json"]].concat(), &format!("{QUESTION}\n\n"));
+    let none = piped(&[&run[..], &["--json"]].concat(), QUESTION);
+    let prompt_tokens = |lines: &str| json_lines(lines).pop().unwrap()["stats"]["prompt_tokens"].as_u64();
+    assert_eq!(prompt_tokens(&more), prompt_tokens(&none).map(|tokens| tokens + 1), "exactly one goes");
+}
+
+#[test]
+fn the_line_repl_drops_the_same_line_end_from_lines_files_and_first_messages() {
+    let gibber = Gibber::new();
+    let file = gibber.write("plum.txt", "PLUM\r\n");
+    let seen = prompt_of(&gibber, &[], &format!("{QUESTION}\r\n"));
+    assert!(seen.contains(&format!("{QUESTION}<|im_end|>")), "{seen}");
+    let seen = prompt_of(&gibber, &["-f", file.to_str().unwrap()], "");
+    assert!(seen.contains("user\nPLUM<|im_end|>"), "{seen:?}");
+    let seen = prompt_of(&gibber, &[], &format!("Read @{}\n", file.display()));
+    assert!(seen.contains("PLUM") && seen.contains("```<|im_end|>"), "{seen:?}");
+    let seen = prompt_of(&gibber, &["-sys", "Be brief.\n"], "Hi\n");
+    assert!(seen.contains("system\nBe brief.<|im_end|>"), "{seen:?}");
+    let seen = prompt_of(&gibber, &["--raw", "-f", file.to_str().unwrap()], "");
+    assert!(seen.starts_with("PLUM␍\n"), "raw text stays as it is: {seen:?}");
+}
+
+#[test]
+fn raw_text_scores_and_tokens_take_every_byte() {
+    let gibber = Gibber::new();
+    let pieces = |stdin: &str| stdout_of(gibber.run_with_stdin(&["tokenize", "--json", "-"], stdin.as_bytes()));
+    assert_ne!(pieces("Paris"), pieces("Paris\n"));
+    let prompt_tokens = |stdin: &str| {
+        let output = gibber.run_with_stdin(&["run", "--raw", "--json", "-n", "1"], stdin.as_bytes());
+        json_lines(&stdout_of(output)).pop().unwrap()["stats"]["prompt_tokens"].as_u64()
+    };
+    assert_eq!(prompt_tokens("Paris\n\n"), prompt_tokens("Paris").map(|tokens| tokens + 1), "two feeds are one token");
+    let scored = stdout_of(gibber.run_with_stdin(&["score", "--json"], b"Paris is\n"));
+    assert_eq!(json_lines(&scored).iter().filter_map(|line| line["text"].as_str()).collect::<String>(), "Paris is\n");
+}
+
+#[test]
+fn nothing_but_a_line_end_is_no_prompt() {
+    let error = failure(&Gibber::new().run_with_stdin(&["run"], b"\n"), 2);
+    assert!(error.contains("there is no prompt"), "{error}");
+}
+
+#[test]
+fn what_cannot_fit_says_its_length_and_the_context() {
+    let gibber = Gibber::new();
+    let text = "All work and no play makes Jack a dull boy.\n".repeat(40_000);
+    let counted = stdout_of(gibber.run_with_stdin(&["tokenize", "--json", "-"], text.as_bytes()));
+    let count = serde_json::from_str::<Value>(&counted).unwrap()["ids"].as_array().unwrap().len();
+    // The last line end is none of a question's.
+    for (arguments, count) in [(&["run", "-c", "256"][..], count - 1), (&["run", "-c", "256", "--raw"], count)] {
+        let error = failure(&gibber.run_with_stdin(arguments, text.as_bytes()), 1);
+        let length = format!("{count} tokens long and the context holds 256");
+        assert!(error.contains(&length) && !error.contains("template"), "{error}");
+    }
+    // More than a template may write: it is not the template's fault.
+    let error = failure(&gibber.run_with_stdin(&["run"], text.repeat(6).as_bytes()), 1);
+    assert!(error.contains("tokens long and the context holds 8192") && !error.contains("template"), "{error}");
+}
+
+#[test]
+fn flags_of_llama_cpp_are_taken_or_refused_by_their_own_names() {
+    let gibber = Gibber::new();
+    let run = |flags: &[&str]| gibber.run(&[&["run", "--temp", "0"], flags, &[QUESTION]].concat());
+    for flags in [
+        &["-ngl", "99"][..],
+        &["-ngl99"],
+        &["-fa"],
+        &["-fa", "on"],
+        &["-tb", "2"],
+        &["-st"],
+        &["-cnv"],
+        &["-ub", "512", "-np", "1", "-mli", "-co"],
+    ] {
+        let output = run(flags);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let name = flags[0].trim_end_matches("99");
+        assert!(stderr.contains(&format!("warning: {name} changes nothing")), "{flags:?}: {stderr}");
+        assert_eq!(stdout_of(output), ANSWER, "{flags:?}");
+    }
+    for flags in [&["-hf", "org/repo"][..], &["-hfr", "org/repo"], &["-md", "x"], &["-mu", "x"], &["-jf", "x"], &["-e"]]
+    {
+        let error = failure(&run(flags), 2);
+        assert!(error.starts_with(&format!("error: {}: ", flags[0])), "{error}");
+    }
+    let error = failure(&gibber.run(&["-hf", "org/repo"]), 2);
+    assert!(error.starts_with("error: -hf: "), "{error}");
+    let error = failure(&run(&["-ctk", "q3"]), 2);
+    assert!(error.contains("'-ctk") && !error.contains("--cache-type-k"), "{error}");
+    let error = failure(&run(&["-temp", "0"]), 2);
+    assert!(error.contains("-temp") && error.contains("--temp") && !error.contains("--threads"), "{error}");
+    assert_eq!(
+        stdout_of(run(&["-no-cnv", "-n", "1"])),
+        gibber.stdout(&["run", "--raw", "--temp", "0", "-n", "1", QUESTION])
+    );
+}
+
+#[test]
+fn think_off_is_no_question() {
+    let gibber = Gibber::new();
+    assert_eq!(gibber.stdout(&["run", "--temp", "0", "--think", "off", QUESTION]), ANSWER);
+    let error = failure(&gibber.run(&["run", "--think", "off"]), 2);
+    assert!(error.contains("there is no prompt"), "{error}");
+}
+
+#[test]
+fn more_threads_than_can_serve_are_capped_wherever_they_come_from() {
+    let gibber = Gibber::new();
+    let run = ["run", "--temp", "0", "-n", "3", QUESTION];
+    let check = |output: Output| {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("512 threads") && stderr.contains("-t/--threads"), "{stderr}");
+        assert_eq!(stdout_of(output), "The capital of\n");
+    };
+    check(gibber.run(&[&run[..], &["-t", "512"]].concat()));
+    check(gibber.command(&run).env("GIBBER_THREADS", "512").output().unwrap());
+    gibber.write("config.toml", "[model]\nthreads = 512\n");
+    check(gibber.run(&run));
+    let warned = stdout_of(gibber.run_with_stdin(&["repl"], b""));
+    assert!(warned.contains("warning: 512 threads"), "{warned}");
+}
+
+#[test]
+fn an_export_makes_no_directories() {
+    let gibber = Gibber::new();
+    stdout_of(gibber.run_with_stdin(&["repl", "-n", "1"], b"Hi\n"));
+    let target = gibber.path("nosuch/x.md");
+    let target = target.to_str().unwrap();
+    let error = failure(&gibber.run(&["sessions", "export", "1", target]), 1);
+    assert!(error.contains(target) && error.contains("there is no directory"), "{error}");
+    let output = gibber.run_with_stdin(&["repl", "-n", "1"], format!("Hi\n/export {target}\n").as_bytes());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there is no directory"), "{said}");
+    assert!(!gibber.path("nosuch").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_be_written_is_named() {
+    let gibber = Gibber::new();
+    stdout_of(gibber.run_with_stdin(&["repl", "-n", "1"], b"Hi\n"));
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [
+        &["run", "-n", "2", "hi"][..],
+        &["run", "-n", "2", "--json", "hi"],
+        &["score", "-p", "hi there"],
+        &["tokenize", "hi"],
+        &["models", "list"],
+        &["models", "info"],
+        &["sessions", "list"],
+        &["sessions", "show", "1"],
+        &["sessions", "export", "1"],
+        &["config", "show"],
+        &["config", "path"],
+        &["completions", "bash"],
+        &["bench", "--synthetic", "tiny", "-p", "8", "-n", "2", "-r", "1"],
+        &["--help"],
+        &["run", "--help"],
+        &["--version"],
+        &["repl", "-p", "hi", "-n", "2"],
+    ] {
+        let output = gibber.command(arguments).stdout(full()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("cannot write to standard output: "), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    }
+    // Nobody is left to be told.
+    let output = gibber.command(&["run", "-v", "-n", "1", "hi"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn completion_scripts_end_quietly_where_the_reader_has_enough() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let gibber = Gibber::new();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = gibber.command(&["completions", shell]).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{shell}");
+        assert!(gibber.stdout(&["completions", shell]).contains("gibber"), "{shell}");
+    }
+}
+
+#[test]
+fn models_info_takes_the_model_as_everything_else_does() {
+    let gibber = Gibber::new();
+    let path = default_model().to_str().unwrap();
+    let by_flag = gibber.stdout(&["models", "info", "-m", path]);
+    assert_eq!(by_flag, gibber.stdout(&["models", "info", path]));
+    let info: Value = serde_json::from_str(&gibber.stdout(&["models", "info", "-m", path, "--json"])).unwrap();
+    let listed = json_lines(&gibber.stdout(&["models", "list", "--json"])).remove(0);
+    for key in ["architecture", "parameters", "format", "bytes", "context", "path", "runnable", "reason"] {
+        assert_eq!(info[key], listed[key], "{key}");
+    }
+    assert_eq!(
+        (info["layers"].as_u64(), info["heads"].as_u64(), info["kv_heads"].as_u64()),
+        (Some(30), Some(9), Some(3))
+    );
+    assert!(info["end_tokens"].as_array().unwrap().iter().any(|end| end["text"] == "<|im_end|>"), "{info}");
+    let error = failure(&gibber.run(&["models", "info", "x", "-m", "y"]), 2);
+    assert!(error.contains("cannot be used with"), "{error}");
+}
+
+#[test]
+fn lists_are_padded_by_columns_and_a_row_is_a_line() {
+    let gibber = Gibber::new();
+    for title in ["日本語の題名", "plain", "forged\\n   9  row"] {
+        let chat = format!(r#"{{"format":"gibber chat","version":1,"title":"{title}","messages":[]}}"#);
+        let list = format!(r#"[{{"role":"user","content":"{title}"}}]"#);
+        let file = gibber.write("chat.json", chat);
+        if !gibber.run(&["sessions", "import", file.to_str().unwrap()]).status.success() {
+            let file = gibber.write("chat.json", list);
+            gibber.stdout(&["sessions", "import", file.to_str().unwrap()]);
+        }
+    }
+    let list = gibber.stdout(&["sessions", "list"]);
+    assert_eq!(list.lines().count(), 3, "{list}");
+    let deleted = gibber.stdout(&["sessions", "delete", "1"]);
+    assert!(!deleted.contains('"') && deleted.contains("is deleted"), "{deleted}");
+}
