@@ -13,6 +13,10 @@
 //! private   -> nothing of ours         folders and files for the user alone
 //! ```
 //!
+//! Two crates of the workspace know nothing of all this, and every layer may use them: `gibber_files` is the one door
+//! through which a person's file is read, `gibber_signals` (with `unsafe`, as only the engine beside it) gives the terminal
+//! back whatever ends the program, and bounds how long leaving takes.
+//!
 //! A key press becomes an [`app::Action`]; [`app::App`] turns it into state and [`app::Effect`]s; the front end's loop
 //! carries the effects out (submit to the [`worker`], save to the [`store`], quit). The worker answers with
 //! [`worker::protocol::EngineEvent`]s, which go back into the same state machine; a frame is a pure function of it.

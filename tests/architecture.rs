@@ -2,7 +2,7 @@
 //!
 //! Reads every path into the crate (`use crate::…`, grouped or not, `crate::…` in the code, `super::super::…`,
 //! `gibber::…` in the binary) and fails on one that the map forbids. That each `unsafe` block says what makes it sound is
-//! clippy's `undocumented_unsafe_blocks`; here it is only allowed at all in a few places.
+//! clippy's `undocumented_unsafe_blocks`; here it is only allowed at all in a few places of the engine.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
@@ -99,6 +99,16 @@ fn imports_go_the_way_the_map_says() {
 fn unsafe_stays_in_its_modules_and_dead_code_is_deleted() {
     let broken: Vec<_> = sources().iter().flat_map(|(path, source)| forbidden_words(path, source)).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn of_the_other_crates_one_handles_signals_and_the_rest_is_safe() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    for folder in fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path()) {
+        let root = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+        let handles_signals = folder.ends_with("gibber-signals");
+        assert!(handles_signals != root.contains("#![forbid(unsafe_code)]"), "{}", folder.display());
+    }
 }
 
 #[test]

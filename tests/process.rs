@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "each of the test binaries uses a part of it")]
 mod support;
 
+#[path = "process/endings.rs"]
+mod endings;
 #[path = "process/special_files.rs"]
 mod special_files;
 

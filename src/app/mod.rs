@@ -419,11 +419,14 @@ impl App {
             Action::Enter(line) => self.enter(&line, now),
             Action::Give(name) => self.give(name, now),
             Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
-            Action::Stop | Action::Interrupt if self.comparison.is_some() => self.stop_comparison(),
+            Action::Interrupt if armed => self.quit(),
+            Action::Stop if self.comparison.is_some() => self.stop_comparison(),
+            Action::Interrupt if self.comparison.as_ref().is_some_and(|lanes| !lanes.stopping) => {
+                self.stop_comparison()
+            }
             Action::Stop if self.stop_loading() => Vec::new(),
             Action::Stop => self.stop(),
-            Action::Interrupt if self.generation.is_some() => self.stop(),
-            Action::Interrupt if armed => vec![Effect::Quit],
+            Action::Interrupt if self.generation.as_ref().is_some_and(|running| !running.stopping) => self.stop(),
             Action::Interrupt => {
                 self.quit_armed = true;
                 Vec::new()

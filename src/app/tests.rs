@@ -403,3 +403,15 @@ fn the_statistics_have_the_perplexity_of_the_reply() {
     // Two tokens with a log-probability of -1 each.
     assert!(machine.last_note().contains("\nperplexity  2.72 · seed"), "{}", machine.last_note());
 }
+
+#[test]
+fn what_does_not_stop_can_be_left() {
+    let mut machine = Machine::new();
+    let interrupt = |machine: &mut Machine| machine.app.handle(Action::Interrupt, machine.now);
+    machine.enter("hello");
+    assert!(matches!(interrupt(&mut machine)[..], [Effect::Cancel(_)]));
+    assert!(!machine.app.quit_armed());
+    // The engine does not react.
+    assert!(interrupt(&mut machine).is_empty() && machine.app.quit_armed());
+    assert!(matches!(interrupt(&mut machine).last(), Some(Effect::Quit)));
+}

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use gibber_signals::ending;
 use serde::Serialize;
 
 use super::args::Bench;
@@ -36,7 +37,7 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
         options.context.get_or_insert(arguments.n_prompt.max(arguments.n_depth.max(1) + arguments.n_gen));
     }
     // Ctrl-C ends the program with the exit code that it has everywhere.
-    let _interrupt = Interrupt::install()?;
+    let _interrupt = Interrupt::install(ending::PATIENCE)?;
     let loaded = load::load(&source, &options, &mut |_, _| {})?;
     models::say_quantized(&loaded.info, context.verbose);
     if arguments.founding {

@@ -22,7 +22,7 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
     let (app, surroundings) = surroundings::start(context, arguments, true)?;
     match tui::run(app, WorkerHandle::spawn(Sandbox::of_this_program()), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
-        ExitReason::Signal(signal) => Err(Exit::by_signal(signal).into()),
+        ExitReason::Signal(signal) => Err(Exit::by_signal(signal)),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Ctrl-C for the commands that are not interactive.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use gibber_signals::ending;
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
 use super::INTERRUPTED;
 use crate::worker::protocol::CancelToken;
 
-/// The first Ctrl-C cancels the request that runs, so that what there is of it is finished properly; one without a request,
-/// or a second one, ends the program at once.
+/// The first Ctrl-C cancels the request that runs, so that what there is of it is finished properly, unless that takes too
+/// long; one without a request, or a second one, ends the program at once.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt {
     running: Arc<Mutex<Option<CancelToken>>>,
@@ -18,7 +20,8 @@ pub(super) struct Interrupt {
 
 impl Interrupt {
     /// Takes over SIGINT for the rest of the process.
-    pub(super) fn install() -> Result<Self> {
+    /// A request that is cancelled may take `patience` to end.
+    pub(super) fn install(patience: Duration) -> Result<Self> {
         let interrupt = Self { running: Arc::default() };
         let mut signals = Signals::new([SIGINT]).context("cannot listen for Ctrl-C")?;
         let listener = interrupt.clone();
@@ -27,8 +30,11 @@ impl Interrupt {
             .spawn(move || {
                 for _ in signals.forever() {
                     match listener.take() {
-                        Some(cancel) => cancel.cancel(),
-                        None => std::process::exit(INTERRUPTED.into()),
+                        Some(cancel) => {
+                            cancel.cancel();
+                            end_after(patience);
+                        }
+                        None => ending::exit(INTERRUPTED),
                     }
                 }
             })
@@ -44,4 +50,13 @@ impl Interrupt {
     fn take(&self) -> Option<CancelToken> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// Ends the program if it has not ended by then.
+fn end_after(patience: Duration) {
+    // Without this thread a second Ctrl-C is still there.
+    let _ = std::thread::Builder::new().name("leaving".into()).spawn(move || {
+        std::thread::sleep(patience);
+        ending::exit(INTERRUPTED)
+    });
 }

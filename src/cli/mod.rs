@@ -42,9 +42,11 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
+use gibber_signals::{ending, mapped};
+use signal_hook::consts::SIGBUS;
 
 use crate::app::keymap::{KeyProblem, Keymap};
 use crate::chat::template;
@@ -69,9 +71,12 @@ struct Usage(String);
 struct Exit(u8);
 
 impl Exit {
-    /// As shells count the end by a signal: 128 and its number.
-    fn by_signal(signal: i32) -> Self {
-        Self(u8::try_from(128 + signal).unwrap_or(1))
+    /// As shells count the end by a signal: 128 and its number. What a file has caused is said.
+    fn by_signal(signal: i32) -> anyhow::Error {
+        match signal {
+            SIGBUS => anyhow!(mapped::CHANGED),
+            signal => Self(u8::try_from(128 + signal).unwrap_or(1)).into(),
+        }
     }
 }
 
@@ -147,25 +152,28 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == template::HELPER_ARGUMENT) {
         return template::serve();
     }
-    match run(std::env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
+    mapped::watch();
+    let code = match run(std::env::args_os()) {
+        Ok(()) => 0,
         Err(error) => report(&error),
-    }
+    };
+    // A thread that hangs keeps nobody: what is to be saved is saved by now.
+    ending::exit(code)
 }
 
 /// Says what went wrong, and with which exit code the program ends.
-fn report(error: &anyhow::Error) -> ExitCode {
+fn report(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         return report_usage(error);
     }
     if let Some(Exit(code)) = error.downcast_ref() {
-        return ExitCode::from(*code);
+        return *code;
     }
     if is_broken_pipe(error) {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     tell!("error: {}", crate::chat::visible(&sentence(error)));
-    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+    if error.is::<Usage>() { 2 } else { 1 }
 }
 
 /// The error and its causes, of which those that a message has quoted already are left out.
@@ -184,13 +192,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Prints the help, the version, or what is wrong with the command line.
-fn report_usage(error: &clap::Error) -> ExitCode {
+fn report_usage(error: &clap::Error) -> u8 {
     match error.print() {
-        Ok(()) => u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
-        Err(failed) if failed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Ok(()) => u8::try_from(error.exit_code()).unwrap_or(1),
+        Err(failed) if failed.kind() == ErrorKind::BrokenPipe => 0,
         Err(failed) => {
             tell!("error: {}: {failed}", output::CANNOT_WRITE);
-            ExitCode::FAILURE
+            1
         }
     }
 }

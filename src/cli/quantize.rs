@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -16,6 +16,9 @@ use crate::engine::kernels::ThreadPool;
 use crate::engine::kernels::pool::{default_threads, useful_threads};
 use crate::worker::protocol::CancelToken;
 
+/// How long the tensor that is being written may take once it is to be the last.
+const STOPPING: Duration = Duration::from_secs(10);
+
 pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
     let Quantize { source, target, kind, force, threads } = arguments;
     context.settings.model.threads = threads.map_or(context.settings.model.threads, usize::from);
@@ -26,7 +29,7 @@ pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
         0 => default_threads(),
         threads => useful_threads(threads),
     });
-    let (interrupt, cancel) = (Interrupt::install()?, CancelToken::new());
+    let (interrupt, cancel) = (Interrupt::install(STOPPING)?, CancelToken::new());
     interrupt.watch(&cancel);
     let started = Instant::now();
     let conversion = Conversion::new(&models::resolve(source, &context.paths)?, *kind)?;

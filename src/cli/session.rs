@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use gibber_signals::ending;
 
 use super::Context;
 use super::interrupt::Interrupt;
@@ -33,7 +34,7 @@ impl Session {
         let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
         let mut session = Self {
             worker: WorkerHandle::spawn(Sandbox::of_this_program()),
-            interrupt: Interrupt::install()?,
+            interrupt: Interrupt::install(ending::PATIENCE)?,
             last: RequestId(0),
         };
         let info = session.load(source, context.load_options())?;

@@ -69,7 +69,10 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
 /// What could not be saved is said where it is still seen, after the screen is gone.
 impl Drop for Surroundings {
     fn drop(&mut self) {
-        self.writer.close();
+        if !self.writer.close() {
+            let database = self.paths.database();
+            tell!("warning: the last of this chat may not be saved: {} does not answer", database.display());
+        }
         for failure in self.writer.failures().try_iter() {
             tell!("warning: this chat is not saved: {failure}");
         }

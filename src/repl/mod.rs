@@ -304,10 +304,13 @@ impl Repl {
     fn on_signal(&mut self, signal: Option<i32>) -> Result<Option<ExitReason>, ReplError> {
         let Some(signal) = signal else { return Ok(None) };
         let app = self.app.borrow();
-        let is_answering = app.generation().is_some() || app.comparison().is_some();
+        // One that does not stop is left.
+        let is_answering = app.generation().is_some_and(|running| !running.stopping)
+            || app.comparison().is_some_and(|running| !running.stopping);
         drop(app);
         if signal == signals::INTERRUPT && is_answering {
             self.quietly(|app, now| app.handle(Action::Stop, now))?;
+            self.signals.settle();
             return Ok(None);
         }
         self.quietly(|app, now| app.handle(Action::Quit, now))?;

@@ -1,13 +1,17 @@
 //! The thread that writes, so that nobody else waits for the disk.
 
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use gibber_signals::ending::ends_within;
 
 use super::sessions::Database;
 use super::{Paths, SessionId, SessionRecord, StoreError, StoreOp, history};
 use crate::chat::{MessageId, Transcript};
+
+/// How long the last writes may take; each waits for another program by itself.
+const LONGEST_WRITE: Duration = Duration::from_secs(8);
 
 /// Takes [`StoreOp`]s and carries them out in order on a thread of its own; dropping it writes what is left and waits.
 ///
@@ -64,12 +68,17 @@ impl StoreWriter {
         self.failures.try_iter().collect()
     }
 
-    /// Writes what is left, and waits; what could not be written is on [`StoreWriter::failures`].
-    pub fn close(&mut self) {
+    /// Writes what is left, and waits; what could not be written is on [`StoreWriter::failures`]. Returns whether the
+    /// thread has come to an end: it is left behind after a while, since a drive that is gone keeps it for ever.
+    pub fn close(&mut self) -> bool {
         self.operations = None;
-        if let Some(thread) = self.thread.take() {
+        let Some(thread) = self.thread.take() else { return true };
+        let has_ended = ends_within(&thread, LONGEST_WRITE);
+        if has_ended {
+            // It has said itself what it could not write.
             let _ = thread.join();
         }
+        has_ended
     }
 }
 

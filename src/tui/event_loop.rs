@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, never, select, unbounded};
 use crossterm::event::{Event, MouseEventKind};
 use crossterm::style::Colored;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use gibber_signals::{ending, mapped};
+use signal_hook::consts::{SIGBUS, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::ascii::Charset;
 use super::clipboard::Clipboard;
@@ -38,13 +39,13 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let mut screen = Screen::new(&app, Theme::in_colors(colors));
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(variable);
     screen.charset = Charset::new(locale.each_ref().map(String::as_str), app.settings().ui.ascii);
+    let signals = watch_signals()?;
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
     let (failures, looked) = (io.store_failures(), io.looked());
     let (clipboard, drawn) = (Clipboard::system(), Instant::now());
     let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, looked, drawn, exit: None };
-    let signals = watch_signals()?;
     state.draw()?;
     let effects = state.app.start();
     state.carry_out(effects)?;
@@ -283,16 +284,16 @@ impl Loop {
     }
 }
 
-/// A thread that turns signals into messages; it sleeps until one comes.
+/// Signals as messages. SIGBUS stands for a file that has changed while it was mapped.
 fn watch_signals() -> std::io::Result<Receiver<i32>> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
     let (sender, receiver) = unbounded();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if sender.send(signal).is_err() {
-                return;
-            }
-        }
+    let of_files = sender.clone();
+    // Nobody listens once the loop has ended: the program is leaving then.
+    mapped::notify(move || {
+        let _ = of_files.send(SIGBUS);
+    })?;
+    ending::listen(&[SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT], move |signal| {
+        let _ = sender.send(signal);
     })?;
     Ok(receiver)
 }

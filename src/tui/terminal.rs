@@ -110,6 +110,8 @@ impl Drop for Terminal {
 }
 
 fn enter(mouse: bool) -> io::Result<()> {
+    // A signal that ends the program gives the terminal back, too.
+    gibber_signals::terminal::hold(&leaving()?)?;
     enable_raw_mode()?;
     // So that Shift-Enter is told from Enter, where the terminal can; others ignore it.
     let flags = PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES);
@@ -117,16 +119,21 @@ fn enter(mouse: bool) -> io::Result<()> {
     if mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
 }
 
+/// What undoes all that was switched on.
+fn leaving() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    queue!(bytes, EndSynchronizedUpdate, DisableMouseCapture, PopKeyboardEnhancementFlags, DisableBracketedPaste)?;
+    queue!(bytes, LeaveAlternateScreen, Show)?;
+    Ok(bytes)
+}
+
 /// Gives the terminal back. Each step is tried, whatever became of the one before.
 fn leave() {
     let mut out = stdout();
-    let _ = execute!(out, EndSynchronizedUpdate);
-    let _ = execute!(out, DisableMouseCapture);
-    let _ = execute!(out, PopKeyboardEnhancementFlags);
-    let _ = execute!(out, DisableBracketedPaste);
-    let _ = execute!(out, LeaveAlternateScreen, Show);
-    let _ = disable_raw_mode();
+    let _ = leaving().and_then(|bytes| out.write_all(&bytes));
     let _ = out.flush();
+    let _ = disable_raw_mode();
+    gibber_signals::terminal::release();
 }
 
 /// A panic of this thread gives the terminal back before it is told; one of another thread must not touch the screen:

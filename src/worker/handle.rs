@@ -3,10 +3,12 @@
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
+use gibber_signals::ending::{self, ends_within};
 
 use super::protocol::{EngineCommand, EngineEvent};
 
-/// Sends commands to the engine's thread and receives its events. Dropping it shuts the thread down and waits for it.
+/// Sends commands to the engine's thread and receives its events. Dropping it shuts the thread down and waits
+/// for it, but not for ever: what hangs there (a drive that is gone) must not keep the program.
 #[derive(Debug)]
 pub struct WorkerHandle {
     commands: Sender<EngineCommand>,
@@ -35,7 +37,32 @@ impl Drop for WorkerHandle {
     fn drop(&mut self) {
         let _ = self.commands.send(EngineCommand::Shutdown);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            // One that goes on is left behind: it ends with the process.
+            if ends_within(&thread, ending::PATIENCE) {
+                let _ = thread.join();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_hangs_is_left_behind() {
+        let (commands, received) = crossbeam_channel::unbounded();
+        let (_sender, events) = crossbeam_channel::unbounded();
+        let (release, hold) = crossbeam_channel::bounded::<()>(0);
+        let (done, is_done) = crossbeam_channel::bounded(1);
+        let thread = std::thread::spawn(move || {
+            let _ = hold.recv();
+            let _ = done.send(());
+        });
+        drop(WorkerHandle::new(commands, events, thread));
+        assert!(matches!(received.try_recv(), Ok(EngineCommand::Shutdown)));
+        assert!(is_done.is_empty(), "it goes on");
+        drop(release);
+        is_done.recv().unwrap();
     }
 }

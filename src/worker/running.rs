@@ -57,6 +57,12 @@ impl Channels {
         }
     }
 
+    /// Whether the thread is to end.
+    pub(super) fn is_closing(&mut self) -> bool {
+        self.receive();
+        self.closing
+    }
+
     /// Whether the request of this token is to stop.
     pub(super) fn is_cancelled(&mut self, cancel: &CancelToken) -> bool {
         self.receive();

@@ -21,7 +21,7 @@ use super::running::Channels;
 use crate::chat::template::Sandbox;
 use crate::engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
 use crate::engine::inference::PrefillProgress;
-use crate::engine::load::{LoadOptions, ModelSource, load};
+use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 use crate::engine::sampling::{self, SamplingParams, fresh_seed};
 use crate::engine::score::{score, score_prompt};
 use crate::engine::{EngineError, TokenId};
@@ -154,15 +154,12 @@ impl Worker {
         if let Some(loaded) = &mut self.loaded {
             loaded.lanes.clear();
         }
-        let channels = &self.channels;
-        let load =
-            || load(source, options, &mut |done, total| channels.emit(EngineEvent::LoadProgress { id, done, total }));
         // The model in use stays until the new one is there, so that nothing is lost where it cannot be loaded; unless
         // there is no memory for both.
-        let model = match load() {
+        let model = match self.read(id, source, options) {
             Err(EngineError::NoMemory { needed, available, .. }) if self.frees(needed.saturating_sub(available)) => {
                 self.loaded = None;
-                match load() {
+                match self.read(id, source, options) {
                     Ok(model) => model,
                     Err(error) if self.restore() => return Err(error.into()),
                     Err(error) => return Err(RequestError::Lost(error)),
@@ -175,6 +172,17 @@ impl Worker {
         self.loaded = Some(Loaded::new(model, &self.sandbox));
         self.last = None;
         Ok(EngineEvent::Loaded { id, model: info })
+    }
+
+    /// Reads a model, and tells how far it is; the end of the thread is the end of that.
+    fn read(&mut self, id: RequestId, source: &ModelSource, options: &LoadOptions) -> Result<LoadedModel, EngineError> {
+        let channels = &mut self.channels;
+        load(source, options, &mut |done, total| {
+            channels.emit(EngineEvent::LoadProgress { id, done, total });
+            if channels.is_closing() {
+                options.cancel.set();
+            }
+        })
     }
 
     /// Whether the model in use holds as many bytes.

@@ -1,0 +1,106 @@
+//! Being asked to leave, and not being kept from it.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::terminal;
+
+/// A window that closes sends its signal more than once: what comes within this time is the same wish.
+const SAME_WISH: Duration = Duration::from_millis(300);
+
+/// How long the program may take to leave once a signal has asked it to.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// How long a thread is waited for that is to end.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The wish to leave that is open, by its number, or 0: the next one ends the program, whatever it does.
+#[derive(Debug, Clone, Default)]
+pub struct Wish(Arc<AtomicUsize>);
+
+impl Wish {
+    /// The wish was carried out by something else than leaving: it stopped a reply, say.
+    pub fn settle(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+/// Has `tell` called with each of `signals` that comes, on a thread of its own. Of those that ask the program to leave
+/// (SIGHUP, SIGINT, SIGTERM), a second one ends it at once, by that signal and with the terminal given back, unless the
+/// first was settled.
+///
+/// # Errors
+/// Where the system gives no handler or no thread.
+pub fn listen(signals: &[i32], mut tell: impl FnMut(i32) + Send + 'static) -> io::Result<Wish> {
+    let mut signals = Signals::new(signals)?;
+    let wish = Wish::default();
+    let open = wish.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let (mut first, mut number): (Option<Instant>, usize) = (None, 0);
+        for signal in signals.forever() {
+            if ![SIGHUP, SIGINT, SIGTERM].contains(&signal) {
+                tell(signal);
+                continue;
+            }
+            number += 1;
+            let is_second = open.0.swap(number, Ordering::AcqRel) != 0;
+            match first {
+                Some(first) if is_second && first.elapsed() > SAME_WISH => end_by(signal),
+                Some(_) if is_second => {
+                    // Still the first one.
+                    number -= 1;
+                    open.0.store(number, Ordering::Release);
+                }
+                _ => {
+                    first = Some(Instant::now());
+                    tell(signal);
+                    end_later(signal, number, open.clone());
+                }
+            }
+        }
+    })?;
+    Ok(wish)
+}
+
+/// Ends the program by `signal` if it has not left in time.
+fn end_later(signal: i32, number: usize, open: Wish) {
+    // Without this thread the second signal is still there.
+    let _ = std::thread::Builder::new().name("leaving".to_owned()).spawn(move || {
+        std::thread::sleep(LONGEST);
+        if open.0.load(Ordering::Acquire) == number {
+            end_by(signal);
+        }
+    });
+}
+
+/// Gives the terminal back and ends the program as the signal does by default.
+fn end_by(signal: i32) -> ! {
+    terminal::restore();
+    // It returns only where the signal cannot be sent.
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    exit(u8::try_from(128 + signal).unwrap_or(1))
+}
+
+/// Ends the program at once, with the terminal given back. Nothing waits for a thread that does not end: destructors of
+/// libraries would.
+pub fn exit(code: u8) -> ! {
+    terminal::restore();
+    // Whoever reads them may be gone.
+    let _ = io::stdout().flush();
+    crate::system::exit(code.into())
+}
+
+/// Waits for a thread that was told to end; returns whether it has.
+pub fn ends_within(thread: &JoinHandle<()>, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    while !thread.is_finished() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    thread.is_finished()
+}

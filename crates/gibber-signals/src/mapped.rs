@@ -1,0 +1,77 @@
+//! Files that change while they are mapped into memory: reading what is gone ends a program with SIGBUS.
+
+use std::io::{self, PipeWriter, Read};
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+
+use libc::c_int;
+
+use crate::{system, terminal};
+
+/// What is said of it.
+pub const CHANGED: &str = "a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again";
+
+/// The same, as a handler says it.
+const SAID: &[u8] = b"error: a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again\n";
+
+/// How long a thread that cannot go on waits for the others to end the program.
+const PATIENCE: libc::time_t = 10;
+
+static WATCHED: AtomicBool = AtomicBool::new(false);
+/// Where the one who is to be told listens; -1 for nobody.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+static LISTENER: AtomicUsize = AtomicUsize::new(0);
+/// Holds the bell open for the rest of the process.
+static PIPE: OnceLock<PipeWriter> = OnceLock::new();
+
+/// From now on, a mapped file that changes ends the program with a sentence and the exit code 1.
+pub fn watch() {
+    WATCHED.store(true, Ordering::Release);
+    reinstall();
+}
+
+/// Has `tell` called, on a thread of its own, instead of ending the program at once: the calling thread then has ten
+/// seconds to end it. What the calling thread itself cannot read ends the program all the same.
+///
+/// # Errors
+/// Where the system gives no pipe or no thread.
+pub fn notify(tell: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let (mut reader, writer) = io::pipe()?;
+    std::thread::Builder::new().name("mapped files".to_owned()).spawn(move || {
+        if reader.read(&mut [0]).is_ok_and(|count| count > 0) {
+            tell();
+        }
+    })?;
+    let bell = PIPE.get_or_init(|| writer).as_raw_fd();
+    LISTENER.store(system::this_thread(), Ordering::Relaxed);
+    BELL.store(bell, Ordering::Release);
+    Ok(())
+}
+
+/// The handler is in force, if this is wanted and no screen has one that does the same.
+pub(crate) fn reinstall() {
+    system::uninstall(libc::SIGBUS);
+    if WATCHED.load(Ordering::Acquire) {
+        system::install(libc::SIGBUS, terminal::on_fatal);
+    }
+}
+
+/// What a handler of SIGBUS does first; `code` says what caused it. Returns where the signal is to do what it does.
+pub(crate) fn on_bus(code: c_int) {
+    /// Whether a page was asked for that its file does not have, or cannot give.
+    fn is_of_a_file(code: c_int) -> bool {
+        [libc::BUS_ADRERR, libc::BUS_OBJERR].contains(&code)
+    }
+    if !is_of_a_file(code) || !WATCHED.load(Ordering::Acquire) {
+        return;
+    }
+    let bell = BELL.load(Ordering::Acquire);
+    if bell < 0 || LISTENER.load(Ordering::Relaxed) == system::this_thread() {
+        terminal::restore();
+        system::write(libc::STDERR_FILENO, SAID);
+        system::exit(1);
+    }
+    system::write(bell, b"!");
+    system::sleep_seconds(PATIENCE);
+}

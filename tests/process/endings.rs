@@ -1,0 +1,79 @@
+//! How the program ends: by signals, and with files that change under it.
+
+use gibber::chat::{MessageState, Role};
+use gibber::store::Database;
+use gibber_signals::mapped::CHANGED;
+use rustix::process::Signal;
+
+use super::*;
+
+const QUESTION: &str = "What is the licence about?";
+
+/// The weights of a model, cut short where they are: `cp new model.safetensors` begins so.
+fn cut(model: &Path) {
+    let weights = model.join("model.safetensors");
+    fs::OpenOptions::new().write(true).open(weights).unwrap().set_len(0).unwrap();
+}
+
+/// The questions that are saved.
+fn saved_questions(home: &Home) -> Vec<(String, MessageState)> {
+    let database = Database::open(&home.path("chats.db")).unwrap();
+    let chats = database.list().unwrap();
+    let nodes = chats.iter().flat_map(|chat| database.load(chat.record.id).unwrap().transcript.nodes().to_vec());
+    let questions = nodes.filter(|node| node.message.role == Role::User);
+    questions.map(|node| (node.message.content.clone(), node.state)).collect()
+}
+
+#[test]
+fn a_fatal_signal_gives_the_screen_back_and_stays_what_it_is() {
+    let signals = [Signal::QUIT, Signal::ABORT, Signal::BUS, Signal::SEGV, Signal::XFSZ, Signal::USR1, Signal::ALARM];
+    for signal in signals {
+        let home = Home::new();
+        let mut terminal = home.screen(&["-n", "3"]);
+        terminal.signal(signal);
+        let status = ended(&mut terminal);
+        assert!(status.signal().is_some(), "{signal:?}: {status:?}");
+    }
+}
+
+#[test]
+fn a_fatal_signal_while_a_line_is_read_gives_the_terminal_back() {
+    let home = Home::new();
+    let mut terminal = home.terminal(&["repl", "-n", "3"]);
+    terminal.wait_for_text(">");
+    terminal.press("half a line");
+    terminal.wait_for_text("half a line");
+    assert!(terminal.is_raw());
+    terminal.signal(Signal::QUIT);
+    assert!(ended(&mut terminal).signal().is_some());
+}
+
+#[test]
+fn a_model_that_is_cut_short_ends_the_screen_with_the_chat_saved() {
+    let home = Home::new();
+    let model = home.model("model");
+    let mut terminal = home.screen(&["-n", "3", "-m", model.to_str().unwrap()]);
+    terminal.wait_for_text("is ready");
+    cut(&model);
+    say(&terminal, QUESTION);
+    let status = ended(&mut terminal);
+    assert_eq!(status.exit_code(), 1, "{status:?}: {}", terminal.contents());
+    let screen = terminal.contents().replace('\n', "");
+    assert!(screen.contains("error: ") && screen.contains(&CHANGED[..60]), "{screen}");
+    assert_eq!(saved_questions(&home), [(QUESTION.to_owned(), MessageState::Complete)]);
+}
+
+#[test]
+fn a_model_that_is_cut_short_ends_the_line_mode_too() {
+    let home = Home::new();
+    let model = home.model("model");
+    let mut terminal = home.terminal(&["repl", "-n", "3", "-m", model.to_str().unwrap()]);
+    terminal.wait_for_text(">");
+    cut(&model);
+    say(&terminal, QUESTION);
+    let status = ended(&mut terminal);
+    assert_eq!(status.exit_code(), 1, "{status:?}: {}", terminal.contents());
+    let screen = terminal.contents().replace('\n', "");
+    assert!(screen.contains("error: ") && screen.contains(&CHANGED[..60]), "{screen}");
+    assert_eq!(saved_questions(&home), [(QUESTION.to_owned(), MessageState::Complete)]);
+}
