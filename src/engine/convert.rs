@@ -170,6 +170,10 @@ impl Conversion {
         if path.is_dir() {
             return Err(refused("is a folder: give the name of a file"));
         }
+        // A device, a pipe: the rename would put a file in its place.
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(refused("is no regular file: give another name"));
+        }
         let scratch = Scratch::beside(path);
         let taken = || path.exists() && !replace;
         if taken() {

@@ -111,3 +111,16 @@ fn the_screen_lives_on_whatever_a_name_stands_for() {
     terminal.press(key::CTRL_D);
     assert!(ended(&mut terminal).success());
 }
+
+#[test]
+fn what_is_no_file_is_not_replaced_by_one() {
+    let home = Home::new();
+    let (pipe, null) = (home.pipe("pipe.gguf"), home.path("null.gguf"));
+    std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+    for target in [pipe.as_str(), null.to_str().unwrap()] {
+        let model = tiny().to_str().unwrap().to_owned();
+        let error = home.failure(&["models", "quantize", &model, target, "--type", "q8_0", "--force"]);
+        assert!(error.contains(target) && error.contains("is no regular file"), "{error}");
+    }
+    assert!(null.is_symlink());
+}
