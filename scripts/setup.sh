@@ -35,8 +35,8 @@ fi
 install_packages() {
     case $1 in
     apt-get)
-        as_root apt-get update -q
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${debian[@]}"
+        as_root apt-get update -q &&
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${debian[@]}"
         ;;
     dnf) as_root dnf install -y -q gcc pkgconf-pkg-config openblas-devel ;;
     pacman) as_root pacman -S --needed --noconfirm base-devel pkgconf openblas ;;
@@ -55,7 +55,7 @@ fi
 echo "setup: installing a C compiler, pkg-config and OpenBLAS with $installer, which can take some minutes" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! (set -e; install_packages "$installer") >"$log" 2>&1; then
+if ! install_packages "$installer" >"$log" 2>&1; then
     cat "$log" >&2
     echo "setup: $installer has failed; what it said stands above" >&2
     exit 1

@@ -102,7 +102,7 @@ fn write(file: &Path, document: &Document, force: bool) -> Result<()> {
     if file.exists() && !force {
         return Err(anyhow!("{} is there already: choose another name, or replace it with --force", file.display()));
     }
-    Ok(files::replace(file, &document.to_file(format))?)
+    Ok(files::replace(file, document.to_file(format))?)
 }
 
 /// The database, which is not made before something is put into it.

@@ -231,19 +231,18 @@ fn models_info_takes_the_model_as_everything_else_does() {
 }
 
 #[test]
-fn lists_are_padded_by_columns_and_a_row_is_a_line() {
+fn lists_are_padded_by_columns_and_titles_are_said_as_they_are() {
+    use unicode_width::UnicodeWidthStr;
     let gibber = Gibber::new();
-    for title in ["日本語の題名", "plain", "forged\\n   9  row"] {
-        let chat = format!(r#"{{"format":"gibber chat","version":1,"title":"{title}","messages":[]}}"#);
-        let list = format!(r#"[{{"role":"user","content":"{title}"}}]"#);
-        let file = gibber.write("chat.json", chat);
-        if !gibber.run(&["sessions", "import", file.to_str().unwrap()]).status.success() {
-            let file = gibber.write("chat.json", list);
-            gibber.stdout(&["sessions", "import", file.to_str().unwrap()]);
-        }
+    for question in
+        ["日本語の題名とても長いので切られるべきものですがどうでしょうかねえ", "Say \"hi\"", "e\u{301}te\u{301} 👩‍👩‍👧"]
+    {
+        stdout_of(gibber.run_with_stdin(&["repl", "-n", "1"], format!("{question}\n").as_bytes()));
     }
     let list = gibber.stdout(&["sessions", "list"]);
-    assert_eq!(list.lines().count(), 3, "{list}");
-    let deleted = gibber.stdout(&["sessions", "delete", "1"]);
-    assert!(!deleted.contains('"') && deleted.contains("is deleted"), "{deleted}");
+    let model_at = |line: &str| line.split_once("SmolLM2").unwrap().0.width();
+    assert_eq!(list.lines().map(model_at).collect::<Vec<_>>(), [4 + 2 + 19 + 2 + 60 + 2; 3], "{list}");
+    let number = list.lines().find(|line| line.contains("Say")).unwrap().split_whitespace().next().unwrap();
+    let deleted = gibber.stdout(&["sessions", "delete", number]);
+    assert_eq!(deleted, "“Say \"hi\"” is deleted\n");
 }

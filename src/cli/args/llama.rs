@@ -256,7 +256,11 @@ fn check_cluster<'a>(command: &'a Command, text: &str) -> Result<Option<&'a Arg>
     }
     let unknown = || {
         let long = command.get_arguments().filter_map(Arg::get_long).find(|long| *long == word);
-        let hint = long.map_or_else(String::new, |long| format!(", but there is --{long}"));
+        let hint = match long {
+            Some(long) => format!(", but there is --{long}"),
+            None if word.contains(char::is_whitespace) => ": a text that begins with a dash goes behind --".to_owned(),
+            None => String::new(),
+        };
         format!("{} has no flag -{word}{hint}", called(command))
     };
     if command.get_arguments().any(|arg| arg.get_long() == Some(word)) {

@@ -30,8 +30,8 @@ fn cut(text: &str, size: usize) -> usize {
     }
     let end = text.floor_char_boundary(size);
     let begins_a_line = |at: &usize| text[*at..].chars().next().is_some_and(|c| !c.is_whitespace());
-    let lines = text[..end].rmatch_indices('\n').map(|(at, _)| at + 1).take_while(|at| *at > end / 2);
-    lines.filter(begins_a_line).next().unwrap_or(end)
+    let mut lines = text[..end].rmatch_indices('\n').map(|(at, _)| at + 1).take_while(|at| *at > end / 2);
+    lines.find(begins_a_line).unwrap_or(end)
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ fn a_label_that_is_typed_is_text() {
     let sent = composer.take();
     composer.insert(label);
     assert_eq!(composer.whole_text(), label);
-    composer.history_back(&[sent.clone()]);
+    composer.history_back(std::slice::from_ref(&sent));
     assert_eq!(composer.whole_text(), sent);
 }
 
