@@ -152,6 +152,7 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == template::HELPER_ARGUMENT) {
         return template::serve();
     }
+    crate::engine::caught::keep_quiet();
     mapped::watch();
     let code = match run(std::env::args_os()) {
         Ok(()) => 0,

@@ -1,6 +1,7 @@
 //! Inference: pure, synchronous, deterministic. No channel, no terminal, no configuration file, no printing.
 
 pub mod blas;
+pub mod caught;
 pub mod convert;
 pub mod error;
 pub mod generate;

@@ -50,6 +50,14 @@ impl TokenizerFiles {
         }
     }
 
+    /// What [`Self::build`] would refuse, without building it.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        match &self.files {
+            Files::Json(path) => tokenizer::check_json(path),
+            Files::VocabAndMerges(files) => tokenizer::check_vocab_and_merges(files),
+        }
+    }
+
     pub(super) fn build(&self) -> Result<Tokenizer, EngineError> {
         match &self.files {
             Files::Json(path) => tokenizer::from_json(path, &self.ends),

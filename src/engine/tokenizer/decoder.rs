@@ -29,7 +29,14 @@ impl Spelling {
     /// Names the step that is none of byte-level BPE's or SentencePiece's.
     pub(super) fn of(decoder: Option<&DecoderWrapper>) -> Result<Self, String> {
         let Some(decoder) = decoder else { return Err("it has no decoder".into()) };
-        let json = serde_json::to_value(decoder).map_err(|error| error.to_string())?;
+        Self::of_json(serde_json::to_value(decoder).map_err(|error| error.to_string())?)
+    }
+
+    /// The same as a `tokenizer.json` writes it.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn of_json(json: Value) -> Result<Self, String> {
         let steps = match json.get("decoders").and_then(Value::as_array) {
             Some(steps) => steps.clone(),
             None => vec![json],

@@ -79,17 +79,26 @@ pub(in crate::engine) fn from_gguf(path: &Path, metadata: &Metadata<'_>) -> Resu
     }
 }
 
+/// What [`from_gguf`] would refuse, without building the tokenizer, which takes a moment.
+///
+/// # Errors
+/// Those of [`from_gguf`].
+pub(in crate::engine) fn check_gguf(path: &Path, metadata: &Metadata<'_>) -> Result<(), EngineError> {
+    if metadata.string("tokenizer.ggml.model")? != Some("gpt2") {
+        return from_gguf(path, metadata).map(|_| ());
+    }
+    let reader = Reader::new(path, metadata)?;
+    reader.pre_tokenizer()?;
+    reader.begin(false, None)?;
+    reader.ends(None)?;
+    let known: HashSet<&str> = reader.tokens.iter().copied().collect();
+    let has = |piece: &str| known.contains(piece);
+    bpe::check_merges(reader.merges()?, has).map_err(|reason| reader.broken(&reason))
+}
+
 fn byte_level(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     let pre_tokenizer = reader.pre_tokenizer()?;
-    let merges = reader.metadata.strings("tokenizer.ggml.merges")?;
-    let merges = merges
-        .ok_or_else(|| reader.missing("tokenizer.ggml.merges"))?
-        .into_iter()
-        .map(|merge| match bpe::parse_merge(merge) {
-            Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-            None => Err(reader.broken(&format!("`{merge}` is no merge of two pieces"))),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let merges = reader.merges()?.into_iter().map(|(left, right)| (left.to_owned(), right.to_owned())).collect();
     let mut pieces = Pieces::default();
     let mut vocab = Vocab::with_capacity(reader.tokens.len());
     let mut marks = Vec::new();
@@ -209,6 +218,16 @@ impl<'a> Reader<'a> {
                 format!("its pre-tokenizer is `{name}` (tokenizer.ggml.pre): supported are {}", known.join(", "));
             EngineError::unsupported(self.path, what)
         })
+    }
+
+    fn merges(&self) -> Result<Vec<(&'a str, &'a str)>, EngineError> {
+        let merges = self.metadata.strings("tokenizer.ggml.merges")?;
+        let merges = merges.ok_or_else(|| self.missing("tokenizer.ggml.merges"))?;
+        let pair = |merge: &'a str| {
+            let pair = bpe::parse_merge(merge);
+            pair.ok_or_else(|| self.broken(&format!("`{merge}` is no merge of two pieces")))
+        };
+        merges.into_iter().map(pair).collect()
     }
 
     /// The token that begins a text, where the file asks for it or, in its silence, `by_default`.

@@ -4,21 +4,42 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::AddedToken;
 use tokenizers::models::ModelWrapper;
-use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::models::bpe::Vocab;
+use tokenizers::processors::PostProcessorWrapper;
 
+use super::bounds::{self, Growth};
 use super::bpe::{self, PreTokenizer};
 use super::decoder::Spelling;
 use super::ends;
 use super::pieces::{PieceKind, Pieces};
 use super::{Begin, TokenId, Tokenizer};
 use crate::engine::EngineError;
+use crate::engine::caught::caught;
+use crate::engine::weights::disguise;
 
 /// The parts of `tokenizer.json` that are checked before the crate reads it.
 #[derive(Deserialize)]
 struct Sketch {
     model: SketchModel,
+    #[serde(default)]
+    added_tokens: Vec<Value>,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
+}
+
+/// What is known of a file before the crate has read it.
+struct Checked {
+    growth: Growth,
+    begin: Begin,
 }
 
 #[derive(Deserialize)]
@@ -26,7 +47,8 @@ struct SketchModel {
     #[serde(rename = "type")]
     kind: Option<String>,
     #[serde(default)]
-    vocab: serde_json::Value,
+    vocab: Value,
+    dropout: Option<f64>,
     #[serde(default)]
     merges: Vec<Merge>,
     continuing_subword_prefix: Option<String>,
@@ -58,19 +80,36 @@ pub(in crate::engine) struct Ends {
 /// [`EngineError::Io`]; [`EngineError::Format`] where the file is broken; [`EngineError::Unsupported`] where it is not a
 /// byte-level BPE.
 pub(in crate::engine) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineError> {
-    let json = gibber_files::read(path, gibber_files::VOCABULARY)
-        .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
-    check_sketch(path, &json)?;
-    let mut inner =
-        tokenizers::Tokenizer::from_bytes(&json).map_err(|error| EngineError::format(path, error.to_string()))?;
+    let json = read_json(path)?;
+    let Checked { growth, begin } = check_sketch(path, &json)?;
+    let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(&json))
+        .map_err(|panic| format!("the `tokenizers` crate fails on it: {panic}"))
+        .and_then(|outcome| outcome.map_err(|error| error.to_string()))
+        .map_err(|reason| EngineError::format(path, reason))?;
     check_model(path, &inner)?;
     make_ends_marks(&mut inner).map_err(|reason| EngineError::format(path, reason))?;
     let spelling = Spelling::of(inner.get_decoder()).map_err(|what| EngineError::unsupported(path, what))?;
     // A limit on lengths that somebody trained with would silently cut a prompt.
     inner.with_truncation(None).map_err(|error| EngineError::format(path, error.to_string()))?;
     inner.with_padding(None);
-    let begin = begin_token(path, &inner)?;
-    finish(path, inner, spelling, begin.into(), ends)
+    // What it does is known: a token before a text is put there by `Tokenizer::encode`.
+    inner.with_post_processor(None::<PostProcessorWrapper>);
+    Ok(finish(path, inner, spelling, begin, ends)?.guarded(growth, path))
+}
+
+/// What [`from_json`] would refuse, but for what only the crate finds.
+///
+/// # Errors
+/// Those of [`from_json`].
+pub(in crate::engine) fn check_json(path: &Path) -> Result<(), EngineError> {
+    check_sketch(path, &read_json(path)?).map(|_| ())
+}
+
+fn read_json(path: &Path) -> Result<Vec<u8>, EngineError> {
+    let json = gibber_files::read(path, gibber_files::VOCABULARY)
+        .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
+    disguise::refuse(path, &json)?;
+    Ok(json)
 }
 
 /// A `vocab.json` with its `merges.txt`, and what a configuration says about them.
@@ -101,22 +140,8 @@ pub(in crate::engine) struct Mark {
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where a file is broken or the two do not fit.
 pub(in crate::engine) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &Ends) -> Result<Tokenizer, EngineError> {
+    let Parts { vocab, merges, marks } = read_parts(files)?;
     let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
-    let mut vocab: HashMap<String, TokenId> = serde_json::from_str(&read(vocab_path)?)
-        .map_err(|error| EngineError::format(vocab_path, format!("not a vocabulary: {error}")))?;
-    let merges = read_merges(merges_path)?;
-    let mut marks = Vec::new();
-    for mark in &files.marks {
-        if let Some(id) = mark.id
-            && *vocab.entry(mark.text.clone()).or_insert(id) != id
-        {
-            let reason = format!("`{}` has another id here than among the added tokens ({id})", mark.text);
-            return Err(EngineError::format(vocab_path, reason));
-        }
-        if vocab.contains_key(&mark.text) {
-            marks.push((mark.text.clone(), if mark.special { PieceKind::Special } else { PieceKind::Literal }));
-        }
-    }
     let pre_tokenizer = if files.as_qwen2 { PreTokenizer::QWEN2 } else { PreTokenizer::GPT2 };
     let mut inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
         .map_err(|reason| EngineError::format(merges_path, reason))?;
@@ -132,6 +157,46 @@ pub(in crate::engine) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &En
     finish(vocab_path, inner, Spelling::BYTE_LEVEL, begin, ends)
 }
 
+/// What [`from_vocab_and_merges`] would refuse, without building the tokenizer.
+///
+/// # Errors
+/// Those of [`from_vocab_and_merges`].
+pub(in crate::engine) fn check_vocab_and_merges(files: &VocabAndMerges) -> Result<(), EngineError> {
+    let Parts { vocab, merges, .. } = read_parts(files)?;
+    let merges = merges.iter().map(|(left, right)| (left.as_str(), right.as_str()));
+    bpe::check_merges(merges, |piece| vocab.contains_key(piece))
+        .map_err(|reason| EngineError::format(&files.merges, reason))
+}
+
+/// A vocabulary and its merges, and the marks that it has.
+struct Parts {
+    vocab: HashMap<String, TokenId>,
+    merges: Vec<(String, String)>,
+    marks: Vec<(String, PieceKind)>,
+}
+
+fn read_parts(files: &VocabAndMerges) -> Result<Parts, EngineError> {
+    let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
+    let vocab_text = read(vocab_path)?;
+    disguise::refuse(vocab_path, vocab_text.as_bytes())?;
+    let mut vocab: HashMap<String, TokenId> = serde_json::from_str(&vocab_text)
+        .map_err(|error| EngineError::format(vocab_path, format!("not a vocabulary: {error}")))?;
+    let merges = read_merges(merges_path)?;
+    let mut marks = Vec::new();
+    for mark in &files.marks {
+        if let Some(id) = mark.id
+            && *vocab.entry(mark.text.clone()).or_insert(id) != id
+        {
+            let reason = format!("`{}` has another id here than among the added tokens ({id})", mark.text);
+            return Err(EngineError::format(vocab_path, reason));
+        }
+        if vocab.contains_key(&mark.text) {
+            marks.push((mark.text.clone(), if mark.special { PieceKind::Special } else { PieceKind::Literal }));
+        }
+    }
+    Ok(Parts { vocab, merges, marks })
+}
+
 fn read(path: &Path) -> Result<String, EngineError> {
     gibber_files::read_text(path, gibber_files::VOCABULARY)
         .map_err(|source| EngineError::Io { path: path.to_owned(), source })
@@ -139,6 +204,10 @@ fn read(path: &Path) -> Result<String, EngineError> {
 
 fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
     let text = read(path)?;
+    // A vocabulary without merges has an empty list of them.
+    if !text.is_empty() {
+        disguise::refuse(path, text.as_bytes())?;
+    }
     let lines = text.lines().enumerate();
     let lines = lines.filter(|(number, line)| !(line.is_empty() || (*number == 0 && line.starts_with("#version"))));
     let merge = |(number, line): (usize, &str)| match bpe::parse_merge(line) {
@@ -215,8 +284,8 @@ fn named_ends(
 }
 
 /// Refuses what the crate would panic on, and what is no plain BPE.
-fn check_sketch(path: &Path, json: &[u8]) -> Result<(), EngineError> {
-    let Sketch { model } =
+fn check_sketch(path: &Path, json: &[u8]) -> Result<Checked, EngineError> {
+    let Sketch { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } =
         serde_json::from_slice(json).map_err(|error| EngineError::format(path, format!("not a tokenizer: {error}")))?;
     let affix = [
         ("continuing_subword_prefix", &model.continuing_subword_prefix),
@@ -230,13 +299,40 @@ fn check_sketch(path: &Path, json: &[u8]) -> Result<(), EngineError> {
             format!("`{key}` of its model is set: only plain BPE is supported"),
         ));
     }
+    let broken = |reason: String| EngineError::format(path, reason);
+    if decoder.get("type").is_some() {
+        Spelling::of_json(decoder).map_err(|what| EngineError::unsupported(path, what))?;
+    }
+    check_model_sketch(path, &model)?;
+    let growth = Growth::of(&normalizer, &pre_tokenizer).map_err(broken)?;
+    let content = |token: &Value| token.get("content").and_then(Value::as_str).map_or(0, str::len);
+    let added = added_tokens.iter().map(content).sum();
+    growth.check_length(added).map_err(|what| broken(format!("`added_tokens`: {what}")))?;
+    let begin = match bounds::begins_of(&post_processor).map_err(broken)?[..] {
+        [] => Begin::Nothing,
+        [begin] => Begin::Token(begin),
+        ref more => {
+            let what = format!("its post-processor puts {} tokens before a text", more.len());
+            return Err(EngineError::unsupported(path, what));
+        }
+    };
+    Ok(Checked { growth, begin })
+}
+
+fn check_model_sketch(path: &Path, model: &SketchModel) -> Result<(), EngineError> {
     match model.kind.as_deref() {
-        Some("Unigram") => return Ok(()),
+        Some("Unigram") => {
+            return bounds::check_pieces(&model.vocab).map_err(|reason| EngineError::format(path, reason));
+        }
         Some("BPE") | None => {}
         Some(kind) => {
             let what = format!("its model is of the type {kind} (model.type): BPE and Unigram are supported");
             return Err(EngineError::unsupported(path, what));
         }
+    }
+    if model.dropout.is_some_and(|dropout| dropout > 0.0) {
+        let what = "`dropout` of its model is set, which makes tokens a matter of chance";
+        return Err(EngineError::unsupported(path, what));
     }
     let Some(vocab) = model.vocab.as_object() else {
         return Err(EngineError::format(path, "`model.vocab` is missing"));
@@ -251,25 +347,7 @@ fn check_sketch(path: &Path, json: &[u8]) -> Result<(), EngineError> {
 
 fn check_model(path: &Path, inner: &tokenizers::Tokenizer) -> Result<(), EngineError> {
     match inner.get_model() {
-        ModelWrapper::BPE(BPE { dropout: Some(dropout), .. }) if *dropout > 0.0 => {
-            let what = "`dropout` of its model is set, which makes tokens a matter of chance";
-            Err(EngineError::unsupported(path, what))
-        }
         ModelWrapper::BPE(_) | ModelWrapper::Unigram(_) => Ok(()),
         _ => Err(EngineError::unsupported(path, "its model is of another type than BPE and Unigram (model.type)")),
-    }
-}
-
-/// The special token that the post-processor puts before a text.
-fn begin_token(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, EngineError> {
-    let encode =
-        |specials| inner.encode_fast("a", specials).map_err(|error| EngineError::format(path, error.to_string()));
-    let (plain, processed) = (encode(false)?, encode(true)?);
-    let (plain, processed) = (plain.get_ids(), processed.get_ids());
-    let before = processed.windows(plain.len().max(1)).position(|window| window == plain).unwrap_or(0);
-    match processed[..before] {
-        [] => Ok(None),
-        [begin] => Ok(Some(begin)),
-        _ => Err(EngineError::unsupported(path, format!("its post-processor puts {before} tokens before a text"))),
     }
 }

@@ -4,6 +4,7 @@
 //! file has SentencePiece's scores, on `sentence_piece`. [`DecodeStream`] turns a reply's tokens into whole characters
 //! as they come.
 
+mod bounds;
 mod bpe;
 mod byte_level;
 mod count;
@@ -23,13 +24,17 @@ mod vocabulary;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::caught::caught;
 use super::{EngineError, TokenId};
+use bounds::Growth;
 use bpe::PreTokenizer;
 use pieces::{PieceKind, Pieces};
 use sentence_piece::SentencePiece;
 
-pub(in crate::engine) use gguf::from_gguf;
-pub(in crate::engine) use hugging_face::{Ends, Mark, VocabAndMerges, from_json, from_vocab_and_merges};
+pub(in crate::engine) use gguf::{check_gguf, from_gguf};
+pub(in crate::engine) use hugging_face::{
+    Ends, Mark, VocabAndMerges, check_json, check_vocab_and_merges, from_json, from_vocab_and_merges,
+};
 pub use stream::DecodeStream;
 pub(in crate::engine) use vocabulary::{Cuts, Vocabulary};
 
@@ -47,6 +52,8 @@ pub struct Tokenizer {
     /// Tokens from here on have no embedding; with the file that has them.
     rows: Option<(usize, PathBuf)>,
     notes: Vec<String>,
+    /// What a text can become, where a stranger's steps are done to it, and the file that they are from.
+    guard: Option<(Growth, PathBuf)>,
 }
 
 /// What goes in front of a text that asks for a begin token.
@@ -83,7 +90,12 @@ impl Tokenizer {
         ends.sort_unstable();
         ends.dedup();
         let (encoder, begin) = (encoder.into(), begin.into());
-        Self { encoder, pieces, begin, ends, space_prefix: false, rows: None, notes: Vec::new() }
+        Self { encoder, pieces, begin, ends, space_prefix: false, rows: None, notes: Vec::new(), guard: None }
+    }
+
+    /// The same where a text goes through the steps of the file at `path`.
+    fn guarded(self, growth: Growth, path: &Path) -> Self {
+        Self { guard: Some((growth, path.to_owned())), ..self }
     }
 
     /// The same with what is odd about its files but in nobody's way.
@@ -124,14 +136,27 @@ impl Tokenizer {
         let ids = match &self.encoder {
             Encoder::Crate(inner) => {
                 check_blanks(text)?;
-                let encoding = inner.encode_fast(text, false).map_err(|e| EngineError::Tokenizer(e.to_string()))?;
-                encoding.get_ids().to_vec()
+                self.encode_by_crate(inner, text)?
             }
             Encoder::SentencePiece(inner) => inner.encode(text).map_err(EngineError::Tokenizer)?,
         };
         let ids: Vec<TokenId> = begin.into_iter().chain(ids).collect();
         self.check_rows(&ids)?;
         Ok(ids)
+    }
+
+    fn encode_by_crate(&self, inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<TokenId>, EngineError> {
+        let failed = |what: String| match &self.guard {
+            Some((_, path)) => EngineError::Tokenizer(format!("{}: {what}", path.display())),
+            None => EngineError::Tokenizer(what),
+        };
+        if let Some((growth, _)) = &self.guard {
+            growth.check(text).map_err(failed)?;
+        }
+        let encoding = caught(|| inner.encode_fast(text, false)).map_err(|panic| {
+            failed(format!("its steps (normalizer, pre_tokenizer, model) fail on this text: {panic}"))
+        })?;
+        Ok(encoding.map_err(|error| failed(error.to_string()))?.get_ids().to_vec())
     }
 
     fn check_rows(&self, ids: &[TokenId]) -> Result<(), EngineError> {
