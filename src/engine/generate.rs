@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::inference::{Inference, PrefillProgress};
-use super::sampling::{Draw, Sampler, SamplingParams};
+use super::sampling::{Draw, Sampler, SamplingParams, log_softmax_stats, not_numbers};
 use super::tokenizer::Tokenizer;
 use super::{EngineError, TokenId};
 use hold_back::HoldBack;
@@ -232,6 +232,9 @@ impl<'a> Reply<'a> {
     /// Chooses the next token; its logits are there.
     fn go_on(&mut self) -> Result<Option<FinishReason>, EngineError> {
         self.update_sampling();
+        if self.control.may_take_back() {
+            self.check_numbers()?;
+        }
         match self.steer() {
             Some(steer) => self.follow(steer),
             None => Ok(None),
@@ -327,16 +330,12 @@ impl<'a> Reply<'a> {
 
     /// The next token, without its text.
     fn next_trace(&mut self, picked: Option<TokenId>) -> Result<TokenTrace, EngineError> {
-        let no_numbers = || {
-            let text =
-                "the model computed no numbers (NaN): its weights are damaged, or not what its configuration says";
-            EngineError::Invalid(text.into())
-        };
-        let logits = self.inference.logits().ok_or_else(no_numbers)?;
+        let logits = self.inference.logits().ok_or_else(|| self.not_numbers(&[]))?;
         let draw = match picked {
-            None => self.sampler.draw(logits, self.inference.held()).ok_or_else(no_numbers)?,
+            None => self.sampler.draw(logits, self.inference.held()),
             Some(token) => self.sampler.take(token, logits, self.inference.held()),
         };
+        let draw = draw.ok_or_else(|| self.not_numbers(logits))?;
         let (candidates, kept_mass) = match self.options.candidates {
             0 => (Vec::new(), 1.0),
             n => {
@@ -347,6 +346,18 @@ impl<'a> Reply<'a> {
         let Draw { token, logprob, entropy, rank } = draw;
         let (text, picked) = (String::new(), picked.is_some());
         Ok(TokenTrace { token, text, logprob, entropy, rank, kept_mass, candidates, picked })
+    }
+
+    fn not_numbers(&self, logits: &[f32]) -> EngineError {
+        not_numbers(logits, self.sequence.len(), |token| self.tokenizer.piece(token))
+    }
+
+    /// Nobody is to be shown, or asked about, a distribution that is none.
+    fn check_numbers(&self) -> Result<(), EngineError> {
+        match self.inference.logits() {
+            Some(logits) if !log_softmax_stats(logits).are_numbers() => Err(self.not_numbers(logits)),
+            _ => Ok(()),
+        }
     }
 
     fn update_sampling(&mut self) {

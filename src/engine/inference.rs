@@ -165,7 +165,7 @@ impl Inference {
     ///
     /// # Errors
     /// [`EngineError::ContextFull`] where the prompt is longer than the context; [`EngineError::Invalid`] where it is
-    /// empty, or has an id outside the vocabulary.
+    /// empty, has an id outside the vocabulary, or the model computes what is no number.
     pub fn prefill(
         &mut self,
         prompt: &[TokenId],
@@ -178,7 +178,7 @@ impl Inference {
         self.truncate(reused);
         let batch = self.batch;
         let mut chunk = |progress| if on_progress(progress).is_continue() { batch } else { 0 };
-        Ok(self.fill(prompt, reused, true, &mut chunk))
+        self.fill(prompt, reused, true, &mut chunk)
     }
 
     /// Computes what [`Self::prefill`] of `prompt` will need, but for its last token, and no logits. `chunk` is asked
@@ -199,7 +199,7 @@ impl Inference {
             return Ok(PrefillProgress { reused, done: reused, total: reused });
         }
         self.truncate(reused);
-        Ok(self.fill(wanted, reused, false, chunk))
+        self.fill(wanted, reused, false, chunk)
     }
 
     /// Tokens that both `prompt` and [`Self::held`] begin with.
@@ -215,25 +215,26 @@ impl Inference {
         reused: usize,
         logits: bool,
         chunk: &mut dyn FnMut(PrefillProgress) -> usize,
-    ) -> PrefillProgress {
+    ) -> Result<PrefillProgress, EngineError> {
         let mut progress = PrefillProgress { reused, done: reused, total: prompt.len() };
         let mut next = chunk(progress);
         while progress.done < prompt.len() && next > 0 {
             let end = prompt.len().min(progress.done + next);
-            self.forward(&prompt[progress.done..end]);
+            self.forward(&prompt[progress.done..end])?;
             if logits && end == prompt.len() {
                 self.keep_logits(end - progress.done - 1, 1);
             }
             progress.done = end;
             next = chunk(progress);
         }
-        progress
+        Ok(progress)
     }
 
     /// Appends one token and computes the logits of the next. Nothing is left to compute where a draft foretold it.
     ///
     /// # Errors
-    /// [`EngineError::ContextFull`] where the cache is full; [`EngineError::Invalid`] for an id outside the vocabulary.
+    /// [`EngineError::ContextFull`] where the cache is full; [`EngineError::Invalid`] for an id outside the vocabulary, and
+    /// where the model computes what is no number.
     pub fn push(&mut self, token: TokenId) -> Result<(), EngineError> {
         self.push_with_draft(token, &[])
     }
@@ -273,6 +274,8 @@ impl Inference {
         let mut pass = [token; 1 + LONGEST_DRAFT];
         pass[1..=draft.len()].copy_from_slice(draft);
         self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, &pass[..=draft.len()]));
+        // Of the draft, the logits will tell where it comes true.
+        self.check_computed(&[token])?;
         self.held.push(token);
         self.draft.extend_from_slice(draft);
         self.keep_logits(0, 1 + draft.len());
@@ -341,7 +344,7 @@ impl Inference {
         let mut logits = vec![0.0; LOGITS_AT_A_TIME.min(tokens.len()) * vocab];
         for chunk in tokens.chunks(self.batch) {
             let start = self.held.len();
-            self.forward(chunk);
+            self.forward(chunk)?;
             for first in (0..chunk.len()).step_by(LOGITS_AT_A_TIME) {
                 let count = LOGITS_AT_A_TIME.min(chunk.len() - first);
                 let logits = &mut logits[..count * vocab];
@@ -357,10 +360,27 @@ impl Inference {
     }
 
     /// Appends tokens that are certain.
-    fn forward(&mut self, tokens: &[TokenId]) {
+    fn forward(&mut self, tokens: &[TokenId]) -> Result<(), EngineError> {
         self.forget_all_but_held();
         self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, tokens));
+        self.check_computed(tokens)?;
         self.held.extend_from_slice(tokens);
+        Ok(())
+    }
+
+    /// Whether the last pass, of `tokens` and perhaps others behind them, computed numbers. What is none would stand in the
+    /// cache for all that follows; it goes from there.
+    fn check_computed(&mut self, tokens: &[TokenId]) -> Result<(), EngineError> {
+        match self.state.first_not_finite(tokens.len(), self.model.config().n_embd) {
+            None => Ok(()),
+            Some(row) => {
+                self.forget_all_but_held();
+                let (token, place) = (tokens[row], self.held.len() + row);
+                Err(EngineError::Invalid(format!(
+                    "the model computed no numbers (NaN) for token {token}, which follows {place} others: its weights are damaged, or not what its configuration says; take another copy of it"
+                )))
+            }
+        }
     }
 
     /// Computes the logits after `count` tokens of the last pass, from its token `first` on, the one that `held` ends

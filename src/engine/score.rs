@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::inference::Inference;
-use super::sampling::{Candidate, log_softmax_stats, most_probable, rank_of};
+use super::sampling::{Candidate, LogSoftmaxStats, log_softmax_stats, most_probable, not_numbers, rank_of};
 use super::{EngineError, TokenId};
 
 /// A token of a scored text.
@@ -41,7 +41,7 @@ pub struct TokenScore {
 /// where it breaks, the scores so far are returned.
 ///
 /// # Errors
-/// Those of [`Inference::prefill_with_logits`].
+/// Those of [`Inference::prefill_with_logits`]; [`EngineError::Invalid`] where the model computes what is no number.
 pub fn score_prompt(
     inference: &mut Inference,
     prompt: &[TokenId],
@@ -51,16 +51,21 @@ pub fn score_prompt(
     on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<TokenScore>, EngineError> {
     let mut scores = Vec::with_capacity(prompt.len().saturating_sub(from));
+    let mut failed = None;
     inference.prefill_with_logits(prompt, from, &mut |i, logits| {
         if let Some(&token) = prompt.get(i + 1) {
             let stats = log_softmax_stats(logits);
-            let (logprob, rank) = rate(logits, token);
+            if !stats.are_numbers() {
+                failed = Some(not_numbers(logits, i + 1, &text_of));
+                return ControlFlow::Break(());
+            }
+            let (logprob, rank) = rate(&stats, logits, token);
             let candidates = most_probable(logits, &stats, candidates, &text_of);
             scores.push(TokenScore { logprob, rank, entropy: stats.entropy, candidates });
         }
         on_progress((i + 2).min(prompt.len()))
     })?;
-    Ok(scores)
+    failed.map_or(Ok(scores), Err)
 }
 
 /// Scores each token given those before it; `text_of` gives a token's text.
@@ -71,7 +76,8 @@ pub fn score_prompt(
 /// `on_progress(done)` is called after each token; where it breaks, the tokens scored so far are returned.
 ///
 /// # Errors
-/// Those of [`Inference::logits_of_all`]; [`EngineError::Invalid`] for a context of one token, which predicts nothing.
+/// Those of [`Inference::logits_of_all`]; [`EngineError::Invalid`] for a context of one token, which predicts nothing, and
+/// where the model computes what is no number.
 pub fn score(
     inference: &mut Inference,
     tokens: &[TokenId],
@@ -90,13 +96,20 @@ pub fn score(
     let step = context / 2;
     let mut start = 0;
     let mut flow = ControlFlow::Continue(());
+    let mut failed = None;
     while scored.len() < tokens.len() && flow.is_continue() {
         let window = &tokens[start..tokens.len().min(start + context)];
         inference.logits_of_all(window, &mut |i, logits| {
             let position = start + i + 1;
             if position >= scored.len() && position < start + window.len() {
                 let token = tokens[position];
-                let (logprob, rank) = rate(logits, token);
+                let stats = log_softmax_stats(logits);
+                if !stats.are_numbers() {
+                    failed = Some(not_numbers(logits, position, &text_of));
+                    flow = ControlFlow::Break(());
+                    return flow;
+                }
+                let (logprob, rank) = rate(&stats, logits, token);
                 scored.push(ScoredToken { token, text: text_of(token), logprob: Some(logprob), rank: Some(rank) });
             }
             flow = on_progress(scored.len());
@@ -104,12 +117,12 @@ pub fn score(
         })?;
         start += step;
     }
-    Ok(scored)
+    failed.map_or(Ok(scored), Err)
 }
 
-/// Log-probability and rank of `token`.
-fn rate(logits: &[f32], token: TokenId) -> (f32, u32) {
-    (log_softmax_stats(logits).log_probability(logits[token as usize]), rank_of(logits, token))
+/// Log-probability and rank of `token`; `stats` are those of `logits`.
+fn rate(stats: &LogSoftmaxStats, logits: &[f32], token: TokenId) -> (f32, u32) {
+    (stats.log_probability(logits[token as usize]), rank_of(logits, token))
 }
 
 #[cfg(test)]

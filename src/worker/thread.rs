@@ -236,7 +236,8 @@ impl Worker {
         let (logits, held) =
             last.or_else(|| Some((inference.logits()?, inference.held()))).ok_or(RequestError::NoLogits)?;
         let text_of = |token| reader.tokenizer.piece(token);
-        let distribution = sampling::distribution(logits, held, sampling, candidates, text_of);
+        let distribution = sampling::distribution(logits, held, sampling, candidates, text_of)
+            .ok_or_else(|| sampling::not_numbers(logits, held.len(), text_of))?;
         Ok(EngineEvent::Distribution { id, distribution })
     }
 

@@ -31,11 +31,11 @@ pub struct AtRest<'a> {
 
 impl AtRest<'_> {
     /// The distribution of the next token under these filters, with its `n` most probable tokens; `None` where the model
-    /// has computed none.
+    /// has computed none. At rest it always has: logits that are no numbers end the reply before.
     pub fn distribution(&self, sampling: &SamplingParams, n: usize) -> Option<Distribution> {
         let text_of = |token| self.tokenizer.piece(token);
         let logits = self.inference.logits()?;
-        Some(distribution(logits, self.inference.held(), sampling, n, text_of))
+        distribution(logits, self.inference.held(), sampling, n, text_of)
     }
 
     /// The text of the tokens that are not told yet: it may become a stop text, or is part of a character.

@@ -34,6 +34,13 @@ impl Inference {
         let first = Run { cache: &mut self.cache, tokens: slice::from_ref(&token) };
         let runs = iter::once(first).chain(others.iter_mut().flatten().map(run_of));
         self.model.forward(&mut self.state, &mut Pass::together(runs));
+        let mut tokens = [token; MAX_RUNS];
+        let mut n = 1;
+        for (_, token) in others.iter().flatten() {
+            tokens[n] = *token;
+            n += 1;
+        }
+        self.check_computed(&tokens[..n])?;
         self.held.push(token);
         self.keep_logits(0, 1 + others.iter().flatten().count());
         let vocab = self.model.config().vocab_size;

@@ -274,9 +274,9 @@ compiled_per_isa! {
 
 #[inline(always)]
 fn exp_of_difference<const FMA: bool>(x: f32, shift: f32) -> (f32, f32) {
-    // What has no mass, or is no number, must not turn the sums into NaN; infinity counts as the greatest number.
-    let difference = (if x > f32::MAX { f32::MAX } else { x }) - shift;
-    let d = if difference > LEAST_EXPONENT { difference } else { LEAST_EXPONENT };
+    // What has no mass must not turn the sums into NaN. What is no number stays so: whoever reads the sums is to know it.
+    let difference = x - shift;
+    let d = if difference < LEAST_EXPONENT { LEAST_EXPONENT } else { difference };
     (exp::<FMA>(d), d)
 }
 
@@ -308,8 +308,8 @@ fn exp_sums_body<const FMA: bool>(x: &[f32], shift: f32) -> (f64, f64) {
 }
 
 compiled_per_isa! {
-    /// `(Σ e^d, Σ e^d · d)` with `d = x[i] - shift`: what a softmax and its entropy need, without writing anything. An
-    /// element that is not a number counts as negative infinity.
+    /// `(Σ e^d, Σ e^d · d)` with `d = x[i] - shift`: what a softmax and its entropy need, without writing anything. Where an
+    /// element is not a number, the second sum is none.
     pub fn exp_sums(x: &[f32], shift: f32) -> (f64, f64) = exp_sums_body
 }
 
@@ -336,16 +336,28 @@ fn round<const FMA: bool>(x: f32, factor: f32) -> i32 {
     (fma::<FMA>(x, factor, ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
 }
 
-/// The largest magnitude, passing over what is no number.
+/// The largest magnitude of whole chunks of [`LANES`]: infinity beats all numbers, and what is no number beats infinity, as
+/// their bits do.
 #[inline(always)]
 fn largest_magnitude(x: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
+    let mut lanes = [0_u32; LANES];
     for x in x.chunks_exact(LANES) {
         for (largest, &x) in lanes.iter_mut().zip(x) {
-            *largest = if x.abs() > *largest { x.abs() } else { *largest };
+            *largest = (*largest).max(x.to_bits() & MAGNITUDE);
         }
     }
-    lanes.into_iter().fold(0.0, f32::max)
+    f32::from_bits(lanes.into_iter().fold(0, u32::max))
+}
+
+#[inline(always)]
+fn are_finite_body<const FMA: bool>(x: &[f32]) -> bool {
+    let (chunks, rest) = x.split_at(x.len() / LANES * LANES);
+    largest_magnitude(chunks).is_finite() && rest.iter().all(|x| x.is_finite())
+}
+
+compiled_per_isa! {
+    /// Whether all elements are finite numbers.
+    pub fn are_finite(x: &[f32]) -> bool = are_finite_body
 }
 
 /// What the values of a block are multiplied with to become whole numbers up to `most`. A block of zeros, or one so small
@@ -355,6 +367,10 @@ fn inverse_step(largest: f32, most: f32) -> f32 {
     let inverse = most / largest;
     if inverse.is_finite() { inverse } else { 0.0 }
 }
+
+/// A block with a value that is infinite or no number becomes zeros whose scale is no number, and so is all that is computed
+/// with it: rounded to whole numbers it would pass for a value.
+const NO_NUMBERS: [f32; BLOCK] = [0.0; BLOCK];
 
 /// The whole number nearest to `x · inverse`, within ±[`LARGEST`], as `(high, low, whole)`.
 #[inline(always)]
@@ -367,7 +383,9 @@ fn two_bytes<const FMA: bool>(x: f32, inverse: f32) -> (i8, i8, i32) {
 #[inline(always)]
 fn quantize_blocks_body<const FMA: bool>(x: &[f32], with_pairs: bool, blocks: &mut [Block]) {
     for (x, block) in x.chunks_exact(BLOCK).zip(blocks) {
-        let largest = largest_magnitude(x);
+        let mut largest = largest_magnitude(x);
+        let x = if largest.is_finite() { x } else { &NO_NUMBERS };
+        largest = if largest.is_finite() { largest } else { f32::NAN };
         block.scale = largest / LARGEST;
         let inverse = inverse_step(largest, LARGEST);
         let mut wholes = [0; BLOCK];
@@ -390,7 +408,13 @@ compiled_per_isa! {
     pub(super) fn quantize_blocks(x: &[f32], with_pairs: bool, blocks: &mut [Block]) = quantize_blocks_body
 }
 
-/// The bits of the number of half precision nearest to `x`, a tie to the even one; `x` is within its range.
+/// What of the bits of a number is not its sign.
+const MAGNITUDE: u32 = 0x7fff_ffff;
+/// The bits of infinity; a magnitude above is no number.
+const INFINITY: u32 = 0x7f80_0000;
+const HALF_NAN: u16 = 0x7e00;
+
+/// The bits of the number of half precision nearest to `x`, a tie to the even one; `x` is within its range, or no number.
 #[inline(always)]
 fn half_bits(x: f32) -> u16 {
     let (sign, magnitude) = ((x.to_bits() >> 16) as u16 & 0x8000, x.to_bits() & 0x7fff_ffff);
@@ -399,7 +423,8 @@ fn half_bits(x: f32) -> u16 {
     let normal = (magnitude.wrapping_add(0xfff + (magnitude >> 13 & 1)) >> 13).wrapping_sub(112 << 10);
     // Added to 0.5, what is below the normal range is rounded to its last bit by the addition itself.
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5_f32.to_bits());
-    sign | if magnitude < 113 << 23 { subnormal as u16 } else { normal as u16 }
+    let bits = if magnitude < 113 << 23 { subnormal as u16 } else { normal as u16 };
+    sign | if magnitude > INFINITY { HALF_NAN } else { bits }
 }
 
 #[inline(always)]
@@ -419,7 +444,9 @@ compiled_per_isa! {
 fn quantize_tile_body<const FMA: bool>(x: &[f32], k: usize, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]]) {
     for (token, x) in x.chunks_exact(k).enumerate() {
         for (at, (x, block)) in x.chunks_exact(BLOCK).zip(&mut *blocks).enumerate() {
-            let largest = largest_magnitude(x);
+            let mut largest = largest_magnitude(x);
+            let x = if largest.is_finite() { x } else { &NO_NUMBERS };
+            largest = if largest.is_finite() { largest } else { f32::NAN };
             let most = if low.is_empty() { 127.0 } else { LARGEST };
             let inverse = inverse_step(largest, most);
             let mut wholes = [0; BLOCK];
@@ -573,6 +600,24 @@ mod tests {
                 assert_eq!(half_bits(x.clamp(-65504.0, 65504.0)), exact.to_bits(), "{x:e}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none_in_whole_and_half_numbers() {
+        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x: Vec<f32> = (0..BLOCK).map(|i| i as f32 - 9.0).collect();
+            assert!(are_finite(&x) && are_finite(&x[..3]));
+            x[17] = wrong;
+            assert!(!are_finite(&x) && !are_finite(&x[16..19]));
+            let mut block = [Block::ZERO];
+            quantize_blocks(&x, true, &mut block);
+            assert!(block[0].scale.is_nan() && block[0].sums == [0, 0] && block[0].pairs == [0; BLOCK]);
+        }
+        let mut out = [[0; 2]; BLOCK];
+        let mut x = [1.0; BLOCK];
+        x[3] = f32::NAN;
+        to_halves(&x, &mut out);
+        assert!(half::f16::from_ne_bytes(out[3]).is_nan() && half::f16::from_ne_bytes(out[2]) == half::f16::ONE);
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub struct RunState {
 }
 
 impl RunState {
+    /// The first of the first `rows` final hidden states of the last forward pass, of `width` values each, in which something
+    /// is not a finite number.
+    pub fn first_not_finite(&self, rows: usize, width: usize) -> Option<usize> {
+        self.hidden.chunks_exact(width).take(rows).position(|row| !vector::are_finite(row))
+    }
+
     /// A state for positions below `context`.
     pub(super) fn new(config: &ModelConfig, context: usize, pool: Arc<ThreadPool>) -> Self {
         Self {

@@ -7,7 +7,7 @@ mod stats;
 
 pub use params::{InvalidSampling, PRESET_NAMES, SamplingParams};
 pub use sampler::{Draw, Sampler, distribution, fresh_seed, most_probable};
-pub use stats::{LogSoftmaxStats, log_softmax_stats, rank_of};
+pub use stats::{LogSoftmaxStats, log_softmax_stats, not_numbers, rank_of};
 
 use crate::engine::TokenId;
 

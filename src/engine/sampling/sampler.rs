@@ -61,21 +61,21 @@ impl Sampler {
         self.params = params;
     }
 
-    /// Chooses the next token. `history` is the prompt and the reply so far, for the penalties. `None` where no logit is
-    /// a number.
+    /// Chooses the next token. `history` is the prompt and the reply so far, for the penalties. `None` where a logit is NaN
+    /// or positive infinity, or all are negative infinity.
     pub fn draw(&mut self, logits: &[f32], history: &[TokenId]) -> Option<Draw> {
         let fraction = (self.generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-        self.shape(logits, history);
+        self.shape(logits, history)?;
         let token = self.pick(fraction)?;
         Some(self.drawn(token, logits))
     }
 
     /// Takes a token that somebody else has chosen, in the place of a draw: it meets a number too, so that the draws
-    /// after it meet theirs.
-    pub fn take(&mut self, token: TokenId, logits: &[f32], history: &[TokenId]) -> Draw {
+    /// after it meet theirs. `None` as for a draw.
+    pub fn take(&mut self, token: TokenId, logits: &[f32], history: &[TokenId]) -> Option<Draw> {
         self.generator.next_u64();
-        self.shape(logits, history);
-        self.drawn(token, logits)
+        self.shape(logits, history)?;
+        Some(self.drawn(token, logits))
     }
 
     fn drawn(&self, token: TokenId, logits: &[f32]) -> Draw {
@@ -98,9 +98,10 @@ impl Sampler {
         self.top.iter().map(candidate).collect()
     }
 
-    fn shape(&mut self, logits: &[f32], history: &[TokenId]) {
+    /// `None` where the logits are no distribution.
+    fn shape(&mut self, logits: &[f32], history: &[TokenId]) -> Option<()> {
         self.stats = log_softmax_stats(logits);
-        self.chain.run(logits, history, &self.params);
+        self.stats.are_numbers().then(|| self.chain.run(logits, history, &self.params))
     }
 
     fn pick(&self, fraction: f64) -> Option<TokenId> {
@@ -126,18 +127,18 @@ impl Sampler {
     }
 }
 
-/// The distribution that [`Sampler::draw`] would draw from, with the `n` most probable tokens.
+/// The distribution that [`Sampler::draw`] would draw from, with the `n` most probable tokens; `None` as for a draw.
 pub fn distribution(
     logits: &[f32],
     history: &[TokenId],
     params: &SamplingParams,
     n: usize,
     text_of: impl Fn(TokenId) -> String,
-) -> Distribution {
+) -> Option<Distribution> {
     let mut sampler = Sampler::new(params.clone(), 0);
-    sampler.shape(logits, history);
+    sampler.shape(logits, history)?;
     let candidates = sampler.candidates(logits, n, text_of);
-    Distribution { entropy: sampler.stats.entropy, kept_mass: sampler.kept_mass(logits), candidates }
+    Some(Distribution { entropy: sampler.stats.entropy, kept_mass: sampler.kept_mass(logits), candidates })
 }
 
 /// The `n` most probable tokens of the model's own distribution, most probable first, with nothing filtered; `stats` are

@@ -350,8 +350,13 @@ fn put<const SIZE: usize>(layout: Layout, tile: &mut [u8], slot: usize, first: u
 
 #[inline(always)]
 fn quantize_body<const FMA: bool>(values: &[f32; BLOCK], wholes: &mut [i8; BLOCK]) -> f16 {
-    let largest =
-        values.iter().fold(0.0_f32, |largest, value| if value.abs() > largest { value.abs() } else { largest });
+    // What is no number beats all that are, as its bits do, and stays none.
+    let bits = values.iter().fold(0, |largest: u32, value| largest.max(value.abs().to_bits()));
+    let largest = f32::from_bits(bits);
+    if largest.is_nan() {
+        wholes.fill(0);
+        return f16::NAN;
+    }
     // The whole numbers count what the scale is after rounding.
     let scale = f16::from_f32((largest / LARGEST).min(f16::MAX.to_f32()));
     let inverse = scale.to_f32().recip();

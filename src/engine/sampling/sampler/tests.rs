@@ -141,7 +141,7 @@ fn draws_follow_the_probabilities() {
 #[test]
 fn candidates_tell_before_after_and_what_cut_them() {
     let params = SamplingParams { top_k: 5, typical_p: 0.94, top_p: 0.85, min_p: 0.6, ..open() };
-    let shape = distribution(&logits(), &[], &params, 10, |token| format!("<{token}>"));
+    let shape = distribution(&logits(), &[], &params, 10, |token| format!("<{token}>")).unwrap();
     let found: Vec<_> = shape.candidates.iter().map(|c| (c.text.as_str(), c.cut_by)).collect();
     let expected = [
         ("<0>", None),
@@ -156,13 +156,13 @@ fn candidates_tell_before_after_and_what_cut_them() {
     assert!((after - 1.0).abs() < 1e-5);
     assert!((shape.candidates[1].before - 0.25).abs() < 1e-5);
     assert!((shape.kept_mass - 0.65).abs() < 1e-5);
-    assert_eq!(distribution(&logits(), &[], &params, 2, |_| String::new()).candidates.len(), 2);
+    assert_eq!(distribution(&logits(), &[], &params, 2, |_| String::new()).unwrap().candidates.len(), 2);
 }
 
 #[test]
 fn greedy_candidates_blame_no_filter() {
     let params = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
-    let shape = distribution(&logits(), &[], &params, 3, |_| String::new());
+    let shape = distribution(&logits(), &[], &params, 3, |_| String::new()).unwrap();
     let after: Vec<f32> = shape.candidates.iter().map(|c| c.after).collect();
     assert_eq!(after, [1.0, 0.0, 0.0]);
     assert!(shape.candidates.iter().all(|c| c.cut_by.is_none()));
@@ -192,8 +192,9 @@ fn odd_logits_are_survived() {
         assert_eq!(draw(&[f32::NAN; 3]), None);
         assert_eq!(draw(&[f32::NEG_INFINITY; 50]), None);
         assert_eq!(draw(&[3.5]), Some(0), "a vocabulary of one");
-        assert_eq!(draw(&[f32::NAN, f32::NEG_INFINITY, -1e30]), Some(2));
-        assert_eq!(draw(&[1.0, 5.0, f32::INFINITY, 7.0]), Some(2));
+        assert_eq!(draw(&[f32::NEG_INFINITY, f32::NEG_INFINITY, -1e30]), Some(2));
+        assert_eq!(draw(&[f32::NAN, f32::NEG_INFINITY, -1e30]), None);
+        assert_eq!(draw(&[1.0, 5.0, f32::INFINITY, 7.0]), None);
         assert!(draw(&[0.0; 100]).is_some_and(|token| token < 100), "all equal");
         assert_eq!(draw(&[f32::MAX, f32::MIN]), Some(0));
     }
@@ -255,7 +256,7 @@ fn a_nucleus_of_any_size_is_what_a_full_look_finds() {
 #[test]
 fn without_top_k_the_right_filter_is_blamed() {
     let blame = |params: SamplingParams| {
-        let shape = distribution(&logits(), &[], &params, 6, |_| String::new());
+        let shape = distribution(&logits(), &[], &params, 6, |_| String::new()).unwrap();
         shape.candidates.iter().map(|c| c.cut_by).collect::<Vec<_>>()
     };
     let (p, m) = (Some(Filter::TopP), Some(Filter::MinP));
