@@ -11,6 +11,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -77,12 +78,18 @@ impl Conversion {
     /// model follow from its configuration, its tokenizer and its chat template.
     ///
     /// # Errors
-    /// Those of [`load::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read or is
-    /// damaged; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for.
+    /// Those of [`load::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read, is
+    /// damaged or lacks a part; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for.
     pub fn new(source: &ModelSource, kind: FileType) -> Result<Self, EngineError> {
         match source {
-            ModelSource::Path(path) if !path.is_dir() => Self::of_gguf(path, &Storage::open(path)?, kind),
-            ModelSource::Embedded { name, bytes } => Self::of_gguf(Path::new(name), &Storage::from_static(bytes), kind),
+            ModelSource::Path(path) if !path.is_dir() => {
+                refuse_incomplete(source)?;
+                Self::of_gguf(path, &Storage::open(path)?, kind)
+            }
+            ModelSource::Embedded { name, bytes } => {
+                refuse_incomplete(source)?;
+                Self::of_gguf(Path::new(name), &Storage::from_static(bytes), kind)
+            }
             ModelSource::Path(_) | ModelSource::Synthetic(_) => Self::of_files(&load::open(source)?, kind),
         }
     }
@@ -96,6 +103,7 @@ impl Conversion {
         }
         let has_output = tensors.iter().any(|tensor| tensor.name() == OUTPUT);
         let model = shape_by_keys(&metadata, has_output);
+        refuse_missing_layer(&first, &tensors, model.n_layer)?;
         let named = tensors.into_iter().map(|tensor| (tensor.name().to_owned(), tensor, RowOrder::Same));
         Self::put_together(path, header, planned(named, kind, model), kind)
     }
@@ -180,7 +188,8 @@ impl Conversion {
             return Err(refused("is there already: choose another name, or replace it with --force"));
         }
         let mut file = File::create(&scratch.0).map_err(|source| write_error(path, source))?;
-        let flow = write(&self.header, &self.tensors, path, &mut file, pool, on_step)?;
+        let mut out = Out { path, source: &self.source, to: &mut file };
+        let flow = write(&self.header, &self.tensors, &mut out, pool, on_step)?;
         if flow.is_continue() {
             file.sync_all().map_err(|source| write_error(path, source))?;
             if taken() {
@@ -194,6 +203,26 @@ impl Conversion {
     /// The file or folder it comes from.
     pub fn source(&self) -> &Path {
         &self.source
+    }
+}
+
+/// Refuses a GGUF file that cannot run before anything is written: what lacks a part here lacks it in the copy. What the
+/// engine merely does not support is copied all the same.
+fn refuse_incomplete(source: &ModelSource) -> Result<(), EngineError> {
+    match load::open(source).and_then(|files| files.check_parts()) {
+        Ok(()) | Err(EngineError::Unsupported { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Of an architecture that is not known here, all that is sure is that no layer is without tensors.
+fn refuse_missing_layer(path: &Path, tensors: &[Tensor], n_layer: usize) -> Result<(), EngineError> {
+    let layers: HashSet<&str> =
+        tensors.iter().filter_map(|t| t.name().strip_prefix("blk.")?.split('.').next()).collect();
+    let is_missing = |layer: &usize| !layers.contains(layer.to_string().as_str());
+    match (0..n_layer).find(is_missing).filter(|_| !layers.is_empty()) {
+        None => Ok(()),
+        Some(layer) => Err(EngineError::MissingTensor { path: path.to_owned(), name: format!("blk.{layer}.*") }),
     }
 }
 
@@ -263,21 +292,30 @@ fn put_table(header: &mut Header, tensors: &[OutTensor]) -> Result<(), EngineErr
     Ok(())
 }
 
-/// Writes header and tensors; `path` is named in errors.
+/// Where a file is written.
+struct Out<'a> {
+    to: &'a mut dyn Write,
+    /// Named where it cannot be written.
+    path: &'a Path,
+    /// The model, named where it cannot be read.
+    source: &'a Path,
+}
+
+/// Writes header and tensors.
 fn write(
     header: &Header,
     tensors: &[OutTensor],
-    path: &Path,
-    out: &mut dyn Write,
+    out: &mut Out<'_>,
     pool: &ThreadPool,
     on_step: &mut OnStep<'_>,
 ) -> Result<ControlFlow<()>, EngineError> {
+    let Out { to: out, path, source } = out;
     let cannot = |source| write_error(path, source);
     header.write_to(out).map_err(cannot)?;
     let total = tensors.iter().map(|tensor| tensor.source.bytes().len() as u64).sum();
     let mut done = 0;
     for tensor in tensors {
-        let bytes = tensor.bytes(pool)?;
+        let bytes = tensor.bytes(pool).map_err(|error| EngineError::format(*source, error.to_string()))?;
         out.write_all(&bytes).map_err(cannot)?;
         out.write_all(padding(bytes.len())).map_err(cannot)?;
         done += tensor.source.bytes().len() as u64;

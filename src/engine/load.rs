@@ -3,6 +3,7 @@
 //! [`open`] reads what a model is (its shape, its tensors by name, where its tokenizer is) without touching a weight;
 //! [`load`] makes it run. What a file asks for and the engine does not do is an error that names it: nothing is guessed.
 
+mod bound;
 mod cancel;
 mod config_json;
 mod gguf;
@@ -29,6 +30,7 @@ use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
 use super::{EngineError, FileType, TokenId, convert, synthetic};
+use bound::Bound;
 pub use cancel::CancelFlag;
 pub use memory::MemoryProbe;
 use progress::Progress;
@@ -183,6 +185,18 @@ impl ModelFiles {
         Ok(tokenizer.limited_to(self.config.vocab_size, self.tokenizer_path()))
     }
 
+    /// What [`Self::tokenizer`] would refuse, as far as that is known without building it.
+    ///
+    /// # Errors
+    /// Those of [`Self::tokenizer`].
+    fn check_tokenizer(&self) -> Result<(), EngineError> {
+        match &self.tokenizer {
+            TokenizerFiles::Gguf(storage) => gguf::check_tokenizer(&self.path, storage),
+            TokenizerFiles::HuggingFace(files) => files.check(),
+            TokenizerFiles::Bytes => Ok(()),
+        }
+    }
+
     /// The file that the tokenizer is in.
     pub(in crate::engine) fn tokenizer_path(&self) -> &Path {
         match &self.tokenizer {
@@ -199,15 +213,20 @@ impl ModelFiles {
         Err(EngineError::unsupported(self.weights.path(), what))
     }
 
-    /// What [`load`] would refuse, without reading the weights.
+    /// What [`load`] would refuse, without reading the weights or building the tokenizer.
     ///
     /// # Errors
     /// Those of [`load`].
     pub fn check(&self, memory: MemoryProbe) -> Result<(), EngineError> {
         memory::check(&self.path, self.weights.total_bytes(), memory)?;
-        Model::check(self.config.clone(), &self.weights)?;
-        self.tokenizer()?;
+        self.check_parts()?;
         self.refuse_untaken()
+    }
+
+    /// Whether all is there that its configuration asks for.
+    pub(in crate::engine) fn check_parts(&self) -> Result<(), EngineError> {
+        Model::check(self.config.clone(), &self.weights)?;
+        self.check_tokenizer()
     }
 
     /// How many weights there are.
@@ -415,8 +434,19 @@ fn check_config(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
             path,
             format!("the {} values of a head cannot be rotated in pairs", config.head_dim),
         )),
+        architecture if architecture.rotates() => check_rotation(path, config),
         _ => Ok(()),
     }
+}
+
+/// Refuses numbers that are possible one by one, and no rotation together.
+fn check_rotation(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
+    let (frequencies, magnitude) = config.rope.frequencies(config.head_dim);
+    if frequencies.iter().all(|frequency| frequency.is_finite()) && Bound::AboveZero.holds(magnitude) {
+        return Ok(());
+    }
+    let reason = format!("the numbers of its rotation are impossible together: {:?}", config.rope);
+    Err(EngineError::format(path, reason))
 }
 
 /// The name of a file or folder without its ending and without the name of a weight format:

@@ -87,11 +87,6 @@ impl Parrot {
         self
     }
 
-    pub(crate) fn without(mut self, key: &str) -> Self {
-        self.keys.remove(key);
-        self
-    }
-
     pub(crate) fn without_tensor(mut self, name: &str) -> Self {
         self.tensors.retain(|(known, ..)| known != name);
         self

@@ -13,11 +13,11 @@ use std::time::{Instant, SystemTime};
 
 use super::file_type::FileType;
 use super::tensors::{OutTensor, RowOrder};
-use super::{Scratch, bytes_after, hugging_face, planned, put_table, shape_of, write, write_error};
+use super::{Out, Scratch, bytes_after, hugging_face, planned, put_table, shape_of, write, write_error};
 use crate::engine::EngineError;
 use crate::engine::kernels::ThreadPool;
 use crate::engine::load::{ModelFiles, ModelSource, Quantized};
-use crate::engine::model::RopeScaling;
+use crate::engine::model::{Model, RopeScaling};
 use crate::engine::weights::gguf::{Gguf, Header, parts};
 use crate::engine::weights::{Storage, Weights};
 use crate::private;
@@ -62,9 +62,12 @@ pub(in crate::engine) fn quantize(
         );
         return Ok(Some(Quantized { text, is_news: true }));
     }
+    // A model that cannot run is told from itself, not from its copy, and leaves none.
+    Model::check(files.config.clone(), &files.weights)?;
+    files.refuse_untaken()?;
     let kept = folder.and_then(|folder| Kept::new(folder, source, kind, &files.name));
     if let Some(kept) = &kept
-        && let Some(weights) = kept.open(pool)
+        && let Some(weights) = kept.open(files.weights.path(), pool)
     {
         take(files, weights)?;
         return Ok(Some(Quantized { text: format!("{kind} from {}", kept.path.display()), is_news: false }));
@@ -136,20 +139,20 @@ fn in_memory(
     let mut header = Header::new();
     put_table(&mut header, tensors)?;
     let mut bytes = Vec::new();
-    write_with_progress(&header, tensors, &files.path, &mut bytes, pool, on_progress)?;
+    let mut out = Out { path: &files.path, source: files.weights.path(), to: &mut bytes };
+    write_with_progress(&header, tensors, &mut out, pool, on_progress)?;
     let storage = Storage::from_vec(bytes);
-    Ok(Weights::new(&files.path, Gguf::parse(&files.path, &storage)?.tensors))
+    Ok(Weights::new(files.weights.path(), Gguf::parse(&files.path, &storage)?.tensors))
 }
 
 fn write_with_progress(
     header: &Header,
     tensors: &[OutTensor],
-    path: &Path,
-    out: &mut dyn std::io::Write,
+    out: &mut Out<'_>,
     pool: &ThreadPool,
     on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), EngineError> {
-    match write(header, tensors, path, out, pool, &mut |step| on_progress(step.done, step.total))? {
+    match write(header, tensors, out, pool, &mut |step| on_progress(step.done, step.total))? {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(EngineError::Cancelled),
     }
@@ -174,8 +177,8 @@ impl Kept {
         Some(Self { path, stamp: stamp(&source, kind).ok()? })
     }
 
-    /// The weights, where the file is whole and of the model as it is now.
-    fn open(&self, pool: &ThreadPool) -> Option<Weights> {
+    /// The weights, where the file is whole and of the model as it is now; errors about them are about the model in `source`.
+    fn open(&self, source: &Path, pool: &ThreadPool) -> Option<Weights> {
         let storage = Storage::open(&self.path).ok()?;
         let (content, trailer) = storage.bytes().split_last_chunk::<16>()?;
         if *trailer != trailer_of(content, pool) {
@@ -183,7 +186,7 @@ impl Kept {
         }
         let gguf = Gguf::parse(&self.path, &storage).ok()?;
         let stamped = gguf.metadata.string(STAMP).ok()? == Some(&self.stamp);
-        stamped.then(|| Weights::new(&self.path, gguf.tensors))
+        stamped.then(|| Weights::new(source, gguf.tensors))
     }
 
     /// Writes the file and opens it; where somebody else has just done so, opens theirs.
@@ -201,7 +204,7 @@ impl Kept {
         let lock = file(&folder.join(LOCK)).map_err(cannot)?;
         // On a file system without locks the work is done twice at worst, and the last one stays.
         let is_alone = lock.lock().is_ok();
-        if let Some(weights) = self.open(pool) {
+        if let Some(weights) = self.open(files.weights.path(), pool) {
             return Ok(weights);
         }
         let mut header = Header::new();
@@ -211,12 +214,13 @@ impl Kept {
         // What a program that was killed has left has this name as well, and is overwritten.
         let scratch = if is_alone { Scratch(self.path.with_extension("tmp")) } else { Scratch::beside(&self.path) };
         let mut file = file(&scratch.0).map_err(cannot)?;
-        write_with_progress(&header, tensors, &self.path, &mut file, pool, on_progress)?;
+        let mut out = Out { path: &self.path, source: files.weights.path(), to: &mut file };
+        write_with_progress(&header, tensors, &mut out, pool, on_progress)?;
         let trailer = trailer_of(Storage::open(&scratch.0)?.bytes(), pool);
         file.write_all(&trailer).and_then(|()| file.sync_all()).map_err(cannot)?;
         fs::rename(&scratch.0, &self.path).map_err(cannot)?;
         let unusable = || cannot(std::io::Error::other("it cannot be read again as it was written"));
-        self.open(pool).ok_or_else(unusable)
+        self.open(files.weights.path(), pool).ok_or_else(unusable)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::engine::weights::{DType, Storage, Tensor, Weights};
 use crate::engine::{EngineError, TokenId};
 
 // The numbers of the kinds of tokens (`llama_token_type` in `llama.h`).
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
 
 /// What the frequencies of the rotation are divided by, one for each pair of a head.
@@ -39,7 +41,7 @@ fn gpt2(config: &ModelConfig, weights: &Weights) -> Result<Vec<Named>, EngineErr
     // The head stands outside the prefix.
     let head = weights.contains("lm_head.weight").then(|| weights.tensor("lm_head.weight", &[vocab_size, n_embd]));
     let prefixed = weights.pp("transformer");
-    let weights = if prefixed.contains("wte.weight") { &prefixed } else { weights };
+    let weights = if weights.has_any("transformer.") { &prefixed } else { weights };
     let mut named = vec![
         ("token_embd.weight".to_owned(), weights.tensor("wte.weight", &[vocab_size, n_embd])?, RowOrder::Same),
         ("position_embd.weight".into(), weights.tensor("wpe.weight", &[trained_context, n_embd])?, RowOrder::Same),
@@ -248,7 +250,12 @@ fn put_cuts(header: &mut Header, cuts: &Cuts) {
 /// The keys of the vocabulary, one token for each of `rows`; returns the tokens.
 pub(super) fn put_vocabulary(header: &mut Header, vocabulary: Vocabulary, rows: usize) -> Vec<String> {
     let Vocabulary { mut tokens, mut kinds, mut cuts } = vocabulary;
-    // llama.cpp wants a token for each row of the embedding.
+    // llama.cpp wants a token for each row of the embedding, and a row for each token: marks without one can go.
+    tokens.truncate(rows);
+    kinds.truncate(rows);
+    if let Cuts::Scores { scores, .. } = &mut cuts {
+        scores.truncate(rows);
+    }
     for id in tokens.len()..rows {
         tokens.push(format!("[PAD{id}]"));
         kinds.push(UNUSED);
@@ -269,12 +276,23 @@ pub(super) fn put_vocabulary(header: &mut Header, vocabulary: Vocabulary, rows: 
 pub(super) fn put_tokenizer(header: &mut Header, files: &ModelFiles) -> Result<(), EngineError> {
     let tokenizer = files.tokenizer()?;
     let vocabulary = tokenizer.vocabulary().map_err(|what| EngineError::unsupported(files.tokenizer_path(), what))?;
-    let tokens = put_vocabulary(header, vocabulary, files.config.vocab_size);
+    let rows = files.config.vocab_size;
+    if let Some(piece) =
+        vocabulary.kinds.iter().skip(rows).position(|&kind| ![CONTROL, USER_DEFINED, UNUSED].contains(&kind))
+    {
+        let what = format!(
+            "token {} has no embedding (there are {rows}) and is needed to cut texts: such a tokenizer cannot be written to a GGUF file",
+            rows + piece
+        );
+        return Err(EngineError::unsupported(files.tokenizer_path(), what));
+    }
+    let tokens = put_vocabulary(header, vocabulary, rows);
     let id_of = |text: &Option<String>| -> Option<TokenId> {
         let index = tokens.iter().position(|token| Some(token) == text.as_ref())?;
         TokenId::try_from(index).ok()
     };
-    let ends = tokenizer.end_tokens();
+    let ends: Vec<TokenId> =
+        tokenizer.end_tokens().iter().copied().filter(|&id| (id as usize) < tokens.len()).collect();
     let end = id_of(&files.eos_token).or(ends.first().copied());
     let begin = tokenizer.begin_token().or_else(|| id_of(&files.bos_token)).or(end);
     let others = ends.iter().copied().filter(|&id| Some(id) != end);

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::bound::Bound;
 use super::rope_json::rope;
 use crate::engine::EngineError;
 use crate::engine::model::{
     Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeStyle, SlidingWindow,
 };
+use crate::engine::weights::disguise;
 
 /// A JSON file whose top is an object, read key by key with errors that name both.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ impl JsonFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(EngineError::Io { path, source }),
         };
+        disguise::refuse(&path, &text)?;
         match serde_json::from_slice(&text) {
             Ok(keys) => Ok(Some(Self { path, keys })),
             Err(error) => Err(EngineError::format(path, format!("not a JSON object: {error}"))),
@@ -57,8 +60,9 @@ impl JsonFile {
         self.typed(key, "a whole number", |value| value.as_u64().and_then(|size| usize::try_from(size).ok()))
     }
 
-    pub(super) fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
-        self.typed(key, "a number", Value::as_f64)
+    /// A number within its bound.
+    pub(super) fn number(&self, key: &str, bound: Bound) -> Result<Option<f64>, EngineError> {
+        self.typed(key, &bound.to_string(), |value| value.as_f64().filter(|&number| bound.holds(number)))
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<&str>, EngineError> {
@@ -152,7 +156,7 @@ fn gpt2(json: &JsonFile) -> Result<Shape, EngineError> {
             Some(positions) => positions,
             None => json.required("n_ctx")?,
         },
-        norm_eps: json.float("layer_norm_epsilon")?.unwrap_or(1e-5) as f32,
+        norm_eps: json.number("layer_norm_epsilon", Bound::Zero)?.unwrap_or(1e-5) as f32,
         activation,
         attention_scale: AttentionScale {
             by_width: json.bool("scale_attn_weights")?.unwrap_or(true),
@@ -193,7 +197,7 @@ fn llama(json: &JsonFile, architecture: Architecture) -> Result<Shape, EngineErr
         n_ff: json.required("intermediate_size")?,
         vocab_size: json.required("vocab_size")?,
         trained_context,
-        norm_eps: json.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        norm_eps: json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-6) as f32,
         activation: Activation::GeluTanh,
         attention_scale: AttentionScale::USUAL,
         rope: rope(json, trained_context)?,

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::{ModelFiles, TokenizerFiles};
+use super::{Bound, ModelFiles, TokenizerFiles};
 use crate::engine::EngineError;
 use crate::engine::model::{
     Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeScaling, SlidingWindow,
 };
 use crate::engine::tokenizer::{self, Tokenizer};
-use crate::engine::weights::gguf::{Gguf, Metadata, parts};
-use crate::engine::weights::{Storage, Weights};
+use crate::engine::weights::gguf::{Gguf, Metadata, Value, parts};
+use crate::engine::weights::{Storage, Weights, disguise};
 
 /// llama.cpp's where a file has none.
 const DEFAULT_ROPE_BASE: f64 = 10_000.0;
@@ -21,14 +21,15 @@ const EMBEDDING: &str = "token_embd.weight";
 /// Opens the file in `storage`, whose name is `path`.
 pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFiles, EngineError> {
     if !Gguf::is_gguf(storage.bytes()) {
-        let reason = "not a GGUF file (it does not begin with `GGUF`); of a Hugging Face model, give the folder";
-        return Err(EngineError::format(path, reason));
+        let expected = "a GGUF file (it does not begin with `GGUF`); of a Hugging Face model, give the folder";
+        return Err(disguise::mistaken(path, storage.bytes(), expected));
     }
     let parts::Whole { first: (path, storage), tensors } = parts::open(path, storage)?;
     let weights = Weights::new(&path, tensors);
     let metadata = Gguf::parse(&path, &storage)?.metadata;
     let Keys { config, chat_template, bos_token, eos_token } = Keys::read(&path, &metadata, &weights)?;
-    let own_name = metadata.string("general.name")?.filter(|_| is_blob(&path));
+    // A name that is none is no reason not to run a model.
+    let own_name = metadata.string("general.name").ok().flatten().filter(|_| is_blob(&path));
     Ok(ModelFiles {
         name: own_name.unwrap_or(name).to_owned(),
         path,
@@ -49,6 +50,11 @@ fn is_blob(path: &Path) -> bool {
 /// The tokenizer of the file in `storage`.
 pub(super) fn tokenizer(path: &Path, storage: &Storage) -> Result<Tokenizer, EngineError> {
     tokenizer::from_gguf(path, &Gguf::parse(path, storage)?.metadata)
+}
+
+/// What is wrong with it, without building it.
+pub(super) fn check_tokenizer(path: &Path, storage: &Storage) -> Result<(), EngineError> {
+    tokenizer::check_gguf(path, &Gguf::parse(path, storage)?.metadata)
 }
 
 /// What is read from the metadata.
@@ -119,7 +125,7 @@ impl<'a> ModelReader<'a> {
             n_ff: self.size("feed_forward_length")?,
             vocab_size: weights.find(EMBEDDING)?.shape().first().copied().unwrap_or(0),
             trained_context: self.size("context_length")?,
-            norm_eps: self.float(norm_eps)?.ok_or_else(|| self.missing(norm_eps))? as f32,
+            norm_eps: self.number(norm_eps, Bound::Zero)?.ok_or_else(|| self.missing(norm_eps))? as f32,
             activation: Activation::GeluTanh,
             attention_scale: AttentionScale::USUAL,
             rope: self.rope(weights, head_dim)?,
@@ -145,9 +151,15 @@ impl<'a> ModelReader<'a> {
     }
 
     fn rope(&self, weights: &Weights, head_dim: usize) -> Result<RopeConfig, EngineError> {
-        let theta = self.float("rope.freq_base")?.unwrap_or(DEFAULT_ROPE_BASE) as f32;
+        let theta = self.number("rope.freq_base", Bound::AboveZero)?.unwrap_or(DEFAULT_ROPE_BASE) as f32;
         let scaling = if weights.contains(ROPE_FACTORS) {
-            RopeScaling::Divided(weights.tensor(ROPE_FACTORS, &[head_dim / 2])?.to_f32()?)
+            let factors = weights.tensor(ROPE_FACTORS, &[head_dim / 2])?.to_f32()?;
+            if let Some(factor) = factors.iter().find(|&&factor| !Bound::AboveZero.holds(f64::from(factor))) {
+                let reason =
+                    format!("tensor `{ROPE_FACTORS}` has the factor {factor}, it has to be {}", Bound::AboveZero);
+                return Err(EngineError::format(self.path, reason));
+            }
+            RopeScaling::Divided(factors)
         } else {
             self.rope_scaling()?
         };
@@ -156,34 +168,37 @@ impl<'a> ModelReader<'a> {
 
     fn rope_scaling(&self) -> Result<RopeScaling, EngineError> {
         let key = "rope.scaling.factor";
-        let factor = || match self.float(key)? {
-            Some(factor) if factor > 0.0 => Ok(factor),
-            Some(factor) => Err(self.unsupported(key, &factor.to_string())),
-            None => Err(self.missing(key)),
+        // The second is the key of 2023.
+        let factor = match self.number(key, Bound::AboveZero)? {
+            Some(factor) => Some(factor),
+            None => self.number("rope.scale_linear", Bound::AboveZero)?,
         };
-        match self.metadata.string(&self.key("rope.scaling.type"))? {
-            None | Some("none") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear { factor: factor()? }),
-            Some("yarn") => {
-                let factor = factor()?;
-                let original = match self.optional_size("rope.scaling.original_context_length")? {
-                    Some(length) => length,
-                    None => self.size("context_length")?,
-                };
-                let number = |key, usual| Ok::<_, EngineError>(self.float(key)?.unwrap_or(usual));
-                // As in llama.cpp, whose `attn_factor` comes on top of what the factor asks for.
-                let magnitude = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
-                Ok(RopeScaling::Yarn {
-                    factor,
-                    original_context: original as f64,
-                    beta_fast: number("rope.scaling.yarn_beta_fast", 32.0)?,
-                    beta_slow: number("rope.scaling.yarn_beta_slow", 1.0)?,
-                    truncate: true,
-                    attention_factor: magnitude * number("rope.scaling.attn_factor", 1.0)?,
-                })
-            }
-            Some(scaling) => Err(self.unsupported("rope.scaling.type", scaling)),
+        // As in llama.cpp, where a factor without a type is a linear one.
+        match (self.metadata.string(&self.key("rope.scaling.type"))?, factor) {
+            (Some("none"), _) | (None, None) => Ok(RopeScaling::None),
+            (None | Some("linear"), Some(factor)) => Ok(RopeScaling::Linear { factor }),
+            (Some("yarn"), Some(factor)) => self.yarn(factor),
+            (Some("linear" | "yarn"), None) => Err(self.missing(key)),
+            (Some(scaling), _) => Err(self.unsupported("rope.scaling.type", scaling)),
         }
+    }
+
+    fn yarn(&self, factor: f64) -> Result<RopeScaling, EngineError> {
+        let original = match self.optional_size("rope.scaling.original_context_length")? {
+            Some(length) => length,
+            None => self.size("context_length")?,
+        };
+        let number = |key, usual| Ok::<_, EngineError>(self.number(key, Bound::AboveZero)?.unwrap_or(usual));
+        // As in llama.cpp, whose `attn_factor` comes on top of what the factor asks for.
+        let magnitude = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
+        Ok(RopeScaling::Yarn {
+            factor,
+            original_context: original as f64,
+            beta_fast: number("rope.scaling.yarn_beta_fast", 32.0)?,
+            beta_slow: number("rope.scaling.yarn_beta_slow", 1.0)?,
+            truncate: true,
+            attention_factor: magnitude * number("rope.scaling.attn_factor", 1.0)?,
+        })
     }
 
     /// Width of a head: by its own key, or an even share of the embedding.
@@ -219,14 +234,41 @@ impl<'a> ModelReader<'a> {
         self.optional_size(key)?.ok_or_else(|| self.missing(key))
     }
 
+    /// A size, or a list that has it once for each layer.
     fn optional_size(&self, key: &str) -> Result<Option<usize>, EngineError> {
+        let full = self.key(key);
+        let size = match self.metadata.get(&full) {
+            Some(Value::Array(_)) => {
+                self.same_in_every_layer(key, &self.metadata.integers(&full)?.unwrap_or_default())?
+            }
+            _ => self.metadata.unsigned(&full)?,
+        };
         // What does not fit is too large for any model as well.
-        let size = self.metadata.unsigned(&self.key(key))?;
         Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
     }
 
-    fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
-        self.metadata.float(&self.key(key))
+    fn same_in_every_layer(&self, key: &str, sizes: &[i64]) -> Result<Option<u64>, EngineError> {
+        let Some((&first, rest)) = sizes.split_first() else {
+            return Err(EngineError::format(self.path, format!("`{}` is an empty list", self.key(key))));
+        };
+        match rest.iter().position(|&size| size != first) {
+            Some(at) => {
+                let what = format!("{first} in layer 0 and {} in layer {}", rest[at], at + 1);
+                Err(self.unsupported(key, &what))
+            }
+            None => u64::try_from(first).map(Some).map_err(|_| self.unsupported(key, &first.to_string())),
+        }
+    }
+
+    /// A number within its bound.
+    fn number(&self, key: &str, bound: Bound) -> Result<Option<f64>, EngineError> {
+        match self.metadata.float(&self.key(key))? {
+            Some(number) if !bound.holds(number) => {
+                let reason = format!("`{}` is {number}, it has to be {bound}", self.key(key));
+                Err(EngineError::format(self.path, reason))
+            }
+            number => Ok(number),
+        }
     }
 
     fn missing(&self, key: &str) -> EngineError {

@@ -8,7 +8,7 @@ use super::config_json::{JsonFile, shape};
 use super::{ModelFiles, display_name, tokenizer_files};
 use crate::engine::EngineError;
 use crate::engine::model::Architecture;
-use crate::engine::weights::{Storage, Tensor, Weights, safetensors, shards};
+use crate::engine::weights::{Storage, Tensor, Weights, disguise, safetensors, shards};
 
 /// Opens the folder.
 pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
@@ -90,7 +90,13 @@ pub(super) fn token_text(value: &Value) -> Option<String> {
 fn chat_template(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Option<String>, EngineError> {
     let path = folder.join("chat_template.jinja");
     match gibber_files::read_text(&path, gibber_files::SMALL) {
-        Ok(template) => return Ok(Some(template)),
+        Ok(template) => {
+            // An empty one is no accident of a download: it says nothing.
+            if !template.trim().is_empty() {
+                disguise::refuse(&path, template.as_bytes())?;
+            }
+            return Ok(Some(template));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(source) => return Err(EngineError::Io { path, source }),
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::bound::Bound;
 use super::config_json::JsonFile;
 use crate::engine::EngineError;
 use crate::engine::model::{RopeConfig, RopeScaling, RopeStyle};
@@ -12,12 +13,12 @@ use crate::engine::model::{RopeConfig, RopeScaling, RopeStyle};
 /// # Errors
 /// Where a number is missing or is none, or the kind of scaling is not computed here.
 pub(super) fn rope(json: &JsonFile, trained_context: usize) -> Result<RopeConfig, EngineError> {
-    let mut theta = json.float("rope_theta")?;
+    let mut theta = json.number("rope_theta", Bound::AboveZero)?;
     let mut scaling = RopeScaling::None;
     for key in ["rope_scaling", "rope_parameters"] {
         let Some(value) = json.get(key) else { continue };
         let parameters = Parameters { json, key, value };
-        theta = theta.or(parameters.float("rope_theta")?);
+        theta = theta.or(parameters.positive_if_given("rope_theta")?);
         if parameters.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
             return Err(json.unsupported(&format!("{key}.partial_rotary_factor"), &value.to_string(), "1"));
         }
@@ -60,13 +61,19 @@ impl Parameters<'_> {
         }
     }
 
+    /// A number above zero, if there is one.
+    fn positive_if_given(&self, key: &str) -> Result<Option<f64>, EngineError> {
+        match self.float(key)? {
+            Some(number) if !Bound::AboveZero.holds(number) => {
+                Err(self.error(key, &format!("is {number}, it has to be {}", Bound::AboveZero)))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// A number above zero that has to be there.
     fn positive(&self, key: &str) -> Result<f64, EngineError> {
-        match self.float(key)? {
-            Some(number) if number > 0.0 => Ok(number),
-            Some(number) => Err(self.error(key, &format!("is {number}, it has to be above 0"))),
-            None => Err(self.error(key, "is missing")),
-        }
+        self.positive_if_given(key)?.ok_or_else(|| self.error(key, "is missing"))
     }
 
     fn llama3(&self) -> Result<RopeScaling, EngineError> {
@@ -86,20 +93,20 @@ impl Parameters<'_> {
 
     fn yarn(&self, trained_context: usize) -> Result<RopeScaling, EngineError> {
         let original = "original_max_position_embeddings";
-        let original_context =
-            if self.float(original)?.is_some() { self.positive(original)? } else { trained_context as f64 };
-        let factor = match self.float("factor")? {
-            Some(_) => self.positive("factor")?,
-            None => trained_context as f64 / original_context,
-        };
+        let original_context = self.positive_if_given(original)?.unwrap_or(trained_context as f64);
+        let factor = self.positive_if_given("factor")?.unwrap_or(trained_context as f64 / original_context);
         let magnitude = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
         // Zero counts as absent, as in Python.
-        let given = |key| Ok::<_, EngineError>(self.float(key)?.filter(|number| *number != 0.0));
-        let attention_factor = match (self.float("attention_factor")?, given("mscale")?, given("mscale_all_dim")?) {
-            (Some(factor), ..) => factor,
-            (None, Some(scale), Some(all)) => magnitude(scale) / magnitude(all),
-            _ => magnitude(1.0),
+        let given = |key| match self.float(key)? {
+            Some(0.0) => Ok(None),
+            _ => self.positive_if_given(key),
         };
+        let attention_factor =
+            match (self.positive_if_given("attention_factor")?, given("mscale")?, given("mscale_all_dim")?) {
+                (Some(factor), ..) => factor,
+                (None, Some(scale), Some(all)) => magnitude(scale) / magnitude(all),
+                _ => magnitude(1.0),
+            };
         let truncate = match self.value.get("truncate") {
             None | Some(Value::Null) => true,
             Some(value) => value.as_bool().ok_or_else(|| self.error("truncate", "has to be true or false"))?,

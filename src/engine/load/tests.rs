@@ -213,7 +213,7 @@ fn keys_that_change_the_computation_are_refused_by_name() {
 fn numbers_of_a_rotation_that_are_missing_or_impossible_are_named() {
     for (parameters, reason) in [
         (json!({"rope_type": "linear"}), "`rope_parameters.factor` is missing"),
-        (json!({"rope_type": "linear", "factor": 0.0}), "`rope_parameters.factor` is 0, it has to be above 0"),
+        (json!({"rope_type": "linear", "factor": 0.0}), "`rope_parameters.factor` is 0, it has to be a number above 0"),
         (json!({"rope_type": "linear", "factor": "2"}), "`rope_parameters.factor` is \"2\", it has to be a number"),
         (
             json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0,
@@ -221,10 +221,38 @@ fn numbers_of_a_rotation_that_are_missing_or_impossible_are_named() {
             "`rope_parameters.high_freq_factor` has to be above",
         ),
         (json!({"rope_type": "yarn", "factor": 2.0, "truncate": 1}), "`rope_parameters.truncate` has to be true or"),
+        (json!({"rope_theta": 0.0}), "`rope_parameters.rope_theta` is 0, it has to be a number above 0"),
+        (json!({"rope_type": "yarn", "factor": -2.0}), "`rope_parameters.factor` is -2"),
+        (
+            json!({"rope_type": "yarn", "factor": 2.0, "attention_factor": -1.0}),
+            "`rope_parameters.attention_factor` is -1",
+        ),
+        (json!({"rope_type": "yarn", "factor": 2.0, "beta_fast": -32.0}), "`rope_parameters.beta_fast` is -32"),
     ] {
         let error = Folder::copy_of("tiny-llama").set("config.json", "rope_parameters", parameters).error();
         assert!(error.contains(reason) && error.contains("config.json"), "{error}");
     }
+}
+
+#[test]
+fn an_epsilon_or_a_base_that_cannot_be_is_named() {
+    for (fixture, key, value) in [
+        ("tiny-llama", "rms_norm_eps", json!(-1e-5)),
+        ("tiny-llama", "rms_norm_eps", json!(1e60)),
+        ("tiny-gpt2", "layer_norm_epsilon", json!(-1.0)),
+        ("tiny-llama", "rope_theta", json!(0)),
+        ("tiny-llama", "rope_theta", json!(-10000.0)),
+        ("tiny-llama", "rope_theta", json!(1e39)),
+    ] {
+        let error = Folder::copy_of(fixture).set("config.json", key, value).error();
+        assert!(
+            error.contains(&format!("config.json: `{key}` is ")) && error.contains("has to be a number"),
+            "{error}"
+        );
+    }
+    let nan = Folder::copy_of("tiny-llama");
+    let text = fs::read_to_string(nan.path("config.json")).unwrap().replace("1e-05", "NaN");
+    assert!(nan.write("config.json", &text).error().contains("config.json: not a JSON object"));
 }
 
 #[test]
@@ -281,6 +309,36 @@ fn a_tied_model_has_no_use_for_an_output_projection_and_another_needs_one() {
 }
 
 #[test]
+fn a_folder_without_its_embedding_is_told_so_in_its_own_words() {
+    for (name, missing) in
+        [("tiny-llama", "model.embed_tokens.weight"), ("tiny-gpt2-prefixed", "transformer.wte.weight")]
+    {
+        let folder = Folder::copy_of(name);
+        let path = folder.path("model.safetensors");
+        let tensors = crate::engine::weights::safetensors::parse(&path, &Storage::open(&path).unwrap()).unwrap();
+        let views = tensors.iter().filter(|tensor| tensor.name() != missing).map(|tensor| {
+            let shape = tensor.shape().to_vec();
+            // Masks of one byte are among them.
+            let dtype = match tensor.bytes().len() / tensor.len() {
+                1 => safetensors::Dtype::U8,
+                2 => safetensors::Dtype::F16,
+                _ => safetensors::Dtype::F32,
+            };
+            let view = safetensors::tensor::TensorView::new(dtype, shape, tensor.bytes()).unwrap();
+            (tensor.name().to_owned(), view)
+        });
+        let bytes = safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let error = folder.error();
+        assert!(error.contains(&format!("model.safetensors: tensor `{missing}` is missing")), "{error}");
+        let quantize = Some("q8_0".parse().unwrap());
+        let options = LoadOptions { quantize, ..small() };
+        let error = load(&folder.source(), &options, &mut |_, _| {}).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{missing}` is missing")), "{error}");
+    }
+}
+
+#[test]
 fn the_plain_rotation_may_be_written_in_three_ways() {
     let theta = |folder: Folder| folder.open().unwrap().config.rope.theta;
     let fresh = || Folder::copy_of("tiny-llama").set("config.json", "rope_parameters", Value::Null);
@@ -306,6 +364,12 @@ fn a_token_without_an_embedding_is_an_error_only_where_it_is_used() {
     let note = model.info.notes.iter().find(|note| note.contains("513 tokens")).unwrap();
     assert!(note.contains("vocab.json") && note.contains("embeddings for 512"), "{note}");
     assert_eq!(model.tokenizer.encode("t1", true).unwrap(), [1]);
+    let copy = folder.path("copy.gguf");
+    let conversion = convert::Conversion::new(&folder.source(), "f16".parse().unwrap()).unwrap();
+    let flow = conversion.write_file(&copy, false, &ThreadPool::new(1), &mut |_| std::ops::ControlFlow::Continue(()));
+    assert!(flow.unwrap().is_continue());
+    let copied = load(&ModelSource::Path(copy), &small(), &mut |_, _| {}).unwrap();
+    assert_eq!((copied.tokenizer.vocabulary_size(), copied.info.notes), (512, vec![]));
     let error = model.tokenizer.encode("t1<|x|>", true).unwrap_err().to_string();
     assert!(error.contains("`<|x|>` (512") && error.contains("vocab.json"), "{error}");
 }

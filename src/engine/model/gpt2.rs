@@ -90,7 +90,7 @@ impl Gpt2 {
         let untied = weights.contains(names.lm_head);
         let unprefixed = weights;
         let prefixed = weights.pp("transformer");
-        let weights = if prefixed.contains(names.wte) { &prefixed } else { weights };
+        let weights = if weights.has_any("transformer.") { &prefixed } else { weights };
         let wte = weights.tensor(names.wte, &[config.vocab_size, config.n_embd])?;
         let wpe = weights.tensor(names.wpe, &[config.trained_context, config.n_embd])?;
         let head = if untied { unprefixed.tensor(names.lm_head, wte.shape())? } else { wte.clone() };

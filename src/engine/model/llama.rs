@@ -98,7 +98,8 @@ impl Llama {
     /// # Errors
     /// Those of [`Weights::tensor`].
     pub fn load(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
-        let names = if weights.contains(HUGGING_FACE.embed_tokens) { HUGGING_FACE } else { GGUF };
+        let is_gguf = weights.contains(GGUF.embed_tokens) || weights.has_any(&format!("{}.", GGUF.layers));
+        let names = if is_gguf { GGUF } else { HUGGING_FACE };
         let (vocab, embd) = (config.vocab_size, config.n_embd);
         let embedding = |name: &str| weights.tensor(name, &[vocab, embd]);
         let untied = weights.contains(names.lm_head);

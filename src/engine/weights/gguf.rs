@@ -14,7 +14,7 @@ mod writer;
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{DType, Storage, Tensor};
+use super::{DType, Storage, Tensor, disguise};
 use crate::engine::EngineError;
 
 pub use metadata::{Array, Metadata, Value};
@@ -72,6 +72,7 @@ impl<'a> Gguf<'a> {
             }
             tensors.push(entry.into_tensor(path, storage, data_start)?);
         }
+        refuse_overlap(path, &tensors)?;
         Ok(Self { metadata, tensors })
     }
 }
@@ -80,7 +81,7 @@ impl<'a> Gguf<'a> {
 fn read_header(path: &Path, reader: &mut Reader<'_>) -> Result<(u64, u64), EngineError> {
     let corrupt = |error: Corrupt| EngineError::format(path, error.to_string());
     if reader.bytes(4, "the magic number").map_err(corrupt)? != MAGIC {
-        return Err(EngineError::format(path, "not a GGUF file: it does not begin with `GGUF`"));
+        return Err(disguise::mistaken(path, reader.all(), "a GGUF file: it does not begin with `GGUF`"));
     }
     let version = reader.u32("the version").map_err(corrupt)?;
     if version.swap_bytes() <= 3 && version > 0 {
@@ -92,6 +93,23 @@ fn read_header(path: &Path, reader: &mut Reader<'_>) -> Result<(u64, u64), Engin
     let n_tensors = reader.u64("the number of tensors").map_err(corrupt)?;
     let n_keys = reader.u64("the number of metadata keys").map_err(corrupt)?;
     Ok((n_tensors, n_keys))
+}
+
+/// Refuses tensors that share bytes: one of the two has lost its own.
+fn refuse_overlap(path: &Path, tensors: &[Tensor]) -> Result<(), EngineError> {
+    let mut in_order: Vec<&Tensor> = tensors.iter().filter(|tensor| !tensor.range().is_empty()).collect();
+    in_order.sort_by_key(|tensor| tensor.range().start);
+    match in_order.windows(2).find(|pair| pair[1].range().start < pair[0].range().end) {
+        None => Ok(()),
+        Some(pair) => {
+            let [first, second] = [pair[0], pair[1]].map(|tensor| (tensor.name(), tensor.range()));
+            let reason = format!(
+                "tensors `{}` (bytes {:?}) and `{}` (bytes {:?}) lie upon each other: the file is corrupt, download it again",
+                first.0, first.1, second.0, second.1
+            );
+            Err(EngineError::format(path, reason))
+        }
+    }
 }
 
 fn alignment(path: &Path, metadata: &Metadata<'_>) -> Result<u64, EngineError> {

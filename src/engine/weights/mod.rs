@@ -4,6 +4,7 @@
 //! the models load from. Every length and offset in a file is checked against the file's size before it is used.
 
 pub mod dequantize;
+pub(in crate::engine) mod disguise;
 mod dtype;
 pub mod gguf;
 pub mod quantize;
@@ -100,6 +101,11 @@ impl Weights {
     /// [`EngineError::MissingTensor`] with the full name.
     pub fn find(&self, name: &str) -> Result<&Tensor, EngineError> {
         self.entry(name).map(|entry| &entry.tensor)
+    }
+
+    /// Whether any tensor of the file has a name that begins so, whatever the prefix.
+    pub fn has_any(&self, beginning: &str) -> bool {
+        self.table.tensors.keys().any(|name| name.starts_with(beginning))
     }
 
     /// All tensors of the file, whatever the prefix, in no particular order.

@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
-use super::{DType, Storage, Tensor};
+use super::{DType, Storage, Tensor, disguise};
 use crate::engine::EngineError;
 
 /// The tensors of the file in `storage`; `path` is named in errors.
@@ -16,7 +16,7 @@ use crate::engine::EngineError;
 pub fn parse(path: &Path, storage: &Storage) -> Result<Vec<Tensor>, EngineError> {
     let bytes = storage.bytes();
     let (header, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|error| EngineError::format(path, format!("not a whole safetensors file: {error}")))?;
+        .map_err(|error| disguise::mistaken(path, bytes, &format!("a whole safetensors file: {error}")))?;
     // The 8 bytes before the header hold its length.
     let data_start = 8 + header;
     let tensors = metadata.tensors();
@@ -78,11 +78,19 @@ mod tests {
     #[test]
     fn a_file_cut_anywhere_is_an_error_and_never_a_panic() {
         let whole = file(HEADER, 28);
-        for length in 0..whole.len() {
+        for length in 1..whole.len() {
             let storage = Storage::from_vec(whole[..length].to_vec());
             let error = parse(Path::new("m.safetensors"), &storage).unwrap_err().to_string();
             assert!(error.starts_with("m.safetensors: not a whole safetensors file"), "{length}: {error}");
         }
+    }
+
+    #[test]
+    fn tensors_that_lie_upon_each_other_are_refused() {
+        let overlapping = HEADER.replace("[24,28]", "[20,24]");
+        let error =
+            parse(Path::new("m.safetensors"), &Storage::from_vec(file(&overlapping, 24))).unwrap_err().to_string();
+        assert!(error.starts_with("m.safetensors: not a whole safetensors file") && error.contains("`m`"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
-use super::{Storage, Tensor, safetensors};
+use super::{Storage, Tensor, disguise, safetensors};
 use crate::engine::EngineError;
 
 /// The name of an index.
@@ -25,6 +25,7 @@ struct Index {
 pub fn open(path: &Path) -> Result<Vec<Tensor>, EngineError> {
     let text = gibber_files::read(path, gibber_files::LARGE)
         .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
+    disguise::refuse(path, &text)?;
     let Index { weight_map } = serde_json::from_slice(&text)
         .map_err(|error| EngineError::format(path, format!("not an index of weights (`weight_map`): {error}")))?;
     let mut by_file = BTreeMap::<&str, Vec<&str>>::new();

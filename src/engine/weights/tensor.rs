@@ -75,6 +75,11 @@ impl Tensor {
         &self.storage.bytes()[self.range.clone()]
     }
 
+    /// Where in the storage they are.
+    pub(super) fn range(&self) -> &Range<usize> {
+        &self.range
+    }
+
     /// Gives the memory of its values back to the system, for a tensor that was copied into another form; they can still be
     /// read, from the file.
     pub fn release(&self) {

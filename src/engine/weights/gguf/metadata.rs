@@ -24,6 +24,8 @@ pub enum Value<'a> {
     Bool(bool),
     /// Text.
     String(&'a str),
+    /// What should be text and is not UTF-8: whoever asks for it is told so.
+    BrokenString(&'a [u8]),
     /// Values of one type.
     Array(Array<'a>),
 }
@@ -36,6 +38,7 @@ impl Value<'_> {
             Self::Float(_) => "a float",
             Self::Bool(_) => "a truth value",
             Self::String(_) => "a string",
+            Self::BrokenString(_) => "a string that is not UTF-8",
             Self::Array(_) => "an array",
         }
     }
@@ -67,14 +70,13 @@ impl<'a> Array<'a> {
         (0..self.len).map_while(move |_| kind.read(&mut reader, 0).ok())
     }
 
-    /// The values as text; `None` where they are of another type.
-    pub fn strings(&self) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
-        (self.kind == Kind::String).then(|| {
-            self.iter().filter_map(|value| match value {
-                Value::String(text) => Some(text),
-                _ => None,
-            })
-        })
+    /// The values as text; `None` where they are of another type, or one of them is not UTF-8.
+    pub fn strings(&self) -> Option<Vec<&'a str>> {
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        (self.kind == Kind::String).then(|| self.iter().map(text).collect::<Option<_>>())?
     }
 
     /// The values as integers; `None` where they are of another type.
@@ -172,7 +174,10 @@ impl Kind {
             Self::F32 => Value::Float(f32::from_le_bytes(reader.array(WHAT)?).into()),
             Self::F64 => Value::Float(f64::from_le_bytes(reader.array(WHAT)?)),
             Self::Bool => Value::Bool(reader.array::<1>(WHAT)? != [0]),
-            Self::String => Value::String(reader.string("a string")?),
+            Self::String => {
+                let bytes = reader.text("a string")?;
+                std::str::from_utf8(bytes).map_or(Value::BrokenString(bytes), Value::String)
+            }
             Self::Array => Value::Array(read_array(reader, nesting)?),
         })
     }
@@ -300,8 +305,8 @@ impl<'a> Metadata<'a> {
     /// # Errors
     /// As [`Self::string`].
     pub fn strings(&self, key: &str) -> Result<Option<Vec<&'a str>>, EngineError> {
-        self.typed(key, "an array of strings", |value| match value {
-            Value::Array(array) => array.strings().map(Iterator::collect),
+        self.typed(key, "an array of strings in UTF-8", |value| match value {
+            Value::Array(array) => array.strings(),
             _ => None,
         })
     }

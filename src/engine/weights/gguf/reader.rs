@@ -30,6 +30,11 @@ impl<'a> Reader<'a> {
         Self { bytes, position: 0 }
     }
 
+    /// All the bytes, those that were read included.
+    pub(super) fn all(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn position(&self) -> usize {
         self.position
     }
@@ -70,12 +75,17 @@ impl<'a> Reader<'a> {
         self.array(what).map(u64::from_le_bytes)
     }
 
-    /// A length of 8 bytes and as many bytes of UTF-8.
-    pub(super) fn string(&mut self, what: &str) -> Result<&'a str, Corrupt> {
-        let start = self.position;
+    /// A length of 8 bytes and as many bytes.
+    pub(super) fn text(&mut self, what: &str) -> Result<&'a [u8], Corrupt> {
         let length = self.u64(what)?;
         let length = self.count(length, 1, what)?;
-        std::str::from_utf8(self.bytes(length, what)?)
+        self.bytes(length, what)
+    }
+
+    /// The same where the bytes have to be UTF-8.
+    pub(super) fn string(&mut self, what: &str) -> Result<&'a str, Corrupt> {
+        let start = self.position;
+        std::str::from_utf8(self.text(what)?)
             .map_err(|error| Corrupt(format!("{what} at byte {start} is not UTF-8: {error}")))
     }
 

@@ -174,8 +174,7 @@ fn duplicates_and_broken_values_are_refused() {
     assert!(
         Writer::header(3, 0, 1).string("k").u32(13).u64(0).error().contains("no type of values with the number 13")
     );
-    let not_utf8 = Writer::header(3, 0, 1).string("k").u32(8).u64(2).raw(b"\xff\xfe");
-    assert!(not_utf8.error().contains("not UTF-8"));
+    assert!(Writer::header(3, 0, 1).u64(2).raw(b"\xff\xfe").u32(4).u32(0).u64(0).error().contains("not UTF-8"));
     assert!(Writer::header(3, 0, 1).key_u32("general.alignment", 0).error().contains("no alignment"));
     let nested = (0..40).fold(Writer::header(3, 0, 1).string("k"), |writer, _| writer.u32(9)).u64(1);
     assert!(nested.error().contains("metadata key `k`"));
@@ -197,4 +196,22 @@ fn a_value_of_another_type_names_the_key_and_both_types() {
             "tiny.gguf: metadata key `general.architecture` is a string, it has to be an integer of at least 0"
         );
     });
+}
+
+#[test]
+fn tensors_that_lie_upon_each_other_are_refused() {
+    let file = |second: u64| {
+        let start =
+            Writer::header(3, 3, 0).tensor("a", &[16], 0, 0).tensor("none", &[0], 0, 0).tensor("b", &[8], 0, second);
+        Storage::from_vec(start.pad(32).floats(&[0.0; 32]).bytes)
+    };
+    let parse = |second| {
+        Gguf::parse(Path::new("m.gguf"), &file(second)).map(|gguf| gguf.tensors.len()).map_err(|e| e.to_string())
+    };
+    assert_eq!(parse(64), Ok(3));
+    for second in [0, 32] {
+        let error = parse(second).unwrap_err();
+        assert!(error.contains("m.gguf: tensors `") && error.contains("lie upon each other"), "{error}");
+        assert!(error.contains("`a` (bytes ") && error.contains("`b` (bytes "), "{error}");
+    }
 }
