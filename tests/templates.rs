@@ -11,7 +11,7 @@ mod process;
 const BINARY: &str = env!("CARGO_BIN_EXE_gibber");
 
 fn question() -> Vec<Message> {
-    vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, "Hi")]
+    vec![Message::new(Role::User, "Hi")]
 }
 
 fn options() -> RenderOptions {
@@ -26,7 +26,7 @@ fn render(sandbox: &Sandbox, source: &str) -> Result<String, TemplateError> {
 fn stopped(sandbox: &Sandbox, source: &str) -> String {
     let error = render(sandbox, source).unwrap_err();
     assert!(matches!(error, TemplateError::Limit { .. }), "{source}: {error}");
-    assert_eq!(render(sandbox, "{{ messages[1].content }}").unwrap(), "Hi", "{source}");
+    assert_eq!(render(sandbox, "{{ messages[-1].content }}").unwrap(), "Hi", "{source}");
     error.to_string()
 }
 
@@ -116,7 +116,7 @@ fn whatever_a_source_is_the_next_template_is_rendered() {
     for source in sources {
         let outcome = render(&sandbox, &source);
         assert!(outcome.as_ref().map_or(0, String::len) < 200_000, "{source:.60}");
-        assert_eq!(render(&sandbox, "{{ messages[1].content }}").unwrap(), "Hi", "{source:.60}");
+        assert_eq!(render(&sandbox, "{{ messages[-1].content }}").unwrap(), "Hi", "{source:.60}");
     }
 }
 

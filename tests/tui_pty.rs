@@ -356,6 +356,27 @@ fn assert_drawn_by_csi_alone(written: &[u8]) {
 }
 
 #[test]
+fn the_line_repl_asks_every_line_that_arrives_in_one_write() {
+    for term in ["xterm-256color", "dumb"] {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+        command.args(["repl", "-n", "1"]);
+        command.env("GIBBER_CONFIG_DIR", home.path());
+        command.env("TERM", term);
+        let mut terminal = Terminal::start(command, WIDE);
+        terminal.wait_for_screen("the first line", |screen| screen.trim_end().ends_with("\n>"));
+        terminal.press("One apple\rTwo pears\rThree plums\r/quit\r");
+        assert!(terminal.wait_for_end().success(), "{term}");
+        let database = Database::open(&home.path().join("chats.db")).unwrap();
+        let chats = database.list().unwrap();
+        let chat = database.load(chats[0].record.id).unwrap();
+        let asked = chat.transcript.path().into_iter().filter(|node| node.message.role == Role::User);
+        let asked: Vec<&str> = asked.map(|node| node.message.content.as_str()).collect();
+        assert_eq!(asked, ["One apple", "Two pears", "Three plums"], "{term}");
+    }
+}
+
+#[test]
 fn the_line_repl_completes_commands_titles_and_paths() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("my notes.md"), "The Seine\n").unwrap();

@@ -205,6 +205,7 @@ impl App {
             saved: now.at,
         });
         self.meter.restart();
+        self.adapted.restart();
         self.submit(command)
     }
 
@@ -316,6 +317,15 @@ impl App {
             EngineEvent::TurnsDropped { messages, .. } => {
                 let sent = comparison.sent.clone();
                 self.turns_dropped(&messages, &sent)
+            }
+            EngineEvent::Adapted { adaptation, .. } => {
+                let sent = comparison.sent.clone();
+                self.on_adapted(&adaptation, &sent);
+                Vec::new()
+            }
+            EngineEvent::ThoughtOpened { opening, .. } => {
+                comparison.begin = opening;
+                Vec::new()
             }
             EngineEvent::LaneToken { lane, trace, context_used, .. } => {
                 self.context_used = context_used;

@@ -1,7 +1,8 @@
 //! What goes to the clipboard: messages as they were written, and the code in them.
 
 use super::{App, Effect, Moment, NoteKind};
-use crate::chat::{MessageId, Role};
+use crate::chat::thinking::{Thought, answer_of};
+use crate::chat::{MessageId, Node, Role};
 
 impl App {
     /// `/copy [N|code]`: the last reply, the Nth message, or the last code block of the last reply.
@@ -10,10 +11,10 @@ impl App {
         let reply = path.iter().rev().find(|node| node.message.role == Role::Assistant);
         let numbered = argument.parse::<usize>().ok().and_then(|number| path.get(number.checked_sub(1)?));
         let text = match (argument, reply) {
-            (_, _) if numbered.is_some() => Ok(numbered.map(|node| node.message.content.clone()).unwrap_or_default()),
+            (_, _) if numbered.is_some() => Ok(numbered.map(|node| self.shown_text(node)).unwrap_or_default()),
             ("" | "code", None) => Err("there is no reply to copy yet".to_owned()),
-            ("", Some(node)) => Ok(node.message.content.clone()),
-            ("code", Some(node)) => code_blocks(&node.message.content)
+            ("", Some(node)) => Ok(self.shown_text(node)),
+            ("code", Some(node)) => code_blocks(answer_of(&node.message.content))
                 .last()
                 .map(|code| (*code).to_owned())
                 .ok_or_else(|| "the last reply has no code block".to_owned()),
@@ -33,14 +34,14 @@ impl App {
 
     /// The whole of a message.
     pub(super) fn copy_message(&mut self, id: MessageId) -> Vec<Effect> {
-        let text = self.transcript().node(id).map(|node| node.message.content.clone());
+        let text = self.transcript().node(id).map(|node| self.shown_text(node));
         text.map_or_else(Vec::new, |text| self.copied("", text))
     }
 
     /// A code block of a message, counted from 0 and round the end.
     pub(super) fn copy_code(&mut self, id: MessageId, number: usize) -> Vec<Effect> {
         let Some(node) = self.transcript().node(id) else { return Vec::new() };
-        let blocks = code_blocks(&node.message.content);
+        let blocks = code_blocks(answer_of(&node.message.content));
         if blocks.is_empty() {
             self.hint = Some("this message has no code block".to_owned());
             return Vec::new();
@@ -49,6 +50,15 @@ impl App {
         let text = blocks[at].to_owned();
         let which = if count > 1 { format!("code block {} of {count}: ", at + 1) } else { String::new() };
         self.copied(&which, text)
+    }
+
+    /// A message as it was written; a reply without its thought, unless that is shown or nothing else is there.
+    fn shown_text(&self, node: &Node) -> String {
+        let content = &node.message.content;
+        match Thought::of(content).filter(|_| node.message.role == Role::Assistant) {
+            Some(thought) if !self.shows_thought_of(node.id) && !thought.answer.is_empty() => thought.answer.to_owned(),
+            _ => content.clone(),
+        }
     }
 
     fn copied(&mut self, which: &str, text: String) -> Vec<Effect> {

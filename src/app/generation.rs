@@ -67,6 +67,8 @@ pub struct Generation {
     cancel: CancelToken,
     parent: Option<MessageId>,
     former_head: Option<MessageId>,
+    /// What the prompt has opened a thought with; its message begins with it.
+    opening: String,
     /// The message behind each entry of the request, for `TurnsDropped`.
     sent: Vec<Option<MessageId>>,
     pub(super) unsaved_since: Option<Instant>,
@@ -281,6 +283,7 @@ impl App {
             cancel: cancel.clone(),
             parent,
             former_head,
+            opening: String::new(),
             sent,
             unsaved_since: None,
             last_save: None,
@@ -289,6 +292,7 @@ impl App {
             self.session.transcript.set_state(message, MessageState::Streaming);
         }
         self.meter.restart();
+        self.adapted.restart();
         let params = self.generation_params(self.sampling.clone());
         let mut effects = self.stop_scoring();
         effects.push(self.submit(EngineCommand::Generate { id, prompt, params, cancel }));
@@ -383,6 +387,17 @@ impl App {
                 let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
                 self.turns_dropped(&messages, &sent)
             }
+            EngineEvent::Adapted { adaptation, .. } => {
+                let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
+                self.on_adapted(&adaptation, &sent);
+                Vec::new()
+            }
+            EngineEvent::ThoughtOpened { opening, .. } => {
+                if let Some(generation) = self.generation.as_mut() {
+                    generation.opening = opening;
+                }
+                Vec::new()
+            }
             EngineEvent::Token { trace, context_used, .. } => {
                 self.context_used = context_used;
                 self.token(trace, now)
@@ -420,7 +435,7 @@ impl App {
         let message = match generation.message {
             Some(message) => message,
             None => {
-                let reply = Message::new(Role::Assistant, "");
+                let reply = Message::new(Role::Assistant, generation.opening.as_str());
                 let id = self.session.transcript.append_to(generation.parent, reply, MessageState::Streaming);
                 generation.message = Some(id);
                 effects.push(self.session.put());
@@ -457,7 +472,7 @@ impl App {
     fn finished(&mut self, mut summary: ReplySummary) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
         if let Some(message) = generation.message.filter(|_| generation.tokens == 0)
-            && self.session.transcript.retract(message)
+            && self.session.transcript.retract(message, &generation.opening)
         {
             return self.retracted(message);
         }

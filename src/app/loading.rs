@@ -106,6 +106,7 @@ impl App {
             }
             self.session.record.model.clone_from(&model.name);
             self.model = Some(model);
+            return self.ask_for_think_switch();
         }
         Vec::new()
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::{App, Effect, MessageId, NoteKind, TracedToken};
 use crate::chat::Role;
+use crate::chat::thinking::is_opening;
 use crate::engine::TokenId;
 use crate::worker::protocol::{
     CancelToken, Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore,
@@ -153,7 +154,9 @@ impl App {
         let drawn = if drawn.iter().all(stands) { drawn } else { &[] };
         let scored = self.scored(message);
         let first = drawn.first().map_or(usize::MAX, |traced| traced.start);
-        let is_known = first == 0 || scored.is_some_and(|scored| scored.length >= first.min(text.len()));
+        // What the template has opened a thought with is no choice of the model's.
+        let is_given = first == 0 || text.get(..first).is_some_and(is_opening);
+        let is_known = is_given || scored.is_some_and(|scored| scored.length >= first.min(text.len()));
         let head = scored.filter(|_| first > 0).map_or(&[][..], |scored| &scored.tokens);
         let head = head.iter().map(LookedAt::scored).filter(|token| token.end() <= first.min(text.len()));
         let tokens = head.chain(drawn.iter().map(LookedAt::drawn)).collect();

@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod step;
 pub mod timeline;
 
+mod adapted;
 mod ahead;
 mod alternative;
 mod branches;
@@ -36,6 +37,7 @@ mod set_command;
 mod shown;
 mod start;
 mod themes;
+mod thinking;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -291,6 +293,9 @@ pub struct App {
     /// The request whose distribution is waited for.
     preview: Option<RequestId>,
     counts: HashMap<RequestId, CountFor>,
+    adapted: adapted::Adapted,
+    /// The request that asks whether the template can be told to think.
+    think_switch: Option<RequestId>,
     notes: Vec<Note>,
     next_note: u64,
     next_request: u64,
@@ -363,6 +368,8 @@ impl App {
             scoring: None,
             preview: None,
             counts: HashMap::new(),
+            adapted: adapted::Adapted::default(),
+            think_switch: None,
             notes: Vec::new(),
             next_note: 0,
             next_request: 1,
@@ -551,6 +558,10 @@ impl App {
                 self.measured(id, parts, now);
                 Vec::new()
             }
+            EngineEvent::TemplateDescribed { id, can_switch_thinking } => {
+                self.template_described(id, can_switch_thinking);
+                Vec::new()
+            }
             EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } | EngineEvent::PromptScored { .. } => Vec::new(),
             lanes if self.is_compared(&lanes) => self.on_lanes_event(lanes, now),
             reply => {
@@ -602,7 +613,8 @@ impl App {
             self.preview = None;
             return Vec::new();
         }
-        if self.ahead_failed(id) {
+        // A template that fails is an error of the reply that is asked for.
+        if self.think_switch.take_if(|asked| *asked == id).is_some() || self.ahead_failed(id) {
             return Vec::new();
         }
         if self.counts.remove(&id).is_some() {

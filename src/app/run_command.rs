@@ -92,9 +92,9 @@ impl App {
             CommandId::Parameter(parameter) if argument.is_empty() => self.show_parameter(parameter),
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
             CommandId::Preset => return self.preset_command(argument),
-            CommandId::Template => self.set_template(&files::unquoted(argument)),
+            CommandId::Template => return self.set_template(&files::unquoted(argument)),
             CommandId::Raw => return self.handle(Action::ToggleSource, now),
-            CommandId::Think => self.think(argument),
+            CommandId::Think => return self.think(argument),
             CommandId::Heat => return self.set_heat(argument),
             CommandId::Score => return self.score_path(),
             CommandId::Show => self.show(),
@@ -149,12 +149,15 @@ impl App {
         self.session.put_if_stored()
     }
 
-    fn set_template(&mut self, argument: &str) {
+    fn set_template(&mut self, argument: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
         if !argument.is_empty() {
             if let Err(error) = check_template(argument) {
-                return self.note(NoteKind::Error, error);
+                self.note(NoteKind::Error, error);
+                return effects;
             }
             self.template = template_choice(argument);
+            effects = self.ask_for_think_switch();
         }
         let text = format!(
             "template: {} (there are: {}, or a Jinja file)",
@@ -162,6 +165,7 @@ impl App {
             template_names().join(", ")
         );
         self.note(NoteKind::Info, text);
+        effects
     }
 }
 

@@ -87,6 +87,7 @@ impl App {
         self.summaries.clear();
         self.last_summary = None;
         self.dropped.clear();
+        self.adapted.forget();
         self.next_token = None;
         self.tokens.clear();
         self.turned.clear();

@@ -3,7 +3,7 @@
 use super::commands::SlashCommand;
 use super::parameters::{PARAMETERS, Parameter};
 use super::{App, Effect, NoteKind};
-use crate::settings::{Settings, Think};
+use crate::settings::Settings;
 use crate::worker::protocol::{Lookup, TemplateChoice};
 
 impl App {
@@ -24,8 +24,7 @@ impl App {
             }
             ("think" | "nothink", _) => {
                 let on = if name == "nothink" { "off" } else { "on" };
-                self.think(if value.is_empty() { on } else { value });
-                Vec::new()
+                self.think(if value.is_empty() { on } else { value })
             }
             ("stop", _) => {
                 self.set_stop(value);
@@ -63,28 +62,6 @@ impl App {
                 let text = format!("max-tokens wants a whole number (0 is no limit), not `{value}`");
                 self.note(NoteKind::Error, text);
             }
-        }
-    }
-
-    /// `/think`: whether the model is to think, and whether its thoughts are shown.
-    pub(super) fn think(&mut self, argument: &str) {
-        match argument {
-            "show" | "hide" => self.show_thoughts(argument == "show"),
-            "" => {
-                let shown = if self.shows_thoughts { "shown" } else { "folded" };
-                let text = format!("think = {}; thoughts are {shown}", self.settings.chat.think.name());
-                self.note(NoteKind::Info, text);
-            }
-            _ => match Think::of_name(argument) {
-                Some(think) => {
-                    self.settings.chat.think = think;
-                    self.note(NoteKind::Info, format!("think = {}, from the next reply on", think.name()));
-                }
-                None => {
-                    let text = format!("think wants {}, show or hide, not `{argument}`", Think::NAMES.join(", "));
-                    self.note(NoteKind::Error, text);
-                }
-            },
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::thinking::{Thought, answer_of};
 use super::{MessageId, MessageState, Node, Role, Transcript, import, title};
 
 /// What a JSON file says it is.
@@ -112,24 +113,40 @@ impl Document {
         if !self.model.is_empty() {
             let _ = write!(text, "\n*with {}*\n", self.model);
         }
-        self.for_each(|who, content| {
-            let _ = write!(text, "\n## {who}\n\n{}\n", content.trim_end());
+        self.for_each(|who, thought, content| {
+            let _ = write!(text, "\n## {who}\n");
+            if let Some(thought) = thought {
+                let quoted: String =
+                    thought.text.lines().map(|line| format!("> {line}").trim_end().to_owned() + "\n").collect();
+                let _ = write!(text, "\n> *{}*\n>\n{quoted}", thought.summary(false));
+            }
+            if !content.is_empty() {
+                let _ = write!(text, "\n{}\n", content.trim_end());
+            }
         });
         text
     }
 
     fn to_text(&self) -> String {
         let mut text = String::new();
-        self.for_each(|who, content| {
+        let mut say = |who: &str, content: &str| {
             let _ = writeln!(text, "{}{who}: {}", if text.is_empty() { "" } else { "\n" }, content.trim_end());
+        };
+        self.for_each(|who, thought, content| {
+            if let Some(thought) = thought {
+                say(&format!("{who} ({})", thought.summary(false)), thought.text);
+            }
+            if thought.is_none() || !content.is_empty() {
+                say(who, content);
+            }
         });
         text
     }
 
-    /// The system message and what is on screen, each with who says it.
-    fn for_each(&self, mut say: impl FnMut(&str, &str)) {
+    /// The system message and what is on screen, each with who says it, and what was thought before it.
+    fn for_each(&self, mut say: impl FnMut(&str, Option<Thought<'_>>, &str)) {
         if !self.system.is_empty() {
-            say("System", &self.system);
+            say("System", None, &self.system);
         }
         for node in self.transcript.path() {
             let who = match node.message.role {
@@ -137,7 +154,11 @@ impl Document {
                 Role::User => "You",
                 Role::Assistant => "Assistant",
             };
-            say(who, &node.message.content);
+            let content = &node.message.content;
+            match Thought::of(content).filter(|_| node.message.role == Role::Assistant) {
+                Some(thought) => say(who, Some(thought).filter(|thought| !thought.text.is_empty()), thought.answer),
+                None => say(who, None, content),
+            }
         }
     }
 
@@ -163,7 +184,7 @@ impl Document {
     #[must_use]
     pub fn completed(mut self, file: &Path, now: i64) -> Self {
         if self.title.is_empty() {
-            let first = self.transcript.path().first().map(|node| title::of_question(&node.message.content));
+            let first = self.transcript.path().first().map(|node| title::of_question(answer_of(&node.message.content)));
             let stem = || title::cleaned(&file.file_stem().unwrap_or_default().to_string_lossy());
             self.title = first.filter(|title| !title.is_empty()).unwrap_or_else(stem);
         }

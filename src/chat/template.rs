@@ -15,18 +15,23 @@ mod macros;
 mod methods;
 mod percent;
 mod python;
+mod roles;
 mod sandbox;
 mod source;
 mod wire;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
-use super::{Message, Role};
+use super::{Message, Role, thinking};
 pub use builtin::{BUILTIN_NAMES, RAW_NAME};
 pub use contents::Content;
 use engine::{Engine, Failure, Rendering};
 pub use helper::{ARGUMENT as HELPER_ARGUMENT, serve};
+use roles::Conversation;
+pub use roles::{Adaptation, Rendered};
 pub use sandbox::Sandbox;
 use wire::Request;
 
@@ -76,6 +81,9 @@ pub enum TemplateError {
         /// Which limit.
         reason: String,
     },
+    /// The template that came with the model fails.
+    #[error("{0}: --chat-template chatml (/template chatml in a chat) takes another in its place, --raw none")]
+    OfModel(Box<TemplateError>),
     /// It leaves out the reply that is to be continued.
     #[error("chat template {0} leaves out the reply that is to be continued: use /regen, or another /template")]
     CannotContinue(String),
@@ -100,6 +108,10 @@ pub struct RenderOptions {
 }
 
 impl TemplateError {
+    fn of_model(self) -> Self {
+        Self::OfModel(Box::new(self))
+    }
+
     fn new(name: &str, failure: Failure) -> Self {
         let name = name.to_owned();
         match failure {
@@ -117,6 +129,10 @@ pub struct ChatTemplate {
     renderer: Renderer,
     stop: Vec<String>,
     begin: bool,
+    /// Whether it came with a model: no choice of the person's.
+    is_of_model: bool,
+    /// Whether a system message is in what it writes, once that was tried.
+    takes_system: OnceLock<bool>,
 }
 
 /// Where a template runs.
@@ -137,7 +153,7 @@ impl ChatTemplate {
         let builtin = builtin::find(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
         let engine = Engine::compile(builtin.source).map_err(|failure| TemplateError::new(name, failure))?;
         let stop = builtin.stop.iter().map(|&stop| stop.to_owned()).collect();
-        Ok(Self { name: name.to_owned(), renderer: Renderer::Here(engine), stop, begin: builtin.begin })
+        Ok(Self { stop, begin: builtin.begin, ..Self::new(name, Renderer::Here(engine)) })
     }
 
     /// A template from a file.
@@ -161,14 +177,28 @@ impl ChatTemplate {
             return Err(TemplateError::Limit { name: name.to_owned(), reason });
         }
         let renderer = Renderer::There { sandbox: sandbox.clone(), source: source.to_owned() };
-        Ok(Self { name: name.to_owned(), renderer, stop: Vec::new(), begin: false })
+        Ok(Self::new(name, renderer))
+    }
+
+    /// The template that came with a model: an error of it says what can be used in its place.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::of_stranger`].
+    pub fn of_model(model: &str, source: &str, sandbox: &Sandbox) -> Result<Self, TemplateError> {
+        let template = Self::of_stranger(&format!("of {model}"), source, sandbox).map_err(TemplateError::of_model)?;
+        Ok(Self { is_of_model: true, ..template })
+    }
+
+    fn new(name: &str, renderer: Renderer) -> Self {
+        let takes_system = OnceLock::new();
+        Self { name: name.to_owned(), renderer, stop: Vec::new(), begin: false, is_of_model: false, takes_system }
     }
 
     /// A template of a test's own, which runs in the test.
     #[cfg(test)]
     pub(crate) fn from_source(name: &str, source: &str) -> Result<Self, TemplateError> {
         let engine = Engine::compile(source).map_err(|failure| TemplateError::new(name, failure))?;
-        Ok(Self { name: name.to_owned(), renderer: Renderer::Here(engine), stop: Vec::new(), begin: false })
+        Ok(Self::new(name, Renderer::Here(engine)))
     }
 
     /// What it is called.
@@ -187,17 +217,13 @@ impl ChatTemplate {
     }
 
     /// The prompt for `messages`. Where the last one is the model's own, the text ends exactly after it, so that the
-    /// reply goes on; otherwise it ends where a reply begins.
+    /// reply goes on; otherwise it ends where a reply begins. What the template does not take as it is goes in otherwise:
+    /// [`ChatTemplate::rendered`] says what.
     ///
     /// # Errors
     /// All but [`TemplateError::Unknown`] and [`TemplateError::Io`].
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String, TemplateError> {
-        match messages.split_last() {
-            Some((reply, before)) if reply.role == Role::Assistant => {
-                self.render_up_to(before, &reply.content, options)
-            }
-            _ => self.run(texts(messages), options, true),
-        }
+        Ok(self.adapted(messages, options)?.1)
     }
 
     /// The prompt for `before`, and behind it `reply` as it stands: as the model wrote it, so that the text is the one
@@ -205,12 +231,13 @@ impl ChatTemplate {
     fn render_up_to(&self, before: &[Message], reply: &str, options: &RenderOptions) -> Result<String, TemplateError> {
         let open = self.run(texts(before), options, true);
         if let Ok(open) = &open
-            && self.run(texts(before), options, false).is_ok_and(|closed| closed != *open)
+            && let Ok(closed) = self.run(texts(before), options, false)
+            && closed != *open
         {
-            return Ok(format!("{open}{reply}"));
+            return Ok(thinking::behind(open, own_end(open, &closed), reply));
         }
         // The template has nothing that opens a reply: the mark shows where one would stand.
-        let marked = texts(before).chain([(Role::Assistant, REPLY_MARK)]);
+        let marked = texts(before).chain([(Role::Assistant, REPLY_MARK.into())]);
         let mut text = self.run(marked, options, false)?;
         let at = text.rfind(REPLY_MARK).ok_or_else(|| TemplateError::CannotContinue(self.name.clone()))?;
         text.truncate(at);
@@ -225,14 +252,38 @@ impl ChatTemplate {
         Ok(text)
     }
 
+    /// What `open`, the prompt of a conversation, opens a thought with at its end.
+    fn opening(
+        &self,
+        conversation: &Conversation,
+        open: &str,
+        options: &RenderOptions,
+    ) -> Result<String, TemplateError> {
+        if thinking::opening(open).is_none() {
+            return Ok(String::new());
+        }
+        let closed = self.run(texts(&conversation.messages), options, false)?;
+        Ok(thinking::opening(&open[own_end(open, &closed)..]).unwrap_or_default().to_owned())
+    }
+
+    /// Whether it does something else where the model is to think than where it is not.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn can_switch_thinking(&self, options: &RenderOptions) -> Result<bool, TemplateError> {
+        let question = [Message::new(Role::User, "?")];
+        let asked = |thinking| self.render(&question, &RenderOptions { thinking: Some(thinking), ..options.clone() });
+        Ok(asked(true)? != asked(false)?)
+    }
+
     fn run<'a>(
         &self,
-        messages: impl Iterator<Item = (Role, &'a str)>,
+        messages: impl Iterator<Item = (Role, Cow<'a, str>)>,
         options: &RenderOptions,
         add_generation_prompt: bool,
     ) -> Result<String, TemplateError> {
         let rendering = Rendering {
-            messages: messages.map(|(role, content)| (role.as_str().into(), content.into())).collect(),
+            messages: messages.map(|(role, content)| (role.as_str().into(), content)).collect(),
             bos: options.special.bos.as_str().into(),
             eos: options.special.eos.as_str().into(),
             thinking: options.thinking,
@@ -246,8 +297,17 @@ impl ChatTemplate {
     }
 }
 
-fn texts(messages: &[Message]) -> impl Iterator<Item = (Role, &str)> {
-    messages.iter().map(|message| (message.role, message.content.as_str()))
+/// The messages as they go into a prompt.
+fn texts(messages: &[Message]) -> impl Iterator<Item = (Role, Cow<'_, str>)> {
+    messages.iter().map(|message| match message.role {
+        Role::Assistant => (message.role, thinking::closed(&message.content)),
+        Role::System | Role::User => (message.role, message.content.as_str().into()),
+    })
+}
+
+/// Where in `open`, a prompt, what opens the reply begins: behind `closed`, the prompt without it. 0 where that cannot be told.
+fn own_end(open: &str, closed: &str) -> usize {
+    if open.starts_with(closed) { closed.len() } else { 0 }
 }
 
 #[cfg(test)]

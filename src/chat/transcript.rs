@@ -147,10 +147,10 @@ impl Transcript {
         }
     }
 
-    /// Takes the newest message out where it has no text and no answers, and moves the head to what it answers. Returns
-    /// whether it did.
-    pub fn retract(&mut self, id: MessageId) -> bool {
-        let Some(last) = self.nodes.last().filter(|last| last.id == id && last.message.content.is_empty()) else {
+    /// Takes the newest message out where it has no text but the `beginning` that it was given, and no answers, and moves
+    /// the head to what it answers. Returns whether it did.
+    pub fn retract(&mut self, id: MessageId, beginning: &str) -> bool {
+        let Some(last) = self.nodes.last().filter(|last| last.id == id && last.message.content == beginning) else {
             return false;
         };
         let (at, parent) = (self.nodes.len() - 1, last.parent);

@@ -12,6 +12,7 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
     let (app, surroundings) = surroundings::start(context, arguments, false)?;
     match repl::run(app, WorkerHandle::spawn(Sandbox::of_this_program()), Box::new(surroundings))? {
         ExitReason::Quit => Ok(()),
+        ExitReason::Failed => Err(Exit(1).into()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal)),
     }
 }

@@ -14,7 +14,8 @@ use crate::chat::thinking::ThoughtFilter;
 use crate::chat::{Message, Role, without_line_end};
 use crate::engine::TokenId;
 use crate::worker::protocol::{
-    EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping, TokenTrace,
+    Adaptation, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping,
+    TokenTrace,
 };
 
 pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
@@ -23,6 +24,7 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     let prompt = prompt(&context, arguments)?;
     let params = params(&context);
     let mut session = Session::start(&context)?;
+    session.check_think_switch(&context)?;
     let mut reply = Reply::new(arguments.json);
     reply.filter = (!is_raw(&context)).then(ThoughtFilter::default);
     let closing = session.ask(
@@ -31,15 +33,29 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     )?;
     let EngineEvent::Finished { reason, stats, .. } = closing else { return Err(unexpected(&closing)) };
     reply.finish(&reason, &stats, is_raw(&context))?;
+    if !arguments.json && reply.is_thought_alone() {
+        tell!("{}", no_answer(&reason, context.verbose));
+    }
     if context.verbose {
         if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
-            tell!("{}:\n{}", thought.summary(), crate::chat::visible(thought.text));
+            tell!("{}:\n{}", thought.summary(false), crate::chat::visible(thought.text));
         }
         let (reason, stats) = (reason.clone(), stats.clone());
         let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None };
         tell!("{}", statistics(&summary));
     }
     if reason == FinishReason::Cancelled { Err(Exit(INTERRUPTED).into()) } else { Ok(()) }
+}
+
+/// What is said where the reply is a thought and nothing else.
+fn no_answer(reason: &FinishReason, verbose: bool) -> String {
+    let more = match reason {
+        FinishReason::Length => "; -n N allows more tokens",
+        FinishReason::Context => "; -c N makes the context larger",
+        FinishReason::EndOfTurn | FinishReason::StopString(_) | FinishReason::Cancelled => "",
+    };
+    let shown = if verbose { "" } else { "; -v shows the thought" };
+    format!("the reply ended inside its thought ({}), without an answer{more}{shown}", reason.as_str())
 }
 
 fn is_raw(context: &Context) -> bool {
@@ -119,7 +135,7 @@ struct Reply {
     json: bool,
     text: String,
     tokens: Vec<TokenId>,
-    /// On stdout stands the answer of a chat, not what was thought before it; raw text and JSON have everything.
+    /// Of a chat it tells the answer from what was thought before it: on stdout stands the answer. `None` for raw text.
     filter: Option<ThoughtFilter>,
 }
 
@@ -137,6 +153,10 @@ struct DoneLine<'a> {
     text: &'a str,
     tokens: &'a [TokenId],
     finish_reason: &'a str,
+    /// What was thought before the answer; none where nothing was.
+    thought: Option<&'a str>,
+    /// What was said without it.
+    answer: &'a str,
     stats: StatsObject,
 }
 
@@ -169,6 +189,18 @@ impl Reply {
 
     fn on_event(&mut self, event: EngineEvent, verbose: bool) -> Result<()> {
         match event {
+            EngineEvent::Adapted { adaptation, .. } => {
+                if adaptation.folds_system {
+                    tell!("{}", Adaptation::FOLDS_SYSTEM);
+                }
+                Ok(())
+            }
+            EngineEvent::ThoughtOpened { opening, .. } => {
+                if let Some(filter) = &mut self.filter {
+                    filter.push(&opening);
+                }
+                Ok(())
+            }
             EngineEvent::Token { trace, .. } => self.token(&trace),
             EngineEvent::TurnsDropped { .. } if verbose => {
                 tell!("the context was full: earlier turns are no longer part of the prompt");
@@ -181,14 +213,14 @@ impl Reply {
     fn token(&mut self, trace: &TokenTrace) -> Result<()> {
         self.tokens.push(trace.token);
         self.text.push_str(&trace.text);
+        let said = match &mut self.filter {
+            Some(filter) => filter.push(&trace.text),
+            None => &trace.text,
+        };
         if self.json {
             self.output.json(&TokenLine { id: trace.token, text: &trace.text, logprob: trace.logprob })
         } else {
-            let text = match &mut self.filter {
-                Some(filter) => filter.push(&trace.text),
-                None => &trace.text,
-            };
-            self.output.text(text)
+            self.output.text(said)
         }
     }
 
@@ -215,7 +247,19 @@ impl Reply {
             seed: stats.seed,
             seed_str: stats.seed.to_string(),
         };
-        self.output.json(&DoneLine { text: &self.text, tokens: &self.tokens, finish_reason: reason.as_str(), stats })
+        let filter = self.filter.as_ref();
+        self.output.json(&DoneLine {
+            text: &self.text,
+            tokens: &self.tokens,
+            finish_reason: reason.as_str(),
+            thought: filter.and_then(ThoughtFilter::thought).map(|thought| thought.text),
+            answer: filter.map_or(&self.text, ThoughtFilter::answer),
+            stats,
+        })
+    }
+
+    fn is_thought_alone(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.thought().is_some() && filter.answer().is_empty())
     }
 }
 

@@ -8,6 +8,7 @@ use gibber_signals::ending;
 
 use super::Context;
 use super::interrupt::Interrupt;
+use crate::app::template_choice;
 use crate::chat::{template::Sandbox, visible};
 use crate::engine::FileType;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
@@ -44,6 +45,22 @@ impl Session {
             info.notes.iter().for_each(|note| tell!("note: {}", visible(note)));
         }
         Ok(session)
+    }
+
+    /// Says where the person wants the model to think, or not to, and its template cannot be told.
+    pub(super) fn check_think_switch(&mut self, context: &Context) -> Result<()> {
+        let settings = &context.settings;
+        let think = settings.chat.think;
+        if template_choice(&settings.model.template).is_raw() || think.for_template().is_none() {
+            return Ok(());
+        }
+        let template = template_choice(&settings.model.template);
+        let described = self.ask(|id, _| EngineCommand::DescribeTemplate { id, template }, |_| Ok(()));
+        // A template that fails is an error of what is asked next.
+        if let Ok(EngineEvent::TemplateDescribed { can_switch_thinking: false, .. }) = described {
+            tell!("{}", think.without_switch());
+        }
+        Ok(())
     }
 
     fn load(&mut self, source: ModelSource, options: LoadOptions) -> Result<ModelInfo> {

@@ -55,12 +55,15 @@ impl Completer for Helper {
     }
 }
 
+/// Whether a text was begun with three quotes and not ended.
+pub(super) fn is_open(text: &str) -> bool {
+    text.trim_start().strip_prefix(QUOTES).is_some_and(|text| !text.trim_end().ends_with(QUOTES))
+}
+
 impl Validator for Helper {
     /// A text that was begun with three quotes goes on until three more.
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let is_open =
-            context.input().trim_start().strip_prefix(QUOTES).is_some_and(|text| !text.trim_end().ends_with(QUOTES));
-        Ok(if is_open { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+        Ok(if is_open(context.input()) { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }
 

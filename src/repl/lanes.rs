@@ -2,6 +2,8 @@
 
 use super::ReplError;
 use super::printer::Printer;
+use super::reply::ReplyPrinted;
+
 use crate::app::App;
 
 /// How far the lanes of a comparison are printed.
@@ -9,8 +11,7 @@ use crate::app::App;
 pub(super) struct LanesPrinted {
     lane: usize,
     has_heading: bool,
-    /// Bytes of the lane's text.
-    bytes: usize,
+    reply: ReplyPrinted,
 }
 
 impl LanesPrinted {
@@ -30,9 +31,9 @@ impl LanesPrinted {
             }
             let node = lane.message.and_then(|message| app.transcript().node(message));
             let text = node.map_or("", |node| node.message.content.as_str());
-            printer.text(text.get(self.bytes..).unwrap_or_default())?;
-            self.bytes = text.len();
+            self.reply.print(text, app, printer)?;
             let Some(summary) = &lane.summary else { break };
+            self.reply.end(app, printer)?;
             printer.line(&format!("[{}]", summary.line()))?;
             *self = Self { lane: self.lane + 1, ..Self::default() };
         }

@@ -2,8 +2,10 @@
 //! the other, nothing is drawn twice.
 
 mod helper;
+mod input;
 mod lanes;
 mod printer;
+mod reply;
 mod signals;
 
 use std::cell::RefCell;
@@ -12,32 +14,30 @@ use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, never, select};
 use rustyline::error::ReadlineError;
-use rustyline::history::MemHistory;
-use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
 
 use crate::app::attachments::folded;
-use crate::app::commands::refuse_on_lines;
+use crate::app::commands::{self, Line, refuse_on_lines};
 use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind};
 use crate::chat::Role;
-use crate::chat::thinking::ThoughtFilter;
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
+use input::Input;
 use lanes::LanesPrinted;
 use printer::Printer;
+use reply::ReplyPrinted;
 use signals::Signals;
 
 /// What stands before a line that is typed.
 const PROMPT: &str = "> ";
-
-/// Entries of the history that the arrow keys reach.
-const HISTORY: usize = 1000;
 
 /// How the REPL was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitReason {
     /// The person left, or the input ended.
     Quit,
+    /// The input was a pipe or a file, and something failed in it.
+    Failed,
     /// A signal ended it.
     Signal(i32),
 }
@@ -60,7 +60,7 @@ pub enum ReplError {
 pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, ReplError> {
     let store_failures = io.store_failures();
     let (app, io) = (Rc::new(RefCell::new(app)), Rc::new(RefCell::new(io)));
-    let mut editor = editor(&app.borrow(), Helper::new(&app, &io))?;
+    let mut input = Input::of_stdin(&app.borrow(), Helper::new(&app, &io))?;
     let mut repl = Repl {
         store_failures,
         app,
@@ -68,36 +68,31 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         io,
         signals: Signals::listen()?,
         printer: Printer::stdout(),
+        is_fed: input.is_fed(),
+        failed: false,
+        edits: input.edits(),
+        before: String::new(),
         pending: HashSet::new(),
         notes_printed: 0,
         answered: false,
-        thoughts: ThoughtFilter::default(),
+        reply: ReplyPrinted::default(),
         lanes: LanesPrinted::default(),
     };
     let effects = repl.app.borrow_mut().start();
     let mut next = repl.carry_out(effects)?;
+    // Whoever sits there can choose another model; whoever has left wants to know at once.
+    if repl.is_fed && repl.failed && repl.app.borrow().model().is_none() {
+        return Ok(ExitReason::Failed);
+    }
     repl.greet()?;
     loop {
         next = match next {
+            Next::Leave(ExitReason::Quit) if repl.is_fed && repl.failed => return Ok(ExitReason::Failed),
             Next::Leave(reason) => return Ok(reason),
-            Next::Read(initial) if repl.app.borrow().saved().is_some() => repl.choose_session(&mut editor, initial)?,
-            Next::Read(initial) => repl.read(&mut editor, &initial)?,
+            Next::Read(initial) if repl.app.borrow().saved().is_some() => repl.choose_session(&mut input, initial)?,
+            Next::Read(initial) => repl.read(&mut input, &initial)?,
         };
     }
-}
-
-type LineEditor = Editor<Helper, MemHistory>;
-
-fn editor(app: &App, helper: Helper) -> Result<LineEditor, ReplError> {
-    let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
-    let history = MemHistory::with_config(&config);
-    let mut editor = Editor::with_history(config, history)?;
-    for entry in app.history() {
-        editor.add_history_entry(entry)?;
-    }
-    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
-    editor.set_helper(Some(helper));
-    Ok(editor)
 }
 
 /// What comes after a line was carried out.
@@ -116,13 +111,21 @@ struct Repl {
     store_failures: Receiver<String>,
     signals: Signals,
     printer: Printer,
+    /// Whether lines come from a pipe or a file.
+    is_fed: bool,
+    /// Whether something has failed.
+    failed: bool,
+    /// Whether a text can be put before what is typed next.
+    edits: bool,
+    /// Files for the next question, where that cannot be.
+    before: String,
     /// What the engine was asked and has not answered.
     pending: HashSet<RequestId>,
     notes_printed: u64,
     /// Whether a reply has ended since the last prompt.
     answered: bool,
-    /// The running reply, as far as it is thought.
-    thoughts: ThoughtFilter,
+    /// The running reply.
+    reply: ReplyPrinted,
     lanes: LanesPrinted,
 }
 
@@ -137,25 +140,15 @@ impl Repl {
             .line("/help lists the commands, \"\"\" begins and ends a text of several lines, Ctrl-D leaves")?)
     }
 
-    fn read(&mut self, editor: &mut LineEditor, initial: &str) -> Result<Next, ReplError> {
-        let line = self.signals.while_reading(|| editor.readline_with_initial(PROMPT, (initial, "")));
+    fn read(&mut self, input: &mut Input, initial: &str) -> Result<Next, ReplError> {
+        let line = self.signals.while_reading(|| input.read(PROMPT, initial));
         match line {
             Ok(line) => {
                 let line = without_quotes(&line);
                 if !line.trim().is_empty() {
-                    editor.add_history_entry(line)?;
+                    input.remember(line)?;
                 }
-                if let Some(refusal) = refuse_on_lines(line) {
-                    self.printer.line(&refusal)?;
-                    return Ok(Next::Read(String::new()));
-                }
-                let chat = self.app.borrow().session().id;
-                let next = self.act(Action::Enter(line.to_owned()))?;
-                // A title was given, and its chat is open.
-                if self.app.borrow().session().id != chat {
-                    self.print_transcript()?;
-                }
-                Ok(next)
+                self.enter(line)
             }
             Err(ReadlineError::Eof) => self.act(Action::Quit),
             Err(ReadlineError::Interrupted) => {
@@ -171,8 +164,45 @@ impl Repl {
         }
     }
 
+    fn enter(&mut self, line: &str) -> Result<Next, ReplError> {
+        if let Some(refusal) = refuse_on_lines(line) {
+            self.fail(&refusal)?;
+            return Ok(Next::Read(String::new()));
+        }
+        let line = self.with_files(line);
+        let chat = self.app.borrow().session().id;
+        let next = self.act(Action::Enter(line.clone()))?;
+        // A title was given, and its chat is open.
+        if self.app.borrow().session().id != chat {
+            self.print_transcript()?;
+        }
+        let hint = self.app.borrow().hint().map(str::to_owned);
+        match (hint, &next) {
+            // It was given back: what it asked for could not be done.
+            (Some(hint), Next::Read(text)) if *text == line => self.fail(&hint)?,
+            (Some(hint), _) => self.printer.line(&hint)?,
+            (None, _) => {}
+        }
+        Ok(next)
+    }
+
+    /// A question behind the files that were read for it, where no editor has put them there.
+    fn with_files(&mut self, line: &str) -> String {
+        match commands::parse(line) {
+            Line::Message(text) if !text.trim().is_empty() && !self.before.is_empty() => {
+                std::mem::take(&mut self.before) + text
+            }
+            Line::Message(_) | Line::Command { .. } => line.to_owned(),
+        }
+    }
+
+    fn fail(&mut self, error: &str) -> Result<(), ReplError> {
+        self.failed = true;
+        Ok(self.printer.error(&format!("error: {error}"))?)
+    }
+
     /// The saved chats by number.
-    fn choose_session(&mut self, editor: &mut LineEditor, initial: String) -> Result<Next, ReplError> {
+    fn choose_session(&mut self, input: &mut Input, initial: String) -> Result<Next, ReplError> {
         let saved = self.app.borrow().saved().cloned().unwrap_or_default();
         let mut sessions = Vec::new();
         for (chat, hits) in saved.found() {
@@ -182,7 +212,7 @@ impl Repl {
                 self.printer.line(&format!("        {}: {}", hit.role.as_str(), hit.context))?;
             }
         }
-        let line = self.signals.while_reading(|| editor.readline("number of the chat, or nothing: "));
+        let line = self.signals.while_reading(|| input.read("number of the chat, or nothing: ", ""));
         let number = line.ok().and_then(|line| line.trim().parse::<usize>().ok());
         let chosen = number.and_then(|number| sessions.get(number.checked_sub(1)?));
         let next = self.act(chosen.map_or(Action::CloseList, |record| Action::ChooseSession(record.id)))?;
@@ -199,14 +229,34 @@ impl Repl {
         for node in self.app.borrow().transcript().path() {
             match node.message.role {
                 Role::User => self.printer.line(&format!("{PROMPT}{}", folded(&node.message.content)))?,
-                _ => self.printer.line(&node.message.content)?,
+                Role::System | Role::Assistant => {
+                    let (thought, answer) = reply::parts(&node.message.content, &self.app.borrow());
+                    if let Some(thought) = thought {
+                        self.printer.line(&thought)?;
+                    }
+                    if !answer.is_empty() {
+                        self.printer.line(answer)?;
+                    }
+                }
             }
         }
         Ok(())
     }
 
+    /// What is new of the running reply.
+    fn print_reply(&mut self) -> Result<(), ReplError> {
+        let app = self.app.borrow();
+        let message = app.generation().and_then(|generation| generation.message);
+        match message.and_then(|message| app.transcript().node(message)) {
+            Some(node) => self.reply.print(&node.message.content, &app, &mut self.printer),
+            None => Ok(()),
+        }
+    }
+
     fn act(&mut self, action: Action) -> Result<Next, ReplError> {
+        let last = self.app.borrow().transcript().nodes().last().map(|node| node.id);
         let effects = self.app.borrow_mut().handle(action, Moment::now());
+        self.reply = ReplyPrinted::begin(&self.app.borrow(), last);
         self.carry_out(effects)
     }
 
@@ -240,6 +290,10 @@ impl Repl {
         for effect in left {
             match effect {
                 Effect::Quit => next = Next::Leave(ExitReason::Quit),
+                Effect::ComposeFile { text, name } if !self.edits => {
+                    self.before.push_str(&text);
+                    self.printer.line(&format!("{name} goes before the next question"))?;
+                }
                 Effect::Compose(text) | Effect::ComposeFile { text, .. } | Effect::EditText(text) => {
                     next = Next::Read(text)
                 }
@@ -274,19 +328,7 @@ impl Repl {
     }
 
     fn on_event(&mut self, event: EngineEvent) -> Result<(), ReplError> {
-        if let EngineEvent::Token { trace, .. } = &event {
-            let answer = self.thoughts.push(&trace.text);
-            self.printer.text(if self.app.borrow().shows_thoughts() { &trace.text } else { answer })?;
-        }
-        if matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed { .. }) {
-            let thoughts = std::mem::take(&mut self.thoughts);
-            if !self.app.borrow().shows_thoughts() {
-                self.printer.text(thoughts.rest())?;
-                if let Some(thought) = thoughts.thought() {
-                    self.printer.line(&format!("({}; /think show shows such)", thought.summary()))?;
-                }
-            }
-        }
+        let is_end = matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed { .. });
         self.answered |= matches!(event, EngineEvent::Finished { .. });
         match event.request() {
             None => self.pending.clear(),
@@ -295,6 +337,10 @@ impl Repl {
         }
         let compared = matches!(event, EngineEvent::Compared { .. });
         self.quietly(|app, now| app.on_event(event, now))?;
+        self.print_reply()?;
+        if is_end {
+            self.reply.end(&self.app.borrow(), &mut self.printer)?;
+        }
         self.lanes.print(&self.app.borrow(), &mut self.printer)?;
         // Nobody looks at the lanes side by side here: the first is kept, and a note says how to keep another.
         if compared { self.quietly(|app, now| app.handle(Action::KeepLane, now)) } else { Ok(()) }
@@ -325,12 +371,14 @@ impl Repl {
     fn print_notes(&mut self) -> Result<(), ReplError> {
         let app = self.app.borrow();
         for note in app.notes().iter().filter(|note| note.number >= self.notes_printed) {
-            let kind = match note.kind {
-                NoteKind::Info => "",
-                NoteKind::Warning => "warning: ",
-                NoteKind::Error => "error: ",
-            };
-            self.printer.line(&format!("{kind}{}", note.text))?;
+            match note.kind {
+                NoteKind::Info => self.printer.line(&note.text)?,
+                NoteKind::Warning => self.printer.error(&format!("warning: {}", note.text))?,
+                NoteKind::Error => {
+                    self.failed = true;
+                    self.printer.error(&format!("error: {}", note.text))?;
+                }
+            }
         }
         if let Some(last) = app.notes().last() {
             self.notes_printed = last.number + 1;

@@ -1,4 +1,4 @@
-//! Text on stdout, of which nothing can steer a terminal.
+//! Text on stdout, and errors on stderr, of which nothing can steer a terminal.
 
 use std::io::{self, IsTerminal, Stdout, Write};
 
@@ -33,6 +33,12 @@ impl Printer {
         self.end_line()?;
         self.text(line)?;
         self.text("\n")
+    }
+
+    /// A line on stderr: something failed, or is about to.
+    pub(super) fn error(&mut self, line: &str) -> io::Result<()> {
+        self.end_line()?;
+        writeln!(io::stderr(), "{}", visible(line))
     }
 
     /// Ends a line that was begun.

@@ -131,6 +131,14 @@ impl Think {
         }
     }
 
+    /// What is said where a chat template cannot be told.
+    pub fn without_switch(self) -> String {
+        format!(
+            "the chat template has no switch for thinking: think = {} changes nothing, the model does as it was taught",
+            self.name()
+        )
+    }
+
     /// What a chat template is told.
     pub fn for_template(self) -> Option<bool> {
         match self {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::StoreError;
 use super::sessions::{Database, SearchHit};
+use crate::chat::thinking::words_of;
 use crate::chat::{MessageId, Role};
 use crate::store::SessionRecord;
 
@@ -23,7 +24,9 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub(super) fn new(chat: usize, message: MessageId, role: Role, content: String) -> Self {
+    pub(super) fn new(chat: usize, message: MessageId, role: Role, content: &str) -> Self {
+        // The marks of a thought are no words of anybody's.
+        let content = if role == Role::Assistant { words_of(content).into_owned() } else { content.to_owned() };
         let lower = lower(&content);
         Self { chat, message, role, content, lower }
     }
@@ -160,8 +163,7 @@ mod tests {
             head: None,
             created: 0,
         };
-        let text =
-            |(at, content): (usize, &&str)| Text::new(0, MessageId(at as u32), Role::User, (*content).to_owned());
+        let text = |(at, content): (usize, &&str)| Text::new(0, MessageId(at as u32), Role::User, content);
         Texts::new(vec![record], contents.iter().enumerate().map(text).collect())
     }
 
@@ -178,6 +180,15 @@ mod tests {
         assert_eq!(found(&mut texts, ""), [0_u32; 0]);
         assert_eq!(texts.left(), 4);
         assert_eq!(texts.find("stanbul and")[0].context, "İSTANBUL and the sEiNe");
+    }
+
+    #[test]
+    fn the_marks_of_a_thought_are_no_words() {
+        let text = Text::new(0, MessageId(0), Role::Assistant, "<think>\nA river.\n</think>\n\nThe Seine.");
+        let texts = texts(&["x"]);
+        let mut texts = Texts::new(texts.chats, vec![text]);
+        assert_eq!(texts.find("seine")[0].context, "A river. The Seine.");
+        assert!(texts.find("think").is_empty());
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Database {
             let chat = *places.get(&session)?;
             // One with a number that cannot be is found, and leads to the end of its chat.
             let id = message.id.as_ref().and_then(rows::message_id).unwrap_or(MessageId(u32::MAX));
-            Some(Text::new(chat, id, message.message.role, message.message.content))
+            Some(Text::new(chat, id, message.message.role, &message.message.content))
         };
         let mut texts: Vec<Text> = messages.into_iter().filter_map(text).collect();
         texts.sort_by_key(|text| text.chat);

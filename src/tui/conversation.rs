@@ -194,6 +194,10 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
         name.push_str(" · no longer seen by the model");
         style = theme.faint();
     }
+    if app.is_uncounted(node.id) {
+        name.push_str(" · not in the prompt");
+        style = theme.faint();
+    }
     let streaming = node.state == MessageState::Streaming;
     let footer = footer(app, node);
     let heat = super::heat::of(app, node, theme);
@@ -308,7 +312,7 @@ fn thought_cell<'a>(
 ) -> Cell<'a> {
     let is_shown = app.shows_thought_of(id);
     let folded = || {
-        let text = format!("{} · <toggle-thoughts> shows it", thought.summary());
+        let text = format!("{} · <toggle-thoughts> shows it", thought.summary(streaming));
         app.keymap().hints(Context::Anywhere, &text).into()
     };
     Cell {

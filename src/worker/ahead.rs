@@ -103,6 +103,9 @@ impl Reader {
             return Ok(ContextParts { draft: total, draft_text: total, context, ..ContextParts::default() });
         };
         let kept = window.kept();
+        let uncounted = template.rendered(&kept, &self.options(*thinking))?.adaptation.uncounted;
+        let counted = kept.into_iter().enumerate().filter(|(at, _)| !uncounted.contains(at));
+        let kept: Vec<Message> = counted.map(|(_, message)| message).collect();
         // Where the text of a message begins is where the tokens change with it.
         let begins = |at: usize, messages: &[Message]| -> Result<usize, RequestError> {
             let mut others = messages.to_vec();

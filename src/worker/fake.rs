@@ -24,8 +24,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::WorkerHandle;
 use super::protocol::{
-    CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, LaneParams,
-    Prompt, RequestId, ScoredToken, Stepping, TokenTrace,
+    Adaptation, CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
+    LaneParams, Prompt, RequestId, ScoredToken, Stepping, TokenTrace,
 };
 use crate::engine::load::ModelInfo;
 use crate::engine::sampling::{Candidate, Filter, SamplingParams};
@@ -53,6 +53,10 @@ pub enum Step {
         /// Of the prompt.
         total: usize,
     },
+    /// Says what of the messages is in the prompt otherwise.
+    Adapt(Adaptation),
+    /// Says that the prompt has opened a thought with this text.
+    OpenThought(String),
     /// Says that the context was full and these messages went.
     DropTurns(Vec<usize>),
     /// Waits until [`FakeControl::release`] or the request's cancel.
@@ -83,6 +87,7 @@ pub struct FakeWorker {
     holds_scoring: bool,
     context: Option<usize>,
     slow_prefill: bool,
+    no_think_switch: bool,
 }
 
 impl FakeWorker {
@@ -124,6 +129,12 @@ impl FakeWorker {
     /// A `Prefill` comes to no end before it is cancelled, or another command comes.
     pub fn slow_prefill(mut self) -> Self {
         self.slow_prefill = true;
+        self
+    }
+
+    /// Its templates cannot be told whether to think.
+    pub fn no_think_switch(mut self) -> Self {
+        self.no_think_switch = true;
         self
     }
 
@@ -262,6 +273,10 @@ impl Actor {
                 self.emit(EngineEvent::Counted { id, text, tokens, pieces });
             }
             EngineCommand::Prefill { id, prompt, cancel, .. } => self.prefill(id, &prompt, &cancel),
+            EngineCommand::DescribeTemplate { id, .. } => {
+                let can_switch_thinking = !self.script.no_think_switch;
+                self.emit(EngineEvent::TemplateDescribed { id, can_switch_thinking });
+            }
             EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
             EngineCommand::Shutdown => return Next::End,
         }
@@ -377,6 +392,14 @@ impl Actor {
                 self.context_used = done;
                 self.emit(EngineEvent::PrefillProgress { id, reused, done, total });
                 self.check(reply)
+            }
+            Step::Adapt(adaptation) => {
+                self.emit(EngineEvent::Adapted { id, adaptation });
+                Played::On
+            }
+            Step::OpenThought(opening) => {
+                self.emit(EngineEvent::ThoughtOpened { id, opening });
+                Played::On
             }
             Step::DropTurns(messages) => {
                 self.emit(EngineEvent::TurnsDropped { id, messages });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::chat::Message;
 use crate::chat::context_window::ContextWindow;
-use crate::chat::template::{ChatTemplate, RenderOptions, Sandbox, SpecialTexts, TemplateError};
+use crate::chat::template::{ChatTemplate, RenderOptions, Rendered, Sandbox, SpecialTexts, TemplateError};
 use crate::engine::inference::Inference;
 use crate::engine::load::LoadedModel;
 use crate::engine::tokenizer::Tokenizer;
@@ -130,7 +130,7 @@ impl Reader {
         Ok(self.tokenizer.encode(&text, template.wants_begin_token())?)
     }
 
-    fn options(&self, thinking: Option<bool>) -> RenderOptions {
+    pub(super) fn options(&self, thinking: Option<bool>) -> RenderOptions {
         RenderOptions { special: self.special.clone(), thinking }
     }
 
@@ -200,7 +200,7 @@ impl Reader {
             TemplateChoice::Builtin(name) => ChatTemplate::builtin(name),
             TemplateChoice::File(path) => ChatTemplate::from_file(path, &self.sandbox),
             TemplateChoice::Model => match &self.chat_template {
-                Some(source) => ChatTemplate::of_stranger(&format!("of {}", self.name), source, &self.sandbox),
+                Some(source) => ChatTemplate::of_model(&self.name, source, &self.sandbox),
                 None => ChatTemplate::builtin(FALLBACK_TEMPLATE),
             },
         }
@@ -235,6 +235,21 @@ impl Reader {
 }
 
 impl Reader {
+    /// What is to be known of the prompt of `source` before a reply to it comes, with indices of all its messages.
+    pub(super) fn remarks(&self, source: &Source<'_>) -> Result<Rendered, RequestError> {
+        let Source::Chat { template, window, messages, thinking } = source else { return Ok(Rendered::default()) };
+        let mut rendered = template.rendered(&window.kept(), &self.options(*thinking))?;
+        let dropped = window.dropped();
+        let kept: Vec<usize> = (0..messages.len()).filter(|at| !dropped.contains(at)).collect();
+        rendered.adaptation.uncounted.iter_mut().for_each(|at| *at = kept[*at]);
+        Ok(rendered)
+    }
+
+    /// Whether the template can be told whether the model is to think.
+    pub(super) fn can_switch_thinking(&self, template: &TemplateChoice) -> Result<bool, RequestError> {
+        Ok(self.template(template)?.can_switch_thinking(&self.options(None))?)
+    }
+
     /// Where each of `tokens`, those of `source`, stands: which message of the prompt it is part of.
     pub(super) fn places(&self, source: &Source<'_>, tokens: &[TokenId]) -> Result<Vec<Place>, RequestError> {
         let Source::Chat { template, window, messages, thinking } = source else {

@@ -5,7 +5,8 @@
 //!
 //! 1. Exactly one closing event a request ([`EngineEvent::is_closing`]), also after a cancel or a panic, and nothing for
 //!    that request after it.
-//! 2. The texts of the tokens joined are the decoded reply, whatever way a character was split over tokens.
+//! 2. The texts of the tokens joined are the decoded reply, whatever way a character was split over tokens. Where the
+//!    prompt has opened a thought ([`EngineEvent::ThoughtOpened`]), the reply begins with that text.
 //! 3. A cancel takes effect within one token or one prefill chunk, and can never hit a later request: a
 //!    [`CancelToken`] each, no global flag.
 //! 4. A change of sampling takes effect at the next token; the seed plus the log of changes
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::chat::Message;
+pub use crate::chat::template::Adaptation;
 use crate::chat::template::RAW_NAME;
 use crate::engine::TokenId;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
@@ -336,6 +338,13 @@ pub enum EngineCommand {
         /// Stops it.
         cancel: CancelToken,
     },
+    /// Say what a template can do with the model that is loaded. Closes with `TemplateDescribed` or `Failed`.
+    DescribeTemplate {
+        /// Of this request.
+        id: RequestId,
+        /// Which template.
+        template: TemplateChoice,
+    },
     /// Say what of the context a prompt would take if a reply to it were asked for now. Nothing is computed by the model,
     /// and it is answered also while a reply runs, between two of its tokens. Closes with `Measured` or `Failed`.
     Measure {
@@ -365,6 +374,7 @@ impl EngineCommand {
             | Self::ScorePrompt { id, .. }
             | Self::Count { id, .. }
             | Self::Prefill { id, .. }
+            | Self::DescribeTemplate { id, .. }
             | Self::Measure { id, .. } => Some(*id),
             Self::SetSampling { .. }
             | Self::Pause { .. }
@@ -400,6 +410,22 @@ pub enum EngineEvent {
         id: RequestId,
         /// Indices into `Prompt::Chat::messages`, ascending; all that are dropped by now.
         messages: Vec<usize>,
+    },
+    /// What of the request's messages is in the prompt otherwise than it stands; told once, before the first token, where
+    /// there is any of it.
+    Adapted {
+        /// Of the request.
+        id: RequestId,
+        /// What, with indices into `Prompt::Chat::messages`.
+        adaptation: Adaptation,
+    },
+    /// The prompt has opened the thought that the reply begins with, such as `<think>` and a line feed: what the model says
+    /// goes on from this text, which is part of the reply. Told once, before the first token; of `Compare` for all lanes.
+    ThoughtOpened {
+        /// Of the request.
+        id: RequestId,
+        /// What the template wrote.
+        opening: String,
     },
     /// The prompt is being computed.
     PrefillProgress {
@@ -500,6 +526,13 @@ pub enum EngineEvent {
         /// Tokens that can be computed ahead: all but the last one of the prompt.
         total: usize,
     },
+    /// Answer to `DescribeTemplate`. Closing.
+    TemplateDescribed {
+        /// Of the request.
+        id: RequestId,
+        /// Whether it can be told that the model is to think, or not to (`Prompt::Chat::thinking`).
+        can_switch_thinking: bool,
+    },
     /// Answer to `Measure`. Closing.
     Measured {
         /// Of the request.
@@ -568,6 +601,8 @@ impl EngineEvent {
             Self::LoadProgress { id, .. }
             | Self::Loaded { id, .. }
             | Self::TurnsDropped { id, .. }
+            | Self::Adapted { id, .. }
+            | Self::ThoughtOpened { id, .. }
             | Self::PrefillProgress { id, .. }
             | Self::Token { id, .. }
             | Self::Paused { id, .. }
@@ -579,6 +614,7 @@ impl EngineEvent {
             | Self::PromptScored { id, .. }
             | Self::Counted { id, .. }
             | Self::Prefilled { id, .. }
+            | Self::TemplateDescribed { id, .. }
             | Self::Measured { id, .. }
             | Self::Finished { id, .. }
             | Self::LaneToken { id, .. }
@@ -600,6 +636,7 @@ impl EngineEvent {
                 | Self::PromptScored { .. }
                 | Self::Counted { .. }
                 | Self::Prefilled { .. }
+                | Self::TemplateDescribed { .. }
                 | Self::Measured { .. }
                 | Self::Finished { .. }
                 | Self::Compared { .. }

@@ -18,7 +18,7 @@ use super::protocol::{
     CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptToken, RequestId, TokenTrace,
 };
 use super::running::Channels;
-use crate::chat::template::Sandbox;
+use crate::chat::template::{Adaptation, Rendered, Sandbox};
 use crate::engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
@@ -128,6 +128,10 @@ impl Worker {
             }
             EngineCommand::Count { id, prompt } => count(&self.loaded()?.reader, id, &prompt),
             EngineCommand::Prefill { id, prompt, max_tokens, cancel } => self.prefill(id, &prompt, max_tokens, &cancel),
+            EngineCommand::DescribeTemplate { id, template } => {
+                let can_switch_thinking = self.loaded()?.reader.can_switch_thinking(&template)?;
+                Ok(EngineEvent::TemplateDescribed { id, can_switch_thinking })
+            }
             EngineCommand::Measure { id, prompt, draft, max_tokens } => {
                 let parts = self.loaded()?.reader.measure(&prompt, draft, max_tokens)?;
                 Ok(EngineEvent::Measured { id, parts })
@@ -212,6 +216,7 @@ impl Worker {
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.settle(&tokens);
         let Loaded { inference, reader, .. } = loaded;
+        tell_remarks(channels, id, reader.remarks(&source)?);
         let pause = PauseState::new(&params);
         let options = options_of(params, &source, asked);
         let mut running = Running { id, cancel, channels, reader, source, pause };
@@ -356,6 +361,16 @@ fn shorter(reader: &Reader, source: &mut Source<'_>, reply: usize) -> Result<Opt
         other => EngineError::Invalid(other.to_string()),
     })?;
     Ok((source.dropped().len() > before).then_some(tokens))
+}
+
+fn tell_remarks(channels: &Channels, id: RequestId, remarks: Rendered) {
+    let Rendered { opening, adaptation, .. } = remarks;
+    if adaptation != Adaptation::default() {
+        channels.emit(EngineEvent::Adapted { id, adaptation });
+    }
+    if !opening.is_empty() {
+        channels.emit(EngineEvent::ThoughtOpened { id, opening });
+    }
 }
 
 /// A generation at work, as the reply loop sees the world.

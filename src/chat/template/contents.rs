@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ChatTemplate, Message, RenderOptions, Role};
-
-/// The end of what a model thought before it answered, which templates leave out of former turns.
-const END_OF_THOUGHT: &str = "</think>";
+use super::{ChatTemplate, Message, RenderOptions, Role, texts, thinking};
 
 /// A message's text in a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +23,9 @@ impl ChatTemplate {
             Some((reply, before)) if reply.role == Role::Assistant => (before, Some(reply)),
             _ => (messages, None),
         };
-        let mut contents = self.find(marked, options, prompt).unwrap_or_default();
+        let Ok((conversation, _)) = self.adapted(messages, options) else { return Vec::new() };
+        let own = self.find(&conversation.messages, options, prompt).unwrap_or_default();
+        let mut contents = conversation.places_of_parts(own);
         if let Some(reply) = reply.filter(|reply| prompt.ends_with(&reply.content)) {
             let range = prompt.len() - reply.content.len()..prompt.len();
             contents.push(Content { message: marked.len(), range, skipped: 0 });
@@ -39,7 +38,7 @@ impl ChatTemplate {
     fn find(&self, messages: &[Message], options: &RenderOptions, prompt: &str) -> Option<Vec<Content>> {
         let marks: Vec<String> = (0..messages.len()).map(|at| format!("\u{fdd0}{at}\u{fdd1}")).collect();
         let roles = messages.iter().map(|message| message.role);
-        let picture = self.run(roles.zip(marks.iter().map(String::as_str)), options, true).ok()?;
+        let picture = self.run(roles.zip(marks.iter().map(|mark| mark.as_str().into())), options, true).ok()?;
         let mut between = Vec::with_capacity(messages.len() + 1);
         let mut rest = picture.as_str();
         for mark in &marks {
@@ -50,7 +49,7 @@ impl ChatTemplate {
         between.push(rest);
         let mut contents = Vec::with_capacity(messages.len());
         let mut at = 0;
-        for (message, pair) in between.windows(2).enumerate() {
+        for ((message, pair), (_, text)) in between.windows(2).enumerate().zip(texts(messages)) {
             // A template may leave a blank to a text that begins with one of its own.
             let Some(before) = [pair[0], pair[0].trim_end()].into_iter().find(|text| prompt[at..].starts_with(text))
             else {
@@ -58,13 +57,15 @@ impl ChatTemplate {
             };
             let start = at + before.len();
             let after = pair[1].trim_end();
-            let text = &messages[message].content;
             let stands = |kept: &Range<usize>| {
                 prompt[start..].strip_prefix(&text[kept.clone()]).is_some_and(|rest| rest.starts_with(after))
             };
-            let Some(kept) = ways_to_keep(text).into_iter().find(stands) else { break };
+            let Some(kept) = ways_to_keep(&text).into_iter().find(stands) else { break };
             at = start + kept.len();
-            contents.push(Content { message, range: start..at, skipped: kept.start });
+            // The end that a thought is given is not the message's.
+            let length = messages[message].content.len();
+            let range = start..start + kept.end.min(length).saturating_sub(kept.start);
+            contents.push(Content { message, range, skipped: kept.start.min(length) });
         }
         Some(contents)
     }
@@ -72,8 +73,7 @@ impl ChatTemplate {
 
 /// What a template may keep of a text: all of it, without the blanks around it, without the thought before it.
 fn ways_to_keep(text: &str) -> Vec<Range<usize>> {
-    let answer = text.rfind(END_OF_THOUGHT).map(|at| at + END_OF_THOUGHT.len());
-    let begins = std::iter::once(0).chain(answer);
+    let begins = std::iter::once(0).chain(thinking::end_of_last(text));
     let trimmed = |from: usize| {
         let rest = &text[from..];
         let end = from + rest.trim_end().len();

@@ -70,7 +70,8 @@ fn variables(rendering: &Rendering<'_>) -> Value {
     };
     let messages: Vec<Value> = rendering.messages.iter().map(message).collect();
     let thinking = match rendering.thinking {
-        Some(thinking) => context! { enable_thinking => thinking },
+        // Qwen's name for it, and Granite's and DeepSeek's.
+        Some(thinking) => context! { enable_thinking => thinking, thinking => thinking },
         None => context! {},
     };
     context! {

@@ -18,6 +18,15 @@ fn options() -> RenderOptions {
     RenderOptions { special: SpecialTexts { bos: "<s>".into(), eos: "</s>".into() }, thinking: None }
 }
 
+/// What the template makes of messages as they are, whether it likes them or not.
+fn as_they_are(
+    template: &ChatTemplate,
+    messages: &[Message],
+    options: &RenderOptions,
+) -> Result<String, TemplateError> {
+    template.run(texts(messages), options, true)
+}
+
 fn render(template: &ChatTemplate, messages: &[Message]) -> String {
     template.render(messages, &options()).unwrap()
 }
@@ -92,7 +101,7 @@ fn a_template_that_hides_the_reply_cannot_continue_it() {
 fn blocks_swallow_their_line_as_in_hugging_face() {
     let source = "{{ bos_token }}\n{% for m in messages %}\n    {% if m.role == 'user' %}\nU:{{ m.content }}\n    {% endif %}\n{% endfor %}\n{%- if add_generation_prompt %}A:{% endif %}";
     let template = ChatTemplate::from_source("test", source).unwrap();
-    assert_eq!(render(&template, &question()), "<s>\nU:Hi\nA:");
+    assert_eq!(as_they_are(&template, &question(), &options()).unwrap(), "<s>\nU:Hi\nA:");
 }
 
 #[test]
@@ -137,8 +146,10 @@ fn a_reply_is_continued_behind_what_opened_it() {
     let source = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}{% if m.role == 'assistant' %}</think>{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant><think>{% endif %}";
     let template = ChatTemplate::from_source("test", source).unwrap();
     let mut messages = question();
-    messages.push(message(Role::Assistant, "Hm. "));
+    messages.push(message(Role::Assistant, "<think>Hm. "));
     assert_eq!(render(&template, &messages), "<system>Be brief.<user>Hi<assistant><think>Hm. ");
+    messages[2].content = "Hello".into();
+    assert_eq!(render(&template, &messages), "<system>Be brief.<user>Hi<assistant>Hello", "a reply without a thought");
     // Nothing opens a reply here: the model's own blank serves for the template's.
     let llama2 = ChatTemplate::builtin("llama2").unwrap();
     let asked = "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]";
@@ -155,6 +166,54 @@ fn thinking_is_told_only_where_it_is_chosen() {
     let template = ChatTemplate::from_source("test", source).unwrap();
     let with = |thinking| template.render(&question(), &RenderOptions { thinking, ..options() }).unwrap();
     assert_eq!([with(None), with(Some(true)), with(Some(false))], ["False", "True True", "True False"]);
+}
+
+/// As DeepSeek's distilled models have it: it opens a thought, and leaves those of former turns out.
+const OPENS_A_THOUGHT: &str = "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and '</think>' in m.content %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant><think>\n{% endif %}";
+
+#[test]
+fn a_thought_that_the_template_opens_is_told() {
+    let template = ChatTemplate::from_source("test", OPENS_A_THOUGHT).unwrap();
+    let opening = |messages: &[Message]| template.rendered(messages, &options()).unwrap().opening;
+    assert_eq!(opening(&question()), "<think>\n");
+    assert_eq!(opening(&[message(Role::User, "What is <think>")]), "<think>\n");
+    let mut continued = question();
+    continued.push(message(Role::Assistant, "<think>\nHm"));
+    assert_eq!(opening(&continued), "", "it was told with the first of the reply");
+    for name in BUILTIN_NAMES {
+        let template = ChatTemplate::builtin(name).unwrap();
+        let asked = [message(Role::User, "What is <think>")];
+        assert_eq!(template.rendered(&asked, &options()).unwrap().opening, "", "{name}: a person's words open none");
+    }
+}
+
+#[test]
+fn a_thought_that_was_cut_is_ended_in_the_next_turn() {
+    let template = ChatTemplate::from_source("test", OPENS_A_THOUGHT).unwrap();
+    let mut messages = conversation();
+    messages[2].content = "<think>\nHm".into();
+    let expected = "<system>Be brief.<user>Hi<assistant>\n\n<user>How are you?<assistant><think>\n";
+    assert_eq!(render(&template, &messages), expected);
+    let contents = template.contents(&messages, &options(), expected);
+    assert_eq!(contents.len(), 4, "{contents:?}");
+    let keeps = ChatTemplate::from_source("keeps", "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}");
+    let keeps = keeps.unwrap();
+    let prompt = render(&keeps, &messages);
+    assert_eq!(prompt, "<system>Be brief.<user>Hi<assistant><think>\nHm\n</think>\n\n<user>How are you?");
+    let contents = keeps.contents(&messages, &options(), &prompt);
+    assert_eq!((contents.len(), &prompt[contents[2].range.clone()]), (4, "<think>\nHm"));
+}
+
+#[test]
+fn a_switch_for_thinking_is_found_by_rendering() {
+    let has_switch = |source: &str| {
+        let template = ChatTemplate::from_source("test", source).unwrap();
+        template.can_switch_thinking(&options()).unwrap()
+    };
+    assert!(has_switch("{{ messages[0].content }}{% if not enable_thinking %}<think></think>{% endif %}"));
+    assert!(has_switch("{% if thinking is defined and thinking %}think{% endif %}"));
+    assert!(!has_switch("{{ messages[0].content }}{# enable_thinking #}"));
+    assert!(!has_switch(OPENS_A_THOUGHT));
 }
 
 #[test]
@@ -199,7 +258,7 @@ fn whole_templates_become_what_transformers_makes_of_them() {
         let special = SpecialTexts { bos: bos.unwrap_or_default(), eos };
         // One writes today's date where it is given none, as it was when these were made.
         let today = chrono::Local::now().format("%d %b %Y").to_string();
-        match template.render(&messages, &RenderOptions { special, thinking }) {
+        match as_they_are(&template, &messages, &RenderOptions { special, thinking }) {
             Ok(rendered) => assert_eq!(Some(rendered.replace(&today, "26 Jul 2024")), text, "{name}"),
             Err(TemplateError::Refused { reason, .. }) => assert_eq!(Some(reason), refused, "{name}"),
             Err(error) => panic!("{error}"),
@@ -226,7 +285,7 @@ fn pieces_of_templates_become_what_jinja_makes_of_them() {
     .map(|(role, text)| Message::new(role, text));
     let rendered = |source: &str| {
         let template = ChatTemplate::from_source("snippet", source).ok()?;
-        template.render(&messages, &options()).ok()
+        as_they_are(&template, &messages, &options()).ok()
     };
     let other: Vec<String> = snippets
         .iter()

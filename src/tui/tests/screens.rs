@@ -5,7 +5,7 @@ use ratatui::style::Color;
 use super::stage::Stage;
 use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
-use crate::worker::protocol::{EngineCommand, FinishReason};
+use crate::worker::protocol::{Adaptation, EngineCommand, FinishReason};
 
 const ANSWER: &str =
     "The capital of France is Paris. It lies on the Seine, and has done so for a good two thousand years.";
@@ -233,6 +233,49 @@ fn a_thought_is_folded_to_a_line_and_a_key_shows_it() {
     assert!(shown.contains("│ They ask why.") && shown.contains("Because.") && !shown.contains("think>"), "{shown}");
     stage.keys("/think hide<Enter>");
     assert!(!stage.draw().contains("They ask"));
+}
+
+#[test]
+fn a_thought_that_the_template_opens_is_folded_in_a_chat_and_in_lanes() {
+    let opened = || Step::OpenThought("<think>\n".into());
+    let steps = ["They ask ", "why.\n", "</think>\n\n", "Because."].map(|text| Step::Token(text.into()));
+    let script = FakeWorker::new().reply([opened()].into_iter().chain(steps.clone()));
+    let script = script.lanes([[opened()].into_iter().chain(steps).collect(), vec![Step::text("So.</think>Yes.")]]);
+    let mut stage = Stage::new(100, 24, script);
+    stage.keys("Why?<Enter>");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("▸ thought for 3 words · Alt-T shows it") && shown.contains("Because."), "{shown}");
+    assert!(!shown.contains("They ask") && !shown.contains("think>"), "{shown}");
+    stage.keys("/compare 2<Enter>");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("▸ thought for 3 words") && shown.contains("Yes."), "{shown}");
+    assert!(!shown.contains("think>"), "{shown}");
+}
+
+#[test]
+fn a_message_that_is_not_in_the_prompt_is_marked_and_a_folded_system_message_told_once() {
+    let adapted = |uncounted: &[usize]| Step::Adapt(Adaptation { folds_system: true, uncounted: uncounted.to_vec() });
+    let script = FakeWorker::new()
+        .reply([Step::Finish(FinishReason::Cancelled)])
+        .reply([adapted(&[1]), Step::text("Two.")])
+        .reply([adapted(&[1]), Step::text("Three.")])
+        .reply([Step::text("Four.")]);
+    let mut stage = Stage::new(110, 40, script);
+    stage.keys("/system Be brief.<Enter>");
+    for question in ["One?", "Two?", "Three?"] {
+        stage.keys(&format!("{question}<Enter>"));
+        stage.pump_to_end();
+    }
+    let shown = stage.draw();
+    assert_eq!(shown.matches("you · not in the prompt").count(), 1, "{shown}");
+    let told = |words: &str| stage.app.notes().iter().filter(|note| note.text.contains(words)).count();
+    assert_eq!(told("no place for a system message"), 1);
+    assert_eq!(told("a message without an answer is not in the prompt"), 1);
+    stage.keys("Four?<Enter>");
+    stage.pump_to_end();
+    assert!(!stage.draw().contains("you · not in the prompt"), "every prompt is told anew");
 }
 
 #[test]

@@ -251,6 +251,20 @@ fn candidates_are_picked_by_keys_of_ones_own() {
 }
 
 #[test]
+fn what_the_template_has_opened_is_no_reply() {
+    let opened = [Step::OpenThought("<think>\n".into()), Step::text("one two"), Step::Hold, Step::text(" three")];
+    let mut stage = paused_in(100, 24, FakeWorker::new().reply(opened));
+    let said = |stage: &Stage| stage.app.transcript().nodes().last().map(|node| node.message.content.clone());
+    assert_eq!(said(&stage).as_deref(), Some("<think>\none two"));
+    stage.keys("<Backspace><Backspace>");
+    stage.pump(IS_PAUSED);
+    stage.pump(IS_PAUSED);
+    stage.keys("<Esc>");
+    stage.pump_to_end();
+    assert_eq!(said(&stage).as_deref(), Some("Q"));
+}
+
+#[test]
 fn a_reply_of_which_every_token_was_taken_back_leaves_the_question_alone() {
     let mut stage = paused_in(100, 24, two_words().reply([Step::text("again")]));
     stage.keys("/temp 0.3<Enter>");

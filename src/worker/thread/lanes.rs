@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use super::{Worker, check, options_of, shorter};
+use super::{Worker, check, options_of, shorter, tell_remarks};
 use crate::engine::generate::{Control, Lane, generate_lanes};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::sampling::SamplingParams;
@@ -30,6 +30,7 @@ impl Worker {
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.settle(&tokens);
         let Loaded { inference, lanes: left, reader } = loaded;
+        tell_remarks(channels, id, reader.remarks(&source)?);
         let channels = RefCell::new(channels);
         let lane = |(lane, LaneParams { params, cancel })| {
             let source = source.clone();

@@ -1,0 +1,58 @@
+//! What of a conversation goes into the prompt otherwise than it stands, since the template does not take it so.
+
+use super::{App, NoteKind};
+use crate::chat::MessageId;
+use crate::store::SessionId;
+use crate::worker::protocol::{Adaptation, TemplateChoice};
+
+/// What is known of it.
+#[derive(Debug, Default)]
+pub(super) struct Adapted {
+    /// The messages that the last request had to do without.
+    uncounted: Vec<MessageId>,
+    /// Those of them that the person was told of.
+    told_uncounted: Vec<MessageId>,
+    /// Where it was said last that the system message is part of a question: in this chat, with this model and template.
+    told_system: Option<(SessionId, String, TemplateChoice)>,
+}
+
+impl Adapted {
+    /// Another request, of which nothing is known.
+    pub(super) fn restart(&mut self) {
+        self.uncounted.clear();
+    }
+
+    /// Another conversation.
+    pub(super) fn forget(&mut self) {
+        self.uncounted.clear();
+        self.told_uncounted.clear();
+    }
+}
+
+impl App {
+    /// Whether a message was not in the last prompt, since the template wants question and answer in turn.
+    pub fn is_uncounted(&self, id: MessageId) -> bool {
+        self.adapted.uncounted.contains(&id)
+    }
+
+    /// The engine says it of a request, behind whose entries are the messages `sent`.
+    pub(super) fn on_adapted(&mut self, adaptation: &Adaptation, sent: &[Option<MessageId>]) {
+        let place = (
+            self.session.record.id,
+            self.model.as_ref().map(|model| model.name.clone()).unwrap_or_default(),
+            self.template.clone(),
+        );
+        if adaptation.folds_system && self.adapted.told_system.as_ref() != Some(&place) {
+            self.note(NoteKind::Info, Adaptation::FOLDS_SYSTEM.to_owned());
+            self.adapted.told_system = Some(place);
+        }
+        self.adapted.uncounted =
+            adaptation.uncounted.iter().filter_map(|&at| sent.get(at).copied().flatten()).collect();
+        let adapted = &mut self.adapted;
+        let is_news = adapted.uncounted.iter().any(|id| !adapted.told_uncounted.contains(id));
+        adapted.told_uncounted.clone_from(&adapted.uncounted);
+        if let Some(text) = adaptation.uncounted_text().filter(|_| is_news) {
+            self.note(NoteKind::Warning, text);
+        }
+    }
+}

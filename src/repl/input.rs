@@ -1,0 +1,144 @@
+//! Where lines come from: a line editor on a terminal that can do it, and anything else as it comes.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
+
+use super::ReplError;
+use super::helper::{Helper, is_open};
+use crate::app::App;
+
+/// Entries of the history that the arrow keys reach.
+const HISTORY: usize = 1000;
+
+/// The longest text that is read at once, in bytes: more than any context holds.
+const LONGEST: u64 = 64 << 20;
+
+/// What `TERM` says of terminals that only print.
+const PRINTERS: [&str; 3] = ["dumb", "cons25", "emacs"];
+
+/// What is read from.
+pub(super) enum Input {
+    /// A terminal on which lines are edited.
+    Editor(Box<Editor<Helper, MemHistory>>),
+    /// A pipe, a file, or a terminal that only prints.
+    Plain {
+        /// Whether somebody types.
+        is_terminal: bool,
+    },
+}
+
+impl Input {
+    pub(super) fn of_stdin(app: &App, helper: Helper) -> Result<Self, ReplError> {
+        let is_terminal = io::stdin().is_terminal();
+        let term = std::env::var("TERM").unwrap_or_default();
+        if !is_terminal || PRINTERS.iter().any(|printer| printer.eq_ignore_ascii_case(&term)) {
+            return Ok(Self::Plain { is_terminal });
+        }
+        let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
+        let history = MemHistory::with_config(&config);
+        let mut editor = Editor::with_history(config, history)?;
+        for entry in app.history() {
+            editor.add_history_entry(entry)?;
+        }
+        editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
+        editor.set_helper(Some(helper));
+        Ok(Self::Editor(Box::new(editor)))
+    }
+
+    /// Whether nobody sits before it: lines come from a pipe or a file.
+    pub(super) fn is_fed(&self) -> bool {
+        matches!(self, Self::Plain { is_terminal: false })
+    }
+
+    /// Whether a text can be put before what is typed next.
+    pub(super) fn edits(&self) -> bool {
+        matches!(self, Self::Editor(_))
+    }
+
+    /// The next line, or the next text between quotes; on a line editor it begins with `initial`.
+    pub(super) fn read(&mut self, prompt: &str, initial: &str) -> Result<String, ReadlineError> {
+        match self {
+            Self::Editor(editor) => editor.readline_with_initial(prompt, (initial, "")),
+            Self::Plain { is_terminal } => {
+                if *is_terminal {
+                    let mut stdout = io::stdout();
+                    stdout.write_all(prompt.as_bytes())?;
+                    stdout.flush()?;
+                }
+                read_plain(&mut io::stdin().lock(), LONGEST)
+            }
+        }
+    }
+
+    /// Has the arrow keys reach a line.
+    pub(super) fn remember(&mut self, line: &str) -> Result<(), ReadlineError> {
+        match self {
+            Self::Editor(editor) => editor.add_history_entry(line).map(drop),
+            Self::Plain { .. } => Ok(()),
+        }
+    }
+}
+
+/// A line, or lines up to the quotes that end a text. What ends with the input is a whole one.
+fn read_plain(input: &mut impl BufRead, longest: u64) -> Result<String, ReadlineError> {
+    let mut bytes = Vec::new();
+    loop {
+        let room = longest.saturating_sub(bytes.len() as u64);
+        let read = input.by_ref().take(room).read_until(b'\n', &mut bytes)?;
+        let has_line_end = bytes.ends_with(b"\n");
+        if read as u64 == room && !has_line_end {
+            return Err(io::Error::other(format!("it has more than {longest} bytes")).into());
+        }
+        if read == 0 && bytes.is_empty() {
+            return Err(ReadlineError::Eof);
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if read > 0 && has_line_end && is_open(text) {
+            continue;
+        }
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        return Ok(text.strip_suffix('\r').unwrap_or(text).to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &[u8]) -> (Vec<String>, ReadlineError) {
+        let mut input = text;
+        let mut lines = Vec::new();
+        loop {
+            match read_plain(&mut input, 100) {
+                Ok(line) => lines.push(line),
+                Err(error) => return (lines, error),
+            }
+        }
+    }
+
+    #[test]
+    fn lines_and_texts_between_quotes_come_one_by_one() {
+        for (text, expected) in [
+            (&b"a\nb\r\n\nc"[..], &["a", "b", "", "c"][..]),
+            (b"\"\"\"\none\ntwo\n\"\"\"\nb\n", &["\"\"\"\none\ntwo\n\"\"\"", "b"]),
+            (b"\"\"\"one\"\"\"\nb", &["\"\"\"one\"\"\"", "b"]),
+            (b"a\n\"\"\"\none\ntwo", &["a", "\"\"\"\none\ntwo"]),
+            (b"a\n\"\"\"\none\n", &["a", "\"\"\"\none"]),
+            (b"", &[]),
+        ] {
+            let (lines, end) = all(text);
+            assert_eq!(lines, expected);
+            assert!(matches!(end, ReadlineError::Eof));
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_or_has_no_end_is_an_error() {
+        assert!(matches!(all(b"a\n\xff\xfe\n"), (lines, ReadlineError::Io(_)) if lines == ["a"]));
+        assert!(matches!(all(&[b'x'; 200]).1, ReadlineError::Io(error) if error.to_string().contains("more than 100")));
+        assert!(all(&[b'x'; 99]).0.len() == 1);
+    }
+}

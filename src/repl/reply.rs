@@ -1,0 +1,68 @@
+//! A reply as it comes, in lines: what is thought before the answer is a line that stands for it.
+
+use super::ReplError;
+use super::printer::Printer;
+use crate::app::App;
+use crate::chat::MessageId;
+use crate::chat::thinking::{Thought, ThoughtFilter};
+
+/// How far the text of a reply is printed.
+#[derive(Debug, Default)]
+pub(super) struct ReplyPrinted {
+    /// Bytes of it.
+    bytes: usize,
+    /// It, as far as it is thought.
+    thoughts: ThoughtFilter,
+    /// Whether its thought had come to its end before anything of it was printed here.
+    thought_before: bool,
+}
+
+impl ReplyPrinted {
+    /// A reply is asked for. Where it goes on with one that is on screen (messages up to `last` are), nothing of that is
+    /// printed again.
+    pub(super) fn begin(app: &App, last: Option<MessageId>) -> Self {
+        let continued = app.generation().and_then(|generation| generation.message);
+        let continued = continued.filter(|message| last.is_some_and(|last| *message <= last));
+        let mut printed = Self::default();
+        if let Some(node) = continued.and_then(|message| app.transcript().node(message)) {
+            let text = &node.message.content;
+            printed.thoughts.push(text);
+            printed.bytes = text.len();
+            printed.thought_before = !printed.thoughts.is_inside();
+        }
+        printed
+    }
+
+    /// Prints what is new of `text`, the whole reply.
+    pub(super) fn print(&mut self, text: &str, app: &App, printer: &mut Printer) -> Result<(), ReplError> {
+        let new = text.get(self.bytes..).unwrap_or_default();
+        self.bytes = text.len();
+        let answer = self.thoughts.push(new);
+        Ok(printer.text(if app.shows_thoughts() { new } else { answer })?)
+    }
+
+    /// The reply has ended.
+    pub(super) fn end(&mut self, app: &App, printer: &mut Printer) -> Result<(), ReplError> {
+        if !app.shows_thoughts() {
+            printer.text(self.thoughts.rest())?;
+            if let Some(thought) = self.thoughts.thought().filter(|_| !self.thought_before) {
+                printer.line(&thought_line(&thought))?;
+            }
+        }
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// Stands for a thought that is not shown.
+fn thought_line(thought: &Thought<'_>) -> String {
+    format!("({}; /think show shows such)", thought.summary(false))
+}
+
+/// What is printed of a message that was said before: a line that stands for its thought, and the rest.
+pub(super) fn parts<'a>(content: &'a str, app: &App) -> (Option<String>, &'a str) {
+    match Thought::of(content).filter(|_| !app.shows_thoughts()) {
+        None => (None, content),
+        Some(thought) => ((!thought.text.is_empty()).then(|| thought_line(&thought)), thought.answer),
+    }
+}

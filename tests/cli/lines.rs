@@ -1,0 +1,83 @@
+//! What the line REPL does with lines that nobody types.
+
+use super::*;
+
+/// What lies in the chats' database, in order.
+fn said(gibber: &Gibber, role: &str) -> Vec<String> {
+    let database = rusqlite::Connection::open(gibber.path("chats.db")).unwrap();
+    let mut statement = database.prepare("SELECT content FROM messages WHERE role = ?1 ORDER BY id").unwrap();
+    let rows = statement.query_map([role], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn fed(gibber: &Gibber, lines: &str) -> Output {
+    gibber.run_with_stdin(&["repl", "-n", "1", "--temp", "0"], lines.as_bytes())
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn files_that_are_read_go_before_the_next_question() {
+    let gibber = Gibber::new();
+    let paths = ["plum.txt", "pear.txt"].map(|name| gibber.write(name, format!("The word is {name}.\n")));
+    let [plum, pear] = paths.map(|path| path.display().to_string());
+    let output = fed(&gibber, &format!("/read {plum}\n/read {pear}\n/temperature 0\nWhat is it?\nAnd now?\n"));
+    let said = said(&gibber, "user");
+    assert!(said[0].starts_with("plum.txt:\n") && said[0].ends_with("What is it?"), "{said:?}");
+    assert!(said[0].contains("The word is plum.txt.") && said[0].contains("The word is pear.txt."), "{said:?}");
+    assert_eq!(said[1], "And now?");
+    assert!(stdout_of(output).contains("plum.txt goes before the next question"));
+}
+
+#[test]
+fn a_text_whose_quotes_do_not_end_is_asked_at_the_end_of_the_input() {
+    let gibber = Gibber::new();
+    assert!(fed(&gibber, "First\n\"\"\"\none\ntwo").status.success());
+    assert_eq!(said(&gibber, "user"), ["First", "one\ntwo"]);
+}
+
+#[test]
+fn lines_of_other_systems_are_lines() {
+    let gibber = Gibber::new();
+    assert!(fed(&gibber, "One\r\n/temperature 0\r\nTwo\r\n").status.success());
+    assert_eq!(said(&gibber, "user"), ["One", "Two"]);
+}
+
+#[test]
+fn what_fails_is_said_on_stderr_and_by_the_exit_code() {
+    for (lines, error) in [
+        ("/nosuch\nHi\n", "error: "),
+        ("/heat\nHi\n", "error: /heat needs the full screen"),
+        ("/read /no/such/file\nHi\n", "error: cannot read /no/such/file"),
+        ("/model nosuch\nHi\n", "error: "),
+    ] {
+        let gibber = Gibber::new();
+        let output = fed(&gibber, lines);
+        let (stdout, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{lines}: {stdout}{stderr}");
+        assert!(stderr.contains(error) && !stdout.contains("error: "), "{lines}: {stdout}{stderr}");
+        assert_eq!(said(&gibber, "user"), ["Hi"], "what comes after is asked all the same");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_ends_it_before_any_question() {
+    let gibber = Gibber::new();
+    let output = gibber.run_with_stdin(&["repl", "-m", "nosuch"], b"Hi\nMore\n");
+    let (stdout, stderr) = texts(&output);
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""));
+    assert!(stderr.starts_with("error: ") && stderr.contains("nosuch"), "{stderr}");
+}
+
+#[test]
+fn what_is_no_text_ends_it_with_an_error() {
+    let gibber = Gibber::new();
+    let output = gibber.run_with_stdin(&["repl", "-n", "1"], b"One\n\xff\xfe\nTwo\n");
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("cannot read a line"), "{stderr}");
+    assert_eq!(said(&gibber, "user"), ["One"]);
+}
