@@ -7,10 +7,10 @@
 //! tui, repl -> app, worker::{protocol, handle}, store::paths
 //! app       -> settings, chat, store, worker::protocol   returns effects, never holds the handle
 //! worker    -> engine, chat            the thread that owns the model
-//! store     -> chat, private           config directory, session database, prompt history
+//! store     -> chat                    config directory, session database, prompt history
 //! settings, chat -> engine's plain parameter types only
-//! engine    -> private                 inference: pure, synchronous, deterministic
-//! private   -> nothing of ours         folders and files for the user alone
+//! engine    -> nothing of ours         inference: pure, synchronous, deterministic
+//! everything -> private, quoted        folders and files for the user alone; values as errors quote them
 //! ```
 //!
 //! Two crates of the workspace know nothing of all this, and every layer may use them: `gibber_files` is the one door
@@ -29,6 +29,7 @@ pub mod chat;
 pub mod cli;
 pub mod engine;
 pub mod private;
+pub mod quoted;
 pub mod repl;
 pub mod settings;
 pub mod store;

@@ -24,6 +24,8 @@ mod odd_models;
 mod parrot;
 #[path = "cli/quantize.rs"]
 mod quantize;
+#[path = "cli/quoting.rs"]
+mod quoting;
 #[path = "cli/roles.rs"]
 mod roles;
 #[path = "cli/store.rs"]

@@ -9,7 +9,7 @@ use crate::engine::SamplingParams;
 use crate::engine::load::{CancelFlag, LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
-use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp};
+use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreNews, StoreOp};
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
 
 /// What the front end's loop is to carry out.
@@ -135,7 +135,7 @@ pub trait FrontEndIo {
     fn store(&mut self, op: StoreOp);
 
     /// Where the store's thread says what it could not write (one clear sentence each, such as a full disk).
-    fn store_failures(&self) -> Receiver<String>;
+    fn store_news(&self) -> Receiver<StoreNews>;
 
     /// Writes config.toml; returns where it is.
     ///

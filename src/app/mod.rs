@@ -60,10 +60,11 @@ pub use themes::theme_problem;
 use crate::chat::{MessageId, Transcript};
 use crate::engine::load::ModelInfo;
 use crate::engine::{SamplingParams, TokenId};
+use crate::quoted;
 use crate::settings::Settings;
 use crate::settings::theme::{self, Theme};
 use crate::store::{SearchHit, SessionSummary, StoreOp};
-pub use crate::store::{SessionId, SessionRecord};
+pub use crate::store::{SessionId, SessionRecord, StoreNews};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
 use first_steps::FirstSteps;
 use keymap::Keymap;
@@ -252,7 +253,7 @@ pub enum Action {
     /// The outcome of [`Effect::OpenSession`].
     SessionOpened(Result<(SessionRecord, Transcript), String>),
     /// The store's thread could not write.
-    StoreFailed(String),
+    StoreNews(StoreNews),
     /// Something failed in the front end.
     Failed(String),
 }
@@ -509,9 +510,12 @@ impl App {
             Action::SettingsSaved(Ok(path)) => {
                 self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
             }
-            Action::SettingsSaved(Err(error)) | Action::StoreFailed(error) | Action::Failed(error) => {
-                self.note(NoteKind::Error, error)
+            Action::StoreNews(StoreNews::Saved) => {
+                self.note(NoteKind::Info, "what could not be saved is saved now".to_owned());
             }
+            Action::SettingsSaved(Err(error))
+            | Action::StoreNews(StoreNews::Failed(error) | StoreNews::Lost(error))
+            | Action::Failed(error) => self.note(NoteKind::Error, error),
             Action::PresetSaved { name, is_there, outcome } => self.preset_saved(&name, is_there, outcome),
             Action::SessionOpened(Ok((record, transcript))) => self.chat_opened(record, transcript),
             Action::FileWritten(Ok(path)) => self.note(NoteKind::Info, format!("{path} is written")),
@@ -657,6 +661,10 @@ impl App {
     }
 
     fn note(&mut self, kind: NoteKind, text: String) {
+        let text = match kind {
+            NoteKind::Info => text,
+            NoteKind::Warning | NoteKind::Error => quoted::lines(&text).into_owned(),
+        };
         let after = self.session.transcript.head();
         self.notes.push(Note { number: self.next_note, after, kind, text });
         self.next_note += 1;

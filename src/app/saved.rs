@@ -91,7 +91,9 @@ impl App {
             }
         }
         let Search { query, hits, opens } = std::mem::take(&mut self.search);
-        let called_so: Vec<_> = chats.iter().filter(|chat| opens && chat.record.title == query).collect();
+        let id: Option<i64> = query.trim().trim_matches('"').parse().ok();
+        let is_called_so = |chat: &&SessionSummary| chat.record.title == query || Some(chat.record.id.0) == id;
+        let called_so: Vec<_> = chats.iter().filter(|chat| opens && is_called_so(chat)).collect();
         // What was read for the search is no longer needed where no list opens.
         let no_more = Effect::SearchSessions(String::new());
         if let [chat] = called_so[..] {

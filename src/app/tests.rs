@@ -415,3 +415,54 @@ fn what_does_not_stop_can_be_left() {
     assert!(interrupt(&mut machine).is_empty() && machine.app.quit_armed());
     assert!(matches!(interrupt(&mut machine).last(), Some(Effect::Quit)));
 }
+
+#[test]
+fn what_the_store_has_to_say_is_said_once_and_shortly() {
+    let mut machine = Machine::new();
+    let failed = StoreNews::Failed(format!("{} cannot be written", "x".repeat(50_000)));
+    machine.app.handle(Action::StoreNews(failed), machine.now);
+    machine.app.handle(Action::StoreNews(StoreNews::Saved), machine.now);
+    let [failed, saved] = machine.app.notes() else { panic!("{:?}", machine.app.notes()) };
+    assert!(failed.text.len() < 1100 && failed.text.ends_with("cannot be written"), "{}", failed.text);
+    assert_eq!((saved.kind, saved.text.as_str()), (NoteKind::Info, "what could not be saved is saved now"));
+}
+
+#[test]
+fn a_damaged_chat_of_the_list_is_named_and_an_id_opens_its_chat() {
+    let mut machine = Machine::new();
+    let record = |id, title: &str| SessionRecord {
+        id: SessionId(id),
+        title: title.to_owned(),
+        model: String::new(),
+        system: String::new(),
+        head: None,
+        created: 1,
+    };
+    let line = |record, damage| SessionSummary { record, updated: 1, messages: 1, damage };
+    let list =
+        vec![line(record(5, "sound"), None), line(record(1 << 62, "hurt"), Some("`title` holds bytes".to_owned()))];
+    machine.app.handle(Action::SessionsListed(Ok(list.clone())), machine.now);
+    let note = machine.app.notes().last().expect("a note");
+    assert!(note.text.contains("hurt") && note.text.contains("`title` holds bytes"), "{}", note.text);
+    assert_eq!(machine.app.saved().map(|saved| saved.chats.len()), Some(2));
+    machine.app.handle(Action::CloseList, machine.now);
+    machine.enter("/open 4611686018427387904");
+    machine.app.handle(Action::SessionsFound { text: (1_i64 << 62).to_string(), hits: Ok(Vec::new()) }, machine.now);
+    let effects = machine.app.handle(Action::SessionsListed(Ok(list)), machine.now);
+    let opens = |effect: &Effect| matches!(effect, Effect::OpenSession(id) if id.0 == 1 << 62);
+    assert!(effects.iter().any(opens), "{effects:?}");
+}
+
+#[test]
+fn an_imported_chat_has_a_clean_title_and_a_date_and_goes_on() {
+    let mut machine = Machine::new();
+    let text = r#"{"format":"gibber chat","version":1,"title":"a\nb\u001b[31m","head":4294967295,
+        "messages":[{"id":4294967295,"parent":null,"role":"user","content":"x"}]}"#;
+    let read = Action::FileRead { purpose: FilePurpose::Import, path: "a.json".into(), text: Ok(text.to_owned()) };
+    let effects = machine.app.handle(read, machine.now);
+    let Effect::Store(StoreOp::PutSession(record)) = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!((record.title.as_str(), record.created), ("a b [31m", 1_790_000_000));
+    assert_eq!(machine.app.transcript().path().len(), 1);
+    machine.say("more", "yes");
+    assert_eq!(machine.app.transcript().path().len(), 3);
+}

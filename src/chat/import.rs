@@ -1,11 +1,14 @@
 //! Reading conversations from JSON that anybody may have written: an own export, or what other programs write. Messages are
 //! taken as they can be understood; what cannot be is said in words, with the place in the file.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::document::{Document, FORMAT, VERSION};
 use super::rebuild::{self, Key, LooseMessage};
-use super::{Message, MessageState, Role, Transcript, quoted, title};
+use super::{Message, MessageState, Role, Transcript, title};
+use crate::quoted;
 
 /// The last second of the year 9999: what is later is no date of a chat.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -40,7 +43,7 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
     }
     let value: Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
     match value {
-        Value::Array(list) if list.iter().any(|item| item.get("messages").is_some()) => {
+        Value::Array(list) if list.iter().any(|item| item.get("messages").or(item.get("mapping")).is_some()) => {
             let count = list.len();
             match list.into_iter().next() {
                 Some(Value::Object(chat)) if count == 1 => chat_of(chat),
@@ -58,6 +61,9 @@ fn chat_of(mut chat: Map<String, Value>) -> Result<Document, String> {
     let is_ours = chat.get("format").is_some_and(|format| format == FORMAT);
     if is_ours {
         check_version(chat.get("version"))?;
+    }
+    if let Some(Value::Object(nodes)) = chat.get("mapping") {
+        return mapping(nodes, &chat);
     }
     let messages = match chat.remove("messages") {
         Some(Value::Array(messages)) => messages,
@@ -94,6 +100,65 @@ fn tree(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, Stri
     of(text_or_nothing(&chat, "system"), rebuild::transcript(messages, head.as_ref()), &chat)
 }
 
+/// The nodes of an export of ChatGPT, by their names. Those without anything that a person or the model says (the root, tools)
+/// are left out: what answers them answers what they answer.
+fn mapping(nodes: &Map<String, Value>, chat: &Map<String, Value>) -> Result<Document, String> {
+    let said: HashMap<&str, (f64, Message)> =
+        nodes.iter().filter_map(|(name, node)| Some((name.as_str(), said_in(node)?))).collect();
+    let mut known = HashMap::new();
+    let mut messages: Vec<(f64, LooseMessage)> = Vec::new();
+    for (name, (time, message)) in &said {
+        let parent = nearest(nodes, &said, &mut known, above(nodes, name)).map(|name| Key::Text(name.to_owned()));
+        let (id, message) = (Some(Key::Text((*name).to_owned())), message.clone());
+        messages.push((*time, LooseMessage { id, parent, message, state: MessageState::Complete }));
+    }
+    let name_of = |loose: &LooseMessage| format!("{:?}", loose.id);
+    messages.sort_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| name_of(x).cmp(&name_of(y))));
+    let head = nearest(nodes, &said, &mut known, chat.get("current_node").and_then(Value::as_str));
+    let head = head.map(|name| Key::Text(name.to_owned()));
+    let messages = messages.into_iter().map(|(_, message)| message).collect();
+    of(String::new(), rebuild::transcript(messages, head.as_ref()), chat)
+}
+
+/// When, and what; `None` for a node in which a person or the model says nothing.
+fn said_in(node: &Value) -> Option<(f64, Message)> {
+    let message = node.get("message")?;
+    let role = role(message.get("author")?.get("role")?.as_str()?)?;
+    let content = content_of(message.get("content")?).ok().filter(|content| !content.is_empty())?;
+    let time = message.get("create_time").and_then(Value::as_f64).unwrap_or_default();
+    Some((time, Message::new(role, content)))
+}
+
+fn above<'a>(nodes: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    nodes.get(name)?.get("parent")?.as_str()
+}
+
+/// The first node from `name` upwards in which something is said; what was `known` on the way is not looked for again.
+fn nearest<'a>(
+    nodes: &'a Map<String, Value>,
+    said: &HashMap<&str, (f64, Message)>,
+    known: &mut HashMap<&'a str, Option<&'a str>>,
+    name: Option<&'a str>,
+) -> Option<&'a str> {
+    let (mut next, mut way) = (name, Vec::new());
+    let found = loop {
+        match next {
+            Some(name) if !said.contains_key(name) => match known.insert(name, None) {
+                // Nothing as well where the way is a circle.
+                Some(before) => {
+                    known.insert(name, before);
+                    break before;
+                }
+                None => way.push(name),
+            },
+            found => break found,
+        }
+        next = next.and_then(|name| above(nodes, name));
+    };
+    known.extend(way.into_iter().map(|name| (name, found)));
+    found
+}
+
 /// Messages one after the other. A system message at their beginning is that of the chat.
 fn linear(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, String> {
     let mut transcript = Transcript::default();
@@ -113,7 +178,8 @@ fn of(system: String, transcript: Transcript, chat: &Map<String, Value>) -> Resu
     if transcript.nodes().is_empty() {
         return Err("it has no messages of a person or a model".to_owned());
     }
-    let created = chat.get("created").and_then(Value::as_f64).map_or(0, |seconds| seconds as i64);
+    let created = chat.get("created").or_else(|| chat.get("create_time")).and_then(Value::as_f64);
+    let created = created.map_or(0, |seconds| seconds as i64);
     Ok(Document {
         title: title::cleaned(&text_or_nothing(chat, "title")),
         // It stands in a list as well.

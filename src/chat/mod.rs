@@ -5,7 +5,6 @@ pub mod context_window;
 pub mod document;
 mod import;
 pub mod message;
-pub mod quoted;
 pub mod rebuild;
 pub mod template;
 pub mod thinking;

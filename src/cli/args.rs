@@ -337,11 +337,20 @@ pub(super) enum Sessions {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Give a chat another title
+    Rename {
+        /// Its number in the list, or its id
+        chat: String,
+        /// The title
+        title: String,
+    },
     /// Delete a chat
     Delete {
         /// Its number in the list, or its id
         chat: String,
     },
+    /// Put what can be read of a damaged database into a new one; the damaged file is kept under another name
+    Repair,
 }
 
 /// `gibber models`

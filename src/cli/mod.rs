@@ -38,8 +38,9 @@ mod text;
 mod themes;
 mod tokenize;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
@@ -49,10 +50,11 @@ use gibber_signals::{ending, mapped};
 use signal_hook::consts::SIGBUS;
 
 use crate::app::keymap::{KeyProblem, Keymap};
-use crate::chat::template;
+use crate::chat::{template, visible};
 use crate::engine::CacheTypes;
 use crate::engine::kernels::pool::{default_threads, useful_threads};
 use crate::engine::load::LoadOptions;
+use crate::quoted;
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use args::{Cli, Command};
@@ -173,17 +175,18 @@ fn report(error: &anyhow::Error) -> u8 {
     if is_broken_pipe(error) {
         return 0;
     }
-    tell!("error: {}", crate::chat::visible(&sentence(error)));
+    tell!("error: {}", visible(&sentence(error)));
     if error.is::<Usage>() { 2 } else { 1 }
 }
 
 /// The error and its causes, of which those that a message has quoted already are left out.
 fn sentence(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+    let said = error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
         "" => cause,
         said if said.ends_with(&cause) => said.to_owned(),
         said => format!("{said}: {cause}"),
-    })
+    });
+    quoted::lines(&said).into_owned()
 }
 
 /// Whether the reader of stdout had enough (`gibber run | head -1`): that is no error.
@@ -194,7 +197,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Prints the help, the version, or what is wrong with the command line.
 fn report_usage(error: &clap::Error) -> u8 {
-    match error.print() {
+    let said = error.to_string();
+    let printed = match quoted::lines(&said) {
+        Cow::Owned(short) if error.use_stderr() => std::io::stderr().write_all(visible(&short).as_bytes()),
+        _ => error.print(),
+    };
+    match printed {
         Ok(()) => u8::try_from(error.exit_code()).unwrap_or(1),
         Err(failed) if failed.kind() == ErrorKind::BrokenPipe => 0,
         Err(failed) => {

@@ -13,6 +13,7 @@ use crate::app::ListedModel;
 use crate::chat::columns::lines;
 use crate::chat::one_line;
 use crate::engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
+use crate::quoted;
 use crate::store::{ModelStores, Paths};
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
@@ -56,7 +57,7 @@ impl Row {
             bytes: files.as_ref().map(|files| files.weights.total_bytes()),
             context,
             runnable: error.is_none(),
-            reason: error.map(|error| error.to_string()),
+            reason: error.map(|error| quoted::lines(&error.to_string()).into_owned()),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::engine::load::{self, LoadOptions, ModelFiles, ModelInfo, ModelSource}
 use crate::engine::model::KvCache;
 use crate::engine::tokenizer::Tokenizer;
 use crate::engine::{EngineError, TokenId};
+use crate::quoted;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
 
@@ -213,8 +214,10 @@ pub(super) fn resolve(name: &str, paths: &Paths) -> Result<ModelSource> {
 
 fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -> String {
     let known = if near.is_empty() { names(paths) } else { near.to_vec() };
+    let is_path = is_path(name);
+    let name = quoted::shortened(name);
     let shown = known.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if is_path(name) {
+    if is_path {
         return format!(
             "there is no file or folder {name}, and no model of that name; models that have a name: {shown}"
         );

@@ -11,8 +11,9 @@ use super::args::{Common, Sessions};
 use super::output::Output;
 use crate::chat::columns::cell;
 use crate::chat::document::{Document, DocumentFormat};
-use crate::chat::{Role, one_line};
-use crate::store::{Database, Paths, SessionId, SessionRecord, SessionSummary, StoredSession, files};
+use crate::chat::{Role, one_line, title};
+use crate::quoted;
+use crate::store::{self, Database, Paths, Repair, SessionId, SessionRecord, SessionSummary, StoredSession, files};
 
 /// Columns of a title in the list.
 const TITLE: usize = 60;
@@ -66,6 +67,16 @@ pub(super) fn run(command: &Sessions, common: &Common) -> Result<()> {
         Sessions::Import { file } => {
             let record = store.import(file)?;
             output.line(&format!("{}  {}", record.id.0, one_line(&record.title)))
+        }
+        Sessions::Repair => store.repair(&mut output),
+        Sessions::Rename { chat, title } => {
+            let title = title::cleaned(title);
+            if title.is_empty() {
+                return Err(Usage("the title has nothing that can be read".to_owned()).into());
+            }
+            let id = store.chat(chat)?.record.id;
+            store.open()?.rename(id, &title)?;
+            output.line(&format!("{}  {title}", id.0))
         }
         Sessions::Delete { chat } => {
             let StoredSession { record, .. } = store.chat(chat)?;
@@ -139,7 +150,8 @@ impl Store {
         let by_id = list.iter().find(|line| Some(line.record.id.0) == wanted).or_else(|| by_rounded_id(&list, bare));
         let line = by_id.or(by_place).ok_or_else(|| {
             anyhow!(
-                "there is no chat {name}: `gibber sessions list` prints the numbers of the {} there are",
+                "there is no chat {}: `gibber sessions list` prints the numbers of the {} there are",
+                quoted::shortened(name),
                 list.len()
             )
         })?;
@@ -180,6 +192,19 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    fn repair(&self, output: &mut Output) -> Result<()> {
+        let Repair { chats, messages, has_losses, kept } = store::repair(&self.path)?;
+        let path = self.path.display();
+        let Some(kept) = kept else {
+            return output.line(&format!("nothing is wrong with {path}: {chats} chats with {messages} messages"));
+        };
+        if has_losses {
+            output.line("parts of it could not be read")?;
+        }
+        output.line(&format!("{path} is new, with {chats} chats and {messages} messages that could be read"))?;
+        output.line(&format!("the damaged file is kept as {}", kept.display()))
     }
 
     fn import(&self, file: &Path) -> Result<SessionRecord> {

@@ -20,8 +20,8 @@ use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{
-    Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreError, StoreOp, StoreWriter,
-    StoredSession, files, history,
+    Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreError, StoreNews, StoreOp,
+    StoreWriter, StoredSession, files, history,
 };
 
 /// The largest file that is read into a chat: more than any context holds.
@@ -69,12 +69,14 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
 /// What could not be saved is said where it is still seen, after the screen is gone.
 impl Drop for Surroundings {
     fn drop(&mut self) {
-        if !self.writer.close() {
+        let is_closed = self.writer.close(|news| match news {
+            StoreNews::Failed(failure) => tell!("warning: not everything is saved yet: {failure}"),
+            StoreNews::Saved => tell!("what could not be saved is saved now"),
+            StoreNews::Lost(failure) => tell!("warning: not everything is saved: {failure}"),
+        });
+        if !is_closed {
             let database = self.paths.database();
             tell!("warning: the last of this chat may not be saved: {} does not answer", database.display());
-        }
-        for failure in self.writer.failures().try_iter() {
-            tell!("warning: this chat is not saved: {failure}");
         }
     }
 }
@@ -120,8 +122,8 @@ impl FrontEndIo for Surroundings {
         self.writer.send(operation);
     }
 
-    fn store_failures(&self) -> Receiver<String> {
-        self.writer.failures().clone()
+    fn store_news(&self) -> Receiver<StoreNews> {
+        self.writer.news().clone()
     }
 
     fn save_settings(&mut self, settings: &Settings) -> Result<String, String> {

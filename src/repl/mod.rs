@@ -17,7 +17,7 @@ use rustyline::error::ReadlineError;
 
 use crate::app::attachments::folded;
 use crate::app::commands::{self, Line, refuse_on_lines};
-use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind};
+use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind, StoreNews};
 use crate::chat::Role;
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
@@ -58,11 +58,11 @@ pub enum ReplError {
 /// # Errors
 /// [`ReplError`] where the terminal, or what stands in its place, cannot be read or written.
 pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, ReplError> {
-    let store_failures = io.store_failures();
+    let store_news = io.store_news();
     let (app, io) = (Rc::new(RefCell::new(app)), Rc::new(RefCell::new(io)));
     let mut input = Input::of_stdin(&app.borrow(), Helper::new(&app, &io))?;
     let mut repl = Repl {
-        store_failures,
+        store_news,
         app,
         worker,
         io,
@@ -108,7 +108,7 @@ struct Repl {
     app: Rc<RefCell<App>>,
     io: Rc<RefCell<Box<dyn FrontEndIo>>>,
     worker: WorkerHandle,
-    store_failures: Receiver<String>,
+    store_news: Receiver<StoreNews>,
     signals: Signals,
     printer: Printer,
     /// Whether lines come from a pipe or a file.
@@ -310,7 +310,7 @@ impl Repl {
     fn wait(&mut self) -> Result<Option<ExitReason>, ReplError> {
         let timer = self.app.borrow().deadline().map_or_else(never, crossbeam_channel::at);
         let events = self.worker.events().clone();
-        let (signals, failures) = (self.signals.received().clone(), self.store_failures.clone());
+        let (signals, failures) = (self.signals.received().clone(), self.store_news.clone());
         select! {
             recv(events) -> event => match event {
                 Ok(event) => self.on_event(event)?,
@@ -319,8 +319,8 @@ impl Repl {
             },
             recv(signals) -> signal => return self.on_signal(signal.ok()),
             recv(failures) -> failure => match failure {
-                Ok(failure) => self.quietly(|app, now| app.handle(Action::StoreFailed(failure), now))?,
-                Err(_) => self.store_failures = never(),
+                Ok(failure) => self.quietly(|app, now| app.handle(Action::StoreNews(failure), now))?,
+                Err(_) => self.store_news = never(),
             },
             recv(timer) -> _ => self.quietly(App::tick)?,
         }

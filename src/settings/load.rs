@@ -10,6 +10,7 @@ use toml_edit::{Document, Item, TableLike, TomlError};
 use super::Settings;
 use super::schema::{self, Key, Kind, Section};
 use crate::engine::{FileType, SamplingParams};
+use crate::quoted;
 
 /// What is wrong at one place of config.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub enum SettingsError {
         what: String,
     },
     /// An environment variable has a value that is not allowed.
-    #[error("the environment variable {name} is {value:?}: it must be {allowed}")]
+    #[error("the environment variable {name} is \"{}\": it must be {allowed}", quoted::shortened(&value.to_string_lossy()))]
     Environment {
         /// The variable.
         name: &'static str,
@@ -194,6 +195,7 @@ impl Check<'_> {
                 self.section(section, name, item, span);
             } else {
                 let known = schema::SECTIONS.iter().map(|section| section.name).chain([schema::PRESETS, schema::KEYS]);
+                let name = quoted::shortened(name);
                 let what = format!("unknown section `{name}`; the sections are {}", list(known));
                 self.report(span, what);
             }
@@ -222,7 +224,8 @@ impl Check<'_> {
                 self.keys(&path, item, span);
             } else if !is_list {
                 let found = item.to_string();
-                self.report(span, format!("`{path}` is {}: it must be a list of keys, such as [\"F1\"]", found.trim()));
+                let found = quoted::shortened(found.trim());
+                self.report(span, format!("`{path}` is {found}: it must be a list of keys, such as [\"F1\"]"));
             }
         }
     }
@@ -237,7 +240,8 @@ impl Check<'_> {
                 Some(key) => self.value(key, path, item, span_of(table, name)),
                 None => {
                     let known = list(section.keys.iter().map(|key| key.name));
-                    self.report(span_of(table, name), format!("unknown key `{path}.{name}`; [{path}] has {known}"));
+                    let shown = quoted::shortened(name);
+                    self.report(span_of(table, name), format!("unknown key `{path}.{shown}`; [{path}] has {known}"));
                 }
             }
         }
@@ -249,7 +253,8 @@ impl Check<'_> {
     fn value(&mut self, key: &Key, path: &str, item: &Item, span: Option<Range<usize>>) {
         if !is_allowed(key.kind, item) {
             let found = item.to_string();
-            self.report(span, format!("`{path}.{}` is {}: it must be {}", key.name, found.trim(), key.kind));
+            let found = quoted::shortened(found.trim());
+            self.report(span, format!("`{path}.{}` is {found}: it must be {}", key.name, key.kind));
         }
     }
 

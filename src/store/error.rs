@@ -27,6 +27,12 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// Nothing in the database can be read any more.
+    #[error("nothing in {path} can be read as chats: it is left as it is; move it away, and a new one is started")]
+    Beyond {
+        /// The database.
+        path: PathBuf,
+    },
     /// The database was written by a later version of the program.
     #[error(
         "{path} has the format {found}, this version knows formats up to {known}: update gibber, or name another directory with --config-dir"
@@ -100,6 +106,30 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it may be over in a moment, without anybody's help.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => !matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::IsADirectory
+                    | ErrorKind::InvalidInput
+            ),
+            Self::Locked { .. } | Self::DiskFull { .. } | Self::Unwritable { .. } => true,
+            Self::NoHome
+            | Self::Corrupt { .. }
+            | Self::Beyond { .. }
+            | Self::Newer { .. }
+            | Self::ReadOnly { .. }
+            | Self::Unreadable { .. }
+            | Self::NoLocks { .. }
+            | Self::UnknownSession { .. }
+            | Self::Database { .. } => false,
+        }
+    }
+
     /// An error of the system about `path`.
     pub(super) fn io(what: &'static str, path: &Path, source: std::io::Error) -> Self {
         match source.kind() {

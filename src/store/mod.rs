@@ -8,6 +8,7 @@ pub mod files;
 pub mod history;
 pub mod models;
 pub mod paths;
+mod rescue;
 pub mod search;
 pub mod sessions;
 pub mod writer;
@@ -18,8 +19,9 @@ pub use error::StoreError;
 pub use models::ModelStores;
 pub use paths::Paths;
 pub use search::Search;
+pub use sessions::repair::{Repair, repair};
 pub use sessions::{Database, SearchHit, SessionSummary, StoredSession};
-pub use writer::StoreWriter;
+pub use writer::{StoreNews, StoreWriter};
 
 /// Names a conversation, over all of them; drawn by who starts it. New ones stay below 2^53, so that programs which count
 /// with floats (JavaScript, jq) read them from JSON as they are; earlier ones had 63 bits.

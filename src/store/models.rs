@@ -3,6 +3,8 @@
 //! Only names and places are found out here; whether a model can be run is the engine's to say. Nothing is downloaded, and
 //! nothing in the stores of other programs is changed.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,21 +56,37 @@ pub struct FoundModel {
     pub path: PathBuf,
     /// Whose store it is in.
     pub place: Place,
+    /// What links to it are called: they name it as well, and it stands in the list once.
+    pub aliases: Vec<String>,
 }
 
 impl FoundModel {
-    /// Whether `name` is short for it: a few of the names between its slashes that stand together, but not the first alone,
-    /// which is a person or an organization. `:latest` goes without saying.
-    fn is_called(&self, name: &str) -> bool {
-        let whole = self.name.strip_suffix(":latest").unwrap_or(&self.name);
-        let name = name.strip_suffix(":latest").unwrap_or(name);
-        let (known, asked): (Vec<_>, Vec<_>) = (whole.split('/').collect(), name.split('/').collect());
-        let fits = |(first, part): (usize, &[&str])| {
-            (known.len() == 1 || first + asked.len() > 1)
-                && part.iter().zip(&asked).all(|(known, asked)| known.eq_ignore_ascii_case(asked))
-        };
-        known.windows(asked.len()).enumerate().any(fits)
+    fn new(name: String, path: PathBuf, place: Place) -> Self {
+        Self { name, path, place, aliases: Vec::new() }
     }
+
+    /// Its name and those of the links to it.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)
+    }
+
+    /// Whether `name` is short for one of its names.
+    fn is_called(&self, name: &str) -> bool {
+        self.names().any(|whole| is_short_for(name, whole))
+    }
+}
+
+/// Whether `name` is short for `whole`: a few of the names between its slashes that stand together, but not the first alone,
+/// which is a person or an organization. `:latest` goes without saying.
+fn is_short_for(name: &str, whole: &str) -> bool {
+    let whole = whole.strip_suffix(":latest").unwrap_or(whole);
+    let name = name.strip_suffix(":latest").unwrap_or(name);
+    let (known, asked): (Vec<_>, Vec<_>) = (whole.split('/').collect(), name.split('/').collect());
+    let fits = |(first, part): (usize, &[&str])| {
+        (known.len() == 1 || first + asked.len() > 1)
+            && part.iter().zip(&asked).all(|(known, asked)| known.eq_ignore_ascii_case(asked))
+    };
+    known.windows(asked.len()).enumerate().any(fits)
 }
 
 /// The stores of this machine.
@@ -124,13 +142,45 @@ impl ModelStores {
         let own = self.own.iter().flat_map(|folder| nested_models(folder, "", Place::Own, DEPTH));
         let hugging_face = self.hugging_face.iter().flat_map(|hub| hub_models(hub));
         let lm_studio = self.lm_studio.iter().flat_map(|folder| nested_models(folder, "", Place::LmStudio, DEPTH));
+        let mut models = each_once(own.chain(hugging_face).chain(lm_studio).collect());
+        // Ollama's names are the models, and not its files: several may be of one.
         let ollama = self.ollama.iter().flat_map(|folder| ollama_models(folder));
-        let mut models: Vec<FoundModel> = own.chain(hugging_face).chain(lm_studio).chain(ollama).collect();
+        models.extend(ollama);
         // One that two stores have under the same name is taken from the first.
         let mut seen = std::collections::HashSet::new();
         models.retain(|model| seen.insert(model.name.clone()));
         models
     }
+}
+
+/// Each file (or folder) once: under the name that is no link where there is one, else under the first.
+fn each_once(models: Vec<FoundModel>) -> Vec<FoundModel> {
+    let mut places: HashMap<PathBuf, usize> = HashMap::new();
+    let mut once: Vec<FoundModel> = Vec::new();
+    for model in models {
+        let real = model.path.canonicalize().unwrap_or_else(|_| model.path.clone());
+        match places.entry(real) {
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(model);
+            }
+            Entry::Occupied(place) => {
+                let known = &mut once[*place.get()];
+                let mut other = model;
+                if agreement(&other.path, place.key()) > agreement(&known.path, place.key()) {
+                    std::mem::swap(known, &mut other);
+                }
+                known.aliases.extend(std::mem::take(&mut other.aliases));
+                known.aliases.push(other.name);
+            }
+        }
+    }
+    once
+}
+
+/// How many names from the end of `path` on are those of `real`, to which it leads: fewer where it does so by a link.
+fn agreement(path: &Path, real: &Path) -> usize {
+    path.components().rev().zip(real.components().rev()).take_while(|(name, real)| name == real).count()
 }
 
 /// What a name stands for.
@@ -146,10 +196,11 @@ pub enum Match {
 
 /// The model of `models` that `name` stands for: its whole name, or what is short for one alone, in any case of letters.
 pub fn find(models: &[FoundModel], name: &str) -> Match {
-    if let Some(model) = models.iter().find(|model| model.name == name) {
+    let called = models.iter().find(|model| model.name == name);
+    if let Some(model) = called.or_else(|| models.iter().find(|model| model.names().any(|alias| alias == name))) {
         return Match::One(model.clone());
     }
-    let is_whole = |model: &&FoundModel| model.name.eq_ignore_ascii_case(name);
+    let is_whole = |model: &&FoundModel| model.names().any(|known| known.eq_ignore_ascii_case(name));
     let is_short = |model: &&FoundModel| model.is_called(name);
     let whole: Vec<_> = models.iter().filter(is_whole).collect();
     let short: Vec<_> = models.iter().filter(is_short).collect();
@@ -227,7 +278,7 @@ fn hub_models(hub: &Path) -> Vec<FoundModel> {
         let Some(name) = folder.strip_prefix("models--").map(|name| name.replace("--", "/")) else { continue };
         let Some(snapshot) = snapshot(&repository) else { continue };
         if is_folder_model(&snapshot) {
-            models.push(FoundModel { name: name.clone(), path: snapshot.clone(), place: Place::HuggingFace });
+            models.push(FoundModel::new(name.clone(), snapshot.clone(), Place::HuggingFace));
         }
         models.extend(gguf_models(&snapshot, &name, Place::HuggingFace, 2));
     }
@@ -258,21 +309,32 @@ fn gguf_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<F
 /// The models in `folder` and those within it, `depth` folders deep, named by their way from there behind `prefix`.
 fn nested_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<FoundModel> {
     let mut models = Vec::new();
+    let way = folder.canonicalize().into_iter().collect();
+    walk(folder, prefix, place, depth, way, &mut models);
+    models
+}
+
+/// Goes on in `folder`; `way` are the folders that lead there, into which no link leads back.
+fn walk(folder: &Path, prefix: &str, place: Place, depth: usize, way: Vec<PathBuf>, models: &mut Vec<FoundModel>) {
     for path in entries(folder) {
         let name = |name: String| if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         if is_gguf_model(&path) {
-            models.push(FoundModel { name: name(gguf_name(&path)), path, place });
+            models.push(FoundModel::new(name(gguf_name(&path)), path, place));
         } else if path.is_dir() {
+            let Ok(real) = path.canonicalize() else { continue };
+            if way.contains(&real) {
+                continue;
+            }
             let name = name(text(path.file_name()));
             if is_folder_model(&path) {
-                models.push(FoundModel { name: name.clone(), path: path.clone(), place });
+                models.push(FoundModel::new(name.clone(), path.clone(), place));
             }
             if depth > 1 {
-                models.extend(nested_models(&path, &name, place, depth - 1));
+                let way = way.iter().cloned().chain([real]).collect();
+                walk(&path, &name, place, depth - 1, way, models);
             }
         }
     }
-    models
 }
 
 /// `manifests/REGISTRY/NAMESPACE/NAME/TAG`, which name a file in `blobs` by its checksum.
@@ -292,7 +354,7 @@ fn ollama_models(folder: &Path) -> Vec<FoundModel> {
                 if of_registry != OLLAMA_REGISTRY {
                     name = format!("{of_registry}/{name}");
                 }
-                models.push(FoundModel { name, path, place: Place::Ollama });
+                models.push(FoundModel::new(name, path, Place::Ollama));
             }
         }
     }
@@ -400,6 +462,39 @@ mod tests {
         assert_eq!(find(&models, "gpt2"), Match::Several(several));
         assert_eq!(find(&models, "llama3.2"), Match::None(vec!["llama3.2:1b".to_owned()]));
         assert_eq!(find(&models, "zephyr"), Match::None(Vec::new()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_another_name_and_a_loop_of_links_ends() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        put(root, "own/real/deep/small.gguf", "x");
+        put(root, "own/tiny/config.json", "{}");
+        put(root, "elsewhere/far.gguf", "x");
+        for (target, link) in [
+            (".", "own/loop"),
+            ("..", "own/real/up"),
+            ("../..", "own/real/deep/top"),
+            ("real", "own/a-copy"),
+            ("real/deep/small.gguf", "own/alias.gguf"),
+            ("../elsewhere/far.gguf", "own/linked.gguf"),
+            ("../elsewhere", "own/others"),
+            ("nowhere", "own/gone.gguf"),
+            ("self", "own/self"),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        let models = ModelStores::with(vec![root.join("own")], None, |_| None).models();
+        let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(names, ["real/deep/small", "others/far", "tiny"]);
+        for alias in ["alias", "a-copy/deep/small", "linked", "real/deep/small"] {
+            assert!(matches!(find(&models, alias), Match::One(_)), "{alias}");
+        }
+        let deep = "d/".repeat(200);
+        put(root, &format!("own/{deep}far.gguf"), "x");
+        assert_eq!(ModelStores::with(vec![root.join("own")], None, |_| None).models().len(), 3);
     }
 
     #[test]

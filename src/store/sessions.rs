@@ -13,7 +13,9 @@ use crate::chat::{MessageId, MessageState, Node, Role, Transcript};
 use connect::Opened;
 use rows::Columns;
 
+mod carve;
 mod connect;
+pub mod repair;
 mod rows;
 
 /// A line of the list of chats.
@@ -149,6 +151,11 @@ impl Database {
         Ok(self.texts()?.find(text))
     }
 
+    /// Whether it is still the file of its name, and not one that was moved away.
+    pub(super) fn is_in_place(&self) -> bool {
+        connect::identity(&self.path).is_some_and(|identity| Some(identity) == self.opened.identity)
+    }
+
     /// Whether others can write while this is open, and are seen to.
     pub(super) fn is_shared(&self) -> bool {
         self.opened.is_shared
@@ -192,6 +199,14 @@ impl Database {
         })
     }
 
+    /// Gives a conversation another title.
+    ///
+    /// # Errors
+    /// As the database's.
+    pub fn rename(&mut self, id: SessionId, title: &str) -> Result<(), StoreError> {
+        self.in_transaction(|writes| writes.rename(id, title))
+    }
+
     /// Deletes a conversation with its messages.
     ///
     /// # Errors
@@ -232,6 +247,11 @@ impl Writes<'_> {
              ON CONFLICT (id) DO UPDATE SET title = ?2, model = ?3, system = ?4, head = ?5, updated = ?7",
         )?;
         statement.execute(params![id.0, title, model, system, head.map(|head| head.0), created, now])?;
+        Ok(())
+    }
+
+    fn rename(&self, id: SessionId, title: &str) -> rusqlite::Result<()> {
+        self.transaction.execute("UPDATE sessions SET title = ?2 WHERE id = ?1", params![id.0, title])?;
         Ok(())
     }
 

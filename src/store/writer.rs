@@ -1,26 +1,49 @@
 //! The thread that writes, so that nobody else waits for the disk.
 
+use std::collections::VecDeque;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use gibber_signals::ending::ends_within;
 
+use super::rescue::rescue;
 use super::sessions::Database;
 use super::{Paths, SessionId, SessionRecord, StoreError, StoreOp, history};
 use crate::chat::{MessageId, Transcript};
 
-/// How long the last writes may take; each waits for another program by itself.
-const LONGEST_WRITE: Duration = Duration::from_secs(8);
+/// How long the end of the program waits for the last writes, whatever they do: a drive that is gone keeps them for ever.
+const LONGEST_WRITE: Duration = Duration::from_secs(10);
+
+/// How long after a failure it is tried again for the first time.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// How long after a failure it is tried again at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the end of the program waits for what is in the way of its last words.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How the saving goes, where it does not go by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreNews {
+    /// Something cannot be saved, for this reason, and is tried again.
+    Failed(String),
+    /// Everything that could not be saved is saved.
+    Saved,
+    /// The program ends, and something is not saved, for this reason.
+    Lost(String),
+}
 
 /// Takes [`StoreOp`]s and carries them out in order on a thread of its own; dropping it writes what is left and waits.
 ///
 /// What comes in while a write is under way is written together, in one transaction. What cannot be written is kept and
-/// tried again with the next operation, and the error is said once on [`StoreWriter::failures`]: the chat goes on.
+/// tried again by itself, less and less often; [`StoreWriter::news`] says that once, and once more when it has worked. At
+/// the end of the program it is tried for [`PATIENCE`].
 #[derive(Debug)]
 pub struct StoreWriter {
     operations: Option<Sender<StoreOp>>,
-    failures: Receiver<String>,
+    news: Receiver<StoreNews>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -31,13 +54,13 @@ impl StoreWriter {
     /// [`StoreError::Io`] where the system gives no thread.
     pub fn spawn(paths: Paths) -> Result<Self, StoreError> {
         let (operations, received) = unbounded();
-        let (failed, failures) = unbounded();
+        let (sender, news) = unbounded();
         let directory = paths.directory().to_owned();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || Worker::new(paths, failed).run(&received))
+            .spawn(move || Worker::new(paths, sender).run(&received))
             .map_err(|source| StoreError::io("start the thread that writes to", &directory, source))?;
-        Ok(Self { operations: Some(operations), failures, thread: Some(thread) })
+        Ok(Self { operations: Some(operations), news, thread: Some(thread) })
     }
 
     /// Hands over an operation; returns at once.
@@ -57,25 +80,30 @@ impl StoreWriter {
         }
     }
 
-    /// What went wrong, a clear sentence each, and each once until a write has worked again.
-    pub fn failures(&self) -> &Receiver<String> {
-        &self.failures
+    /// What cannot be saved, and that it is saved again.
+    pub fn news(&self) -> &Receiver<StoreNews> {
+        &self.news
     }
 
-    /// Writes what is left, waits, and says what could not be written.
-    pub fn finish(mut self) -> Vec<String> {
-        self.close();
-        self.failures.try_iter().collect()
+    /// Writes what is left, waits, and returns what there was to say.
+    pub fn finish(mut self) -> Vec<StoreNews> {
+        let mut said = Vec::new();
+        self.close(|news| said.push(news));
+        said
     }
 
-    /// Writes what is left, and waits; what could not be written is on [`StoreWriter::failures`]. Returns whether the
-    /// thread has come to an end: it is left behind after a while, since a drive that is gone keeps it for ever.
-    pub fn close(&mut self) -> bool {
+    /// Writes what is left, waits for that, and says as it goes what there is to say. Returns whether the thread has come to
+    /// an end: it is left behind after a while, since a drive that is gone keeps it for ever.
+    pub fn close(&mut self, mut say: impl FnMut(StoreNews)) -> bool {
         self.operations = None;
         let Some(thread) = self.thread.take() else { return true };
-        let has_ended = ends_within(&thread, LONGEST_WRITE);
+        let until = Instant::now() + LONGEST_WRITE;
+        // The thread holds the other end as long as it has something to say.
+        while let Ok(news) = self.news.recv_deadline(until) {
+            say(news);
+        }
+        let has_ended = ends_within(&thread, until.saturating_duration_since(Instant::now()));
         if has_ended {
-            // It has said itself what it could not write.
             let _ = thread.join();
         }
         has_ended
@@ -84,50 +112,124 @@ impl StoreWriter {
 
 impl Drop for StoreWriter {
     fn drop(&mut self) {
-        self.close();
+        self.close(|_| ());
+    }
+}
+
+/// When what failed is tried again: soon, then less and less often, since most of what is in the way stays a while.
+struct Retry {
+    wait: Duration,
+    at: Instant,
+}
+
+impl Retry {
+    fn after(former: Option<Self>) -> Self {
+        let wait = former.map_or(FIRST_WAIT, |former| (former.wait * 2).min(LONGEST_WAIT));
+        Self { wait, at: Instant::now() + wait }
     }
 }
 
 struct Worker {
     paths: Paths,
-    failed: Sender<String>,
+    news: Sender<StoreNews>,
     database: Option<Database>,
     /// What is to be written to the database, in order; an operation that a later one replaces is gone.
     pending: Vec<StoreOp>,
-    /// The error that was reported last, until a write works again.
+    /// Prompts that are to be added to the history.
+    prompts: VecDeque<String>,
+    /// The error that was reported last, until everything is written.
     reported: Option<String>,
+    /// While something could not be written.
+    retry: Option<Retry>,
 }
 
 impl Worker {
-    fn new(paths: Paths, failed: Sender<String>) -> Self {
-        Self { paths, failed, database: None, pending: Vec::new(), reported: None }
+    fn new(paths: Paths, news: Sender<StoreNews>) -> Self {
+        let (pending, prompts) = (Vec::new(), VecDeque::new());
+        Self { paths, news, database: None, pending, prompts, reported: None, retry: None }
     }
 
     fn run(mut self, operations: &Receiver<StoreOp>) {
-        while let Ok(first) = operations.recv() {
-            for operation in std::iter::once(first).chain(operations.try_iter()) {
-                match operation {
-                    StoreOp::AppendHistory(entry) => self.append_history(&entry),
-                    operation => self.keep(operation),
-                }
+        loop {
+            let received = match &self.retry {
+                None => operations.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(retry) => operations.recv_deadline(retry.at),
+            };
+            match received {
+                Ok(first) => std::iter::once(first).chain(operations.try_iter()).for_each(|next| self.keep(next)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.write_pending();
+            // While something is in the way, what comes in waits with the rest.
+            if self.retry.as_ref().is_none_or(|retry| retry.at <= Instant::now()) {
+                self.write();
+            }
         }
-        if !self.pending.is_empty() {
-            self.reported = None;
-            self.write_pending();
+        self.end();
+    }
+
+    /// The program ends: what is still not written is tried a few times, and given up with a word.
+    fn end(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while let Err(error) = self.try_all() {
+            // What nobody will mend in this time is not waited for.
+            if !error.may_pass() || Instant::now() >= until {
+                return self.give_up(&error);
+            }
+            self.report(&error);
+            std::thread::sleep(FIRST_WAIT);
+        }
+        self.all_is_written();
+    }
+
+    /// What is not saved is put beside, where that can be done.
+    fn give_up(&mut self, error: &StoreError) {
+        let files = rescue(&self.paths, &self.pending);
+        let Some(first) = files.first() else { return self.say(StoreNews::Lost(error.to_string())) };
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let (names, first) = (names.join(" and "), first.display());
+        let text = format!("{error}. It is in {names} instead: `gibber sessions import {first}` brings it back");
+        self.say(StoreNews::Lost(text));
+    }
+
+    fn write(&mut self) {
+        match self.try_all() {
+            Ok(()) => {
+                self.retry = None;
+                self.all_is_written();
+            }
+            Err(error) => {
+                self.retry = Some(Retry::after(self.retry.take()));
+                self.report(&error);
+            }
         }
     }
 
-    fn append_history(&mut self, entry: &str) {
-        let written = self.paths.ensure().and_then(|()| history::append(&self.paths.history(), entry));
-        if let Err(error) = written {
-            self.report(&error);
+    /// The chats, and the prompts, which need not wait for each other.
+    fn try_all(&mut self) -> Result<(), StoreError> {
+        let chats = self.try_chats();
+        if chats.is_err() {
+            // A damaged or vanished file is opened afresh the next time.
+            self.database = None;
         }
+        let prompts = self.try_prompts();
+        chats.and(prompts)
+    }
+
+    fn try_prompts(&mut self) -> Result<(), StoreError> {
+        while let Some(prompt) = self.prompts.front() {
+            self.paths.ensure()?;
+            history::append(&self.paths.history(), prompt)?;
+            self.prompts.pop_front();
+        }
+        Ok(())
     }
 
     /// While a reply streams, the same message comes again and again: only its last state counts.
     fn keep(&mut self, operation: StoreOp) {
+        if let StoreOp::AppendHistory(prompt) = operation {
+            return self.prompts.push_back(prompt);
+        }
         if let StoreOp::DeleteSession(id) = operation {
             // What was to be written of it is not written any more.
             self.pending.retain(|pending| target_of(pending).is_none_or(|(session, _)| session != id));
@@ -140,24 +242,12 @@ impl Worker {
         }
     }
 
-    fn write_pending(&mut self) {
+    fn try_chats(&mut self) -> Result<(), StoreError> {
         if self.pending.is_empty() {
-            return;
+            return Ok(());
         }
-        match self.try_write() {
-            Ok(()) => {
-                self.pending.clear();
-                self.reported = None;
-            }
-            Err(error) => {
-                // A damaged or vanished file is opened afresh the next time.
-                self.database = None;
-                self.report(&error);
-            }
-        }
-    }
-
-    fn try_write(&mut self) -> Result<(), StoreError> {
+        // One that was moved away or replaced meanwhile is not written to any more.
+        self.database = self.database.take().filter(Database::is_in_place);
         let database = match &mut self.database {
             Some(database) => database,
             none => none.insert(Database::open(&self.paths.database())?),
@@ -172,16 +262,28 @@ impl Worker {
                 StoreOp::DeleteSession(id) => writes.delete(*id),
                 StoreOp::AppendHistory(_) => Ok(()),
             })
-        })
+        })?;
+        self.pending.clear();
+        Ok(())
     }
 
     fn report(&mut self, error: &StoreError) {
         let message = error.to_string();
         if self.reported.as_ref() != Some(&message) {
             self.reported = Some(message.clone());
-            // Nobody may be listening any more; then nobody is to be told.
-            let _ = self.failed.send(message);
+            self.say(StoreNews::Failed(message));
         }
+    }
+
+    fn all_is_written(&mut self) {
+        if self.reported.take().is_some() {
+            self.say(StoreNews::Saved);
+        }
+    }
+
+    fn say(&self, news: StoreNews) {
+        // Nobody may be listening any more; then nobody is to be told.
+        let _ = self.news.send(news);
     }
 }
 

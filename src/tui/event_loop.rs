@@ -16,7 +16,7 @@ use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
 use super::{ExitReason, TuiError, editor, view};
-use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, carry_out};
+use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, StoreNews, carry_out};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
 
@@ -43,7 +43,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
-    let (failures, looked) = (io.store_failures(), io.looked());
+    let (failures, looked) = (io.store_news(), io.looked());
     let (clipboard, drawn) = (Clipboard::system(), Instant::now());
     let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, looked, drawn, exit: None };
     state.draw()?;
@@ -67,7 +67,7 @@ fn variable(name: &str) -> String {
 enum Wake {
     Terminal(std::io::Result<Event>),
     Engine(Box<EngineEvent>),
-    StoreFailed(String),
+    StoreNews(StoreNews),
     /// Code can have its colours.
     Colors,
     Looked(Looked),
@@ -102,7 +102,7 @@ impl Loop {
     fn run(
         &mut self,
         engine: &Receiver<EngineEvent>,
-        failures: &Receiver<String>,
+        failures: &Receiver<StoreNews>,
         signals: &Receiver<i32>,
     ) -> Result<ExitReason, TuiError> {
         let keys = self.input.events().clone();
@@ -116,7 +116,7 @@ impl Loop {
                     .or_else(|| keys.try_recv().map(Wake::Terminal).ok())
                     .or_else(|| signals.try_recv().map(Wake::Signal).ok())
                     .or_else(|| engine.try_recv().map(|event| Wake::Engine(Box::new(event))).ok())
-                    .or_else(|| failures.try_recv().map(Wake::StoreFailed).ok())
+                    .or_else(|| failures.try_recv().map(Wake::StoreNews).ok())
                     .or_else(|| highlight::news().try_recv().map(|()| Wake::Colors).ok())
                     .or_else(|| self.looked.try_recv().map(Wake::Looked).ok());
                 let Some(event) = wake.take() else { break };
@@ -147,7 +147,7 @@ impl Loop {
         &self,
         keys: &Receiver<std::io::Result<Event>>,
         engine: &mut Receiver<EngineEvent>,
-        failures: &mut Receiver<String>,
+        failures: &mut Receiver<StoreNews>,
         signals: &Receiver<i32>,
         urgency: Urgency,
     ) -> Option<Wake> {
@@ -168,7 +168,7 @@ impl Loop {
                 }))))
             }
             recv(failures) -> text => match text {
-                Ok(text) => Some(Wake::StoreFailed(text)),
+                Ok(text) => Some(Wake::StoreNews(text)),
                 Err(_) => {
                     *failures = never();
                     None
@@ -189,8 +189,8 @@ impl Loop {
                 self.carry_out(effects)?;
                 return Ok(if closing { Urgency::Now } else { Urgency::Soon });
             }
-            Wake::StoreFailed(text) => {
-                let effects = self.app.handle(Action::StoreFailed(text), now);
+            Wake::StoreNews(text) => {
+                let effects = self.app.handle(Action::StoreNews(text), now);
                 self.carry_out(effects)?;
             }
             Wake::Colors => return Ok(Urgency::Soon),

@@ -116,6 +116,26 @@ fn what_other_programs_write_is_read() {
         assert_eq!(shown(&imported(&content).1), expected, "{}", String::from_utf8_lossy(&content));
     }
     assert_eq!(imported(parts).1["system"], "Be brief.");
+    let node = |name: &str, parent: &str, role: &str, time: u32, text: &str| {
+        format!(
+            r#""{name}":{{"id":"{name}","parent":{parent},"children":[],"message":{{"author":{{"role":"{role}"}},
+            "create_time":{time},"content":{{"content_type":"text","parts":["{text}"]}}}}}}"#
+        )
+    };
+    let nodes = [
+        r#""root":{"id":"root","message":null,"parent":null,"children":["a"]}"#.to_owned(),
+        node("z", "\"root\"", "user", 1, "Hi"),
+        node("tool", "\"z\"", "tool", 2, "{}"),
+        node("b", "\"tool\"", "assistant", 3, "first"),
+        node("a", "\"tool\"", "assistant", 4, "second"),
+    ];
+    let export = format!(
+        r#"[{{"title":"T","create_time":1700000000.25,"current_node":"b","mapping":{{{}}}}}]"#,
+        nodes.join(",")
+    );
+    let chat = imported(export).1;
+    assert_eq!(shown(&chat), ["Hi", "first"]);
+    assert_eq!((&chat["created"], chat["messages"].as_array().unwrap().len()), (&1_700_000_000.into(), 3));
 }
 
 #[test]

@@ -190,3 +190,169 @@ fn every_folder_of_the_programs_own_is_for_the_user_alone() {
         }
     }
 }
+
+/// A config directory with sixty chats over many pages.
+fn many_chats() -> Gibber {
+    let gibber = Gibber::new();
+    let id = import(&gibber, "chat 0");
+    let database = database(&gibber);
+    for number in 1..60 {
+        let of = |query: &str| database.execute(query, [number, id.parse::<i64>().unwrap()]).unwrap();
+        of(
+            "INSERT INTO sessions SELECT id + ?1, 'chat ' || ?1, model, system, head, created, ?1 FROM sessions WHERE id = ?2",
+        );
+        of("INSERT INTO messages SELECT session + ?1, id, parent, role, content || hex(zeroblob(700)), state
+            FROM messages WHERE session = ?2");
+    }
+    gibber
+}
+
+/// What is left of them after a repair: chats and messages.
+fn repaired(gibber: &Gibber) -> (usize, u64) {
+    let said = gibber.stdout(&["sessions", "repair"]);
+    assert!(said.contains("the damaged file is kept as "), "{said}");
+    let kept = said.lines().last().unwrap().split(" kept as ").nth(1).unwrap();
+    assert!(Path::new(kept).exists(), "{said}");
+    let list = gibber.run(&["sessions", "list", "--json"]);
+    assert!(list.stderr.is_empty(), "{}", String::from_utf8_lossy(&list.stderr));
+    let list = json_lines(&stdout_of(list));
+    assert!(gibber.stdout(&["sessions", "repair"]).starts_with("nothing is wrong with "));
+    (list.len(), list.iter().map(|chat| chat["messages"].as_u64().unwrap()).sum())
+}
+
+#[test]
+fn a_sound_database_is_not_repaired() {
+    let gibber = Gibber::new();
+    import(&gibber, "first");
+    let said = gibber.stdout(&["sessions", "repair"]);
+    assert!(said.starts_with("nothing is wrong with ") && said.contains("1 chats with 2 messages"), "{said}");
+    let error = failure(&Gibber::new().run(&["sessions", "repair"]), 1);
+    assert!(error.contains("chats.db"), "{error}");
+}
+
+#[test]
+fn a_database_whose_beginning_is_lost_comes_back_whole() {
+    for (fill, length) in [(0, 100), (0xff, 16), (0xa5, 4096)] {
+        let gibber = many_chats();
+        let path = gibber.path("chats.db");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[..length].fill(fill);
+        fs::write(&path, &bytes).unwrap();
+        let error = failure(&gibber.run(&["sessions", "list"]), 1);
+        assert!(error.contains("is damaged") && error.contains("`gibber sessions repair`"), "{error}");
+        assert_eq!(repaired(&gibber), (60, 120), "{fill} {length}");
+        assert!(gibber.stdout(&["sessions", "search", "chat 0"]).contains("chat 0"));
+    }
+}
+
+#[test]
+fn whichever_page_is_broken_the_others_come_back() {
+    let pages = fs::read(many_chats().path("chats.db")).unwrap().len() / 4096;
+    assert!(pages > 40, "{pages}");
+    for page in (1..pages).step_by(5).chain([1, 2, 3]) {
+        let gibber = many_chats();
+        let path = gibber.path("chats.db");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[page * 4096..(page + 1) * 4096].fill(0x5a);
+        fs::write(&path, &bytes).unwrap();
+        let (chats, messages) = repaired(&gibber);
+        assert!(chats >= 56 && messages >= 110, "page {page}: {chats} chats, {messages} messages");
+    }
+}
+
+#[test]
+fn of_a_file_that_was_cut_what_is_there_comes_back() {
+    let gibber = many_chats();
+    let path = gibber.path("chats.db");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2 + 100]).unwrap();
+    let (chats, messages) = repaired(&gibber);
+    assert!(chats >= 20 && messages >= 40, "{chats} chats, {messages} messages");
+}
+
+#[test]
+fn damaged_rows_are_repaired() {
+    let gibber = Gibber::new();
+    let id = import(&gibber, "first");
+    let damage = format!(
+        "UPDATE sessions SET created = 'x'; UPDATE messages SET id = 'two' WHERE id = 1;
+         INSERT INTO messages VALUES (77, 0, NULL, 'user', 'without its chat', 'complete'); -- {id}"
+    );
+    database(&gibber).execute_batch(&damage).unwrap();
+    assert_eq!(repaired(&gibber), (2, 3));
+    assert!(gibber.stdout(&["sessions", "show", &id]).contains("Yes."));
+    assert!(gibber.stdout(&["sessions", "show", "77"]).contains("without its chat"));
+}
+
+#[test]
+fn what_is_no_database_or_in_use_is_left_as_it_is() {
+    let gibber = Gibber::new();
+    let text = "not a database at all ".repeat(1000);
+    let path = gibber.write("chats.db", &text);
+    let error = failure(&gibber.run(&["sessions", "repair"]), 1);
+    assert!(error.contains("nothing in ") && error.contains("chats.db"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(fs::read_dir(gibber.directory.path()).unwrap().count(), 1, "nothing else is left");
+    fs::remove_file(&path).unwrap();
+    import(&gibber, "first");
+    database(&gibber).execute_batch("PRAGMA user_version = 99").unwrap();
+    let error = failure(&gibber.run(&["sessions", "repair"]), 1);
+    assert!(error.contains("update gibber"), "{error}");
+    let open = database(&gibber);
+    open.execute_batch("PRAGMA user_version = 1").unwrap();
+    open.query_row("SELECT count(*) FROM sessions", [], |_| Ok(())).unwrap();
+    let error = failure(&gibber.run(&["sessions", "repair"]), 1);
+    assert!(error.contains("in use by another program"), "{error}");
+}
+
+#[test]
+fn a_chat_that_cannot_be_saved_is_saved_by_itself_later() {
+    let gibber = Gibber::new();
+    import(&gibber, "first");
+    let other = database(&gibber);
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama");
+    let mut command = gibber.command(&["repl", "-m", model, "--chat-template", "plain", "-n", "4"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let [stdout, stderr]: [Box<dyn Read + Send>; 2] =
+        [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+    for stream in [stdout, stderr] {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| {
+                let _ = sender.send(line);
+            })
+        });
+    }
+    drop(sender);
+    let mut stdin = child.stdin.take().unwrap();
+    // The line mode says what there is to say with the next line.
+    let mut ask_until = |wanted: &str| {
+        for _ in 0..400 {
+            stdin.write_all(b"Is it kept?\n").unwrap();
+            while let Ok(line) = lines.recv_timeout(std::time::Duration::from_millis(300)) {
+                if line.contains(wanted) {
+                    return;
+                }
+            }
+        }
+        panic!("nobody says {wanted}");
+    };
+    ask_until("in use by another program");
+    other.execute_batch("ROLLBACK").unwrap();
+    ask_until("saved now");
+    drop(stdin);
+    child.wait().unwrap();
+    assert!(gibber.stdout(&["sessions", "list"]).contains("Is it kept?"));
+}
+
+#[test]
+fn a_chat_gets_another_title() {
+    let gibber = Gibber::new();
+    let id = import(&gibber, "first");
+    gibber.stdout(&["sessions", "rename", "1", "an\nother \u{1b}[31mname"]);
+    let list = json_lines(&gibber.stdout(&["sessions", "list", "--json"]));
+    assert_eq!((&list[0]["title"], list[0]["id"].to_string()), (&"an other [31mname".into(), id));
+    failure(&gibber.run(&["sessions", "rename", "1", " \n"]), 2);
+}

@@ -14,6 +14,7 @@ use crate::engine::model::{
     Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeStyle, SlidingWindow,
 };
 use crate::engine::weights::disguise;
+use crate::quoted;
 
 /// A JSON file whose top is an object, read key by key with errors that name both.
 #[derive(Debug)]
@@ -82,7 +83,11 @@ impl JsonFile {
         let Some(value) = self.get(key) else { return Ok(None) };
         match pick(value) {
             Some(picked) => Ok(Some(picked)),
-            None => Err(EngineError::format(&self.path, format!("`{key}` is {value}, it has to be {expected}"))),
+            None => {
+                let value = value.to_string();
+                let value = quoted::shortened(&value);
+                Err(EngineError::format(&self.path, format!("`{key}` is {value}, it has to be {expected}")))
+            }
         }
     }
 
@@ -106,6 +111,7 @@ impl JsonFile {
     }
 
     pub(super) fn unsupported(&self, key: &str, value: &str, supported: &str) -> EngineError {
+        let value = quoted::shortened(value);
         EngineError::unsupported(&self.path, format!("`{key}` is {value}: supported is {supported}"))
     }
 }

@@ -37,10 +37,15 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE INDEX sessions_by_update ON sessions (updated DESC);
 "];
 
+/// What tells a file from another of the same name: its device and its number there.
+type Identity = (u64, u64);
+
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) connection: Connection,
+    /// Which file it is.
+    pub(super) identity: Option<Identity>,
     /// Whether other programs can read and write at the same time.
     pub(super) is_shared: bool,
     /// The folder of the copy that is read instead, where there is one; it goes with this.
@@ -65,7 +70,7 @@ pub(super) fn to_write(path: &Path) -> Result<Opened, StoreError> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "normal").map_err(failed)?;
     migrate(&mut connection, path)?;
-    Ok(Opened { connection, is_shared: true, _copy: None })
+    Ok(Opened { connection, identity: identity(path), is_shared: true, _copy: None })
 }
 
 /// Opens the database at `path` for reading alone, also where the disk is full or nothing may be written there. `None`
@@ -129,7 +134,7 @@ fn probed(opened: Opened) -> rusqlite::Result<Opened> {
 /// there, or to be made.
 fn shared(path: &Path) -> rusqlite::Result<Option<Opened>> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    Ok(Some(Opened { connection, is_shared: true, _copy: None }))
+    Ok(Some(Opened { connection, identity: None, is_shared: true, _copy: None }))
 }
 
 /// With that index in memory, which only one program at a time can do: nothing is written, but the log must be there or be
@@ -137,7 +142,7 @@ fn shared(path: &Path) -> rusqlite::Result<Option<Opened>> {
 fn alone(path: &Path) -> rusqlite::Result<Option<Opened>> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
-    Ok(Some(Opened { connection, is_shared: false, _copy: None }))
+    Ok(Some(Opened { connection, identity: None, is_shared: false, _copy: None }))
 }
 
 /// As a file that nobody changes: without a log, and where none can be made, that is so.
@@ -147,7 +152,7 @@ fn unchanging(path: &Path) -> rusqlite::Result<Option<Opened>> {
     }
     let address = format!("file:{}?immutable=1", escaped(path));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    Ok(Some(Opened { connection: connect(Path::new(&address), flags)?, is_shared: false, _copy: None }))
+    Ok(Some(Opened { connection: connect(Path::new(&address), flags)?, identity: None, is_shared: false, _copy: None }))
 }
 
 /// With its log, in a folder where something can be written.
@@ -159,13 +164,19 @@ fn from_a_copy(path: &Path) -> rusqlite::Result<Option<Opened>> {
         return Ok(None);
     }
     let connection = connect(&copied, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    Ok(Some(Opened { connection, is_shared: false, _copy: Some(folder) }))
+    Ok(Some(Opened { connection, identity: None, is_shared: false, _copy: Some(folder) }))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
+}
+
+/// Which file `path` names now.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// The name of a file that belongs to the database at `path`.

@@ -90,7 +90,8 @@ impl<'r> Columns<'r> {
         SessionRecord {
             id: SessionId(self.number(0, "id")),
             title: title::cleaned(&self.text(1, "title")),
-            model: self.text(2, "model"),
+            // It stands in the same list.
+            model: title::cleaned(&self.text(2, "model")),
             system: self.text(3, "system"),
             // One that cannot be is one that is not there: the transcript takes the newest message.
             head: self.key(4, "head").map(|key| message_id(&key).unwrap_or(MessageId(u32::MAX))),

@@ -1,6 +1,5 @@
-use std::time::Duration;
-
 use super::*;
+use crate::chat::document::Document;
 use crate::chat::{Message, MessageState, Node, Role};
 use crate::store::SessionRecord;
 
@@ -17,9 +16,13 @@ fn session() -> StoreOp {
     })
 }
 
-fn message(content: &str, state: MessageState) -> StoreOp {
+fn node(content: &str) -> Node {
     let message = Message::new(Role::Assistant, content);
-    StoreOp::PutMessage { session: SESSION, node: Node { id: MessageId(0), parent: None, message, state } }
+    Node { id: MessageId(0), parent: None, message, state: MessageState::Complete }
+}
+
+fn message(content: &str, state: MessageState) -> StoreOp {
+    StoreOp::PutMessage { session: SESSION, node: Node { state, ..node(content) } }
 }
 
 fn content(paths: &Paths) -> String {
@@ -61,21 +64,28 @@ fn a_write_is_on_disk_without_a_shutdown() {
     std::mem::forget(writer);
 }
 
+/// What comes next, which comes by itself.
+fn next(writer: &StoreWriter) -> StoreNews {
+    writer.news().recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
 #[test]
-fn an_error_is_told_once_and_the_chat_is_saved_when_it_has_passed() {
+fn an_error_is_told_once_and_so_is_its_end_which_comes_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let in_the_way = directory.path().join("config");
     std::fs::write(&in_the_way, "a file where the directory should be").unwrap();
     let paths = Paths::at(&in_the_way);
     let writer = StoreWriter::spawn(paths.clone()).unwrap();
     writer.send(session());
-    let error = writer.failures().recv_timeout(Duration::from_secs(20)).unwrap();
+    let StoreNews::Failed(error) = next(&writer) else { panic!("it cannot be saved") };
     assert!(error.contains(&*in_the_way.to_string_lossy()), "{error}");
-    writer.send(message("first", MessageState::Streaming));
-    std::fs::remove_file(&in_the_way).unwrap();
+    writer.send(StoreOp::AppendHistory("asked".into()));
     writer.send(message("kept", MessageState::Complete));
-    assert!(writer.finish().len() <= 1);
+    std::fs::remove_file(&in_the_way).unwrap();
+    assert_eq!(next(&writer), StoreNews::Saved);
     assert_eq!(content(&paths), "kept");
+    assert_eq!(history::load(&paths.history()).unwrap(), ["asked"]);
+    assert!(writer.finish().is_empty());
 }
 
 #[test]
@@ -85,24 +95,88 @@ fn a_damaged_database_is_reported_and_left_alone() {
     std::fs::write(paths.database(), "no database ".repeat(400)).unwrap();
     let writer = StoreWriter::spawn(paths.clone()).unwrap();
     writer.send(session());
-    let errors = writer.finish();
-    assert!(errors[0].contains("is damaged"), "{errors:?}");
+    let news = writer.finish();
+    assert!(matches!(&news[..], [.., StoreNews::Lost(error)] if error.contains("is damaged")), "{news:?}");
+    assert!(!directory.path().join("unsaved-5.json").exists(), "nothing was said in it");
     assert!(std::fs::read_to_string(paths.database()).unwrap().starts_with("no database "));
+}
+
+fn locked(paths: &Paths) -> rusqlite::Connection {
+    drop(Database::open(&paths.database()).unwrap());
+    let other = rusqlite::Connection::open(paths.database()).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    other
 }
 
 #[test]
 fn a_locked_database_is_reported_and_written_when_it_is_free() {
     let directory = tempfile::tempdir().unwrap();
     let paths = Paths::at(directory.path());
-    drop(Database::open(&paths.database()).unwrap());
-    let other = rusqlite::Connection::open(paths.database()).unwrap();
-    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let other = locked(&paths);
     let writer = StoreWriter::spawn(paths.clone()).unwrap();
     writer.send(session());
     writer.send(message("waited", MessageState::Complete));
-    let error = writer.failures().recv_timeout(Duration::from_secs(60)).unwrap();
-    assert!(error.contains("in use by another program"), "{error}");
+    let news = next(&writer);
+    assert!(matches!(&news, StoreNews::Failed(error) if error.contains("in use by another program")), "{news:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    assert!(writer.finish().is_empty());
+    assert_eq!(next(&writer), StoreNews::Saved);
     assert_eq!(content(&paths), "waited");
+}
+
+#[test]
+fn the_end_waits_a_while_for_who_holds_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    let other = locked(&paths);
+    let mut writer = StoreWriter::spawn(paths.clone()).unwrap();
+    writer.send(session());
+    writer.send(message("last words", MessageState::Complete));
+    let mut said = Vec::new();
+    writer.close(|news| {
+        said.push(news);
+        // The other program ends as soon as it is known to be in the way.
+        let _ = other.execute_batch("ROLLBACK");
+    });
+    assert!(matches!(&said[..], [StoreNews::Failed(_), StoreNews::Saved]), "{said:?}");
+    assert_eq!(content(&paths), "last words");
+}
+
+#[test]
+fn a_database_that_was_moved_away_is_not_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    let mut worker = Worker::new(paths.clone(), unbounded().0);
+    worker.keep(session());
+    worker.write();
+    std::fs::rename(paths.database(), directory.path().join("old.db")).unwrap();
+    worker.keep(session());
+    worker.keep(message("new", MessageState::Complete));
+    worker.write();
+    assert_eq!(content(&paths), "new");
+}
+
+#[test]
+fn what_is_not_saved_at_the_end_is_in_a_file_that_can_be_imported() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    let mut database = Database::open(&paths.database()).unwrap();
+    let question = Node {
+        id: MessageId(0),
+        parent: None,
+        message: Message::new(Role::User, "saved"),
+        state: MessageState::Complete,
+    };
+    let StoreOp::PutSession(record) = session() else { panic!("a session") };
+    database.put(&record, &Transcript::from_parts(vec![question], None)).unwrap();
+    let answer = Node { id: MessageId(1), parent: Some(MessageId(0)), ..node("not saved") };
+    let pending = [
+        StoreOp::PutSession(SessionRecord { head: Some(MessageId(1)), ..record }),
+        StoreOp::PutMessage { session: SESSION, node: answer },
+    ];
+    let files = rescue(&paths, &pending);
+    assert_eq!(files, [directory.path().join("unsaved-5.json")]);
+    let document = Document::from_json(&std::fs::read_to_string(&files[0]).unwrap()).unwrap();
+    let said: Vec<&str> = document.transcript.path().iter().map(|node| node.message.content.as_str()).collect();
+    assert_eq!((document.title.as_str(), said), ("t", vec!["saved", "not saved"]));
+    assert!(rescue(&paths, &[StoreOp::DeleteSession(SESSION)]).is_empty());
 }

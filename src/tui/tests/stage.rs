@@ -17,7 +17,7 @@ use crate::engine::SamplingParams;
 use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme as NamedTheme;
-use crate::store::{SearchHit, SessionSummary, StoreOp};
+use crate::store::{SearchHit, SessionSummary, StoreNews, StoreOp};
 use crate::tui::screen::{Request, Screen};
 use crate::tui::theme::Theme;
 use crate::tui::view;
@@ -46,7 +46,7 @@ impl FrontEndIo for Memory {
         self.stored.push(op);
     }
 
-    fn store_failures(&self) -> Receiver<String> {
+    fn store_news(&self) -> Receiver<StoreNews> {
         never()
     }
 

@@ -1,0 +1,64 @@
+//! What could not be saved at the end of the program, as files that can be imported.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Database, Paths, SessionId, SessionRecord, StoreOp, StoredSession, files};
+use crate::chat::document::{Document, DocumentFormat};
+use crate::chat::{Node, Transcript};
+
+/// A chat as it should have been saved.
+#[derive(Debug, Default)]
+struct Chat {
+    record: Option<SessionRecord>,
+    nodes: BTreeMap<crate::chat::MessageId, Node>,
+}
+
+/// Writes a file for each chat of which `pending` has something that is not saved, with what is saved of it where that can
+/// be read. Returns their names; a chat of which not even that can be written has none.
+pub(super) fn rescue(paths: &Paths, pending: &[StoreOp]) -> Vec<PathBuf> {
+    let stored = Database::open_to_read(&paths.database()).ok().flatten();
+    let load = |id: SessionId| stored.as_ref().and_then(|database| database.load(id).ok()).map(Chat::stored);
+    let mut chats: BTreeMap<SessionId, Chat> = BTreeMap::new();
+    let mut of = |id: SessionId, change: &dyn Fn(&mut Chat)| {
+        change(chats.entry(id).or_insert_with(|| load(id).unwrap_or_default()));
+    };
+    for operation in pending {
+        match operation {
+            StoreOp::PutSession(record) => of(record.id, &|chat| chat.record = Some(record.clone())),
+            StoreOp::PutMessage { session, node } => of(*session, &|chat| {
+                chat.nodes.insert(node.id, node.clone());
+            }),
+            StoreOp::DeleteMessage { session, message } => of(*session, &|chat| {
+                chat.nodes.remove(message);
+            }),
+            // What is put after it was brought back.
+            StoreOp::DeleteSession(id) => of(*id, &|chat| *chat = Chat::default()),
+            StoreOp::AppendHistory(_) => {}
+        }
+    }
+    let file = |(id, chat): (SessionId, Chat)| {
+        let path = paths.directory().join(format!("unsaved-{}.json", id.0));
+        let text = chat.document()?.to_file(DocumentFormat::Json);
+        files::write_atomic(&path, text).is_ok().then_some(path)
+    };
+    chats.into_iter().filter_map(file).collect()
+}
+
+impl Chat {
+    fn stored(stored: StoredSession) -> Self {
+        let nodes = stored.transcript.nodes().iter().map(|node| (node.id, node.clone())).collect();
+        Self { record: Some(stored.record), nodes }
+    }
+
+    /// `None` where nothing is said in it.
+    fn document(self) -> Option<Document> {
+        let Self { record, nodes } = self;
+        let head = record.as_ref().and_then(|record| record.head).or(nodes.keys().next_back().copied());
+        let transcript = Transcript::from_parts(nodes.into_values().collect(), head);
+        let [title, model, system] =
+            record.as_ref().map_or([""; 3], |record| [&record.title, &record.model, &record.system]).map(str::to_owned);
+        let created = record.map_or(0, |record| record.created);
+        (!transcript.nodes().is_empty()).then_some(Document { title, model, system, created, transcript })
+    }
+}
