@@ -313,7 +313,11 @@ fn a_hostile_tokenizer_json_is_one_sentence_with_file_and_field() {
             serde_json::json!({"type": "Sequence", "normalizers": vec![ten; 10]}),
             "`normalizer.normalizers[4]`",
         ),
-        ("normalizer", replace(serde_json::json!({"Regex": "^"})), "`normalizer` (Replace) matches the empty text"),
+        (
+            "normalizer",
+            replace(serde_json::json!({"Regex": "^"})),
+            "`normalizer` (Replace) fails on the text \"a\": `pattern` matches the empty text",
+        ),
         ("normalizer", serde_json::json!({"type": "Prepend", "prepend": ""}), "`normalizer.prepend` is empty"),
         (
             "normalizer",
