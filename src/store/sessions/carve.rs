@@ -193,7 +193,7 @@ fn values(record: &[u8]) -> Option<Vec<Value>> {
 /// Two's complement, the highest byte first.
 fn integer(bytes: &[u8]) -> i64 {
     let sign = if bytes.first().is_some_and(|&first| first >= 0x80) { -1 } else { 0 };
-    bytes.iter().fold(sign, |number, &byte| number << 8 | i64::from(byte))
+    bytes.iter().fold(sign, |number, &byte| (number << 8) | i64::from(byte))
 }
 
 /// A number of one to nine bytes, the highest first, and where it ends.
@@ -201,9 +201,9 @@ fn varint(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
     let mut number = 0_i64;
     for (length, &byte) in bytes.get(at..)?.iter().take(9).enumerate() {
         if length == 8 {
-            return Some((number << 8 | i64::from(byte), at + 9));
+            return Some(((number << 8) | i64::from(byte), at + 9));
         }
-        number = number << 7 | i64::from(byte & 0x7f);
+        number = (number << 7) | i64::from(byte & 0x7f);
         if byte < 0x80 {
             return Some((number, at + length + 1));
         }

@@ -26,6 +26,9 @@ use crate::chat::{MessageId, title};
 /// Messages of a chat that are asked for one by one behind the last that was read.
 const PROBED: i64 = 64;
 
+/// Messages of a chat that are asked for one by one at most: those beyond are found on their pages.
+const MOST_PROBED: i64 = 10_000;
+
 /// What a repair has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
@@ -263,7 +266,7 @@ impl Salvage {
                 Place::Text(_) => None,
             })
         });
-        for message in 0..=last.unwrap_or(0).clamp(0, i64::from(u32::MAX / 2)).saturating_add(PROBED) {
+        for message in 0..=last.unwrap_or(0).clamp(0, MOST_PROBED) + PROBED {
             if !self.has(id, message) {
                 self.each(connection, &format!("{columns} AND id = ?2"), [id, message], take);
             }

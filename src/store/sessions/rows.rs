@@ -36,7 +36,7 @@ impl<'r> Columns<'r> {
 
     fn text(&mut self, at: usize, name: &str) -> String {
         let value = self.value(at);
-        let (text, is_right) = match value {
+        let text = match value {
             ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => return text.to_owned(),
                 Err(_) => {
@@ -44,14 +44,12 @@ impl<'r> Columns<'r> {
                     return String::from_utf8_lossy(bytes).into_owned();
                 }
             },
-            ValueRef::Blob(bytes) => (String::from_utf8_lossy(bytes).into_owned(), false),
-            ValueRef::Integer(number) => (number.to_string(), false),
-            ValueRef::Real(number) => (number.to_string(), false),
-            ValueRef::Null => (String::new(), false),
+            ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => number.to_string(),
+            ValueRef::Null => String::new(),
         };
-        if !is_right {
-            self.note(name, "a text", value);
-        }
+        self.note(name, "a text", value);
         text
     }
 
