@@ -30,6 +30,8 @@ mod quoting;
 mod roles;
 #[path = "cli/store.rs"]
 mod store;
+#[path = "cli/templates.rs"]
+mod templates;
 #[path = "cli/thoughts.rs"]
 mod thoughts;
 

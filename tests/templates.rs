@@ -44,12 +44,12 @@ fn endless(uses: &[&str]) {
 
 #[test]
 fn an_endless_value_is_not_walked_for_ever_when_it_is_compared_or_searched() {
-    endless(&["{{ ns.a == ns.b }}", "{{ ns.b in [ns.a] }}", "{{ {ns.a: 1, ns.b: 2} | length }}"]);
+    endless(&["{{ ns.b in [ns.a] }}", "{{ {ns.a: 1, ns.b: 2} | length }}"]);
 }
 
 #[test]
 fn an_endless_value_is_not_walked_for_ever_when_it_is_written() {
-    endless(&["{{ ns.a | tojson }}", "{% set x = ns.a ~ '' %}", "{{ raise_exception(ns.a) }}"]);
+    endless(&["{% set x = ns.a ~ '' %}", "{{ raise_exception(ns.a) }}"]);
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn whatever_a_source_is_the_next_template_is_rendered() {
 
 #[test]
 fn a_program_that_answers_nonsense_or_nothing_is_an_error() {
-    let error = render(&Sandbox::of("/usr/bin/yes"), "x").unwrap_err().to_string();
+    let error = render(&Sandbox::of("/usr/bin/yes"), "{{ 1 }}").unwrap_err().to_string();
     assert!(error.contains("something else than a text"), "{error}");
-    let error = render(&Sandbox::of("/bin/false"), "x").unwrap_err().to_string();
+    let error = render(&Sandbox::of("/bin/false"), "{{ 1 }}").unwrap_err().to_string();
     assert!(error.contains("the process that runs it"), "{error}");
 }
 
@@ -135,6 +135,28 @@ fn errors_cross_the_boundary_as_they_are() {
     assert_eq!(error.to_string(), "chat template mine refuses this conversation: roles must alternate");
     let error = render(&sandbox, "a\n{% if %}").unwrap_err().to_string();
     assert!(error.starts_with("chat template mine, line 2: syntax error"), "{error}");
+}
+
+/// A person types on while a template hangs: it is not tried again with each letter, and is where there is less to do.
+#[test]
+fn a_template_that_was_stopped_is_tried_again_only_with_less() {
+    let sandbox = Sandbox::of(BINARY);
+    let source = format!("{ENDLESS}{{% if messages[0].content != 'a' %}}{{{{ ns.a | tojson }}}}{{% endif %}}fine");
+    let template = ChatTemplate::of_stranger("mine", &source, &sandbox).unwrap();
+    let asked = |text: &str| template.render(&[Message::new(Role::User, text)], &options());
+    let error = asked("abc").unwrap_err().to_string();
+    assert_eq!(asked("abcd").unwrap_err().to_string(), error);
+    assert_eq!(asked("a").unwrap(), "fine");
+}
+
+/// A draft is measured, computed ahead and sent with the same messages.
+#[test]
+fn the_same_messages_are_rendered_once() {
+    let sandbox = Sandbox::of(BINARY);
+    let now = |text: &str| render(&sandbox, &format!("{text}{{{{ strftime_now('%f') }}}}")).unwrap();
+    let first = now("a");
+    assert_ne!(now("b")[1..], first[1..]);
+    assert_eq!(now("a"), first);
 }
 
 /// A long conversation is no attack, nor is a template that looks at each character of it.

@@ -314,6 +314,10 @@ impl App {
                 }
                 Vec::new()
             }
+            EngineEvent::PromptFault { fault, .. } => {
+                self.note(NoteKind::Warning, fault.to_string());
+                Vec::new()
+            }
             EngineEvent::TurnsDropped { messages, .. } => {
                 let sent = comparison.sent.clone();
                 self.turns_dropped(&messages, &sent)

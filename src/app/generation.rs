@@ -383,6 +383,10 @@ impl App {
                 }
                 Vec::new()
             }
+            EngineEvent::PromptFault { fault, .. } => {
+                self.note(NoteKind::Warning, fault.to_string());
+                Vec::new()
+            }
             EngineEvent::TurnsDropped { messages, .. } => {
                 let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
                 self.turns_dropped(&messages, &sent)

@@ -84,6 +84,9 @@ pub enum TemplateError {
     /// The template that came with the model fails.
     #[error("{0}: --chat-template chatml (/template chatml in a chat) takes another in its place, --raw none")]
     OfModel(Box<TemplateError>),
+    /// It has no tag in it, so that no message could stand in what it writes.
+    #[error("chat template {0} is empty: no message would be part of the prompt")]
+    Nothing(String),
     /// It leaves out the reply that is to be continued.
     #[error("chat template {0} leaves out the reply that is to be continued: use /regen, or another /template")]
     CannotContinue(String),
@@ -139,7 +142,7 @@ pub struct ChatTemplate {
 #[derive(Debug)]
 enum Renderer {
     /// In this process, without a limit: a template of our own.
-    Here(Engine),
+    Here(Box<Engine>),
     /// A stranger's.
     There { sandbox: Sandbox, source: String },
 }
@@ -153,13 +156,13 @@ impl ChatTemplate {
         let builtin = builtin::find(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
         let engine = Engine::compile(builtin.source).map_err(|failure| TemplateError::new(name, failure))?;
         let stop = builtin.stop.iter().map(|&stop| stop.to_owned()).collect();
-        Ok(Self { stop, begin: builtin.begin, ..Self::new(name, Renderer::Here(engine)) })
+        Ok(Self { stop, begin: builtin.begin, ..Self::new(name, Renderer::Here(Box::new(engine))) })
     }
 
     /// A template from a file.
     ///
     /// # Errors
-    /// [`TemplateError::Io`]
+    /// [`TemplateError::Io`], and those of [`ChatTemplate::of_stranger`].
     pub fn from_file(path: &Path, sandbox: &Sandbox) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
         let error = |source| TemplateError::Io { path: name.clone(), source };
@@ -167,11 +170,18 @@ impl ChatTemplate {
         Self::of_stranger(&name, &source, sandbox)
     }
 
-    /// A template from its text. `name` is for messages. Whether it compiles is known when it is rendered.
+    /// A template from its text; a built-in one where that is only its name, as some converters write it. `name` is for
+    /// messages. Whether it compiles is known when it is rendered.
     ///
     /// # Errors
-    /// [`TemplateError::Limit`] where it is too long.
+    /// [`TemplateError::Nothing`]; [`TemplateError::Limit`] where it is too long.
     pub fn of_stranger(name: &str, source: &str, sandbox: &Sandbox) -> Result<Self, TemplateError> {
+        if BUILTIN_NAMES.contains(&source.trim()) {
+            return Self::builtin(source.trim());
+        }
+        if !source.contains("{{") && !source.contains("{%") {
+            return Err(TemplateError::Nothing(name.to_owned()));
+        }
         if source.len() > MAX_SOURCE {
             let reason = format!("it has {} bytes, and a template may have {MAX_SOURCE}", source.len());
             return Err(TemplateError::Limit { name: name.to_owned(), reason });
@@ -185,8 +195,11 @@ impl ChatTemplate {
     /// # Errors
     /// As [`ChatTemplate::of_stranger`].
     pub fn of_model(model: &str, source: &str, sandbox: &Sandbox) -> Result<Self, TemplateError> {
-        let template = Self::of_stranger(&format!("of {model}"), source, sandbox).map_err(TemplateError::of_model)?;
-        Ok(Self { is_of_model: true, ..template })
+        match Self::of_stranger(&format!("of {model}"), source, sandbox) {
+            Ok(template) => Ok(Self { is_of_model: true, ..template }),
+            Err(nothing @ TemplateError::Nothing(_)) => Err(nothing),
+            Err(error) => Err(error.of_model()),
+        }
     }
 
     fn new(name: &str, renderer: Renderer) -> Self {
@@ -198,7 +211,7 @@ impl ChatTemplate {
     #[cfg(test)]
     pub(crate) fn from_source(name: &str, source: &str) -> Result<Self, TemplateError> {
         let engine = Engine::compile(source).map_err(|failure| TemplateError::new(name, failure))?;
-        Ok(Self::new(name, Renderer::Here(engine)))
+        Ok(Self::new(name, Renderer::Here(Box::new(engine))))
     }
 
     /// What it is called.
@@ -274,6 +287,20 @@ impl ChatTemplate {
         let question = [Message::new(Role::User, "?")];
         let asked = |thinking| self.render(&question, &RenderOptions { thinking: Some(thinking), ..options.clone() });
         Ok(asked(true)? != asked(false)?)
+    }
+
+    /// Whether `prompt`, which [`ChatTemplate::render`] has made of `messages`, is the same whatever the question at their
+    /// end says.
+    pub fn leaves_out_question(&self, messages: &[Message], options: &RenderOptions, prompt: &str) -> bool {
+        let Some((question, before)) = messages.split_last().filter(|(last, _)| last.role == Role::User) else {
+            return false;
+        };
+        let asked = question.content.trim();
+        if asked.is_empty() || prompt.contains(asked) {
+            return false;
+        }
+        let other = [before, &[Message::new(Role::User, format!("{REPLY_MARK}{asked}"))]].concat();
+        self.render(&other, options).is_ok_and(|other| other == prompt)
     }
 
     fn run<'a>(

@@ -202,6 +202,10 @@ impl Reply {
                 Ok(())
             }
             EngineEvent::Token { trace, .. } => self.token(&trace),
+            EngineEvent::PromptFault { fault, .. } => {
+                eprintln!("warning: {}", crate::chat::visible(&fault.to_string()));
+                Ok(())
+            }
             EngineEvent::TurnsDropped { .. } if verbose => {
                 tell!("the context was full: earlier turns are no longer part of the prompt");
                 Ok(())

@@ -330,7 +330,7 @@ pub fn load(
         cache: options.cache,
         cache_bytes: inference.cache().bytes(context) as u64,
         threads,
-        has_chat_template: files.chat_template.is_some(),
+        has_chat_template: files.chat_template.as_deref().is_some_and(|template| !template.trim().is_empty()),
         load_time: started.elapsed(),
         quantized,
         name: files.name,

@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use super::WorkerHandle;
 use super::protocol::{
     Adaptation, CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
-    LaneParams, Prompt, RequestId, ScoredToken, Stepping, TokenTrace,
+    LaneParams, Prompt, PromptFault, RequestId, ScoredToken, Stepping, TokenTrace,
 };
 use crate::engine::load::ModelInfo;
 use crate::engine::sampling::{Candidate, Filter, SamplingParams};
@@ -57,6 +57,8 @@ pub enum Step {
     Adapt(Adaptation),
     /// Says that the prompt has opened a thought with this text.
     OpenThought(String),
+    /// Says that something is wrong with the prompt.
+    Fault(PromptFault),
     /// Says that the context was full and these messages went.
     DropTurns(Vec<usize>),
     /// Waits until [`FakeControl::release`] or the request's cancel.
@@ -399,6 +401,10 @@ impl Actor {
             }
             Step::OpenThought(opening) => {
                 self.emit(EngineEvent::ThoughtOpened { id, opening });
+                Played::On
+            }
+            Step::Fault(fault) => {
+                self.emit(EngineEvent::PromptFault { id, fault });
                 Played::On
             }
             Step::DropTurns(messages) => {

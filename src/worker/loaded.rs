@@ -11,7 +11,7 @@ use crate::engine::tokenizer::Tokenizer;
 use crate::engine::{EngineError, TokenId};
 
 use super::places::{Place, places};
-use super::protocol::{Prompt, TemplateChoice};
+use super::protocol::{Prompt, PromptFault, TemplateChoice};
 
 /// The template of models that were never taught one.
 const FALLBACK_TEMPLATE: &str = "plain";
@@ -65,6 +65,8 @@ pub(super) struct Reader {
     pub(super) context: usize,
     trained_context: usize,
     left_out: LeftOut,
+    /// Names of templates of which it was said what is wrong with their prompts.
+    faulty: Vec<String>,
 }
 
 /// How a prompt is turned into tokens, and again when the context has filled up.
@@ -92,6 +94,7 @@ impl Loaded {
             context: model.inference.context(),
             trained_context: model.info.trained_context,
             left_out: LeftOut::default(),
+            faulty: Vec::new(),
         };
         Self { inference: model.inference, lanes: Vec::new(), reader }
     }
@@ -199,11 +202,32 @@ impl Reader {
         match choice {
             TemplateChoice::Builtin(name) => ChatTemplate::builtin(name),
             TemplateChoice::File(path) => ChatTemplate::from_file(path, &self.sandbox),
-            TemplateChoice::Model => match &self.chat_template {
-                Some(source) => ChatTemplate::of_model(&self.name, source, &self.sandbox),
-                None => ChatTemplate::builtin(FALLBACK_TEMPLATE),
+            TemplateChoice::Model => match self.own_template() {
+                None | Some(Err(TemplateError::Nothing(_))) => ChatTemplate::builtin(FALLBACK_TEMPLATE),
+                Some(own) => own,
             },
         }
+    }
+
+    /// The model's own, where it has one.
+    fn own_template(&self) -> Option<Result<ChatTemplate, TemplateError>> {
+        let source = self.chat_template.as_deref()?;
+        Some(ChatTemplate::of_model(&self.name, source, &self.sandbox))
+    }
+
+    /// The name of the template of `source` where it leaves the question out of the prompt; told once for each.
+    pub(super) fn new_fault(&mut self, source: &Source<'_>) -> Result<Option<PromptFault>, RequestError> {
+        let Source::Chat { template, window, thinking, .. } = source else { return Ok(None) };
+        if self.faulty.iter().any(|name| name == template.name()) {
+            return Ok(None);
+        }
+        let (kept, options) = (window.kept(), self.options(*thinking));
+        let prompt = template.render(&kept, &options)?;
+        if !template.leaves_out_question(&kept, &options, &prompt) {
+            return Ok(None);
+        }
+        self.faulty.push(template.name().to_owned());
+        Ok(Some(PromptFault::QuestionLeftOut { template: template.name().to_owned() }))
     }
 
     /// The prompt as text, nothing dropped, and its tokens.

@@ -385,6 +385,19 @@ impl EngineCommand {
     }
 }
 
+/// What is wrong with a prompt to which there is a reply all the same; its text is one sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PromptFault {
+    /// It is the same whatever the question says.
+    #[error(
+        "the chat template {template} leaves the question out of the prompt, so the model does not see it: choose another one (--chat-template chatml, /template chatml)"
+    )]
+    QuestionLeftOut {
+        /// What the template is called.
+        template: String,
+    },
+}
+
 /// From the engine's thread to the front end.
 #[derive(Debug, Clone)]
 pub enum EngineEvent {
@@ -426,6 +439,13 @@ pub enum EngineEvent {
         id: RequestId,
         /// What the template wrote.
         opening: String,
+    },
+    /// The prompt does not say what it should, and the reply is to it all the same. Told once for a template.
+    PromptFault {
+        /// Of the request.
+        id: RequestId,
+        /// What is wrong.
+        fault: PromptFault,
     },
     /// The prompt is being computed.
     PrefillProgress {
@@ -603,6 +623,7 @@ impl EngineEvent {
             | Self::TurnsDropped { id, .. }
             | Self::Adapted { id, .. }
             | Self::ThoughtOpened { id, .. }
+            | Self::PromptFault { id, .. }
             | Self::PrefillProgress { id, .. }
             | Self::Token { id, .. }
             | Self::Paused { id, .. }

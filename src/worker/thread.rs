@@ -15,7 +15,7 @@ use super::ahead::{self, FIRST_CHUNK, LastLogits};
 use super::loaded::{Loaded, Reader, RequestError, Source};
 use super::places::Place;
 use super::protocol::{
-    CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptToken, RequestId, TokenTrace,
+    CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptFault, PromptToken, RequestId, TokenTrace,
 };
 use super::running::Channels;
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
@@ -215,6 +215,7 @@ impl Worker {
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.settle(&tokens);
+        tell_fault(channels, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
         tell_remarks(channels, id, reader.remarks(&source)?);
         let pause = PauseState::new(&params);
@@ -370,6 +371,12 @@ fn tell_remarks(channels: &Channels, id: RequestId, remarks: Rendered) {
     }
     if !opening.is_empty() {
         channels.emit(EngineEvent::ThoughtOpened { id, opening });
+    }
+}
+
+fn tell_fault(channels: &Channels, id: RequestId, fault: Option<PromptFault>) {
+    if let Some(fault) = fault {
+        channels.emit(EngineEvent::PromptFault { id, fault });
     }
 }
 

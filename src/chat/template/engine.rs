@@ -12,7 +12,7 @@ use super::{functions, source};
 const NAME: &str = "chat";
 
 /// How deep macros and blocks may nest.
-const MAX_DEPTH: usize = 200;
+const MAX_DEPTH: usize = 500;
 
 /// Why there is no text, in what crosses the boundary of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Value};
 
+use super::methods::is_view;
 use super::python::{is_macro, is_namespace};
 
 pub(super) fn add_to(environment: &mut Environment<'static>) {
@@ -26,10 +27,10 @@ fn is_iterable(value: &Value) -> bool {
     }
 }
 
-/// Whether it has a length and parts: what a filter makes as it is asked for has none.
+/// Whether it has a length and parts: what a filter makes as it is asked for has none, a dictionary's keys are no parts.
 fn is_sequence(value: &Value) -> bool {
     match value.kind() {
-        ValueKind::Undefined | ValueKind::Iterable => value.len().is_some() || value.is_undefined(),
+        ValueKind::Iterable => value.len().is_some() && !is_view(value),
         _ => is_iterable(value),
     }
 }

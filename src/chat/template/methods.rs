@@ -1,6 +1,9 @@
 //! Methods of Python's texts, lists and dictionaries that published templates call.
 
-use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Tuple, ValueKind, from_args};
 use minijinja::{Error, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -16,10 +19,53 @@ pub(super) fn method(
     let own = match value.kind() {
         ValueKind::String => of_text(value.as_str().unwrap_or_default(), name, arguments)?,
         ValueKind::Seq => of_list(value, name, arguments)?,
-        ValueKind::Map if name == "copy" => Some(value.clone()),
+        ValueKind::Map => of_map(value, name, arguments)?,
         _ => None,
     };
     own.map_or_else(|| unknown_method_callback(state, value, name, arguments), Ok)
+}
+
+fn of_map(value: &Value, name: &str, arguments: &[Value]) -> Result<Option<Value>, Error> {
+    let keys = || value.try_iter().map(Iterator::collect::<Vec<_>>);
+    let items = match name {
+        "copy" => return Ok(Some(value.clone())),
+        "keys" => keys()?,
+        "values" => keys()?.iter().map(|key| value.get_item(key)).collect::<Result<_, _>>()?,
+        "items" => {
+            let pair = |key: Value| Ok(Tuple::from([key.clone(), value.get_item(&key)?]).into());
+            keys()?.into_iter().map(pair).collect::<Result<_, Error>>()?
+        }
+        _ => return Ok(None),
+    };
+    let () = from_args(arguments)?;
+    Ok(Some(Value::from_object(View { name: name.to_owned(), items })))
+}
+
+/// The keys, the values or both of a dictionary: printed with what they are called.
+#[derive(Debug)]
+struct View {
+    name: String,
+    items: Vec<Value>,
+}
+
+impl Object for View {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.items.clone())
+    }
+
+    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let items = python::repr(&self.items.iter().cloned().collect()).map_err(|_| fmt::Error)?;
+        write!(out, "dict_{}({items})", self.name)
+    }
+}
+
+/// Whether it is what `keys`, `values` or `items` returned.
+pub(super) fn is_view(value: &Value) -> bool {
+    value.downcast_object_ref::<View>().is_some()
 }
 
 fn of_list(value: &Value, name: &str, arguments: &[Value]) -> Result<Option<Value>, Error> {
@@ -98,10 +144,8 @@ fn quality(text: &str, name: &str) -> Option<bool> {
     let all = |is_so: fn(char) -> bool| !text.is_empty() && text.chars().all(is_so);
     Some(match name {
         "isspace" => all(is_space),
-        "isdecimal" | "isdigit" => {
-            all(|c| c.is_numeric() && c.to_digit(10).is_some() || is_other_digit(c, false))
-                || (name == "isdigit" && all(|c| c.is_ascii_digit() || is_other_digit(c, true)))
-        }
+        "isdecimal" => all(|c| c.is_ascii_digit() || is_other_digit(c, false)),
+        "isdigit" => all(|c| c.is_ascii_digit() || is_other_digit(c, true)),
         "isprintable" => text.chars().all(python::is_printable),
         "isidentifier" => {
             let is_name = |c: char| c.is_alphanumeric() || c == '_';

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
+use super::methods;
+
 /// A key that every namespace has, by which it is told from a map.
 pub(super) const NAMESPACE_MARK: &str = "\u{fdd0}namespace\u{fdd1}";
 
@@ -39,6 +41,7 @@ fn write_repr(out: &mut String, value: &Value) -> Result<(), Error> {
             Some(number) => out.push_str(&float(number)),
             None => write!(out, "{value}")?,
         },
+        ValueKind::Iterable if methods::is_view(value) => write!(out, "{value}")?,
         ValueKind::Seq | ValueKind::Iterable => {
             let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
             out.push(open);
@@ -53,8 +56,7 @@ fn write_repr(out: &mut String, value: &Value) -> Result<(), Error> {
         }
         ValueKind::Map if is_macro(value) => write!(out, "{value}")?,
         ValueKind::Map => write_map(out, value)?,
-        ValueKind::Bytes | ValueKind::Plain | ValueKind::Invalid => write!(out, "{value}")?,
-        // There may be kinds to come.
+        // Objects of the engine, and kinds to come.
         _ => write!(out, "{value}")?,
     }
     Ok(())

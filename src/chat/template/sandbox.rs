@@ -1,5 +1,6 @@
 //! Where strangers' templates are rendered: a process of the own program that is replaced when it has to be stopped.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -9,8 +10,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use rustix::process::Signal;
 
 use super::engine::Failure;
 use super::helper::ARGUMENT;
@@ -38,6 +41,59 @@ enum Program {
 struct Inner {
     program: Program,
     process: Mutex<Option<Process>>,
+    memory: Mutex<Memory>,
+}
+
+/// What came of the last requests.
+#[derive(Debug, Default)]
+struct Memory {
+    /// A draft is measured, computed ahead and sent with the same messages.
+    rendered: VecDeque<Rendered>,
+    stopped: Option<Stopped>,
+}
+
+/// A request as it was sent, what came of it, and when.
+#[derive(Debug)]
+struct Rendered {
+    request: Vec<u8>,
+    text: String,
+    at: Instant,
+}
+
+/// A template whose process had to be stopped, the length of that request, and what was said.
+#[derive(Debug)]
+struct Stopped {
+    source: String,
+    bytes: usize,
+    failure: Failure,
+    at: Instant,
+}
+
+/// Renderings that are kept.
+const KEPT: usize = 6;
+
+/// Bytes of request and of text up to which one is kept.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// How long one is true: a template may write the time.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+
+impl Memory {
+    fn answer(&mut self, source: &str, frame: &[u8]) -> Option<Answer> {
+        self.rendered.retain(|rendered| rendered.at.elapsed() < KEPT_FOR);
+        self.stopped.take_if(|stopped| stopped.at.elapsed() >= KEPT_FOR);
+        // A person who types on would wait for the same end with each letter.
+        let stopped = self.stopped.as_ref().filter(|last| last.source == source && last.bytes <= frame.len());
+        let rendered = self.rendered.iter().find(|rendered| rendered.request == frame);
+        rendered.map(|rendered| Ok(rendered.text.clone())).or(stopped.map(|stopped| Err(stopped.failure.clone())))
+    }
+
+    fn rendered(&mut self, request: Vec<u8>, text: &str) {
+        if text.len().max(request.len()) <= KEPT_BYTES {
+            self.rendered.truncate(KEPT - 1);
+            self.rendered.push_front(Rendered { request, text: text.to_owned(), at: Instant::now() });
+        }
+    }
 }
 
 impl Sandbox {
@@ -58,7 +114,7 @@ impl Sandbox {
     }
 
     fn start_with(program: Program) -> Self {
-        Self(Arc::new(Inner { program, process: Mutex::new(None) }))
+        Self(Arc::new(Inner { program, process: Mutex::new(None), memory: Mutex::default() }))
     }
 
     /// Starts the process, so that it is there when it is needed; a failure is told then.
@@ -92,16 +148,44 @@ impl Sandbox {
         }
         let unwritten = |error: serde_json::Error| Failure::Limit(format!("it cannot be handed over: {error}"));
         let frame = serde_json::to_vec(request).map_err(unwritten)?;
+        let mut memory = lock(&self.0.memory);
+        if let Some(answer) = memory.answer(&request.source, &frame) {
+            return answer;
+        }
+        match self.exchange(&frame)? {
+            Ok(answer) => {
+                if let Ok(text) = &answer {
+                    memory.rendered(frame, text);
+                }
+                answer
+            }
+            Err(broken) => {
+                let failure = Failure::Limit(broken.to_string());
+                if broken.is_of_the_template() {
+                    let (source, bytes) = (request.source.clone().into_owned(), frame.len());
+                    memory.stopped = Some(Stopped { source, bytes, failure: failure.clone(), at: Instant::now() });
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// What the process answers to `frame`, or why it does not.
+    ///
+    /// # Errors
+    /// Where there can be none.
+    fn exchange(&self, frame: &[u8]) -> Result<Result<Answer, Broken>, Failure> {
         let mut slot = lock(&self.0.process);
         // One that has died while it had nothing to do says nothing of this request.
-        let kept = slot.take().filter(Process::is_alive).map(|process| process.ask(&frame));
+        let kept = slot.take().filter(Process::is_alive).map(|process| process.ask(frame));
         let (process, outcome) = match kept {
-            Some((_, Err(Broken::Unheard))) | None => self.start()?.ask(&frame),
+            Some((_, Err(Broken::Unheard))) | None => self.start()?.ask(frame),
             Some(asked) => asked,
         };
-        let answer = outcome.map_err(|broken| Failure::Limit(broken.to_string()))?;
-        *slot = Some(process);
-        answer
+        if outcome.is_ok() {
+            *slot = Some(process);
+        }
+        Ok(outcome)
     }
 }
 
@@ -118,11 +202,30 @@ enum Broken {
     Ended(Option<ExitStatus>),
 }
 
+impl Broken {
+    /// Whether the template did it, and will do it again.
+    fn is_of_the_template(&self) -> bool {
+        match self {
+            Self::Silent(_) => true,
+            Self::Ended(status) => signal(*status).is_some_and(|signal| signal == Signal::XCPU || is_of_memory(signal)),
+            Self::Unheard | Self::Garbage => false,
+        }
+    }
+}
+
+fn signal(status: Option<ExitStatus>) -> Option<Signal> {
+    Signal::from_named_raw(status?.signal()?)
+}
+
+/// Whether a process ends so that has no room left: on its stack, or for what it allocates.
+fn is_of_memory(signal: Signal) -> bool {
+    [Signal::ABORT, Signal::SEGV, Signal::BUS].contains(&signal)
+}
+
 fn ended(status: Option<ExitStatus>) -> String {
-    let signal = status.and_then(|status| status.signal()).and_then(rustix::process::Signal::from_named_raw);
-    match (signal, status) {
-        (Some(rustix::process::Signal::XCPU), _) => "it computes for too long".into(),
-        (Some(rustix::process::Signal::ABORT | rustix::process::Signal::SEGV | rustix::process::Signal::BUS), _) => {
+    match (signal(status), status) {
+        (Some(Signal::XCPU), _) => "it computes for too long".into(),
+        (Some(signal), _) if is_of_memory(signal) => {
             "it takes more memory, or nests deeper, than a template may".into()
         }
         (_, Some(status)) => format!("the process that runs it has ended ({status})"),
@@ -143,25 +246,22 @@ struct Process {
 impl Process {
     fn start(program: &Path) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
-        let theirs = OwnedFd::from(theirs);
-        let child = Command::new(program)
-            .arg0("gibber")
-            .arg(ARGUMENT)
-            // Threads that only the engine would need.
-            .env("OPENBLAS_NUM_THREADS", "1")
-            .stdin(Stdio::from(theirs.try_clone()?))
-            .stdout(Stdio::from(theirs))
-            .stderr(Stdio::null())
-            // Ctrl-C at the terminal is not meant for it.
-            .process_group(0)
-            .spawn()?;
-        let child = Arc::new(Mutex::new(child));
+        let requests = ours.try_clone()?;
         let max_answer = Arc::new(AtomicUsize::new(0));
         let (sender, answers) = unbounded();
-        let process =
-            Self { child: child.clone(), requests: ours.try_clone()?, answers, max_answer: max_answer.clone() };
-        thread::Builder::new().spawn(move || read_answers(ours, &max_answer, &child, &sender))?;
-        Ok(process)
+        let (starting, started) = bounded(1);
+        let (program, max) = (program.to_owned(), max_answer.clone());
+        // It is started by the thread that hears it: Linux ends it with the thread that it is a child of.
+        thread::Builder::new().spawn(move || {
+            let child = spawn(&program, theirs).map(|child| Arc::new(Mutex::new(child)));
+            let heard = child.as_ref().ok().cloned();
+            let _ = starting.send(child);
+            if let Some(child) = heard {
+                read_answers(ours, &max, &child, &sender);
+            }
+        })?;
+        let child = started.recv().map_err(io::Error::other)??;
+        Ok(Self { child, requests, answers, max_answer })
     }
 
     /// Nothing is said unasked, but that it has ended.
@@ -189,6 +289,21 @@ impl Process {
         })??;
         serde_json::from_slice(&answer).map_err(|_| Broken::Garbage)
     }
+}
+
+fn spawn(program: &Path, socket: UnixStream) -> io::Result<Child> {
+    let socket = OwnedFd::from(socket);
+    Command::new(program)
+        .arg0("gibber")
+        .arg(ARGUMENT)
+        // Threads that only the engine would need.
+        .env("OPENBLAS_NUM_THREADS", "1")
+        .stdin(Stdio::from(socket.try_clone()?))
+        .stdout(Stdio::from(socket))
+        .stderr(Stdio::null())
+        // Ctrl-C at the terminal is not meant for it.
+        .process_group(0)
+        .spawn()
 }
 
 /// A process that is no longer wanted is killed, whatever it does, and no zombie stays.

@@ -228,7 +228,7 @@ fn a_file_that_is_too_large_is_not_read() {
 
 #[test]
 fn where_the_process_cannot_be_started_the_error_says_so_and_nothing_runs_here() {
-    let template = ChatTemplate::of_stranger("mine", "x", &Sandbox::of("/nonexistent/gibber")).unwrap();
+    let template = ChatTemplate::of_stranger("mine", "{{ 1 }}", &Sandbox::of("/nonexistent/gibber")).unwrap();
     let error = template.render(&question(), &options()).unwrap_err().to_string();
     assert!(error.starts_with("chat template mine was stopped: the process in which templates"), "{error}");
 }

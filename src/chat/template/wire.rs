@@ -17,12 +17,12 @@ const MEMORY: u64 = 1 << 30;
 /// Processor time for a short conversation, in seconds. Real templates take thousandths of it.
 const SECONDS: u64 = 2;
 
-/// Bytes of a conversation for which there is another second: a template that looks at each character with twenty
-/// instructions takes less than half of it.
-const BYTES_A_SECOND: u64 = 200_000;
+/// Bytes of a conversation for which there is another second: twenty times what a template takes that looks at each
+/// character, and enough for one that finds it by its index.
+const BYTES_A_SECOND: u64 = 50_000;
 
 /// The most processor time, however long the conversation.
-const MAX_SECONDS: u64 = 60;
+const MAX_SECONDS: u64 = 30;
 
 /// A rendering that is asked for; the template is told each time, so that a fresh process knows as much as an old one.
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ mod tests {
     fn a_long_conversation_may_take_more() {
         assert_eq!(Limits::of(1000).seconds, SECONDS);
         let (short, long) = (Limits::of(0), Limits::of(10_000_000));
-        assert!(long.seconds > 40 && long.output > short.output && long.memory > short.memory);
+        assert!(long.seconds > 20 && long.output > short.output && long.memory > short.memory);
         assert_eq!(Limits::of(usize::MAX).seconds, MAX_SECONDS);
     }
 }

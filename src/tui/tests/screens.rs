@@ -5,7 +5,7 @@ use ratatui::style::Color;
 use super::stage::Stage;
 use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
-use crate::worker::protocol::{Adaptation, EngineCommand, FinishReason};
+use crate::worker::protocol::{Adaptation, EngineCommand, FinishReason, PromptFault};
 
 const ANSWER: &str =
     "The capital of France is Paris. It lies on the Seine, and has done so for a good two thousand years.";
@@ -179,6 +179,17 @@ fn turns_that_were_dropped_are_told_and_marked() {
     let shown = stage.draw();
     assert!(shown.contains("the first 2 turns are no longer seen by the model"), "{shown}");
     assert_eq!(shown.matches("· no longer seen by the model").count(), 4, "{shown}");
+}
+
+#[test]
+fn a_question_that_the_template_leaves_out_is_told() {
+    let fault = PromptFault::QuestionLeftOut { template: "mute".into() };
+    let mut stage = Stage::new(100, 24, FakeWorker::new().reply([Step::Fault(fault), Step::text("yes?")]));
+    stage.keys("Hi<Enter>");
+    stage.pump_to_end();
+    let shown = stage.draw();
+    assert!(shown.contains("the chat template mute leaves the question out"), "{shown}");
+    assert!(shown.contains("yes?"), "{shown}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use super::{Worker, check, options_of, shorter, tell_remarks};
+use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
 use crate::engine::generate::{Control, Lane, generate_lanes};
 use crate::engine::inference::PrefillProgress;
 use crate::engine::sampling::SamplingParams;
@@ -29,6 +29,7 @@ impl Worker {
         let longest = lanes.iter().map(|lane| lane.params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.settle(&tokens);
+        tell_fault(channels, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, lanes: left, reader } = loaded;
         tell_remarks(channels, id, reader.remarks(&source)?);
         let channels = RefCell::new(channels);
