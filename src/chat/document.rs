@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::thinking::{Thought, answer_of};
-use super::{MessageId, MessageState, Node, Role, Transcript, import, title};
+use super::{MessageId, MessageState, Node, Role, Transcript, escape_json, import, title};
 
 /// What a JSON file says it is.
 pub(super) const FORMAT: &str = "gibber chat";
@@ -103,7 +103,8 @@ impl Document {
             head: self.transcript.head(),
             messages: entries.collect(),
         };
-        let mut json = serde_json::to_string_pretty(&file).unwrap_or_default();
+        // People look at files with `cat`, too.
+        let mut json = escape_json(&serde_json::to_string_pretty(&file).unwrap_or_default()).into_owned();
         json.push('\n');
         json
     }

@@ -14,4 +14,4 @@ pub mod visible;
 
 pub use message::{Message, Role, without_line_end};
 pub use transcript::{MessageId, MessageState, Node, Transcript};
-pub use visible::{one_line, visible};
+pub use visible::{escape_json, one_line, visible};

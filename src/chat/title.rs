@@ -2,6 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::visible::is_unsafe;
+
 /// Characters, as a reader counts them, of the first question that make a title.
 const FROM_QUESTION: usize = 60;
 
@@ -36,9 +38,8 @@ fn shortened(line: &str, most: usize) -> String {
 
 /// Neither a control character nor one of the invisible ones that end a line or turn the direction of writing (UAX #9).
 fn is_kept(c: char) -> bool {
-    let is_invisible = matches!(c,
-        '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !c.is_control() && !is_invisible
+    let is_invisible = matches!(c, '\n' | '\t' | '\u{200b}' | '\u{2060}'..='\u{2065}');
+    !is_unsafe(c) && !is_invisible
 }
 
 #[cfg(test)]

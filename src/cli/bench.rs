@@ -14,6 +14,7 @@ use super::args::Bench;
 use super::interrupt::Interrupt;
 use super::output::{Output, rounded};
 use super::{Context, models};
+use crate::chat::one_line;
 use crate::engine::TokenId;
 use crate::engine::inference::Inference;
 use crate::engine::load::{self, ModelInfo, ModelSource};
@@ -186,7 +187,7 @@ struct Report {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let percent = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole);
-        writeln!(f, "{} · {} · {} threads", self.model, self.format, self.threads)?;
+        writeln!(f, "{} · {} · {} threads", one_line(&self.model), self.format, self.threads)?;
         let (prompt, generated) = (self.n_prompt, self.n_gen);
         let depth = if self.n_depth > 0 { format!(" after {}", self.n_depth) } else { String::new() };
         writeln!(f, "prefill  {prompt:>5} tokens  {:>9.1} tok/s", self.prefill_tok_s)?;

@@ -1,20 +1,10 @@
 //! The command line: the only place that puts the parts together. A file for each subcommand; [`main`] decides the exit
 //! code, and nobody else.
-// Results go to stdout and errors to stderr: that is what a command line is for.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-/// Says a line on stderr. Where nothing can be written there, nobody is left to be told, and nothing ends for it.
+/// Says a line on stderr, as [`output::say`] does.
 macro_rules! tell {
     ($($part:tt)*) => {{
-        // `eprintln!` would panic.
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($part)*)));
-    }};
-}
-
-/// Says a part of a line on stderr, as [`tell!`] does.
-macro_rules! tell_part {
-    ($($part:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($part)*));
+        $crate::cli::output::say(format_args!($($part)*))
     }};
 }
 
@@ -38,12 +28,12 @@ mod text;
 mod themes;
 mod tokenize;
 
-use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 use gibber_signals::{ending, mapped};
@@ -154,6 +144,8 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == template::HELPER_ARGUMENT) {
         return template::serve();
     }
+    // As the standard library says it, but visible: a panic may quote what a file has in it.
+    std::panic::set_hook(Box::new(|panic| tell!("\n{panic}")));
     crate::engine::caught::keep_quiet();
     mapped::watch();
     let code = match run(std::env::args_os()) {
@@ -175,8 +167,24 @@ fn report(error: &anyhow::Error) -> u8 {
     if is_broken_pipe(error) {
         return 0;
     }
-    tell!("error: {}", visible(&sentence(error)));
+    tell!("error: {}", sentence(error));
     if error.is::<Usage>() { 2 } else { 1 }
+}
+
+/// clap's error with the arguments that it quotes made visible: clap takes escape sequences out of its texts by itself, and
+/// nobody would see what was wrong.
+fn quoted_visibly(mut error: clap::Error) -> clap::Error {
+    let quoted: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, visible(text).into_owned())),
+            _ => None,
+        })
+        .collect();
+    for (kind, text) in quoted {
+        error.insert(kind, ContextValue::String(text));
+    }
+    error
 }
 
 /// The error and its causes, of which those that a message has quoted already are left out.
@@ -197,12 +205,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Prints the help, the version, or what is wrong with the command line.
 fn report_usage(error: &clap::Error) -> u8 {
-    let said = error.to_string();
-    let printed = match quoted::lines(&said) {
-        Cow::Owned(short) if error.use_stderr() => std::io::stderr().write_all(visible(&short).as_bytes()),
-        _ => error.print(),
-    };
-    match printed {
+    if error.use_stderr() {
+        // It quotes arguments: without clap's styles, which could not be told from what is in those.
+        tell!("{}", quoted::lines(&error.to_string()).trim_end());
+        return u8::try_from(error.exit_code()).unwrap_or(1);
+    }
+    match error.print() {
         Ok(()) => u8::try_from(error.exit_code()).unwrap_or(1),
         Err(failed) if failed.kind() == ErrorKind::BrokenPipe => 0,
         Err(failed) => {
@@ -233,7 +241,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
 /// Reads the command line, and says what of it changes nothing.
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli> {
     let translated = args::Translated::new(arguments).map_err(Usage)?;
-    let parsed = Cli::command().try_get_matches_from(&translated.arguments);
+    let parsed = Cli::command().try_get_matches_from(&translated.arguments).map_err(quoted_visibly);
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = parsed.map_err(|error| match translated.describe(&error) {
         Some(text) => anyhow::Error::new(Usage(text.trim_start_matches("error: ").trim_end().to_owned())),

@@ -79,13 +79,13 @@ impl Row {
     fn columns(&self) -> [String; 7] {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         [
-            self.name.clone(),
+            one_line(&self.name),
             or_dash(self.architecture.map(str::to_owned)),
             or_dash(self.parameters.map(|parameters| format!("{:.1} M", parameters as f64 / 1e6))),
             or_dash(self.format.clone()),
             or_dash(self.bytes.map(|bytes| format!("{:.0} MB", bytes as f64 / 1e6))),
             or_dash(self.context.map(|context| context.to_string())),
-            format!("{}: {}", self.store, self.path),
+            format!("{}: {}", self.store, one_line(&self.path)),
         ]
     }
 }

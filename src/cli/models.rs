@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Context;
 use super::args::Models;
 use super::output::Output;
-use crate::chat::visible;
+use crate::chat::one_line;
 use crate::engine::load::{self, LoadOptions, ModelFiles, ModelInfo, ModelSource};
 use crate::engine::model::KvCache;
 use crate::engine::tokenizer::Tokenizer;
@@ -147,7 +147,7 @@ fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, Eng
         Err(error) => vec![("cannot be run", error.to_string())],
     };
     let mut rows = rows.iter().chain(&of_tokenizer);
-    rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", visible(value))))
+    rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", one_line(value))))
 }
 
 /// What ends a reply, and what is odd about the tokenizer.
@@ -163,7 +163,7 @@ fn tokenizer_rows(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
 pub(super) fn headline(info: &ModelInfo) -> String {
     format!(
         "{} · {} · {} · {:.0} MB · context {} (KV cache {}, up to {:.1} MB) · {} threads · loaded in {:.2} s",
-        info.name,
+        one_line(&info.name),
         info.architecture,
         info.format,
         info.weight_bytes as f64 / 1e6,
@@ -178,7 +178,7 @@ pub(super) fn headline(info: &ModelInfo) -> String {
 /// Says on stderr what came of the wish to have the weights quantized: what is no news only to those who want to hear more.
 pub(super) fn say_quantized(info: &ModelInfo, verbose: bool) {
     if let Some(quantized) = info.quantized.as_ref().filter(|quantized| quantized.is_news || verbose) {
-        tell!("{}", visible(&quantized.text));
+        tell!("{}", quantized.text);
     }
 }
 

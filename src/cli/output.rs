@@ -1,11 +1,14 @@
-//! Stdout for people and for pipes.
+//! What the commands write. Stdout has results: on a terminal nothing in them can steer it; in a pipe or a file texts are
+//! byte for byte what they are, and JSON parses to the same texts everywhere. Stderr has sentences for a person, which are
+//! visible wherever they go. Nothing else in this program prints.
 
-use std::io::{IsTerminal, Stdout, Write};
+use std::fmt::Display;
+use std::io::{IsTerminal, Stdout, Write, stderr};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::chat::visible;
+use crate::chat::{escape_json, one_line, visible};
 
 /// What an error of stdout begins with.
 pub(super) const CANNOT_WRITE: &str = "cannot write to standard output";
@@ -55,11 +58,46 @@ impl Output {
         if self.ends_line { Ok(()) } else { self.text("\n") }
     }
 
-    /// A JSON object on a line of its own. JSON has no control characters, so that a terminal gets the same bytes.
+    /// A JSON object on a line of its own: the same bytes for a terminal as for a pipe.
     pub(super) fn json(&mut self, object: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_string(object)?;
+        let mut line = escape_json(&serde_json::to_string(object)?).into_owned();
         line.push('\n');
         self.bytes(line.as_bytes())
+    }
+}
+
+/// A line on stderr. Where even that cannot be written (the terminal is gone) nothing is left to do.
+pub(super) fn say(line: impl Display) {
+    let line = format!("{line}\n");
+    let _ = stderr().write_all(visible(&line).as_bytes());
+}
+
+/// A line on stderr's terminal that is written over again and again; nothing where stderr is no terminal.
+#[derive(Debug)]
+pub(super) struct StatusLine {
+    is_terminal: bool,
+    is_shown: bool,
+}
+
+impl StatusLine {
+    /// Nothing is shown yet.
+    pub(super) fn new() -> Self {
+        Self { is_terminal: stderr().is_terminal(), is_shown: false }
+    }
+
+    /// Shows this instead of what was shown.
+    pub(super) fn show(&mut self, line: &str) {
+        if self.is_terminal {
+            self.is_shown = true;
+            let _ = write!(stderr(), "\r\x1b[K{}", one_line(line));
+        }
+    }
+
+    /// Leaves an empty line.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! `gibber models quantize`: a model written as a GGUF file in another format.
 
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -8,9 +7,9 @@ use anyhow::Result;
 
 use super::args::Quantize;
 use super::interrupt::Interrupt;
-use super::output::Output;
+use super::output::{Output, StatusLine};
 use super::{Context, Exit, INTERRUPTED, models};
-use crate::chat::visible;
+use crate::chat::one_line;
 use crate::engine::convert::{Conversion, Step};
 use crate::engine::kernels::ThreadPool;
 use crate::engine::kernels::pool::{default_threads, useful_threads};
@@ -33,12 +32,12 @@ pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
     interrupt.watch(&cancel);
     let started = Instant::now();
     let conversion = Conversion::new(&models::resolve(source, &context.paths)?, *kind)?;
-    let mut progress = Progress { on_terminal: std::io::stderr().is_terminal(), verbose: context.verbose };
+    let mut progress = Progress { line: StatusLine::new(), verbose: context.verbose };
     let flow = conversion.write_file(target, *force, &pool, &mut |step| {
         progress.show(step);
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    progress.clear();
+    progress.line.clear();
     if flow?.is_break() {
         return Err(Exit(INTERRUPTED).into());
     }
@@ -46,7 +45,7 @@ pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     output.line(&format!(
         "{}: {kind}, {:.1} MB of weights instead of {:.1} MB, in {:.1} s",
-        visible(&target.display().to_string()),
+        one_line(&target.display().to_string()),
         megabytes(conversion.bytes_after()),
         megabytes(conversion.bytes_before()),
         started.elapsed().as_secs_f64()
@@ -71,24 +70,14 @@ pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
 
 /// A line on the terminal that is written over again and again; for those who want to hear more, a line a tensor.
 struct Progress {
-    on_terminal: bool,
+    line: StatusLine,
     verbose: bool,
 }
 
 impl Progress {
     fn show(&mut self, step: &Step<'_>) {
         let percent = step.done * 100 / step.total.max(1);
-        let line = format!("{percent:3} % {} {} -> {}", visible(step.name), step.from, step.to);
-        if self.verbose {
-            tell!("{line}");
-        } else if self.on_terminal {
-            tell_part!("\r\x1b[K{line}");
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.on_terminal && !self.verbose {
-            tell_part!("\r\x1b[K");
-        }
+        let line = format!("{percent:3} % {} {} -> {}", one_line(step.name), step.from, step.to);
+        if self.verbose { tell!("{line}") } else { self.line.show(&line) }
     }
 }

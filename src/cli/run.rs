@@ -38,7 +38,7 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     }
     if context.verbose {
         if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
-            tell!("{}:\n{}", thought.summary(false), crate::chat::visible(thought.text));
+            tell!("{}:\n{}", thought.summary(false), thought.text);
         }
         let (reason, stats) = (reason.clone(), stats.clone());
         let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None };

@@ -1,6 +1,5 @@
 //! The worker with a model loaded, asked one thing at a time.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -8,8 +7,9 @@ use gibber_signals::ending;
 
 use super::Context;
 use super::interrupt::Interrupt;
+use super::output::StatusLine;
 use crate::app::template_choice;
-use crate::chat::{template::Sandbox, visible};
+use crate::chat::template::Sandbox;
 use crate::engine::FileType;
 use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::worker::WorkerHandle;
@@ -41,8 +41,8 @@ impl Session {
         let info = session.load(source, context.load_options())?;
         super::models::say_quantized(&info, context.verbose);
         if context.verbose {
-            tell!("{}", visible(&super::models::headline(&info)));
-            info.notes.iter().for_each(|note| tell!("note: {}", visible(note)));
+            tell!("{}", super::models::headline(&info));
+            info.notes.iter().for_each(|note| tell!("note: {note}"));
         }
         Ok(session)
     }
@@ -72,7 +72,7 @@ impl Session {
                 Ok(())
             },
         );
-        progress.clear();
+        progress.line.clear();
         match closing? {
             EngineEvent::Loaded { model, .. } => Ok(*model),
             other => Err(unexpected(&other)),
@@ -113,26 +113,19 @@ impl Session {
 struct Progress {
     kind: Option<FileType>,
     started: Instant,
-    shown: bool,
+    line: StatusLine,
 }
 
 impl Progress {
     fn new(kind: Option<FileType>) -> Self {
-        Self { kind: kind.filter(|_| std::io::stderr().is_terminal()), started: Instant::now(), shown: false }
+        Self { kind, started: Instant::now(), line: StatusLine::new() }
     }
 
     fn show(&mut self, event: &EngineEvent) {
         if let (Some(kind), &EngineEvent::LoadProgress { done, total, .. }) = (self.kind, event)
             && self.started.elapsed() > UNTOLD
         {
-            tell_part!("\r\x1b[Kquantizing to {kind}: {} %", done * 100 / total.max(1));
-            self.shown = true;
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            tell_part!("\r\x1b[K");
+            self.line.show(&format!("quantizing to {kind}: {} %", done * 100 / total.max(1)));
         }
     }
 }

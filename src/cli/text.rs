@@ -42,7 +42,7 @@ pub(super) fn of_piped_stdin() -> Result<String> {
 /// Reads; a pipe that nobody closes is the usual reason for a program that hangs, so it is said.
 fn patiently<T>(what: &str, read: impl FnOnce() -> T) -> T {
     let (done, is_done) = crossbeam_channel::bounded::<()>(0);
-    let notice = format!("waiting for the end of {}", crate::chat::visible(what));
+    let notice = format!("waiting for the end of {what}");
     let watch = std::thread::spawn(move || {
         if is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             tell!("{notice}");

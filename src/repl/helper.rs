@@ -1,17 +1,20 @@
 //! Completion of commands and their arguments, and texts of several lines.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use rustyline::Context;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 
+use super::stand_in::{self, revealed};
 use crate::app::commands::{self, Completer as Kind, Line};
 use crate::app::completion::{self, Completion};
 use crate::app::{App, FrontEndIo, Moment, carry_out};
+use crate::chat::one_line;
 
 /// Begins and ends a text of several lines.
 pub(super) const QUOTES: &str = "\"\"\"";
@@ -29,12 +32,16 @@ impl Helper {
 
     /// What the text before the cursor can become.
     fn candidates(&self, typed: &str) -> Vec<Pair> {
+        let typed: &str = &revealed(typed);
         let (mut app, mut io) = (self.app.borrow_mut(), self.io.borrow_mut());
         if let Some(wanted) = completion::wanted(typed, typed.len()) {
             carry_out(&mut app, vec![wanted.effect()], &mut **io, &mut |_| {}, Moment::now());
         }
         let found = completion::complete_at(&app, typed, typed.len()).into_iter();
-        let pair = |completion: Completion| Pair { display: completion.label, replacement: completion.line };
+        let pair = |completion: Completion| Pair {
+            display: one_line(&completion.label),
+            replacement: stand_in::completed(typed, &completion.line),
+        };
         found.filter(|completion| is_for_lines(&completion.line)).map(pair).collect()
     }
 }
@@ -68,9 +75,32 @@ impl Validator for Helper {
 }
 
 impl Hinter for Helper {
-    type Hint = String;
+    type Hint = Unseen;
+
+    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<Unseen> {
+        let count = stand_in::unseen(line);
+        let s = if count == 1 { "" } else { "s" };
+        (count > 0).then(|| Unseen(format!("  [and {count} control character{s}]")))
+    }
 }
 
-impl Highlighter for Helper {}
+/// Says that there is more in the line than can be drawn.
+pub(super) struct Unseen(String);
+
+impl Hint for Unseen {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Highlighter for Helper {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        stand_in::drawn(line)
+    }
+}
 
 impl rustyline::Helper for Helper {}

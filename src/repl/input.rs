@@ -4,10 +4,11 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
-use rustyline::{Cmd, Config, Editor, KeyCode, KeyEvent, Modifiers};
+use rustyline::{Cmd, ColorMode, Config, Editor, KeyCode, KeyEvent, Modifiers};
 
 use super::ReplError;
 use super::helper::{Helper, is_open};
+use super::stand_in::{disguised, revealed};
 use crate::app::App;
 
 /// Entries of the history that the arrow keys reach.
@@ -37,11 +38,13 @@ impl Input {
         if !is_terminal || PRINTERS.iter().any(|printer| printer.eq_ignore_ascii_case(&term)) {
             return Ok(Self::Plain { is_terminal });
         }
-        let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
+        // Nothing has colours, but only with them the editor asks the helper how a line is drawn.
+        let config = Config::builder().color_mode(ColorMode::Forced);
+        let config = config.max_history_size(HISTORY)?.auto_add_history(false).build();
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history)?;
         for entry in app.history() {
-            editor.add_history_entry(entry)?;
+            editor.add_history_entry(disguised(entry))?;
         }
         editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
         editor.set_helper(Some(helper));
@@ -61,7 +64,10 @@ impl Input {
     /// The next line, or the next text between quotes; on a line editor it begins with `initial`.
     pub(super) fn read(&mut self, prompt: &str, initial: &str) -> Result<String, ReadlineError> {
         match self {
-            Self::Editor(editor) => editor.readline_with_initial(prompt, (initial, "")),
+            Self::Editor(editor) => {
+                let line = editor.readline_with_initial(prompt, (&disguised(initial), ""))?;
+                Ok(revealed(&line).into_owned())
+            }
             Self::Plain { is_terminal } => {
                 if *is_terminal {
                     let mut stdout = io::stdout();
@@ -76,7 +82,7 @@ impl Input {
     /// Has the arrow keys reach a line.
     pub(super) fn remember(&mut self, line: &str) -> Result<(), ReadlineError> {
         match self {
-            Self::Editor(editor) => editor.add_history_entry(line).map(drop),
+            Self::Editor(editor) => editor.add_history_entry(disguised(line)).map(drop),
             Self::Plain { .. } => Ok(()),
         }
     }

@@ -7,18 +7,21 @@ mod lanes;
 mod printer;
 mod reply;
 mod signals;
+mod stand_in;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io::{IsTerminal, stdout};
 use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, never, select};
 use rustyline::error::ReadlineError;
+use signal_hook::consts::SIGHUP;
 
 use crate::app::attachments::folded;
 use crate::app::commands::{self, Line, refuse_on_lines};
 use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind, StoreNews};
-use crate::chat::Role;
+use crate::chat::{Role, one_line};
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
@@ -78,20 +81,18 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         reply: ReplyPrinted::default(),
         lanes: LanesPrinted::default(),
     };
-    let effects = repl.app.borrow_mut().start();
-    let mut next = repl.carry_out(effects)?;
-    // Whoever sits there can choose another model; whoever has left wants to know at once.
-    if repl.is_fed && repl.failed && repl.app.borrow().model().is_none() {
-        return Ok(ExitReason::Failed);
+    let was_terminal = stdout().is_terminal();
+    let outcome = repl.converse(&mut input);
+    if outcome.is_err() {
+        // What was said is saved all the same.
+        let _ = repl.quietly(|app, now| app.handle(Action::Quit, now));
     }
-    repl.greet()?;
-    loop {
-        next = match next {
-            Next::Leave(ExitReason::Quit) if repl.is_fed && repl.failed => return Ok(ExitReason::Failed),
-            Next::Leave(reason) => return Ok(reason),
-            Next::Read(initial) if repl.app.borrow().saved().is_some() => repl.choose_session(&mut input, initial)?,
-            Next::Read(initial) => repl.read(&mut input, &initial)?,
-        };
+    match outcome {
+        Ok(ExitReason::Signal(signal)) => Ok(ExitReason::Signal(signal)),
+        // The window was closed, or the connection broke: the signal that says so may come later than the end of the input
+        // or an error, or be ignored (nohup).
+        _ if was_terminal && !stdout().is_terminal() => Ok(ExitReason::Signal(SIGHUP)),
+        outcome => outcome,
     }
 }
 
@@ -130,9 +131,27 @@ struct Repl {
 }
 
 impl Repl {
+    fn converse(&mut self, input: &mut Input) -> Result<ExitReason, ReplError> {
+        let effects = self.app.borrow_mut().start();
+        let mut next = self.carry_out(effects)?;
+        // Whoever sits there can choose another model; whoever has left wants to know at once.
+        if self.is_fed && self.failed && self.app.borrow().model().is_none() {
+            return Ok(ExitReason::Failed);
+        }
+        self.greet()?;
+        loop {
+            next = match next {
+                Next::Leave(ExitReason::Quit) if self.is_fed && self.failed => return Ok(ExitReason::Failed),
+                Next::Leave(reason) => return Ok(reason),
+                Next::Read(initial) if self.app.borrow().saved().is_some() => self.choose_session(input, initial)?,
+                Next::Read(initial) => self.read(input, &initial)?,
+            };
+        }
+    }
+
     fn greet(&mut self) -> Result<(), ReplError> {
         if let Some(model) = self.app.borrow().model() {
-            let line = format!("{} · {} · context {}", model.name, model.format, model.context);
+            let line = format!("{} · {} · context {}", one_line(&model.name), model.format, model.context);
             self.printer.line(&line)?;
         }
         Ok(self
@@ -207,9 +226,9 @@ impl Repl {
         let mut sessions = Vec::new();
         for (chat, hits) in saved.found() {
             sessions.push(&chat.record);
-            self.printer.line(&format!("{:>4}  {}", sessions.len(), chat.record.title))?;
+            self.printer.line(&format!("{:>4}  {}", sessions.len(), one_line(&chat.record.title)))?;
             for hit in hits {
-                self.printer.line(&format!("        {}: {}", hit.role.as_str(), hit.context))?;
+                self.printer.line(&format!("        {}: {}", hit.role.as_str(), one_line(&hit.context)))?;
             }
         }
         let line = self.signals.while_reading(|| input.read("number of the chat, or nothing: ", ""));

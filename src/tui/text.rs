@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
 
 pub(super) use crate::chat::one_line;
-use crate::chat::visible::visible;
+use crate::chat::visible;
 
 /// Columns from one tab stop to the next.
 const TAB: usize = 4;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{most_probable, prefill};
+use crate::chat::one_line;
 use crate::cli::output::rounded;
 use crate::engine::inference::Inference;
 use crate::engine::load::ModelInfo;
@@ -91,7 +92,7 @@ fn user_seconds() -> Option<f64> {
 
 impl std::fmt::Display for Founding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} · {} · {} threads", self.model, self.format, self.threads)?;
+        writeln!(f, "{} · {} · {} threads", one_line(&self.model), self.format, self.threads)?;
         writeln!(f, "tokens   {:>9} after {} prompts", self.tokens, self.prompts)?;
         writeln!(f, "wall     {:>9.2} s", self.wall_s)?;
         if let Some(user_s) = self.user_s {
