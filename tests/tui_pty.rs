@@ -2,6 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "tui_pty/raw_stream.rs"]
+mod raw_stream;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -47,7 +49,9 @@ impl Chat {
         command.env("GIBBER_CONFIG_DIR", home.path());
         command.env("TERM", "xterm-256color");
         command.env("LANG", locale);
-        for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
+        // An editor that changes nothing.
+        command.env("EDITOR", "true");
+        for variable in ["GIBBER_MODEL", "GIBBER_THREADS", "VISUAL", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
             command.env_remove(variable);
         }
         let chat = Self { terminal: Terminal::start(command, size), home };
@@ -267,6 +271,60 @@ fn signals_leave_the_terminal_and_the_chat_in_order() {
 }
 
 #[test]
+fn a_window_that_is_closed_loses_nothing_that_was_said() {
+    let mut chat = Chat::start(USUAL, &ENDLESS);
+    chat.count_without_end();
+    assert_eq!(chat.terminal.hang_up().exit_code(), 128 + 1);
+    assert!(chat.saved_count().starts_with(" 8, 9, 10, 11,"));
+}
+
+#[test]
+fn a_terminal_that_answers_no_question_is_drawn_all_the_same() {
+    let mut chat = Chat::start(WIDE, &[]);
+    chat.terminal.answer_nothing();
+    chat.wait_for_words("is ready");
+    // The screen is blank before it is drawn again.
+    let clears = |chat: &Chat| chat.terminal.written().windows(4).filter(|window| window == b"\x1b[2J").count();
+    for (draft, redraw) in [("one", "\x0c"), ("two", "\x07"), ("three", "")] {
+        chat.terminal.press(draft);
+        chat.terminal.wait_for_text(draft);
+        let before = clears(&chat);
+        match redraw {
+            "" => chat.terminal.signal(Signal::CONT),
+            key => chat.terminal.press(key),
+        }
+        chat.terminal.wait_for_screen("another frame", |screen| clears(&chat) > before && screen.contains(draft));
+    }
+    chat.terminal.wait_for_text("> onetwothree");
+    assert!(!chat.terminal.written().windows(4).any(|window| window == b"\x1b[6n"), "nothing was asked");
+    chat.terminal.press(key::CTRL_C);
+    chat.terminal.wait_for_text("> Ask something");
+    chat.quit();
+}
+
+#[test]
+fn the_wheel_scrolls_and_never_becomes_a_key() {
+    let mut chat = Chat::start(USUAL, &[]);
+    chat.wait_for_words("is ready");
+    chat.terminal.press("a draft");
+    chat.terminal.wait_for_text("> a draft");
+    let written = String::from_utf8(chat.terminal.written()).unwrap();
+    assert!(written.contains("\x1b[?1007l") && written.contains("\x1b[?1000h"), "{written:?}");
+    chat.terminal.press("\x1b[<64;5;5M");
+    chat.wait_for_words("F3 leaves the mouse to the terminal");
+    chat.terminal.press("!");
+    chat.terminal.wait_for_text("> a draft!");
+    chat.terminal.press("\x1bOR");
+    chat.terminal.wait_for("the mouse to be given back", |screen| {
+        screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+    });
+    chat.terminal.press(key::CTRL_C);
+    chat.quit();
+    let written = String::from_utf8(chat.terminal.written()).unwrap();
+    assert!(written.rfind("\x1b[?1007r") > written.rfind("\x1b[?1007l"), "the wheel is as it was");
+}
+
+#[test]
 fn ctrl_c_stops_then_clears_then_quits() {
     let mut chat = Chat::start(USUAL, &ENDLESS);
     chat.count_without_end();
@@ -447,4 +505,22 @@ fn a_paste_is_asked_without_its_last_line_end() {
     chat.wait_for_words("end of turn");
     chat.quit();
     assert_eq!(chat.saved()[0].1, QUESTION);
+}
+
+#[test]
+fn a_window_closed_on_the_line_repl_loses_nothing_that_was_said() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+    command.args(["repl", "--raw", "--temp", "0"]);
+    command.env("GIBBER_CONFIG_DIR", home.path());
+    command.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::start(command, USUAL);
+    terminal.wait_for_text("/help lists the commands");
+    terminal.press(&format!("{OPENING}\r"));
+    terminal.wait_for_screen("a running reply", |screen| flowing(screen).contains("8, 9, 10, 11,"));
+    assert_eq!(terminal.hang_up().exit_code(), 128 + 1);
+    let database = Database::open(&home.path().join("chats.db")).unwrap();
+    let chat = database.load(database.list().unwrap()[0].record.id).unwrap();
+    let last = chat.transcript.path().pop().unwrap();
+    assert!(last.message.content.starts_with(" 8, 9, 10, 11,"), "{:?}", last.message.content);
 }

@@ -209,7 +209,7 @@ pub struct UiSettings {
 impl Default for UiSettings {
     fn default() -> Self {
         let (theme, heat) = (theme::DEFAULT.to_owned(), Heat::Off);
-        Self { mouse: false, panels: true, hints: true, ascii: false, markdown: true, theme, heat }
+        Self { mouse: true, panels: true, hints: true, ascii: false, markdown: true, theme, heat }
     }
 }
 

@@ -15,7 +15,7 @@ use super::input::{Input, key_press};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
-use super::{ExitReason, TuiError, editor, view};
+use super::{ExitReason, TuiError, editor, terminal, view};
 use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, StoreNews, carry_out};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
@@ -51,9 +51,13 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     state.carry_out(effects)?;
     let outcome = state.run(&engine, &failures, &signals);
     if outcome.is_err() {
-        // The terminal is gone; what was said is still saved.
+        // What was said is saved all the same.
         let effects = state.app.handle(Action::Quit, Moment::now());
         let _ = state.carry_out(effects);
+        if terminal::is_gone() {
+            // The signal that says so may come later than the error, or be ignored (nohup).
+            return Ok(ExitReason::Signal(SIGHUP));
+        }
     }
     outcome
 }
@@ -203,7 +207,7 @@ impl Loop {
                 self.terminal.lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;
                 self.input.resume();
             }
-            Wake::Signal(SIGCONT) => self.terminal.redraw()?,
+            Wake::Signal(SIGCONT) => self.terminal.resume()?,
             Wake::Signal(signal) => {
                 let effects = self.app.handle(Action::Quit, now);
                 self.carry_out(effects)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use super::terminal;
 use crate::app::keymap::{Key, KeyPress};
 
 /// How long the thread waits for an event before it looks whether it is to pause. Keys do not wait for it.
@@ -59,6 +60,8 @@ fn read_events(events: &Sender<std::io::Result<Event>>, rest: &Sender<()>, pause
             continue;
         }
         let event = match event::poll(POLL) {
+            // Of a terminal that has gone it reads nothing, again and again, and calls that no error.
+            Ok(false) if terminal::is_gone() => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)),
             Ok(false) => continue,
             Ok(true) => event::read(),
             Err(error) => Err(error),

@@ -59,10 +59,46 @@ pub(super) enum Held {
     Slider(usize, Rect),
 }
 
+/// What the last line says of the mouse when it is used for the first time: a person who wants to mark something as
+/// everywhere else has to learn how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MouseTip {
+    /// It was not used yet.
+    Due,
+    /// Until the next key.
+    Shown,
+    /// It was read, or nobody wants it.
+    Past,
+}
+
+impl MouseTip {
+    /// The text, with the actions whose keys stand in it.
+    const TEXT: &str = "<toggle-mouse> leaves the mouse to the terminal · with Shift held the terminal marks text";
+
+    /// What is to be said now.
+    pub(super) fn text(self) -> Option<&'static str> {
+        (self == Self::Shown).then_some(Self::TEXT)
+    }
+
+    /// A key was pressed.
+    pub(super) fn on_key(&mut self) {
+        if *self == Self::Shown {
+            *self = Self::Past;
+        }
+    }
+
+    fn on_mouse(&mut self) {
+        if *self == Self::Due {
+            *self = Self::Shown;
+        }
+    }
+}
+
 impl Screen {
     /// The mouse was used.
     pub(super) fn on_mouse(&mut self, app: &mut App, event: MouseEvent, now: Moment) -> (Vec<Effect>, Vec<Request>) {
         let (x, y) = (event.column, event.row);
+        self.mouse_tip.on_mouse();
         let mut requests = Vec::new();
         let effects = match event.kind {
             MouseEventKind::ScrollUp => self.on_wheel(app, x, y, true, now),

@@ -5,7 +5,7 @@ use super::chat_list::{ChatList, ChatRequest};
 use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
 use super::lanes::LanesView;
-use super::mouse::{Held, Targets};
+use super::mouse::{Held, MouseTip, Targets};
 use super::overlay::{Choice, Item, Outcome, Overlay};
 use super::palette::palette;
 use super::panels::SamplingPanel;
@@ -47,6 +47,7 @@ pub(super) struct Screen {
     pub(super) overlays: Vec<Overlay>,
     pub(super) panels: bool,
     pub(super) mouse: bool,
+    pub(super) mouse_tip: MouseTip,
     /// What can be clicked besides text.
     pub(super) targets: Targets,
     pub(super) held: Held,
@@ -71,6 +72,7 @@ impl Screen {
             overlays: Vec::new(),
             panels: ui.panels,
             mouse: ui.mouse,
+            mouse_tip: if ui.hints { MouseTip::Due } else { MouseTip::Past },
             targets: Targets::default(),
             held: Held::default(),
             draft: None,
@@ -80,6 +82,7 @@ impl Screen {
 
     /// A key was pressed.
     pub(super) fn on_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+        self.mouse_tip.on_key();
         let opens_help = app.keymap().action(self.focus, press) == Some(KeyAction::Help);
         if opens_help && matches!(self.overlays.last(), Some(Overlay::Help(_))) {
             return (self.close_overlay(app, now), Vec::new());

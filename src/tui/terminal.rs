@@ -1,7 +1,7 @@
 //! The terminal: taken at the start, given back whatever happens.
 
 use std::cell::Cell;
-use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write, stdout};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, KeyboardEnhancementFlags,
     PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
+use crossterm::style::Print;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
@@ -20,6 +21,14 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
+
+/// On the alternate screen many terminals make arrow keys of the mouse wheel (mode 1007, "alternate scroll"), and Up would
+/// bring an earlier prompt instead of the draft. Whether they did is kept (XTSAVE) before that is switched off.
+const WHEEL_IS_WHEEL: &str = "\x1b[?1007s\x1b[?1007l";
+
+/// Those that cannot keep it (XTRESTORE) have it on by themselves.
+const WHEEL_AS_IT_WAS: &str = "\x1b[?1007h\x1b[?1007r";
 
 type PanicHook = dyn Fn(&PanicHookInfo<'_>) + Send + Sync;
 
@@ -71,9 +80,21 @@ impl Terminal {
         drawn
     }
 
-    /// The next frame draws every cell.
+    /// The next frame draws every cell. Nothing is asked: ratatui's own `clear` wants to know where the cursor is, and
+    /// there are terminals that do not say (a serial line, a slow connection, one that is stopped).
     pub(super) fn redraw(&mut self) -> io::Result<()> {
-        self.inner.clear()
+        let size = self.inner.size()?;
+        self.inner.resize(Rect::from((Position::ORIGIN, size)))
+    }
+
+    /// Takes the terminal again after the program was stopped: whoever had it meanwhile may have left it in any state.
+    pub(super) fn resume(&mut self) -> io::Result<()> {
+        // The modes first: in the background this stops the program again, before anything is written.
+        disable_raw_mode()?;
+        // What is counted or kept there is not to be so twice.
+        execute!(stdout(), PopKeyboardEnhancementFlags, Print(WHEEL_AS_IT_WAS))?;
+        enter(self.mouse)?;
+        self.redraw()
     }
 
     /// Takes the mouse, or leaves it to the terminal's own selection.
@@ -93,7 +114,7 @@ impl Terminal {
         leave();
         let outcome = other();
         enter(self.mouse)?;
-        self.inner.clear()?;
+        self.redraw()?;
         Ok(outcome)
     }
 }
@@ -115,16 +136,21 @@ fn enter(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     // So that Shift-Enter is told from Enter, where the terminal can; others ignore it.
     let flags = PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES);
-    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, flags)?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, Print(WHEEL_IS_WHEEL), flags)?;
     if mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
 }
 
 /// What undoes all that was switched on.
 fn leaving() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    queue!(bytes, EndSynchronizedUpdate, DisableMouseCapture, PopKeyboardEnhancementFlags, DisableBracketedPaste)?;
-    queue!(bytes, LeaveAlternateScreen, Show)?;
+    queue!(bytes, EndSynchronizedUpdate, DisableMouseCapture, Print(WHEEL_AS_IT_WAS), PopKeyboardEnhancementFlags)?;
+    queue!(bytes, DisableBracketedPaste, LeaveAlternateScreen, Show)?;
     Ok(bytes)
+}
+
+/// Whether the terminal, which was there at the start, has gone: the window was closed, the connection broke.
+pub(super) fn is_gone() -> bool {
+    !io::stdin().is_terminal()
 }
 
 /// Gives the terminal back. Each step is tried, whatever became of the one before.

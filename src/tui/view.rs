@@ -301,6 +301,9 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
     if app.model().is_some() && app.loading().is_some_and(|loading| !loading.stopping) {
         return (hints("<stop> stops the loading · you can type meanwhile"), theme.accent());
     }
+    if let Some(tip) = screen.mouse_tip.text().map(hints).filter(|tip| !tip.is_empty()) {
+        return (tip, theme.accent());
+    }
     if let Some(tip) = app.tip().filter(|_| screen.focus == Context::Composer) {
         return (tip, theme.accent());
     }

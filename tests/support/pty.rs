@@ -6,6 +6,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -37,6 +38,8 @@ struct Requests {
     noted: Vec<String>,
     /// Answers that are due.
     answers: Vec<u8>,
+    /// Whether no question is answered.
+    is_mute: bool,
 }
 
 impl vt100::Callbacks for Requests {
@@ -74,14 +77,17 @@ impl vt100::Callbacks for Requests {
         letter: char,
     ) {
         match (first, letter) {
+            (None, 'c' | 'n') if self.is_mute => {}
             // Primary device attributes: a plain VT220, which also ends crossterm's question for the Kitty protocol.
             (None, 'c') => self.answers.extend(b"\x1b[?62c"),
             (None, 'n') => {
                 let (row, column) = screen.cursor_position();
                 self.answers.extend(format!("\x1b[{};{}R", row + 1, column + 1).bytes());
             }
-            // Synchronized output, an old mouse mode, colours of underlines; the Kitty protocol's push, pop and question.
-            (Some(b'?'), 'h' | 'l') if parameters.iter().any(|modes| matches!(modes, [2026 | 1015])) => {}
+            // Synchronized output, an old mouse mode, the wheel as arrow keys, colours of underlines; the Kitty protocol's
+            // push, pop and question.
+            (Some(b'?'), 'h' | 'l' | 's' | 'r')
+                if parameters.iter().any(|modes| matches!(modes, [2026 | 1015 | 1007])) => {}
             (None, 'm') => {}
             (Some(b'>' | b'<' | b'?'), 'u') => {}
             _ => self.noted.push(format!("CSI {first:?} {parameters:?} {letter}")),
@@ -97,6 +103,8 @@ struct Display {
     /// Every byte the program wrote.
     written: Mutex<Vec<u8>>,
     changed: Condvar,
+    /// Whether the window is to be closed.
+    is_closing: AtomicBool,
 }
 
 impl Display {
@@ -109,7 +117,7 @@ impl Display {
 pub(crate) struct Terminal {
     display: Arc<Display>,
     keyboard: Arc<Mutex<Box<dyn Write + Send>>>,
-    master: Box<dyn MasterPty + Send>,
+    master: Option<Box<dyn MasterPty + Send>>,
     // Held so that the terminal's state can be read after the program has ended.
     _slave: Box<dyn SlavePty + Send>,
     ended: Receiver<ExitStatus>,
@@ -123,8 +131,12 @@ impl Terminal {
     pub(crate) fn start(command: CommandBuilder, (columns, rows): (u16, u16)) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let parser = Parser::new_with_callbacks(nonzero(rows), nonzero(columns), 0, Requests::default());
-        let display =
-            Arc::new(Display { parser: Mutex::new(parser), written: Mutex::default(), changed: Condvar::new() });
+        let display = Arc::new(Display {
+            parser: Mutex::new(parser),
+            written: Mutex::default(),
+            changed: Condvar::new(),
+            is_closing: AtomicBool::new(false),
+        });
         let keyboard = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
         let modes_before = modes(pair.master.as_ref());
         let mut child = pair.slave.spawn_command(command).unwrap();
@@ -134,7 +146,16 @@ impl Terminal {
         let (reader, shown, answers) =
             (pair.master.try_clone_reader().unwrap(), Arc::clone(&display), Arc::clone(&keyboard));
         thread::spawn(move || read_all(reader, &shown, &answers));
-        Self { display, keyboard, master: pair.master, _slave: pair.slave, ended, process, running: true, modes_before }
+        Self {
+            display,
+            keyboard,
+            master: Some(pair.master),
+            _slave: pair.slave,
+            ended,
+            process,
+            running: true,
+            modes_before,
+        }
     }
 
     /// Presses keys, or types text: the bytes as a terminal sends them.
@@ -152,12 +173,25 @@ impl Terminal {
     /// Changes the size of the screen, which the program learns by SIGWINCH.
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         self.display.lock().set_size(nonzero(rows), nonzero(columns));
-        self.master.resize(size(columns, rows)).unwrap();
+        self.master.as_ref().unwrap().resize(size(columns, rows)).unwrap();
     }
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.process, signal).unwrap();
+    }
+
+    /// From now on the terminal answers no question, as over a serial line.
+    pub(crate) fn answer_nothing(&self) {
+        self.display.lock().callbacks_mut().is_mute = true;
+    }
+
+    /// Closes the window while the program writes something, and waits for the program to end.
+    pub(crate) fn hang_up(&mut self) -> ExitStatus {
+        self.display.is_closing.store(true, Ordering::Release);
+        *self.keyboard.lock().unwrap() = Box::new(std::io::sink());
+        self.master = None;
+        self.wait_for_end()
     }
 
     /// The text of the screen, a line a row.
@@ -177,7 +211,7 @@ impl Terminal {
 
     /// Whether the program reads key by key, without echo.
     pub(crate) fn is_raw(&self) -> bool {
-        modes(self.master.as_ref()) != self.modes_before
+        modes(self.master.as_ref().unwrap().as_ref()) != self.modes_before
     }
 
     /// Waits until the screen is as `wanted` says; returns its text.
@@ -237,6 +271,9 @@ impl Drop for Terminal {
 fn read_all(mut reader: Box<dyn Read + Send>, display: &Display, keyboard: &Mutex<Box<dyn Write + Send>>) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(count @ 1..) = reader.read(&mut bytes) {
+        if display.is_closing.load(Ordering::Acquire) {
+            return;
+        }
         display.written.lock().unwrap().extend(&bytes[..count]);
         let mut parser = display.lock();
         parser.process(&bytes[..count]);

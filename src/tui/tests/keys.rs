@@ -284,7 +284,7 @@ fn the_last_reply_is_copied_and_the_mouse_toggled() {
     stage.keys("Q<Enter>");
     stage.pump_to_end();
     stage.keys("/copy<Enter>/copy code<Enter><F3>");
-    let wanted = [Request::Copy(reply.to_owned()), Request::Copy("fn main() {}\n".to_owned()), Request::Mouse(true)];
+    let wanted = [Request::Copy(reply.to_owned()), Request::Copy("fn main() {}\n".to_owned()), Request::Mouse(false)];
     assert_eq!(stage.requests, wanted);
 }
 

@@ -199,3 +199,27 @@ fn the_wheel_walks_a_list() {
     mouse(&mut stage, MouseEventKind::ScrollDown, (10, 10), 0);
     assert_ne!(stage.draw(), before);
 }
+
+#[test]
+fn the_first_use_of_the_mouse_says_once_how_to_give_it_back() {
+    let mut stage = Stage::new(120, 30, FakeWorker::new());
+    assert!(stage.screen.mouse, "it is taken from the start");
+    let shown = |stage: &mut Stage| stage.draw().contains("F3 leaves the mouse to the terminal · with Shift held");
+    assert!(!shown(&mut stage));
+    mouse(&mut stage, MouseEventKind::ScrollUp, (10, 10), 0);
+    assert!(shown(&mut stage));
+    stage.keys("a");
+    mouse(&mut stage, PRESS, (10, 10), 0);
+    assert!(!shown(&mut stage));
+}
+
+#[test]
+fn the_wheel_leaves_the_draft_alone() {
+    let mut stage = answered();
+    stage.keys("a draft");
+    for kind in [MouseEventKind::ScrollUp, MouseEventKind::ScrollDown] {
+        mouse(&mut stage, kind, (10, 10), 0);
+        mouse(&mut stage, kind, (10, 28), 0);
+    }
+    assert_eq!(stage.screen.composer.text(), "a draft");
+}
