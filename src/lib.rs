@@ -21,6 +21,9 @@
 //! carries the effects out (submit to the [`worker`], save to the [`store`], quit). The worker answers with
 //! [`worker::protocol::EngineEvent`]s, which go back into the same state machine; a frame is a pure function of it.
 //!
+//! Chat templates of models and files are strangers' programs: the binary starts itself once more to run them
+//! ([`chat::template::Sandbox`], answered by [`chat::template::serve`]).
+//!
 //! Start reading at [`worker::protocol`] (what the parts say to each other), then [`engine`] (how a token is computed)
 //! or [`app`] (what the person can do).
 
