@@ -375,7 +375,7 @@ mod measuring {
         );
         fs::create_dir(gibber.path("config.toml")).unwrap();
         let error = failure(&gibber.run(&["tokenize", "a"]), 1);
-        assert_eq!(error.matches("Is a directory").count(), 1, "{error}");
+        assert_eq!(error.matches("it is a folder").count(), 1, "{error}");
     }
 
     #[test]

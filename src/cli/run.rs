@@ -203,7 +203,7 @@ impl Reply {
             }
             EngineEvent::Token { trace, .. } => self.token(&trace),
             EngineEvent::PromptFault { fault, .. } => {
-                eprintln!("warning: {}", crate::chat::visible(&fault.to_string()));
+                tell!("warning: {fault}");
                 Ok(())
             }
             EngineEvent::TurnsDropped { .. } if verbose => {

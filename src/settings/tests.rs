@@ -202,7 +202,7 @@ mod saving {
         assert_eq!(updated("# mine\n", &settings), "# mine\n\n[sampling]\ntop_k = 3\n");
         let poet = Settings { presets: [("poet".into(), settings.sampling.clone())].into(), ..Settings::default() };
         assert!(updated("# mine\n", &poet).starts_with("# mine\n\n[presets.poet]\n"));
-        let text = "[ui]\nmouse = false\n# the end\n";
+        let text = "[ui]\nmouse = true\n# the end\n";
         assert_eq!(updated(text, &settings), format!("{text}\n[sampling]\ntop_k = 3\n"));
     }
 

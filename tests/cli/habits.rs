@@ -144,7 +144,7 @@ fn more_threads_than_can_serve_are_capped_wherever_they_come_from() {
     check(gibber.command(&run).env("GIBBER_THREADS", "512").output().unwrap());
     gibber.write("config.toml", "[model]\nthreads = 512\n");
     check(gibber.run(&run));
-    let warned = stdout_of(gibber.run_with_stdin(&["repl"], b""));
+    let warned = String::from_utf8(gibber.run_with_stdin(&["repl"], b"").stderr).unwrap();
     assert!(warned.contains("warning: 512 threads"), "{warned}");
 }
 

@@ -37,7 +37,7 @@ fn an_empty_template_of_a_model_is_none() {
     let gibber = Gibber::new();
     let mut none = Parrot::new(&CHAT, &["Hello", "!", "<|im_end|>"]);
     none.keys.remove("tokenizer.chat_template");
-    let none = gibber.write("none.gguf", none.bytes());
+    let none = gibber.write("parrot.gguf", none.bytes());
     let expected = prompt(&gibber, &["-m", none.to_str().unwrap()]);
     for empty in ["", " \n", "no tag at all", "{# nothing #}"] {
         let shown = prompt(&gibber, &["-m", &model(&gibber, empty)]);
@@ -63,7 +63,7 @@ fn a_question_that_the_template_leaves_out_is_told_and_one_that_it_changes_is_no
         String::from_utf8(output.stderr).unwrap()
     };
     let said = told("{% for m in messages %}<|im_start|>{{ m.role }}\n{% endfor %}");
-    assert!(said.contains("warning: the chat template of Parrot leaves the question out of the prompt"), "{said}");
+    assert!(said.contains("warning: the chat template of parrot leaves the question out of the prompt"), "{said}");
     for takes in [
         "{{ messages[0].content | upper }}\n",
         "{{ messages[0].content | tojson }}\n",
@@ -72,8 +72,9 @@ fn a_question_that_the_template_leaves_out_is_told_and_one_that_it_changes_is_no
         assert_eq!(told(takes), "", "{takes}");
     }
     let model = model(&gibber, "{% for m in messages %}<|im_start|>{{ m.role }}\n{% endfor %}");
-    let shown = stdout_of(gibber.run_with_stdin(&["repl", "-m", &model, "-n", "2"], b"One\nTwo\n"));
-    assert_eq!(shown.matches("leaves the question out").count(), 1, "{shown}");
+    let output = gibber.run_with_stdin(&["repl", "-m", &model, "-n", "2"], b"One\nTwo\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("leaves the question out").count(), 1, "{said}");
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn a_template_that_never_ends_is_an_error_and_the_chat_goes_on() {
     let endless = "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a | tojson }}";
     let model = model(&gibber, endless);
     let error = failure(&gibber.run(&["run", "-m", &model, "Hi"]), 1);
-    assert!(error.contains("chat template of Parrot was stopped: it "), "{error}");
+    assert!(error.contains("chat template of parrot was stopped: it "), "{error}");
     let error =
         stdout_of(gibber.run_with_stdin(&["repl", "-m", &model, "--chat-template", "chatml", "-n", "2"], b"Hi\n"));
     assert!(error.contains("Hello"), "{error}");

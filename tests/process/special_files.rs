@@ -36,7 +36,8 @@ fn the_files_of_the_config_directory_may_be_anything() {
     home.pipe("chats.db");
     let output = home.run(&["repl", "-n", "3", "-p", "hi"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && said.contains("history.jsonl: it is a named pipe"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "what was said could not be saved: {said}");
+    assert!(said.contains("history.jsonl: it is a named pipe"), "{said}");
     assert!(said.contains("chats.db: it is a named pipe"), "{said}");
 }
 

@@ -53,7 +53,7 @@ pub fn log_softmax_stats(logits: &[f32]) -> LogSoftmaxStats {
 pub fn not_numbers(logits: &[f32], before: usize, text_of: impl Fn(TokenId) -> String) -> EngineError {
     let is_wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     let wrong = logits.iter().filter(|logit| is_wrong(logit)).count();
-    let what = match logits.iter().position(|logit| is_wrong(logit)) {
+    let what = match logits.iter().position(is_wrong) {
         Some(first) => {
             let (logit, text) = (logits[first], text_of(first as TokenId));
             format!("the logit of token {first} ({text:?}) is {logit}, as {wrong} of {} are", logits.len())

@@ -98,8 +98,11 @@ pub(super) fn to_read(path: &Path) -> Result<Option<Opened>, StoreError> {
     }
 }
 
+/// Opens a database to read from it; `None` where it cannot be opened in this way.
+type Way = fn(&Path) -> rusqlite::Result<Option<Opened>>;
+
 /// The ways to read, the best first.
-const WAYS: [fn(&Path) -> rusqlite::Result<Option<Opened>>; 4] = [shared, alone, unchanging, from_a_copy];
+const WAYS: [Way; 4] = [shared, alone, unchanging, from_a_copy];
 
 /// # Errors
 /// That of the first way, since the others are not what anybody would mend.
