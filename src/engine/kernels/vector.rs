@@ -368,8 +368,8 @@ fn inverse_step(largest: f32, most: f32) -> f32 {
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-/// A block with a value that is infinite or no number becomes zeros whose scale is no number, and so is all that is computed
-/// with it: rounded to whole numbers it would pass for a value.
+/// What stands for a block with a value that is infinite or no number, beside a scale that is none, so that nothing is a
+/// number that is computed with it: rounded to whole numbers it would pass for a value.
 const NO_NUMBERS: [f32; BLOCK] = [0.0; BLOCK];
 
 /// The whole number nearest to `x · inverse`, within ±[`LARGEST`], as `(high, low, whole)`.
@@ -383,23 +383,37 @@ fn two_bytes<const FMA: bool>(x: f32, inverse: f32) -> (i8, i8, i32) {
 #[inline(always)]
 fn quantize_blocks_body<const FMA: bool>(x: &[f32], with_pairs: bool, blocks: &mut [Block]) {
     for (x, block) in x.chunks_exact(BLOCK).zip(blocks) {
-        let mut largest = largest_magnitude(x);
-        let x = if largest.is_finite() { x } else { &NO_NUMBERS };
-        largest = if largest.is_finite() { largest } else { f32::NAN };
-        block.scale = largest / LARGEST;
-        let inverse = inverse_step(largest, LARGEST);
-        let mut wholes = [0; BLOCK];
-        for (((high, low), whole), &x) in block.high.iter_mut().zip(&mut block.low).zip(&mut wholes).zip(x) {
-            (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+        let largest = largest_magnitude(x);
+        if largest.is_finite() {
+            quantize_block::<FMA>(x, largest, with_pairs, block);
+        } else {
+            quantize_no_numbers(with_pairs, block);
         }
-        let (first, second) = wholes.split_at(BLOCK / 2);
-        block.sums = [first.iter().sum(), second.iter().sum()];
-        if !with_pairs {
-            continue;
-        }
-        for (pairs, w) in block.pairs.chunks_exact_mut(4).zip(wholes.chunks_exact(4)) {
-            pairs.copy_from_slice(&[w[0] as i16, w[2] as i16, w[1] as i16, w[3] as i16]);
-        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn quantize_no_numbers(with_pairs: bool, block: &mut Block) {
+    quantize_block::<false>(&NO_NUMBERS, f32::NAN, with_pairs, block);
+}
+
+/// `largest` is the largest magnitude of `x`.
+#[inline(always)]
+fn quantize_block<const FMA: bool>(x: &[f32], largest: f32, with_pairs: bool, block: &mut Block) {
+    block.scale = largest / LARGEST;
+    let inverse = inverse_step(largest, LARGEST);
+    let mut wholes = [0; BLOCK];
+    for (((high, low), whole), &x) in block.high.iter_mut().zip(&mut block.low).zip(&mut wholes).zip(x) {
+        (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+    }
+    let (first, second) = wholes.split_at(BLOCK / 2);
+    block.sums = [first.iter().sum(), second.iter().sum()];
+    if !with_pairs {
+        return;
+    }
+    for (pairs, w) in block.pairs.chunks_exact_mut(4).zip(wholes.chunks_exact(4)) {
+        pairs.copy_from_slice(&[w[0] as i16, w[2] as i16, w[1] as i16, w[3] as i16]);
     }
 }
 
@@ -444,34 +458,54 @@ compiled_per_isa! {
 fn quantize_tile_body<const FMA: bool>(x: &[f32], k: usize, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]]) {
     for (token, x) in x.chunks_exact(k).enumerate() {
         for (at, (x, block)) in x.chunks_exact(BLOCK).zip(&mut *blocks).enumerate() {
-            let mut largest = largest_magnitude(x);
-            let x = if largest.is_finite() { x } else { &NO_NUMBERS };
-            largest = if largest.is_finite() { largest } else { f32::NAN };
-            let most = if low.is_empty() { 127.0 } else { LARGEST };
-            let inverse = inverse_step(largest, most);
-            let mut wholes = [0; BLOCK];
-            let mut bytes = [0; BLOCK];
-            if let Some(low) = low.get_mut(at) {
-                let mut low_bytes = [0; BLOCK];
-                for (((high, low), whole), &x) in bytes.iter_mut().zip(&mut low_bytes).zip(&mut wholes).zip(x) {
-                    (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
-                }
-                spread(&low_bytes, low, token);
+            let (largest, low) = (largest_magnitude(x), low.get_mut(at));
+            if largest.is_finite() {
+                quantize_in_tile::<FMA>(x, largest, token, block, low);
             } else {
-                for ((byte, whole), &x) in bytes.iter_mut().zip(&mut wholes).zip(x) {
-                    *whole = round::<FMA>(x, inverse);
-                    *byte = *whole as i8;
-                }
-            }
-            spread(&bytes, &mut block.high, token);
-            let scale = largest / most;
-            let (first, second) = wholes.split_at(BLOCK / 2);
-            let sums = [first, second].map(|half| scale * half.iter().sum::<i32>() as f32);
-            block.scales[token] = scale;
-            for (to, sum) in block.sums.iter_mut().zip([sums[0], sums[1], sums[0] + sums[1]]) {
-                to[token] = sum;
+                quantize_no_numbers_in_tile(token, block, low);
             }
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn quantize_no_numbers_in_tile(token: usize, block: &mut TileBlock, low: Option<&mut [TileStep; STEPS]>) {
+    quantize_in_tile::<false>(&NO_NUMBERS, f32::NAN, token, block, low);
+}
+
+/// One block of token `token`; `largest` is the largest magnitude of `x`.
+#[inline(always)]
+fn quantize_in_tile<const FMA: bool>(
+    x: &[f32],
+    largest: f32,
+    token: usize,
+    block: &mut TileBlock,
+    low: Option<&mut [TileStep; STEPS]>,
+) {
+    let most = if low.is_none() { 127.0 } else { LARGEST };
+    let inverse = inverse_step(largest, most);
+    let mut wholes = [0; BLOCK];
+    let mut bytes = [0; BLOCK];
+    if let Some(low) = low {
+        let mut low_bytes = [0; BLOCK];
+        for (((high, low), whole), &x) in bytes.iter_mut().zip(&mut low_bytes).zip(&mut wholes).zip(x) {
+            (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+        }
+        spread(&low_bytes, low, token);
+    } else {
+        for ((byte, whole), &x) in bytes.iter_mut().zip(&mut wholes).zip(x) {
+            *whole = round::<FMA>(x, inverse);
+            *byte = *whole as i8;
+        }
+    }
+    spread(&bytes, &mut block.high, token);
+    let scale = largest / most;
+    let (first, second) = wholes.split_at(BLOCK / 2);
+    let sums = [first, second].map(|half| scale * half.iter().sum::<i32>() as f32);
+    block.scales[token] = scale;
+    for (to, sum) in block.sums.iter_mut().zip([sums[0], sums[1], sums[0] + sums[1]]) {
+        to[token] = sum;
     }
 }
 
