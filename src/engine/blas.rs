@@ -145,7 +145,12 @@ impl<'a> MatMut<'a> {
     /// Where there is no such row.
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        // SAFETY: the row's elements are within the window, see `from_raw`, and `self` is borrowed exclusively.
+        if self.cols == 0 {
+            // Without elements the pointer need not reach the row.
+            return &mut [];
+        }
+        // SAFETY: there is such a row, as was asserted, and it has elements: they are the window's, which whoever made it
+        // promised to `from_raw`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride), self.cols) }
     }
 
@@ -155,8 +160,10 @@ impl<'a> MatMut<'a> {
     /// Where there are not as many.
     pub fn columns(&mut self, first: usize, count: usize) -> MatMut<'_> {
         assert!(first + count <= self.cols, "columns {first}.. of {}", self.cols);
-        // SAFETY: a part of this window, which is borrowed as long.
-        unsafe { MatMut::from_raw(self.data.add(first), self.rows, count, self.stride) }
+        // Without elements the pointer need not reach the column.
+        let data = if self.rows == 0 || count == 0 { self.data } else { self.data.wrapping_add(first) };
+        // SAFETY: the elements of these columns are some of the window's, as was asserted, and it is borrowed as long.
+        unsafe { MatMut::from_raw(data, self.rows, count, self.stride) }
     }
 }
 

@@ -54,9 +54,20 @@ pub struct QuantizedVector(Vec<Block>);
 impl QuantizedVector {
     /// Takes over `x`, whose length is a whole number of blocks, for the kernels of `isa`; keeps its memory.
     pub fn assign(&mut self, isa: Isa, x: &[f32]) {
+        // The kernels of AVX2 alone read the pairs.
+        self.assign_for(matches!(isa, Isa::Avx2(_)), x);
+    }
+
+    fn assign_for(&mut self, with_pairs: bool, x: &[f32]) {
         debug_assert!(x.len().is_multiple_of(BLOCK));
         self.0.resize(x.len() / BLOCK, Block::ZERO);
-        vector::quantize_blocks(x, isa == Isa::Avx2, &mut self.0);
+        vector::quantize_blocks(x, with_pairs, &mut self.0);
+    }
+
+    /// As [`Self::assign`], for the kernels of every instruction set.
+    #[cfg(test)]
+    pub(super) fn assign_for_all(&mut self, x: &[f32]) {
+        self.assign_for(true, x);
     }
 
     /// Its blocks.

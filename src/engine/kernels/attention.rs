@@ -119,12 +119,12 @@ fn attend_on(isa: Isa, workspace: &Workspace, request: &Request<'_>, out: &mut [
 /// See [`kernel::attend_chunk`].
 fn attend_chunk(isa: Isa, chunk: &Chunk<'_>, partials: &mut [f32]) {
     match isa {
-        // SAFETY: each instruction set is named only where the processor has it.
+        // SAFETY: the `Avx512` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512::attend_chunk(chunk, partials) },
-        // SAFETY: as above.
+        Isa::Avx512(_) => unsafe { avx512::attend_chunk(chunk, partials) },
+        // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { avx2::attend_chunk(chunk, partials) },
+        Isa::Avx2(_) => unsafe { avx2::attend_chunk(chunk, partials) },
         // SAFETY: plain Rust asks for nothing.
         _ => unsafe { kernel::attend_chunk::<Portable>(chunk, partials) },
     }
@@ -133,12 +133,12 @@ fn attend_chunk(isa: Isa, chunk: &Chunk<'_>, partials: &mut [f32]) {
 /// See [`kernel::expand`].
 fn expand(isa: Isa, head: HeadTiles<'_>, Range { start, end }: Range<usize>, out: &mut [f32]) {
     match isa {
-        // SAFETY: each instruction set is named only where the processor has it.
+        // SAFETY: the `Avx512` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512::expand(head, start, end, out) },
-        // SAFETY: as above.
+        Isa::Avx512(_) => unsafe { avx512::expand(head, start, end, out) },
+        // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { avx2::expand(head, start, end, out) },
+        Isa::Avx2(_) => unsafe { avx2::expand(head, start, end, out) },
         // SAFETY: plain Rust asks for nothing.
         _ => unsafe { kernel::expand::<Portable>(head, start, end, out) },
     }

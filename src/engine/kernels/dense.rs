@@ -13,7 +13,7 @@ use crate::engine::blas::{self, MatMut, MatRef, Transpose};
 pub(super) fn multiply(isa: Isa, alpha: f32, a: MatRef<'_>, b: MatRef<'_>, beta: f32, out: MatMut<'_>) {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::multiply(alpha, a, b, beta, out),
+        Isa::Avx512(isa) => avx512::multiply(isa, alpha, a, b, beta, out),
         _ => blas::sgemm(alpha, a, Transpose::No, b, Transpose::No, beta, out),
     }
 }
@@ -23,6 +23,7 @@ mod avx512 {
     use std::arch::x86_64::*;
 
     use crate::engine::blas::{MatMut, MatRef};
+    use crate::engine::kernels::isa::Avx512;
 
     /// Values in a register.
     const WIDTH: usize = 16;
@@ -30,7 +31,7 @@ mod avx512 {
     const COLUMNS: usize = 2 * WIDTH;
 
     /// See [`super::multiply`].
-    pub(super) fn multiply(alpha: f32, a: MatRef<'_>, b: MatRef<'_>, beta: f32, mut out: MatMut<'_>) {
+    pub(super) fn multiply(_: Avx512, alpha: f32, a: MatRef<'_>, b: MatRef<'_>, beta: f32, mut out: MatMut<'_>) {
         let (m, k, n) = (out.rows(), a.cols(), out.cols());
         assert_eq!((a.rows(), b.rows(), b.cols()), (m, k, n), "[{}, {k}] x [{}, {}]", a.rows(), b.rows(), b.cols());
         for column in (0..n).step_by(COLUMNS) {
@@ -38,7 +39,7 @@ mod avx512 {
             let mut row = 0;
             while row < m {
                 let tile = (alpha, a, strip, beta, &mut out.columns(column, strip.cols()), row);
-                // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with this feature.
+                // SAFETY: the `Avx512` shows that the processor has what they are compiled for.
                 row += unsafe {
                     match m - row {
                         8.. => rows::<8>(tile),

@@ -221,7 +221,7 @@ impl FloatMatrix {
 
     /// Whether [`Self::multiply_pairs`] can compute its products with many inputs, and is faster.
     pub fn multiplies_pairs(&self, isa: Isa) -> bool {
-        self.format == FloatFormat::BF16 && isa == Isa::Avx512 && pairs::are_multiplied()
+        self.format == FloatFormat::BF16 && matches!(isa, Isa::Avx512(_)) && pairs::are_multiplied()
     }
 
     /// As [`Self::multiply`], with inputs that were rounded to BF16.
@@ -289,9 +289,9 @@ fn accumulate(isa: Isa, format: FloatFormat, weights: &[u8], x: &[&[f32]], sums:
     match isa {
         Isa::Portable => portable::accumulate(format, weights, x, sums),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::accumulate(format, weights, x, sums),
+        Isa::Avx2(isa) => avx2::accumulate(isa, format, weights, x, sums),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::accumulate(format, weights, x, sums),
+        Isa::Avx512(isa) => avx512::accumulate(isa, format, weights, x, sums),
         #[cfg(not(target_arch = "x86_64"))]
         _ => portable::accumulate(format, weights, x, sums),
     }
@@ -301,7 +301,9 @@ fn accumulate(isa: Isa, format: FloatFormat, weights: &[u8], x: &[&[f32]], sums:
 fn widen(isa: Isa, format: FloatFormat, weights: &[u8], out: &mut [f32]) {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512 => avx2::widen(format, weights, out),
+        Isa::Avx2(isa) => avx2::widen(isa, format, weights, out),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(isa) => avx2::widen(isa.avx2(), format, weights, out),
         _ => format.widen(weights, out),
     }
 }

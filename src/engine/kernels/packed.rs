@@ -135,10 +135,6 @@ impl PackedMatrix {
         self.cols / BLOCK
     }
 
-    fn quants_at(&self) -> usize {
-        self.format.quants_at(self.blocks())
-    }
-
     fn group(&self, group: usize) -> &[u8] {
         let bytes = self.format.group_bytes(self.blocks());
         &self.bytes[group * bytes..(group + 1) * bytes]
@@ -164,17 +160,16 @@ impl PackedMatrix {
     pub fn multiply(&self, isa: Isa, first: usize, x: &[QuantizedVector], out: &mut MatMut<'_>) {
         assert!(first + out.cols() <= self.rows, "rows {first}.. of [{}, {}]", self.rows, self.cols);
         assert!(x.len() == out.rows() && x.iter().all(|x| x.blocks().len() == self.blocks()), "{} inputs", x.len());
-        let quants_at = self.quants_at();
         let whole = if x.len() == 1 && first.is_multiple_of(ROWS) { out.cols() / ROWS * ROWS } else { 0 };
         if whole > 0 {
             let groups = &self.bytes[first / ROWS * self.format.group_bytes(self.blocks())..];
             let out = out.row_mut(0)[..whole].as_chunks_mut().0;
-            multiply_groups(isa, self.format, groups, quants_at, x[0].blocks(), out);
+            multiply_groups(isa, self.format, groups, x[0].blocks(), out);
         }
         self.for_each_group(first + whole, out.cols() - whole, |group, lanes, at| {
             let (at, mut token) = (whole + at, 0);
             for x in x.chunks(TOKENS) {
-                let values = multiply_group(isa, self.format, group, quants_at, x);
+                let values = multiply_group(isa, self.format, group, x);
                 for values in values.iter().take(x.len()) {
                     out.row_mut(token)[at..at + lanes.len()].copy_from_slice(&values[lanes.clone()]);
                     token += 1;
@@ -205,7 +200,7 @@ impl PackedMatrix {
         let groups = first / ROWS..(first + out.cols()).div_ceil(ROWS);
         panels.resize_with(panels.len().max(groups.len()), Panel::default);
         for (group, panel) in groups.clone().zip(panels.iter_mut()) {
-            expand::prepare_panel(self.format, self.group(group), self.quants_at(), panel);
+            expand::prepare_panel(self.format, self.group(group), self.blocks(), panel);
         }
         let window = |(group, panel)| {
             let rows = first.max(group * ROWS)..(first + out.cols()).min((group + 1) * ROWS);
@@ -237,7 +232,7 @@ impl PackedMatrix {
         let width = Self::unpacked_width(first, count);
         assert!(first + count <= self.rows && out.len() == width * self.cols, "rows {first}.. of {}", self.rows);
         for (index, group) in (first / ROWS..(first + count).div_ceil(ROWS)).enumerate() {
-            expand::prepare_panel(self.format, self.group(group), self.quants_at(), panel);
+            expand::prepare_panel(self.format, self.group(group), self.blocks(), panel);
             expand::unpack_columns(panel, index * ROWS, width, out);
         }
     }
@@ -248,7 +243,7 @@ impl PackedMatrix {
     /// Where there is no such row or `out` has another length.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows && out.len() == self.cols, "row {row} of {}", self.rows);
-        portable::unpack_row(self.format, self.group(row / ROWS), self.quants_at(), row % ROWS, out);
+        portable::unpack_row(self.format, self.group(row / ROWS), row % ROWS, out);
     }
 }
 
@@ -256,38 +251,32 @@ impl PackedMatrix {
 ///
 /// # Panics
 /// Where there are not as many.
-fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &[Block], out: &mut [Lanes]) {
     let each = format.group_bytes(x.len());
     let groups = &groups[..out.len() * each];
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::multiply_groups(format, groups, quants_at, x, out),
+        Isa::Avx512(isa) => avx512::multiply_groups(isa, format, groups, x, out),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::multiply_groups(format, groups, quants_at, x, out),
+        Isa::Avx2(isa) => avx2::multiply_groups(isa, format, groups, x, out),
         _ => {
             for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
-                portable::multiply_group(format, group, quants_at, &[x], std::slice::from_mut(out));
+                portable::multiply_group(format, group, &[x], std::slice::from_mut(out));
             }
         }
     }
 }
 
 /// The sixteen rows of a group times up to [`TOKENS`] inputs.
-fn multiply_group(
-    isa: Isa,
-    format: PackedFormat,
-    group: &[u8],
-    quants_at: usize,
-    x: &[QuantizedVector],
-) -> [Lanes; TOKENS] {
+fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[QuantizedVector]) -> [Lanes; TOKENS] {
     let blocks: [&[Block]; TOKENS] = std::array::from_fn(|token| x.get(token).map_or(&[][..], |x| x.blocks()));
     let mut out = [[0.0; ROWS]; TOKENS];
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::multiply_group(format, group, quants_at, &blocks[..x.len()], &mut out),
+        Isa::Avx512(isa) => avx512::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::multiply_group(format, group, quants_at, &blocks[..x.len()], &mut out),
-        _ => portable::multiply_group(format, group, quants_at, &blocks[..x.len()], &mut out),
+        Isa::Avx2(isa) => avx2::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
+        _ => portable::multiply_group(format, group, &blocks[..x.len()], &mut out),
     }
     out
 }

@@ -32,10 +32,10 @@ macro_rules! compiled_per_isa {
                     $body::<true>($($arg),*)
                 }
                 match Isa::active() {
-                    // SAFETY: `Isa::active` names what the processor has, here and below.
-                    Isa::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: see above.
-                    Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    // SAFETY: the `Avx512` inside shows that the processor has what it is compiled for.
+                    Isa::Avx512(_) => return unsafe { avx512($($arg),*) },
+                    // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
+                    Isa::Avx2(_) => return unsafe { avx2($($arg),*) },
                     Isa::Portable => {}
                 }
             }

@@ -30,11 +30,12 @@ pub(super) fn attend(isa: Isa, workspace: &Workspace, request: &Request<'_>, out
         let (kv_head, tile) = (piece % n_kv_head, tiles - 1 - piece / n_kv_head);
         let tokens = tile * QUERIES..n.min((tile + 1) * QUERIES);
         let tile = Tile { isa, request, kv_head, first: tokens.start, rows: tokens.len() };
-        workspace.with_scratch(thread, tile.scratch_len(), |scratch| {
-            // SAFETY: the columns of this group of heads in the rows of these tokens are this piece's alone, and `out` has
-            // `n` rows of `width`.
-            unsafe { tile.attend(out.get().add(tokens.start * width), scratch) }
-        });
+        let columns = request.group() * request.shape.head_dim;
+        let first = tokens.start * width + kv_head * columns;
+        // SAFETY: `out` has `n` rows of `width`, of which these are the rows of this tile's tokens and the columns of this
+        // group of heads: this piece's alone.
+        let mut out = unsafe { MatMut::from_raw(out.get().add(first), tokens.len(), columns, width) };
+        workspace.with_scratch(thread, tile.scratch_len(), |scratch| tile.attend(&mut out, scratch));
     });
 }
 
@@ -76,48 +77,38 @@ impl Tile<'_> {
         self.panel_len() * (values + self.rows) + 2 * self.request.group() * self.rows
     }
 
-    /// # Safety
-    /// From `out` on there are as many rows as tokens, as wide as the output, and the columns of this group of heads in
-    /// them are the caller's alone.
-    unsafe fn attend(&self, out: *mut f32, scratch: &mut [f32]) {
-        let Request { shape, queries, stride, cache, .. } = *self.request;
-        let (dim, panel, width) = (shape.head_dim, self.panel_len(), self.request.width());
+    /// `out` `(rows, group · head_dim)`: the heads' columns of the tokens.
+    fn attend(&self, out: &mut MatMut<'_>, scratch: &mut [f32]) {
+        let Request { shape, cache, .. } = *self.request;
+        let (dim, panel) = (shape.head_dim, self.panel_len());
         let (keys, scratch) = scratch.split_at_mut(panel * dim);
         let (values, scratch) = scratch.split_at_mut(panel * self.value_width());
         let (scores, softmax) = scratch.split_at_mut(panel * self.rows);
-        let columns = (0..self.request.group()).map(|member| (self.kv_head * self.request.group() + member) * dim);
         for start in (self.begin()..self.end()).step_by(panel) {
             let positions = start..self.end().min(start + panel);
             let whole = positions.len().next_multiple_of(TILE);
             let (keys, values) = (&mut keys[..whole * dim], &mut values[..whole * self.value_width()]);
             super::expand(self.isa, cache.keys.head(self.kv_head), positions.clone(), keys);
             super::expand(self.isa, cache.values.head(self.kv_head), positions.clone(), values);
-            for (column, softmax) in columns.clone().zip(softmax.chunks_exact_mut(2 * self.rows)) {
-                let queries = &queries[self.first * stride + column..];
-                // SAFETY: this head's columns of the caller's rows.
-                let head = Head { queries, out: unsafe { out.add(column) }, width, dim, softmax };
-                // SAFETY: as above, and nothing else is made of them meanwhile.
-                unsafe { self.panel(&positions, head, keys, values, scores) };
+            for (member, softmax) in softmax.chunks_exact_mut(2 * self.rows).enumerate() {
+                let head = Head { member, out: out.columns(member * dim, dim), softmax };
+                self.panel(&positions, head, keys, values, scores);
             }
         }
-        for (column, softmax) in columns.zip(softmax.chunks_exact_mut(2 * self.rows)) {
-            // SAFETY: as above.
-            let head = Head { queries, out: unsafe { out.add(column) }, width, dim, softmax };
-            for row in 0..self.rows {
-                // SAFETY: as above.
-                vector::scale(unsafe { head.row(row) }, head.softmax[2 * row + 1].recip());
+        for (member, softmax) in softmax.chunks_exact(2 * self.rows).enumerate() {
+            let mut out = out.columns(member * dim, dim);
+            for (row, softmax) in softmax.chunks_exact(2).enumerate() {
+                vector::scale(out.row_mut(row), softmax[1].recip());
             }
         }
     }
 
     /// Adds to one head's rows what the positions of a panel contribute.
-    ///
-    /// # Safety
-    /// As [`Head::row`], for every row.
-    unsafe fn panel(&self, positions: &Range<usize>, head: Head<'_>, keys: &[f32], values: &[f32], scores: &mut [f32]) {
-        let Request { shape, stride, .. } = *self.request;
-        let (dim, rows, count) = (head.dim, self.rows, positions.len());
-        let query = MatRef::new(head.queries, rows, dim, stride);
+    fn panel(&self, positions: &Range<usize>, mut head: Head<'_>, keys: &[f32], values: &[f32], scores: &mut [f32]) {
+        let Request { shape, queries, stride, .. } = *self.request;
+        let (dim, rows, count) = (shape.head_dim, self.rows, positions.len());
+        let column = (self.kv_head * self.request.group() + head.member) * dim;
+        let query = MatRef::new(&queries[self.first * stride + column..], rows, dim, stride);
         let keys = MatRef::new(keys, dim, count, count.next_multiple_of(TILE));
         let scores = &mut scores[..rows * count];
         let into = MatMut::new(scores, rows, count, count);
@@ -140,39 +131,21 @@ impl Tile<'_> {
             let shrink = (before - largest).exp();
             (softmax[0], softmax[1]) = (largest, sum * shrink + vector::exp_in_place(seen, largest));
             if !is_first && shrink < 1.0 {
-                // SAFETY: the caller's promise.
-                vector::scale(unsafe { head.row(row) }, shrink);
+                vector::scale(head.out.row_mut(row), shrink);
             }
         }
         let scores = MatRef::new(scores, rows, count, count);
         let values = MatRef::new(values, count, dim, self.value_width());
-        // SAFETY: the caller's promise.
-        let out = unsafe { MatMut::from_raw(head.out, rows, dim, head.width) };
-        dense::multiply(self.isa, 1.0, scores, values, if is_first { 0.0 } else { 1.0 }, out);
+        dense::multiply(self.isa, 1.0, scores, values, if is_first { 0.0 } else { 1.0 }, head.out);
     }
 }
 
 /// One query head of a tile.
 struct Head<'a> {
-    /// From this head's part of the first token's queries on.
-    queries: &'a [f32],
-    /// This head's part of the first token's output.
-    out: *mut f32,
-    /// From one token's output to the next's.
-    width: usize,
-    /// Of the head.
-    dim: usize,
+    /// Which of those that share keys and values.
+    member: usize,
+    /// `(rows, head_dim)`
+    out: MatMut<'a>,
     /// `(rows, 2)`: the largest score so far, and the sum of the weights relative to it.
     softmax: &'a mut [f32],
-}
-
-impl Head<'_> {
-    /// A row of this head's output.
-    ///
-    /// # Safety
-    /// `out` has that row, and nobody else uses it.
-    unsafe fn row<'a>(&self, row: usize) -> &'a mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.width), self.dim) }
-    }
 }

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::format::FloatFormat;
 use super::{AHEAD, LANES, Lanes};
+use crate::engine::kernels::isa::Avx2;
 
 /// Values in a register.
 const WIDTH: usize = 8;
@@ -42,8 +43,8 @@ unsafe fn load<const FORMAT: u8>(weights: *const u8) -> __m256 {
 ///
 /// # Panics
 /// Where the weights are not as many steps as each input is long.
-pub(super) fn accumulate(format: FloatFormat, weights: &[u8], x: &[&[f32]], sums: &mut [Lanes]) {
-    // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features.
+pub(super) fn accumulate(_: Avx2, format: FloatFormat, weights: &[u8], x: &[&[f32]], sums: &mut [Lanes]) {
+    // SAFETY: the `Avx2` shows that the processor has what they are compiled for.
     unsafe {
         match format {
             FloatFormat::F32 => in_tiles::<F32>(weights, x, sums),
@@ -117,8 +118,8 @@ fn tile<const FORMAT: u8, const T: usize>(weights: &[u8], x: &[&[f32]; T], sums:
 ///
 /// # Panics
 /// Where `weights` are not as many values as `out`, or not whole steps.
-pub(super) fn widen(format: FloatFormat, weights: &[u8], out: &mut [f32]) {
-    // SAFETY: as in `accumulate`.
+pub(super) fn widen(_: Avx2, format: FloatFormat, weights: &[u8], out: &mut [f32]) {
+    // SAFETY: the `Avx2` shows that the processor has what they are compiled for.
     unsafe {
         match format {
             FloatFormat::F32 => widen_all::<F32>(weights, out),

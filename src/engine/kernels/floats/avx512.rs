@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::format::FloatFormat;
 use super::{AHEAD, LANES, Lanes};
+use crate::engine::kernels::isa::Avx512;
 
 /// Values in a register.
 const WIDTH: usize = 16;
@@ -42,8 +43,8 @@ unsafe fn load<const FORMAT: u8>(weights: *const u8) -> __m512 {
 ///
 /// # Panics
 /// Where the weights are not as many steps as each input is long.
-pub(super) fn accumulate(format: FloatFormat, weights: &[u8], x: &[&[f32]], sums: &mut [Lanes]) {
-    // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with this feature.
+pub(super) fn accumulate(_: Avx512, format: FloatFormat, weights: &[u8], x: &[&[f32]], sums: &mut [Lanes]) {
+    // SAFETY: the `Avx512` shows that the processor has what they are compiled for.
     unsafe {
         match format {
             FloatFormat::F32 => in_tiles::<F32>(weights, x, sums),

@@ -4,9 +4,10 @@
 use std::arch::x86_64::*;
 
 use super::expand::{Lanes, Panel};
-use super::format::{self, Quant, ROWS, Scales, VECTOR, low_bits};
+use super::format::{self, Quant, ROWS, Scales, VECTOR, low_bits, quants_at};
 use super::{PackedFormat, for_each_step, for_format};
 use crate::engine::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
+use crate::engine::kernels::isa::Avx2;
 use crate::engine::kernels::tiles::{TILE, Tile};
 
 /// Rows in a register.
@@ -21,21 +22,20 @@ const AHEAD: usize = 1024;
 ///
 /// # Panics
 /// Where the groups are not as many as the outputs, each with as many blocks as `x`.
-pub(super) fn multiply_groups(format: PackedFormat, groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+pub(super) fn multiply_groups(_: Avx2, format: PackedFormat, groups: &[u8], x: &[Block], out: &mut [Lanes]) {
     assert_eq!(groups.len(), out.len() * format.group_bytes(x.len()), "groups of another width");
-    // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertion above is what the
-    // kernels ask of their arguments.
-    unsafe { for_format!(format => groups_of_one_token(groups, quants_at, x, out)) }
+    // SAFETY: the `Avx2` shows that the processor has these features, and the assertions above are the rest of the promise.
+    unsafe { for_format!(format => groups_of_one_token(groups, x, out)) }
 }
 
 /// # Safety
 /// The processor has AVX2, FMA and F16C; the groups are as many as the outputs, each with as many blocks as `x`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], x: &[Block], out: &mut [Lanes]) {
     let each = groups.len() / out.len().max(1);
     for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
         // SAFETY: the caller's promise, for each group.
-        let [[low, high]] = unsafe { multiply::<F, 1, 2>(group, quants_at, [x], 0) };
+        let [[low, high]] = unsafe { multiply::<F, 1, 2>(group, [x], 0) };
         *out = join_halves(low, high);
     }
 }
@@ -44,7 +44,7 @@ unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], quants_at: usize, x: &[Bl
 ///
 /// # Panics
 /// Where the group has not as many blocks as `x`.
-pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
+pub(super) fn multiply_group(_: Avx2, format: PackedFormat, group: &[u8], x: &[&[Block]], out: &mut [Lanes]) {
     for x in x {
         assert_eq!(group.len(), format.group_bytes(x.len()), "a group of another width");
     }
@@ -52,23 +52,22 @@ pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usiz
     let mut pairs = x.chunks_exact(2);
     for pair in &mut pairs {
         let (Some(a), Some(b)) = (out.next(), out.next()) else { return };
-        // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertion above is what
-        // the kernels ask of their arguments.
-        let values = unsafe { for_format!(format => two_tokens(group, quants_at, [pair[0], pair[1]])) };
+        // SAFETY: the `Avx2` shows that the processor has these features, and the assertions above are the rest of the promise.
+        let values = unsafe { for_format!(format => two_tokens(group, [pair[0], pair[1]])) };
         [*a, *b] = values;
     }
     if let ([x], Some(out)) = (pairs.remainder(), out.next()) {
         // SAFETY: as above.
-        *out = unsafe { for_format!(format => one_token(group, quants_at, x)) };
+        *out = unsafe { for_format!(format => one_token(group, x)) };
     }
 }
 
 /// # Safety
 /// The processor has AVX2, FMA and F16C, and the group as many blocks as `x`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn one_token<F: Quant>(group: &[u8], quants_at: usize, x: &[Block]) -> Lanes {
+unsafe fn one_token<F: Quant>(group: &[u8], x: &[Block]) -> Lanes {
     // SAFETY: the caller's promise.
-    let [[low, high]] = unsafe { multiply::<F, 1, 2>(group, quants_at, [x], 0) };
+    let [[low, high]] = unsafe { multiply::<F, 1, 2>(group, [x], 0) };
     join_halves(low, high)
 }
 
@@ -77,10 +76,9 @@ unsafe fn one_token<F: Quant>(group: &[u8], quants_at: usize, x: &[Block]) -> La
 /// # Safety
 /// As [`one_token`].
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn two_tokens<F: Quant>(group: &[u8], quants_at: usize, x: [&[Block]; 2]) -> [Lanes; 2] {
+unsafe fn two_tokens<F: Quant>(group: &[u8], x: [&[Block]; 2]) -> [Lanes; 2] {
     // SAFETY: the caller's promise.
-    let ([[a], [b]], [[c], [d]]) =
-        unsafe { (multiply::<F, 2, 1>(group, quants_at, x, 0), multiply::<F, 2, 1>(group, quants_at, x, HALF)) };
+    let ([[a], [b]], [[c], [d]]) = unsafe { (multiply::<F, 2, 1>(group, x, 0), multiply::<F, 2, 1>(group, x, HALF)) };
     [join_halves(a, c), join_halves(b, d)]
 }
 
@@ -333,14 +331,13 @@ unsafe fn block_products<F: Quant, const T: usize, const R: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn multiply<F: Quant, const T: usize, const R: usize>(
     group: &[u8],
-    quants_at: usize,
     x: [&[Block]; T],
     row: usize,
 ) -> [[__m256; R]; T] {
     let mut acc = [[_mm256_setzero_ps(); R]; T];
     let mut acc_minimums = [[_mm256_setzero_ps(); R]; T];
     let blocks = x[0].len();
-    let share = group.len() / blocks.max(1);
+    let (share, quants_at) = (group.len() / blocks.max(1), quants_at(F::SCALES, blocks));
     for block in 0..blocks {
         for line in (0..share).step_by(64) {
             // A hint: the address need not be ours.
@@ -388,15 +385,14 @@ const AT_ONCE: usize = 2;
 ///
 /// # Panics
 /// Where the panel is not as wide as the tokens.
-pub(super) fn multiply_tile(bits: usize, each: usize, panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
+pub(super) fn multiply_tile(_: Avx2, bits: usize, each: usize, panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
     assert!(panel.steps.len() == x.blocks.len() * STEPS && panel.scales.len() == x.blocks.len() * each);
     assert!(panel.minimums.len() == panel.scales.len() && (x.low.is_empty() || x.low.len() == x.blocks.len()));
     debug_assert!(bits <= 5);
     let mut out = [[0.0; ROWS]; TILE];
     for (pair, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
         let first = pair * AT_ONCE;
-        // SAFETY: `Isa::Avx2`, which leads here, stands for a processor with these features; the assertions above are what
-        // the kernel asks of its arguments.
+        // SAFETY: the `Avx2` shows that the processor has these features, and the assertions above are the rest of the promise.
         *out = unsafe {
             match (bits, each, x.low.is_empty()) {
                 (5, 1, true) => tile::<5, 1, false>(panel, x, first),

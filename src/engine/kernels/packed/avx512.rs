@@ -5,9 +5,10 @@
 use std::arch::x86_64::*;
 
 use super::expand::{Lanes, Panel};
-use super::format::{self, Quant, ROWS, Scales, VECTOR, low_bits};
+use super::format::{self, Quant, ROWS, Scales, VECTOR, low_bits, quants_at};
 use super::{PackedFormat, TOKENS, for_each_step, for_format};
 use crate::engine::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
+use crate::engine::kernels::isa::Avx512;
 use crate::engine::kernels::tiles::{TILE, Tile};
 
 /// As in [`super::avx2`].
@@ -17,21 +18,20 @@ const AHEAD: usize = 2048;
 ///
 /// # Panics
 /// Where the groups are not as many as the outputs, each with as many blocks as `x`.
-pub(super) fn multiply_groups(format: PackedFormat, groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+pub(super) fn multiply_groups(_: Avx512, format: PackedFormat, groups: &[u8], x: &[Block], out: &mut [Lanes]) {
     assert_eq!(groups.len(), out.len() * format.group_bytes(x.len()), "groups of another width");
-    // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertion above is what the
-    // kernels ask of their arguments.
-    unsafe { for_format!(format => groups_of_one_token(groups, quants_at, x, out)) }
+    // SAFETY: the `Avx512` shows that the processor has these features, and the assertions above are the rest of the promise.
+    unsafe { for_format!(format => groups_of_one_token(groups, x, out)) }
 }
 
 /// # Safety
 /// The processor has AVX-512 (F, BW, DQ, VL) and VNNI; the groups are as many as the outputs, each with as many blocks as `x`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], quants_at: usize, x: &[Block], out: &mut [Lanes]) {
+unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], x: &[Block], out: &mut [Lanes]) {
     let each = groups.len() / out.len().max(1);
     for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
         // SAFETY: the caller's promise, for each group.
-        let [values] = unsafe { multiply::<F, 1>(group, quants_at, [x]) };
+        let [values] = unsafe { multiply::<F, 1>(group, [x]) };
         *out = values;
     }
 }
@@ -40,14 +40,13 @@ unsafe fn groups_of_one_token<F: Quant>(groups: &[u8], quants_at: usize, x: &[Bl
 ///
 /// # Panics
 /// Where the group has not as many blocks as `x`.
-pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
+pub(super) fn multiply_group(_: Avx512, format: PackedFormat, group: &[u8], x: &[&[Block]], out: &mut [Lanes]) {
     for x in x {
         assert_eq!(group.len(), format.group_bytes(x.len()), "a group of another width");
     }
     for (x, out) in x.chunks(TOKENS).zip(out.chunks_mut(TOKENS)) {
-        // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertion above is what
-        // the kernels ask of their arguments.
-        unsafe { for_format!(format => few_tokens(group, quants_at, x, out)) };
+        // SAFETY: the `Avx512` shows that the processor has these features, and the assertions above are the rest of the promise.
+        unsafe { for_format!(format => few_tokens(group, x, out)) };
     }
 }
 
@@ -56,14 +55,14 @@ pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usiz
 /// # Safety
 /// As [`multiply`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn few_tokens<F: Quant>(group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
+unsafe fn few_tokens<F: Quant>(group: &[u8], x: &[&[Block]], out: &mut [Lanes]) {
     // SAFETY: the caller's promise.
     unsafe {
         match *x {
-            [a, b, c, d] => out[..4].copy_from_slice(&multiply::<F, 4>(group, quants_at, [a, b, c, d])),
-            [a, b, c] => out[..3].copy_from_slice(&multiply::<F, 3>(group, quants_at, [a, b, c])),
-            [a, b] => out[..2].copy_from_slice(&multiply::<F, 2>(group, quants_at, [a, b])),
-            [a] => out[..1].copy_from_slice(&multiply::<F, 1>(group, quants_at, [a])),
+            [a, b, c, d] => out[..4].copy_from_slice(&multiply::<F, 4>(group, [a, b, c, d])),
+            [a, b, c] => out[..3].copy_from_slice(&multiply::<F, 3>(group, [a, b, c])),
+            [a, b] => out[..2].copy_from_slice(&multiply::<F, 2>(group, [a, b])),
+            [a] => out[..1].copy_from_slice(&multiply::<F, 1>(group, [a])),
             _ => {}
         }
     }
@@ -243,12 +242,12 @@ fn to_lanes(values: __m512) -> Lanes {
 /// The processor has AVX-512 (F, BW, DQ, VL) and VNNI; the group has as many blocks as each of `x`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn multiply<F: Quant, const T: usize>(group: &[u8], quants_at: usize, x: [&[Block]; T]) -> [Lanes; T] {
+unsafe fn multiply<F: Quant, const T: usize>(group: &[u8], x: [&[Block]; T]) -> [Lanes; T] {
     let halved = F::SCALES.has_halves();
     let mut acc = [_mm512_setzero_ps(); T];
     let mut acc_minimums = [_mm512_setzero_ps(); T];
     let blocks = x[0].len();
-    let share = group.len() / blocks.max(1);
+    let (share, quants_at) = (group.len() / blocks.max(1), quants_at(F::SCALES, blocks));
     for block in 0..blocks {
         for line in (0..share).step_by(64) {
             // A hint: the address need not be ours.
@@ -308,11 +307,10 @@ unsafe fn multiply<F: Quant, const T: usize>(group: &[u8], quants_at: usize, x: 
 ///
 /// # Panics
 /// Where the panel is not as wide as the tokens.
-pub(super) fn multiply_tile(each: usize, panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
+pub(super) fn multiply_tile(_: Avx512, each: usize, panel: &Panel, x: Tile<'_>) -> [Lanes; TILE] {
     assert!(panel.steps.len() == x.blocks.len() * STEPS && panel.scales.len() == x.blocks.len() * each);
     assert!(panel.minimums.len() == panel.scales.len() && (x.low.is_empty() || x.low.len() == x.blocks.len()));
-    // SAFETY: `Isa::Avx512`, which leads here, stands for a processor with these features; the assertions above are what
-    // the kernel asks of its arguments.
+    // SAFETY: the `Avx512` shows that the processor has these features, and the assertions above are the rest of the promise.
     unsafe {
         match (each, x.low.is_empty()) {
             (1, true) => tile::<1, false>(panel, x),

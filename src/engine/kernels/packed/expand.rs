@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::PackedFormat;
-use super::format::{ROWS, Scales, VECTOR, low_bits};
+use super::format::{ROWS, Scales, VECTOR, low_bits, quants_at};
 use crate::engine::kernels::activation::{STEP, STEPS};
 use crate::engine::kernels::isa::Isa;
 use crate::engine::kernels::vector::{compiled_per_isa, fma};
@@ -130,8 +130,8 @@ pub(in crate::engine::kernels) struct Panel {
 }
 
 #[inline(always)]
-fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], quants_at: usize, panel: &mut Panel) {
-    let (scales, quants) = group.split_at(quants_at);
+fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], blocks: usize, panel: &mut Panel) {
+    let (scales, quants) = group.split_at(quants_at(format.scales(), blocks));
     panel.steps.clear();
     panel.scales.clear();
     panel.minimums.clear();
@@ -148,8 +148,8 @@ fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], quants_at: us
 }
 
 compiled_per_isa! {
-    /// Prepares a group.
-    pub(super) fn prepare_panel(format: PackedFormat, group: &[u8], quants_at: usize, panel: &mut Panel) = panel_body
+    /// Prepares a group of `blocks` blocks.
+    pub(super) fn prepare_panel(format: PackedFormat, group: &[u8], blocks: usize, panel: &mut Panel) = panel_body
 }
 
 #[inline(always)]

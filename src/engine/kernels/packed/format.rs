@@ -193,15 +193,16 @@ macro_rules! for_format {
 }
 pub(in crate::engine::kernels) use for_format;
 
-impl PackedFormat {
-    /// Where the quants of a group of `blocks` blocks begin, after the scales: at a cache line.
-    pub(in crate::engine::kernels) const fn quants_at(self, blocks: usize) -> usize {
-        self.scales().total_bytes(blocks).next_multiple_of(64)
-    }
+/// Where the quants of a group of `blocks` blocks begin, after the scales: at a cache line.
+#[inline(always)]
+pub(in crate::engine::kernels) const fn quants_at(scales: Scales, blocks: usize) -> usize {
+    scales.total_bytes(blocks).next_multiple_of(64)
+}
 
+impl PackedFormat {
     /// Bytes of a group of [`ROWS`] rows of `blocks` blocks.
     pub(in crate::engine::kernels) const fn group_bytes(self, blocks: usize) -> usize {
-        self.quants_at(blocks) + blocks * self.bits() * VECTOR
+        quants_at(self.scales(), blocks) + blocks * self.bits() * VECTOR
     }
 }
 

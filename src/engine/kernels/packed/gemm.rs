@@ -14,8 +14,8 @@ use crate::engine::kernels::tiles::{TILE, Tile, TokenTiles};
 pub(super) fn is_faster(isa: Isa, format: PackedFormat) -> bool {
     match isa {
         Isa::Portable => false,
-        Isa::Avx2 => format.bits() <= 5,
-        Isa::Avx512 => true,
+        Isa::Avx2(_) => format.bits() <= 5,
+        Isa::Avx512(_) => true,
     }
 }
 
@@ -56,9 +56,11 @@ fn multiply_tile(isa: Isa, format: PackedFormat, panel: &Panel, tile: Tile<'_>) 
     assert!(panel.minimums.len() == panel.scales.len() && (tile.low.is_empty() || tile.low.len() == tile.blocks.len()));
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => super::avx512::multiply_tile(each, panel, tile),
+        Isa::Avx512(isa) => super::avx512::multiply_tile(isa, each, panel, tile),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 if is_faster(isa, format) => super::avx2::multiply_tile(format.bits(), each, panel, tile),
+        Isa::Avx2(proof) if is_faster(isa, format) => {
+            super::avx2::multiply_tile(proof, format.bits(), each, panel, tile)
+        }
         _ => multiply_plainly(each, panel, tile),
     }
 }

@@ -1,13 +1,13 @@
 //! From a file's rows to the packed form.
 
-use super::format::{PackedFormat, ROWS, Scales, VECTOR, low_bits};
+use super::format::{PackedFormat, ROWS, Scales, VECTOR, low_bits, quants_at};
 use crate::engine::kernels::activation::{BLOCK, STEP};
 
 /// Writes up to [`ROWS`] rows of a file, `row_bytes` each in the file's own blocks, into a group.
 pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, group: &mut [u8]) {
     let (file_block, blocks_each) = (format.dtype().block_bytes(), format.dtype().block_size() / BLOCK);
     let blocks = row_bytes / file_block * blocks_each;
-    let (scales, quants) = group.split_at_mut(format.quants_at(blocks));
+    let (scales, quants) = group.split_at_mut(quants_at(format.scales(), blocks));
     for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
         for (index, file) in row.chunks_exact(file_block).enumerate() {
             for sub in 0..blocks_each {

@@ -2,18 +2,18 @@
 
 use super::PackedFormat;
 use super::expand::{BlockScales, Lanes, Step, block_scales, expand_block};
-use super::format::{ROWS, VECTOR};
+use super::format::{ROWS, VECTOR, quants_at};
 use crate::engine::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
 
 /// See [`super::multiply_group`].
-pub(super) fn multiply_group(format: PackedFormat, group: &[u8], quants_at: usize, x: &[&[Block]], out: &mut [Lanes]) {
+pub(super) fn multiply_group(format: PackedFormat, group: &[u8], x: &[&[Block]], out: &mut [Lanes]) {
     for (x, out) in x.iter().zip(out) {
-        *out = multiply(format, group, quants_at, x);
+        *out = multiply(format, group, x);
     }
 }
 
-fn multiply(format: PackedFormat, group: &[u8], quants_at: usize, x: &[Block]) -> Lanes {
-    let (scales, quants) = group.split_at(quants_at);
+fn multiply(format: PackedFormat, group: &[u8], x: &[Block]) -> Lanes {
+    let (scales, quants) = group.split_at(quants_at(format.scales(), x.len()));
     let mut out = [0.0; ROWS];
     for (block, (quants, x)) in quants.chunks_exact(format.bits() * VECTOR).zip(x).enumerate() {
         let steps = expand_block(format.bits(), quants);
@@ -52,8 +52,8 @@ pub(super) fn two_bytes(high: i32, low: i32) -> i32 {
 }
 
 /// Row `lane` of a group as floats.
-pub(super) fn unpack_row(format: PackedFormat, group: &[u8], quants_at: usize, lane: usize, out: &mut [f32]) {
-    let (scales, quants) = group.split_at(quants_at);
+pub(super) fn unpack_row(format: PackedFormat, group: &[u8], lane: usize, out: &mut [f32]) {
+    let (scales, quants) = group.split_at(quants_at(format.scales(), out.len() / BLOCK));
     let blocks = quants.chunks_exact(format.bits() * VECTOR).zip(out.chunks_exact_mut(BLOCK));
     for (block, (quants, out)) in blocks.enumerate() {
         let steps = expand_block(format.bits(), quants);

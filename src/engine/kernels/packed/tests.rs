@@ -96,7 +96,7 @@ fn cases(format: PackedFormat, numbers: &mut Numbers) -> Vec<Case> {
 fn quantized(x: &[f32], cols: usize) -> Vec<QuantizedVector> {
     let vector = |x: &[f32]| {
         let mut quantized = QuantizedVector::default();
-        quantized.assign(Isa::Avx2, x);
+        quantized.assign_for_all(x);
         quantized
     };
     x.chunks_exact(cols).map(vector).collect()
