@@ -31,7 +31,7 @@ const MAX_PATTERN: usize = 1 << 14;
 const MAX_PIECE: usize = 1024;
 /// Seconds of processor time that a step may take for a text of a hundred letters; a published one takes microseconds. A
 /// regular expression that goes astray takes the more the longer the text.
-const MAX_SECONDS: f64 = 0.25;
+const MAX_SECONDS: f64 = 0.1;
 
 /// How much longer a text can get by the steps of a file.
 #[derive(Debug)]
