@@ -39,7 +39,7 @@ pub enum StoreNews {
 ///
 /// What comes in while a write is under way is written together, in one transaction. What cannot be written is kept and
 /// tried again by itself, less and less often; [`StoreWriter::news`] says that once, and once more when it has worked. At
-/// the end of the program it is tried for [`PATIENCE`].
+/// the end of the program it is tried for a few seconds more.
 #[derive(Debug)]
 pub struct StoreWriter {
     operations: Option<Sender<StoreOp>>,

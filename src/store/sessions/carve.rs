@@ -1,5 +1,5 @@
 //! Rows from the pages of a database whose trees are broken, whatever leads to those pages
-//! (https://sqlite.org/fileformat.html, 1.6 and 2.1).
+//! (<https://sqlite.org/fileformat.html>, 1.6 and 2.1).
 //!
 //! A page that was given up may still hold what was deleted: those that the file names as free are passed over.
 
