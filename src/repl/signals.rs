@@ -46,8 +46,10 @@ impl Signals {
 
     /// Reads a line.
     pub(super) fn while_reading<T>(&self, read: impl FnOnce() -> T) -> T {
-        // One that came before was meant for what ran then.
-        self.received.try_iter().for_each(drop);
+        // An interrupt that came before was meant for what ran then; what asks to leave, or says that a file is gone, still holds.
+        if let Some(signal) = self.received.try_iter().find(|&signal| signal != INTERRUPT) {
+            leave(signal);
+        }
         self.wish.settle();
         // Where stdin is no terminal, or one without such codes, lines are read as they come.
         let is_edited = io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -70,6 +72,11 @@ fn pass_on(signal: i32, sender: &Sender<i32>, is_reading: &AtomicBool) {
         let _ = sender.send(signal);
         return;
     }
+    leave(signal)
+}
+
+/// Ends the program, with the terminal given back and the exit code of the signal.
+fn leave(signal: i32) -> ! {
     terminal::restore();
     if signal == SIGBUS {
         // Whoever reads it may be gone.

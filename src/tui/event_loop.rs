@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, never, select, unbounded};
 use crossterm::event::{Event, MouseEventKind};
 use crossterm::style::Colored;
-use gibber_signals::{ending, mapped};
+use gibber_signals::ending::{self, Wish};
+use gibber_signals::mapped;
 use signal_hook::consts::{SIGBUS, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::ascii::Charset;
@@ -39,13 +40,13 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let mut screen = Screen::new(&app, Theme::in_colors(colors));
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(variable);
     screen.charset = Charset::new(locale.each_ref().map(String::as_str), app.settings().ui.ascii);
-    let signals = watch_signals()?;
+    let (signals, wish) = watch_signals()?;
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
     let (failures, looked) = (io.store_news(), io.looked());
     let (clipboard, drawn) = (Clipboard::system(), Instant::now());
-    let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, looked, drawn, exit: None };
+    let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, looked, drawn, wish, exit: None };
     state.draw()?;
     let effects = state.app.start();
     state.carry_out(effects)?;
@@ -89,6 +90,7 @@ struct Loop {
     clipboard: Clipboard,
     looked: Receiver<Looked>,
     drawn: Instant,
+    wish: Wish,
     exit: Option<ExitReason>,
 }
 
@@ -268,7 +270,7 @@ impl Loop {
 
     fn edit(&mut self, text: &str) -> Result<(), TuiError> {
         self.input.pause();
-        let edited = self.terminal.lend(|| editor::edit(text))?;
+        let edited = self.terminal.lend(|| self.wish.while_lent(|| editor::edit(text)))?;
         self.input.resume();
         match edited {
             Ok(edited) => self.screen.replace_text(&self.app, &edited),
@@ -289,15 +291,15 @@ impl Loop {
 }
 
 /// Signals as messages. SIGBUS stands for a file that has changed while it was mapped.
-fn watch_signals() -> std::io::Result<Receiver<i32>> {
+fn watch_signals() -> std::io::Result<(Receiver<i32>, Wish)> {
     let (sender, receiver) = unbounded();
     let of_files = sender.clone();
     // Nobody listens once the loop has ended: the program is leaving then.
     mapped::notify(move || {
         let _ = of_files.send(SIGBUS);
     })?;
-    ending::listen(&[SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT], move |signal| {
+    let wish = ending::listen(&[SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT], move |signal| {
         let _ = sender.send(signal);
     })?;
-    Ok(receiver)
+    Ok((receiver, wish))
 }

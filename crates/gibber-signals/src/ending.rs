@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use crate::terminal;
@@ -20,14 +20,27 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// How long a thread is waited for that is to end.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The wish to leave that is open, by its number, or 0: the next one ends the program, whatever it does.
+/// The wish to leave, and whom the keys of the terminal are for.
 #[derive(Debug, Clone, Default)]
-pub struct Wish(Arc<AtomicUsize>);
+pub struct Wish {
+    /// The number of the one that is open, or 0: the next one ends the program, whatever it does.
+    open: Arc<AtomicUsize>,
+    is_lent: Arc<AtomicBool>,
+}
 
 impl Wish {
     /// The wish was carried out by something else than leaving: it stopped a reply, say.
     pub fn settle(&self) {
-        self.0.store(0, Ordering::Release);
+        self.open.store(0, Ordering::Release);
+    }
+
+    /// Does something while another program, such as an editor, has the terminal. Its keys send their signals to both:
+    /// Ctrl-C is not for this program then, and Ctrl-Z stops it with the other, so that the shell gets the terminal.
+    pub fn while_lent<T>(&self, other: impl FnOnce() -> T) -> T {
+        self.is_lent.store(true, Ordering::Release);
+        let outcome = other();
+        self.is_lent.store(false, Ordering::Release);
+        outcome
     }
 }
 
@@ -44,18 +57,29 @@ pub fn listen(signals: &[i32], mut tell: impl FnMut(i32) + Send + 'static) -> io
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let (mut first, mut number): (Option<Instant>, usize) = (None, 0);
         for signal in signals.forever() {
+            if open.is_lent.load(Ordering::Acquire) {
+                match signal {
+                    SIGINT => continue,
+                    SIGTSTP => {
+                        // It fails only for a signal that does not exist.
+                        let _ = signal_hook::low_level::emulate_default_handler(signal);
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
             if ![SIGHUP, SIGINT, SIGTERM].contains(&signal) {
                 tell(signal);
                 continue;
             }
             number += 1;
-            let is_second = open.0.swap(number, Ordering::AcqRel) != 0;
+            let is_second = open.open.swap(number, Ordering::AcqRel) != 0;
             match first {
                 Some(first) if is_second && first.elapsed() > SAME_WISH => end_by(signal),
                 Some(_) if is_second => {
                     // Still the first one.
                     number -= 1;
-                    open.0.store(number, Ordering::Release);
+                    open.open.store(number, Ordering::Release);
                 }
                 _ => {
                     first = Some(Instant::now());
@@ -73,7 +97,7 @@ fn end_later(signal: i32, number: usize, open: Wish) {
     // Without this thread the second signal is still there.
     let _ = std::thread::Builder::new().name("leaving".to_owned()).spawn(move || {
         std::thread::sleep(LONGEST);
-        if open.0.load(Ordering::Acquire) == number {
+        if open.open.load(Ordering::Acquire) == number {
             end_by(signal);
         }
     });
