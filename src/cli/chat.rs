@@ -1,12 +1,14 @@
 //! `gibber chat`: the full screen.
 
 use std::ffi::OsStr;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 
 use super::args::Chat;
 use super::{Context, Exit, Usage, is_interactive, repl, surroundings};
 use crate::chat::template::Sandbox;
+use crate::repl::prints_only;
 use crate::tui::{self, ExitReason};
 use crate::worker::WorkerHandle;
 
@@ -20,23 +22,20 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
         return repl::run(context, arguments);
     }
     let (app, surroundings) = surroundings::start(context, arguments, true)?;
+    let is_unsaved = surroundings.is_unsaved();
     match tui::run(app, WorkerHandle::spawn(Sandbox::of_this_program()), Box::new(surroundings))? {
+        ExitReason::Quit if is_unsaved.load(Ordering::Acquire) => Err(Exit(1).into()),
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal)),
     }
 }
 
-/// Names that terminals give themselves which cannot put text where it is asked to be: editors' shells, teletypes.
-const PLAIN_TERMINALS: [&str; 4] = ["dumb", "emacs", "network", "unknown"];
-
-/// Why nothing can be drawn on this terminal, if so. Without a name it may be anything; Windows' terminals have none.
+/// Why nothing can be drawn on this terminal, if so.
 fn no_full_screen(term: Option<&OsStr>) -> Option<String> {
-    match term.map(OsStr::to_string_lossy) {
-        None if cfg!(windows) => None,
-        None => Some("TERM is not set, so that nothing is known of this terminal".to_owned()),
-        Some(name) if name.is_empty() => Some("TERM is empty, so that nothing is known of this terminal".to_owned()),
-        Some(name) => PLAIN_TERMINALS
-            .contains(&name.as_ref())
-            .then(|| format!("this terminal calls itself `{name}`, and nothing can be drawn on it")),
-    }
+    let why = match term.map(OsStr::to_string_lossy) {
+        None => "TERM is not set, so that nothing is known of this terminal".to_owned(),
+        Some(name) if name.is_empty() => "TERM is empty, so that nothing is known of this terminal".to_owned(),
+        Some(name) => format!("this terminal calls itself `{name}`, and nothing can be drawn on it"),
+    };
+    prints_only(term).then_some(why)
 }

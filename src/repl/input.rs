@@ -1,5 +1,6 @@
 //! Where lines come from: a line editor on a terminal that can do it, and anything else as it comes.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use rustyline::error::ReadlineError;
@@ -17,8 +18,15 @@ const HISTORY: usize = 1000;
 /// The longest text that is read at once, in bytes: more than any context holds.
 const LONGEST: u64 = 64 << 20;
 
-/// What `TERM` says of terminals that only print.
-const PRINTERS: [&str; 3] = ["dumb", "cons25", "emacs"];
+/// What `TERM` says of terminals that only print: teletypes, editors' shells, and those of which nothing is known.
+const PRINTERS: [&str; 5] = ["dumb", "cons25", "emacs", "network", "unknown"];
+
+/// Whether a terminal of this `TERM` only prints: nothing can be drawn on it, and no line edited. Without a name it may be
+/// anything; Windows' terminals have none.
+pub fn prints_only(term: Option<&OsStr>) -> bool {
+    let Some(name) = term.map(OsStr::to_string_lossy) else { return !cfg!(windows) };
+    name.is_empty() || PRINTERS.iter().any(|printer| printer.eq_ignore_ascii_case(&name))
+}
 
 /// What is read from.
 pub(super) enum Input {
@@ -34,8 +42,7 @@ pub(super) enum Input {
 impl Input {
     pub(super) fn of_stdin(app: &App, helper: Helper) -> Result<Self, ReplError> {
         let is_terminal = io::stdin().is_terminal();
-        let term = std::env::var("TERM").unwrap_or_default();
-        if !is_terminal || PRINTERS.iter().any(|printer| printer.eq_ignore_ascii_case(&term)) {
+        if !is_terminal || prints_only(std::env::var_os("TERM").as_deref()) {
             return Ok(Self::Plain { is_terminal });
         }
         // Nothing has colours, but only with them the editor asks the helper how a line is drawn.
@@ -101,7 +108,10 @@ fn read_plain(input: &mut impl BufRead, longest: u64) -> Result<String, Readline
         if read == 0 && bytes.is_empty() {
             return Err(ReadlineError::Eof);
         }
-        let text = std::str::from_utf8(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let what = format!("it is not UTF-8 from byte {} on: it is passed over", error.valid_up_to() + 1);
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })?;
         if read > 0 && has_line_end && is_open(text) {
             continue;
         }

@@ -11,7 +11,7 @@ mod stand_in;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::io::{IsTerminal, stdout};
+use std::io::{ErrorKind, IsTerminal, stdout};
 use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, never, select};
@@ -26,6 +26,7 @@ use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
 use input::Input;
+pub use input::prints_only;
 use lanes::LanesPrinted;
 use printer::Printer;
 use reply::ReplyPrinted;
@@ -179,6 +180,11 @@ impl Repl {
             }
             // The window has another size: the line is read on.
             Err(ReadlineError::Signal(_)) => Ok(Next::Read(String::new())),
+            // The lines behind one that is no text are lines all the same.
+            Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                self.fail(&format!("cannot read a line: {error}"))?;
+                Ok(Next::Read(String::new()))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -73,11 +73,11 @@ fn a_model_that_is_not_there_ends_it_before_any_question() {
 }
 
 #[test]
-fn what_is_no_text_ends_it_with_an_error() {
+fn a_line_that_is_no_text_is_an_error_and_the_next_ones_are_asked() {
     let gibber = Gibber::new();
     let output = gibber.run_with_stdin(&["repl", "-n", "1"], b"One\n\xff\xfe\nTwo\n");
     let (_, stderr) = texts(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("cannot read a line"), "{stderr}");
-    assert_eq!(said(&gibber, "user"), ["One"]);
+    assert!(stderr.contains("cannot read a line: it is not UTF-8 from byte 1 on"), "{stderr}");
+    assert_eq!(said(&gibber, "user"), ["One", "Two"]);
 }
