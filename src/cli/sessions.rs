@@ -88,7 +88,7 @@ pub(super) fn run(command: &Sessions, common: &Common) -> Result<()> {
 
 /// The chat whose id, of 63 bits, a program that counts with floats has rounded to `id`, where that can be one alone.
 fn by_rounded_id<'a>(list: &'a [SessionSummary], id: &str) -> Option<&'a SessionSummary> {
-    let wanted: f64 = id.parse().ok().filter(|id| *id > EXACT)?;
+    let wanted: f64 = id.parse().ok().filter(|id| *id >= EXACT)?;
     let mut found = list.iter().filter(|line| line.record.id.0 as f64 == wanted);
     found.next().filter(|_| found.next().is_none())
 }

@@ -4,6 +4,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use crossbeam_channel::Receiver;
@@ -39,6 +41,8 @@ pub(super) struct Surroundings {
     /// While the person is looking for something in the chats.
     search: Option<Search>,
     reader: FileReader,
+    /// Whether something could not be saved in the end; known once this is dropped.
+    is_unsaved: Arc<AtomicBool>,
 }
 
 /// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
@@ -62,7 +66,8 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let seed = random();
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
-    let surroundings = Surroundings { paths, options, writer, reader: FileReader::new(), search: None };
+    let surroundings =
+        Surroundings { paths, options, writer, reader: FileReader::new(), search: None, is_unsaved: Arc::default() };
     Ok((App::new(start, Moment::now()), surroundings))
 }
 
@@ -72,9 +77,13 @@ impl Drop for Surroundings {
         let is_closed = self.writer.close(|news| match news {
             StoreNews::Failed(failure) => tell!("warning: not everything is saved yet: {failure}"),
             StoreNews::Saved => tell!("what could not be saved is saved now"),
-            StoreNews::Lost(failure) => tell!("warning: not everything is saved: {failure}"),
+            StoreNews::Lost(failure) => {
+                self.is_unsaved.store(true, Ordering::Release);
+                tell!("warning: not everything is saved: {failure}");
+            }
         });
         if !is_closed {
+            self.is_unsaved.store(true, Ordering::Release);
             let database = self.paths.database();
             tell!("warning: the last of this chat may not be saved: {} does not answer", database.display());
         }
@@ -87,6 +96,11 @@ pub(super) fn random() -> u64 {
 }
 
 impl Surroundings {
+    /// Tells, once this is dropped, whether something could not be saved.
+    pub(super) fn is_unsaved(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_unsaved)
+    }
+
     fn write_settings(&self, settings: &Settings) -> Result<String> {
         let mut settings = settings.clone();
         settings.model.name = models::lasting_name(&settings.model.name);

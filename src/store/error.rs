@@ -52,7 +52,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The disk is full.
-    #[error("the disk with {path} is full: make room, and what was not saved is saved then")]
+    #[error("the disk with {path} is full: make room on it")]
     DiskFull {
         /// The database.
         path: PathBuf,
@@ -64,9 +64,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The system failed to write.
-    #[error(
-        "{path} cannot be written: the disk is full or failing, or a limit is reached; make room, and what was not saved is saved then"
-    )]
+    #[error("{path} cannot be written: the disk is full or failing, or a limit is reached: make room on it")]
     Unwritable {
         /// The database.
         path: PathBuf,

@@ -38,9 +38,11 @@ pub(super) fn rescue(paths: &Paths, pending: &[StoreOp]) -> Vec<PathBuf> {
         }
     }
     let file = |(id, chat): (SessionId, Chat)| {
-        let path = paths.directory().join(format!("unsaved-{}.json", id.0));
+        let name = format!("unsaved-{}.json", id.0);
         let text = chat.document()?.to_file(DocumentFormat::Json);
-        files::write_atomic(&path, text).is_ok().then_some(path)
+        // What is in the way of the database may be in the way of everything beside it.
+        let places = [paths.directory().join(&name), std::env::temp_dir().join(&name)];
+        places.into_iter().find(|path| files::write_atomic(path, &text).is_ok())
     };
     chats.into_iter().filter_map(file).collect()
 }

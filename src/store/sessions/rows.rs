@@ -7,6 +7,7 @@ use rusqlite::types::ValueRef;
 use super::{SessionId, SessionRecord};
 use crate::chat::rebuild::{Key, LooseMessage};
 use crate::chat::{Message, MessageId, MessageState, Role, title};
+use crate::quoted;
 
 /// Reads the columns of a row, and notes those that are not as they should be.
 pub(super) struct Columns<'r> {
@@ -107,7 +108,11 @@ impl<'r> Columns<'r> {
         let role = match self.text(2, "role").as_str() {
             "system" => Role::System,
             "assistant" => Role::Assistant,
-            _ => Role::User,
+            "user" => Role::User,
+            other => {
+                self.wrong.push(format!("`role` is `{}`, which is none", quoted::shortened(other)));
+                Role::User
+            }
         };
         // What is still streaming in the file was cut by the end of the program that wrote it.
         let state = match self.text(4, "state").as_str() {
