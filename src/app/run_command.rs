@@ -1,6 +1,6 @@
 //! What each slash command does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::commands::{self, CommandId, Line, SlashCommand, When};
 use super::step::Step;
@@ -184,7 +184,8 @@ pub fn template_choice(name: &str) -> TemplateChoice {
 }
 
 fn is_path(name: &str) -> bool {
-    name.contains('/') || name.contains(std::path::MAIN_SEPARATOR) || name.ends_with(".jinja")
+    let looks_like_one = name.contains('/') || name.contains(std::path::MAIN_SEPARATOR) || name.ends_with(".jinja");
+    looks_like_one || (!BUILTIN_NAMES.contains(&name) && Path::new(name).is_file())
 }
 
 fn check_template(name: &str) -> Result<(), String> {

@@ -4,7 +4,7 @@ mod llama;
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::chat::template::RAW_NAME;
@@ -168,7 +168,17 @@ fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
 }
 
 fn parse_think() -> impl TypedValueParser<Value = Think> {
-    PossibleValuesParser::new(Think::NAMES).map(|name| Think::of_name(&name).unwrap_or_default())
+    // Ollama's words for it are names as well.
+    let names = Think::NAMES.map(|name| match Think::of_name(name) {
+        Some(Think::On) => PossibleValue::new(name).aliases(["true", "yes"]),
+        Some(Think::Off) => PossibleValue::new(name).aliases(["false", "no"]),
+        _ => PossibleValue::new(name),
+    });
+    PossibleValuesParser::new(names).map(|name| match name.as_str() {
+        "yes" => Think::On,
+        "no" => Think::Off,
+        name => Think::of_name(name).unwrap_or_default(),
+    })
 }
 
 /// What the model is asked, and how it is put.

@@ -9,7 +9,7 @@ use super::Context;
 use super::args::Models;
 use super::output::Output;
 use crate::chat::one_line;
-use crate::engine::load::{self, LoadOptions, ModelFiles, ModelInfo, ModelSource};
+use crate::engine::load::{self, LoadOptions, MemoryProbe, ModelFiles, ModelInfo, ModelSource};
 use crate::engine::model::KvCache;
 use crate::engine::tokenizer::Tokenizer;
 use crate::engine::{EngineError, TokenId};
@@ -36,7 +36,9 @@ pub(super) fn run(mut context: Context, command: &Models) -> Result<()> {
             model.apply(&mut context.settings);
             let name = name.as_ref().unwrap_or(&context.settings.model.name);
             let files = load::open(&resolve(name, &context.paths)?)?;
-            let (info, tokenizer) = (Info::new(&files, &context.load_options()), files.tokenizer());
+            // A model of which something is missing runs no more than one without its tokenizer.
+            let tokenizer = files.check(MemoryProbe::default()).and_then(|()| files.tokenizer());
+            let info = Info::new(&files, &context.load_options());
             if *json { output.json(&info.with_tokenizer(tokenizer)) } else { print_info(&mut output, &info, tokenizer) }
         }
     }

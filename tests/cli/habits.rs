@@ -127,8 +127,11 @@ fn flags_of_llama_cpp_are_taken_or_refused_by_their_own_names() {
 fn think_off_is_no_question() {
     let gibber = Gibber::new();
     assert_eq!(gibber.stdout(&["run", "--temp", "0", "--think", "off", QUESTION]), ANSWER);
+    assert_eq!(gibber.stdout(&["run", "--temp", "0", "--think", "false", QUESTION]), ANSWER);
     let error = failure(&gibber.run(&["run", "--think", "off"]), 2);
     assert!(error.contains("there is no prompt"), "{error}");
+    let error = failure(&gibber.run(&["run", "--think", "high"]), 2);
+    assert!(error.contains("high") && error.contains("auto, on, off"), "{error}");
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub(in crate::cli) struct Translated {
     written: Vec<(&'static str, String)>,
 }
 
+/// Words behind a flag that has a value only after `=` which nobody means as a prompt: ollama's levels of thinking. They
+/// are refused as values, with those that there are.
+const LEVELS: [&str; 4] = ["low", "medium", "high", "none"];
+
 /// What a flag of llama.cpp is here.
 #[derive(Debug, Clone, Copy)]
 enum Meaning {
@@ -179,7 +183,11 @@ impl Translated {
         }
         // What can only be meant as its value is, without an equals sign too.
         let names = flag.get_possible_values();
-        let is_meant = |next: &OsString| names.iter().any(|name| next.to_str() == Some(name.get_name()));
+        let is_meant = |next: &OsString| {
+            let word = next.to_string_lossy();
+            names.iter().any(|name| name.matches(&word, true))
+                || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(&word))
+        };
         if let (Some(next), Some(written)) = (following.next_if(is_meant), self.arguments.last_mut()) {
             written.push("=");
             written.push(next);
@@ -413,6 +421,9 @@ mod tests {
     #[test]
     fn a_word_that_can_only_be_the_flags_value_is_it() {
         assert_eq!(words("run --think off hi"), "run --think=off hi");
+        assert_eq!(words("run --think false hi"), "run --think=false hi");
+        assert_eq!(words("run --think ON hi"), "run --think=ON hi");
+        assert_eq!(words("run --think high hi"), "run --think=high hi");
         assert_eq!(words("run --think hi"), "run --think hi");
     }
 }
