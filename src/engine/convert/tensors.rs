@@ -97,9 +97,11 @@ impl OutTensor {
     /// # Errors
     /// [`EngineError::Invalid`] where the format cannot be read, or a value is no number.
     pub(super) fn bytes(&self, pool: &ThreadPool) -> Result<Vec<u8>, EngineError> {
-        if !self.changes() && self.order == RowOrder::Same {
+        let is_float = matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16);
+        if !self.changes() && self.order == RowOrder::Same && !is_float {
             return Ok(self.source.bytes().to_vec());
         }
+        let largest = self.largest();
         let shape = self.shape();
         let cols = shape.last().copied().unwrap_or(1);
         let rows = Rows::of(&self.source, self.order)?;
@@ -108,7 +110,8 @@ impl OutTensor {
         };
         let mut out = vec![0; size];
         let rows_a_piece = (PIECE / cols.max(1)).max(1);
-        let (unreadable, not_finite) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (unreadable, not_finite, too_large) =
+            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         pool.for_each_part(&mut out, rows_a_piece * row_bytes, &|_, piece, out| {
             let first = piece * rows_a_piece;
             let Some(values) = rows.widened(first..first + out.len() / row_bytes) else {
@@ -116,6 +119,8 @@ impl OutTensor {
             };
             if !values.iter().all(|value| value.is_finite()) {
                 not_finite.store(true, Ordering::Relaxed);
+            } else if !values.iter().all(|value| value.abs() <= largest) {
+                too_large.store(true, Ordering::Relaxed);
             }
             if quantize::from_f32(self.dtype, &values, out).is_none() {
                 unreadable.store(true, Ordering::Relaxed);
@@ -127,7 +132,20 @@ impl OutTensor {
         if not_finite.into_inner() {
             return Err(self.refused("has values that are infinite or no numbers: the file is damaged"));
         }
+        if too_large.into_inner() {
+            let why = format!("has values beyond {largest}, which {} cannot hold: the file is damaged", self.dtype);
+            return Err(self.refused(&why));
+        }
         Ok(out)
+    }
+
+    /// The largest magnitude that the format holds. The scales of quantized ones are half-precision numbers; weights of a
+    /// model are far from them.
+    fn largest(&self) -> f32 {
+        match self.dtype {
+            DType::F32 | DType::BF16 => f32::MAX,
+            _ => half::f16::MAX.to_f32(),
+        }
     }
 
     fn refused(&self, why: &str) -> EngineError {
@@ -274,10 +292,17 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers_are_refused_by_name() {
-        let bytes: Vec<u8> = [1.0, f32::NAN].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
-        let source = Tensor::new("w".into(), vec![1, 2], DType::F32, Storage::from_vec(bytes), 0..8).unwrap();
-        let out = OutTensor::new("w.weight".into(), source, RowOrder::Same, FileType::F16, SHAPE);
-        let error = out.bytes(&ThreadPool::new(1)).unwrap_err().to_string();
-        assert!(error.contains("tensor `w` has values that are infinite or no numbers"), "{error}");
+        let refused = |name: &str, shape: Vec<usize>, wrong: f32| {
+            let bytes: Vec<u8> = [1.0, wrong].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
+            let source = Tensor::new("w".into(), shape, DType::F32, Storage::from_vec(bytes), 0..8).unwrap();
+            let out = OutTensor::new(name.into(), source, RowOrder::Same, FileType::F16, SHAPE);
+            out.bytes(&ThreadPool::new(1)).unwrap_err().to_string()
+        };
+        let no_numbers = "tensor `w` has values that are infinite or no numbers";
+        assert!(refused("w.weight", vec![1, 2], f32::NAN).contains(no_numbers));
+        // What is copied as it is comes into the file too.
+        assert!(refused("blk.1.attn_norm.weight", vec![2], f32::INFINITY).contains(no_numbers));
+        let error = refused("w.weight", vec![1, 2], 3e38);
+        assert!(error.contains("tensor `w` has values beyond 65504, which F16 cannot hold"), "{error}");
     }
 }

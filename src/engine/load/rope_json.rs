@@ -17,6 +17,9 @@ pub(super) fn rope(json: &JsonFile, trained_context: usize) -> Result<RopeConfig
     let mut scaling = RopeScaling::None;
     for key in ["rope_scaling", "rope_parameters"] {
         let Some(value) = json.get(key) else { continue };
+        if value.as_object().is_none_or(|object| object.values().any(Value::is_object)) {
+            return Err(json.unsupported(key, &value.to_string(), "one object of numbers, for all layers"));
+        }
         let parameters = Parameters { json, key, value };
         theta = theta.or(parameters.positive_if_given("rope_theta")?);
         if parameters.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
@@ -24,7 +27,9 @@ pub(super) fn rope(json: &JsonFile, trained_context: usize) -> Result<RopeConfig
         }
         let kind = value.get("rope_type").or_else(|| value.get("type"));
         scaling = match kind.map(Value::as_str) {
-            None if key == "rope_parameters" => RopeScaling::None,
+            // Of two objects, the older one says how positions are scaled where the newer one does not.
+            None if key == "rope_parameters" && value.get("factor").is_none() => scaling,
+            Some(Some("default")) if key == "rope_parameters" => scaling,
             Some(Some("default")) => RopeScaling::None,
             Some(Some("linear")) => RopeScaling::Linear { factor: parameters.positive("factor")? },
             Some(Some("llama3")) => parameters.llama3()?,

@@ -256,7 +256,8 @@ impl<'a> Reader<'a> {
             }
         }
         let known: HashSet<&str> = self.tokens.iter().copied().collect();
-        let tokens = self.entries().map(|(id, token, kind)| (token, id, kind == Kind::Control));
+        let tokens =
+            self.entries().map(|(id, token, kind)| (token, id, matches!(kind, Kind::Control | Kind::UserDefined)));
         Ok(ends::with_named(named, tokens, |mark| known.contains(mark)))
     }
 
