@@ -71,8 +71,11 @@ fn chat_of(mut chat: Map<String, Value>) -> Result<Document, String> {
         None if is_ours => return Err("it has no `messages`".to_owned()),
         None => return Err(WANTED.to_owned()),
     };
-    let is_tree = messages.iter().any(|message| message.get("parent").is_some_and(|parent| !parent.is_null()));
-    if is_ours || is_tree { tree(messages, chat) } else { linear(messages, chat) }
+    // A list in which nobody says what is answered is in its order, whoever wrote it; in other programs' files nothing may
+    // be written where nothing is known.
+    let says_it = |parent: &Value| is_ours || !parent.is_null();
+    let is_tree = messages.iter().any(|message| message.get("parent").is_some_and(says_it));
+    if is_tree { tree(messages, chat) } else { linear(messages, chat) }
 }
 
 fn check_version(version: Option<&Value>) -> Result<(), String> {

@@ -191,3 +191,10 @@ fn what_cannot_be_read_is_said_with_its_place_in_words_of_our_own() {
     let folder = failure(&gibber.run(&["sessions", "import", gibber.directory.path().to_str().unwrap()]), 1);
     assert!(folder.contains("it is a folder"), "{folder}");
 }
+
+#[test]
+fn messages_that_do_not_say_what_they_answer_are_in_their_order() {
+    let bare = |role: &str, content: &str| format!(r#"{{"role":"{role}","content":"{content}"}}"#);
+    let messages = [bare("user", "a"), bare("assistant", "b"), bare("user", "c")].join(",");
+    assert_eq!(shown(&imported(ours("2", &messages)).1), ["a", "b", "c"]);
+}
