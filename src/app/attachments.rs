@@ -6,9 +6,9 @@ use super::commands::escape;
 use super::{App, Effect, Moment, NoteKind};
 use crate::chat::Role;
 
-/// Bytes of text that a token never stands for on the average: a file with more of them for each token of the context
-/// cannot fit.
-const BYTES_PER_TOKEN: usize = 8;
+/// Bytes of text that a token does not stand for on the average: the longest ones of vocabularies are runs of blanks. A file
+/// with more of them for each token of the context is not even handed to the tokenizer, which counts all others.
+const BYTES_PER_TOKEN: usize = 100;
 
 /// Marks that may follow a name without being part of it.
 const PUNCTUATION: &[char] = &['.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '"'];
