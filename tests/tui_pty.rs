@@ -540,6 +540,7 @@ fn a_window_closed_on_the_line_repl_loses_nothing_that_was_said() {
     command.env("TERM", "xterm-256color");
     let mut terminal = Terminal::start(command, USUAL);
     terminal.wait_for_text("/help lists the commands");
+    terminal.wait_for_screen("the prompt", |screen| screen.trim_end().ends_with("\n>"));
     terminal.press(&format!("{OPENING}\r"));
     terminal.wait_for_screen("a running reply", |screen| flowing(screen).contains("8, 9, 10, 11,"));
     assert_eq!(terminal.hang_up().exit_code(), 128 + 1);

@@ -223,16 +223,23 @@ fn what_goes_into_a_pipe_is_what_it_is() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(json).unwrap(), piped);
 }
 
+/// Until then the terminal itself takes the keys.
+fn wait_for_prompt(repl: &Terminal) {
+    repl.wait_for_screen("the prompt", |screen| screen.trim_end().ends_with("\n>"));
+}
+
 #[test]
 fn the_line_repl_recalls_harmlessly_and_sends_what_was_meant() {
     let hostile = Hostile::new();
     let mut repl = hostile.start(&["repl", "-v", "-n", "2", "-sys", "x", "-m", hostile.model()]);
     repl.wait_for_text("/help lists the commands");
+    wait_for_prompt(&repl);
     repl.press("\x1b[A");
     repl.wait_for_text(&format!("asked evil␛{MARK}]2;x␇{MARK}"));
     // Something before it, something after it, and it is asked.
     repl.press("\x01well \x05!\r");
     repl.wait_for_text("tok/s");
+    wait_for_prompt(&repl);
     repl.press("\x12asked");
     repl.wait_for_text("(reverse-i-search)`asked': well asked evil␛");
     repl.press("\x07");
@@ -255,7 +262,7 @@ fn the_line_repl_recalls_harmlessly_and_sends_what_was_meant() {
     repl.press("/search FORGED\r");
     repl.wait_for_text("number of the chat");
     repl.press("1\r");
-    repl.wait_for_screen("the chat", |screen| screen.trim_end().ends_with("\n>"));
+    wait_for_prompt(&repl);
     repl.paste("pasted \u{9b}2J\u{202e}\x08 text");
     repl.wait_for_text("[and 3 control characters]");
     repl.press("\x15/edit\r");
@@ -296,7 +303,8 @@ fn the_full_screen_shows_hostile_texts_harmlessly() {
     chat.press(key::CTRL_O);
     chat.wait_for_text("FORGED FORGED␡end");
     chat.press(key::ENTER);
-    chat.wait_for_screen("the chat that was opened", |screen| screen.matches("evil␛]2;x␇").count() >= 3);
+    // Which of the two is the first depends on whether this one is saved by now.
+    chat.wait_for_screen("the chat that was opened", |screen| !screen.contains("Saved chats"));
     for line in ["/model \t", "/read evil\t", "/preset \t", "/theme \t"] {
         chat.press(line);
         chat.wait_for_text(line.trim());
