@@ -10,13 +10,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gibber::engine::inference::Inference;
-use gibber::engine::kernels::attention::{AttentionShape, CacheTensor, KeysValues, Side, attend};
-use gibber::engine::kernels::pool::default_threads;
-use gibber::engine::kernels::{ThreadPool, Workspace, vector};
-use gibber::engine::model::Model;
-use gibber::engine::sampling::log_softmax_stats;
-use gibber::engine::{CacheType, CacheTypes, synthetic};
+use gibber_engine::inference::Inference;
+use gibber_engine::kernels::attention::{AttentionShape, CacheTensor, KeysValues, Side, attend};
+use gibber_engine::kernels::pool::default_threads;
+use gibber_engine::kernels::{ThreadPool, Workspace, vector};
+use gibber_engine::model::Model;
+use gibber_engine::sampling::log_softmax_stats;
+use gibber_engine::{CacheType, CacheTypes, synthetic};
 
 /// One token, and a prompt of 64, through a small model in each format.
 fn forward(criterion: &mut Criterion) {

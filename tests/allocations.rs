@@ -13,13 +13,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use gibber::engine::generate::{
+use gibber_engine::generate::{
     Control, GenerateOptions, Lane, Lookup, StopCondition, TokenTrace, generate, generate_lanes,
 };
-use gibber::engine::inference::{Inference, LONGEST_DRAFT, PrefillProgress};
-use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
-use gibber::engine::sampling::Sampler;
-use gibber::engine::{EngineError, SamplingParams, TokenId};
+use gibber_engine::inference::{Inference, LONGEST_DRAFT, PrefillProgress};
+use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber_engine::sampling::Sampler;
+use gibber_engine::{EngineError, SamplingParams, TokenId};
 
 /// The system's allocator, and how often it is asked while somebody counts.
 struct Counting;

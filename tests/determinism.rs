@@ -4,10 +4,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gibber::engine::generate::{Control, GenerateOptions, Lookup, StopCondition, TokenTrace, generate};
-use gibber::engine::inference::PrefillProgress;
-use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
-use gibber::engine::{EngineError, SamplingParams, TokenId};
+use gibber_engine::generate::{Control, GenerateOptions, Lookup, StopCondition, TokenTrace, generate};
+use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber_engine::{SamplingParams, TokenId};
 
 /// Threads that are compared with one; three are more than many machines have cores.
 const THREADS: [usize; 2] = [2, 3];
@@ -21,22 +20,8 @@ One fox, two dogs, three cats, four birds, five trees. One fox, two dogs, three 
 struct Notes(Vec<(TokenId, u32)>);
 
 impl Control for Notes {
-    fn on_prefill(&mut self, _: PrefillProgress) {}
-
     fn on_token(&mut self, trace: TokenTrace, _: usize) {
         self.0.push((trace.token, trace.logprob.to_bits()));
-    }
-
-    fn is_cancelled(&mut self) -> bool {
-        false
-    }
-
-    fn new_sampling(&mut self, _: usize) -> Option<SamplingParams> {
-        None
-    }
-
-    fn make_room(&mut self, _: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
-        Ok(None)
     }
 }
 

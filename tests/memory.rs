@@ -9,8 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use gibber::engine::weights::gguf::{Header, padding};
-use gibber::engine::weights::{DType, Storage};
+use gibber_engine::weights::gguf::{Header, padding};
+use gibber_engine::weights::{DType, Storage};
 use tempfile::TempDir;
 
 const WIDTH: usize = 2048;

@@ -5,12 +5,12 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use gibber::engine::convert::Conversion;
-use gibber::engine::inference::Inference;
-use gibber::engine::kernels::ThreadPool;
-use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
-use gibber::engine::weights::{Storage, safetensors};
-use gibber::engine::{CacheType, CacheTypes, FileType, TokenId};
+use gibber_engine::convert::Conversion;
+use gibber_engine::inference::Inference;
+use gibber_engine::kernels::ThreadPool;
+use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber_engine::weights::{Storage, safetensors};
+use gibber_engine::{CacheType, CacheTypes, FileType, TokenId};
 
 /// The largest difference of a logit, of a standard deviation of nearly 3, where the arithmetic is in single precision.
 const TOLERANCE: f32 = 1e-3;

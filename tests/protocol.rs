@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use gibber::chat::template::Sandbox;
 use gibber::chat::{Message, Role};
-use gibber::engine::load::{LoadOptions, MemoryProbe, ModelInfo, ModelSource};
-use gibber::engine::{SamplingParams, TokenId};
 use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
     CancelToken, ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams,
     GenerationStats, LaneParams, Lookup, Prompt, RequestId, TemplateChoice,
 };
+use gibber_engine::load::{LoadOptions, MemoryProbe, ModelInfo, ModelSource};
+use gibber_engine::{SamplingParams, TokenId};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -273,7 +273,7 @@ fn the_texts_joined_are_the_decoded_reply() {
     hot.sampling.temperature = 2.0;
     let reply = client.reply(raw("Emoji: 😀🎉漢字"), hot);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let tokenizer = gibber::engine::load::open(&ModelSource::Path(path)).unwrap().tokenizer().unwrap();
+    let tokenizer = gibber_engine::load::open(&ModelSource::Path(path)).unwrap().tokenizer().unwrap();
     assert_eq!(reply.text, tokenizer.decode(&reply.tokens));
     assert_eq!(reply.stats.completion_tokens, reply.tokens.len());
 }

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use gibber::engine::inference::Inference;
-use gibber::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
-use gibber::engine::{CacheType, CacheTypes, TokenId};
+use gibber_engine::inference::Inference;
+use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber_engine::{CacheType, CacheTypes, TokenId};
 use serde_json::Value;
 
 const REFERENCE: &str = include_str!("fixtures/smollm2_reference.json");

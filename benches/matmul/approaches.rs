@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gibber::engine::blas::{self, MatMut, MatRef, Transpose};
-use gibber::engine::kernels::ThreadPool;
+use gibber_engine::blas::{self, MatMut, MatRef, Transpose};
+use gibber_engine::kernels::ThreadPool;
 use rayon::prelude::*;
 
 use super::case::{Case, Data};

@@ -31,8 +31,8 @@ use std::thread;
 use std::time::Duration;
 
 use case::Case;
-use gibber::engine::kernels::ThreadPool;
-use gibber::engine::kernels::pool::default_threads;
+use gibber_engine::kernels::ThreadPool;
+use gibber_engine::kernels::pool::default_threads;
 use measure::Local;
 use runner::{Remote, Runner};
 use table::Row;

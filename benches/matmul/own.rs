@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gibber::engine::kernels::{Packer, ThreadPool, WeightMatrix, Workspace};
-use gibber::engine::weights::{DType, Storage, Tensor};
+use gibber_engine::kernels::{Packer, ThreadPool, WeightMatrix, Workspace};
+use gibber_engine::weights::{DType, Storage, Tensor};
 use half::f16;
 
 use super::case::{Case, Data};

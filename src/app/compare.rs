@@ -9,10 +9,10 @@ use super::generation::SAVE_INTERVAL;
 use super::lanes::{LaneSetting, differences, split_question};
 use super::{App, Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role, title};
-use crate::engine::SamplingParams;
 use crate::worker::protocol::{
     CancelToken, EngineCommand, EngineEvent, FinishReason, LaneParams, Prompt, RequestId, TokenTrace,
 };
+use gibber_engine::SamplingParams;
 
 /// The most lanes of a comparison.
 pub(super) const MOST_LANES: usize = 4;

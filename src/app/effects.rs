@@ -5,12 +5,12 @@ use crossbeam_channel::Receiver;
 use super::files::FileEntry;
 use super::{Action, App, List, ListedModel, Moment, attachments};
 use crate::chat::Transcript;
-use crate::engine::SamplingParams;
-use crate::engine::load::{CancelFlag, LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreNews, StoreOp};
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+use gibber_engine::SamplingParams;
+use gibber_engine::load::{CancelFlag, LoadOptions, ModelSource};
 
 /// What the front end's loop is to carry out.
 #[derive(Debug, Clone)]

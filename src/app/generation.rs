@@ -8,12 +8,12 @@ use super::parameters::{PARAMETERS, Parameter};
 use super::step::Pause;
 use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role, title, without_line_end};
-use crate::engine::SamplingParams;
 use crate::store::StoreOp;
 use crate::worker::protocol::{
     CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
     RequestId, TokenTrace,
 };
+use gibber_engine::SamplingParams;
 
 /// A reply that grows is saved this often, so that a kill loses less than a second.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_millis(500);

@@ -4,7 +4,7 @@ use super::App;
 use super::compare::MOST_LANES;
 use super::parameters::{PARAMETERS, Parameter};
 use super::session::next_random;
-use crate::engine::SamplingParams;
+use gibber_engine::SamplingParams;
 
 /// Seeds that are drawn for lanes are below this: short enough to be read and typed again.
 const SEEDS: u64 = 100_000;

@@ -3,8 +3,8 @@
 use super::parameters::PARAMETERS;
 use super::{App, Effect};
 use crate::chat::columns::lines;
-use crate::engine::SamplingParams;
 use crate::settings::theme::Theme;
+use gibber_engine::SamplingParams;
 
 /// Something to choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{App, Effect, Moment, NoteKind};
-use crate::engine::load::{CancelFlag, ModelInfo};
 use crate::worker::protocol::RequestId;
+use gibber_engine::load::{CancelFlag, ModelInfo};
 
 /// A model on its way.
 #[derive(Debug, Clone, PartialEq)]

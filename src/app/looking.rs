@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use super::{App, Effect, MessageId, NoteKind, TracedToken};
 use crate::chat::Role;
 use crate::chat::thinking::is_opening;
-use crate::engine::TokenId;
 use crate::worker::protocol::{
     CancelToken, Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore,
 };
+use gibber_engine::TokenId;
 
 /// How many alternatives each token is scored with.
 const CANDIDATES: usize = 10;

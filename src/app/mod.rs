@@ -58,15 +58,15 @@ pub use start::{Moment, Start};
 pub use themes::theme_problem;
 
 use crate::chat::{MessageId, Transcript};
-use crate::engine::load::ModelInfo;
-use crate::engine::{SamplingParams, TokenId};
-use crate::quoted;
 use crate::settings::Settings;
 use crate::settings::theme::{self, Theme};
 use crate::store::{SearchHit, SessionSummary, StoreOp};
 pub use crate::store::{SessionId, SessionRecord, StoreNews};
 use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
 use first_steps::FirstSteps;
+use gibber_engine::load::ModelInfo;
+use gibber_engine::{SamplingParams, TokenId};
+use gibber_files::quoted;
 use keymap::Keymap;
 use looking::Scores;
 use meter::Meter;

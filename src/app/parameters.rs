@@ -3,8 +3,8 @@
 //! The sampling panel, `/set`, the direct forms (`/temperature 0.7`) and the line REPL all come here, so that they take
 //! and refuse the same.
 
-use crate::engine::SamplingParams;
-use crate::engine::sampling::PRESET_NAMES;
+use gibber_engine::SamplingParams;
+use gibber_engine::sampling::PRESET_NAMES;
 
 /// A parameter that can be turned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -195,7 +195,7 @@ pub enum ParameterError {
     },
     /// The number is outside its range.
     #[error("{0}")]
-    OutOfRange(#[from] crate::engine::sampling::InvalidSampling),
+    OutOfRange(#[from] gibber_engine::sampling::InvalidSampling),
 }
 
 impl Parameter {

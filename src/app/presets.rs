@@ -1,8 +1,8 @@
 //! `/preset`: sampling parameters under a name, built-in or the person's own.
 
 use super::{App, Effect, List, NoteKind};
-use crate::engine::SamplingParams;
-use crate::engine::sampling::PRESET_NAMES;
+use gibber_engine::SamplingParams;
+use gibber_engine::sampling::PRESET_NAMES;
 
 impl App {
     /// `/preset [NAME]`, `/preset save NAME`, `/preset delete NAME`.

@@ -4,8 +4,8 @@ use super::parameters::PARAMETERS;
 use super::run_command::describe_template;
 use super::{App, CountFor, Effect, NoteKind, timeline};
 use crate::chat::MessageId;
-use crate::engine::TokenId;
 use crate::worker::protocol::{EngineCommand, Prompt, RequestId};
+use gibber_engine::TokenId;
 
 /// Tokens of a text that `/tokens` lists before it stops.
 const TOKENS_SHOWN: usize = 200;

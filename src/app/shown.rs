@@ -4,11 +4,11 @@ use super::keymap::Keymap;
 use super::meter::Meter;
 use super::{App, Comparison, Generation, Loading, NextToken, Note, ReplySummary, TracedToken, parameters};
 use crate::chat::{MessageId, Transcript};
-use crate::engine::SamplingParams;
-use crate::engine::load::ModelInfo;
 use crate::settings::Settings;
 use crate::store::SessionRecord;
 use crate::worker::protocol::TemplateChoice;
+use gibber_engine::SamplingParams;
+use gibber_engine::load::ModelInfo;
 
 impl App {
     /// All that is set.

@@ -2,8 +2,8 @@
 
 use super::keymap::Context;
 use super::{App, Effect, Moment, NextToken, NoteKind};
-use crate::engine::TokenId;
 use crate::worker::protocol::{Distribution, EngineCommand, RequestId, Steer, Stepping};
+use gibber_engine::TokenId;
 
 /// Why nothing is picked while a step is being taken.
 const UNSETTLED: &str = "the next candidates are still being computed: pick once they are there";

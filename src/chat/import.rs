@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::document::{Document, FORMAT, VERSION};
 use super::rebuild::{self, Key, LooseMessage};
 use super::{Message, MessageState, Role, Transcript, title};
-use crate::quoted;
+use gibber_files::quoted;
 
 /// The last second of the year 9999: what is later is no date of a chat.
 const LAST_SECOND: i64 = 253_402_300_799;

@@ -8,8 +8,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::chat::template::RAW_NAME;
-use crate::engine::{CacheType, FileType, Lookup};
 use crate::settings::{Settings, Think};
+use gibber_engine::{CacheType, FileType, Lookup};
 pub(super) use llama::Translated;
 
 /// The help's last lines.

@@ -15,9 +15,9 @@ use super::interrupt::Interrupt;
 use super::output::{Output, rounded};
 use super::{Context, models};
 use crate::chat::one_line;
-use crate::engine::TokenId;
-use crate::engine::inference::Inference;
-use crate::engine::load::{self, ModelInfo, ModelSource};
+use gibber_engine::TokenId;
+use gibber_engine::inference::Inference;
+use gibber_engine::load::{self, ModelInfo, ModelSource};
 use yardstick::{BlasYardstick, StreamingRead};
 
 /// Tokens computed before anything is measured, so that pages are mapped and threads awake.

@@ -41,13 +41,13 @@ use signal_hook::consts::SIGBUS;
 
 use crate::app::keymap::{KeyProblem, Keymap};
 use crate::chat::{template, visible};
-use crate::engine::CacheTypes;
-use crate::engine::kernels::pool::{default_threads, useful_threads};
-use crate::engine::load::LoadOptions;
-use crate::quoted;
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use args::{Cli, Command};
+use gibber_engine::CacheTypes;
+use gibber_engine::kernels::pool::{default_threads, useful_threads};
+use gibber_engine::load::LoadOptions;
+use gibber_files::quoted;
 
 /// The exit code of a run that Ctrl-C ended, as shells count it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -146,7 +146,7 @@ pub fn main() -> ExitCode {
     }
     // As the standard library says it, but visible: a panic may quote what a file has in it.
     std::panic::set_hook(Box::new(|panic| tell!("\n{panic}")));
-    crate::engine::caught::keep_quiet();
+    gibber_engine::caught::keep_quiet();
     mapped::watch();
     let code = match run(std::env::args_os()) {
         Ok(()) => 0,

@@ -12,9 +12,9 @@ use super::output::Output;
 use crate::app::ListedModel;
 use crate::chat::columns::lines;
 use crate::chat::one_line;
-use crate::engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
-use crate::quoted;
 use crate::store::{ModelStores, Paths};
+use gibber_engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
+use gibber_files::quoted;
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
 #[derive(Debug, Serialize)]

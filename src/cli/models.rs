@@ -9,13 +9,13 @@ use super::Context;
 use super::args::Models;
 use super::output::Output;
 use crate::chat::one_line;
-use crate::engine::load::{self, LoadOptions, MemoryProbe, ModelFiles, ModelInfo, ModelSource};
-use crate::engine::model::KvCache;
-use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{EngineError, TokenId};
-use crate::quoted;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
+use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles, ModelInfo, ModelSource};
+use gibber_engine::model::KvCache;
+use gibber_engine::tokenizer::Tokenizer;
+use gibber_engine::{EngineError, TokenId};
+use gibber_files::quoted;
 
 /// The name of the default model.
 pub(super) const DEFAULT_NAME: &str = "smollm2";

@@ -10,10 +10,10 @@ use super::interrupt::Interrupt;
 use super::output::{Output, StatusLine};
 use super::{Context, Exit, INTERRUPTED, models};
 use crate::chat::one_line;
-use crate::engine::convert::{Conversion, Step};
-use crate::engine::kernels::ThreadPool;
-use crate::engine::kernels::pool::{default_threads, useful_threads};
 use crate::worker::protocol::CancelToken;
+use gibber_engine::convert::{Conversion, Step};
+use gibber_engine::kernels::ThreadPool;
+use gibber_engine::kernels::pool::{default_threads, useful_threads};
 
 /// How long the tensor that is being written may take once it is to be the last.
 const STOPPING: Duration = Duration::from_secs(10);

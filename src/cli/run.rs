@@ -12,11 +12,11 @@ use super::{Context, Exit, INTERRUPTED, Usage, text};
 use crate::app::{ReplySummary, template_choice};
 use crate::chat::thinking::ThoughtFilter;
 use crate::chat::{Message, Role, without_line_end};
-use crate::engine::TokenId;
 use crate::worker::protocol::{
     Adaptation, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping,
     TokenTrace,
 };
+use gibber_engine::TokenId;
 
 pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     arguments.chat.apply(&mut context.settings);

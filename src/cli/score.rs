@@ -7,8 +7,8 @@ use super::args::Score;
 use super::output::Output;
 use super::session::{Session, unexpected};
 use super::{Context, Exit, INTERRUPTED, text};
-use crate::engine::TokenId;
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, ScoredToken};
+use gibber_engine::TokenId;
 
 pub(super) fn run(mut context: Context, arguments: &Score) -> Result<()> {
     arguments.model.apply(&mut context.settings);

@@ -10,10 +10,10 @@ use super::interrupt::Interrupt;
 use super::output::StatusLine;
 use crate::app::template_choice;
 use crate::chat::template::Sandbox;
-use crate::engine::FileType;
-use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+use gibber_engine::FileType;
+use gibber_engine::load::{LoadOptions, ModelInfo, ModelSource};
 
 /// A load that is over before is not worth a line.
 const UNTOLD: Duration = Duration::from_millis(300);

@@ -12,8 +12,8 @@ use super::output::Output;
 use crate::chat::columns::cell;
 use crate::chat::document::{Document, DocumentFormat};
 use crate::chat::{Role, one_line, title};
-use crate::quoted;
 use crate::store::{self, Database, Paths, Repair, SessionId, SessionRecord, SessionSummary, StoredSession, files};
+use gibber_files::quoted;
 
 /// Columns of a title in the list.
 const TITLE: usize = 60;

@@ -17,14 +17,14 @@ use crate::app::files::FileEntry;
 use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start, template_choice};
 use crate::chat::Transcript;
 use crate::chat::document::Document;
-use crate::engine::SamplingParams;
-use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{
     Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreError, StoreNews, StoreOp,
     StoreWriter, StoredSession, files, history,
 };
+use gibber_engine::SamplingParams;
+use gibber_engine::load::{LoadOptions, ModelSource};
 
 /// The largest file that is read into a chat: more than any context holds.
 pub(super) const MAX_FILE: u64 = 4 << 20;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::args::Tokenize;
 use super::output::Output;
 use super::{Context, models, text};
-use crate::engine::{TokenId, load};
+use gibber_engine::{TokenId, load};
 
 #[derive(Serialize)]
 struct Pieces {

@@ -6,7 +6,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::schema::{self, Kind, Section};
 use super::{Settings, SettingsError};
-use crate::engine::SamplingParams;
+use gibber_engine::SamplingParams;
 
 /// `text`, the content of the file that errors call `path`, changed so that it reads as `settings`. Only keys whose value
 /// differs from what the text says now are touched; presets are added and changed, never removed.

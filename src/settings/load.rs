@@ -9,8 +9,8 @@ use toml_edit::{Document, Item, TableLike, TomlError};
 
 use super::Settings;
 use super::schema::{self, Key, Kind, Section};
-use crate::engine::{FileType, SamplingParams};
-use crate::quoted;
+use gibber_engine::{FileType, SamplingParams};
+use gibber_files::quoted;
 
 /// What is wrong at one place of config.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]

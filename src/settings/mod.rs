@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{CacheType, Lookup, SamplingParams};
+use gibber_engine::{CacheType, Lookup, SamplingParams};
 
 pub use load::{Problem, SettingsError, line_of_key};
 

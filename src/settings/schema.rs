@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Heat, Think};
-use crate::engine::{CacheType, FileType, Lookup};
+use gibber_engine::{CacheType, FileType, Lookup};
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Kind {
         /// The most allowed.
         most: i64,
     },
-    /// A number; its range is checked by [`crate::engine::SamplingParams::validate`].
+    /// A number; its range is checked by [`gibber_engine::SamplingParams::validate`].
     Number,
     /// The name of a [`FileType`], or nothing.
     FileType,

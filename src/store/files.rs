@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use crate::private;
+use gibber_files::private;
 
 /// Makes `path` and the directories above it, for the user alone (0700), where they are not there yet.
 ///

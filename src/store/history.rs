@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{StoreError, files};
-use crate::private;
+use gibber_files::private;
 
 /// Entries that are kept.
 pub const CAPACITY: usize = 1000;

@@ -7,8 +7,8 @@ use super::loaded::{Reader, RequestError, Source};
 use super::protocol::{CancelToken, ContextParts, EngineCommand, EngineEvent, Prompt, TemplateChoice};
 use super::running::Channels;
 use crate::chat::{Message, Role};
-use crate::engine::inference::{Inference, PrefillProgress};
-use crate::engine::{EngineError, TokenId};
+use gibber_engine::inference::{Inference, PrefillProgress};
+use gibber_engine::{EngineError, TokenId};
 
 /// How long a chunk may take: what comes meanwhile waits for it.
 const CHUNK_TIME: Duration = Duration::from_millis(25);

@@ -27,9 +27,9 @@ use super::protocol::{
     Adaptation, CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
     LaneParams, Prompt, PromptFault, RequestId, ScoredToken, Stepping, TokenTrace,
 };
-use crate::engine::load::ModelInfo;
-use crate::engine::sampling::{Candidate, Filter, SamplingParams};
-use crate::engine::{CacheTypes, TokenId};
+use gibber_engine::load::ModelInfo;
+use gibber_engine::sampling::{Candidate, Filter, SamplingParams};
+use gibber_engine::{CacheTypes, TokenId};
 
 /// How often a waiting step looks for a cancel.
 const POLL: Duration = Duration::from_millis(1);

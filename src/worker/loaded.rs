@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::chat::Message;
 use crate::chat::context_window::ContextWindow;
 use crate::chat::template::{ChatTemplate, RenderOptions, Rendered, Sandbox, SpecialTexts, TemplateError};
-use crate::engine::inference::Inference;
-use crate::engine::load::LoadedModel;
-use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{EngineError, TokenId};
+use gibber_engine::inference::Inference;
+use gibber_engine::load::LoadedModel;
+use gibber_engine::tokenizer::Tokenizer;
+use gibber_engine::{EngineError, TokenId};
 
 use super::places::{Place, places};
 use super::protocol::{Prompt, PromptFault, TemplateChoice};

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::chat::template::Content;
-use crate::engine::TokenId;
-use crate::engine::tokenizer::Tokenizer;
+use gibber_engine::TokenId;
+use gibber_engine::tokenizer::Tokenizer;
 
 /// A token of a prompt: its text, and what of a message it is; nothing for the template's own.
 #[derive(Debug, Clone, PartialEq, Eq)]

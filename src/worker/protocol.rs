@@ -29,13 +29,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::chat::Message;
 pub use crate::chat::template::Adaptation;
 use crate::chat::template::RAW_NAME;
-use crate::engine::TokenId;
-use crate::engine::load::{LoadOptions, ModelInfo, ModelSource};
-use crate::engine::sampling::SamplingParams;
+use gibber_engine::TokenId;
+use gibber_engine::load::{LoadOptions, ModelInfo, ModelSource};
+use gibber_engine::sampling::SamplingParams;
 
-pub use crate::engine::generate::{FinishReason, GenerationStats, Lookup, Steer, TokenTrace};
-pub use crate::engine::sampling::{Candidate, Distribution};
-pub use crate::engine::score::{ScoredToken, TokenScore};
+pub use gibber_engine::generate::{FinishReason, GenerationStats, Lookup, Steer, TokenTrace};
+pub use gibber_engine::sampling::{Candidate, Distribution};
+pub use gibber_engine::score::{ScoredToken, TokenScore};
 
 /// Names a request; the asker counts them up, and never uses one twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

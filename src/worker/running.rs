@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
-use crate::engine::SamplingParams;
+use gibber_engine::SamplingParams;
 
 /// The engine's end of the two channels.
 #[derive(Debug)]

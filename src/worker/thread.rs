@@ -19,12 +19,12 @@ use super::protocol::{
 };
 use super::running::Channels;
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
-use crate::engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
-use crate::engine::inference::PrefillProgress;
-use crate::engine::load::{LoadOptions, LoadedModel, ModelSource, load};
-use crate::engine::sampling::{self, SamplingParams, fresh_seed};
-use crate::engine::score::{score, score_prompt};
-use crate::engine::{EngineError, TokenId};
+use gibber_engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
+use gibber_engine::inference::PrefillProgress;
+use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber_engine::sampling::{self, SamplingParams, fresh_seed};
+use gibber_engine::score::{score, score_prompt};
+use gibber_engine::{EngineError, TokenId};
 use steering::PauseState;
 
 /// Tokens of a prompt that are scored between two words of it.

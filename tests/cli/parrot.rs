@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gibber::engine::weights::DType;
-use gibber::engine::weights::gguf::{Header, padding};
+use gibber_engine::weights::DType;
+use gibber_engine::weights::gguf::{Header, padding};
 
 /// Width of the embedding: random vectors of so many values are far from each other.
 const WIDTH: usize = 64;

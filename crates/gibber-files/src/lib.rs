@@ -9,6 +9,9 @@
 //! wrong and what to do.
 #![forbid(unsafe_code)]
 
+pub mod private;
+pub mod quoted;
+
 use std::fmt;
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::{most_probable, prefill};
 use crate::chat::one_line;
 use crate::cli::output::rounded;
-use crate::engine::inference::Inference;
-use crate::engine::load::ModelInfo;
-use crate::engine::tokenizer::Tokenizer;
+use gibber_engine::inference::Inference;
+use gibber_engine::load::ModelInfo;
+use gibber_engine::tokenizer::Tokenizer;
 
 /// The model where none is named.
 pub(super) const SHAPE: &str = "gpt2";

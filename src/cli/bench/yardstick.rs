@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::engine::blas::{self, MatMut, MatRef, Transpose};
-use crate::engine::kernels::ThreadPool;
-use crate::engine::model::{Architecture, ModelConfig};
+use gibber_engine::blas::{self, MatMut, MatRef, Transpose};
+use gibber_engine::kernels::ThreadPool;
+use gibber_engine::model::{Architecture, ModelConfig};
 
 /// Far more than any cache holds.
 const BUFFER_BYTES: usize = 256 << 20;

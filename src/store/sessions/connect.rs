@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tempfile::TempDir;
 
 use super::super::{StoreError, files};
-use crate::private;
+use gibber_files::private;
 
 /// How long a write waits for another program that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use super::{SessionId, SessionRecord};
 use crate::chat::rebuild::{Key, LooseMessage};
 use crate::chat::{Message, MessageId, MessageState, Role, title};
-use crate::quoted;
+use gibber_files::quoted;
 
 /// Reads the columns of a row, and notes those that are not as they should be.
 pub(super) struct Columns<'r> {

@@ -13,8 +13,6 @@ use crate::app::{
     App, Effect, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, SessionId, SessionRecord, Start, carry_out,
 };
 use crate::chat::{Node, Transcript};
-use crate::engine::SamplingParams;
-use crate::engine::load::{LoadOptions, ModelSource};
 use crate::settings::Settings;
 use crate::settings::theme::Theme as NamedTheme;
 use crate::store::{SearchHit, SessionSummary, StoreNews, StoreOp};
@@ -24,6 +22,8 @@ use crate::tui::view;
 use crate::worker::WorkerHandle;
 use crate::worker::fake::{FakeControl, FakeWorker};
 use crate::worker::protocol::{EngineCommand, EngineEvent, Prompt};
+use gibber_engine::SamplingParams;
+use gibber_engine::load::{LoadOptions, ModelSource};
 
 /// Surroundings that remember what they were asked.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use super::super::protocol::{CancelToken, ContextParts, EngineCommand, EngineEve
 use super::{Actor, POLL, plain_text, sample_model, words};
 use crate::chat::context_window::ContextWindow;
 use crate::chat::{Message, Role};
-use crate::engine::load::ModelInfo;
+use gibber_engine::load::ModelInfo;
 
 impl Actor {
     /// What it says that it has loaded.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::engine::load::{LoadOptions, ModelSource};
 use crate::worker::protocol::Steer;
+use gibber_engine::load::{LoadOptions, ModelSource};
 
 fn generate(id: u64, cancel: &CancelToken) -> EngineCommand {
     EngineCommand::Generate {

@@ -4,16 +4,16 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
-use crate::engine::generate::{Control, Lane, generate_lanes};
-use crate::engine::inference::PrefillProgress;
-use crate::engine::sampling::SamplingParams;
-use crate::engine::{EngineError, TokenId};
 use crate::worker::ahead::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::protocol::{
     CancelToken, EngineEvent, FinishReason, GenerationStats, LaneParams, Prompt, RequestId, TokenTrace,
 };
 use crate::worker::running::Channels;
+use gibber_engine::generate::{Control, Lane, generate_lanes};
+use gibber_engine::inference::PrefillProgress;
+use gibber_engine::sampling::SamplingParams;
+use gibber_engine::{EngineError, TokenId};
 
 impl Worker {
     pub(super) fn compare(

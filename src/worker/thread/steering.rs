@@ -3,7 +3,7 @@
 use super::super::ahead::answer_measures;
 use super::super::protocol::{EngineCommand, EngineEvent, GenerationParams, RequestId, Stepping};
 use super::{RequestError, Running, check, count};
-use crate::engine::generate::{AtRest, Steer};
+use gibber_engine::generate::{AtRest, Steer};
 
 /// Whether a reply is paused, and whether it may be.
 #[derive(Debug, Default)]

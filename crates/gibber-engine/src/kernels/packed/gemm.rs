@@ -1,0 +1,89 @@
+//! Products of a prepared group with many tokens, in whole numbers.
+
+use std::ops::Range;
+
+use super::expand::{Lanes, Panel};
+use super::{BLOCK, PackedFormat};
+use crate::blas::MatMut;
+use crate::kernels::activation::STEPS;
+use crate::kernels::isa::Isa;
+use crate::kernels::tiles::{TILE, Tile, TokenTiles};
+
+/// Whether whole numbers are faster than floats through BLAS. With AVX2 they are where the quants are so small that pairs of
+/// products fit into 16 bits; one instruction of AVX-512 VNNI does the work of three of AVX2.
+pub(super) fn is_faster(isa: Isa, format: PackedFormat) -> bool {
+    match isa {
+        Isa::Portable => false,
+        Isa::Avx2(_) => format.bits() <= 5,
+        Isa::Avx512(_) => true,
+    }
+}
+
+/// `out[t][at + i] = lanes[i] of the panel · x[t]`, for each token and each of `panels`, which follow one another in `out`.
+pub(super) fn multiply_panels(
+    isa: Isa,
+    format: PackedFormat,
+    panels: &[Window<'_>],
+    x: &TokenTiles,
+    out: &mut MatMut<'_>,
+) {
+    for (first, tile) in x.tiles() {
+        let tokens = first..x.tokens().min(first + TILE);
+        for window in panels {
+            let values = multiply_tile(isa, format, window.panel, tile);
+            for (token, values) in tokens.clone().zip(&values) {
+                out.row_mut(token)[window.at..][..window.lanes.len()].copy_from_slice(&values[window.lanes.clone()]);
+            }
+        }
+    }
+}
+
+/// Which rows of a panel are asked for, and from which column of the output on they go.
+#[derive(Debug)]
+pub(super) struct Window<'a> {
+    pub(super) panel: &'a Panel,
+    pub(super) lanes: Range<usize>,
+    pub(super) at: usize,
+}
+
+/// The products of the panel's sixteen rows with each token of a tile.
+///
+/// # Panics
+/// Where the panel is not as wide as the tokens.
+fn multiply_tile(isa: Isa, format: PackedFormat, panel: &Panel, tile: Tile<'_>) -> [Lanes; TILE] {
+    let each = if format.scales().has_halves() { 2 } else { 1 };
+    assert!(panel.steps.len() == tile.blocks.len() * STEPS && panel.scales.len() == tile.blocks.len() * each);
+    assert!(panel.minimums.len() == panel.scales.len() && (tile.low.is_empty() || tile.low.len() == tile.blocks.len()));
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(isa) => super::avx512::multiply_tile(isa, each, panel, tile),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(proof) if is_faster(isa, format) => {
+            super::avx2::multiply_tile(proof, format.bits(), each, panel, tile)
+        }
+        _ => multiply_plainly(each, panel, tile),
+    }
+}
+
+/// The plain twin.
+fn multiply_plainly(each: usize, panel: &Panel, tile: Tile<'_>) -> [Lanes; TILE] {
+    let (steps, columns) = (STEPS / each, BLOCK / each);
+    let mut out = [[0.0; super::ROWS]; TILE];
+    for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {
+        let (block, half) = (part / each, part % each);
+        let steps = &panel.steps[part * steps..][..steps];
+        let activations = &tile.blocks[block];
+        for (token, out) in out.iter_mut().enumerate() {
+            let products =
+                |bytes| super::portable::products(steps, &Tile::bytes(bytes, token)[half * columns..][..columns]);
+            let high = products(&activations.high);
+            let low = tile.low.get(block).map(products);
+            let sum = activations.sums[if each == 1 { 2 } else { half }][token];
+            for (lane, out) in out.iter_mut().enumerate() {
+                let product = low.map_or(high[lane], |low| super::portable::two_bytes(high[lane], low[lane]));
+                *out += product as f32 * (scales[lane] * activations.scales[token]) + minimums[lane] * sum;
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,113 @@
+//! What a Hugging Face folder says about its model.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::config_json::{JsonFile, shape};
+use super::{ModelFiles, display_name, tokenizer_files};
+use crate::EngineError;
+use crate::model::Architecture;
+use crate::weights::{Storage, Tensor, Weights, disguise, safetensors, shards};
+
+/// Opens the folder.
+pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
+    let Some(config_json) = JsonFile::read(folder.join("config.json"))? else {
+        let reason = "there is no config.json in this folder: it is no Hugging Face model (of a GGUF, give the file)";
+        return Err(EngineError::format(folder, reason));
+    };
+    let shape = shape(&config_json)?;
+    let weights_path = weights_path(folder)?;
+    let tensors = if weights_path.ends_with(shards::INDEX) {
+        shards::open(&weights_path)?
+    } else {
+        safetensors::parse(&weights_path, &Storage::open(&weights_path)?)?
+    };
+    let architecture = shape.config.architecture;
+    let tensors = tensors.into_iter().filter(|tensor| !is_left_out(tensor, architecture, shape.tied));
+    let weights = Weights::new(&weights_path, tensors);
+    if !shape.tied && !weights.contains("lm_head.weight") {
+        return Err(EngineError::MissingTensor { path: weights_path, name: "lm_head.weight".into() });
+    }
+    let tokenizer_config = JsonFile::read(folder.join("tokenizer_config.json"))?;
+    let token = |key: &str| tokenizer_config.as_ref().and_then(|json| json.get(key)).and_then(token_text);
+    Ok(ModelFiles {
+        name: display_name(folder),
+        path: folder.to_owned(),
+        config: shape.config,
+        weights,
+        chat_template: chat_template(folder, tokenizer_config.as_ref())?,
+        bos_token: token("bos_token"),
+        eos_token: token("eos_token"),
+        tokenizer: super::TokenizerFiles::HuggingFace(tokenizer_files::TokenizerFiles::find(
+            folder,
+            &config_json,
+            tokenizer_config.as_ref(),
+        )?),
+    })
+}
+
+fn weights_path(folder: &Path) -> Result<PathBuf, EngineError> {
+    for name in ["model.safetensors", shards::INDEX] {
+        let path = folder.join(name);
+        if path.exists() {
+            return Ok(path);
+        }
+    }
+    let others = [
+        ("pytorch_model.bin", "its weights are a pickle, which is not read: convert them to model.safetensors"),
+        (
+            "pytorch_model.bin.index.json",
+            "its weights are pickles, which are not read: convert them to model.safetensors",
+        ),
+    ];
+    match others.into_iter().find(|(name, _)| folder.join(name).exists()) {
+        Some((name, what)) => Err(EngineError::unsupported(folder.join(name), what)),
+        None => Err(EngineError::format(folder, "there is no model.safetensors in this folder")),
+    }
+}
+
+/// Tensors that are in a file but no weights: causal masks and rotary frequencies that older versions of transformers
+/// saved along, and an output projection beside the embedding it is tied to.
+fn is_left_out(tensor: &Tensor, architecture: Architecture, tied: bool) -> bool {
+    let name = tensor.name();
+    let name = name.strip_prefix("transformer.").unwrap_or(name);
+    if tied && name == "lm_head.weight" {
+        return true;
+    }
+    match architecture {
+        Architecture::Gpt2 => name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"),
+        _ => name.ends_with(".rotary_emb.inv_freq"),
+    }
+}
+
+/// The text of a special token: written as a string, or as an object with its `content`.
+pub(super) fn token_text(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
+}
+
+/// `chat_template.jinja`, or the key of `tokenizer_config.json`; of several named ones the default.
+fn chat_template(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Option<String>, EngineError> {
+    let path = folder.join("chat_template.jinja");
+    match gibber_files::read_text(&path, gibber_files::SMALL) {
+        Ok(template) => {
+            // An empty one is no accident of a download: it says nothing.
+            if !template.trim().is_empty() {
+                disguise::refuse(&path, template.as_bytes())?;
+            }
+            return Ok(Some(template));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(EngineError::Io { path, source }),
+    }
+    let Some(json) = tokenizer_config else { return Ok(None) };
+    match json.get("chat_template") {
+        None => Ok(None),
+        Some(Value::String(template)) => Ok(Some(template.clone())),
+        Some(Value::Array(named)) => {
+            let default = named.iter().find(|one| one.get("name").and_then(Value::as_str) == Some("default"));
+            Ok(default.and_then(|one| one.get("template")?.as_str()).map(str::to_owned))
+        }
+        Some(_) => Err(EngineError::format(json.path(), "`chat_template` has to be a string or a list of named ones")),
+    }
+}

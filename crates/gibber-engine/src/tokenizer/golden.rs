@@ -1,0 +1,173 @@
+//! Texts that are hard to cut, against what the reference libraries make of them (`tests/fixtures/make_tokenizers.py`).
+//!
+//! A megabyte of one letter is among them: where the work grew with its square, these tests would take hours.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::*;
+use crate::weights::Storage;
+use crate::weights::gguf::Gguf;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tokenizers").join(name)
+}
+
+fn json(name: &str) -> Vec<Value> {
+    serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
+}
+
+fn texts() -> Vec<String> {
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        long => {
+            let times = long["times"].as_u64().unwrap() as usize;
+            long["repeat"].as_str().unwrap().repeat(times) + long["then"].as_str().unwrap_or_default()
+        }
+    };
+    json("texts.json").into_iter().map(text).collect()
+}
+
+/// As the fixtures hold ids: short lists as they are, of long ones the length and a hash (FNV-1a).
+fn written(ids: &[TokenId]) -> Value {
+    if ids.len() < 5000 {
+        return ids.into();
+    }
+    let hash = |hash: u64, id: &TokenId| (hash ^ u64::from(*id)).wrapping_mul(0x100_0000_01b3);
+    let hash = ids.iter().fold(0xcbf2_9ce4_8422_2325, hash);
+    serde_json::json!({"len": ids.len(), "fnv": format!("{hash:016x}")})
+}
+
+fn of_gguf(path: &Path) -> Tokenizer {
+    let storage = Storage::open(path).unwrap();
+    from_gguf(path, &Gguf::parse(path, &storage).unwrap().metadata).unwrap()
+}
+
+fn of_json(name: &str) -> Tokenizer {
+    from_json(&fixture(name).join("tokenizer.json"), &Ends::default()).unwrap()
+}
+
+/// The text of `tokens` as it streams; that of a whole reply is the same.
+fn streamed(tokenizer: &Tokenizer, tokens: &[TokenId]) -> String {
+    let mut stream = tokenizer.decode_stream(&[]);
+    let mut text: String = tokens.iter().map(|&token| stream.push(tokenizer.token_bytes(token))).collect();
+    text += &stream.flush();
+    assert_eq!(text, tokenizer.decode(tokens));
+    text
+}
+
+/// Compares the ids of each text with those of `golden`, and what they decode to with the text, changed by `kept`.
+fn check(tokenizer: &Tokenizer, golden: &str, skip: impl Fn(&str) -> bool, kept: impl Fn(&str) -> String) {
+    let golden = json(&format!("{golden}.ids.json"));
+    let texts = texts();
+    assert_eq!(texts.len(), golden.len());
+    for (text, golden) in texts.iter().zip(&golden).filter(|(text, _)| !skip(text)) {
+        let tokens = tokenizer.encode(text, false).unwrap();
+        assert_eq!(&written(&tokens), golden, "{text:.60?}");
+        assert!(
+            streamed(tokenizer, &tokens) == kept(text),
+            "{text:.60?} decodes to {:.60?}",
+            tokenizer.decode(&tokens)
+        );
+    }
+}
+
+fn nothing(_: &str) -> bool {
+    false
+}
+
+/// Composed, as Qwen2 reads a text (Unicode's NFC by the crate's own tables).
+fn composed(text: &str) -> String {
+    let mut normalized = tokenizers::NormalizedString::from(text);
+    normalized.nfc();
+    normalized.get().to_owned()
+}
+
+#[test]
+fn byte_level_tokenizers_of_gguf_files() {
+    for name in ["gpt-2", "llama-bpe", "default", "smollm-gguf"] {
+        check(&of_gguf(&fixture(&format!("{name}.gguf"))), name, nothing, str::to_owned);
+    }
+    check(&of_gguf(&fixture("qwen2.gguf")), "qwen2", nothing, composed);
+}
+
+#[test]
+fn byte_level_tokenizers_of_tokenizer_json() {
+    for name in ["gpt-2", "llama-bpe", "default", "smollm"] {
+        check(&of_json(name), name, nothing, str::to_owned);
+    }
+    check(&of_json("qwen2"), "qwen2", nothing, composed);
+}
+
+#[test]
+fn sentence_piece_of_a_gguf_file() {
+    // SentencePiece's own library finds no marks in a text.
+    let has_marks = |text: &str| ["<s>", "</s>", "<unk>"].iter().any(|mark| text.contains(mark));
+    let tokenizer = of_gguf(&fixture("spm.gguf"));
+    // It writes a blank for the sign that stands for one.
+    check(&tokenizer, "spm", has_marks, |text| text.replace('▁', " "));
+    assert_eq!((tokenizer.begin_token(), tokenizer.end_tokens()), (Some(1), &[2][..]));
+    // Behind a mark a blank is put, as llama.cpp does.
+    assert_eq!(tokenizer.decode(&tokenizer.encode("a<s>a", true).unwrap()), "<s> a<s> a");
+}
+
+#[test]
+fn sentence_piece_of_tokenizer_json() {
+    let unescaped = |text: &str| text.replace('▁', " ");
+    let has_marks = |text: &str| text.contains("<s>");
+    check(&of_json("llama-legacy"), "llama-legacy", has_marks, unescaped);
+    // These put no blank before a text that begins with one: that one is taken for theirs.
+    for name in ["llama-first", "unigram"] {
+        let kept = |text: &str| unescaped(text).strip_prefix(' ').unwrap_or(&unescaped(text)).to_owned();
+        check(&of_json(name), name, has_marks, kept);
+    }
+    // Marks are written as they stand.
+    for (name, decoded) in [("llama-legacy", "<s> a<s> a</s>"), ("llama-first", "<s> a<s>a</s>")] {
+        let tokenizer = of_json(name);
+        assert_eq!((tokenizer.begin_token(), tokenizer.vocabulary_size()), (Some(1), 900));
+        assert_eq!(tokenizer.decode(&tokenizer.encode("a<s>a</s>", true).unwrap()), decoded);
+    }
+}
+
+#[test]
+fn marks_in_a_text_are_found_as_the_reference_finds_them() {
+    let texts = texts();
+    let at = texts.iter().position(|text| text.contains("<s>")).unwrap();
+    for name in ["llama-legacy", "llama-first", "unigram"] {
+        let tokens = of_json(name).encode(&texts[at], false).unwrap();
+        assert_eq!(written(&tokens), json(&format!("{name}.ids.json"))[at], "{name}");
+    }
+    let gguf = of_gguf(&fixture("spm.gguf")).encode(&texts[at], false).unwrap();
+    assert_eq!(written(&gguf), json("llama-legacy.ids.json")[at]);
+}
+
+/// A vocabulary with its merges, whose marks stand in `tokenizer_config.json`, is opened as part of a folder
+/// (`engine::load`); here only its ids.
+#[test]
+fn a_vocabulary_and_merges_of_qwen2() {
+    let folder = fixture("qwen2-vocab");
+    let mark = |(text, id): (&str, TokenId)| Mark { text: text.into(), id: Some(id), special: text != "<think>" };
+    let marks = [("<|endoftext|>", 900), ("<|im_start|>", 901), ("<|im_end|>", 902), ("<think>", 903)];
+    let files = VocabAndMerges {
+        vocab: folder.join("vocab.json"),
+        merges: folder.join("merges.txt"),
+        as_qwen2: true,
+        marks: marks.map(mark).into(),
+        begin: None,
+    };
+    check(&from_vocab_and_merges(&files, &Ends::default()).unwrap(), "qwen2-vocab", nothing, composed);
+}
+
+#[test]
+fn the_vocabulary_of_the_default_model() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let tokenizer = of_gguf(&path);
+    for (text, golden) in texts().iter().zip(json("smollm2.ids.json")) {
+        let tokens = tokenizer.encode(text, false).unwrap();
+        assert_eq!(written(&tokens), golden, "{text:.60?}");
+        // It lacks the bytes of the higher planes, and drops them as the reference does.
+        let kept = streamed(&tokenizer, &tokens);
+        assert!(kept == *text || text.chars().any(|c| c > '\u{3ffff}'), "{text:.60?} decodes to {kept:.60?}");
+    }
+}

@@ -1,0 +1,353 @@
+//! A tokenizer from the files of a Hugging Face folder: `tokenizer.json`, or `vocab.json` with `merges.txt`.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::AddedToken;
+use tokenizers::models::ModelWrapper;
+use tokenizers::models::bpe::Vocab;
+use tokenizers::processors::PostProcessorWrapper;
+
+use super::bounds::{self, Growth};
+use super::bpe::{self, PreTokenizer};
+use super::decoder::Spelling;
+use super::ends;
+use super::pieces::{PieceKind, Pieces};
+use super::{Begin, TokenId, Tokenizer};
+use crate::EngineError;
+use crate::caught::caught;
+use crate::weights::disguise;
+
+/// The parts of `tokenizer.json` that are checked before the crate reads it.
+#[derive(Deserialize)]
+struct Sketch {
+    model: SketchModel,
+    #[serde(default)]
+    added_tokens: Vec<Value>,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
+}
+
+/// What is known of a file before the crate has read it.
+struct Checked {
+    growth: Growth,
+    begin: Begin,
+}
+
+#[derive(Deserialize)]
+struct SketchModel {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    vocab: Value,
+    dropout: Option<f64>,
+    #[serde(default)]
+    merges: Vec<Merge>,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+}
+
+/// Older files write a merge as one string, newer ones as two.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Line(String),
+    Pair(String, String),
+}
+
+/// What a configuration says about the tokens that end a reply. It may be of an older vocabulary: what is not there ends
+/// nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends {
+    /// Ids, each with the file and the key that name it.
+    pub(crate) ids: Vec<(i64, String)>,
+    /// Spellings, likewise.
+    pub(crate) texts: Vec<(String, String)>,
+}
+
+/// The tokenizer of a `tokenizer.json`. Whether a text begins with a special token is the business of its
+/// post-processor.
+///
+/// # Errors
+/// [`EngineError::Io`]; [`EngineError::Format`] where the file is broken; [`EngineError::Unsupported`] where it is not a
+/// byte-level BPE.
+pub(crate) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineError> {
+    let json = read_json(path)?;
+    let Checked { growth, begin } = check_sketch(path, &json)?;
+    let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(&json))
+        .map_err(|panic| format!("the `tokenizers` crate fails on it: {panic}"))
+        .and_then(|outcome| outcome.map_err(|error| error.to_string()))
+        .map_err(|reason| EngineError::format(path, reason))?;
+    check_model(path, &inner)?;
+    make_ends_marks(&mut inner).map_err(|reason| EngineError::format(path, reason))?;
+    let spelling = Spelling::of(inner.get_decoder()).map_err(|what| EngineError::unsupported(path, what))?;
+    // A limit on lengths that somebody trained with would silently cut a prompt.
+    inner.with_truncation(None).map_err(|error| EngineError::format(path, error.to_string()))?;
+    inner.with_padding(None);
+    // What it does is known: a token before a text is put there by `Tokenizer::encode`.
+    inner.with_post_processor(None::<PostProcessorWrapper>);
+    Ok(finish(path, inner, spelling, begin, ends)?.guarded(growth, path))
+}
+
+/// What [`from_json`] would refuse, but for what only the crate finds.
+///
+/// # Errors
+/// Those of [`from_json`].
+pub(crate) fn check_json(path: &Path) -> Result<(), EngineError> {
+    check_sketch(path, &read_json(path)?).map(|_| ())
+}
+
+fn read_json(path: &Path) -> Result<Vec<u8>, EngineError> {
+    let json = gibber_files::read(path, gibber_files::VOCABULARY)
+        .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
+    disguise::refuse(path, &json)?;
+    Ok(json)
+}
+
+/// A `vocab.json` with its `merges.txt`, and what a configuration says about them.
+#[derive(Debug, Clone)]
+pub(crate) struct VocabAndMerges {
+    /// The vocabulary.
+    pub(crate) vocab: PathBuf,
+    /// The merges.
+    pub(crate) merges: PathBuf,
+    /// Whether a text is composed and cut as Qwen2's tokenizer does, and not as GPT-2's.
+    pub(crate) as_qwen2: bool,
+    /// Tokens that are matched whole in a text; those without an id only where the vocabulary has them.
+    pub(crate) marks: Vec<Mark>,
+    /// The spelling of the token that begins a text.
+    pub(crate) begin: Option<String>,
+}
+
+/// An added token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) text: String,
+    pub(crate) id: Option<TokenId>,
+    pub(crate) special: bool,
+}
+
+/// The tokenizer of a `vocab.json` and a `merges.txt`.
+///
+/// # Errors
+/// [`EngineError::Io`]; [`EngineError::Format`] where a file is broken or the two do not fit.
+pub(crate) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &Ends) -> Result<Tokenizer, EngineError> {
+    let Parts { vocab, merges, marks } = read_parts(files)?;
+    let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
+    let pre_tokenizer = if files.as_qwen2 { PreTokenizer::QWEN2 } else { PreTokenizer::GPT2 };
+    let mut inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
+        .map_err(|reason| EngineError::format(merges_path, reason))?;
+    make_ends_marks(&mut inner).map_err(|reason| EngineError::format(vocab_path, reason))?;
+    let begin = files.begin.as_deref().map_or(Begin::Nothing, |begin| match inner.token_to_id(begin) {
+        Some(token) => Begin::Token(token),
+        None => {
+            let path = vocab_path.display();
+            let why = "the configuration asks for it (`add_bos_token`), and the vocabulary does not have it";
+            Begin::Missing(format!("{path}: a text begins with `{begin}`: {why}"))
+        }
+    });
+    finish(vocab_path, inner, Spelling::BYTE_LEVEL, begin, ends)
+}
+
+/// What [`from_vocab_and_merges`] would refuse, without building the tokenizer.
+///
+/// # Errors
+/// Those of [`from_vocab_and_merges`].
+pub(crate) fn check_vocab_and_merges(files: &VocabAndMerges) -> Result<(), EngineError> {
+    let Parts { vocab, merges, .. } = read_parts(files)?;
+    let merges = merges.iter().map(|(left, right)| (left.as_str(), right.as_str()));
+    bpe::check_merges(merges, |piece| vocab.contains_key(piece))
+        .map_err(|reason| EngineError::format(&files.merges, reason))
+}
+
+/// A vocabulary and its merges, and the marks that it has.
+struct Parts {
+    vocab: HashMap<String, TokenId>,
+    merges: Vec<(String, String)>,
+    marks: Vec<(String, PieceKind)>,
+}
+
+fn read_parts(files: &VocabAndMerges) -> Result<Parts, EngineError> {
+    let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
+    let vocab_text = read(vocab_path)?;
+    disguise::refuse(vocab_path, vocab_text.as_bytes())?;
+    let mut vocab: HashMap<String, TokenId> = serde_json::from_str(&vocab_text)
+        .map_err(|error| EngineError::format(vocab_path, format!("not a vocabulary: {error}")))?;
+    let merges = read_merges(merges_path)?;
+    let mut marks = Vec::new();
+    for mark in &files.marks {
+        if let Some(id) = mark.id
+            && *vocab.entry(mark.text.clone()).or_insert(id) != id
+        {
+            let reason = format!("`{}` has another id here than among the added tokens ({id})", mark.text);
+            return Err(EngineError::format(vocab_path, reason));
+        }
+        if vocab.contains_key(&mark.text) {
+            marks.push((mark.text.clone(), if mark.special { PieceKind::Special } else { PieceKind::Literal }));
+        }
+    }
+    Ok(Parts { vocab, merges, marks })
+}
+
+fn read(path: &Path) -> Result<String, EngineError> {
+    gibber_files::read_text(path, gibber_files::VOCABULARY)
+        .map_err(|source| EngineError::Io { path: path.to_owned(), source })
+}
+
+fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
+    let text = read(path)?;
+    // A vocabulary without merges has an empty list of them.
+    if !text.is_empty() {
+        disguise::refuse(path, text.as_bytes())?;
+    }
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(number, line)| !(line.is_empty() || (*number == 0 && line.starts_with("#version"))));
+    let merge = |(number, line): (usize, &str)| match bpe::parse_merge(line) {
+        Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+        None => {
+            let reason = format!("line {}: `{line}` is no merge of two pieces", number + 1);
+            Err(EngineError::format(path, reason))
+        }
+    };
+    lines.map(merge).collect()
+}
+
+/// The marks that end a reply are matched whole in a text, also where the file has them as plain pieces only.
+fn make_ends_marks(inner: &mut tokenizers::Tokenizer) -> Result<(), String> {
+    let marks: Vec<AddedToken> = {
+        let added: HashSet<String> =
+            inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        let is_plain = |mark: &&str| !added.contains(*mark);
+        let plain = ends::end_marks(|mark| inner.token_to_id(mark).is_some()).filter(is_plain);
+        plain.map(|mark| AddedToken::from(mark, true)).collect()
+    };
+    inner.add_special_tokens(marks).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Collects the bytes of all tokens and the ends.
+fn finish(
+    path: &Path,
+    inner: tokenizers::Tokenizer,
+    spelling: Spelling,
+    begin: Begin,
+    ends: &Ends,
+) -> Result<Tokenizer, EngineError> {
+    let added = inner.get_added_tokens_decoder();
+    let vocab = inner.get_vocab(true);
+    let has = |mark: &str| vocab.contains_key(mark);
+    let pieces = vocab.iter().map(|(piece, &id)| {
+        let kind = match added.get(&id) {
+            Some(token) if token.special || ends::is_end_mark(piece, has) => PieceKind::Special,
+            Some(_) => PieceKind::Literal,
+            None => spelling.kind_of(piece),
+        };
+        (piece.as_str(), id, kind)
+    });
+    let pieces = Pieces::from_unordered(pieces).map_err(|error| EngineError::format(path, error.to_string()))?;
+    let mut notes = Vec::new();
+    let mut named = named_ends(ends, pieces.len(), |text| inner.token_to_id(text), &mut notes);
+    let is_mark = |id: &TokenId| added.get(id).is_some_and(|token| token.special);
+    named = ends::with_named(named, vocab.iter().map(|(text, id)| (text.as_str(), *id, is_mark(id))), has);
+    let tokenizer = Tokenizer::new(inner, pieces, begin, named);
+    Ok(tokenizer.with_space_prefix(spelling.space_prefix).with_notes(notes))
+}
+
+/// Those that the configuration names and the vocabulary, of `tokens` tokens, has.
+fn named_ends(
+    ends: &Ends,
+    tokens: usize,
+    id_of: impl Fn(&str) -> Option<TokenId>,
+    notes: &mut Vec<String>,
+) -> Vec<TokenId> {
+    let mut found = Vec::new();
+    for (id, place) in &ends.ids {
+        match TokenId::try_from(*id).ok().filter(|&token| (token as usize) < tokens) {
+            Some(token) => found.push(token),
+            None => notes.push(format!("{place} is {id}, the vocabulary has {tokens} tokens")),
+        }
+    }
+    for (text, place) in &ends.texts {
+        match id_of(text) {
+            Some(token) => found.push(token),
+            None => notes.push(format!("{place} is `{text}`, which is not in the vocabulary")),
+        }
+    }
+    found
+}
+
+/// Refuses what the crate would panic on, and what is no plain BPE.
+fn check_sketch(path: &Path, json: &[u8]) -> Result<Checked, EngineError> {
+    let Sketch { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } =
+        serde_json::from_slice(json).map_err(|error| EngineError::format(path, format!("not a tokenizer: {error}")))?;
+    let affix = [
+        ("continuing_subword_prefix", &model.continuing_subword_prefix),
+        ("end_of_word_suffix", &model.end_of_word_suffix),
+    ]
+    .into_iter()
+    .find(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty()));
+    if let Some((key, _)) = affix {
+        return Err(EngineError::unsupported(
+            path,
+            format!("`{key}` of its model is set: only plain BPE is supported"),
+        ));
+    }
+    let broken = |reason: String| EngineError::format(path, reason);
+    if decoder.get("type").is_some() {
+        Spelling::of_json(decoder).map_err(|what| EngineError::unsupported(path, what))?;
+    }
+    check_model_sketch(path, &model)?;
+    let growth = Growth::of(&normalizer, &pre_tokenizer).map_err(broken)?;
+    let content = |token: &Value| token.get("content").and_then(Value::as_str).map_or(0, str::len);
+    let added = added_tokens.iter().map(content).sum();
+    growth.check_length(added).map_err(|what| broken(format!("`added_tokens`: {what}")))?;
+    let begin = match bounds::begins_of(&post_processor).map_err(broken)?[..] {
+        [] => Begin::Nothing,
+        [begin] => Begin::Token(begin),
+        ref more => {
+            let what = format!("its post-processor puts {} tokens before a text", more.len());
+            return Err(EngineError::unsupported(path, what));
+        }
+    };
+    Ok(Checked { growth, begin })
+}
+
+fn check_model_sketch(path: &Path, model: &SketchModel) -> Result<(), EngineError> {
+    match model.kind.as_deref() {
+        Some("Unigram") => {
+            return bounds::check_pieces(&model.vocab).map_err(|reason| EngineError::format(path, reason));
+        }
+        Some("BPE") | None => {}
+        Some(kind) => {
+            let what = format!("its model is of the type {kind} (model.type): BPE and Unigram are supported");
+            return Err(EngineError::unsupported(path, what));
+        }
+    }
+    if model.dropout.is_some_and(|dropout| dropout > 0.0) {
+        let what = "`dropout` of its model is set, which makes tokens a matter of chance";
+        return Err(EngineError::unsupported(path, what));
+    }
+    let Some(vocab) = model.vocab.as_object() else {
+        return Err(EngineError::format(path, "`model.vocab` is missing"));
+    };
+    let merges = model.merges.iter().map(|merge| match merge {
+        Merge::Line(line) => bpe::parse_merge(line).ok_or_else(|| format!("`{line}` is no merge of two pieces")),
+        Merge::Pair(left, right) => Ok((left.as_str(), right.as_str())),
+    });
+    let merges = merges.collect::<Result<Vec<_>, _>>().map_err(|reason| EngineError::format(path, reason))?;
+    bpe::check_merges(merges, |piece| vocab.contains_key(piece)).map_err(|reason| EngineError::format(path, reason))
+}
+
+fn check_model(path: &Path, inner: &tokenizers::Tokenizer) -> Result<(), EngineError> {
+    match inner.get_model() {
+        ModelWrapper::BPE(_) | ModelWrapper::Unigram(_) => Ok(()),
+        _ => Err(EngineError::unsupported(path, "its model is of another type than BPE and Unigram (model.type)")),
+    }
+}
