@@ -41,6 +41,7 @@ fn app(transcript: Transcript) -> App {
         system: String::new(),
         head: transcript.head(),
         created: 0,
+        ..SessionRecord::default()
     };
     App::new(Start { session: Some((record, transcript)), ..Start::default() }, Moment::now())
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::session::Session;
+use super::session::next_random;
 use super::{App, Effect, Moment, NoteKind};
 use crate::chat::document::{Document, DocumentFormat};
 use crate::chat::title;
-use crate::store::{SessionRecord, StoreOp};
+use crate::store::{SessionId, SessionRecord, StoreOp};
 
 /// Characters of a title that the name of a file has at most.
 const STEM_LENGTH: usize = 50;
@@ -76,14 +76,7 @@ impl App {
             self.note(NoteKind::Error, text);
             return Vec::new();
         };
-        let record = &self.session.record;
-        let document = Document {
-            title: record.title.clone(),
-            model: record.model.clone(),
-            system: record.system.clone(),
-            created: record.created,
-            transcript: self.session.transcript.clone(),
-        };
+        let document = self.session.record.clone().into_document(self.session.transcript.clone());
         let text = document.to_file(format);
         vec![Effect::WriteFile { path: named, numbered, text }]
     }
@@ -102,9 +95,9 @@ impl App {
                 return Vec::new();
             }
         };
-        let Document { title, model, system, created, transcript } = document;
-        let fresh = Session::fresh(&mut self.seed, &system, now);
-        self.open(SessionRecord { title, model, created, ..fresh.record }, transcript);
+        let id = SessionId::drawn(next_random(&mut self.seed));
+        let (record, transcript) = SessionRecord::of_document(id, document);
+        self.open(record, transcript);
         self.note(NoteKind::Info, format!("from {path}"));
         self.store_all()
     }

@@ -18,11 +18,9 @@ impl Session {
     pub(super) fn fresh(seed: &mut u64, system: &str, now: Moment) -> Self {
         let record = SessionRecord {
             id: SessionId::drawn(next_random(seed)),
-            title: String::new(),
-            model: String::new(),
             system: without_line_end(system).to_owned(),
-            head: None,
             created: now.unix,
+            ..SessionRecord::default()
         };
         Self { record, transcript: Transcript::default(), stored: false }
     }

@@ -437,6 +437,7 @@ fn a_damaged_chat_of_the_list_is_named_and_an_id_opens_its_chat() {
         system: String::new(),
         head: None,
         created: 1,
+        ..SessionRecord::default()
     };
     let line = |record, damage| SessionSummary { record, updated: 1, messages: 1, damage };
     let list =

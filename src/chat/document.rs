@@ -7,15 +7,16 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::thinking::{Thought, answer_of};
-use super::{MessageId, MessageState, Node, Role, Transcript, escape_json, import, title};
+use super::{ChatSettings, MessageId, MessageState, Node, Provenance, Role, Transcript, escape_json, import, title};
 
 /// What a JSON file says it is.
 pub(super) const FORMAT: &str = "gibber chat";
-/// Counted up when something is added that older versions would lose.
+/// Counted up when older versions would read a file wrongly. Fields that are added change nothing: who does not know them
+/// passes over them.
 pub(super) const VERSION: u32 = 1;
 
 /// A conversation, apart from where it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
     /// What it is called.
     pub title: String,
@@ -27,6 +28,8 @@ pub struct Document {
     pub created: i64,
     /// Its messages.
     pub transcript: Transcript,
+    /// What else it keeps.
+    pub settings: ChatSettings,
 }
 
 /// The formats of files, by their endings.
@@ -63,6 +66,8 @@ struct File<'a> {
     model: &'a str,
     system: &'a str,
     created: i64,
+    #[serde(skip_serializing_if = "ChatSettings::is_empty")]
+    settings: &'a ChatSettings,
     /// The last message of the path on screen.
     head: Option<MessageId>,
     messages: Vec<Entry<'a>>,
@@ -76,6 +81,9 @@ struct Entry<'a> {
     role: Role,
     content: &'a str,
     state: MessageState,
+    /// How it came to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<&'a Provenance>,
 }
 
 impl Document {
@@ -90,8 +98,9 @@ impl Document {
 
     fn to_json(&self) -> String {
         let entries = self.transcript.nodes().iter().map(|node| {
-            let Node { id, parent, ref message, state } = *node;
-            Entry { id, parent, role: message.role, content: &message.content, state }
+            let Node { id, parent, ref message, state, ref provenance } = *node;
+            let provenance = provenance.as_deref();
+            Entry { id, parent, role: message.role, content: &message.content, state, provenance }
         });
         let file = File {
             format: FORMAT,
@@ -100,6 +109,7 @@ impl Document {
             model: &self.model,
             system: &self.system,
             created: self.created,
+            settings: &self.settings,
             head: self.transcript.head(),
             messages: entries.collect(),
         };
@@ -209,7 +219,10 @@ mod tests {
         let second = transcript.append_to(Some(question), Message::new(Role::Assistant, "No idea"), MessageState::Cut);
         transcript.switch_branch(second, -1);
         let (title, model) = ("Why? | *a*".to_owned(), "tiny".to_owned());
-        Document { title, model, system: "Be brief.".into(), created: 1_790_000_000, transcript }
+        let settings = ChatSettings { template: Some("chatml".into()), ..ChatSettings::default() };
+        let made = Provenance { lane: Some("creative".into()), ..Provenance::default() };
+        transcript.set_provenance(second, made);
+        Document { title, model, system: "Be brief.".into(), created: 1_790_000_000, transcript, settings }
     }
 
     #[test]

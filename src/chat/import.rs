@@ -2,12 +2,14 @@
 //! taken as they can be understood; what cannot be is said in words, with the place in the file.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::document::{Document, FORMAT, VERSION};
 use super::rebuild::{self, Key, LooseMessage};
-use super::{Message, MessageState, Role, Transcript, title};
+use super::{ChatSettings, Message, MessageState, Provenance, Role, Transcript, title};
 use gibber_files::quoted;
 
 /// The last second of the year 9999: what is later is no date of a chat.
@@ -96,7 +98,8 @@ fn tree(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, Stri
     let loose = |(at, value): (usize, Value)| {
         let (id, parent) = (value.get("id").and_then(key), value.get("parent").and_then(key));
         let state = state(value.get("state"));
-        Ok(LooseMessage { id, parent, message: message(at, &value)?, state })
+        let provenance = provenance(&value).map(Arc::new);
+        Ok(LooseMessage { id, parent, message: message(at, &value)?, state, provenance })
     };
     let messages = messages.into_iter().enumerate().map(loose).collect::<Result<Vec<_>, String>>()?;
     let head = chat.get("head").and_then(key);
@@ -113,7 +116,8 @@ fn mapping(nodes: &Map<String, Value>, chat: &Map<String, Value>) -> Result<Docu
     for (name, (time, message)) in &said {
         let parent = nearest(nodes, &said, &mut known, above(nodes, name)).map(|name| Key::Text(name.to_owned()));
         let (id, message) = (Some(Key::Text((*name).to_owned())), message.clone());
-        messages.push((*time, LooseMessage { id, parent, message, state: MessageState::Complete }));
+        let (state, provenance) = (MessageState::Complete, None);
+        messages.push((*time, LooseMessage { id, parent, message, state, provenance }));
     }
     let name_of = |loose: &LooseMessage| format!("{:?}", loose.id);
     messages.sort_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| name_of(x).cmp(&name_of(y))));
@@ -171,7 +175,10 @@ fn linear(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, St
         if message.role == Role::System && transcript.nodes().is_empty() && system.is_empty() {
             system = message.content;
         } else {
-            transcript.append(message, state(value.get("state")));
+            let id = transcript.append(message, state(value.get("state")));
+            if let Some(provenance) = provenance(&value) {
+                transcript.set_provenance(id, provenance);
+            }
         }
     }
     of(system, transcript, &chat)
@@ -190,6 +197,10 @@ fn of(system: String, transcript: Transcript, chat: &Map<String, Value>) -> Resu
         system,
         created: if (1..=LAST_SECOND).contains(&created) { created } else { 0 },
         transcript,
+        settings: chat
+            .get("settings")
+            .and_then(|settings| ChatSettings::deserialize(settings).ok())
+            .unwrap_or_default(),
     })
 }
 
@@ -209,6 +220,11 @@ fn key(value: &Value) -> Option<Key> {
         }
         other => Some(Key::Text(other.to_string())),
     }
+}
+
+/// How a message came to be, where the file says that in words that are understood.
+fn provenance(message: &Value) -> Option<Provenance> {
+    Provenance::deserialize(message.get("provenance")?).ok()
 }
 
 /// What was being generated when the file was written, nobody goes on with.

@@ -2,8 +2,9 @@
 //! damaged database. Ids are only names there; the tree gets numbers of its own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{Message, MessageId, MessageState, Node, Transcript};
+use super::{Message, MessageId, MessageState, Node, Provenance, Transcript};
 
 /// What a message is called where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ pub enum Key {
 }
 
 /// A message and what it says of its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LooseMessage {
     /// Its name; `None` where it has none.
     pub id: Option<Key>,
@@ -25,6 +26,8 @@ pub struct LooseMessage {
     pub message: Message,
     /// How far it has come.
     pub state: MessageState,
+    /// How it came to be, where that is known.
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 /// The conversation that `messages` make, numbered from 0 so that every message comes after what it answers, and otherwise
@@ -42,10 +45,10 @@ pub fn transcript(messages: Vec<LooseMessage>, head: Option<&Key>) -> Transcript
     let head = head.and_then(|key| places.get(key)?.last()).and_then(|&at| id(at));
     let mut messages: Vec<Option<LooseMessage>> = messages.into_iter().map(Some).collect();
     let nodes = order.iter().filter_map(|&at| {
-        let LooseMessage { message, state, .. } = messages[at].take()?;
+        let LooseMessage { message, state, provenance, .. } = messages[at].take()?;
         // A parent that comes later closes a circle, which is cut there.
         let parent = parents[at].filter(|&parent| numbers[parent] < numbers[at]).and_then(id);
-        Some(Node { id: id(at)?, parent, message, state })
+        Some(Node { id: id(at)?, parent, message, state, provenance })
     });
     let nodes: Vec<Node> = nodes.collect();
     let head = head.or(nodes.last().map(|node| node.id));
@@ -103,6 +106,7 @@ mod tests {
             parent: parent.map(Key::Number),
             message,
             state: MessageState::Complete,
+            provenance: None,
         }
     }
 

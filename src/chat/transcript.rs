@@ -1,8 +1,10 @@
 //! The conversation as a tree: each answer can have siblings, the path from the root to the head is what is on screen.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Message, Role};
+use super::{Message, Provenance, Role};
 
 /// Names a message within its conversation; counted up, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,7 +23,7 @@ pub enum MessageState {
 }
 
 /// A message and its place in the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name.
     pub id: MessageId,
@@ -31,10 +33,12 @@ pub struct Node {
     pub message: Message,
     /// How far it has come.
     pub state: MessageState,
+    /// How it came to be; `None` where nobody knows, and for what a person has said.
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 /// A conversation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
     nodes: Vec<Node>,
     head: Option<MessageId>,
@@ -125,7 +129,7 @@ impl Transcript {
     /// Appends an answer to `parent`, beside those that it has, and makes it the head.
     pub fn append_to(&mut self, parent: Option<MessageId>, message: Message, state: MessageState) -> MessageId {
         let id = MessageId(self.nodes.last().map_or(0, |node| node.id.0 + 1));
-        self.nodes.push(Node { id, parent, message, state });
+        self.nodes.push(Node { id, parent, message, state, provenance: None });
         self.index(self.nodes.len() - 1);
         self.head = Some(id);
         id
@@ -172,6 +176,21 @@ impl Transcript {
     /// Says how far a message has come.
     pub fn set_state(&mut self, id: MessageId, state: MessageState) {
         if let Some(at) = self.position(id) {
+            self.nodes[at].state = state;
+        }
+    }
+
+    /// Says how a message came to be.
+    pub fn set_provenance(&mut self, id: MessageId, provenance: Provenance) {
+        if let Some(at) = self.position(id) {
+            self.nodes[at].provenance = Some(Arc::new(provenance));
+        }
+    }
+
+    /// Takes over what somebody else has made of a message since.
+    pub fn set_content(&mut self, id: MessageId, content: String, state: MessageState) {
+        if let Some(at) = self.position(id) {
+            self.nodes[at].message.content = content;
             self.nodes[at].state = state;
         }
     }
@@ -364,6 +383,7 @@ mod tests {
             parent: parent.map(MessageId),
             message: user(&id.to_string()),
             state: MessageState::Streaming,
+            provenance: None,
         };
         let t = Transcript::from_parts(vec![node(7, Some(3)), node(3, Some(7)), node(9, Some(5))], Some(MessageId(7)));
         assert_eq!(texts(&t), ["3", "7"]);

@@ -101,8 +101,7 @@ fn warn_of_damage(record: &SessionRecord, damage: Option<&str>) {
 }
 
 fn document(session: StoredSession) -> Document {
-    let StoredSession { record: SessionRecord { title, model, system, created, .. }, transcript, .. } = session;
-    Document { title, model, system, created, transcript }
+    session.record.into_document(session.transcript)
 }
 
 fn write(file: &Path, document: &Document, force: bool) -> Result<()> {
@@ -124,11 +123,19 @@ struct Store {
 impl Store {
     /// For what changes something.
     fn open(&self) -> Result<Database> {
-        Ok(Database::open(&self.path)?)
+        let database = Database::open(&self.path)?;
+        if let Some(former) = database.former() {
+            tell!("{}", store::brought_up(&self.path, former));
+        }
+        Ok(database)
     }
 
     fn open_to_read(&self) -> Result<Option<Database>> {
-        Ok(Database::open_to_read(&self.path)?)
+        let database = Database::open_to_read(&self.path)?;
+        if let Some(misses) = database.as_ref().and_then(Database::misses) {
+            tell!("warning: {misses}");
+        }
+        Ok(database)
     }
 
     /// The chats, the newest first. Those that are damaged are said.
@@ -214,9 +221,8 @@ impl Store {
         let document = Document::text_of(&bytes)
             .and_then(Document::from_json)
             .map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
-        let Document { title, model, system, created, transcript } = document.completed(file, now);
         let id = SessionId::drawn(super::surroundings::random());
-        let record = SessionRecord { id, title, model, system, head: transcript.head(), created };
+        let (record, transcript) = SessionRecord::of_document(id, document.completed(file, now));
         self.open()?.put(&record, &transcript)?;
         Ok(record)
     }

@@ -13,7 +13,8 @@ pub mod search;
 pub mod sessions;
 pub mod writer;
 
-use crate::chat::{MessageId, Node};
+use crate::chat::document::Document;
+use crate::chat::{ChatSettings, MessageId, Node, Transcript};
 
 pub use error::StoreError;
 pub use models::ModelStores;
@@ -25,7 +26,7 @@ pub use writer::{StoreNews, StoreWriter};
 
 /// Names a conversation, over all of them; drawn by who starts it. New ones stay below 2^53, so that programs which count
 /// with floats (JavaScript, jq) read them from JSON as they are; earlier ones had 63 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub i64);
 
 impl SessionId {
@@ -36,7 +37,7 @@ impl SessionId {
 }
 
 /// A conversation without its messages.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SessionRecord {
     /// Its name.
     pub id: SessionId,
@@ -50,6 +51,30 @@ pub struct SessionRecord {
     pub head: Option<MessageId>,
     /// Seconds since 1970.
     pub created: i64,
+    /// What else it keeps.
+    pub settings: ChatSettings,
+}
+
+impl SessionRecord {
+    /// The conversation of a file, under this name.
+    pub fn of_document(id: SessionId, document: Document) -> (Self, Transcript) {
+        let Document { title, model, system, created, transcript, settings } = document;
+        (Self { id, title, model, system, head: transcript.head(), created, settings }, transcript)
+    }
+
+    /// The conversation as it is written to files.
+    pub fn into_document(self, transcript: Transcript) -> Document {
+        let Self { title, model, system, created, settings, .. } = self;
+        Document { title, model, system, created, transcript, settings }
+    }
+}
+
+/// What a person is told of a database that was brought to the present format, once.
+pub fn brought_up(path: &std::path::Path, former: &std::path::Path) -> String {
+    let (path, former) = (path.display(), former.display());
+    format!(
+        "{path} has a new format now, which earlier versions of gibber cannot read; as it was, it is kept as {former}"
+    )
 }
 
 /// What the state machine asks to be written; carried out, in order, by the store's own thread.

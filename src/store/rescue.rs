@@ -58,9 +58,6 @@ impl Chat {
         let Self { record, nodes } = self;
         let head = record.as_ref().and_then(|record| record.head).or(nodes.keys().next_back().copied());
         let transcript = Transcript::from_parts(nodes.into_values().collect(), head);
-        let [title, model, system] =
-            record.as_ref().map_or([""; 3], |record| [&record.title, &record.model, &record.system]).map(str::to_owned);
-        let created = record.map_or(0, |record| record.created);
-        (!transcript.nodes().is_empty()).then_some(Document { title, model, system, created, transcript })
+        (!transcript.nodes().is_empty()).then(|| record.unwrap_or_default().into_document(transcript))
     }
 }

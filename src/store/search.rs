@@ -155,14 +155,7 @@ mod tests {
     use crate::store::SessionId;
 
     fn texts(contents: &[&str]) -> Texts {
-        let record = SessionRecord {
-            id: SessionId(1),
-            title: String::new(),
-            model: String::new(),
-            system: String::new(),
-            head: None,
-            created: 0,
-        };
+        let record = SessionRecord { id: SessionId(1), ..SessionRecord::default() };
         let text = |(at, content): (usize, &&str)| Text::new(0, MessageId(at as u32), Role::User, content);
         Texts::new(vec![record], contents.iter().enumerate().map(text).collect())
     }

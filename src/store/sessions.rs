@@ -11,7 +11,7 @@ use super::{SessionId, SessionRecord, StoreError};
 use crate::chat::rebuild::{self, LooseMessage};
 use crate::chat::{MessageId, MessageState, Node, Role, Transcript};
 use connect::Opened;
-use rows::Columns;
+use rows::{Columns, Names};
 
 mod carve;
 mod connect;
@@ -103,18 +103,17 @@ impl Database {
     /// # Errors
     /// As the database's.
     pub fn list(&self) -> Result<Vec<SessionSummary>, StoreError> {
-        self.rows(
-            "SELECT id, title, model, system, head, created, updated,
-                    (SELECT count(*) FROM messages WHERE session = sessions.id)
+        let query = format!(
+            "SELECT {}, updated, (SELECT count(*) FROM messages WHERE session = sessions.id)
              FROM sessions ORDER BY updated DESC, id",
-            [],
-            |row| {
-                let mut columns = Columns::of(row);
-                let record = columns.record();
-                let (updated, messages) = columns.updated_and_messages();
-                SessionSummary { record, updated, messages, damage: columns.damage() }
-            },
-        )
+            self.names()?.chat
+        );
+        self.rows(&query, [], |row| {
+            let mut columns = Columns::of(row);
+            let record = columns.record();
+            let (updated, messages) = columns.updated_and_messages();
+            SessionSummary { record, updated, messages, damage: columns.damage() }
+        })
     }
 
     /// A chat with its messages.
@@ -122,15 +121,16 @@ impl Database {
     /// # Errors
     /// [`StoreError::UnknownSession`], and as the database's.
     pub fn load(&self, id: SessionId) -> Result<StoredSession, StoreError> {
-        let record = "SELECT id, title, model, system, head, created FROM sessions WHERE id = ?1";
-        let found = self.rows(record, [id.0], |row| {
+        let names = self.names()?;
+        let record = format!("SELECT {} FROM sessions WHERE id = ?1", names.chat);
+        let found = self.rows(&record, [id.0], |row| {
             let mut columns = Columns::of(row);
             (columns.record(), columns.damage())
         })?;
         let unknown = || StoreError::UnknownSession { path: self.path.clone(), id: id.0 };
         let (record, damage) = found.into_iter().next().ok_or_else(unknown)?;
-        let messages = "SELECT id, parent, role, content, state FROM messages WHERE session = ?1 ORDER BY id";
-        let rows = self.rows(messages, [id.0], |row| {
+        let messages = format!("SELECT {} FROM messages WHERE session = ?1 ORDER BY id", names.message);
+        let rows = self.rows(&messages, [id.0], |row| {
             let mut columns = Columns::of(row);
             (columns.message(), columns.damage())
         })?;
@@ -156,6 +156,21 @@ impl Database {
         connect::identity(&self.path).is_some_and(|identity| Some(identity) == self.opened.identity)
     }
 
+    /// What is in the files of the database and could not be read with it, a sentence.
+    pub fn misses(&self) -> Option<&str> {
+        self.opened.misses.as_deref()
+    }
+
+    /// The copy of the database as it was before it was brought to the present format, where [`Self::open`] has done that.
+    pub fn former(&self) -> Option<&Path> {
+        self.opened.former.as_deref()
+    }
+
+    /// What its format calls what is read; another program may bring it to a later one meanwhile.
+    fn names(&self) -> Result<Names, StoreError> {
+        connect::format(&self.opened.connection).map(Names::of).map_err(|error| self.failed(error))
+    }
+
     /// Whether others can write while this is open, and are seen to.
     pub(super) fn is_shared(&self) -> bool {
         self.opened.is_shared
@@ -171,8 +186,10 @@ impl Database {
     pub(super) fn texts(&self) -> Result<Texts, StoreError> {
         let chats: Vec<SessionRecord> = self.list()?.into_iter().map(|summary| summary.record).collect();
         let places: HashMap<SessionId, usize> = chats.iter().enumerate().map(|(at, chat)| (chat.id, at)).collect();
-        let all = "SELECT id, parent, role, content, state, session FROM messages ORDER BY session, id";
-        let messages = self.rows(all, [], |row| {
+        // Of how they came to be nothing is looked for.
+        let names = Names::of(1).message;
+        let all = format!("SELECT {names}, session FROM messages ORDER BY session, id");
+        let messages = self.rows(&all, [], |row| {
             let mut columns = Columns::of(row);
             (columns.session(), columns.message())
         })?;
@@ -241,17 +258,21 @@ pub(super) struct Writes<'a> {
 
 impl Writes<'_> {
     pub(super) fn put_session(&self, record: &SessionRecord, now: i64) -> rusqlite::Result<()> {
-        let SessionRecord { id, title, model, system, head, created } = record;
+        let SessionRecord { id, title, model, system, head, created, settings } = record;
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO sessions (id, title, model, system, head, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (id) DO UPDATE SET title = ?2, model = ?3, system = ?4, head = ?5, updated = ?7",
+            "INSERT INTO sessions (id, title, model, system, head, created, updated, settings)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (id) DO UPDATE SET title = ?2, model = ?3, system = ?4, head = ?5, updated = ?7, settings = ?8,
+                                            changes = changes + 1",
         )?;
-        statement.execute(params![id.0, title, model, system, head.map(|head| head.0), created, now])?;
+        let settings = (!settings.is_empty()).then(|| json(settings));
+        statement.execute(params![id.0, title, model, system, head.map(|head| head.0), created, now, settings])?;
         Ok(())
     }
 
     fn rename(&self, id: SessionId, title: &str) -> rusqlite::Result<()> {
-        self.transaction.execute("UPDATE sessions SET title = ?2 WHERE id = ?1", params![id.0, title])?;
+        let query = "UPDATE sessions SET title = ?2, changes = changes + 1 WHERE id = ?1";
+        self.transaction.execute(query, params![id.0, title])?;
         Ok(())
     }
 
@@ -269,14 +290,20 @@ impl Writes<'_> {
 
     pub(super) fn put_message(&self, session: SessionId, node: &Node, now: i64) -> rusqlite::Result<()> {
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO messages (session, id, parent, role, content, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (session, id) DO UPDATE SET parent = ?3, role = ?4, content = ?5, state = ?6",
+            "INSERT INTO messages (session, id, parent, role, content, state, provenance) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (session, id) DO UPDATE SET parent = ?3, role = ?4, content = ?5, state = ?6, provenance = ?7",
         )?;
-        let Node { id, parent, message, state } = node;
+        let Node { id, parent, message, state, provenance } = node;
         let (role, state) = (message.role.as_str(), state_name(*state));
-        statement.execute(params![session.0, id.0, parent.map(|id| id.0), role, message.content, state])?;
-        let mut statement = self.transaction.prepare_cached("UPDATE sessions SET updated = ?2 WHERE id = ?1")?;
-        statement.execute(params![session.0, now])?;
+        let provenance = provenance.as_deref().map(json);
+        statement.execute(params![session.0, id.0, parent.map(|id| id.0), role, message.content, state, provenance])?;
+        self.touch(session, now)
+    }
+
+    /// A chat has changed.
+    fn touch(&self, session: SessionId, now: i64) -> rusqlite::Result<()> {
+        let query = "UPDATE sessions SET updated = ?2, changes = changes + 1 WHERE id = ?1";
+        self.transaction.prepare_cached(query)?.execute(params![session.0, now])?;
         Ok(())
     }
 }
@@ -290,9 +317,16 @@ fn transcript_of(messages: Vec<LooseMessage>, head: Option<MessageId>) -> (Trans
     }
     let node = |loose: LooseMessage| {
         let (id, parent) = (id_of(&loose)?, loose.parent.as_ref().and_then(rows::message_id));
-        Some(Node { id, parent, message: loose.message, state: loose.state })
+        let LooseMessage { message, state, provenance, .. } = loose;
+        Some(Node { id, parent, message, state, provenance })
     };
     (Transcript::from_parts(messages.into_iter().filter_map(node).collect(), head), false)
+}
+
+/// As it is kept in a column.
+fn json(value: &impl serde::Serialize) -> String {
+    // Nothing that is kept so fails to be written: texts are the keys of all its maps.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn state_name(state: MessageState) -> &'static str {

@@ -198,10 +198,10 @@ fn many_chats() -> Gibber {
     let database = database(&gibber);
     for number in 1..60 {
         let of = |query: &str| database.execute(query, [number, id.parse::<i64>().unwrap()]).unwrap();
-        of(
-            "INSERT INTO sessions SELECT id + ?1, 'chat ' || ?1, model, system, head, created, ?1 FROM sessions WHERE id = ?2",
-        );
-        of("INSERT INTO messages SELECT session + ?1, id, parent, role, content || hex(zeroblob(700)), state
+        of("INSERT INTO sessions (id, title, model, system, head, created, updated)
+             SELECT id + ?1, 'chat ' || ?1, model, system, head, created, ?1 FROM sessions WHERE id = ?2");
+        of("INSERT INTO messages (session, id, parent, role, content, state)
+            SELECT session + ?1, id, parent, role, content || hex(zeroblob(700)), state
             FROM messages WHERE session = ?2");
     }
     gibber
@@ -276,7 +276,8 @@ fn damaged_rows_are_repaired() {
     let id = import(&gibber, "first");
     let damage = format!(
         "UPDATE sessions SET created = 'x'; UPDATE messages SET id = 'two' WHERE id = 1;
-         INSERT INTO messages VALUES (77, 0, NULL, 'user', 'without its chat', 'complete'); -- {id}"
+         INSERT INTO messages (session, id, parent, role, content, state)
+         VALUES (77, 0, NULL, 'user', 'without its chat', 'complete'); -- {id}"
     );
     database(&gibber).execute_batch(&damage).unwrap();
     assert_eq!(repaired(&gibber), (2, 3));
@@ -299,7 +300,7 @@ fn what_is_no_database_or_in_use_is_left_as_it_is() {
     let error = failure(&gibber.run(&["sessions", "repair"]), 1);
     assert!(error.contains("update gibber"), "{error}");
     let open = database(&gibber);
-    open.execute_batch("PRAGMA user_version = 1").unwrap();
+    open.execute_batch("PRAGMA user_version = 2").unwrap();
     open.query_row("SELECT count(*) FROM sessions", [], |_| Ok(())).unwrap();
     let error = failure(&gibber.run(&["sessions", "repair"]), 1);
     assert!(error.contains("in use by another program"), "{error}");
@@ -355,4 +356,87 @@ fn a_chat_gets_another_title() {
     let list = json_lines(&gibber.stdout(&["sessions", "list", "--json"]));
     assert_eq!((&list[0]["title"], list[0]["id"].to_string()), (&"an other [31mname".into(), id));
     failure(&gibber.run(&["sessions", "rename", "1", " \n"]), 2);
+}
+
+/// A config directory with a database of the first format: a chat with branches, one with a long message, and the pages
+/// that a deleted one has left.
+fn of_the_first_format() -> Gibber {
+    let gibber = Gibber::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chats-format-1.db");
+    fs::write(gibber.path("chats.db"), fs::read(fixture).unwrap()).unwrap();
+    gibber
+}
+
+fn format_of(path: &Path) -> i64 {
+    Connection::open(path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+/// The exports of all chats, without the numbers of formats.
+fn exports(gibber: &Gibber) -> Vec<String> {
+    let chats = json_lines(&gibber.stdout(&["sessions", "list", "--json"]));
+    chats.iter().map(|chat| gibber.stdout(&["sessions", "export", chat["id_str"].as_str().unwrap()])).collect()
+}
+
+#[test]
+fn reading_a_database_of_the_first_format_changes_nothing() {
+    let gibber = of_the_first_format();
+    let before = fs::read(gibber.path("chats.db")).unwrap();
+    assert!(gibber.stdout(&["sessions", "list"]).contains("Rivers of Europe"));
+    assert!(gibber.stdout(&["sessions", "search", "seine"]).contains("漢字"));
+    assert!(gibber.stdout(&["sessions", "show", "1"]).contains("word word end"));
+    assert!(gibber.stdout(&["sessions", "repair"]).contains("nothing is wrong with "));
+    assert_eq!(fs::read(gibber.path("chats.db")).unwrap(), before);
+    assert_eq!(format_of(&gibber.path("chats.db")), 1);
+}
+
+#[test]
+fn a_database_of_the_first_format_is_copied_and_then_written_in_the_new_one() {
+    let gibber = of_the_first_format();
+    let before = exports(&gibber);
+    let said = gibber.run(&["sessions", "rename", "1", "At length"]);
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(told.contains("chats-format-1.db"), "the copy is named: {told}");
+    stdout_of(said);
+    assert_eq!(format_of(&gibber.path("chats.db")), 2);
+    let after = exports(&gibber);
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().zip(&before).all(|(a, b)| a.lines().skip(4).eq(b.lines().skip(4))), "{after:?}");
+    // Whoever wants to go back has all of it, in a file that is theirs alone.
+    let copy = gibber.path("chats-format-1.db");
+    assert_eq!(format_of(&copy), 1);
+    let back = Gibber::new();
+    fs::copy(&copy, back.path("chats.db")).unwrap();
+    assert_eq!(exports(&back), before);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&copy).unwrap().permissions()) & 0o777, 0o600);
+    let again = gibber.run(&["sessions", "rename", "1", "At last"]);
+    assert!(again.stderr.is_empty(), "it is done once");
+}
+
+#[test]
+fn a_new_database_is_laid_out_as_one_of_the_first_format_that_was_brought_up() {
+    let (old, new) = (of_the_first_format(), Gibber::new());
+    let places = |gibber: &Gibber| -> Vec<(String, i64)> {
+        import(gibber, "one");
+        let database = database(gibber);
+        let mut rows = database.prepare("SELECT name, rootpage FROM sqlite_schema ORDER BY rootpage").unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    let expected = places(&new);
+    assert_eq!(places(&old), expected, "a repair looks for the tables there");
+}
+
+#[test]
+fn damaged_databases_of_the_first_format_come_back_in_the_new_one() {
+    for (start, end) in [(0, 100), (0, 4096), (4096, 8192)] {
+        let gibber = of_the_first_format();
+        let path = gibber.path("chats.db");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[start..end].fill(0x5a);
+        fs::write(&path, &bytes).unwrap();
+        gibber.stdout(&["sessions", "repair"]);
+        assert_eq!(format_of(&path), 2);
+        assert!(gibber.stdout(&["sessions", "search", "漢字"]).contains("The Seine"), "{start}");
+        assert!(gibber.stdout(&["sessions", "search", "word end"]).contains("word end"), "{start}");
+    }
 }

@@ -4,6 +4,7 @@
 //! A page that was given up may still hold what was deleted: those that the file names as free are passed over.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{SessionId, SessionRecord};
 use crate::chat::rebuild::{Key, LooseMessage};
@@ -14,6 +15,10 @@ use crate::chat::{Message, MessageId, MessageState, Role, title};
 const INTERIOR_INDEX: u8 = 0x02;
 const LEAF_INDEX: u8 = 0x0a;
 const LEAF_TABLE: u8 = 0x0d;
+
+/// Columns that later formats have added.
+const ADDED_TO_CHATS: usize = 2;
+const ADDED_TO_MESSAGES: usize = 1;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -47,7 +52,7 @@ pub(super) fn carve(file: &[u8]) -> Carved {
         for cell in 0..usize::from(word(page, start + 3).unwrap_or(0)) {
             let Some(at) = word(page, start + header + 2 * cell) else { break };
             if let Some((row_id, values)) = pages.row(page, usize::from(at), kind) {
-                carved.take(row_id, values);
+                carved.take(row_id, &values);
             }
         }
     }
@@ -55,41 +60,54 @@ pub(super) fn carve(file: &[u8]) -> Carved {
 }
 
 impl Carved {
-    fn take(&mut self, row_id: i64, values: Vec<Value>) {
+    /// Takes a row that can be one of ours, of any format: what formats add stands behind what was there before.
+    fn take(&mut self, row_id: i64, values: &[Value]) {
         use Value::{Integer, Null, Text};
-        match <[Value; 7]>::try_from(values) {
-            Ok([Null, Text(title), Text(model), Text(system), head, Integer(created), Integer(updated)]) => {
+        match values {
+            [Null, Text(title), Text(model), Text(system), head, Integer(created), Integer(updated), added @ ..]
+                if added.len() <= ADDED_TO_CHATS =>
+            {
                 let head = match head {
-                    Integer(head) => u32::try_from(head).ok().map(MessageId),
+                    Integer(head) => u32::try_from(*head).ok().map(MessageId),
                     _ => None,
                 };
-                let title = title::cleaned(&title);
-                let record = SessionRecord { id: SessionId(row_id), title, model, system, head, created };
-                self.chats.push((record, updated));
+                let record = SessionRecord {
+                    id: SessionId(row_id),
+                    title: title::cleaned(title),
+                    model: model.clone(),
+                    system: system.clone(),
+                    head,
+                    created: *created,
+                    settings: added.first().and_then(json).unwrap_or_default(),
+                };
+                self.chats.push((record, *updated));
             }
-            Ok(_) => {}
-            Err(values) => self.take_message(values),
+            [Integer(session), Integer(id), parent, Text(role), Text(content), Text(state), added @ ..]
+                if added.len() <= ADDED_TO_MESSAGES =>
+            {
+                let role = match role.as_str() {
+                    "system" => Role::System,
+                    "user" => Role::User,
+                    "assistant" => Role::Assistant,
+                    _ => return,
+                };
+                let message = LooseMessage {
+                    id: Some(Key::Number(*id)),
+                    parent: if let Integer(parent) = parent { Some(Key::Number(*parent)) } else { None },
+                    message: Message::new(role, content.as_str()),
+                    state: if state == "complete" { MessageState::Complete } else { MessageState::Cut },
+                    provenance: added.first().and_then(json).map(Arc::new),
+                };
+                self.messages.push((SessionId(*session), message));
+            }
+            _ => {}
         }
     }
+}
 
-    fn take_message(&mut self, values: Vec<Value>) {
-        use Value::{Integer, Text};
-        let Ok([Integer(session), Integer(id), parent, Text(role), Text(content), Text(state)]) =
-            <[Value; 6]>::try_from(values)
-        else {
-            return;
-        };
-        let role = match role.as_str() {
-            "system" => Role::System,
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            _ => return,
-        };
-        let state = if state == "complete" { MessageState::Complete } else { MessageState::Cut };
-        let parent = if let Integer(parent) = parent { Some(Key::Number(parent)) } else { None };
-        let message = Message::new(role, content);
-        self.messages.push((SessionId(session), LooseMessage { id: Some(Key::Number(id)), parent, message, state }));
-    }
+fn json<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
+    let Value::Text(text) = value else { return None };
+    serde_json::from_str(text).ok()
 }
 
 /// The pages of a file, counted from 1.
@@ -237,15 +255,14 @@ mod tests {
                 parent: at.checked_sub(1).map(MessageId),
                 message: Message::new(Role::User, content(at as usize)),
                 state: MessageState::Complete,
+                provenance: None,
             };
             let transcript = Transcript::from_parts((0..20).map(node).collect(), None);
             let record = SessionRecord {
                 id: SessionId(i64::MAX - id),
                 title: format!("chat {id}"),
-                model: String::new(),
-                system: String::new(),
-                head: None,
                 created: 1_790_000_000 + id,
+                ..SessionRecord::default()
             };
             database.put(&record, &transcript).unwrap();
         }

@@ -13,9 +13,16 @@ use gibber_files::private;
 /// How long a write waits for another program that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long one that brings the database to the present format waits for who does that already.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The steps from an empty file to the present format; `PRAGMA user_version` counts those that were taken. Steps are
 /// added, never changed.
-const MIGRATIONS: [&str; 1] = ["
+///
+/// The second makes `messages` a table of rows with an index beside it: in a tree without row ids every comparison on the
+/// way down may read a whole message, of any length.
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sessions (
         id      INTEGER PRIMARY KEY,
         title   TEXT NOT NULL,
@@ -35,7 +42,25 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (session, id)
     ) WITHOUT ROWID;
     CREATE INDEX sessions_by_update ON sessions (updated DESC);
-"];
+",
+    "
+    ALTER TABLE sessions ADD COLUMN settings TEXT;
+    ALTER TABLE sessions ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE messages_as_rows (
+        session    INTEGER NOT NULL,
+        id         INTEGER NOT NULL,
+        parent     INTEGER,
+        role       TEXT NOT NULL,
+        content    TEXT NOT NULL,
+        state      TEXT NOT NULL,
+        provenance TEXT,
+        PRIMARY KEY (session, id)
+    );
+    INSERT INTO messages_as_rows SELECT session, id, parent, role, content, state, NULL FROM messages ORDER BY session, id;
+    DROP TABLE messages;
+    ALTER TABLE messages_as_rows RENAME TO messages;
+",
+];
 
 /// What tells a file from another of the same name: its device and its number there.
 type Identity = (u64, u64);
@@ -48,6 +73,10 @@ pub(super) struct Opened {
     pub(super) identity: Option<Identity>,
     /// Whether other programs can read and write at the same time.
     pub(super) is_shared: bool,
+    /// What is not read with it, though it is there; a sentence.
+    pub(super) misses: Option<String>,
+    /// The copy of the database as it was before it was brought to the present format, where that was done now.
+    pub(super) former: Option<PathBuf>,
     /// The folder of the copy that is read instead, where there is one; it goes with this.
     _copy: Option<TempDir>,
 }
@@ -69,8 +98,16 @@ pub(super) fn to_write(path: &Path) -> Result<Opened, StoreError> {
     // writer do not wait for each other.
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "normal").map_err(failed)?;
-    migrate(&mut connection, path)?;
-    Ok(Opened { connection, identity: identity(path), is_shared: true, _copy: None })
+    // What was deleted is not left in the file, where a repair might find it.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(failed)?;
+    let former = migrate(&mut connection, path)?;
+    Ok(Opened { identity: identity(path), former, ..Opened::new(connection) })
+}
+
+impl Opened {
+    fn new(connection: Connection) -> Self {
+        Self { connection, identity: None, is_shared: true, misses: None, former: None, _copy: None }
+    }
 }
 
 /// Opens the database at `path` for reading alone, also where the disk is full or nothing may be written there. `None`
@@ -85,16 +122,14 @@ pub(super) fn to_read(path: &Path) -> Result<Option<Opened>, StoreError> {
     }
     let opened = first_that_reads(path).map_err(|error| StoreError::database(path, error))?;
     let failed = |error| StoreError::database(path, error);
-    let found = version(&opened.connection).map_err(failed)?;
-    match found.cmp(&(MIGRATIONS.len() as i64)) {
-        std::cmp::Ordering::Equal => Ok(Some(opened)),
-        std::cmp::Ordering::Greater => Err(newer(path, found)),
-        std::cmp::Ordering::Less => {
-            let count = "SELECT count(*) FROM sqlite_schema";
-            let tables: i64 = opened.connection.query_row(count, [], |row| row.get(0)).map_err(failed)?;
-            drop(opened);
-            if tables == 0 { Ok(None) } else { to_write(path).map(Some) }
-        }
+    let found = format(&opened.connection).map_err(failed)?;
+    if found > present() {
+        return Err(newer(path, found));
+    }
+    match found == 0 && is_empty(&opened.connection).map_err(failed)? {
+        true => Ok(None),
+        // One of an earlier format is read as it is.
+        false => Ok(Some(opened)),
     }
 }
 
@@ -102,7 +137,7 @@ pub(super) fn to_read(path: &Path) -> Result<Option<Opened>, StoreError> {
 type Way = fn(&Path) -> rusqlite::Result<Option<Opened>>;
 
 /// The ways to read, the best first.
-const WAYS: [Way; 4] = [shared, alone, unchanging, from_a_copy];
+const WAYS: [Way; 5] = [shared, alone, unchanging, from_a_copy, without_log];
 
 /// # Errors
 /// That of the first way, since the others are not what anybody would mend.
@@ -137,7 +172,7 @@ fn probed(opened: Opened) -> rusqlite::Result<Opened> {
 /// there, or to be made.
 fn shared(path: &Path) -> rusqlite::Result<Option<Opened>> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    Ok(Some(Opened { connection, identity: None, is_shared: true, _copy: None }))
+    Ok(Some(Opened::new(connection)))
 }
 
 /// With that index in memory, which only one program at a time can do: nothing is written, but the log must be there or be
@@ -145,17 +180,23 @@ fn shared(path: &Path) -> rusqlite::Result<Option<Opened>> {
 fn alone(path: &Path) -> rusqlite::Result<Option<Opened>> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
-    Ok(Some(Opened { connection, identity: None, is_shared: false, _copy: None }))
+    Ok(Some(Opened { is_shared: false, ..Opened::new(connection) }))
 }
 
 /// As a file that nobody changes: without a log, and where none can be made, that is so.
 fn unchanging(path: &Path) -> rusqlite::Result<Option<Opened>> {
-    if std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
-        return Ok(None);
-    }
+    if has_log(path) { Ok(None) } else { immutable(path).map(Some) }
+}
+
+/// Whether what was written last is in the log alone.
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+fn immutable(path: &Path) -> rusqlite::Result<Opened> {
     let address = format!("file:{}?immutable=1", escaped(path));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    Ok(Some(Opened { connection: connect(Path::new(&address), flags)?, identity: None, is_shared: false, _copy: None }))
+    Ok(Opened { is_shared: false, ..Opened::new(connect(Path::new(&address), flags)?) })
 }
 
 /// With its log, in a folder where something can be written.
@@ -167,7 +208,20 @@ fn from_a_copy(path: &Path) -> rusqlite::Result<Option<Opened>> {
         return Ok(None);
     }
     let connection = connect(&copied, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    Ok(Some(Opened { connection, identity: None, is_shared: false, _copy: Some(folder) }))
+    Ok(Some(Opened { is_shared: false, _copy: Some(folder), ..Opened::new(connection) }))
+}
+
+/// As a file that nobody changes, though there is a log that cannot be read: what is in that alone is missed.
+fn without_log(path: &Path) -> rusqlite::Result<Option<Opened>> {
+    if !has_log(path) {
+        return Ok(None);
+    }
+    let log = beside(path, "-wal");
+    let misses = format!(
+        "{} cannot be read, or not from here: the newest messages, which are in it alone, and changed titles are missing",
+        log.display()
+    );
+    Ok(Some(Opened { misses: Some(misses), ..immutable(path)? }))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
@@ -203,30 +257,101 @@ fn escaped(path: &Path) -> String {
     escaped
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+/// The format of the database.
+pub(super) fn format(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn newer(path: &Path, found: i64) -> StoreError {
-    StoreError::Newer { path: path.into(), found, known: MIGRATIONS.len() as i64 }
+/// The format that this version writes.
+fn present() -> i64 {
+    MIGRATIONS.len() as i64
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |error| StoreError::database(path, error);
-    let known = MIGRATIONS.len() as i64;
-    // Who has nothing to change waits for nobody.
-    if version(connection).map_err(failed)? == known {
-        return Ok(());
+/// All formats there are, the newest first.
+pub(super) fn formats() -> impl Iterator<Item = i64> {
+    (1..=present()).rev()
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map(|count| count == 0)
+}
+
+fn newer(path: &Path, found: i64) -> StoreError {
+    StoreError::Newer { path: path.into(), found, known: present() }
+}
+
+/// Makes an empty database of a `format`, laid out as one that has come to it from the first.
+pub(super) fn make(path: &Path, format: i64) -> Result<(), StoreError> {
+    let make = || -> rusqlite::Result<()> {
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        take_steps(&transaction, 0, format)?;
+        transaction.commit()?;
+        connection.execute_batch("VACUUM")
+    };
+    make().map_err(|error| StoreError::database(path, error))
+}
+
+fn take_steps(connection: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
+    for (step, format) in MIGRATIONS.iter().zip(1..) {
+        if (from + 1..=to).contains(&format) {
+            connection.execute_batch(step)?;
+        }
     }
+    connection.pragma_update(None, "user_version", to)
+}
+
+/// Brings the database to the present format, after a copy of it was made where anything is in it; returns the copy.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let failed = |error| StoreError::database(path, error);
+    // Who has nothing to change waits for nobody.
+    let found = format(connection).map_err(failed)?;
+    if found == present() {
+        return Ok(None);
+    }
+    if found > present() {
+        return Err(newer(path, found));
+    }
+    connection.busy_timeout(MIGRATION_TIMEOUT).map_err(failed)?;
     // Takes the lock before it looks again, so that two programs that start at once do not both migrate.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let found = version(&transaction).map_err(failed)?;
-    let Some(steps) = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)) else {
-        return Err(newer(path, found));
+    let found = format(&transaction).map_err(failed)?;
+    let former = match found {
+        found if found == present() => return Ok(None),
+        found if found > present() => return Err(newer(path, found)),
+        0 if is_empty(&transaction).map_err(failed)? => None,
+        // Tables without a format are another program's.
+        ..=0 => return Err(StoreError::Corrupt { path: path.into() }),
+        found => Some(keep(path, found)?),
     };
-    for step in steps {
-        transaction.execute_batch(step).map_err(failed)?;
+    take_steps(&transaction, found, present()).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    // The pages that the former tables have left go, and tables come to lie where a repair looks for them first. Where
+    // others have the database open it stays as it is, which is no worse.
+    let _ = connection.execute_batch("VACUUM");
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    Ok(former)
+}
+
+/// Copies the database, with what is in its log, before it is brought to another format; returns the copy.
+fn keep(path: &Path, format: i64) -> Result<PathBuf, StoreError> {
+    let names = (1..).map(|number: u32| match number {
+        1 => format!("chats-format-{format}.db"),
+        number => format!("chats-format-{format}-{number}.db"),
+    });
+    let mut copies = names.map(|name| path.with_file_name(name));
+    let copy = copies.find(|copy| !copy.exists()).unwrap_or_else(|| beside(path, "-former"));
+    // SQLite takes a file that is there and empty, with the mode that it has.
+    gibber_files::open_with(private::options().append(true).create(true), &copy)
+        .map_err(|source| StoreError::io("write", &copy, source))?;
+    let write = || -> rusqlite::Result<()> {
+        let source = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        source.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map(drop)
+    };
+    let outcome = write().map_err(|error| StoreError::database(&copy, error));
+    if outcome.is_err() {
+        // The error is what counts; an empty file in its place would look like a copy.
+        let _ = std::fs::remove_file(&copy);
     }
-    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
-    transaction.commit().map_err(failed)
+    outcome.map(|()| copy)
 }

@@ -3,8 +3,9 @@
 //!
 //! Everything is done on a copy, so that the damaged file is as it was until the new one is complete. SQLite's trees are
 //! read from both ends, chat by chat and at last message by message, since a reading ends at the first page that is broken.
-//! Where the first page is broken, on which everything else is said to be, that of a new database takes its place: tables
-//! are made in one order and lie on the same pages. Where trees are broken, all pages are gone through as well.
+//! Where the first page is broken, on which everything else is said to be, that of a new database takes its place, of
+//! each format in turn: tables are made in one order and mostly lie on the same pages. Then, and where trees are broken,
+//! all pages are gone through as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 
 use super::super::StoreError;
 use super::carve::{Carved, carve};
-use super::rows::Columns;
+use super::rows::{Columns, Names};
 use super::{Database, SessionId, SessionRecord, connect, transcript_of};
 use crate::chat::rebuild::{Key, LooseMessage};
 use crate::chat::{MessageId, title};
@@ -59,7 +60,7 @@ pub fn repair(path: &Path) -> Result<Repair, StoreError> {
     let copy = copied(path, &scratch)?;
     let salvaged = if is_sound(&copy) { None } else { Some(salvage(&copy, &scratch, path)?) };
     let Some(salvaged) = salvaged else {
-        let list = Database::open(path)?.list()?;
+        let list = Database::open_to_read(path)?.map_or_else(|| Ok(Vec::new()), |database| database.list())?;
         let messages = list.iter().map(|line| line.messages as usize).sum();
         return Ok(Repair { chats: list.len(), messages, has_losses: false, kept: None });
     };
@@ -149,8 +150,7 @@ fn salvage(copy: &Path, scratch: &TempDir, path: &Path) -> Result<Salvage, Store
     let failed = |source| StoreError::io("read", copy, source);
     let mut found = Salvage::of(copy);
     if found.is_empty() {
-        with_first_page_of_a_new_one(copy, scratch).map_err(failed)?;
-        found = Salvage::of(copy);
+        found = with_first_pages_of_new_ones(copy, scratch)?;
     }
     if found.is_broken {
         found.add(carve(&gibber_files::read(copy, u64::MAX - 1).map_err(failed)?));
@@ -158,11 +158,34 @@ fn salvage(copy: &Path, scratch: &TempDir, path: &Path) -> Result<Salvage, Store
     if found.is_empty() { Err(StoreError::Beyond { path: path.into() }) } else { Ok(found) }
 }
 
-/// Puts the first page of a new database over that of `copy`.
-fn with_first_page_of_a_new_one(copy: &Path, scratch: &TempDir) -> std::io::Result<()> {
-    let template = scratch.path().join("template.db");
-    Database::open(&template).map_err(std::io::Error::other)?;
-    let mut page = gibber_files::read(&template, gibber_files::SMALL)?;
+/// What can be read of `copy` with the first page of a new database over its own: of that format with which most of it can
+/// be. Tables may lie elsewhere all the same, where the database has come from another format.
+fn with_first_pages_of_new_ones(copy: &Path, scratch: &TempDir) -> Result<Salvage, StoreError> {
+    let mut best = Salvage::default();
+    for format in connect::formats() {
+        let patched = scratch.path().join(format!("format-{format}.db"));
+        let template = scratch.path().join(format!("template-{format}.db"));
+        connect::make(&template, format)?;
+        let failed = |source| StoreError::io("write", &patched, source);
+        for ending in ["", "-wal"] {
+            let source = connect::beside(copy, ending);
+            if source.exists() {
+                fs::copy(&source, connect::beside(&patched, ending)).map_err(failed)?;
+            }
+        }
+        put_first_page(&template, &patched).map_err(failed)?;
+        let found = Salvage::of(&patched);
+        if found.count() > best.count() {
+            best = found;
+        }
+    }
+    best.is_broken = true;
+    Ok(best)
+}
+
+/// Puts the first page of `template` over that of `copy`.
+fn put_first_page(template: &Path, copy: &Path) -> std::io::Result<()> {
+    let mut page = gibber_files::read(template, gibber_files::SMALL)?;
     // Bytes 16 and 17 are the size of a page; what bytes 92 to 95 hold says whether the number of pages is believed
     // (https://sqlite.org/fileformat.html, 1.3): the size of the file counts instead.
     page.truncate(usize::from(u16::from_be_bytes([page[16], page[17]])));
@@ -178,16 +201,22 @@ impl Salvage {
         };
         // So that a file which is shorter than it says is read as far as it goes.
         let _ = connection.pragma_update(None, "writable_schema", true);
+        let names = Names::of(connect::format(&connection).unwrap_or(1));
         let ids = salvage.ids(&connection);
         for id in ids {
-            salvage.read_chat(&connection, id);
-            salvage.read_messages(&connection, id);
+            salvage.read_chat(&connection, names, id);
+            salvage.read_messages(&connection, names, id);
         }
         salvage
     }
 
+    /// Chats and messages.
+    fn count(&self) -> usize {
+        self.chats.len() + self.messages.values().map(BTreeMap::len).sum::<usize>()
+    }
+
     fn is_empty(&self) -> bool {
-        self.chats.is_empty() && self.messages.values().all(BTreeMap::is_empty)
+        self.count() == 0
     }
 
     /// Takes what is not there yet.
@@ -233,16 +262,16 @@ impl Salvage {
             "SELECT id FROM sessions INDEXED BY sessions_by_update ORDER BY updated",
             "SELECT session FROM messages ORDER BY session, id",
             "SELECT session FROM messages ORDER BY session DESC, id DESC",
+            "SELECT session FROM messages NOT INDEXED",
         ] {
             self.each(connection, query, [], |_, row| ids.extend(row.get::<_, i64>(0).ok()));
         }
         ids
     }
 
-    fn read_chat(&mut self, connection: &Connection, id: i64) {
-        let query =
-            "SELECT id, title, model, system, head, created, updated, 0 FROM sessions NOT INDEXED WHERE id = ?1";
-        self.each(connection, query, [id], |salvage, row| {
+    fn read_chat(&mut self, connection: &Connection, names: Names, id: i64) {
+        let query = format!("SELECT {}, updated, 0 FROM sessions NOT INDEXED WHERE id = ?1", names.chat);
+        self.each(connection, &query, [id], |salvage, row| {
             let mut columns = Columns::of(row);
             let record = columns.record();
             let (updated, _) = columns.updated_and_messages();
@@ -251,8 +280,8 @@ impl Salvage {
         });
     }
 
-    fn read_messages(&mut self, connection: &Connection, id: i64) {
-        let columns = "SELECT id, parent, role, content, state FROM messages WHERE session = ?1";
+    fn read_messages(&mut self, connection: &Connection, names: Names, id: i64) {
+        let columns = format!("SELECT {} FROM messages WHERE session = ?1", names.message);
         let [up, down] = ["ORDER BY id", "ORDER BY id DESC"].map(|order| format!("{columns} {order}"));
         let take = move |salvage: &mut Self, row: &Row<'_>| salvage.take_message(SessionId(id), row);
         if self.each(connection, &up, [id], take) {
@@ -323,8 +352,7 @@ impl Salvage {
 
 /// The record of a chat of which only messages are left.
 fn nameless(id: SessionId) -> SessionRecord {
-    let [title, model, system] = [const { String::new() }; 3];
-    SessionRecord { id, title, model, system, head: None, created: now() }
+    SessionRecord { id, created: now(), ..SessionRecord::default() }
 }
 
 fn now() -> i64 {

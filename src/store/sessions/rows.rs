@@ -1,13 +1,41 @@
 //! Rows, read whatever is in them. SQLite keeps a value of any kind in any column: what another program (or a failing disk)
 //! has put there does not hide the rest, and is said.
 
+use std::sync::Arc;
+
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::{SessionId, SessionRecord};
 use crate::chat::rebuild::{Key, LooseMessage};
-use crate::chat::{Message, MessageId, MessageState, Role, title};
+use crate::chat::{ChatSettings, Message, MessageId, MessageState, Provenance, Role, title};
 use gibber_files::quoted;
+
+/// What is read of a chat, and of a message, in the order in which [`Columns`] takes it. Databases of the first format lack
+/// some of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    /// Of [`Columns::record`].
+    pub(super) chat: &'static str,
+    /// Of [`Columns::message`].
+    pub(super) message: &'static str,
+}
+
+impl Names {
+    /// Those of a database of this format.
+    pub(super) fn of(format: i64) -> Self {
+        match format {
+            ..2 => Self {
+                chat: "id, title, model, system, head, created, NULL",
+                message: "id, parent, role, content, state, NULL",
+            },
+            _ => Self {
+                chat: "id, title, model, system, head, created, settings",
+                message: "id, parent, role, content, state, provenance",
+            },
+        }
+    }
+}
 
 /// Reads the columns of a row, and notes those that are not as they should be.
 pub(super) struct Columns<'r> {
@@ -79,12 +107,29 @@ impl<'r> Columns<'r> {
         Some(key)
     }
 
+    /// What is kept as JSON; nothing where nothing is.
+    fn json<T: serde::de::DeserializeOwned>(&mut self, at: usize, name: &str) -> Option<T> {
+        let text = match self.value(at) {
+            ValueRef::Null => return None,
+            ValueRef::Text(bytes) => bytes,
+            other => {
+                self.note(name, "a text", other);
+                return None;
+            }
+        };
+        let read = serde_json::from_slice(text);
+        if read.is_err() {
+            self.wrong.push(format!("`{name}` is not in a form that this version reads"));
+        }
+        read.ok()
+    }
+
     /// What is wrong, in words; `None` for a row that is as it should be.
     pub(super) fn damage(self) -> Option<String> {
         (!self.wrong.is_empty()).then(|| self.wrong.join(", "))
     }
 
-    /// Of `id, title, model, system, head, created`.
+    /// Of [`Names::chat`].
     pub(super) fn record(&mut self) -> SessionRecord {
         SessionRecord {
             id: SessionId(self.number(0, "id")),
@@ -95,15 +140,16 @@ impl<'r> Columns<'r> {
             // One that cannot be is one that is not there: the transcript takes the newest message.
             head: self.key(4, "head").map(|key| message_id(&key).unwrap_or(MessageId(u32::MAX))),
             created: self.number(5, "created"),
+            settings: self.json::<ChatSettings>(6, "settings").unwrap_or_default(),
         }
     }
 
     /// The time and the count that stand behind a record in the list.
     pub(super) fn updated_and_messages(&mut self) -> (i64, u32) {
-        (self.number(6, "updated"), u32::try_from(self.number(7, "messages")).unwrap_or(u32::MAX))
+        (self.number(7, "updated"), u32::try_from(self.number(8, "messages")).unwrap_or(u32::MAX))
     }
 
-    /// Of `id, parent, role, content, state`.
+    /// Of [`Names::message`].
     pub(super) fn message(&mut self) -> LooseMessage {
         let role = match self.text(2, "role").as_str() {
             "system" => Role::System,
@@ -120,12 +166,13 @@ impl<'r> Columns<'r> {
             _ => MessageState::Cut,
         };
         let message = Message::new(role, self.text(3, "content"));
-        LooseMessage { id: self.key(0, "id"), parent: self.key(1, "parent"), message, state }
+        let provenance = self.json::<Provenance>(5, "provenance").map(Arc::new);
+        LooseMessage { id: self.key(0, "id"), parent: self.key(1, "parent"), message, state, provenance }
     }
 
     /// The conversation that a message belongs to, from the column after the message's.
     pub(super) fn session(&mut self) -> SessionId {
-        SessionId(self.number(5, "session"))
+        SessionId(self.number(6, "session"))
     }
 }
 

@@ -6,14 +6,19 @@ fn record(id: i64, title: &str) -> SessionRecord {
         id: SessionId(id),
         title: title.into(),
         model: "SmolLM2".into(),
-        system: String::new(),
-        head: None,
         created: 100,
+        ..SessionRecord::default()
     }
 }
 
 fn node(id: u32, parent: Option<u32>, role: Role, content: &str, state: MessageState) -> Node {
-    Node { id: MessageId(id), parent: parent.map(MessageId), message: Message::new(role, content), state }
+    Node {
+        id: MessageId(id),
+        parent: parent.map(MessageId),
+        message: Message::new(role, content),
+        state,
+        provenance: None,
+    }
 }
 
 fn put(database: &mut Database, record: &SessionRecord, nodes: &[Node], now: i64) {
@@ -98,7 +103,7 @@ fn a_database_of_a_later_version_is_not_touched() {
     let database = Database::open(&path).unwrap();
     database.opened.connection.pragma_update(None, "user_version", 99).unwrap();
     let error = Database::open(&path).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error}");
 }
 
 #[cfg(unix)]

@@ -13,12 +13,13 @@ fn session() -> StoreOp {
         system: String::new(),
         head: Some(MessageId(0)),
         created: 1,
+        ..SessionRecord::default()
     })
 }
 
 fn node(content: &str) -> Node {
     let message = Message::new(Role::Assistant, content);
-    Node { id: MessageId(0), parent: None, message, state: MessageState::Complete }
+    Node { id: MessageId(0), parent: None, message, state: MessageState::Complete, provenance: None }
 }
 
 fn message(content: &str, state: MessageState) -> StoreOp {
@@ -165,6 +166,7 @@ fn what_is_not_saved_at_the_end_is_in_a_file_that_can_be_imported() {
         parent: None,
         message: Message::new(Role::User, "saved"),
         state: MessageState::Complete,
+        provenance: None,
     };
     let StoreOp::PutSession(record) = session() else { panic!("a session") };
     database.put(&record, &Transcript::from_parts(vec![question], None)).unwrap();

@@ -114,6 +114,7 @@ fn a_chat_that_is_opened_is_read_ahead() {
         system: String::new(),
         head: transcript.head(),
         created: 0,
+        ..SessionRecord::default()
     };
     stage.memory.sessions.push((record, transcript));
     stage.keys("<Ctrl-O><Enter>");

@@ -128,6 +128,14 @@ fn saved(id: i64, title: &str, question: &str) -> (SessionRecord, Transcript) {
     let mut transcript = Transcript::default();
     transcript.append(Message::new(Role::User, question), MessageState::Complete);
     let (title, model, system) = (title.to_owned(), String::new(), String::new());
-    let record = SessionRecord { id: SessionId(id), title, model, system, head: transcript.head(), created: 0 };
+    let record = SessionRecord {
+        id: SessionId(id),
+        title,
+        model,
+        system,
+        head: transcript.head(),
+        created: 0,
+        ..SessionRecord::default()
+    };
     (record, transcript)
 }

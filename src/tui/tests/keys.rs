@@ -241,6 +241,7 @@ fn a_saved_chat_is_opened_from_the_list() {
         system: String::new(),
         head: transcript.head(),
         created: 0,
+        ..SessionRecord::default()
     };
     stage.memory.sessions =
         vec![(record(1, "Capitals"), transcript.clone()), (record(2, "Rivers"), Transcript::default())];

@@ -92,6 +92,7 @@ fn the_palette_has_commands_keys_themes_presets_models_and_chats() {
         system: String::new(),
         head: None,
         created: 0,
+        ..SessionRecord::default()
     };
     stage.memory.sessions = vec![(record, Transcript::default())];
     let best = |stage: &mut Stage, query: &str| {

@@ -15,7 +15,15 @@ fn stage() -> Stage {
     towns.append(Message::new(Role::User, "Which town is on the Seine?"), MessageState::Complete);
     for (id, title, transcript) in [(7, "Rivers", rivers), (8, "Towns", towns)] {
         let (title, model, system) = (title.to_owned(), String::new(), String::new());
-        let record = SessionRecord { id: SessionId(id), title, model, system, head: transcript.head(), created: 0 };
+        let record = SessionRecord {
+            id: SessionId(id),
+            title,
+            model,
+            system,
+            head: transcript.head(),
+            created: 0,
+            ..SessionRecord::default()
+        };
         stage.memory.sessions.push((record, transcript));
     }
     stage

@@ -44,6 +44,7 @@ fn opened(script: FakeWorker) -> Stage {
         system: "Be brief.".to_owned(),
         head,
         created: 0,
+        ..SessionRecord::default()
     };
     stage.memory.sessions = vec![(record, transcript)];
     stage.keys("<Ctrl-O><Enter>");

@@ -24,6 +24,7 @@ fn opened(script: FakeWorker) -> Stage {
         system: String::new(),
         head: transcript.head(),
         created: 0,
+        ..SessionRecord::default()
     };
     stage.memory.sessions = vec![(record, transcript)];
     stage.keys("<Ctrl-O><Enter>");

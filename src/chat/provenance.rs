@@ -1,0 +1,280 @@
+//! How a reply came to be: everything that it takes to compute it again, and what it cost. It is stored and exported with
+//! the message.
+//!
+//! A reply is made of passages: one for each time that a model was asked for it or for more of it. What stands between
+//! them was written or chosen by a person, or is the template's own (the opening of a thought).
+
+use serde::{Deserialize, Serialize};
+
+use gibber_engine::{SamplingParams, TokenId};
+
+/// How a reply came to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The model that wrote it, or the last part of it.
+    pub model: ModelIdentity,
+    /// The stretches that were generated, in the order of the text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passages: Vec<Passage>,
+    /// The tokens that a person took from the alternatives to one that was said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+    /// What the reply was called in a comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// How surprising the reply was to the model itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<f32>,
+}
+
+/// Which model it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelIdentity {
+    /// What people call it.
+    pub name: String,
+    /// A hash of its weights and of what they are computed with; empty where nobody knows.
+    pub hash: String,
+    /// The format of most of its weights.
+    pub format: String,
+}
+
+/// A stretch of a reply that was generated in one go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Passage {
+    /// Where it begins in the message, in bytes.
+    pub start: usize,
+    /// Whether what stands before it in the message was part of the prompt.
+    pub is_continued: bool,
+    /// The model, where it is not that of the whole reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelIdentity>,
+    /// What it was computed with.
+    pub machine: Machine,
+    /// What the model went on from.
+    pub prompt: PromptRecord,
+    /// The most tokens; `None` for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
+    /// The person's own texts that end a reply.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Of the draws.
+    pub seed: u64,
+    /// The filters: (tokens chosen before, the filters from there on). The first entry is the start.
+    pub sampling: Vec<(usize, RecordedSampling)>,
+    /// What a person did to the tokens: (tokens chosen before, the token that was picked, or `None` where one was taken
+    /// back).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<(usize, Option<TokenId>)>,
+    /// Its tokens.
+    pub tokens: Vec<TokenId>,
+    /// How it ended; `None` where the program ended first, or where only its beginning is part of this reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// What it cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// What a reply was computed with. Replies are the same bit by bit where all of it is the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// The version of the program.
+    pub version: String,
+    /// The instruction set of the inner loops, as `GIBBER_ISA` calls it.
+    pub isa: String,
+    /// How keys and values were kept.
+    pub cache: String,
+    /// Tokens of the context.
+    pub context: usize,
+    /// Prompt tokens computed in one pass.
+    pub batch: usize,
+}
+
+/// What a model went on from, beside the messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PromptRecord {
+    /// The system message; empty is the template's own.
+    pub system: String,
+    /// The chat template, as a person names it.
+    pub template: String,
+    /// Whether the model was to think; `None` leaves it to the template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<bool>,
+    /// How many messages at the beginning of the chat the context had no room for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+    /// Tokens of the prompt.
+    pub tokens: usize,
+    /// A hash of them; empty where nobody knows.
+    pub hash: String,
+    /// The passes that computed it, run by run: (tokens that are left of the pass, tokens of the pass). How a prompt was
+    /// cut into passes changes the last bits of what is computed.
+    pub passes: Vec<(u32, u32)>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Filters as they were recorded. Those that this version does not know are kept as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RecordedSampling {
+    /// This version knows each of them.
+    Known(Box<SamplingParams>),
+    /// A later version has written them.
+    Other(serde_json::Value),
+}
+
+impl RecordedSampling {
+    /// The filters, where this version knows each of them.
+    pub fn known(&self) -> Option<&SamplingParams> {
+        match self {
+            Self::Known(sampling) => Some(sampling),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<&SamplingParams> for RecordedSampling {
+    fn from(sampling: &SamplingParams) -> Self {
+        Self::Known(Box::new(sampling.clone()))
+    }
+}
+
+/// A token that a person took in the place of one that was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Alternative {
+    /// Where its text begins in the message, in bytes.
+    pub start: usize,
+    /// The token.
+    pub token: TokenId,
+    /// How many tokens were more probable there.
+    pub rank: u32,
+}
+
+/// How a passage ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// A stop text was met.
+    StopText(String),
+    /// The most tokens were reached.
+    Length,
+    /// The person stopped it.
+    Stopped,
+    /// The context was full.
+    Context,
+}
+
+/// What a passage cost. Times are in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cost {
+    /// Tokens of the prompt that were in the KV cache already.
+    pub reused_tokens: usize,
+    /// From the command to the first token.
+    pub ttft_ms: f64,
+    /// In prefill.
+    pub prefill_ms: f64,
+    /// From the first token to the last.
+    pub decode_ms: f64,
+    /// In forward passes after prefill.
+    pub forward_ms: f64,
+    /// In sampling.
+    pub sample_ms: f64,
+    /// At rest, while a person chose tokens.
+    pub paused_ms: f64,
+    /// Tokens that were guessed.
+    pub drafted_tokens: usize,
+    /// Those of them that came true.
+    pub accepted_tokens: usize,
+    /// Tokens that a person picked.
+    pub picked_tokens: usize,
+}
+
+impl Provenance {
+    /// What is known of a reply of which only the beginning, the first `end` bytes and `tokens` tokens after the first
+    /// `passage` passages, is part of another: its last passage has no end of its own.
+    #[must_use]
+    pub fn beginning(&self, end: usize) -> Self {
+        let mut beginning = Self { perplexity: None, lane: None, ..self.clone() };
+        beginning.passages.retain(|passage| passage.start < end);
+        beginning.alternatives.retain(|alternative| alternative.start < end);
+        beginning
+    }
+
+    /// The model that wrote a passage.
+    pub fn model_of<'a>(&'a self, passage: &'a Passage) -> &'a ModelIdentity {
+        passage.model.as_ref().unwrap_or(&self.model)
+    }
+}
+
+/// What a chat keeps beside its messages, to be gone on with as it was left.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChatSettings {
+    /// The filters in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<RecordedSampling>,
+    /// The chat template, as a person names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// What the model is asked for by: its name or its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What later versions keep.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ChatSettings {
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_json_bit_by_bit() {
+        let sampling = SamplingParams { temperature: 0.1 + 0.2, min_p: 1.0 / 3.0, ..SamplingParams::default() };
+        let passage = Passage {
+            seed: u64::MAX,
+            sampling: vec![(0, (&sampling).into())],
+            steps: vec![(3, Some(7)), (4, None)],
+            tokens: vec![1, 2, 3],
+            ending: Some(Ending::StopText("\n".into())),
+            cost: Some(Cost { ttft_ms: 0.1, ..Cost::default() }),
+            ..Passage::default()
+        };
+        let record = Provenance { passages: vec![passage], lane: Some("seed 7".into()), ..Provenance::default() };
+        let json = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), record, "{json}");
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_no_error_and_its_filters_are_kept() {
+        let json = r#"{"model":{"name":"m","colour":1},"mood":2,
+            "passages":[{"sampling":[[0,{"temperature":0.5,"warmth":9}]],"seed":3}]}"#;
+        let record: Provenance = serde_json::from_str(json).unwrap();
+        assert_eq!((record.model.name.as_str(), record.passages[0].seed), ("m", 3));
+        let sampling = &record.passages[0].sampling[0].1;
+        assert_eq!(sampling.known(), None);
+        assert!(serde_json::to_string(sampling).unwrap().contains("\"warmth\":9"));
+        let settings: ChatSettings = serde_json::from_str(r#"{"place":{"message":4}}"#).unwrap();
+        assert_eq!(serde_json::to_string(&settings).unwrap(), r#"{"place":{"message":4}}"#);
+    }
+}
