@@ -243,7 +243,7 @@ impl Worker {
             last.or_else(|| Some((inference.logits()?, inference.held()))).ok_or(RequestError::NoLogits)?;
         let text_of = |token| reader.tokenizer.piece(token);
         let distribution = sampling::distribution(logits, held, sampling, candidates, text_of)
-            .ok_or_else(|| sampling::not_numbers(logits, held.len(), text_of))?;
+            .ok_or_else(|| sampling::not_numbers(logits, held.len(), inference.file(), text_of))?;
         Ok(EngineEvent::Distribution { id, distribution })
     }
 

@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+/// `what` about a file, which is named before it; about none where `file` is empty.
+pub(crate) fn about(file: &str, what: &str) -> String {
+    if file.is_empty() { what.to_owned() } else { format!("{file}: {what}") }
+}
+
 /// An error of the engine: each message names the file or the value, and what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {

@@ -375,7 +375,7 @@ impl<'a> Reply<'a> {
     }
 
     fn not_numbers(&self, logits: &[f32]) -> EngineError {
-        not_numbers(logits, self.sequence.len(), |token| self.tokenizer.piece(token))
+        not_numbers(logits, self.sequence.len(), self.inference.file(), |token| self.tokenizer.piece(token))
     }
 
     /// Nobody is to be shown, or asked about, a distribution that is none.

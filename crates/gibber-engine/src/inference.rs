@@ -4,9 +4,11 @@ mod pace;
 mod together;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::error::about;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
@@ -37,6 +39,8 @@ pub struct PrefillProgress {
 #[derive(Debug)]
 pub struct Inference {
     model: Arc<Model>,
+    /// What the weights were read from; empty where that is no file.
+    file: Arc<str>,
     cache: KvCache,
     state: RunState,
     batch: usize,
@@ -69,7 +73,19 @@ impl Inference {
         let logits = vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size];
         let (held, draft) = (Vec::with_capacity(context), Vec::with_capacity(LONGEST_DRAFT));
         let model = Arc::new(model);
-        Ok(Self { model, cache, state, batch: batch.max(1), held, draft, logits, row: None, pace: Pace::default() })
+        let (file, batch) = (Arc::from(""), batch.max(1));
+        Ok(Self { model, file, cache, state, batch, held, draft, logits, row: None, pace: Pace::default() })
+    }
+
+    /// The same with the file that the weights were read from, for errors.
+    #[must_use]
+    pub fn of_file(self, path: &Path) -> Self {
+        Self { file: path.display().to_string().into(), ..self }
+    }
+
+    /// What the weights were read from; empty where that is no file.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// The same sequence once more, to go on with in another way: the model and its threads are shared, the keys and
@@ -90,6 +106,7 @@ impl Inference {
         held.extend_from_slice(&self.held);
         Ok(Self {
             model: Arc::clone(&self.model),
+            file: Arc::clone(&self.file),
             cache,
             state,
             batch: self.batch,
@@ -275,6 +292,10 @@ impl Inference {
         pass[1..=draft.len()].copy_from_slice(draft);
         self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, &pass[..=draft.len()]));
         // Of the draft, the logits will tell where it comes true.
+        if self.state.first_not_finite(1, self.model.config().n_embd).is_some() && !draft.is_empty() {
+            // Whether it is the draft's fault, the token shows by itself.
+            return self.push_with_draft(token, &[]);
+        }
         self.check_computed(&[token])?;
         self.held.push(token);
         self.draft.extend_from_slice(draft);
@@ -368,19 +389,41 @@ impl Inference {
         Ok(())
     }
 
-    /// Whether the last pass, of `tokens` and perhaps others behind them, computed numbers. What is none would stand in the
-    /// cache for all that follows; it goes from there.
+    /// Whether the last pass, of `tokens`, computed numbers. What is none would stand in the cache for all that follows; it
+    /// goes from there.
     fn check_computed(&mut self, tokens: &[TokenId]) -> Result<(), EngineError> {
-        match self.state.first_not_finite(tokens.len(), self.model.config().n_embd) {
-            None => Ok(()),
-            Some(row) => {
-                self.forget_all_but_held();
-                let (token, place) = (tokens[row], self.held.len() + row);
-                Err(EngineError::Invalid(format!(
-                    "the model computed no numbers (NaN) for token {token}, which follows {place} others: its weights are damaged, or not what its configuration says; take another copy of it"
-                )))
+        if self.state.first_not_finite(tokens.len(), self.model.config().n_embd).is_none() {
+            return Ok(());
+        }
+        self.forget_all_but_held();
+        let row = self.first_not_computed(tokens);
+        let (token, place) = (tokens[row], self.held.len() + row);
+        Err(EngineError::Invalid(about(
+            &self.file,
+            &format!(
+                "the model computed no numbers (NaN) for token {token}, which follows {place} others: its weights are damaged, or not what its configuration says; take another copy of it"
+            ),
+        )))
+    }
+
+    /// Which of `tokens`, whose pass behind those that are held computes what is no number, is the first of which that is
+    /// so: in one pass all of them share the sums of the kernels, so that the rows before it may be no numbers either.
+    fn first_not_computed(&mut self, tokens: &[TokenId]) -> usize {
+        let (mut good, mut bad) = (0, tokens.len());
+        while bad - good > 1 {
+            let middle = good.midpoint(bad);
+            let part = &tokens[good..middle];
+            self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, part));
+            match self.state.first_not_finite(part.len(), self.model.config().n_embd) {
+                None => good = middle,
+                Some(_) => {
+                    self.cache.truncate(self.held.len() + good);
+                    bad = middle;
+                }
             }
         }
+        self.forget_all_but_held();
+        good
     }
 
     /// Computes the logits after `count` tokens of the last pass, from its token `first` on, the one that `held` ends

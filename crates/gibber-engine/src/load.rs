@@ -316,7 +316,7 @@ pub fn load(
     };
     let (model, tokenizer) = load_parts(&files, &pool, &options.cancel, &mut |done, total| progress.load(done, total))?;
     files.refuse_untaken()?;
-    let inference = Inference::new(model, options.cache, context, options.batch, pool)?;
+    let inference = Inference::new(model, options.cache, context, options.batch, pool)?.of_file(&files.path);
     let info = ModelInfo {
         architecture: files.config.architecture.as_str().to_owned(),
         format: files.format().to_string(),

@@ -51,12 +51,13 @@ pub fn score_prompt(
     on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<TokenScore>, EngineError> {
     let mut scores = Vec::with_capacity(prompt.len().saturating_sub(from));
+    let file = inference.file().to_owned();
     let mut failed = None;
     inference.prefill_with_logits(prompt, from, &mut |i, logits| {
         if let Some(&token) = prompt.get(i + 1) {
             let stats = log_softmax_stats(logits);
             if !stats.are_numbers() {
-                failed = Some(not_numbers(logits, i + 1, &text_of));
+                failed = Some(not_numbers(logits, i + 1, &file, &text_of));
                 return ControlFlow::Break(());
             }
             let (logprob, rank) = rate(&stats, logits, token);
@@ -93,7 +94,7 @@ pub fn score(
             "a context of {context} token is too short to score a text (-c/--ctx-size)"
         )));
     }
-    let step = context / 2;
+    let (step, file) = (context / 2, inference.file().to_owned());
     let mut start = 0;
     let mut flow = ControlFlow::Continue(());
     let mut failed = None;
@@ -105,7 +106,7 @@ pub fn score(
                 let token = tokens[position];
                 let stats = log_softmax_stats(logits);
                 if !stats.are_numbers() {
-                    failed = Some(not_numbers(logits, position, &text_of));
+                    failed = Some(not_numbers(logits, position, &file, &text_of));
                     flow = ControlFlow::Break(());
                     return flow;
                 }

@@ -1,5 +1,6 @@
 //! The model's own distribution in three numbers, in two vectorized passes over the logits.
 
+use crate::error::about;
 use crate::kernels::vector;
 use crate::{EngineError, TokenId};
 
@@ -49,8 +50,9 @@ pub fn log_softmax_stats(logits: &[f32]) -> LogSoftmaxStats {
     LogSoftmaxStats { max, log_sum_exp, entropy: entropy as f32 }
 }
 
-/// The error of `logits` that are no numbers, in the place behind `before` other tokens; `text_of` gives a token's text.
-pub fn not_numbers(logits: &[f32], before: usize, text_of: impl Fn(TokenId) -> String) -> EngineError {
+/// The error of `logits` that are no numbers, in the place behind `before` other tokens; `text_of` gives a token's text, and
+/// `file` is what the weights were read from, where that is a file.
+pub fn not_numbers(logits: &[f32], before: usize, file: &str, text_of: impl Fn(TokenId) -> String) -> EngineError {
     let is_wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     let wrong = logits.iter().filter(|logit| is_wrong(logit)).count();
     let what = match logits.iter().position(is_wrong) {
@@ -60,8 +62,11 @@ pub fn not_numbers(logits: &[f32], before: usize, text_of: impl Fn(TokenId) -> S
         }
         None => "all logits are -inf".to_owned(),
     };
-    EngineError::Invalid(format!(
-        "the model computed no numbers for what follows {before} tokens: {what}. Its weights are damaged, or not what its configuration says: take another copy of it"
+    EngineError::Invalid(about(
+        file,
+        &format!(
+            "the model computed no numbers for what follows {before} tokens: {what}. Its weights are damaged, or not what its configuration says: take another copy of it"
+        ),
     ))
 }
 
@@ -138,8 +143,8 @@ mod tests {
     #[test]
     fn the_error_names_what_is_known() {
         let text_of = |token: TokenId| format!("<{token}>");
-        let error = not_numbers(&[1.0, f32::NAN, f32::INFINITY], 7, text_of).to_string();
+        let error = not_numbers(&[1.0, f32::NAN, f32::INFINITY], 7, "x.gguf", text_of).to_string();
         assert!(error.contains("follows 7 tokens: the logit of token 1 (\"<1>\") is NaN, as 2 of 3 are"), "{error}");
-        assert!(not_numbers(&[f32::NEG_INFINITY], 1, text_of).to_string().contains("all logits are -inf"));
+        assert!(not_numbers(&[f32::NEG_INFINITY], 1, "", text_of).to_string().contains("all logits are -inf"));
     }
 }
