@@ -1,6 +1,8 @@
 //! Models whose files say something odd: what is in nobody's way is a note, what is wrong is an error that names it.
 
-use super::parrot::{CONTROL, NORMAL, Parrot, USER_DEFINED, f32_value, string_value, u32_value, u32s_value};
+use super::parrot::{
+    CONTROL, NORMAL, Parrot, USER_DEFINED, f32_value, f32s_value, string_value, u32_value, u32s_value,
+};
 use super::*;
 
 const CHAT: [(&str, i32); 3] = [("<|im_start|>", CONTROL), ("<|im_end|>", CONTROL), ("</s>", NORMAL)];
@@ -108,6 +110,11 @@ fn numbers_that_cannot_be_are_refused_by_file_and_key() {
     }
     let together = yarn(polite()).with("llama.rope.freq_base", f32_value(1.0));
     assert!(refusal(&gibber, &together).contains("numbers of its rotation are impossible together"));
+    let mut scores = vec![-1.0; 260];
+    scores[7] = nan;
+    let pieces = polite().with("tokenizer.ggml.model", string_value(b"llama"));
+    let error = refusal(&gibber, &pieces.with("tokenizer.ggml.scores", f32s_value(&scores)));
+    assert!(error.contains("`tokenizer.ggml.scores[7]` is NaN"), "{error}");
     let mut factors = polite();
     factors.tensors.push(("rope_freqs.weight".into(), vec![8], vec![1.0, 1.0, nan, 1.0, 1.0, 1.0, 1.0, 1.0]));
     assert!(refusal(&gibber, &factors).contains("tensor `rope_freqs.weight` has the factor NaN"));
@@ -154,6 +161,27 @@ fn a_logit_that_is_no_number_is_an_error_wherever_it_is_met() {
     let model = gibber.path("nan.gguf");
     let error = failure(&gibber.run(&["run", "-m", model.to_str().unwrap(), "Hi"]), 1);
     assert!(error.contains("token 200") && error.contains("is NaN, as 1 of 260 are"), "{error}");
+    assert!(error.starts_with(&format!("error: {}: ", model.display())), "{error}");
+}
+
+#[test]
+fn the_token_for_which_no_number_is_computed_is_named_with_the_file() {
+    let gibber = Gibber::new();
+    let mut parrot = polite();
+    let at = parrot.id("q").unwrap();
+    parrot.values("token_embd.weight")[64 * at + 3] = f32::NAN;
+    let model = gibber.write("spoiled.gguf", parrot.bytes());
+    let named = format!("{}: the model computed no numbers (NaN) for token {at}, which follows", model.display());
+    let model = model.to_str().unwrap();
+    for words in
+        ["q", "Hi there, q", "Hi there, and so on: q, or so", "Some more words before it, and many behind q: Hi"]
+    {
+        let error = failure(&gibber.run(&["run", "-m", model, "--raw", words]), 1);
+        let place = words.find('q').unwrap();
+        assert!(error.contains(&format!("{named} {place} others")), "{words}: {error}");
+        let error = failure(&gibber.run(&["score", "-m", model, "-p", &format!("{words}.")]), 1);
+        assert!(error.contains(&named), "{words}: {error}");
+    }
 }
 
 #[test]
@@ -174,8 +202,10 @@ fn the_old_key_and_a_factor_without_a_type_scale_the_rotation() {
     let reference = scores(polite().with(kind, string_value(b"linear")).with(factor, f32_value(4.0)));
     assert_eq!(scores(polite().with("llama.rope.scale_linear", f32_value(4.0))), reference);
     assert_eq!(scores(polite().with(factor, f32_value(4.0))), reference);
+    assert_eq!(scores(polite().with(kind, string_value(b"")).with(factor, f32_value(4.0))), reference);
     let plain = scores(polite());
     assert_ne!(plain, reference);
+    assert_eq!(scores(polite().with(kind, string_value(b""))), plain);
     assert_eq!(scores(polite().with(kind, string_value(b"none")).with(factor, f32_value(4.0))), plain);
 }
 
@@ -348,6 +378,33 @@ fn a_hostile_tokenizer_json_is_one_sentence_with_file_and_field() {
         assert_eq!(said, "");
         fs::remove_dir_all(models).unwrap();
     }
+}
+
+#[test]
+fn a_text_of_which_a_tokenizer_makes_far_more_is_refused_in_no_time() {
+    let gibber = Gibber::new();
+    let doubling = serde_json::json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"});
+    let folder = folder_with(|json| {
+        json["normalizer"] = serde_json::json!({"type": "Sequence", "normalizers": vec![doubling; 10]});
+    });
+    let model = folder.path().to_str().unwrap();
+    let tokens = |text: &str| gibber.run(&["tokenize", "-m", model, text]);
+    let error = failure(&tokens(&"a".repeat(5000)), 1);
+    assert!(error.contains("tokenizer.json: its `normalizer` makes 160000 bytes of 5000"), "{error}");
+    stdout_of(tokens(&"The licence of work. ".repeat(250).replace('a', "e")));
+}
+
+#[test]
+fn a_token_before_each_text_that_is_not_there_is_named_with_file_and_field() {
+    let gibber = Gibber::new();
+    let folder = folder_with(|json| {
+        json["post_processor"] =
+            serde_json::json!({"type": "BertProcessing", "cls": ["<s>", 99_999], "sep": ["</s>", 1]});
+    });
+    let error = failure(&gibber.run(&["tokenize", "-m", folder.path().to_str().unwrap(), "Hi"]), 1);
+    let said =
+        "tokenizer.json: `post_processor` puts the token 99999 before a text, which the vocabulary does not have";
+    assert!(error.contains(said), "{error}");
 }
 
 #[test]

@@ -35,6 +35,13 @@ pub(crate) fn u32s_value(numbers: &[u32]) -> Vec<u8> {
     value
 }
 
+pub(crate) fn f32s_value(numbers: &[f32]) -> Vec<u8> {
+    let mut value = [ARRAY.to_le_bytes(), F32.to_le_bytes()].concat();
+    value.extend_from_slice(&(numbers.len() as u64).to_le_bytes());
+    numbers.iter().for_each(|number| value.extend_from_slice(&number.to_le_bytes()));
+    value
+}
+
 /// A text, whole or broken.
 pub(crate) fn string_value(text: &[u8]) -> Vec<u8> {
     [&STRING.to_le_bytes()[..], &(text.len() as u64).to_le_bytes(), text].concat()

@@ -37,6 +37,7 @@ pub mod convert;
 pub mod error;
 pub mod generate;
 pub mod inference;
+mod json;
 pub mod kernels;
 pub mod load;
 pub mod model;

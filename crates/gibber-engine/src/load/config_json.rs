@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::bound::Bound;
 use super::rope_json::rope;
 use crate::EngineError;
+use crate::json;
 use crate::model::{
     Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeStyle, SlidingWindow,
 };
@@ -32,9 +33,9 @@ impl JsonFile {
             Err(source) => return Err(EngineError::Io { path, source }),
         };
         disguise::refuse(&path, &text)?;
-        match serde_json::from_slice(&text) {
+        match json::object(&text) {
             Ok(keys) => Ok(Some(Self { path, keys })),
-            Err(error) => Err(EngineError::format(path, format!("not a JSON object: {error}"))),
+            Err(what) => Err(EngineError::format(path, format!("not a JSON object: {what}"))),
         }
     }
 

@@ -174,7 +174,8 @@ impl<'a> ModelReader<'a> {
             None => self.number("rope.scale_linear", Bound::AboveZero)?,
         };
         // As in llama.cpp, where a factor without a type is a linear one.
-        match (self.metadata.string(&self.key("rope.scaling.type"))?, factor) {
+        let kind = self.metadata.string(&self.key("rope.scaling.type"))?.filter(|kind| !kind.is_empty());
+        match (kind, factor) {
             (Some("none"), _) | (None, None) => Ok(RopeScaling::None),
             (None | Some("linear"), Some(factor)) => Ok(RopeScaling::Linear { factor }),
             (Some("yarn"), Some(factor)) => self.yarn(factor),

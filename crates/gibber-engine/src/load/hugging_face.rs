@@ -86,20 +86,28 @@ pub(super) fn token_text(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
-/// `chat_template.jinja`, or the key of `tokenizer_config.json`; of several named ones the default.
+/// `chat_template.jinja`, or where that is not there or has no tag in it, the key of `tokenizer_config.json`.
 fn chat_template(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Option<String>, EngineError> {
     let path = folder.join("chat_template.jinja");
-    match gibber_files::read_text(&path, gibber_files::SMALL) {
+    let file = match gibber_files::read_text(&path, gibber_files::SMALL) {
         Ok(template) => {
             // An empty one is no accident of a download: it says nothing.
             if !template.trim().is_empty() {
                 disguise::refuse(&path, template.as_bytes())?;
             }
-            return Ok(Some(template));
+            Some(template)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(source) => return Err(EngineError::Io { path, source }),
+    };
+    match file {
+        Some(template) if template.contains("{{") || template.contains("{%") => Ok(Some(template)),
+        other => Ok(configured_template(tokenizer_config)?.or(other)),
     }
+}
+
+/// The key of `tokenizer_config.json`; of several named ones the default.
+fn configured_template(tokenizer_config: Option<&JsonFile>) -> Result<Option<String>, EngineError> {
     let Some(json) = tokenizer_config else { return Ok(None) };
     match json.get("chat_template") {
         None => Ok(None),

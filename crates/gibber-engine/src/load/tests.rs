@@ -252,7 +252,18 @@ fn an_epsilon_or_a_base_that_cannot_be_is_named() {
     }
     let nan = Folder::copy_of("tiny-llama");
     let text = fs::read_to_string(nan.path("config.json")).unwrap().replace("1e-05", "NaN");
-    assert!(nan.write("config.json", &text).error().contains("config.json: not a JSON object"));
+    let error = nan.write("config.json", &text).error();
+    assert!(error.contains("config.json: `rms_norm_eps` is \"NaN\", it has to be a number"), "{error}");
+}
+
+#[test]
+fn what_python_takes_for_json_is_taken() {
+    let text = |folder: &Folder| fs::read_to_string(folder.path("config.json")).unwrap();
+    let folder = Folder::copy_of("tiny-llama");
+    let odd = text(&folder).replacen('{', "\u{feff}{\"attention_dropout\": NaN, \"more\": [-Infinity],", 1);
+    let folder = folder.write("config.json", &odd);
+    let folder = folder.write("generation_config.json", "{\"temperature\": Infinity}");
+    assert_eq!(folder.open().unwrap().config.n_layer, Folder::copy_of("tiny-llama").open().unwrap().config.n_layer);
 }
 
 #[test]
@@ -461,8 +472,11 @@ fn a_chat_template_may_stand_in_three_places() {
     assert_eq!(template(&folder).as_deref(), Some("D"));
     let folder = folder.set("tokenizer_config.json", "chat_template", json!("K"));
     assert_eq!(template(&folder).as_deref(), Some("K"));
+    // Without a tag it is no template.
     let folder = folder.write("chat_template.jinja", "J");
-    assert_eq!(template(&folder).as_deref(), Some("J"));
+    assert_eq!(template(&folder).as_deref(), Some("K"));
+    let folder = folder.write("chat_template.jinja", "{{ J }}");
+    assert_eq!(template(&folder).as_deref(), Some("{{ J }}"));
 }
 
 /// The tiny GGUF file after each stretch of its bytes is cut off or overwritten: an error, or a model that runs.

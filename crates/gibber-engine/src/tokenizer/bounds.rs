@@ -25,6 +25,14 @@ const MAX_GROWTH: f64 = 65_536.0;
 const USUAL_GROWTH: f64 = 16.0;
 /// Bytes that a text may become where the growth is more than usual.
 const MAX_GROWN: f64 = (64 << 20) as f64;
+/// Times as long that a text may get by one step of those of published files, at the most: what Unicode spells longest is
+/// eleven times as long in its composed form.
+const MAX_STEP: f64 = 64.0;
+/// Bytes that a text may become by steps that are none of those, or by all together: the crate keeps for each byte where it
+/// comes from, and takes a hundred times the memory for it.
+const MAX_ODDLY_GROWN: f64 = (1 << 20) as f64;
+/// Bytes by which any text may become longer, however short it is.
+const MAX_ADDED: f64 = 65_536.0;
 /// Bytes of a regular expression; the longest published ones have two thousand.
 const MAX_PATTERN: usize = 1 << 14;
 /// Bytes of a piece: the crate has a tree as deep as the longest, and walks it by recursion.
@@ -75,40 +83,46 @@ impl Growth {
         Ok(by_step)
     }
 
-    /// Refuses texts of so many bytes together that memory may not do for what can become of them.
-    ///
-    /// # Errors
-    /// Says how much it can be.
-    pub(super) fn check_length(&self, bytes: usize) -> Result<(), String> {
-        if self.total <= USUAL_GROWTH { Ok(()) } else { refuse_beyond(bytes, self.total) }
+    /// Whether all that can become of a text of so many bytes is little.
+    fn is_little(&self, bytes: usize) -> bool {
+        self.total <= USUAL_GROWTH || bytes as f64 * self.total <= MAX_ODDLY_GROWN
     }
 
     /// Refuses a text of which more becomes than memory may do for: where it can, its steps are done one by one, each only
-    /// where there is room for all that can come of it.
+    /// where there is room for all that can come of it, and none makes more of it than published ones do.
     ///
     /// # Errors
     /// Says how much it can be.
     pub(super) fn check(&self, text: &str) -> Result<(), String> {
-        if self.check_length(text.len()).is_ok() {
+        if self.is_little(text.len()) {
             return Ok(());
         }
+        let most = text.len() as f64 * USUAL_GROWTH + MAX_ADDED;
         let mut normalized = NormalizedString::from(text);
         for (step, growth) in &self.normalizers {
             refuse_beyond(normalized.get().len(), *growth)?;
             let outcome = caught(|| step.normalize(&mut normalized));
             outcome.and_then(|outcome| outcome.map_err(|error| error.to_string()))?;
+            let length = normalized.get().len();
+            if length as f64 > most {
+                return Err(format!(
+                    "its `normalizer` makes {length} bytes of {}: more than {USUAL_GROWTH} times as long is no text any more",
+                    text.len()
+                ));
+            }
         }
         refuse_beyond(normalized.get().len(), self.after)
     }
 }
 
 fn refuse_beyond(bytes: usize, growth: f64) -> Result<(), String> {
-    if bytes as f64 * growth <= MAX_GROWN {
+    let most = if growth > MAX_STEP { MAX_ODDLY_GROWN } else { MAX_GROWN };
+    if bytes as f64 * growth <= most {
         return Ok(());
     }
     Err(format!(
         "{bytes} bytes of text can get {growth:.0} times as long by its `normalizer` and `pre_tokenizer`, more than the {:.0} MB that are possible",
-        MAX_GROWN / 1e6
+        most / 1e6
     ))
 }
 
@@ -396,9 +410,13 @@ mod tests {
         assert!(of(vec![prepend, replace(" ", "▁")]).unwrap().check(&long).is_ok());
         let thousand = of(vec![replace("a", "aaaaaaaaaa"), replace("a", &"b".repeat(100))]).unwrap();
         assert_eq!(thousand.total, 1000.0);
-        assert!(thousand.check_length(1 << 20).is_err());
-        assert!(thousand.check(&"c".repeat(1 << 18)).is_ok(), "what has not grown is not refused");
-        assert!(thousand.check(&"a".repeat(1 << 18)).unwrap_err().contains("100 times as long"));
+        assert!(thousand.check(&"c".repeat(1 << 13)).is_ok(), "what has not grown is not refused");
+        assert!(thousand.check(&"a".repeat(1 << 13)).unwrap_err().contains("100 times as long"));
+        let doubling = of(vec![replace("a", "aa"); 10]).unwrap();
+        let error = doubling.check(&"a".repeat(5000)).unwrap_err();
+        assert!(error.contains("makes 160000 bytes of 5000"), "{error}");
+        assert!(doubling.check(&"c".repeat(1 << 18)).is_ok(), "what has not grown is not refused");
+        assert!(doubling.check(&"a".repeat(100)).is_ok(), "a hundred kilobytes are little");
     }
 
     #[test]

@@ -124,6 +124,9 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
         let (scores, tokens) = (scores.len(), reader.tokens.len());
         return Err(reader.broken(&format!("`tokenizer.ggml.scores` has {scores} entries for {tokens} tokens")));
     }
+    if let Some(at) = scores.iter().position(|score| score.is_nan()) {
+        return Err(reader.broken(&format!("`tokenizer.ggml.scores[{at}]` is NaN, it has to be a number")));
+    }
     let mut pieces = Pieces::default();
     let mut parts = Parts {
         space_prefix: metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),

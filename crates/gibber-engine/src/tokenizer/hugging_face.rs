@@ -3,65 +3,23 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::Vocab;
 use tokenizers::processors::PostProcessorWrapper;
 
-use super::bounds::{self, Growth};
 use super::bpe::{self, PreTokenizer};
 use super::decoder::Spelling;
 use super::ends;
 use super::pieces::{PieceKind, Pieces};
+use super::sketch::{self, Checked};
 use super::{Begin, TokenId, Tokenizer};
 use crate::EngineError;
 use crate::caught::caught;
+use crate::json;
 use crate::weights::disguise;
-
-/// The parts of `tokenizer.json` that are checked before the crate reads it.
-#[derive(Deserialize)]
-struct Sketch {
-    model: SketchModel,
-    #[serde(default)]
-    added_tokens: Vec<Value>,
-    #[serde(default)]
-    normalizer: Value,
-    #[serde(default)]
-    pre_tokenizer: Value,
-    #[serde(default)]
-    post_processor: Value,
-    #[serde(default)]
-    decoder: Value,
-}
-
-/// What is known of a file before the crate has read it.
-struct Checked {
-    growth: Growth,
-    begin: Begin,
-}
-
-#[derive(Deserialize)]
-struct SketchModel {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    vocab: Value,
-    dropout: Option<f64>,
-    #[serde(default)]
-    merges: Vec<Merge>,
-    continuing_subword_prefix: Option<String>,
-    end_of_word_suffix: Option<String>,
-}
-
-/// Older files write a merge as one string, newer ones as two.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Merge {
-    Line(String),
-    Pair(String, String),
-}
+use gibber_files::quoted;
 
 /// What a configuration says about the tokens that end a reply. It may be of an older vocabulary: what is not there ends
 /// nothing.
@@ -81,8 +39,8 @@ pub(crate) struct Ends {
 /// byte-level BPE.
 pub(crate) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineError> {
     let json = read_json(path)?;
-    let Checked { growth, begin } = check_sketch(path, &json)?;
-    let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(&json))
+    let Checked { growth, begin } = sketch::check(path, &json)?;
+    let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(json::without_mark(&json)))
         .map_err(|panic| format!("the `tokenizers` crate fails on it: {panic}"))
         .and_then(|outcome| outcome.map_err(|error| error.to_string()))
         .map_err(|reason| EngineError::format(path, reason))?;
@@ -102,7 +60,7 @@ pub(crate) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineErr
 /// # Errors
 /// Those of [`from_json`].
 pub(crate) fn check_json(path: &Path) -> Result<(), EngineError> {
-    check_sketch(path, &read_json(path)?).map(|_| ())
+    sketch::check(path, &read_json(path)?).map(|_| ())
 }
 
 fn read_json(path: &Path) -> Result<Vec<u8>, EngineError> {
@@ -177,10 +135,7 @@ struct Parts {
 
 fn read_parts(files: &VocabAndMerges) -> Result<Parts, EngineError> {
     let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
-    let vocab_text = read(vocab_path)?;
-    disguise::refuse(vocab_path, vocab_text.as_bytes())?;
-    let mut vocab: HashMap<String, TokenId> = serde_json::from_str(&vocab_text)
-        .map_err(|error| EngineError::format(vocab_path, format!("not a vocabulary: {error}")))?;
+    let mut vocab = read_vocab(vocab_path)?;
     let merges = read_merges(merges_path)?;
     let mut marks = Vec::new();
     for mark in &files.marks {
@@ -195,6 +150,24 @@ fn read_parts(files: &VocabAndMerges) -> Result<Parts, EngineError> {
         }
     }
     Ok(Parts { vocab, merges, marks })
+}
+
+fn read_vocab(path: &Path) -> Result<HashMap<String, TokenId>, EngineError> {
+    let text = read(path)?;
+    disguise::refuse(path, text.as_bytes())?;
+    let broken = |what: String| EngineError::format(path, format!("not a vocabulary: {what}"));
+    let pieces = json::object(text.as_bytes()).map_err(broken)?;
+    if pieces.is_empty() {
+        return Err(broken("it is empty".to_owned()));
+    }
+    let entry = |(piece, id): (String, Value)| match id.as_u64().and_then(|id| TokenId::try_from(id).ok()) {
+        Some(id) => Ok((piece, id)),
+        None => {
+            let (piece, id) = (quoted::shortened(&piece), id.to_string());
+            Err(broken(format!("`{piece}` has the id {}: it has to be a whole number", quoted::shortened(&id))))
+        }
+    };
+    pieces.into_iter().map(entry).collect()
 }
 
 fn read(path: &Path) -> Result<String, EngineError> {
@@ -281,68 +254,6 @@ fn named_ends(
         }
     }
     found
-}
-
-/// Refuses what the crate would panic on, and what is no plain BPE.
-fn check_sketch(path: &Path, json: &[u8]) -> Result<Checked, EngineError> {
-    let Sketch { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } =
-        serde_json::from_slice(json).map_err(|error| EngineError::format(path, format!("not a tokenizer: {error}")))?;
-    let affix = [
-        ("continuing_subword_prefix", &model.continuing_subword_prefix),
-        ("end_of_word_suffix", &model.end_of_word_suffix),
-    ]
-    .into_iter()
-    .find(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty()));
-    if let Some((key, _)) = affix {
-        return Err(EngineError::unsupported(
-            path,
-            format!("`{key}` of its model is set: only plain BPE is supported"),
-        ));
-    }
-    let broken = |reason: String| EngineError::format(path, reason);
-    if decoder.get("type").is_some() {
-        Spelling::of_json(decoder).map_err(|what| EngineError::unsupported(path, what))?;
-    }
-    check_model_sketch(path, &model)?;
-    let growth = Growth::of(&normalizer, &pre_tokenizer).map_err(broken)?;
-    let content = |token: &Value| token.get("content").and_then(Value::as_str).map_or(0, str::len);
-    let added = added_tokens.iter().map(content).sum();
-    growth.check_length(added).map_err(|what| broken(format!("`added_tokens`: {what}")))?;
-    let begin = match bounds::begins_of(&post_processor).map_err(broken)?[..] {
-        [] => Begin::Nothing,
-        [begin] => Begin::Token(begin),
-        ref more => {
-            let what = format!("its post-processor puts {} tokens before a text", more.len());
-            return Err(EngineError::unsupported(path, what));
-        }
-    };
-    Ok(Checked { growth, begin })
-}
-
-fn check_model_sketch(path: &Path, model: &SketchModel) -> Result<(), EngineError> {
-    match model.kind.as_deref() {
-        Some("Unigram") => {
-            return bounds::check_pieces(&model.vocab).map_err(|reason| EngineError::format(path, reason));
-        }
-        Some("BPE") | None => {}
-        Some(kind) => {
-            let what = format!("its model is of the type {kind} (model.type): BPE and Unigram are supported");
-            return Err(EngineError::unsupported(path, what));
-        }
-    }
-    if model.dropout.is_some_and(|dropout| dropout > 0.0) {
-        let what = "`dropout` of its model is set, which makes tokens a matter of chance";
-        return Err(EngineError::unsupported(path, what));
-    }
-    let Some(vocab) = model.vocab.as_object() else {
-        return Err(EngineError::format(path, "`model.vocab` is missing"));
-    };
-    let merges = model.merges.iter().map(|merge| match merge {
-        Merge::Line(line) => bpe::parse_merge(line).ok_or_else(|| format!("`{line}` is no merge of two pieces")),
-        Merge::Pair(left, right) => Ok((left.as_str(), right.as_str())),
-    });
-    let merges = merges.collect::<Result<Vec<_>, _>>().map_err(|reason| EngineError::format(path, reason))?;
-    bpe::check_merges(merges, |piece| vocab.contains_key(piece)).map_err(|reason| EngineError::format(path, reason))
 }
 
 fn check_model(path: &Path, inner: &tokenizers::Tokenizer) -> Result<(), EngineError> {

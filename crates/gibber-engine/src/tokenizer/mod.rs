@@ -16,6 +16,7 @@ mod golden;
 mod hugging_face;
 mod pieces;
 mod sentence_piece;
+mod sketch;
 mod stream;
 #[cfg(test)]
 mod tests;

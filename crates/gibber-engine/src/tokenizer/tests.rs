@@ -218,6 +218,8 @@ fn a_broken_tokenizer_json_is_an_error_and_never_a_panic() {
     assert!(changed_json(|json| json["model"]["vocab"]["huge"] = json!(4_000_000_000u32)).contains("4000000000"));
     assert!(changed_json(|json| json["model"]["vocab"] = json!(7)).contains("`model.vocab`"));
     assert!(changed_json(|json| *json = json!([])).contains("not a tokenizer"));
+    assert!(changed_json(|json| json["model"]["merges"] = json!([[]])).contains("`model.merges[0]` is []"));
+    assert!(changed_json(|json| json["model"]["vocab"] = json!({})).contains("`model.vocab` is empty"));
 }
 
 #[test]
@@ -231,6 +233,8 @@ fn a_broken_vocabulary_or_merge_list_is_named() {
     };
     assert_eq!(read(r#"{"a":0,"b":1,"ab":2}"#, "#version: 0.2\na b\n"), Ok(()));
     assert!(read("[1]", "").unwrap_err().contains("vocab.json: not a vocabulary"));
+    assert!(read("{}", "").unwrap_err().contains("vocab.json: not a vocabulary: it is empty"));
+    assert!(read(r#"{"a":-1}"#, "").unwrap_err().contains("`a` has the id -1"));
     assert!(read(r#"{"a":0}"#, "#version: 0.2\na b c\n").unwrap_err().contains("line 2: `a b c`"));
     assert!(read(r#"{"a":0,"b":1}"#, "a b\n").unwrap_err().contains("needs `ab`"));
 }

@@ -4,19 +4,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path};
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Storage, Tensor, disguise, safetensors};
 use crate::EngineError;
+use crate::json;
 
 /// The name of an index.
 pub const INDEX: &str = "model.safetensors.index.json";
-
-#[derive(Debug, Deserialize)]
-struct Index {
-    /// Which file each tensor is in.
-    weight_map: BTreeMap<String, String>,
-}
 
 /// The tensors of the files that the index at `path` names; they lie beside it.
 ///
@@ -26,10 +21,13 @@ pub fn open(path: &Path) -> Result<Vec<Tensor>, EngineError> {
     let text = gibber_files::read(path, gibber_files::LARGE)
         .map_err(|source| EngineError::Io { path: path.to_owned(), source })?;
     disguise::refuse(path, &text)?;
-    let Index { weight_map } = serde_json::from_slice(&text)
-        .map_err(|error| EngineError::format(path, format!("not an index of weights (`weight_map`): {error}")))?;
+    let broken = |what: String| EngineError::format(path, format!("not an index of weights (`weight_map`): {what}"));
+    let index = json::object(&text).map_err(broken)?;
+    let weight_map = index.get("weight_map").and_then(Value::as_object);
+    let weight_map = weight_map.ok_or_else(|| broken("it is missing".to_owned()))?;
     let mut by_file = BTreeMap::<&str, Vec<&str>>::new();
-    for (tensor, file) in &weight_map {
+    for (tensor, file) in weight_map {
+        let file = file.as_str().ok_or_else(|| broken(format!("it names no file for `{tensor}`")))?;
         by_file.entry(file).or_default().push(tensor);
     }
     let mut tensors = Vec::with_capacity(weight_map.len());
