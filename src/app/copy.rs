@@ -14,7 +14,7 @@ impl App {
             (_, _) if numbered.is_some() => Ok(numbered.map(|node| self.shown_text(node)).unwrap_or_default()),
             ("" | "code", None) => Err("there is no reply to copy yet".to_owned()),
             ("", Some(node)) => Ok(self.shown_text(node)),
-            ("code", Some(node)) => code_blocks(answer_of(&node.message.content))
+            ("code", Some(node)) => code_blocks(&answer_of(&node.message.content))
                 .last()
                 .map(|code| (*code).to_owned())
                 .ok_or_else(|| "the last reply has no code block".to_owned()),
@@ -41,7 +41,8 @@ impl App {
     /// A code block of a message, counted from 0 and round the end.
     pub(super) fn copy_code(&mut self, id: MessageId, number: usize) -> Vec<Effect> {
         let Some(node) = self.transcript().node(id) else { return Vec::new() };
-        let blocks = code_blocks(answer_of(&node.message.content));
+        let answer = answer_of(&node.message.content);
+        let blocks = code_blocks(&answer);
         if blocks.is_empty() {
             self.hint = Some("this message has no code block".to_owned());
             return Vec::new();
@@ -56,7 +57,9 @@ impl App {
     fn shown_text(&self, node: &Node) -> String {
         let content = &node.message.content;
         match Thought::of(content).filter(|_| node.message.role == Role::Assistant) {
-            Some(thought) if !self.shows_thought_of(node.id) && !thought.answer.is_empty() => thought.answer.to_owned(),
+            Some(thought) if !self.shows_thought_of(node.id) && !thought.answer.is_empty() => {
+                thought.answer.into_owned()
+            }
             _ => content.clone(),
         }
     }

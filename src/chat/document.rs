@@ -144,8 +144,8 @@ impl Document {
             let _ = writeln!(text, "{}{who}: {}", if text.is_empty() { "" } else { "\n" }, content.trim_end());
         };
         self.for_each(|who, thought, content| {
-            if let Some(thought) = thought {
-                say(&format!("{who} ({})", thought.summary(false)), thought.text);
+            if let Some(thought) = &thought {
+                say(&format!("{who} ({})", thought.summary(false)), &thought.text);
             }
             if thought.is_none() || !content.is_empty() {
                 say(who, content);
@@ -167,7 +167,10 @@ impl Document {
             };
             let content = &node.message.content;
             match Thought::of(content).filter(|_| node.message.role == Role::Assistant) {
-                Some(thought) => say(who, Some(thought).filter(|thought| !thought.text.is_empty()), thought.answer),
+                Some(thought) => {
+                    let answer = thought.answer.clone();
+                    say(who, Some(thought).filter(|thought| !thought.is_absent()), &answer);
+                }
                 None => say(who, None, content),
             }
         }
@@ -195,7 +198,8 @@ impl Document {
     #[must_use]
     pub fn completed(mut self, file: &Path, now: i64) -> Self {
         if self.title.is_empty() {
-            let first = self.transcript.path().first().map(|node| title::of_question(answer_of(&node.message.content)));
+            let first =
+                self.transcript.path().first().map(|node| title::of_question(&answer_of(&node.message.content)));
             let stem = || title::cleaned(&file.file_stem().unwrap_or_default().to_string_lossy());
             self.title = first.filter(|title| !title.is_empty()).unwrap_or_else(stem);
         }

@@ -1,53 +1,35 @@
-//! What a model thinks before it answers: the part of a reply between two marks, such as `<think>` and `</think>`.
+//! What a model thinks before it answers: the part of a reply between two marks, such as `<think>` and `</think>`. Where it
+//! thinks again in the middle of its answer, that is part of its thought, too.
 //!
 //! A reply is stored as all that stands in the model's turn. Where a template opens the thought itself (the prompt ends
 //! with `<think>`), the stored text begins with that mark all the same, so that nobody who reads it needs the template.
 
+mod parts;
+
 use std::borrow::Cow;
 
-/// What begins a thought, and what ends it.
-#[derive(Debug)]
-struct Marks {
-    open: &'static str,
-    close: &'static str,
-}
-
-/// The marks that models were taught.
-const MARKS: [Marks; 7] = [
-    // Qwen, DeepSeek and most others.
-    Marks { open: "<think>", close: "</think>" },
-    Marks { open: "<thinking>", close: "</thinking>" },
-    // Magistral, Ministral.
-    Marks { open: "[THINK]", close: "[/THINK]" },
-    // EXAONE.
-    Marks { open: "<thought>", close: "</thought>" },
-    // Seed-OSS.
-    Marks { open: "<seed:think>", close: "</seed:think>" },
-    // Command A.
-    Marks { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
-    // Kimi.
-    Marks { open: "◁think▷", close: "◁/think▷" },
-];
+use parts::{MARKS, Marks, Parts, marks_of, may_begin};
 
 /// A reply that begins with a thought, taken apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thought<'a> {
     /// What is thought, without blanks around it.
-    pub text: &'a str,
+    pub text: Cow<'a, str>,
     /// Whether it has come to its end.
     pub is_over: bool,
     /// What is said after it.
-    pub answer: &'a str,
+    pub answer: Cow<'a, str>,
 }
 
 impl<'a> Thought<'a> {
-    /// The thought at the beginning of `reply`, if there is one.
+    /// The thought at the beginning of `reply`, if there is one; also where only its end was stored.
     pub fn of(reply: &'a str) -> Option<Self> {
-        let (marks, rest) = marks_of(reply)?;
-        Some(match rest.split_once(marks.close) {
-            Some((text, answer)) => Self { text: text.trim(), is_over: true, answer: answer.trim_start() },
-            None => Self { text: rest.trim(), is_over: false, answer: "" },
-        })
+        Some(Parts::of(reply).or_else(|| Parts::without_beginning(reply))?.into())
+    }
+
+    /// Whether it says nothing and has come to its end: what a template writes for no thought at all.
+    pub fn is_absent(&self) -> bool {
+        self.is_over && self.text.is_empty()
     }
 
     /// One line that stands for it; `goes_on` where the reply does.
@@ -62,22 +44,22 @@ impl<'a> Thought<'a> {
     }
 }
 
-/// The marks of the thought that `reply` begins with, and what follows the first of them.
-fn marks_of(reply: &str) -> Option<(&'static Marks, &str)> {
-    let start = reply.trim_start();
-    MARKS.iter().find_map(|marks| Some((marks, start.strip_prefix(marks.open)?)))
+impl<'a> From<Parts<'a>> for Thought<'a> {
+    fn from(parts: Parts<'a>) -> Self {
+        Self { text: parts.thought_text(), is_over: !parts.is_inside, answer: parts.answer() }
+    }
 }
 
 /// What is said in a reply, without the thought before it.
-pub fn answer_of(reply: &str) -> &str {
-    Thought::of(reply).map_or(reply, |thought| thought.answer)
+pub fn answer_of(reply: &str) -> Cow<'_, str> {
+    Thought::of(reply).map_or(reply.into(), |thought| thought.answer)
 }
 
 /// The words of a reply: what is thought and what is said, without the marks.
 pub fn words_of(reply: &str) -> Cow<'_, str> {
     match Thought::of(reply) {
         None => reply.into(),
-        Some(Thought { text: "", answer, .. }) => answer.into(),
+        Some(Thought { text, answer, .. }) if text.is_empty() => answer,
         Some(Thought { text, answer, .. }) => format!("{text}\n\n{answer}").into(),
     }
 }
@@ -87,13 +69,15 @@ pub(super) fn end_of_last(text: &str) -> Option<usize> {
     MARKS.iter().filter_map(|marks| Some(text.rfind(marks.close)? + marks.close.len())).max()
 }
 
-/// A former reply as it goes into a prompt: a thought that was cut has an end, so that what comes after it is none.
+/// A former reply as it goes into a prompt: a thought that was cut has an end, so that what comes after it is none. Of
+/// messages on channels only the answer is one that templates know.
 pub(super) fn closed(reply: &str) -> Cow<'_, str> {
-    match marks_of(reply) {
-        Some((marks, rest)) if !rest.contains(marks.close) => {
+    match (Parts::of(reply), marks_of(reply)) {
+        (Some(parts), Some((marks, _))) if parts.is_inside => {
             let line_end = if reply.ends_with('\n') { "" } else { "\n" };
             format!("{reply}{line_end}{}\n\n", marks.close).into()
         }
+        (Some(parts), None) => parts.answer(),
         _ => reply.into(),
     }
 }
@@ -145,28 +129,27 @@ pub struct ThoughtFilter {
 
 impl ThoughtFilter {
     /// Takes the next piece of the reply and returns what may be shown now. What the prompt has opened is the first.
-    pub fn push(&mut self, piece: &str) -> &str {
+    pub fn push(&mut self, piece: &str) -> Cow<'_, str> {
         self.reply.push_str(piece);
-        let start = self.reply.trim_start();
-        let shown = match Thought::of(&self.reply) {
-            Some(thought) => thought.answer,
+        let shown = match Parts::of(&self.reply) {
+            Some(parts) => parts.certain_answer(),
             // It may still become a thought.
-            None if MARKS.iter().any(|marks| marks.open.starts_with(start)) => "",
-            None => &self.reply,
+            None if may_begin(self.reply.trim_start()) => "".into(),
+            None => self.reply.as_str().into(),
         };
-        let from = self.passed;
-        self.passed = shown.len();
-        &shown[from..]
+        let from = std::mem::replace(&mut self.passed, shown.len());
+        behind_byte(shown, from)
     }
 
     /// What is kept back at the end though it was no thought.
-    pub fn rest(&self) -> &str {
-        if self.passed == 0 && Thought::of(&self.reply).is_none() { &self.reply } else { "" }
+    pub fn rest(&self) -> Cow<'_, str> {
+        let shown = Parts::of(&self.reply).map_or(self.reply.as_str().into(), |parts| parts.answer());
+        behind_byte(shown, self.passed)
     }
 
     /// The thought, if the reply began with one that is not empty.
     pub fn thought(&self) -> Option<Thought<'_>> {
-        Thought::of(&self.reply).filter(|thought| !thought.text.is_empty())
+        Thought::of(&self.reply).filter(|thought| !thought.is_absent())
     }
 
     /// Whether the reply is a thought up to here, and no answer.
@@ -175,8 +158,16 @@ impl ThoughtFilter {
     }
 
     /// What was said, without the thought.
-    pub fn answer(&self) -> &str {
+    pub fn answer(&self) -> Cow<'_, str> {
         answer_of(&self.reply)
+    }
+}
+
+/// What of a text comes from byte `from` on.
+fn behind_byte(text: Cow<'_, str>, from: usize) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => text.get(from..).unwrap_or_default().into(),
+        Cow::Owned(text) => text.get(from..).unwrap_or_default().to_owned().into(),
     }
 }
 
@@ -187,22 +178,85 @@ mod tests {
     #[test]
     fn a_thought_stands_at_the_beginning_alone() {
         let thought = Thought::of("\n<think>\nHm, two words.\n</think>\n\nFour.").unwrap();
-        assert_eq!((thought.text, thought.is_over, thought.answer), ("Hm, two words.", true, "Four."));
+        assert_eq!((&*thought.text, thought.is_over, &*thought.answer), ("Hm, two words.", true, "Four."));
         assert_eq!(thought.summary(false), "thought for 3 words");
         let open = Thought::of("<think>\nHm").unwrap();
-        assert_eq!((open.text, open.is_over, open.summary(true).as_str()), ("Hm", false, "thinking: 1 word"));
+        assert_eq!((&*open.text, open.is_over, open.summary(true).as_str()), ("Hm", false, "thinking: 1 word"));
         assert_eq!(open.summary(false), "a thought of 1 word that did not end");
-        for none in ["", "Four.", "I <think> so </think>", "<thin", "</think> Four."] {
+        for none in ["", "Four.", "I <think> so </think>", "<thin", "It ends with </think>, say.", "```\n</think>\n```"]
+        {
             assert_eq!(Thought::of(none), None, "{none}");
         }
+        assert!(Thought::of("<think>\n\n</think>\n\nFour.").unwrap().is_absent());
+        assert!(!Thought::of("<think>\n").unwrap().is_absent(), "it was cut");
+    }
+
+    #[test]
+    fn every_thought_of_a_reply_is_told_from_what_is_said() {
+        for (reply, text, answer, is_over) in [
+            ("<think>a</think>b<think>c</think>d", "a\n\nc", "b\n\nd", true),
+            ("<think>a</think>b <think>c</think> d", "a\n\nc", "b d", true),
+            ("<think>a</think>\n\nb\n\n<think>\nc\n</think>\n\nd", "a\n\nc", "b\n\nd", true),
+            ("<think>a</think>\n<think>c</think>\nd", "a\n\nc", "d", true),
+            ("<think>a</think>\n<think>c", "a\n\nc", "", false),
+            ("<think>a</think>b\n<think>c", "a\n\nc", "b\n", false),
+            ("<think>a</think>b <think>c", "a", "b <think>c", true),
+            ("<think>a</think>`<think>` and `</think>` are tags", "a", "`<think>` and `</think>` are tags", true),
+            ("<think>a</think>\n```\n<think>x</think>\n```\n", "a", "```\n<think>x</think>\n```\n", true),
+            ("<think>a</think>[THINK]b[/THINK]", "a", "[THINK]b[/THINK]", true),
+            ("<think>a</thi", "a", "", false),
+        ] {
+            let thought = Thought::of(reply).unwrap();
+            let found = (&*thought.text, &*thought.answer, thought.is_over);
+            assert_eq!(found, (text, answer, is_over), "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_thought_whose_beginning_was_not_stored_is_one() {
+        for (reply, text, answer) in [
+            ("Hm.\n</think>\n\nFour.", "Hm.", "Four."),
+            ("Hm.</think>\n\nFour.", "Hm.", "Four."),
+            ("</think>\n\nFour.", "", "Four."),
+            ("Hm.\n[/THINK]Four.", "Hm.", "Four."),
+        ] {
+            let thought = Thought::of(reply).unwrap();
+            assert_eq!((&*thought.text, &*thought.answer, thought.is_over), (text, answer, true), "{reply}");
+        }
+    }
+
+    #[test]
+    fn messages_on_channels_are_thoughts_and_an_answer() {
+        let (analysis, last) = ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>");
+        for (reply, text, answer, is_over) in [
+            (format!("{analysis}Hm.<|end|><|start|>assistant{last}Four.<|return|>"), "Hm.", "Four.", true),
+            (format!("{analysis}Hm."), "Hm.", "", false),
+            (format!("{analysis}Hm.<|en"), "Hm.", "", false),
+            (format!("{analysis}Hm.<|end|><|start|>assis"), "Hm.", "", true),
+            ("<|channel|>ana".to_owned(), "", "", false),
+            (format!("{last}Four."), "", "Four.", true),
+            (
+                format!(
+                    "{analysis}A.<|end|><|start|>assistant<|channel|>commentary to=f<|message|>{{}}<|call|>{last}B"
+                ),
+                "A.\n\n{}",
+                "B",
+                true,
+            ),
+        ] {
+            let thought = Thought::of(&reply).unwrap();
+            assert_eq!((&*thought.text, &*thought.answer, thought.is_over), (text, answer, is_over), "{reply}");
+        }
+        assert_eq!(closed(&format!("{analysis}Hm.<|end|><|start|>assistant{last}Four.")), "Four.");
     }
 
     #[test]
     fn every_pair_of_marks_is_known() {
         for Marks { open, close } in &MARKS {
             let reply = format!("{open}Hm.{close}Four.");
-            assert_eq!(Thought::of(&reply).map(|thought| (thought.text, thought.answer)), Some(("Hm.", "Four.")));
-            assert_eq!((answer_of(&reply), &*words_of(&reply)), ("Four.", "Hm.\n\nFour."));
+            let thought = Thought::of(&reply).unwrap();
+            assert_eq!((&*thought.text, &*thought.answer), ("Hm.", "Four."));
+            assert_eq!((&*answer_of(&reply), &*words_of(&reply)), ("Four.", "Hm.\n\nFour."));
             assert_eq!(end_of_last(&reply), Some(reply.len() - "Four.".len()));
             assert_eq!(opening(&format!("assistant\n{open}\n")), Some(&*format!("{open}\n")));
             assert_eq!(closed(&format!("{open}Hm")), format!("{open}Hm\n{close}\n\n"));
@@ -218,6 +272,14 @@ mod tests {
             ("<thinner> than", "<thinner> than"),
             ("<think>\n\n</think>\n\nNo thought", "No thought"),
             ("<think>cut short", ""),
+            ("<think>a</think>b é<think>c</think> d", "b é d"),
+            ("<think>a</think>b\n\n<think>c</think>\n\nd", "b\n\nd"),
+            ("<think>a</think>b<think>c</think>d", "b\n\nd"),
+            ("<think>a</think>x <think> is a tag", "x <think> is a tag"),
+            ("<think>a</think>x <th", "x <th"),
+            ("<think>a</think>b<think>c</think><think>e</think> d", "b d"),
+            ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b é<|return|>", "b é"),
+            ("Hm.\n</think>\n\nIt was printed.", "Hm.\n</think>\n\nIt was printed."),
             ("<th", "<th"),
             ("", ""),
         ] {
@@ -225,8 +287,8 @@ mod tests {
                 let mut filter = ThoughtFilter::default();
                 let characters: Vec<char> = reply.chars().collect();
                 let pieces = characters.chunks(size).map(|piece| piece.iter().collect::<String>());
-                let mut passed: String = pieces.map(|piece| filter.push(&piece).to_owned()).collect();
-                passed.push_str(filter.rest());
+                let mut passed: String = pieces.map(|piece| filter.push(&piece).into_owned()).collect();
+                passed.push_str(&filter.rest());
                 assert_eq!(passed, answer, "{reply:?} in pieces of {size}");
             }
         }

@@ -1,12 +1,14 @@
 //! The flags, spelled as llama.cpp spells them.
 
 mod llama;
+mod numbers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::text::Kept;
 use crate::chat::template::RAW_NAME;
 use crate::settings::{Settings, Think};
 use gibber_engine::{CacheType, FileType, Lookup};
@@ -14,7 +16,7 @@ pub(super) use llama::Translated;
 
 /// The help's last lines.
 const AFTER_HELP: &str = "\
--sys, -ctk and -ctv may be written with one dash, as llama.cpp writes them. Its other flags of that kind are taken and do
+-sys, -ctk and -ctv may be written with one dash, as llama.cpp writes them. Its other flags, short or long, are taken and do
 nothing, such as -ngl on a CPU, or are refused by name. The last of a repeated flag counts.
 
 Environment: GIBBER_MODEL and GIBBER_THREADS stand for -m and -t, GIBBER_CONFIG_DIR for --config-dir; NO_COLOR turns colours off.
@@ -87,14 +89,14 @@ pub(super) struct Model {
     #[arg(short, long, value_name = "NAME-OR-PATH", value_hint = ValueHint::AnyPath)]
     pub(super) model: Option<String>,
     /// Tokens the context holds; 0 is the model's own length, at most 8192
-    #[arg(short = 'c', long, value_name = "N")]
+    #[arg(short = 'c', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::context)]
     pub(super) ctx_size: Option<usize>,
     /// Threads that compute, at most eight a core; 0 is one for each core
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
-    pub(super) threads: Option<u16>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::threads)]
+    pub(super) threads: Option<usize>,
     /// Prompt tokens computed in one pass
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(super) batch_size: Option<u32>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::batch)]
+    pub(super) batch_size: Option<usize>,
     /// Quantize weights that are floats as they are loaded, and keep the result: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, ...
     #[arg(long, value_name = "TYPE")]
     quantize: Option<FileType>,
@@ -111,56 +113,40 @@ pub(super) struct Model {
 #[command(next_help_heading = "Sampling", allow_negative_numbers = true)]
 pub(super) struct Sampling {
     /// Temperature, 0 to 5; 0 always takes the most probable token
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = numbers::real)]
     temp: Option<f32>,
     /// Only the K most probable tokens; 0 is all
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = numbers::count_or_none::<u32>)]
     top_k: Option<u32>,
     /// Only the most probable tokens that together reach P
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = numbers::real)]
     top_p: Option<f32>,
     /// Only tokens at least P times as probable as the best
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = numbers::real)]
     min_p: Option<f32>,
     /// Only the tokens whose surprise is nearest the usual, up to P
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = numbers::real)]
     typical: Option<f32>,
     /// Makes tokens that were seen less probable; 1 is off
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = numbers::real)]
     repeat_penalty: Option<f32>,
     /// How many tokens the penalties look back; -1 is the whole context
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::last)]
     repeat_last_n: Option<i32>,
     /// Taken off the score of each token that was seen
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = numbers::real)]
     presence_penalty: Option<f32>,
     /// Taken off the score of a token for each time it was seen
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = numbers::real)]
     frequency_penalty: Option<f32>,
     /// Makes the reply repeatable; -1 is a fresh seed
-    #[arg(short, long, value_name = "SEED", value_parser = parse_seed)]
+    #[arg(short, long, value_name = "SEED", value_parser = numbers::seed)]
     seed: Option<Seed>,
 }
 
 /// A seed on the command line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Seed(Option<u64>);
-
-fn parse_seed(text: &str) -> Result<Seed, String> {
-    match text {
-        "-1" => Ok(Seed(None)),
-        _ => text.parse().map(|seed| Seed(Some(seed))).map_err(|_| "must be a whole number, or -1".to_string()),
-    }
-}
-
-/// The most tokens of a reply; -1 is no limit, and that is 0 in the settings.
-fn parse_predict(text: &str) -> Result<usize, String> {
-    match text.parse::<i64>() {
-        Ok(-1) => Ok(0),
-        Ok(count) if count >= 1 => usize::try_from(count).map_err(|error| error.to_string()),
-        _ => Err("must be a whole number, 1 or more, or -1 for no limit".into()),
-    }
-}
 
 /// One of the words of [`Lookup`].
 fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
@@ -195,7 +181,7 @@ pub(super) struct Prompt {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system_prompt: Option<String>,
     /// The most tokens of the reply; -1 is no limit
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = parse_predict)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::predict)]
     predict: Option<usize>,
     /// A text that ends the reply; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -275,16 +261,16 @@ pub(super) struct Tokenize {
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     /// Tokens of the prompt
-    #[arg(short = 'p', long, value_name = "N", default_value_t = 512, value_parser = parse_count)]
+    #[arg(short = 'p', long, value_name = "N", default_value_t = 512, allow_negative_numbers = true, value_parser = numbers::count)]
     pub(super) n_prompt: usize,
     /// Tokens generated, by themselves
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = parse_count)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, allow_negative_numbers = true, value_parser = numbers::count)]
     pub(super) n_gen: usize,
     /// Tokens that the context holds before those of -n are generated
-    #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
+    #[arg(short = 'd', long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = numbers::count_or_none::<usize>)]
     pub(super) n_depth: usize,
     /// Repetitions; the medians are shown
-    #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = parse_count)]
+    #[arg(short, long, value_name = "N", default_value_t = 3, allow_negative_numbers = true, value_parser = numbers::count)]
     pub(super) repetitions: usize,
     /// The measurement that this program was founded on, instead: 4 prompts of 30 new tokens each on GPT-2 small, of
     /// random weights where -m names no model
@@ -302,10 +288,6 @@ pub(super) struct Bench {
 
 fn cache_type() -> impl TypedValueParser<Value = CacheType> {
     PossibleValuesParser::new(CacheType::NAMES).map(|name| CacheType::from_name(&name).unwrap_or_default())
-}
-
-fn parse_count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "must be a whole number, 1 or more".into())
 }
 
 /// `gibber sessions`
@@ -343,7 +325,7 @@ pub(super) enum Sessions {
     },
     /// Add a chat from a JSON file: an exported one, or a list of messages with `role` and `content`
     Import {
-        /// The file
+        /// The file, or a pipe such as `<(command)`; `-` is stdin
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
@@ -404,8 +386,8 @@ pub(super) struct Quantize {
     #[arg(long)]
     pub(super) force: bool,
     /// Threads that compute; 0 is one for each core
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
-    pub(super) threads: Option<u16>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::threads)]
+    pub(super) threads: Option<usize>,
 }
 
 /// `gibber config`
@@ -427,9 +409,9 @@ impl Model {
         let model = &mut settings.model;
         set(&mut model.name, self.model.clone());
         set(&mut model.context, self.ctx_size);
-        set(&mut model.threads, self.threads.map(usize::from));
+        set(&mut model.threads, self.threads);
         set(&mut model.quantize, self.quantize.map(FileType::flag));
-        set(&mut model.batch, self.batch_size.map(|size| size as usize));
+        set(&mut model.batch, self.batch_size);
         set(&mut model.cache_type_k, self.cache_type_k);
         set(&mut model.cache_type_v, self.cache_type_v);
     }
@@ -437,10 +419,13 @@ impl Model {
 
 impl Chat {
     /// Over what the file and the environment say.
-    pub(super) fn apply(&self, settings: &mut Settings) {
+    ///
+    /// # Errors
+    /// Where the chat template is a pipe that cannot be read.
+    pub(super) fn apply(&self, settings: &mut Settings) -> anyhow::Result<()> {
         self.model.apply(settings);
         self.sampling.apply(settings);
-        set(&mut settings.model.template, self.prompt.chat_template.clone());
+        set(&mut settings.model.template, self.prompt.template()?);
         if self.prompt.raw {
             settings.model.template = RAW_NAME.into();
         }
@@ -451,6 +436,17 @@ impl Chat {
         if !self.prompt.stop.is_empty() {
             settings.chat.stop = self.prompt.stop.clone();
         }
+        Ok(())
+    }
+}
+
+impl Prompt {
+    /// The chat template that was named. A pipe is read once, for good: a template is looked at again and again.
+    fn template(&self) -> anyhow::Result<Option<String>> {
+        let Some(name) = &self.chat_template else { return Ok(None) };
+        let kept = Kept::of_pipe(Path::new(name))?;
+        // What is kept is needed to the end of the program.
+        Ok(Some(kept.map_or_else(|| name.clone(), |kept| Box::leak(Box::new(kept)).path())))
     }
 }
 

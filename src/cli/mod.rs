@@ -247,7 +247,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli> {
         Some(text) => anyhow::Error::new(Usage(text.trim_start_matches("error: ").trim_end().to_owned())),
         None => error.into(),
     })?;
-    refuse_flags_before_the_command(&matches)?;
+    refuse_flags_before_the_command(&matches, &translated)?;
     translated.notices.iter().for_each(|notice| tell!("warning: {notice}"));
     Ok(cli)
 }
@@ -266,7 +266,7 @@ fn is_interactive() -> bool {
 }
 
 /// `gibber -m x run` would ignore the model without a word: it is asked for behind the command instead.
-fn refuse_flags_before_the_command(matches: &ArgMatches) -> Result<()> {
+fn refuse_flags_before_the_command(matches: &ArgMatches, translated: &args::Translated) -> Result<()> {
     let Some(name) = matches.subcommand_name() else { return Ok(()) };
     let chat = args::Chat::augment_args(clap::Command::new(""));
     let misplaced = chat
@@ -275,9 +275,14 @@ fn refuse_flags_before_the_command(matches: &ArgMatches) -> Result<()> {
     match misplaced {
         None => Ok(()),
         Some(argument) => {
-            let flag = argument.get_long().unwrap_or_default();
-            let names = argument.get_short().map_or_else(|| format!("--{flag}"), |short| format!("-{short}/--{flag}"));
-            Err(Usage(format!("{names} must stand behind the command: gibber {name} --{flag} ...")).into())
+            let long = argument.get_long().unwrap_or_default();
+            let own = format!("--{long}");
+            let flag = translated.written_for(long).unwrap_or(&own);
+            let names = match argument.get_short() {
+                Some(short) if flag == own => format!("-{short}/{flag}"),
+                _ => flag.to_owned(),
+            };
+            Err(Usage(format!("{names} must stand behind the command: gibber {name} {flag} ...")).into())
         }
     }
 }

@@ -20,7 +20,7 @@ const STOPPING: Duration = Duration::from_secs(10);
 
 pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
     let Quantize { source, target, kind, force, threads } = arguments;
-    context.settings.model.threads = threads.map_or(context.settings.model.threads, usize::from);
+    context.settings.model.threads = threads.unwrap_or(context.settings.model.threads);
     if let Some(warning) = super::thread_warning(&context.settings) {
         tell!("warning: {warning}");
     }

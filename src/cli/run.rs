@@ -19,7 +19,7 @@ use crate::worker::protocol::{
 use gibber_engine::TokenId;
 
 pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
-    arguments.chat.apply(&mut context.settings);
+    arguments.chat.apply(&mut context.settings)?;
     context.settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
     let prompt = prompt(&context, arguments)?;
     let params = params(&context);
@@ -34,7 +34,8 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     let EngineEvent::Finished { reason, stats, .. } = closing else { return Err(unexpected(&closing)) };
     reply.finish(&reason, &stats, is_raw(&context))?;
     if !arguments.json && reply.is_thought_alone() {
-        tell!("{}", no_answer(&reason, context.verbose));
+        let is_over = reply.filter.as_ref().is_some_and(|filter| !filter.is_inside());
+        tell!("{}", no_answer(&reason, is_over, context.verbose));
     }
     if context.verbose {
         if let Some(thought) = reply.filter.as_ref().and_then(ThoughtFilter::thought) {
@@ -48,14 +49,15 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
 }
 
 /// What is said where the reply is a thought and nothing else.
-fn no_answer(reason: &FinishReason, verbose: bool) -> String {
+fn no_answer(reason: &FinishReason, is_over: bool, verbose: bool) -> String {
     let more = match reason {
         FinishReason::Length => "; -n N allows more tokens",
         FinishReason::Context => "; -c N makes the context larger",
         FinishReason::EndOfTurn | FinishReason::StopString(_) | FinishReason::Cancelled => "",
     };
     let shown = if verbose { "" } else { "; -v shows the thought" };
-    format!("the reply ended inside its thought ({}), without an answer{more}{shown}", reason.as_str())
+    let place = if is_over { "behind" } else { "inside" };
+    format!("the reply ended {place} its thought ({}), without an answer{more}{shown}", reason.as_str())
 }
 
 fn is_raw(context: &Context) -> bool {
@@ -219,12 +221,12 @@ impl Reply {
         self.text.push_str(&trace.text);
         let said = match &mut self.filter {
             Some(filter) => filter.push(&trace.text),
-            None => &trace.text,
+            None => trace.text.as_str().into(),
         };
         if self.json {
             self.output.json(&TokenLine { id: trace.token, text: &trace.text, logprob: trace.logprob })
         } else {
-            self.output.text(said)
+            self.output.text(&said)
         }
     }
 
@@ -232,7 +234,7 @@ impl Reply {
     fn finish(&mut self, reason: &FinishReason, stats: &GenerationStats, is_raw: bool) -> Result<()> {
         if !self.json {
             if let Some(filter) = &self.filter {
-                self.output.text(filter.rest())?;
+                self.output.text(&filter.rest())?;
             }
             return if is_raw && !self.output.is_terminal() { Ok(()) } else { self.output.end_line() };
         }
@@ -252,12 +254,14 @@ impl Reply {
             seed_str: stats.seed.to_string(),
         };
         let filter = self.filter.as_ref();
+        let thought = filter.and_then(ThoughtFilter::thought).map(|thought| thought.text);
+        let answer = filter.map_or(self.text.as_str().into(), ThoughtFilter::answer);
         self.output.json(&DoneLine {
             text: &self.text,
             tokens: &self.tokens,
             finish_reason: reason.as_str(),
-            thought: filter.and_then(ThoughtFilter::thought).map(|thought| thought.text),
-            answer: filter.map_or(&self.text, ThoughtFilter::answer),
+            thought: thought.as_deref(),
+            answer: &answer,
             stats,
         })
     }

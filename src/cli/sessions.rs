@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Usage;
 use super::args::{Common, Sessions};
 use super::output::Output;
+use super::text;
 use crate::chat::columns::cell;
 use crate::chat::document::{Document, DocumentFormat};
 use crate::chat::{Role, one_line, title};
@@ -215,12 +216,10 @@ impl Store {
     }
 
     fn import(&self, file: &Path) -> Result<SessionRecord> {
-        let bytes = gibber_files::read(file, gibber_files::LARGE)
-            .map_err(|error| anyhow!("cannot read {}: {error}", file.display()))?;
+        let (name, bytes) = text::bytes_of_regular(file)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-        let document = Document::text_of(&bytes)
-            .and_then(Document::from_json)
-            .map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+        let document =
+            Document::text_of(&bytes).and_then(Document::from_json).map_err(|reason| anyhow!("{name}: {reason}"))?;
         let id = SessionId::drawn(super::surroundings::random());
         let (record, transcript) = SessionRecord::of_document(id, document.completed(file, now));
         self.open()?.put(&record, &transcript)?;

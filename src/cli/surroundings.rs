@@ -47,7 +47,7 @@ pub(super) struct Surroundings {
 
 /// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
 pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Result<(App, Surroundings)> {
-    arguments.apply(&mut context.settings);
+    arguments.apply(&mut context.settings)?;
     let Context { paths, settings, .. } = context;
     settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
     let is_first_run = screen && !paths.history().exists() && !paths.database().exists();

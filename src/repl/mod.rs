@@ -260,7 +260,7 @@ impl Repl {
                         self.printer.line(&thought)?;
                     }
                     if !answer.is_empty() {
-                        self.printer.line(answer)?;
+                        self.printer.line(&answer)?;
                     }
                 }
             }

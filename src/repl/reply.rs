@@ -1,5 +1,7 @@
 //! A reply as it comes, in lines: what is thought before the answer is a line that stands for it.
 
+use std::borrow::Cow;
+
 use super::ReplError;
 use super::printer::Printer;
 use crate::app::App;
@@ -38,13 +40,13 @@ impl ReplyPrinted {
         let new = text.get(self.bytes..).unwrap_or_default();
         self.bytes = text.len();
         let answer = self.thoughts.push(new);
-        Ok(printer.text(if app.shows_thoughts() { new } else { answer })?)
+        Ok(printer.text(if app.shows_thoughts() { new } else { &answer })?)
     }
 
     /// The reply has ended.
     pub(super) fn end(&mut self, app: &App, printer: &mut Printer) -> Result<(), ReplError> {
         if !app.shows_thoughts() {
-            printer.text(self.thoughts.rest())?;
+            printer.text(&self.thoughts.rest())?;
             if let Some(thought) = self.thoughts.thought().filter(|_| !self.thought_before) {
                 printer.line(&thought_line(&thought))?;
             }
@@ -60,9 +62,9 @@ fn thought_line(thought: &Thought<'_>) -> String {
 }
 
 /// What is printed of a message that was said before: a line that stands for its thought, and the rest.
-pub(super) fn parts<'a>(content: &'a str, app: &App) -> (Option<String>, &'a str) {
+pub(super) fn parts<'a>(content: &'a str, app: &App) -> (Option<String>, Cow<'a, str>) {
     match Thought::of(content).filter(|_| !app.shows_thoughts()) {
-        None => (None, content),
-        Some(thought) => ((!thought.text.is_empty()).then(|| thought_line(&thought)), thought.answer),
+        None => (None, content.into()),
+        Some(thought) => ((!thought.is_absent()).then(|| thought_line(&thought)), thought.answer),
     }
 }

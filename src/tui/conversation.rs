@@ -5,6 +5,7 @@ mod scroll;
 mod selection;
 mod single;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use ratatui::style::Style;
@@ -208,10 +209,11 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
     let is_rendered = node.message.role == Role::Assistant && heat.is_none();
     let thought = Thought::of(&node.message.content).filter(|_| is_rendered);
     let mut heading = Some((name, style));
-    let mut text = node.message.content.as_str();
+    let mut text = Cow::from(node.message.content.as_str());
+    let is_inside = thought.as_ref().is_some_and(|thought| !thought.is_over);
     if let Some(thought) = thought {
-        text = thought.answer;
-        if !thought.text.is_empty() {
+        text = thought.answer.clone();
+        if !thought.is_absent() {
             cells.push(thought_cell(app, node.id, thought, heading.take(), streaming, theme));
         }
     }
@@ -220,13 +222,13 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
         return push_question(cells, app, node, heading, &styled, theme);
     }
     // While a thought goes on there is nothing behind it.
-    if heading.is_some() || thought.is_none_or(|thought| thought.is_over) {
+    if heading.is_some() || !is_inside || !text.is_empty() {
         cells.push(Cell {
             key: CellKey::Message(node.id),
             heading,
             indent: "",
             mark: "",
-            text: text.into(),
+            text,
             style: theme.text(),
             is_markdown: !raw && is_rendered,
             styled: heat.map_or_else(Vec::new, |heat| heat.styled),
@@ -320,7 +322,7 @@ fn thought_cell<'a>(
         heading,
         indent: if is_shown { "│ " } else { "  " },
         mark: if is_shown { "│ " } else { "▸ " },
-        text: if is_shown { thought.text.into() } else { folded() },
+        text: if is_shown { thought.text.clone() } else { folded() },
         style: theme.faint(),
         is_markdown: false,
         styled: Vec::new(),

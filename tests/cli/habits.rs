@@ -99,6 +99,8 @@ fn flags_of_llama_cpp_are_taken_or_refused_by_their_own_names() {
         &["-st"],
         &["-cnv"],
         &["-ub", "512", "-np", "1", "-mli", "-co"],
+        &["--n-gpu-layers", "99", "--jinja", "--single-turn", "--conversation"],
+        &["--flash-attn", "on", "--no-mmap", "--color", "--no-warmup"],
     ] {
         let output = run(flags);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -106,8 +108,17 @@ fn flags_of_llama_cpp_are_taken_or_refused_by_their_own_names() {
         assert!(stderr.contains(&format!("warning: {name} changes nothing")), "{flags:?}: {stderr}");
         assert_eq!(stdout_of(output), ANSWER, "{flags:?}");
     }
-    for flags in [&["-hf", "org/repo"][..], &["-hfr", "org/repo"], &["-md", "x"], &["-mu", "x"], &["-jf", "x"], &["-e"]]
-    {
+    for flags in [
+        &["-hf", "org/repo"][..],
+        &["-hfr", "org/repo"],
+        &["-md", "x"],
+        &["-mu", "x"],
+        &["-jf", "x"],
+        &["-e"],
+        &["--hf-repo", "org/repo"],
+        &["--in-prefix", "A"],
+        &["--mirostat", "2"],
+    ] {
         let error = failure(&run(flags), 2);
         assert!(error.starts_with(&format!("error: {}: ", flags[0])), "{error}");
     }
@@ -117,10 +128,24 @@ fn flags_of_llama_cpp_are_taken_or_refused_by_their_own_names() {
     assert!(error.contains("'-ctk") && !error.contains("--cache-type-k"), "{error}");
     let error = failure(&run(&["-temp", "0"]), 2);
     assert!(error.contains("-temp") && error.contains("--temp") && !error.contains("--threads"), "{error}");
-    assert_eq!(
-        stdout_of(run(&["-no-cnv", "-n", "1"])),
-        gibber.stdout(&["run", "--raw", "--temp", "0", "-n", "1", QUESTION])
-    );
+    let raw = gibber.stdout(&["run", "--raw", "--temp", "0", "-n", "1", QUESTION]);
+    for flags in [["-no-cnv", "-n", "1"], ["--no-conversation", "--n-predict", "1"]] {
+        assert_eq!(stdout_of(run(&flags)), raw, "{flags:?}");
+    }
+    let stopped = stdout_of(run(&["--reverse-prompt", " is", "--temperature=0"]));
+    assert_eq!(stopped, "The capital of France\n");
+}
+
+#[test]
+fn a_flag_before_the_command_is_called_what_it_was_called() {
+    let gibber = Gibber::new();
+    for (flag, said) in [("-ctk", "-ctk"), ("--n-predict", "--n-predict"), ("-n", "-n/--predict"), ("--temp", "--temp")]
+    {
+        let value = if flag == "-ctk" { "q8_0" } else { "1" };
+        let error = failure(&gibber.run(&[flag, value, "run", "hi"]), 2);
+        assert!(error.starts_with(&format!("error: {said} must stand behind the command: gibber run -")), "{error}");
+        assert!(flag != "-ctk" || !error.contains("--cache-type-k"), "{error}");
+    }
 }
 
 #[test]
@@ -144,6 +169,10 @@ fn more_threads_than_can_serve_are_capped_wherever_they_come_from() {
         assert_eq!(stdout_of(output), "The capital of\n");
     };
     check(gibber.run(&[&run[..], &["-t", "512"]].concat()));
+    let output = gibber.run(&[&run[..], &["-t", "99999999999999999999"]].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("999999999 threads"), "{output:?}");
+    assert_eq!(stdout_of(output), "The capital of\n");
+    assert_eq!(stdout_of(gibber.run(&[&run[..], &["-t", "-1"]].concat())), "The capital of\n");
     check(gibber.command(&run).env("GIBBER_THREADS", "512").output().unwrap());
     gibber.write("config.toml", "[model]\nthreads = 512\n");
     check(gibber.run(&run));

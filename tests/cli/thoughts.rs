@@ -57,6 +57,70 @@ fn the_json_lines_have_the_thought_and_the_answer_beside_the_text() {
     assert_eq!((&done["thought"], &done["answer"]), (&Value::Null, &done["text"]));
 }
 
+/// A model that says `script`, by its own ChatML template.
+fn saying(gibber: &Gibber, script: &[&str]) -> String {
+    let script = [script, &["<|im_end|>"]].concat();
+    gibber.write("said.gguf", Parrot::new(&MARKS, &script).bytes()).display().to_string()
+}
+
+#[test]
+fn a_reply_that_is_cut_behind_the_mark_of_a_thought_says_so() {
+    let gibber = Gibber::new();
+    let model = saying(&gibber, &["<", "think", ">", "Hm", "</think>", "Hello"]);
+    for (tokens, place, thought) in [("3", "inside", ""), ("4", "inside", "Hm"), ("5", "behind", "Hm")] {
+        let output = gibber.run(&["run", "-m", &model, "-n", tokens, "Hi"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("the reply ended {place} its thought (length), without an answer")), "{said}");
+        assert_eq!(stdout_of(output), "", "{tokens}");
+        let lines = json_lines(&gibber.stdout(&["run", "-m", &model, "-n", tokens, "--json", "Hi"]));
+        let done = lines.last().unwrap();
+        assert_eq!((&done["thought"], &done["answer"]), (&thought.into(), &"".into()), "{tokens}");
+    }
+    // What is no mark yet is text.
+    assert_eq!(gibber.stdout(&["run", "-m", &model, "-n", "2", "Hi"]), "<think\n");
+    let lines = repl(&gibber, &model, &["-n", "3"], "Hi\n");
+    assert!(lines.contains("(a thought of 0 words that did not end;"), "{lines}");
+}
+
+#[test]
+fn a_second_thought_of_a_reply_is_no_part_of_its_answer() {
+    let gibber = Gibber::new();
+    let model =
+        saying(&gibber, &["<think>", "one", "</think>", "Hello ", "<", "think", ">", "two", "</", "think>", "there"]);
+    assert_eq!(gibber.stdout(&["run", "-m", &model, "Hi"]), "Hello there\n");
+    let lines = json_lines(&gibber.stdout(&["run", "-m", &model, "--json", "Hi"]));
+    let done = lines.last().unwrap();
+    assert_eq!((&done["thought"], &done["answer"]), (&"one\n\ntwo".into(), &"Hello there".into()));
+    assert!(repl(&gibber, &model, &[], "Hi\n").contains("Hello there"));
+    let shown = gibber.stdout(&["sessions", "show", "1"]);
+    assert!(shown.contains("Assistant (thought for 2 words): one\n\ntwo\n\nAssistant: Hello there\n"), "{shown}");
+}
+
+#[test]
+fn what_stands_on_channels_is_thought_but_for_the_last() {
+    let gibber = Gibber::new();
+    let script =
+        ["<|channel|>", "analysis", "<|message|>", "Hm", "<|e|>", "<|start|>", "assistant", "<|channel|>", "final"];
+    let script = [&script[..], &["<|message|>", "Hello"]].concat();
+    let model = saying(&gibber, &script);
+    assert_eq!(gibber.stdout(&["run", "-m", &model, "Hi"]), "Hello\n");
+    let lines = json_lines(&gibber.stdout(&["run", "-m", &model, "--json", "Hi"]));
+    assert_eq!(lines.last().unwrap()["answer"], "Hello");
+    assert!(repl(&gibber, &model, &[], "Hi\n").contains("Hello\n"));
+}
+
+#[test]
+fn a_stored_reply_that_has_lost_the_beginning_of_its_thought_is_shown_without_it() {
+    let gibber = Gibber::new();
+    let chat = r#"[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hm.\n</think>\n\nFour."}]"#;
+    let chat = gibber.write("chat.json", chat).display().to_string();
+    gibber.stdout(&["sessions", "import", &chat]);
+    let shown = gibber.stdout(&["sessions", "show", "1"]);
+    assert!(shown.contains("Assistant (thought for 1 word): Hm.\n\nAssistant: Four.\n"), "{shown}");
+    let lines = stdout_of(gibber.run_with_stdin(&["repl"], b"/open Hi\n"));
+    assert!(lines.contains("Four.") && !lines.contains("</think>"), "{lines}");
+}
+
 #[test]
 fn a_thought_that_does_not_end_is_said() {
     let (gibber, model) = with_thinker();

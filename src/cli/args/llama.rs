@@ -1,6 +1,8 @@
-//! Flags as llama.cpp's programs take them: several letters behind one dash. The parser would read such a word as a
-//! one-letter flag with the rest glued to it, and complain of a flag that nobody wrote, or do what nobody asked for: so
-//! each is known here, or refused by its own name.
+//! Flags as llama.cpp's programs take them. The parser would read several letters behind one dash as a one-letter flag with
+//! the rest glued to it, and complain of a flag that nobody wrote, or do what nobody asked for; of a long flag it would
+//! only say that there is none. So each is known here, or refused by its own name.
+
+mod table;
 
 use std::ffi::{OsStr, OsString};
 use std::iter::Peekable;
@@ -8,6 +10,7 @@ use std::iter::Peekable;
 use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
+use table::{Meaning, SWITCH_VALUES, Takes, meaning_of};
 
 /// The arguments as clap is to read them.
 #[derive(Debug, Default, PartialEq)]
@@ -17,116 +20,12 @@ pub(in crate::cli) struct Translated {
     /// What was taken and changes nothing, a sentence each.
     pub(in crate::cli) notices: Vec<String>,
     /// Flags as they stand in `arguments`, and as they were written.
-    written: Vec<(&'static str, String)>,
+    written: Vec<(String, String)>,
 }
 
 /// Words behind a flag that has a value only after `=` which nobody means as a prompt: ollama's levels of thinking. They
 /// are refused as values, with those that there are.
 const LEVELS: [&str; 4] = ["low", "medium", "high", "none"];
-
-/// What a flag of llama.cpp is here.
-#[derive(Debug, Clone, Copy)]
-enum Meaning {
-    /// This flag.
-    Same(&'static str),
-    /// Nothing, for this reason; what follows it may be its value.
-    NoEffect(Takes, &'static str),
-    /// Refused, with this sentence.
-    Refused(&'static str),
-}
-
-/// Whether a value follows a flag.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Takes {
-    Nothing,
-    Value,
-    /// One of [`SWITCH_VALUES`], or none.
-    Switch,
-}
-
-/// What stands behind a switch that may say which way.
-const SWITCH_VALUES: [&str; 5] = ["on", "off", "auto", "0", "1"];
-
-/// Flags of one meaning; the commands for which they have it, none for all.
-struct Row {
-    flags: &'static [&'static str],
-    commands: &'static [&'static str],
-    meaning: Meaning,
-}
-
-const fn row(flags: &'static [&'static str], meaning: Meaning) -> Row {
-    Row { flags, commands: &[], meaning }
-}
-
-const fn row_for(commands: &'static [&'static str], flags: &'static [&'static str], meaning: Meaning) -> Row {
-    Row { flags, commands, meaning }
-}
-
-const CPU: &str = "everything is computed on the CPU";
-const NO_DRAFT_MODEL: &str = "no second model drafts here; --lookup on drafts from what the chat has said";
-const NO_DOWNLOAD: &str = "nothing is downloaded: fetch the model's GGUF file, and give its path with -m (what is in \
-                           Hugging Face's cache already has a name, see `gibber models list`)";
-const NO_IMAGES: &str = "models that see or speak cannot be run, text alone goes in and out";
-const NOT_PINNED: &str = "threads are not tied to cores (`taskset` does that); -t says how many there are";
-const ONE_AT_A_TIME: &str = "one prompt is computed at a time";
-const MEMORY: &str = "the weights are mapped or loaded as the model needs it";
-
-/// In llama.cpp's own order, as far as it has one. Flags of one letter are here where no command of this program, or not
-/// each, has them.
-const ROWS: &[Row] = &[
-    row(&["-sys"], Meaning::Same("--system-prompt")),
-    row(&["-ctk"], Meaning::Same("--cache-type-k")),
-    row(&["-ctv"], Meaning::Same("--cache-type-v")),
-    row(&["-no-cnv"], Meaning::Same("--raw")),
-    row(&["-r"], Meaning::Same("--stop")),
-    row(&["-cnv"], Meaning::NoEffect(Takes::Nothing, "the chat template is used wherever --raw is not given")),
-    row_for(&["run"], &["-st"], Meaning::NoEffect(Takes::Nothing, "`gibber run` answers once anyway")),
-    row(&["-st"], Meaning::Refused("one question and one answer is `gibber run`")),
-    row_for(&["run"], &["-i", "-if", "-ins"], Meaning::Refused("a conversation is `gibber chat` or `gibber repl`")),
-    row(&["-i", "-if", "-ins"], Meaning::NoEffect(Takes::Nothing, "a chat waits for you anyway")),
-    row(&["-mli"], Meaning::NoEffect(Takes::Nothing, "texts of several lines are always taken")),
-    row(&["-co"], Meaning::NoEffect(Takes::Nothing, "colours are used where the terminal has them; see --no-color")),
-    row(&["-cml"], Meaning::Refused("write --chat-template chatml")),
-    row(&["-hf", "-hfr", "-hff", "-hft", "-mu", "-dr"], Meaning::Refused(NO_DOWNLOAD)),
-    row(&["-hfd", "-hfrd", "-md", "-td", "-tbd", "-cd", "-devd", "-ngld"], Meaning::Refused(NO_DRAFT_MODEL)),
-    row(&["-ctkd", "-ctvd", "-otd", "-cmoed", "-ncmoed"], Meaning::Refused(NO_DRAFT_MODEL)),
-    row(&["-mm", "-mmu", "-mv", "-hfv", "-hfrv", "-hffv"], Meaning::Refused(NO_IMAGES)),
-    row(&["-ngl", "-sm", "-ts", "-mg", "-dev", "-ot", "-ncmoe"], Meaning::NoEffect(Takes::Value, CPU)),
-    row(&["-cmoe", "-nkvo", "-kvo"], Meaning::NoEffect(Takes::Nothing, CPU)),
-    row(&["-fa"], Meaning::NoEffect(Takes::Switch, "attention never holds all its scores in memory")),
-    row(&["-tb"], Meaning::NoEffect(Takes::Value, "the threads of -t compute prompts too")),
-    row(&["-C", "-Cr", "-Cb", "-Crb"], Meaning::NoEffect(Takes::Value, NOT_PINNED)),
-    row(&["-ub"], Meaning::NoEffect(Takes::Value, "-b says how many tokens one pass computes")),
-    row(&["-np", "-ns"], Meaning::NoEffect(Takes::Value, ONE_AT_A_TIME)),
-    row(&["-cb", "-nocb", "-kvu"], Meaning::NoEffect(Takes::Nothing, ONE_AT_A_TIME)),
-    row(&["-dt"], Meaning::NoEffect(Takes::Value, "the KV cache has no holes")),
-    row(&["-cram"], Meaning::NoEffect(Takes::Value, "one chat is in memory, with one KV cache")),
-    row(&["-mmp", "-dio", "-ndio", "-fit"], Meaning::NoEffect(Takes::Switch, MEMORY)),
-    row(&["-fitt", "-fitc"], Meaning::NoEffect(Takes::Value, MEMORY)),
-    row(&["-nr", "-rtr"], Meaning::NoEffect(Takes::Nothing, "weights are packed where that pays")),
-    row(&["-bs"], Meaning::NoEffect(Takes::Nothing, "tokens are chosen on the CPU")),
-    row(&["-lv"], Meaning::NoEffect(Takes::Value, "-v says more on stderr")),
-    row(&["-ptc"], Meaning::NoEffect(Takes::Value, "-v prints how many tokens there were")),
-    row(
-        &["-e"],
-        Meaning::Refused("backslashes of a prompt stay as they are; the shell can write line feeds: $'one\\ntwo'"),
-    ),
-    row(&["-sysf"], Meaning::Refused("write -sys \"$(cat FILE)\"")),
-    row(&["-bf"], Meaning::Refused("write -f FILE; with --raw its text is taken byte for byte")),
-    row(&["-sp"], Meaning::Refused("special tokens are not printed; `run --json` has the id of each token")),
-    row(&["-l"], Meaning::Refused("no logit of a single token can be changed")),
-    row(&["-j", "-jf"], Meaning::Refused("a reply cannot be bound to a JSON schema or a grammar")),
-    row(&["-gan", "-gaw"], Meaning::Refused("the context is not stretched by groups; -c says how long it is")),
-    row(&["-lcs", "-lcd"], Meaning::Refused("prompt lookup keeps no file; --lookup on drafts from the chat itself")),
-    row(&["-ld", "-o", "-oe", "-ofreq"], Meaning::Refused("no log or output file is written; the shell can: > FILE")),
-    row(&["-cl"], Meaning::Refused("the models that are here: `gibber models list`")),
-    row(&["-a", "-to", "-sps"], Meaning::Refused("this program is no server")),
-    row(&["-pg"], Meaning::Refused("`gibber bench` measures a prompt of -p tokens, and -n tokens by themselves")),
-    row(
-        &["-npp", "-ntg", "-npl", "-pps", "-tgs"],
-        Meaning::Refused("one sequence at a time is measured: -p, -n and -d"),
-    ),
-];
 
 impl Translated {
     /// Reads the arguments of the process.
@@ -173,13 +72,33 @@ impl Translated {
                 let value = value.or(glued);
                 return self.foreign(command, name, meaning, value, following);
             }
-            None if name.starts_with("--") => command.get_arguments().find(|arg| arg.get_long() == name.get(2..)),
+            None if name.starts_with("--") => of_long(command, name),
             None => check_cluster(command, text)?,
         };
-        self.arguments.push(text.into());
-        let Some(flag) = flag.filter(|flag| value.is_none() && takes_value(flag)) else { return Ok(None) };
-        if !flag.is_require_equals_set() {
-            return Ok(Some(flag));
+        match (flag.and_then(Arg::get_long), value) {
+            // Long flags may have underscores, there.
+            (Some(long), None) if name.contains('_') => self.push_as(&format!("--{long}"), name, None),
+            (Some(long), Some(value)) if name.contains('_') => self.push_as(&format!("--{long}"), name, Some(value)),
+            _ => self.arguments.push(text.into()),
+        }
+        Ok(flag.filter(|_| value.is_none()).and_then(|flag| self.expects(flag, following)))
+    }
+
+    /// Passes a flag on under another name than the one that was written.
+    fn push_as(&mut self, name: &str, written: &str, value: Option<&str>) {
+        self.written.push((name.to_owned(), written.to_owned()));
+        self.arguments.push(value.map_or_else(|| name.into(), |value| format!("{name}={value}").into()));
+    }
+
+    /// `flag`, which was passed on without a value, where what follows is that. Where the parser takes a value behind an
+    /// equals sign alone, it is passed on like that.
+    fn expects<'a>(
+        &mut self,
+        flag: &'a Arg,
+        following: &mut Peekable<impl Iterator<Item = OsString>>,
+    ) -> Option<&'a Arg> {
+        if !takes_value(flag) || !flag.is_require_equals_set() {
+            return Some(flag).filter(|flag| takes_value(flag));
         }
         // What can only be meant as its value is, without an equals sign too.
         let names = flag.get_possible_values();
@@ -192,7 +111,7 @@ impl Translated {
             written.push("=");
             written.push(next);
         }
-        Ok(None)
+        None
     }
 
     /// Takes a flag of llama.cpp's.
@@ -221,11 +140,16 @@ impl Translated {
             Meaning::Same(long) => {
                 let own = command.get_arguments().find(|arg| arg.get_long() == long.get(2..));
                 let own = own.ok_or_else(|| format!("{name}: {} takes no such flag", called(command)))?;
-                self.written.push((long, name.to_owned()));
-                self.arguments.push(value.map_or_else(|| long.into(), |value| format!("{long}={value}").into()));
-                Ok(Some(own).filter(|own| value.is_none() && takes_value(own)))
+                self.push_as(long, name, value);
+                Ok(Some(own).filter(|_| value.is_none()).and_then(|own| self.expects(own, following)))
             }
         }
+    }
+
+    /// What the flag `long` was called on the command line, where that was not its own name.
+    pub(in crate::cli) fn written_for(&self, long: &str) -> Option<&str> {
+        let of_it = |(name, _): &&(String, String)| name.strip_prefix("--") == Some(long);
+        self.written.iter().find(of_it).map(|(_, written)| written.as_str())
     }
 
     /// An error of clap's in which the flags are called what they were called on the command line.
@@ -239,11 +163,12 @@ impl Translated {
 /// What a flag of llama.cpp's means for a command that has none of the same name, and the digits that were glued to it:
 /// `-ngl99`.
 fn find<'a>(command: &Command, name: &'a str) -> Option<(&'a str, Meaning, Option<&'a str>)> {
+    if let Some(long) = name.strip_prefix("--") {
+        let meaning = || meaning_of(command.get_name(), &format!("--{}", long.replace('_', "-")));
+        return of_long(command, name).is_none().then(meaning).flatten().map(|meaning| (name, meaning, None));
+    }
     let is_own = |name: &str| name.len() == 2 && name.chars().nth(1).is_some_and(|c| of_short(command, c).is_some());
-    let of_name = |name: &str| {
-        let is_for = |row: &&Row| row.commands.is_empty() || row.commands.contains(&command.get_name());
-        ROWS.iter().filter(is_for).find(|row| row.flags.contains(&name) && !is_own(name)).map(|row| row.meaning)
-    };
+    let of_name = |name: &str| meaning_of(command.get_name(), name).filter(|_| !is_own(name));
     if let Some(meaning) = of_name(name) {
         return Some((name, meaning, None));
     }
@@ -292,6 +217,14 @@ fn check_cluster<'a>(command: &'a Command, text: &str) -> Result<Option<&'a Arg>
     Ok(None)
 }
 
+/// The flag that the command itself has under this name, underscores read as dashes.
+fn of_long<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+    let name = name.strip_prefix("--")?.replace('_', "-");
+    command.get_arguments().find(|arg| {
+        arg.get_long() == Some(&name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name.as_str()))
+    })
+}
+
 fn of_short(command: &Command, letter: char) -> Option<&Arg> {
     command.get_arguments().find(|arg| arg.get_short() == Some(letter))
 }
@@ -317,6 +250,7 @@ fn called(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::table::ROWS;
     use super::*;
 
     fn translate(line: &str) -> Result<Translated, String> {
@@ -332,9 +266,11 @@ mod tests {
     fn no_flag_stands_in_the_table_twice_for_one_command() {
         let mut root = Cli::command();
         root.build();
+        let covers =
+            |one: &str, other: &str| one == other || one.strip_suffix('*').is_some_and(|one| other.starts_with(one));
         for (at, row) in ROWS.iter().enumerate() {
             for flag in row.flags {
-                let earlier = ROWS[..at].iter().find(|earlier| earlier.flags.contains(flag));
+                let earlier = ROWS[..at].iter().find(|earlier| earlier.flags.iter().any(|one| covers(one, flag)));
                 assert!(earlier.is_none_or(|earlier| !earlier.commands.is_empty()), "{flag}");
                 if let Meaning::Same(long) = row.meaning {
                     let has = |command: &Command| command.get_arguments().any(|arg| arg.get_long() == Some(&long[2..]));
@@ -366,6 +302,19 @@ mod tests {
             ("run -tb 2 hi", "-tb"),
             ("run -st hi", "-st"),
             ("run -cnv hi", "-cnv"),
+            ("run --jinja hi", "--jinja"),
+            ("run --n-gpu-layers 99 hi", "--n-gpu-layers"),
+            ("run --n_gpu_layers=99 hi", "--n_gpu_layers"),
+            ("run --gpu-layers -1 hi", "--gpu-layers"),
+            ("run --flash-attn hi", "--flash-attn"),
+            ("run --flash-attn auto hi", "--flash-attn"),
+            ("run --threads-batch 2 hi", "--threads-batch"),
+            ("run --conversation hi", "--conversation"),
+            ("run --single-turn hi", "--single-turn"),
+            ("run --no-mmap hi", "--no-mmap"),
+            ("run --color hi", "--color"),
+            ("run --no-display-prompt hi", "--no-display-prompt"),
+            ("run --cpu-mask-batch ff hi", "--cpu-mask-batch"),
         ] {
             let translated = translate(line).unwrap();
             assert_eq!(translated.arguments[1..], ["run", "hi"], "{line}");
@@ -393,6 +342,22 @@ mod tests {
             ("run -hx", "-hx"),
             ("run -vx", "-vx"),
             ("run -xyz", "-xyz"),
+            ("run --hf-repo org/repo", "--hf-repo"),
+            ("--model-url=x", "--model-url"),
+            ("run --in-prefix A", "--in-prefix"),
+            ("run --in_suffix A", "--in_suffix"),
+            ("run --mirostat 2", "--mirostat"),
+            ("run --mirostat-lr 2", "--mirostat-lr"),
+            ("run --spec-draft-n-max 2", "--spec-draft-n-max"),
+            ("run --model-draft x", "--model-draft"),
+            ("run --grammar x", "--grammar"),
+            ("run --lora x", "--lora"),
+            ("run --rope-freq-base 1", "--rope-freq-base"),
+            ("run --mmproj x", "--mmproj"),
+            ("--host 0.0.0.0 --port 80", "--host"),
+            ("--interactive-first --ignore-eos", "--ignore-eos"),
+            ("run --interactive", "--interactive"),
+            ("tokenize --temperature 1", "--temperature"),
         ] {
             let error = translate(line).unwrap_err();
             let is_named = error.split([' ', ':', ',']).any(|word| word == name);
@@ -411,6 +376,8 @@ mod tests {
             "run --presence-penalty -0.5 --repeat-last-n -1 hi",
             "run -vt4 hi",
             "run --think=off hi",
+            "run -p --jinja --no-color --stop --mirostat x",
+            "run -- --jinja --hf-repo",
             "--config-dir run tokenize -",
         ] {
             let expected = line.replace("-sys", "--system-prompt");

@@ -18,7 +18,7 @@ fn parse(arguments: &str) -> Cli {
 fn settings(arguments: &str) -> Settings {
     let mut settings = Settings::default();
     match parse(arguments).command {
-        Some(Command::Run(run)) => run.chat.apply(&mut settings),
+        Some(Command::Run(run)) => run.chat.apply(&mut settings).unwrap(),
         other => panic!("{other:?}"),
     }
     settings
@@ -58,7 +58,7 @@ fn no_flag_changes_nothing() {
     settings.model.threads = 7;
     settings.sampling.seed = Some(3);
     let before = settings.clone();
-    parse("").chat.apply(&mut settings);
+    parse("").chat.apply(&mut settings).unwrap();
     assert_eq!(settings, before);
 }
 
@@ -67,7 +67,7 @@ fn minus_one_is_no_limit_and_a_fresh_seed() {
     let mut settings = Settings::default();
     settings.chat.max_tokens = 5;
     settings.sampling.seed = Some(3);
-    parse("-n -1 -s -1").chat.apply(&mut settings);
+    parse("-n -1 -s -1").chat.apply(&mut settings).unwrap();
     assert_eq!((settings.chat.max_tokens, settings.sampling.seed), (0, None));
 }
 
@@ -76,7 +76,19 @@ fn values_out_of_their_range_are_wrong_usage() {
     for (arguments, expected) in [
         ("run -n 0", "1 or more, or -1 for no limit"),
         ("run -s -2", "must be a whole number, or -1"),
-        ("run -b 0", "1..=65536"),
+        ("run -b 0", "must be a whole number from 1 to 65536"),
+        ("run -b -4", "must be a whole number from 1 to 65536"),
+        ("run -c -1", "or 0 for the model's own length"),
+        ("score -c -1", "or 0 for the model's own length"),
+        ("run -c 4k", "or 0 for the model's own length"),
+        ("run -t four", "or 0 for one for each core"),
+        ("bench -t -2", "or 0 for one for each core"),
+        ("models quantize a b --type q8_0 -t -2", "or 0 for one for each core"),
+        ("run --temp hot", "must be a number, such as 0.7"),
+        ("run --top-k -1", "must be a whole number, 0 or more"),
+        ("run --repeat-last-n -2", "or -1 for the whole context"),
+        ("bench -d -1", "must be a whole number, 0 or more"),
+        ("bench -r -1", "1 or more"),
         ("run -ctk q4_0", "possible values: f32, f16, q8_0"),
         ("bench -p 0", "1 or more"),
         ("run --raw --chat-template chatml", "cannot be used with"),
@@ -84,6 +96,16 @@ fn values_out_of_their_range_are_wrong_usage() {
     ] {
         let error = error_of(arguments);
         assert!(error.contains(expected), "{arguments}: {error}");
+    }
+}
+
+#[test]
+fn any_number_of_threads_is_taken_and_capped_later() {
+    for (threads, expected) in [("2000", 2000), ("99999999999999999999", 999_999_999), ("-1", 0), ("0", 0)] {
+        let mut settings = Settings::default();
+        settings.model.threads = 7;
+        parse(&format!("-t {threads}")).chat.apply(&mut settings).unwrap();
+        assert_eq!(settings.model.threads, expected);
     }
 }
 
@@ -99,6 +121,20 @@ fn the_common_flags_stand_before_or_after_the_command() {
 fn an_error_names_the_flag_that_was_written() {
     let error = error_of("run -ctk q4_0");
     assert!(error.contains("-ctk") && !error.contains("--cache-type-k"), "{error}");
+    let error = error_of("run --n_predict many");
+    assert!(error.contains("--n_predict") && !error.contains("--predict"), "{error}");
+}
+
+#[test]
+fn long_flags_of_llama_cpp_set_what_they_set_there() {
+    let changed = settings(
+        "run --n-predict 8 --temperature 0.5 --typical_p=0.9 --reverse-prompt A --ctx_size 100 --cache_type_k q8_0 \
+         --chat-template-file x.jinja --reasoning off --system Brief",
+    );
+    assert_eq!((changed.chat.max_tokens, changed.sampling.temperature, changed.sampling.typical_p), (8, 0.5, 0.9));
+    assert_eq!((changed.chat.stop, changed.model.context), (vec!["A".to_owned()], 100));
+    assert_eq!((changed.model.cache_type_k, changed.chat.think), (CacheType::Q8_0, Think::Off));
+    assert_eq!((changed.model.template.as_str(), changed.chat.system.as_str()), ("x.jinja", "Brief"));
 }
 
 #[test]

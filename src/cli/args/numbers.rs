@@ -1,0 +1,69 @@
+//! Numbers on the command line: what is none, or too large or too small, is said in words of our own.
+
+use super::Seed;
+
+/// `text` as a whole number from `least` to `most`.
+fn whole<T: TryFrom<i128>>(text: &str, least: i128, most: i128) -> Option<T> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number))?;
+    T::try_from(number).ok()
+}
+
+/// Tokens of the context; 0 is the model's own length.
+pub(super) fn context(text: &str) -> Result<usize, String> {
+    let said = "must be a whole number: 1 or more, or 0 for the model's own length";
+    whole(text, 0, i128::from(u32::MAX)).ok_or_else(|| said.to_owned())
+}
+
+/// Threads, whatever their number: too many are capped where they are started, with a word. -1 is one for each core, as
+/// llama.cpp has it.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    let is_huge = text.len() > 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match whole::<i64>(text, -1, 999_999_999) {
+        Some(-1) => Ok(0),
+        Some(count) => usize::try_from(count).map_err(|error| error.to_string()),
+        None if is_huge => Ok(999_999_999),
+        None => Err("must be a whole number: 1 or more, or 0 for one for each core".to_owned()),
+    }
+}
+
+/// Prompt tokens of one pass.
+pub(super) fn batch(text: &str) -> Result<usize, String> {
+    whole(text, 1, 65_536).ok_or_else(|| "must be a whole number from 1 to 65536".to_owned())
+}
+
+/// The most tokens of a reply; -1 is no limit, and that is 0 in the settings.
+pub(super) fn predict(text: &str) -> Result<usize, String> {
+    match whole::<i64>(text, -1, i128::from(i64::MAX)) {
+        Some(-1) => Ok(0),
+        Some(count) if count >= 1 => usize::try_from(count).map_err(|error| error.to_string()),
+        _ => Err("must be a whole number, 1 or more, or -1 for no limit".into()),
+    }
+}
+
+pub(super) fn seed(text: &str) -> Result<Seed, String> {
+    match text {
+        "-1" => Ok(Seed(None)),
+        _ => text.parse().map(|seed| Seed(Some(seed))).map_err(|_| "must be a whole number, or -1".to_owned()),
+    }
+}
+
+/// A count that may be none.
+pub(super) fn count_or_none<T: TryFrom<i128>>(text: &str) -> Result<T, String> {
+    whole(text, 0, i128::from(u32::MAX)).ok_or_else(|| "must be a whole number, 0 or more".to_owned())
+}
+
+/// A count of at least one.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    whole(text, 1, i128::from(u32::MAX)).ok_or_else(|| "must be a whole number, 1 or more".to_owned())
+}
+
+/// How far the penalties look back; -1 is the whole context.
+pub(super) fn last(text: &str) -> Result<i32, String> {
+    let said = "must be a whole number: 0 or more, or -1 for the whole context";
+    whole(text, -1, i128::from(i32::MAX)).ok_or_else(|| said.to_owned())
+}
+
+/// A number, of which the settings say whether it can be.
+pub(super) fn real(text: &str) -> Result<f32, String> {
+    text.parse().map_err(|_| "must be a number, such as 0.7".to_owned())
+}
