@@ -43,7 +43,10 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
     if text.trim().is_empty() {
         return Err("it is empty".to_owned());
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+    let value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(error) => in_other_ways(text, &error)?,
+    };
     match value {
         Value::Array(list) if list.iter().any(|item| item.get("messages").or(item.get("mapping")).is_some()) => {
             let count = list.len();
@@ -52,10 +55,57 @@ pub(super) fn document(text: &str) -> Result<Document, String> {
                 _ => Err(format!("it holds {count} chats: put one of them into a file of its own and import that")),
             }
         }
-        Value::Array(list) => linear(list, Map::new()),
+        Value::Array(list) => messages_of(list, Map::new(), false),
         Value::Object(chat) => chat_of(chat),
         other => Err(format!("{WANTED}, but {}", kind_of(&other))),
     }
+}
+
+/// What is in a text that is nearly JSON: a value a line, or halves of characters where JavaScript has cut one, which become
+/// U+FFFD. `error` is what is wrong with it as JSON.
+fn in_other_ways(text: &str, error: &serde_json::Error) -> Result<Value, String> {
+    let whole = with_whole_characters(text);
+    if let Ok(value) = serde_json::from_str(&whole) {
+        return Ok(value);
+    }
+    let mut lines = whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let first = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
+    let Some(first @ Value::Object(_)) = first else { return Err(not_json(text, error)) };
+    let mut values = vec![first];
+    for (at, line) in lines {
+        values.push(serde_json::from_str(line).map_err(|error| {
+            format!("line {}, of a file with an object a line, is none by itself: {}", at + 1, not_json(line, &error))
+        })?);
+    }
+    Ok(Value::Array(values))
+}
+
+/// `text` with U+FFFD for each escape of half a character that the other half does not stand beside.
+fn with_whole_characters(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (escape, length) = match (unit(rest), rest.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (&rest[..12], 12),
+            (Some(0xd800..=0xdfff), _) => ("\\ufffd", 6),
+            _ => {
+                // Whatever is escaped is passed over with it: a backslash begins no other.
+                let length = rest.chars().take(2).map(char::len_utf8).sum();
+                (&rest[..length], length)
+            }
+        };
+        out.push_str(escape);
+        rest = &rest[length..];
+    }
+    out + rest
+}
+
+/// The number of an escape such as `\u00e9` at the beginning of a text.
+fn unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
 }
 
 /// The chat of an object with its messages and what is known of it.
@@ -73,6 +123,11 @@ fn chat_of(mut chat: Map<String, Value>) -> Result<Document, String> {
         None if is_ours => return Err("it has no `messages`".to_owned()),
         None => return Err(WANTED.to_owned()),
     };
+    messages_of(messages, chat, is_ours)
+}
+
+/// The chat of a list of messages, and what else is known of it.
+fn messages_of(messages: Vec<Value>, chat: Map<String, Value>, is_ours: bool) -> Result<Document, String> {
     // A list in which nobody says what is answered is in its order, whoever wrote it; in other programs' files nothing may
     // be written where nothing is known.
     let says_it = |parent: &Value| is_ours || !parent.is_null();
@@ -101,9 +156,27 @@ fn tree(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, Stri
         let provenance = provenance(&value).map(Arc::new);
         Ok(LooseMessage { id, parent, message: message(at, &value)?, state, provenance })
     };
-    let messages = messages.into_iter().enumerate().map(loose).collect::<Result<Vec<_>, String>>()?;
+    let mut messages = messages.into_iter().enumerate().map(loose).collect::<Result<Vec<_>, String>>()?;
+    number_by_place(&mut messages);
     let head = chat.get("head").and_then(key);
     of(text_or_nothing(&chat, "system"), rebuild::transcript(messages, head.as_ref()), &chat)
+}
+
+/// Messages of which none has a name and whose parents are numbers mean their places, counted from 0, or from 1 where that
+/// alone can be: nothing answers itself or what comes later.
+fn number_by_place(messages: &mut [LooseMessage]) {
+    let are_nameless = messages.iter().all(|message| message.id.is_none());
+    let comes_before = |first: i64| {
+        messages.iter().zip(first..).all(|(message, place)| match message.parent {
+            None => true,
+            Some(Key::Number(parent)) => (first..place).contains(&parent),
+            Some(Key::Text(_)) => false,
+        })
+    };
+    let Some(first) = [0, 1].into_iter().find(|&first| are_nameless && comes_before(first)) else { return };
+    for (message, place) in messages.iter_mut().zip(first..) {
+        message.id = Some(Key::Number(place));
+    }
 }
 
 /// The nodes of an export of ChatGPT, by their names. Those without anything that a person or the model says (the root, tools)

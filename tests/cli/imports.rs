@@ -198,3 +198,65 @@ fn messages_that_do_not_say_what_they_answer_are_in_their_order() {
     let messages = [bare("user", "a"), bare("assistant", "b"), bare("user", "c")].join(",");
     assert_eq!(shown(&imported(ours("2", &messages)).1), ["a", "b", "c"]);
 }
+
+#[test]
+fn a_message_a_line_is_a_list_of_messages() {
+    let lines = "{\"role\": \"system\", \"content\": \"Brief.\"}\n{\"role\": \"user\", \"content\": \"a\"}\r\n\n{\"role\": \"assistant\", \"content\": \"b\"}\n";
+    let chat = imported(lines).1;
+    assert_eq!((shown(&chat), &chat["system"]), (vec!["a".to_owned(), "b".to_owned()], &"Brief.".into()));
+    let gibber = Gibber::new();
+    let chats = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n".repeat(3);
+    let file = gibber.write("chats.jsonl", chats);
+    let error = failure(&gibber.run(&["sessions", "import", file.to_str().unwrap()]), 1);
+    assert!(error.contains("it holds 3 chats: put one of them into a file of its own"), "{error}");
+    let file = gibber.write("cut.jsonl", &lines[..lines.len() - 5]);
+    let error = failure(&gibber.run(&["sessions", "import", file.to_str().unwrap()]), 1);
+    assert!(error.contains("line 4, of a file with an object a line, is none by itself: it is not JSON"), "{error}");
+}
+
+#[test]
+fn half_a_character_is_no_reason_to_lose_a_chat() {
+    let of = |content: &str| shown(&imported(format!(r#"[{{"role": "user", "content": "{content}"}}]"#)).1).remove(0);
+    assert_eq!(of(r"a\ud83d b"), "a\u{fffd} b");
+    assert_eq!(of(r"a\udc00"), "a\u{fffd}");
+    assert_eq!(of(r"\ud83d\ud83d\ude00 \\ud83d \u00e9\n"), "\u{fffd}😀 \\ud83d é\n");
+}
+
+#[test]
+fn parents_without_ids_are_places() {
+    let messages = |parents: [&str; 4]| {
+        let message = |(at, parent): (usize, &&str)| {
+            format!(r#"{{"role": "{}", "content": "m{at}", "parent": {parent}}}"#, ["user", "assistant"][at % 2])
+        };
+        format!("[{}]", parents.iter().enumerate().map(message).collect::<Vec<_>>().join(","))
+    };
+    for (parents, expected) in [
+        (["null", "0", "1", "0"], &["m0", "m3"][..]),
+        (["null", "1", "2", "1"], &["m0", "m3"]),
+        (["null", "0", "1", "2"], &["m0", "m1", "m2", "m3"]),
+    ] {
+        let chat = imported(messages(parents)).1;
+        assert_eq!(chat["messages"].as_array().unwrap().len(), 4);
+        assert_eq!(shown(&chat), expected, "{parents:?}");
+    }
+}
+
+#[test]
+fn a_chat_can_come_through_a_pipe() {
+    let gibber = Gibber::new();
+    let chat = br#"[{"role": "user", "content": "Through a pipe"}]"#;
+    let said = stdout_of(gibber.run_with_stdin(&["sessions", "import", "-"], chat));
+    assert!(said.contains("Through a pipe"), "{said}");
+    let error = failure(&gibber.run_with_stdin(&["sessions", "import", "-"], b"["), 1);
+    assert!(error.contains("standard input: it is not JSON"), "{error}");
+    let file = gibber.write("chat.json", chat);
+    let script = format!(
+        "'{}' --config-dir '{}' sessions import <(cat '{}')",
+        env!("CARGO_BIN_EXE_gibber"),
+        gibber.path("").display(),
+        file.display()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(stdout_of(output).contains("Through a pipe"));
+    assert_eq!(gibber.stdout(&["sessions", "list"]).lines().count(), 2);
+}
