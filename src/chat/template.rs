@@ -179,7 +179,7 @@ impl ChatTemplate {
         if BUILTIN_NAMES.contains(&source.trim()) {
             return Self::builtin(source.trim());
         }
-        if !source.contains("{{") && !source.contains("{%") {
+        if !is_template(source) {
             return Err(TemplateError::Nothing(name.to_owned()));
         }
         if source.len() > MAX_SOURCE {
@@ -322,6 +322,11 @@ impl ChatTemplate {
         };
         text.map_err(|failure| TemplateError::new(&self.name, failure))
     }
+}
+
+/// Whether a text can be a template: something in it stands for something else, or it is the name of a built-in one.
+pub fn is_template(source: &str) -> bool {
+    source.contains("{{") || source.contains("{%") || BUILTIN_NAMES.contains(&source.trim())
 }
 
 /// The messages as they go into a prompt.

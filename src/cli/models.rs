@@ -9,6 +9,7 @@ use super::Context;
 use super::args::Models;
 use super::output::Output;
 use crate::chat::one_line;
+use crate::chat::template::is_template;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
 use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles, ModelInfo, ModelSource};
@@ -65,6 +66,9 @@ struct Info {
     kv_context: usize,
     kv_bytes: u64,
     has_chat_template: bool,
+    /// The same for people.
+    #[serde(skip)]
+    template: &'static str,
     end_tokens: Vec<EndToken>,
     notes: Vec<String>,
     runnable: bool,
@@ -98,7 +102,14 @@ impl Info {
             kv_type: options.cache.to_string(),
             kv_context,
             kv_bytes: KvCache::bytes_for(config, options.cache, kv_context) as u64,
-            has_chat_template: files.chat_template.is_some(),
+            has_chat_template: files.chat_template.as_deref().is_some_and(is_template),
+            template: match files.chat_template.as_deref() {
+                Some(source) if is_template(source) => "its own",
+                Some(source) if !source.trim().is_empty() => {
+                    "a text without a tag, which is none (a plain one is used)"
+                }
+                _ => "none (a plain one is used)",
+            },
             end_tokens: Vec::new(),
             notes: Vec::new(),
             runnable: false,
@@ -121,7 +132,6 @@ impl Info {
 }
 
 fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, EngineError>) -> Result<()> {
-    let template = if info.has_chat_template { "its own" } else { "none (a plain one is used)" };
     let cache = format!(
         "{} bytes a token ({}), {:.1} MB at {} tokens",
         info.kv_bytes / info.kv_context.max(1) as u64,
@@ -142,7 +152,7 @@ fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, Eng
         ("vocabulary", info.vocabulary.to_string()),
         ("context", format!("{} tokens", info.context)),
         ("KV cache", cache),
-        ("chat template", template.into()),
+        ("chat template", info.template.into()),
     ];
     let of_tokenizer = match tokenizer {
         Ok(tokenizer) => tokenizer_rows(&tokenizer),

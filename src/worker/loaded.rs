@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::chat::Message;
 use crate::chat::context_window::ContextWindow;
-use crate::chat::template::{ChatTemplate, RenderOptions, Rendered, Sandbox, SpecialTexts, TemplateError};
+use crate::chat::template::{ChatTemplate, RenderOptions, Rendered, Sandbox, SpecialTexts, TemplateError, is_template};
 use gibber_engine::inference::Inference;
 use gibber_engine::load::LoadedModel;
 use gibber_engine::tokenizer::Tokenizer;
@@ -65,7 +65,7 @@ pub(super) struct Reader {
     pub(super) context: usize,
     trained_context: usize,
     left_out: LeftOut,
-    /// Names of templates of which it was said what is wrong with their prompts.
+    /// Names of templates of which it was said what is wrong with their prompts, and of a model whose own is none.
     faulty: Vec<String>,
 }
 
@@ -73,7 +73,14 @@ pub(super) struct Reader {
 #[derive(Clone)]
 pub(super) enum Source<'a> {
     Raw(&'a str),
-    Chat { template: Arc<ChatTemplate>, window: ContextWindow<'a>, messages: &'a [Message], thinking: Option<bool> },
+    Chat {
+        template: Arc<ChatTemplate>,
+        /// Whether it stands in for one of the model's that is none.
+        stands_in: bool,
+        window: ContextWindow<'a>,
+        messages: &'a [Message],
+        thinking: Option<bool>,
+    },
 }
 
 impl Loaded {
@@ -152,6 +159,7 @@ impl Reader {
             }
             Prompt::Chat { messages, template, thinking } => {
                 let thinking = *thinking;
+                let stands_in = *template == TemplateChoice::Model && self.has_no_template();
                 let template = Arc::new(self.template(template)?);
                 let mut window = ContextWindow::new(messages);
                 self.check_length(&window.least())?;
@@ -161,7 +169,7 @@ impl Reader {
                 {
                     window.drop_turns(self.left_out.turns);
                 }
-                Ok(Source::Chat { template, window, messages, thinking })
+                Ok(Source::Chat { template, stands_in, window, messages, thinking })
             }
         }
     }
@@ -209,6 +217,11 @@ impl Reader {
         }
     }
 
+    /// Whether what came with the model for a template is a text that is none.
+    fn has_no_template(&self) -> bool {
+        self.chat_template.as_deref().is_some_and(|source| !source.trim().is_empty() && !is_template(source))
+    }
+
     /// The model's own, where it has one.
     fn own_template(&self) -> Option<Result<ChatTemplate, TemplateError>> {
         let source = self.chat_template.as_deref()?;
@@ -217,7 +230,11 @@ impl Reader {
 
     /// The name of the template of `source` where it leaves the question out of the prompt; told once for each.
     pub(super) fn new_fault(&mut self, source: &Source<'_>) -> Result<Option<PromptFault>, RequestError> {
-        let Source::Chat { template, window, thinking, .. } = source else { return Ok(None) };
+        let Source::Chat { template, stands_in, window, thinking, .. } = source else { return Ok(None) };
+        if *stands_in && !self.faulty.contains(&self.name) {
+            self.faulty.push(self.name.clone());
+            return Ok(Some(PromptFault::NoTemplate { model: self.name.clone() }));
+        }
         if self.faulty.iter().any(|name| name == template.name()) {
             return Ok(None);
         }
@@ -261,7 +278,7 @@ impl Reader {
 impl Reader {
     /// What is to be known of the prompt of `source` before a reply to it comes, with indices of all its messages.
     pub(super) fn remarks(&self, source: &Source<'_>) -> Result<Rendered, RequestError> {
-        let Source::Chat { template, window, messages, thinking } = source else { return Ok(Rendered::default()) };
+        let Source::Chat { template, window, messages, thinking, .. } = source else { return Ok(Rendered::default()) };
         let mut rendered = template.rendered(&window.kept(), &self.options(*thinking))?;
         let dropped = window.dropped();
         let kept: Vec<usize> = (0..messages.len()).filter(|at| !dropped.contains(at)).collect();
@@ -276,7 +293,7 @@ impl Reader {
 
     /// Where each of `tokens`, those of `source`, stands: which message of the prompt it is part of.
     pub(super) fn places(&self, source: &Source<'_>, tokens: &[TokenId]) -> Result<Vec<Place>, RequestError> {
-        let Source::Chat { template, window, messages, thinking } = source else {
+        let Source::Chat { template, window, messages, thinking, .. } = source else {
             let Source::Raw(text) = source else { return Ok(Vec::new()) };
             return Ok(places(&self.tokenizer, text, &[], tokens));
         };

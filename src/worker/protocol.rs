@@ -396,6 +396,14 @@ pub enum PromptFault {
         /// What the template is called.
         template: String,
     },
+    /// The template that came with the model is a text without a tag: a plain one stands in for it.
+    #[error(
+        "the chat template of {model} has no tag, so that no message would be part of the prompt: a plain one is used (--chat-template chatml, /template chatml take another)"
+    )]
+    NoTemplate {
+        /// What the model is called.
+        model: String,
+    },
 }
 
 /// From the engine's thread to the front end.

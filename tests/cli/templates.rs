@@ -46,6 +46,67 @@ fn an_empty_template_of_a_model_is_none() {
 }
 
 #[test]
+fn a_template_of_a_model_without_a_tag_is_said_to_be_none() {
+    let gibber = Gibber::new();
+    let path = model(&gibber, "<!-- 404 -->");
+    let output = gibber.run(&["run", "-m", &path, "Hi"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("warning: the chat template of parrot has no tag"), "{said}");
+    assert!(said.contains("a plain one is used"), "{said}");
+    stdout_of(output);
+    let lines = gibber.run_with_stdin(&["repl", "-m", &path], b"Hi\nAgain\n");
+    let all = String::from_utf8_lossy(&lines.stdout).into_owned() + &String::from_utf8_lossy(&lines.stderr);
+    assert_eq!(all.matches("has no tag").count(), 1, "{all}");
+    let chosen = gibber.run(&["run", "-m", &path, "--chat-template", "plain", "Hi"]);
+    assert!(!String::from_utf8_lossy(&chosen.stderr).contains("has no tag"), "a person's choice");
+    let info = gibber.stdout(&["models", "info", &path]);
+    assert!(info.contains("a text without a tag, which is none (a plain one is used)"), "{info}");
+    let info: Value = serde_json::from_str(&gibber.stdout(&["models", "info", &path, "--json"])).unwrap();
+    assert_eq!(info["has_chat_template"], false);
+    for empty in ["", " \n"] {
+        let output = gibber.run(&["run", "-m", &model(&gibber, empty), "Hi"]);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("template"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_panic_of_the_template_engine_is_an_error_with_its_line() {
+    let gibber = Gibber::new();
+    let run = |template: &str| failure(&gibber.run(&["run", "-m", &model(&gibber, template), "Hi"]), 1);
+    let error = run("{% for m in messages %}\n{{ loop.cycle() }}{% endfor %}");
+    assert!(error.contains("line 2") && error.contains("loop.cycle() has nothing to choose from"), "{error}");
+    // The same by a detour, of which nothing is known before.
+    let error = run("{% for m in messages %}{{ loop.cycle(*[]) }}{% endfor %}");
+    assert!(error.contains("chat template of parrot") && !error.contains("ended"), "{error}");
+    let shown = prompt(
+        &gibber,
+        &["-m", &model(&gibber, "{% for m in messages %}{{ loop.cycle('a', m.content) }}{% endfor %}")],
+    );
+    assert!(shown.contains("sees:\na"), "{shown}");
+}
+
+#[test]
+fn a_template_can_come_through_a_pipe_and_is_there_for_each_question() {
+    let gibber = Gibber::new();
+    let model = model(&gibber, "{{ raise_exception('not this one') }}");
+    let template = gibber.write("piped.jinja", "{% for m in messages %}<{{ m.content }}>{% endfor %}{{ '\\n' }}");
+    for flag in ["--chat-template", "--chat-template-file"] {
+        let script = format!(
+            "'{}' --config-dir '{}' repl -m '{model}' {flag} <(cat '{}')",
+            env!("CARGO_BIN_EXE_gibber"),
+            gibber.path("").display(),
+            template.display()
+        );
+        let mut child = std::process::Command::new("bash");
+        let child = child.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap();
+        child.stdin.take().unwrap().write_all(b"One\nTwo\n/prompt\n").unwrap();
+        let shown = stdout_of(child.wait_with_output().unwrap());
+        assert!(shown.contains("<One><Hello!><Two>"), "{shown}");
+    }
+}
+
+#[test]
 fn an_empty_file_is_no_template() {
     let gibber = Gibber::new();
     let file = gibber.write("empty.jinja", "\n");

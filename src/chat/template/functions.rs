@@ -38,6 +38,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_function("namespace", namespace);
     environment.add_function("dict", dict);
     environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    environment.add_function(source::NOTHING_TO_CYCLE, nothing_to_cycle);
     environment.add_function(source::CATCH_ALL, macros::catch_all);
     environment.add_filter(source::PERCENT, percent::percent);
     environment.add_filter("tojson", json::to_json);
@@ -53,6 +54,11 @@ pub(super) fn refusal(error: &Error) -> Option<String> {
 
 fn raise_exception(message: &Value) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{}", python::str(message)?)))
+}
+
+/// What Jinja for Python says of `loop.cycle()`.
+fn nothing_to_cycle() -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::MissingArgument, "loop.cycle() has nothing to choose from"))
 }
 
 /// Jinja's `namespace`, which takes a map and names, is true also where it is empty, and is no map.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::thread;
 
@@ -77,10 +78,21 @@ fn answer_all(from: &mut impl Read, to: &mut impl Write, limit: impl Fn(Limits))
         limit(limits);
         let request: Request<'static> = serde_json::from_slice(&frame)?;
         drop(frame);
-        let answer = answer(&mut compiled, request, limits);
+        let answer = answer_or_failure(&mut compiled, request, limits);
         write_frame(to, &serde_json::to_vec(&answer)?)?;
     }
     Ok(())
+}
+
+/// A panic of the engine is an answer, too: the template is at fault, and the next one may be rendered here.
+fn answer_or_failure(compiled: &mut VecDeque<(String, Engine)>, request: Request<'static>, limits: Limits) -> Answer {
+    panic::catch_unwind(AssertUnwindSafe(|| answer(compiled, request, limits))).unwrap_or_else(|panic| {
+        // Whatever it has left half done is not used again.
+        compiled.clear();
+        let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Failure::Jinja { line: None, reason: format!("it asks for what cannot be done: {said}") })
+    })
 }
 
 fn answer(compiled: &mut VecDeque<(String, Engine)>, request: Request<'static>, limits: Limits) -> Answer {

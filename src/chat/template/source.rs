@@ -11,6 +11,9 @@ pub(super) const PERCENT: &str = "__percent";
 /// The function that gives a macro the arguments that it has no names for.
 pub(super) const CATCH_ALL: &str = "__catch_all";
 
+/// The function that says what `loop.cycle()` lacks: it has nothing to choose from, which the engine cannot bear.
+pub(super) const NOTHING_TO_CYCLE: &str = "__nothing_to_cycle";
+
 /// What such a macro calls them.
 pub(super) const REST: [&str; 2] = ["varargs", "kwargs"];
 
@@ -118,6 +121,9 @@ impl Rewriter {
             match words[at] {
                 "%" => self.out.push_str(&format!(")|{PERCENT}(")),
                 "+" if is_sign(&words, at) => {}
+                ")" if words[..at].ends_with(&["loop", ".", "cycle", "("]) => {
+                    self.out.push_str(&format!("{NOTHING_TO_CYCLE}())"));
+                }
                 word => self.out.push_str(word),
             }
             self.out.extend(std::iter::repeat_n(')', after[at]));
@@ -303,6 +309,8 @@ mod tests {
             ("{%- if not '%s' % (a % 2) == b -%}", "{%- if not ('%s' )|__percent( ((a )|__percent( 2))) == b -%}"),
             ("{{ [a % 2, {b: c % 3}] }}", "{{ [(a )|__percent( 2), {b: (c )|__percent( 3)}] }}"),
             ("{{ 1e-5 % 2 }}", "{{ (1e-5 )|__percent( 2) }}"),
+            ("{{ loop.cycle() }}", "{{ loop.cycle(__nothing_to_cycle()) }}"),
+            ("{{ loop.cycle(1) ~ loop . cycle( ) }}", "{{ loop.cycle(1) ~ loop . cycle( __nothing_to_cycle()) }}"),
             ("a % b {# a % b #}{% raw %}{{ a % b }}{% endraw %}", "a % b {# a % b #}{% raw %}{{ a % b }}{% endraw %}"),
         ] {
             assert_eq!(adapted(source), expected);
