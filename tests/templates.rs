@@ -125,7 +125,7 @@ fn a_program_that_answers_nonsense_or_nothing_is_an_error() {
     let error = render(&Sandbox::of("/usr/bin/yes"), "{{ 1 }}").unwrap_err().to_string();
     assert!(error.contains("something else than a text"), "{error}");
     let error = render(&Sandbox::of("/bin/false"), "{{ 1 }}").unwrap_err().to_string();
-    assert!(error.contains("the process that runs it"), "{error}");
+    assert!(error.contains("the process that runs it has ended"), "{error}");
 }
 
 #[test]

@@ -281,7 +281,11 @@ impl Process {
         requests.set_write_timeout(Some(patience)).map_err(|_| Broken::Unheard)?;
         write_frame(&mut requests, frame).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Broken::Silent(patience.as_secs()),
-            _ => Broken::Unheard,
+            // Where it has closed its end, the thread that hears it knows why.
+            _ => match self.answers.recv_timeout(patience) {
+                Ok(Err(broken)) => broken,
+                Ok(Ok(_)) | Err(_) => Broken::Unheard,
+            },
         })?;
         let answer = self.answers.recv_timeout(patience).map_err(|error| match error {
             RecvTimeoutError::Timeout => Broken::Silent(patience.as_secs()),
