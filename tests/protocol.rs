@@ -9,19 +9,19 @@ mod lanes;
 #[path = "protocol/steer.rs"]
 mod steer;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use gibber::chat::template::Sandbox;
 use gibber::chat::{Message, Role};
-use gibber::worker::WorkerHandle;
 use gibber::worker::protocol::{
-    CancelToken, ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams,
-    GenerationStats, LaneParams, Lookup, Prompt, RequestId, TemplateChoice,
+    ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
+    LoadParams, Lookup, ModelPlace, Prompt, RequestId, TemplateChoice,
 };
-use gibber_engine::load::{LoadOptions, MemoryProbe, ModelInfo, ModelSource};
+use gibber::worker::{Resources, WorkerHandle};
+use gibber_engine::load::{MemoryProbe, ModelInfo, ModelSource};
 use gibber_engine::{SamplingParams, TokenId};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -49,20 +49,24 @@ fn sandbox() -> Sandbox {
 }
 
 impl Client {
-    fn new(source: ModelSource, options: LoadOptions) -> Self {
-        let mut client = Self { worker: WorkerHandle::spawn(sandbox()), next: 1 };
-        client.load(source, options).unwrap();
+    fn new(place: ModelPlace, params: LoadParams) -> Self {
+        Self::on(sandbox(), place, params)
+    }
+
+    fn on(resources: impl Into<Resources>, place: ModelPlace, params: LoadParams) -> Self {
+        let mut client = Self { worker: WorkerHandle::spawn(resources), next: 1 };
+        client.load(place, params).unwrap();
         client
     }
 
     fn tiny() -> Self {
-        let options = LoadOptions { threads: Some(1), ..LoadOptions::default() };
-        Self::new(ModelSource::Synthetic("tiny".into()), options)
+        let params = LoadParams { threads: Some(1), ..LoadParams::default() };
+        Self::new(ModelPlace::Synthetic("tiny".into()), params)
     }
 
     fn smollm2(context: Option<usize>) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-        Self::new(ModelSource::Path(path), LoadOptions { context, ..LoadOptions::default() })
+        Self::new(ModelPlace::Path(path), LoadParams { context, ..LoadParams::default() })
     }
 
     fn id(&mut self) -> RequestId {
@@ -70,9 +74,9 @@ impl Client {
         RequestId(self.next)
     }
 
-    fn load(&mut self, source: ModelSource, options: LoadOptions) -> Result<Box<ModelInfo>, String> {
+    fn load(&mut self, place: ModelPlace, params: LoadParams) -> Result<Box<ModelInfo>, String> {
         let id = self.id();
-        match self.ask(EngineCommand::Load { id, source, options }).pop() {
+        match self.ask(EngineCommand::Load { id, place, params }).pop() {
             Some(EngineEvent::Loaded { model, .. }) => Ok(model),
             Some(EngineEvent::Failed { error, .. }) => Err(error),
             other => panic!("{other:?}"),
@@ -80,12 +84,27 @@ impl Client {
     }
 
     fn event(&self) -> EngineEvent {
-        self.worker.events().recv_timeout(PATIENCE).expect("an event")
+        let event = self.worker.events().recv_timeout(PATIENCE).expect("an event");
+        // Plain data: nothing of it is lost on a wire.
+        let wire = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<EngineEvent>(&wire).unwrap(), event);
+        event
+    }
+
+    fn send(&self, command: EngineCommand) {
+        let wire = serde_json::to_string(&command).unwrap();
+        let command_again = serde_json::from_str(&wire).unwrap();
+        assert_eq!(command, command_again);
+        self.worker.send(command_again);
+    }
+
+    fn cancel(&self, id: RequestId) {
+        self.send(EngineCommand::Cancel { id });
     }
 
     /// Sends a command and collects its events, the closing one last.
     fn ask(&self, command: EngineCommand) -> Vec<EngineEvent> {
-        self.worker.send(command);
+        self.send(command);
         let mut events = vec![self.event()];
         while !events.last().unwrap().is_closing() {
             events.push(self.event());
@@ -94,15 +113,15 @@ impl Client {
         events
     }
 
-    fn send_generate(&mut self, prompt: Prompt, params: GenerationParams, cancel: &CancelToken) -> RequestId {
+    fn send_generate(&mut self, prompt: Prompt, params: GenerationParams) -> RequestId {
         let id = self.id();
-        self.worker.send(EngineCommand::Generate { id, prompt, params, cancel: cancel.clone() });
+        self.send(EngineCommand::Generate { id, prompt, params });
         id
     }
 
     fn reply(&mut self, prompt: Prompt, params: GenerationParams) -> Reply {
         let id = self.id();
-        let events = self.ask(EngineCommand::Generate { id, prompt, params, cancel: CancelToken::new() });
+        let events = self.ask(EngineCommand::Generate { id, prompt, params });
         gather(&events)
     }
 
@@ -114,13 +133,10 @@ impl Client {
         }
     }
 
-    /// How many tokens the cache holds.
-    fn held(&mut self) -> usize {
-        let id = self.id();
-        match self.ask(EngineCommand::Rewind { id, tokens: usize::MAX }).pop() {
-            Some(EngineEvent::Rewound { context_used, .. }) => context_used,
-            other => panic!("{other:?}"),
-        }
+    /// How many tokens the cache holds of this text, which is no more than it should hold.
+    fn held(&mut self, text: &str) -> usize {
+        let more = self.prefill(raw(&format!("{text}\n\nAnd")));
+        more.0
     }
 }
 
@@ -175,10 +191,6 @@ fn open(seed: u64, max_tokens: usize) -> GenerationParams {
     }
 }
 
-fn lane(params: GenerationParams) -> LaneParams {
-    LaneParams { params, cancel: CancelToken::new() }
-}
-
 fn greedy(max_tokens: usize) -> GenerationParams {
     let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
     GenerationParams { sampling, max_tokens: Some(max_tokens), ..GenerationParams::default() }
@@ -189,58 +201,41 @@ fn greedy(max_tokens: usize) -> GenerationParams {
 #[test]
 fn every_request_is_closed_exactly_once() {
     let mut client = Client::tiny();
-    let cancelled = CancelToken::new();
-    cancelled.cancel();
-    let (fresh, mut expected) = (CancelToken::new(), HashSet::new());
+    let mut expected = HashSet::new();
     let wrong = GenerationParams {
         sampling: SamplingParams { temperature: -1.0, ..SamplingParams::default() },
         ..GenerationParams::default()
     };
-    expected.insert(client.send_generate(raw("abc"), open(1, 30), &fresh));
-    expected.insert(client.send_generate(raw("abc"), open(1, 30), &cancelled));
-    expected.insert(client.send_generate(raw(""), open(1, 30), &fresh));
-    expected.insert(client.send_generate(raw(&"too long".repeat(99)), open(1, 30), &fresh));
-    expected.insert(client.send_generate(raw("abc"), wrong, &fresh));
+    expected.insert(client.send_generate(raw("abc"), open(1, 30)));
+    let cancelled = client.send_generate(raw("abc"), open(1, 30));
+    client.cancel(cancelled);
+    expected.insert(cancelled);
+    expected.insert(client.send_generate(raw(""), open(1, 30)));
+    expected.insert(client.send_generate(raw(&"too long".repeat(99)), open(1, 30)));
+    expected.insert(client.send_generate(raw("abc"), wrong));
     let template = TemplateChoice::Builtin("none such".into());
     let messages = vec![Message::new(Role::User, "x")];
-    expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5), &fresh));
-    let commands: [fn(RequestId) -> EngineCommand; 12] = [
-        |id| EngineCommand::Compare {
-            id,
-            prompt: Prompt::Raw("abc".into()),
-            lanes: vec![lane(open(1, 4)), lane(open(2, 3))],
-        },
+    expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5)));
+    let commands: [fn(RequestId) -> EngineCommand; 11] = [
+        |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), lanes: vec![open(1, 4), open(2, 3)] },
         |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), lanes: vec![] },
-        |id| EngineCommand::Prefill {
-            id,
-            prompt: Prompt::Raw("ahead".into()),
-            max_tokens: None,
-            cancel: CancelToken::new(),
-        },
+        |id| EngineCommand::Prefill { id, prompt: Prompt::Raw("ahead".into()), max_tokens: None },
         |id| EngineCommand::Measure { id, prompt: Prompt::Raw("count me".into()), draft: true, max_tokens: None },
-        |id| EngineCommand::Score { id, text: "some text".into(), cancel: CancelToken::new() },
-        |id| EngineCommand::ScorePrompt {
-            id,
-            prompt: Prompt::Raw("some text".into()),
-            from: 0,
-            candidates: 2,
-            cancel: CancelToken::new(),
-        },
+        |id| EngineCommand::Score { id, text: "some text".into() },
+        |id| EngineCommand::ScorePrompt { id, prompt: Prompt::Raw("some text".into()), from: 0, candidates: 2 },
         |id| EngineCommand::Preview { id, sampling: SamplingParams::default(), candidates: 3 },
         |id| EngineCommand::Count { id, prompt: Prompt::Raw("count me".into()) },
         |id| EngineCommand::Load {
             id,
-            source: ModelSource::Path("/no/such/model.gguf".into()),
-            options: LoadOptions::default(),
+            place: ModelPlace::Path("/no/such/model.gguf".into()),
+            params: LoadParams::default(),
         },
         |id| EngineCommand::SetSampling { id: RequestId(id.0 + 1000), sampling: SamplingParams::default() },
         |id| EngineCommand::Generate {
             id,
             prompt: Prompt::Raw("the old model is still there".into()),
             params: open(2, 5),
-            cancel: CancelToken::new(),
         },
-        |id| EngineCommand::Rewind { id, tokens: 3 },
     ];
     let mut last = RequestId(0);
     for command in commands {
@@ -282,10 +277,14 @@ fn the_texts_joined_are_the_decoded_reply() {
 #[test]
 fn a_cancel_hits_its_request_and_no_other() {
     let mut client = Client::tiny();
-    let (first, second) = (CancelToken::new(), CancelToken::new());
-    first.cancel();
-    let one = client.send_generate(raw("abc"), open(1, 20), &first);
-    let two = client.send_generate(raw("abc"), open(1, 20), &second);
+    // At work, and stopped before the one that counts has begun.
+    client.send(EngineCommand::Score { id: RequestId(1000), text: "some text ".repeat(12) });
+    let one = client.send_generate(raw("abc"), open(1, 20));
+    client.cancel(one);
+    // One that is closed, one that will never be.
+    client.cancel(RequestId(1));
+    client.cancel(RequestId(u64::MAX));
+    let two = client.send_generate(raw("abc"), open(1, 20));
     let mut events: HashMap<RequestId, Vec<EngineEvent>> = HashMap::new();
     while !events.get(&two).is_some_and(|events| events.last().is_some_and(EngineEvent::is_closing)) {
         let event = client.event();
@@ -304,15 +303,16 @@ fn a_cancelled_reply_keeps_its_text_and_the_cache_fits_it() {
     let mut client = Client::smollm2(None);
     let prompt = "Once upon a time, there was a";
     let prompt_tokens = client.count(raw(prompt)).len();
-    let cancel = CancelToken::new();
     let mut params = greedy(100_000);
     params.max_tokens = None;
-    client.send_generate(raw(prompt), params, &cancel);
+    let id = client.send_generate(raw(prompt), params);
     let mut events = Vec::new();
+    let mut is_cancelled = false;
     while !events.last().is_some_and(EngineEvent::is_closing) {
         let event = client.event();
-        if matches!(event, EngineEvent::Token { .. }) && !cancel.is_cancelled() {
-            cancel.cancel();
+        if matches!(event, EngineEvent::Token { .. }) && !is_cancelled {
+            is_cancelled = true;
+            client.cancel(id);
         }
         events.push(event);
     }
@@ -321,7 +321,7 @@ fn a_cancelled_reply_keeps_its_text_and_the_cache_fits_it() {
     assert!(" small town nestled in the heart of a bustling".starts_with(&reply.text) || reply.tokens.len() > 8);
     assert!(reply.context_used < 8192, "the cancel came with the first token, not with the end of the context");
     // Whether the last token was computed already depends on the moment of the cancel.
-    let held = client.held();
+    let held = client.held(&format!("{prompt}{}", reply.text));
     assert_eq!(held, reply.context_used);
     assert!((prompt_tokens + reply.tokens.len() - 1..=prompt_tokens + reply.tokens.len()).contains(&held), "{held}");
 }
@@ -332,7 +332,7 @@ fn a_change_of_sampling_acts_during_the_reply_and_is_in_the_log() {
     let mut client = Client::smollm2(None);
     let params = open(5, 40);
     let cold = SamplingParams { temperature: 0.0, ..params.sampling.clone() };
-    let id = client.send_generate(raw("My favourite colour is"), params.clone(), &CancelToken::new());
+    let id = client.send_generate(raw("My favourite colour is"), params.clone());
     // It waits in the queue before the first token, behind the command that it is about.
     client.worker.send(EngineCommand::SetSampling { id, sampling: cold.clone() });
     let mut events = vec![client.event()];
@@ -381,9 +381,10 @@ fn a_stop_text_cuts_the_reply_and_continuing_goes_on_behind_it() {
     let reply = client.reply(chat(&[question]), params);
     assert_eq!(reply.reason, FinishReason::StopString(" is Paris".into()));
     assert_eq!(reply.text, "The capital of France");
-    assert_eq!(client.held(), reply.context_used);
     let rest = client.reply(chat(&[question, (Role::Assistant, &reply.text)]), greedy(30));
     assert_eq!(rest.text, " is Paris.");
+    // All that is left of the reply, but for the token whose logits are wanted again.
+    assert_eq!(rest.stats.reused_tokens, reply.context_used - 1);
 }
 
 #[test]
@@ -404,7 +405,9 @@ fn a_preview_reshapes_what_is_held_without_computing() {
     assert_eq!(wide.candidates.len(), 5);
     assert!(narrow.candidates[1..].iter().all(|candidate| candidate.cut_by.is_some()));
     assert!(narrow.kept_mass <= wide.kept_mass);
-    assert_eq!(client.held(), reply.context_used);
+    let question = (Role::User, "What is the capital of France?");
+    let (reused, ..) = client.prefill(chat(&[question, (Role::Assistant, &reply.text), (Role::User, "And of Italy?")]));
+    assert_eq!(reused, reply.context_used, "the cache holds what it held");
 }
 
 /// A full context: the oldest turns go, the person is told which, and the reply goes on; at last nothing is left to drop.
@@ -452,7 +455,7 @@ fn turns_are_dropped_before_a_reply_and_stay_dropped() {
     // One message that is too long by itself is an error that says so.
     let id = client.id();
     let prompt = chat(&[(Role::User, &"y".repeat(200))]);
-    let events = client.ask(EngineCommand::Generate { id, prompt, params: open(1, 3), cancel: CancelToken::new() });
+    let events = client.ask(EngineCommand::Generate { id, prompt, params: open(1, 3) });
     let Some(EngineEvent::Failed { error, .. }) = events.last() else { panic!("{events:?}") };
     assert!(error.contains("the context holds 128"), "{error}");
 }
@@ -465,7 +468,7 @@ fn lanes_say_what_each_would_say_alone() {
     let long = [(Role::User, "first"), (Role::Assistant, filler.as_str()), (Role::User, "go on")];
     for (prompt, lengths) in [(chat(&[(Role::User, "hi")]), [12, 30]), (chat(&long), [90, 10])] {
         let params = vec![open(1, lengths[0]), greedy(lengths[1])];
-        let (id, lanes) = (client.id(), params.iter().cloned().map(lane).collect());
+        let (id, lanes) = (client.id(), params.clone());
         let events = client.ask(EngineCommand::Compare { id, prompt: prompt.clone(), lanes });
         assert!(matches!(events.last(), Some(EngineEvent::Compared { .. })), "{events:?}");
         for (at, params) in params.into_iter().enumerate() {
@@ -491,11 +494,10 @@ fn a_cancel_stops_its_lane_within_a_token_and_no_other() {
     // A tiny model would have filled its context before the cancel comes; this one counts on.
     let mut client = Client::smollm2(None);
     let id = client.id();
-    let lanes = vec![lane(GenerationParams { max_tokens: None, ..greedy(0) }), lane(greedy(20))];
-    let cancel = lanes[0].cancel.clone();
+    let lanes = vec![GenerationParams { max_tokens: None, ..greedy(0) }, greedy(20)];
     client.worker.send(EngineCommand::Compare { id, prompt: raw("1, 2, 3, 4, 5, 6, 7,"), lanes });
     while !matches!(client.event(), EngineEvent::LaneToken { .. }) {}
-    cancel.cancel();
+    client.send(EngineCommand::CancelLane { id, lane: 0 });
     let mut ends = Vec::new();
     loop {
         match client.event() {
@@ -512,7 +514,7 @@ fn a_cancel_stops_its_lane_within_a_token_and_no_other() {
 #[test]
 fn without_a_model_every_request_says_so() {
     let mut client = Client { worker: WorkerHandle::spawn(sandbox()), next: 0 };
-    let error = client.load(ModelSource::Path("/no/such/file.gguf".into()), LoadOptions::default()).unwrap_err();
+    let error = client.load(ModelPlace::Path("/no/such/file.gguf".into()), LoadParams::default()).unwrap_err();
     assert!(error.contains("/no/such/file.gguf"), "{error}");
     let id = client.id();
     let events = client.ask(EngineCommand::Count { id, prompt: raw("x") });
@@ -525,7 +527,7 @@ fn dropping_the_handle_stops_what_runs() {
     let mut client = Client::smollm2(None);
     let mut params = open(1, 0);
     params.max_tokens = None;
-    client.send_generate(raw("Once"), params, &CancelToken::new());
+    client.send_generate(raw("Once"), params);
     while !matches!(client.event(), EngineEvent::Token { .. }) {}
     // Joins the thread: without an end to the reply this would take minutes.
     let events = client.worker.events().clone();
@@ -533,26 +535,34 @@ fn dropping_the_handle_stops_what_runs() {
     assert!(events.iter().any(|event| matches!(event, EngineEvent::Finished { reason: FinishReason::Cancelled, .. })));
 }
 
+/// A probe of memory that gives these answers in turn, and afterwards says that there is enough.
+macro_rules! scripted_memory {
+    ($answers:ident, $probe:ident) => {
+        static $answers: Mutex<VecDeque<u64>> = Mutex::new(VecDeque::new());
+        fn $probe() -> Option<u64> {
+            Some($answers.lock().unwrap().pop_front().unwrap_or(u64::MAX))
+        }
+    };
+}
+
+fn on_one_thread() -> LoadParams {
+    LoadParams { threads: Some(1), ..LoadParams::default() }
+}
+
+fn with_memory(probe: fn() -> Option<u64>) -> Resources {
+    Resources { memory: MemoryProbe(probe), ..Resources::from(sandbox()) }
+}
+
 #[test]
 fn where_two_models_do_not_fit_the_old_one_goes_first_and_comes_back_if_the_new_one_fails() {
-    /// Too little for a second model until the first is gone.
-    fn poor_once() -> Option<u64> {
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        Some(if ASKED.fetch_add(1, Ordering::Relaxed) == 0 { 10 } else { u64::MAX })
-    }
-    fn poor() -> Option<u64> {
-        Some(10)
-    }
-    let source =
-        || ModelSource::Path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf"));
-    let options = |memory: fn() -> Option<u64>| LoadOptions {
-        threads: Some(1),
-        memory: MemoryProbe(memory),
-        ..LoadOptions::default()
-    };
-    let mut client = Client::tiny();
-    assert_eq!(client.load(source(), options(poor_once)).unwrap().name, "tiny-llama");
-    let error = client.load(source(), options(poor)).unwrap_err();
+    scripted_memory!(ANSWERS, memory);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf");
+    let mut client = Client::on(with_memory(memory), ModelPlace::Synthetic("tiny".into()), on_one_thread());
+    // Too little for a second model until the first is gone.
+    ANSWERS.lock().unwrap().extend([10]);
+    assert_eq!(client.load(ModelPlace::Path(path.clone()), on_one_thread()).unwrap().name, "tiny-llama");
+    ANSWERS.lock().unwrap().extend([10, 10]);
+    let error = client.load(ModelPlace::Path(path), on_one_thread()).unwrap_err();
     assert!(error.contains("its weights take 0.1 MB, and 0.0 MB of memory are free"), "{error}");
     let params = GenerationParams { max_tokens: Some(3), ..GenerationParams::default() };
     assert_eq!(client.reply(Prompt::Raw("The licence".into()), params).tokens.len(), 3, "the old model is back");
@@ -560,19 +570,38 @@ fn where_two_models_do_not_fit_the_old_one_goes_first_and_comes_back_if_the_new_
 
 #[test]
 fn a_model_that_cannot_come_back_is_said_to_be_lost() {
-    fn poor() -> Option<u64> {
-        Some(10)
-    }
+    scripted_memory!(ANSWERS, memory);
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf");
     let folder = tempfile::tempdir().unwrap();
     let gone = folder.path().join("gone.gguf");
     std::fs::copy(&fixture, &gone).unwrap();
-    let mut client = Client::tiny();
-    let options = || LoadOptions { threads: Some(1), ..LoadOptions::default() };
-    client.load(ModelSource::Path(gone.clone()), options()).unwrap();
+    let mut client = Client::on(with_memory(memory), ModelPlace::Path(gone.clone()), on_one_thread());
     std::fs::remove_file(&gone).unwrap();
-    let poor = LoadOptions { memory: MemoryProbe(poor), ..options() };
-    let error = client.load(ModelSource::Path(fixture.clone()), poor).unwrap_err();
+    ANSWERS.lock().unwrap().extend([10, 10]);
+    let error = client.load(ModelPlace::Path(fixture.clone()), on_one_thread()).unwrap_err();
     assert!(error.contains("of memory are free") && error.contains("cannot be loaded again"), "{error}");
-    assert_eq!(client.load(ModelSource::Path(fixture), options()).unwrap().name, "tiny-llama");
+    assert_eq!(client.load(ModelPlace::Path(fixture), on_one_thread()).unwrap().name, "tiny-llama");
+}
+
+#[test]
+fn a_load_is_cancelled_and_the_former_model_stays() {
+    let mut client = Client::tiny();
+    let id = client.id();
+    client.send(EngineCommand::Load { id, place: ModelPlace::Synthetic("gpt2".into()), params: on_one_thread() });
+    client.cancel(id);
+    let end = loop {
+        let event = client.event();
+        if event.is_closing() {
+            break event;
+        }
+    };
+    assert!(matches!(&end, EngineEvent::Failed { id: of, error } if *of == id && error.contains("stopped")), "{end:?}");
+    assert_eq!(client.reply(raw("abc"), open(1, 3)).tokens.len(), 3);
+}
+
+#[test]
+fn a_program_without_a_model_inside_says_so() {
+    let mut client = Client::tiny();
+    let error = client.load(ModelPlace::Embedded, on_one_thread()).unwrap_err();
+    assert!(error.contains("no model inside") && error.contains("--model"), "{error}");
 }

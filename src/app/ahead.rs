@@ -11,7 +11,7 @@ use super::attachments::{gather, mentions};
 use super::commands::{self, Line};
 use super::{App, Effect, Looked, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
-use crate::worker::protocol::{CancelToken, ContextParts, EngineCommand, Prompt, RequestId};
+use crate::worker::protocol::{ContextParts, EngineCommand, Prompt, RequestId};
 
 /// A pause in the writing after which it is looked at.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -36,7 +36,8 @@ pub(super) struct Ahead {
     /// What was measured last.
     measured: Option<Measured>,
     computing: Option<Asked>,
-    cancel: CancelToken,
+    /// Whether what is being computed has been asked to stop.
+    is_stopped: bool,
     /// The prompt that was computed to its end.
     computed: Option<u64>,
     /// The prompt that is not to be asked for again.
@@ -119,9 +120,10 @@ impl Ahead {
 
     /// Stops what is being computed; it is tried again later.
     fn give_way(&mut self) -> Option<Effect> {
-        self.computing.as_ref().filter(|_| !self.cancel.is_cancelled())?;
+        let id = self.computing.as_ref().filter(|_| !self.is_stopped)?.id;
+        self.is_stopped = true;
         self.tried = None;
-        Some(Effect::Cancel(self.cancel.clone()))
+        Some(Effect::Submit(EngineCommand::Cancel { id }))
     }
 }
 
@@ -225,9 +227,8 @@ impl App {
         let id = asked.id;
         self.ahead.computing = Some(asked);
         self.ahead.tried = Some(prompt);
-        let cancel = CancelToken::new();
-        self.ahead.cancel = cancel.clone();
-        self.submit(EngineCommand::Prefill { id, prompt: self.next_prompt(), max_tokens: self.max_tokens(), cancel })
+        self.ahead.is_stopped = false;
+        self.submit(EngineCommand::Prefill { id, prompt: self.next_prompt(), max_tokens: self.max_tokens() })
     }
 
     /// A draft is computed, and a conversation that was opened or switched to. With a seed that is set nothing is: its
@@ -242,7 +243,7 @@ impl App {
 
     pub(super) fn prefilled(&mut self, id: RequestId, done: usize, total: usize, now: Moment) {
         let Some(asked) = self.ahead.computing.take_if(|asked| asked.id == id) else { return };
-        if done == total && !self.ahead.cancel.is_cancelled() {
+        if done == total && !self.ahead.is_stopped {
             self.ahead.held = Some(asked.place);
             self.ahead.computed = Some(asked.prompt);
         } else {

@@ -9,9 +9,7 @@ use super::generation::SAVE_INTERVAL;
 use super::lanes::{LaneSetting, differences, split_question};
 use super::{App, Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role, title};
-use crate::worker::protocol::{
-    CancelToken, EngineCommand, EngineEvent, FinishReason, LaneParams, Prompt, RequestId, TokenTrace,
-};
+use crate::worker::protocol::{EngineCommand, EngineEvent, FinishReason, Prompt, RequestId, TokenTrace};
 use gibber_engine::SamplingParams;
 
 /// The most lanes of a comparison.
@@ -29,7 +27,6 @@ pub struct Lane {
     /// How it ended; `None` while it goes on.
     pub summary: Option<ReplySummary>,
     sampling: Arc<SamplingParams>,
-    cancel: CancelToken,
     /// When its first and its last token came, and how many there are.
     times: Option<(Instant, Instant)>,
     tokens: usize,
@@ -180,15 +177,11 @@ impl App {
             message: None,
             summary: None,
             sampling: Arc::new(setting.sampling),
-            cancel: CancelToken::new(),
             times: None,
             tokens: 0,
         };
         let lanes: Vec<Lane> = settings.into_iter().map(lane).collect();
-        let params = lanes.iter().map(|lane| LaneParams {
-            params: self.generation_params(SamplingParams::clone(&lane.sampling)),
-            cancel: lane.cancel.clone(),
-        });
+        let params = lanes.iter().map(|lane| self.generation_params(SamplingParams::clone(&lane.sampling)));
         let command = EngineCommand::Compare { id, prompt, lanes: params.collect() };
         self.comparison = Some(Comparison {
             id,
@@ -230,9 +223,9 @@ impl App {
             return Vec::new();
         }
         comparison.keeps = true;
-        let chosen = comparison.chosen;
-        let others = comparison.lanes.iter().enumerate().filter(|&(at, _)| at != chosen);
-        others.map(|(_, lane)| Effect::Cancel(lane.cancel.clone())).collect()
+        let (id, chosen) = (comparison.id, comparison.chosen);
+        let others = (0..comparison.lanes.len()).filter(|&lane| lane != chosen);
+        others.map(|lane| Effect::Submit(EngineCommand::CancelLane { id, lane })).collect()
     }
 
     /// Stops the lanes; once they have ended, leaves them with the chosen one as the reply.
@@ -242,7 +235,7 @@ impl App {
             return self.close_comparison();
         }
         comparison.stopping = true;
-        comparison.lanes.iter().map(|lane| Effect::Cancel(lane.cancel.clone())).collect()
+        vec![Effect::Submit(EngineCommand::Cancel { id: comparison.id })]
     }
 
     /// The program ends: stops the lanes and saves what there is of them, without waiting for the engine.

@@ -8,17 +8,14 @@ use crate::chat::Transcript;
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreNews, StoreOp};
-use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+use crate::worker::protocol::{EngineCommand, EngineEvent, LoadParams, ModelPlace, RequestId};
 use gibber_engine::SamplingParams;
-use gibber_engine::load::{CancelFlag, LoadOptions, ModelSource};
 
 /// What the front end's loop is to carry out.
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// Send a command to the engine's thread.
     Submit(EngineCommand),
-    /// Stop a request.
-    Cancel(CancelToken),
     /// Write to the store.
     Store(StoreOp),
     /// Make these the defaults, in config.toml.
@@ -29,8 +26,6 @@ pub enum Effect {
         id: RequestId,
         /// Name or path.
         name: String,
-        /// Stops it.
-        cancel: CancelFlag,
     },
     /// Read the person's own themes.
     ReadThemes {
@@ -147,7 +142,7 @@ pub trait FrontEndIo {
     ///
     /// # Errors
     /// One clear sentence, with the names that there are.
-    fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String>;
+    fn resolve_model(&mut self, name: &str) -> Result<(ModelPlace, LoadParams), String>;
 
     /// The models that can be named, with what is known of each.
     fn describe_models(&mut self) -> Vec<ListedModel>;
@@ -233,19 +228,14 @@ pub fn carry_out(
                 send(command);
                 Vec::new()
             }
-            Effect::Cancel(token) => {
-                token.cancel();
-                Vec::new()
-            }
             Effect::Store(op) => {
                 io.store(op);
                 Vec::new()
             }
             Effect::SaveSettings(settings) => app.handle(Action::SettingsSaved(io.save_settings(&settings)), now),
-            Effect::LoadModel { id, name, cancel } => match io.resolve_model(&name) {
-                Ok((source, options)) => {
-                    let options = LoadOptions { cancel, ..options };
-                    send(EngineCommand::Load { id, source, options });
+            Effect::LoadModel { id, name } => match io.resolve_model(&name) {
+                Ok((place, params)) => {
+                    send(EngineCommand::Load { id, place, params });
                     Vec::new()
                 }
                 Err(error) => app.on_event(EngineEvent::Failed { id, error }, now),

@@ -10,8 +10,8 @@ use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role, title, without_line_end};
 use crate::store::StoreOp;
 use crate::worker::protocol::{
-    CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
-    RequestId, TokenTrace,
+    Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
+    TokenTrace,
 };
 use gibber_engine::SamplingParams;
 
@@ -64,7 +64,6 @@ pub struct Generation {
     pub(super) draw_time: Duration,
     /// The filters on the way, as in [`GenerationStats::sampling_log`]: (tokens before them, the filters).
     sampling_log: Vec<(usize, SamplingParams)>,
-    cancel: CancelToken,
     parent: Option<MessageId>,
     former_head: Option<MessageId>,
     /// What the prompt has opened a thought with; its message begins with it.
@@ -264,7 +263,6 @@ impl App {
         let former_head = self.session.transcript.head();
         self.session.transcript.set_head(continued.or(parent));
         let id = self.request_id();
-        let cancel = CancelToken::new();
         let (prompt, sent) = self.prompt();
         let before = continued.and_then(|message| self.tokens_of(message)).unwrap_or_default();
         let picked = before.iter().filter(|token| token.trace.picked).count();
@@ -280,7 +278,6 @@ impl App {
             pause: Pause::default(),
             draw_time: Duration::ZERO,
             sampling_log: vec![(0, self.sampling.clone())],
-            cancel: cancel.clone(),
             parent,
             former_head,
             opening: String::new(),
@@ -295,7 +292,7 @@ impl App {
         self.adapted.restart();
         let params = self.generation_params(self.sampling.clone());
         let mut effects = self.stop_scoring();
-        effects.push(self.submit(EngineCommand::Generate { id, prompt, params, cancel }));
+        effects.push(self.submit(EngineCommand::Generate { id, prompt, params }));
         effects
     }
 
@@ -327,7 +324,7 @@ impl App {
     pub(super) fn stop(&mut self) -> Vec<Effect> {
         let Some(generation) = self.generation.as_mut() else { return self.stop_scoring() };
         generation.stopping = true;
-        vec![Effect::Cancel(generation.cancel.clone())]
+        vec![Effect::Submit(EngineCommand::Cancel { id: generation.id })]
     }
 
     /// The program ends: stops the running reply and saves what there is of it, without waiting for the engine.

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{App, Effect, Moment, NoteKind};
-use crate::worker::protocol::RequestId;
-use gibber_engine::load::{CancelFlag, ModelInfo};
+use crate::worker::protocol::{EngineCommand, RequestId};
+use gibber_engine::load::ModelInfo;
 
 /// A model on its way.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,21 +22,11 @@ pub struct Loading {
     /// Whether the person has asked it to stop.
     pub stopping: bool,
     started: Option<Instant>,
-    cancel: CancelFlag,
 }
 
 impl Loading {
     fn new(id: RequestId, name: String) -> Self {
-        Self {
-            id,
-            name,
-            done: 0,
-            total: 0,
-            elapsed: Duration::ZERO,
-            stopping: false,
-            started: None,
-            cancel: CancelFlag::default(),
-        }
+        Self { id, name, done: 0, total: 0, elapsed: Duration::ZERO, stopping: false, started: None }
     }
 
     pub(super) fn advance(&mut self, done: u64, total: u64, now: Moment) {
@@ -60,19 +50,16 @@ impl Loading {
 impl App {
     pub(super) fn load_model(&mut self, name: String) -> Effect {
         let id = self.request_id();
-        let loading = Loading::new(id, name.clone());
-        let cancel = loading.cancel.clone();
-        self.loading = Some(loading);
-        Effect::LoadModel { id, name, cancel }
+        self.loading = Some(Loading::new(id, name.clone()));
+        Effect::LoadModel { id, name }
     }
 
     /// Esc while a model takes the place of another: that one stays. The first one is always wanted.
-    pub(super) fn stop_loading(&mut self) -> bool {
+    pub(super) fn stop_loading(&mut self) -> Option<Effect> {
         let is_second = self.model.is_some() && self.generation.is_none();
-        let Some(loading) = self.loading.as_mut().filter(|_| is_second) else { return false };
+        let loading = self.loading.as_mut().filter(|_| is_second)?;
         loading.stopping = true;
-        loading.cancel.set();
-        true
+        Some(Effect::Submit(EngineCommand::Cancel { id: loading.id }))
     }
 
     /// The model could not be loaded, or is wanted no more.

@@ -7,7 +7,7 @@ use super::{App, Effect, MessageId, NoteKind, TracedToken};
 use crate::chat::Role;
 use crate::chat::thinking::is_opening;
 use crate::worker::protocol::{
-    CancelToken, Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore,
+    Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore,
 };
 use gibber_engine::TokenId;
 
@@ -44,7 +44,6 @@ struct Scored {
 #[derive(Debug)]
 pub struct Scoring {
     id: RequestId,
-    cancel: CancelToken,
     /// The message behind each entry of the request.
     sent: Vec<Option<MessageId>>,
     from: usize,
@@ -219,17 +218,17 @@ impl App {
             self.hint = Some("every token is scored already".to_owned());
             return Vec::new();
         };
-        let (id, cancel, context) = (self.request_id(), CancelToken::new(), Context::of(self));
-        let scoring = Scoring { id, cancel: cancel.clone(), sent, from, context, done: 0, total: 0, stopping: false };
+        let (id, context) = (self.request_id(), Context::of(self));
+        let scoring = Scoring { id, sent, from, context, done: 0, total: 0, stopping: false };
         self.scoring = Some(scoring);
-        vec![self.submit(EngineCommand::ScorePrompt { id, prompt, from, candidates: CANDIDATES, cancel })]
+        vec![self.submit(EngineCommand::ScorePrompt { id, prompt, from, candidates: CANDIDATES })]
     }
 
     /// Stops the scoring that is at work; what else is asked of the engine need not wait for it.
     pub(super) fn stop_scoring(&mut self) -> Vec<Effect> {
         let Some(scoring) = self.scoring.as_mut() else { return Vec::new() };
         scoring.stopping = true;
-        vec![Effect::Cancel(scoring.cancel.clone())]
+        vec![Effect::Submit(EngineCommand::Cancel { id: scoring.id })]
     }
 
     /// An event of the scoring at work; `false` for any other.

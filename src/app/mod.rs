@@ -432,8 +432,10 @@ impl App {
             Action::Interrupt if self.comparison.as_ref().is_some_and(|lanes| !lanes.stopping) => {
                 self.stop_comparison()
             }
-            Action::Stop if self.stop_loading() => Vec::new(),
-            Action::Stop => self.stop(),
+            Action::Stop => match self.stop_loading() {
+                Some(stop) => vec![stop],
+                None => self.stop(),
+            },
             Action::Interrupt if self.generation.as_ref().is_some_and(|running| !running.stopping) => self.stop(),
             Action::Interrupt => {
                 self.quit_armed = true;
@@ -566,7 +568,7 @@ impl App {
                 self.template_described(id, can_switch_thinking);
                 Vec::new()
             }
-            EngineEvent::Rewound { .. } | EngineEvent::Scored { .. } | EngineEvent::PromptScored { .. } => Vec::new(),
+            EngineEvent::Scored { .. } | EngineEvent::PromptScored { .. } => Vec::new(),
             lanes if self.is_compared(&lanes) => self.on_lanes_event(lanes, now),
             reply => {
                 let is_end = matches!(reply, EngineEvent::Finished { .. });

@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use super::args::Chat;
 use super::{Context, Exit, Usage, is_interactive, repl, surroundings};
-use crate::chat::template::Sandbox;
 use crate::repl::prints_only;
 use crate::tui::{self, ExitReason};
 use crate::worker::WorkerHandle;
@@ -23,7 +22,7 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
     }
     let (app, surroundings) = surroundings::start(context, arguments, true)?;
     let is_unsaved = surroundings.is_unsaved();
-    match tui::run(app, WorkerHandle::spawn(Sandbox::of_this_program()), Box::new(surroundings))? {
+    match tui::run(app, WorkerHandle::spawn(super::resources()), Box::new(surroundings))? {
         ExitReason::Quit if is_unsaved.load(Ordering::Acquire) => Err(Exit(1).into()),
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal)),

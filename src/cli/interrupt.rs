@@ -1,5 +1,6 @@
 //! Ctrl-C for the commands that are not interactive.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,20 +10,22 @@ use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
 use super::INTERRUPTED;
-use crate::worker::protocol::CancelToken;
-
 /// The first Ctrl-C cancels the request that runs, so that what there is of it is finished properly, unless that takes too
 /// long; one without a request, or a second one, ends the program at once.
-#[derive(Debug, Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Interrupt {
-    running: Arc<Mutex<Option<CancelToken>>>,
+    /// Stops what runs.
+    stop: Arc<Mutex<Option<Stop>>>,
+    has_come: Arc<AtomicBool>,
 }
+
+type Stop = Box<dyn FnOnce() + Send>;
 
 impl Interrupt {
     /// Takes over SIGINT for the rest of the process.
     /// A request that is cancelled may take `patience` to end.
     pub(super) fn install(patience: Duration) -> Result<Self> {
-        let interrupt = Self { running: Arc::default() };
+        let interrupt = Self::default();
         let mut signals = Signals::new([SIGINT]).context("cannot listen for Ctrl-C")?;
         let listener = interrupt.clone();
         std::thread::Builder::new()
@@ -30,8 +33,9 @@ impl Interrupt {
             .spawn(move || {
                 for _ in signals.forever() {
                     match listener.take() {
-                        Some(cancel) => {
-                            cancel.cancel();
+                        Some(stop) => {
+                            listener.has_come.store(true, Ordering::Release);
+                            stop();
                             end_after(patience);
                         }
                         None => ending::exit(INTERRUPTED),
@@ -42,13 +46,18 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// From now on Ctrl-C cancels this request.
-    pub(super) fn watch(&self, cancel: &CancelToken) {
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
+    /// From now on Ctrl-C calls `stop`.
+    pub(super) fn watch(&self, stop: impl FnOnce() + Send + 'static) {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(stop));
     }
 
-    fn take(&self) -> Option<CancelToken> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Whether Ctrl-C has stopped something.
+    pub(super) fn has_come(&self) -> bool {
+        self.has_come.load(Ordering::Acquire)
+    }
+
+    fn take(&self) -> Option<Stop> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

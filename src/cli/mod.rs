@@ -40,13 +40,16 @@ use gibber_signals::{ending, mapped};
 use signal_hook::consts::SIGBUS;
 
 use crate::app::keymap::{KeyProblem, Keymap};
+use crate::chat::template::Sandbox;
 use crate::chat::{template, visible};
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
+use crate::worker::Resources;
+use crate::worker::protocol::LoadParams;
 use args::{Cli, Command};
 use gibber_engine::CacheTypes;
 use gibber_engine::kernels::pool::{default_threads, useful_threads};
-use gibber_engine::load::LoadOptions;
+use gibber_engine::load::{LoadOptions, MemoryProbe};
 use gibber_files::quoted;
 
 /// The exit code of a run that Ctrl-C ended, as shells count it (128 + SIGINT).
@@ -95,8 +98,13 @@ impl Context {
     }
 
     /// How the settings want a model to run.
+    fn load_params(&self) -> LoadParams {
+        load_params(&self.settings, &self.paths)
+    }
+
+    /// The same, for those who load it themselves.
     fn load_options(&self) -> LoadOptions {
-        load_options(&self.settings, &self.paths)
+        self.load_params().options(MemoryProbe::default())
     }
 }
 
@@ -124,10 +132,15 @@ fn thread_warning(settings: &Settings) -> Option<String> {
     })
 }
 
-fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
+/// What the engine's thread is started with.
+fn resources() -> Resources {
+    Resources { embedded: models::embedded(), ..Resources::from(Sandbox::of_this_program()) }
+}
+
+fn load_params(settings: &Settings, paths: &Paths) -> LoadParams {
     let model = &settings.model;
     let unless_zero = |value: usize| (value > 0).then_some(value);
-    LoadOptions {
+    LoadParams {
         threads: unless_zero(model.threads),
         context: unless_zero(model.context),
         batch: model.batch,
@@ -135,7 +148,6 @@ fn load_options(settings: &Settings, paths: &Paths) -> LoadOptions {
         quantize: model.quantize.parse().ok(),
         quantized_folder: Some(paths.cache()),
         cache: CacheTypes { keys: model.cache_type_k, values: model.cache_type_v },
-        ..LoadOptions::default()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::chat::one_line;
 use crate::chat::template::is_template;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
+use crate::worker::protocol::ModelPlace;
 use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles, ModelInfo, ModelSource};
 use gibber_engine::model::KvCache;
 use gibber_engine::tokenizer::Tokenizer;
@@ -224,6 +225,23 @@ pub(super) fn resolve(name: &str, paths: &Paths) -> Result<ModelSource> {
     }
 }
 
+/// [`resolve`], as the engine's thread is told it.
+pub(super) fn place(name: &str, paths: &Paths) -> Result<ModelPlace> {
+    Ok(match resolve(name, paths)? {
+        ModelSource::Path(path) => ModelPlace::Path(path),
+        ModelSource::Embedded { .. } => ModelPlace::Embedded,
+        ModelSource::Synthetic(shape) => ModelPlace::Synthetic(shape),
+    })
+}
+
+/// The default model, where it is in the executable.
+pub(super) fn embedded() -> Option<ModelSource> {
+    #[cfg(feature = "embed-model")]
+    return Some(ModelSource::Embedded { name: DEFAULT_FILE, bytes: EMBEDDED });
+    #[cfg(not(feature = "embed-model"))]
+    None
+}
+
 fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -> String {
     let known = if near.is_empty() { names(paths) } else { near.to_vec() };
     let is_path = is_path(name);
@@ -275,7 +293,7 @@ pub(super) fn default_model(paths: &Paths) -> Result<ModelSource> {
     #[cfg(feature = "embed-model")]
     {
         let _ = paths;
-        Ok(ModelSource::Embedded { name: DEFAULT_FILE, bytes: EMBEDDED })
+        embedded().ok_or_else(|| anyhow!("the default model is not inside"))
     }
     #[cfg(not(feature = "embed-model"))]
     {

@@ -10,7 +10,6 @@ use super::interrupt::Interrupt;
 use super::output::{Output, StatusLine};
 use super::{Context, Exit, INTERRUPTED, models};
 use crate::chat::one_line;
-use crate::worker::protocol::CancelToken;
 use gibber_engine::convert::{Conversion, Step};
 use gibber_engine::kernels::ThreadPool;
 use gibber_engine::kernels::pool::{default_threads, useful_threads};
@@ -28,14 +27,14 @@ pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
         0 => default_threads(),
         threads => useful_threads(threads),
     });
-    let (interrupt, cancel) = (Interrupt::install(STOPPING)?, CancelToken::new());
-    interrupt.watch(&cancel);
+    let interrupt = Interrupt::install(STOPPING)?;
+    interrupt.watch(|| {});
     let started = Instant::now();
     let conversion = Conversion::new(&models::resolve(source, &context.paths)?, *kind)?;
     let mut progress = Progress { line: StatusLine::new(), verbose: context.verbose };
     let flow = conversion.write_file(target, *force, &pool, &mut |step| {
         progress.show(step);
-        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt.has_come() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     progress.line.clear();
     if flow?.is_break() {

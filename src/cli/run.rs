@@ -27,10 +27,8 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     session.check_think_switch(&context)?;
     let mut reply = Reply::new(arguments.json);
     reply.filter = (!is_raw(&context)).then(ThoughtFilter::default);
-    let closing = session.ask(
-        |id, cancel| EngineCommand::Generate { id, prompt, params, cancel },
-        |event| reply.on_event(event, context.verbose),
-    )?;
+    let closing = session
+        .ask(|id| EngineCommand::Generate { id, prompt, params }, |event| reply.on_event(event, context.verbose))?;
     let EngineEvent::Finished { reason, stats, .. } = closing else { return Err(unexpected(&closing)) };
     reply.finish(&reason, &stats, is_raw(&context))?;
     if !arguments.json && reply.is_thought_alone() {

@@ -7,7 +7,7 @@ use super::args::Score;
 use super::output::Output;
 use super::session::{Session, unexpected};
 use super::{Context, Exit, INTERRUPTED, text};
-use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, ScoredToken};
+use crate::worker::protocol::{EngineCommand, EngineEvent, ScoredToken};
 use gibber_engine::TokenId;
 
 pub(super) fn run(mut context: Context, arguments: &Score) -> Result<()> {
@@ -33,16 +33,9 @@ pub(super) fn run(mut context: Context, arguments: &Score) -> Result<()> {
 }
 
 fn score(session: &mut Session, text: String) -> Result<Vec<ScoredToken>> {
-    let mut cancelled = CancelToken::new();
-    let closing = session.ask(
-        |id, cancel| {
-            cancelled = cancel.clone();
-            EngineCommand::Score { id, text, cancel }
-        },
-        |_| Ok(()),
-    );
+    let closing = session.ask(|id| EngineCommand::Score { id, text }, |_| Ok(()));
     match closing {
-        _ if cancelled.is_cancelled() => Err(Exit(INTERRUPTED).into()),
+        _ if session.is_interrupted() => Err(Exit(INTERRUPTED).into()),
         Ok(EngineEvent::Scored { tokens, .. }) if tokens.is_empty() => Err(anyhow!("the text is empty")),
         Ok(EngineEvent::Scored { tokens, .. }) => Ok(tokens),
         Ok(other) => Err(unexpected(&other)),

@@ -9,17 +9,15 @@ use super::Context;
 use super::interrupt::Interrupt;
 use super::output::StatusLine;
 use crate::app::template_choice;
-use crate::chat::template::Sandbox;
 use crate::worker::WorkerHandle;
-use crate::worker::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+use crate::worker::protocol::{EngineCommand, EngineEvent, LoadParams, ModelPlace, RequestId};
 use gibber_engine::FileType;
-use gibber_engine::load::{LoadOptions, ModelInfo, ModelSource};
+use gibber_engine::load::ModelInfo;
 
 /// A load that is over before is not worth a line.
 const UNTOLD: Duration = Duration::from_millis(300);
 
 /// A worker and its model.
-#[derive(Debug)]
 pub(super) struct Session {
     worker: WorkerHandle,
     interrupt: Interrupt,
@@ -32,13 +30,13 @@ impl Session {
         if let Some(warning) = super::thread_warning(&context.settings) {
             tell!("warning: {warning}");
         }
-        let source = super::models::resolve(&context.settings.model.name, &context.paths)?;
+        let place = super::models::place(&context.settings.model.name, &context.paths)?;
         let mut session = Self {
-            worker: WorkerHandle::spawn(Sandbox::of_this_program()),
+            worker: WorkerHandle::spawn(super::resources()),
             interrupt: Interrupt::install(ending::PATIENCE)?,
             last: RequestId(0),
         };
-        let info = session.load(source, context.load_options())?;
+        let info = session.load(place, context.load_params())?;
         super::models::say_quantized(&info, context.verbose);
         if context.verbose {
             tell!("{}", super::models::headline(&info));
@@ -55,7 +53,7 @@ impl Session {
             return Ok(());
         }
         let template = template_choice(&settings.model.template);
-        let described = self.ask(|id, _| EngineCommand::DescribeTemplate { id, template }, |_| Ok(()));
+        let described = self.ask(|id| EngineCommand::DescribeTemplate { id, template }, |_| Ok(()));
         // A template that fails is an error of what is asked next.
         if let Ok(EngineEvent::TemplateDescribed { can_switch_thinking: false, .. }) = described {
             tell!("{}", think.without_switch());
@@ -63,10 +61,15 @@ impl Session {
         Ok(())
     }
 
-    fn load(&mut self, source: ModelSource, options: LoadOptions) -> Result<ModelInfo> {
-        let mut progress = Progress::new(options.quantize);
+    /// Whether Ctrl-C has stopped what was asked.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupt.has_come()
+    }
+
+    fn load(&mut self, place: ModelPlace, params: LoadParams) -> Result<ModelInfo> {
+        let mut progress = Progress::new(params.quantize);
         let closing = self.ask(
-            |id, _| EngineCommand::Load { id, source, options },
+            |id| EngineCommand::Load { id, place, params },
             |event| {
                 progress.show(&event);
                 Ok(())
@@ -80,20 +83,20 @@ impl Session {
     }
 
     /// Sends the command that `make` builds and shows each event before the closing one, which is returned. Ctrl-C cancels
-    /// the token that is part of the command.
+    /// it.
     ///
     /// # Errors
     /// What the worker says has failed, and what `on_event` returns: the request is cancelled then.
     pub(super) fn ask(
         &mut self,
-        make: impl FnOnce(RequestId, CancelToken) -> EngineCommand,
+        make: impl FnOnce(RequestId) -> EngineCommand,
         mut on_event: impl FnMut(EngineEvent) -> Result<()>,
     ) -> Result<EngineEvent> {
         self.last = RequestId(self.last.0 + 1);
-        let (id, cancel) = (self.last, CancelToken::new());
-        let command = make(id, cancel.clone());
+        let id = self.last;
+        let command = make(id);
         if !matches!(command, EngineCommand::Load { .. }) {
-            self.interrupt.watch(&cancel);
+            self.interrupt.watch(self.worker.canceller(id));
         }
         self.worker.send(command);
         loop {
@@ -103,7 +106,7 @@ impl Session {
                 event if event.request() != Some(id) => {}
                 EngineEvent::Failed { error, .. } => return Err(anyhow!(error)),
                 event if event.is_closing() => return Ok(event),
-                event => on_event(event).inspect_err(|_| cancel.cancel())?,
+                event => on_event(event).inspect_err(|_| self.worker.send(EngineCommand::Cancel { id }))?,
             }
         }
     }

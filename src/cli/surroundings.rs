@@ -12,7 +12,7 @@ use crossbeam_channel::Receiver;
 
 use super::args::Chat;
 use super::file_reader::{FileReader, aside};
-use super::{Context, Usage, load_options, model_list, models, run, sentence, themes};
+use super::{Context, Usage, load_params, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
 use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start, template_choice};
 use crate::chat::Transcript;
@@ -23,8 +23,8 @@ use crate::store::{
     Database, Paths, Search, SearchHit, SessionId, SessionRecord, SessionSummary, StoreError, StoreNews, StoreOp,
     StoreWriter, StoredSession, files, history,
 };
+use crate::worker::protocol::{LoadParams, ModelPlace};
 use gibber_engine::SamplingParams;
-use gibber_engine::load::{LoadOptions, ModelSource};
 
 /// The largest file that is read into a chat: more than any context holds.
 pub(super) const MAX_FILE: u64 = 4 << 20;
@@ -36,7 +36,7 @@ const MAX_ENTRIES: usize = 5000;
 #[derive(Debug)]
 pub(super) struct Surroundings {
     paths: Paths,
-    options: LoadOptions,
+    load: LoadParams,
     writer: StoreWriter,
     /// While the person is looking for something in the chats.
     search: Option<Search>,
@@ -56,7 +56,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
         tell!("warning: {error}");
         Vec::new()
     });
-    let options = load_options(&settings, &paths);
+    let load = load_params(&settings, &paths);
     let is_raw = template_choice(&settings.model.template).is_raw();
     let message = run::given_text(&arguments.prompt, is_raw)?;
     let models = models::names(&paths);
@@ -67,7 +67,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
     let surroundings =
-        Surroundings { paths, options, writer, reader: FileReader::new(), search: None, is_unsaved: Arc::default() };
+        Surroundings { paths, load, writer, reader: FileReader::new(), search: None, is_unsaved: Arc::default() };
     Ok((App::new(start, Moment::now()), surroundings))
 }
 
@@ -144,9 +144,9 @@ impl FrontEndIo for Surroundings {
         self.write_settings(settings).map_err(|error| sentence(&error))
     }
 
-    fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
-        let source = models::resolve(name, &self.paths).map_err(|error| sentence(&error))?;
-        Ok((source, self.options.clone()))
+    fn resolve_model(&mut self, name: &str) -> Result<(ModelPlace, LoadParams), String> {
+        let place = models::place(name, &self.paths).map_err(|error| sentence(&error))?;
+        Ok((place, self.load.clone()))
     }
 
     fn describe_models(&mut self) -> Vec<ListedModel> {

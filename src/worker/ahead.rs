@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::loaded::{Reader, RequestError, Source};
-use super::protocol::{CancelToken, ContextParts, EngineCommand, EngineEvent, Prompt, TemplateChoice};
+use super::protocol::{ContextParts, EngineCommand, EngineEvent, Prompt, RequestId, TemplateChoice};
 use super::running::Channels;
 use crate::chat::{Message, Role};
 use gibber_engine::inference::{Inference, PrefillProgress};
@@ -47,7 +47,7 @@ pub(super) fn prefill(
     tokens: &[TokenId],
     chunk: &mut usize,
     channels: &mut Channels,
-    cancel: &CancelToken,
+    id: RequestId,
 ) -> Result<PrefillProgress, EngineError> {
     let mut begun: Option<(Instant, usize)> = None;
     inference.prefill_ahead(tokens, &mut |progress| {
@@ -56,7 +56,7 @@ pub(super) fn prefill(
         }
         answer_measures(channels, reader);
         begun = Some((Instant::now(), progress.done));
-        if channels.is_wanted(cancel) { 0 } else { *chunk }
+        if channels.should_yield(id) { 0 } else { *chunk }
     })
 }
 

@@ -8,9 +8,9 @@
 //! use gibber::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 //!
 //! let (worker, control) = FakeWorker::new().reply([Step::text("Paris is the capital."), Step::Hold]).spawn();
-//! worker.send(EngineCommand::Rewind { id: RequestId(1), tokens: 0 });
-//! assert!(matches!(worker.events().recv().unwrap(), EngineEvent::Rewound { .. }));
-//! assert!(matches!(control.next_command(), Some(EngineCommand::Rewind { .. })));
+//! worker.send(EngineCommand::Score { id: RequestId(1), text: "a text".into() });
+//! assert!(matches!(worker.events().recv().unwrap(), EngineEvent::Scored { .. }));
+//! assert!(matches!(control.next_command(), Some(EngineCommand::Score { .. })));
 //! ```
 
 mod ahead;
@@ -24,8 +24,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::WorkerHandle;
 use super::protocol::{
-    Adaptation, CancelToken, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
-    LaneParams, Prompt, PromptFault, RequestId, ScoredToken, Stepping, TokenTrace,
+    Adaptation, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt,
+    PromptFault, RequestId, ScoredToken, Stepping, TokenTrace,
 };
 use gibber_engine::load::ModelInfo;
 use gibber_engine::sampling::{Candidate, Filter, SamplingParams};
@@ -150,6 +150,7 @@ impl FakeWorker {
             script: self,
             commands: command_rx,
             waiting: VecDeque::new(),
+            cancelled: Vec::new(),
             events: event_tx,
             record: record_tx,
             gate: gate_rx,
@@ -218,6 +219,8 @@ struct Actor {
     script: FakeWorker,
     commands: Receiver<EngineCommand>,
     waiting: VecDeque<EngineCommand>,
+    /// The requests that are to stop; with a lane, that one alone.
+    cancelled: Vec<(RequestId, Option<usize>)>,
     events: Sender<EngineEvent>,
     record: Sender<EngineCommand>,
     gate: Receiver<()>,
@@ -249,24 +252,20 @@ impl Actor {
     fn carry_out(&mut self, command: EngineCommand) -> Next {
         match command {
             EngineCommand::Load { id, .. } => self.load(id),
-            EngineCommand::Generate { id, prompt, params, cancel } => {
-                return self.generate(id, &prompt, params, &cancel);
-            }
+            EngineCommand::Generate { id, prompt, params } => return self.generate(id, &prompt, params),
             EngineCommand::Compare { id, prompt, lanes } => return self.compare(id, &prompt, lanes),
             EngineCommand::SetSampling { .. }
             | EngineCommand::Pause { .. }
             | EngineCommand::Resume { .. }
             | EngineCommand::Steer { .. } => {}
+            EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
+            EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
             EngineCommand::Preview { id, sampling, candidates } => {
                 self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
             }
-            EngineCommand::Rewind { id, tokens } => {
-                self.context_used = self.context_used.min(tokens);
-                self.emit(EngineEvent::Rewound { id, context_used: self.context_used });
-            }
             EngineCommand::Score { id, text, .. } => self.emit(EngineEvent::Scored { id, tokens: score(&text) }),
-            EngineCommand::ScorePrompt { id, prompt, from, candidates, cancel } => {
-                self.score_prompt(id, &prompt, from, candidates, &cancel);
+            EngineCommand::ScorePrompt { id, prompt, from, candidates } => {
+                self.score_prompt(id, &prompt, from, candidates);
             }
             EngineCommand::Count { id, prompt } => {
                 let text = plain_text(&prompt);
@@ -274,7 +273,7 @@ impl Actor {
                 let tokens = (0..pieces.len() as TokenId).collect();
                 self.emit(EngineEvent::Counted { id, text, tokens, pieces });
             }
-            EngineCommand::Prefill { id, prompt, cancel, .. } => self.prefill(id, &prompt, &cancel),
+            EngineCommand::Prefill { id, prompt, .. } => self.prefill(id, &prompt),
             EngineCommand::DescribeTemplate { id, .. } => {
                 let can_switch_thinking = !self.script.no_think_switch;
                 self.emit(EngineEvent::TemplateDescribed { id, can_switch_thinking });
@@ -296,11 +295,11 @@ impl Actor {
         }
     }
 
-    fn generate(&mut self, id: RequestId, prompt: &Prompt, params: GenerationParams, cancel: &CancelToken) -> Next {
+    fn generate(&mut self, id: RequestId, prompt: &Prompt, params: GenerationParams) -> Next {
         let steps = self.script.replies.pop_front().unwrap_or_default();
         let prompt_tokens = words(&plain_text(prompt)).len();
         self.context_used = prompt_tokens;
-        let mut reply = Reply::new(id, prompt_tokens, params, cancel.clone());
+        let mut reply = Reply::new(id, prompt_tokens, params);
         for step in steps {
             match self.play(&mut reply, step) {
                 Played::On => {}
@@ -329,12 +328,12 @@ impl Actor {
         }
     }
 
-    fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<LaneParams>) -> Next {
+    fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<GenerationParams>) -> Next {
         let prompt_tokens = words(&plain_text(prompt)).len();
         let mut scripts = self.script.comparisons.pop_front().unwrap_or_default().into_iter();
         let mut running: Vec<(Reply, VecDeque<Step>)> = Vec::new();
-        for (lane, LaneParams { params, cancel }) in lanes.into_iter().enumerate() {
-            let reply = Reply { lane: Some(lane), ..Reply::new(id, prompt_tokens, params, cancel) };
+        for (lane, params) in lanes.into_iter().enumerate() {
+            let reply = Reply { lane: Some(lane), ..Reply::new(id, prompt_tokens, params) };
             running.push((reply, scripts.next().unwrap_or_default().into_iter().flat_map(word_by_word).collect()));
         }
         self.emit(EngineEvent::PrefillProgress { id, reused: 0, done: prompt_tokens, total: prompt_tokens });
@@ -485,10 +484,32 @@ impl Actor {
                 }
                 EngineCommand::Shutdown => return Played::ShutDown,
                 EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
-                other => self.waiting.push_back(other),
+                other => self.wait_or_cancel(other),
             }
         }
-        if reply.cancel.is_cancelled() { Played::Finished(FinishReason::Cancelled) } else { Played::On }
+        let is_cancelled =
+            self.cancelled.iter().any(|(id, lane)| *id == reply.id && (lane.is_none() || *lane == reply.lane));
+        if is_cancelled { Played::Finished(FinishReason::Cancelled) } else { Played::On }
+    }
+
+    /// Whether the request `id` is to stop; commands that have come are taken in, and measures answered.
+    fn is_cancelled(&mut self, id: RequestId) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            let _ = self.record.send(command.clone());
+            match command {
+                EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
+                other => self.wait_or_cancel(other),
+            }
+        }
+        self.cancelled.contains(&(id, None))
+    }
+
+    fn wait_or_cancel(&mut self, command: EngineCommand) {
+        match command {
+            EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
+            EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
+            other => self.waiting.push_back(other),
+        }
     }
 
     fn wait(&mut self, reply: &mut Reply, mut over: impl FnMut(Duration) -> bool) -> Played {
@@ -515,7 +536,6 @@ struct Reply {
     id: RequestId,
     /// Which of several it is.
     lane: Option<usize>,
-    cancel: CancelToken,
     sampling: SamplingParams,
     candidates: usize,
     max_tokens: Option<usize>,
@@ -529,7 +549,7 @@ struct Reply {
 }
 
 impl Reply {
-    fn new(id: RequestId, prompt_tokens: usize, params: GenerationParams, cancel: CancelToken) -> Self {
+    fn new(id: RequestId, prompt_tokens: usize, params: GenerationParams) -> Self {
         let stats = GenerationStats {
             prompt_tokens,
             seed: params.sampling.seed.unwrap_or(7),
@@ -540,7 +560,6 @@ impl Reply {
         Self {
             id,
             lane: None,
-            cancel,
             sampling,
             candidates,
             max_tokens,

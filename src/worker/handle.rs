@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 use gibber_signals::ending::{self, ends_within};
 
-use super::protocol::{EngineCommand, EngineEvent};
+use super::protocol::{EngineCommand, EngineEvent, RequestId};
 
 /// Sends commands to the engine's thread and receives its events. Dropping it shuts the thread down and waits
 /// for it, but not for ever: what hangs there (a drive that is gone) must not keep the program.
@@ -25,6 +25,12 @@ impl WorkerHandle {
     /// Sends a command. Where the thread is gone it is dropped: [`EngineEvent::WorkerDied`] was, or will be, received.
     pub fn send(&self, command: EngineCommand) {
         let _ = self.commands.send(command);
+    }
+
+    /// What cancels the request `id`, from any thread.
+    pub fn canceller(&self, id: RequestId) -> impl FnOnce() + Send + use<> {
+        let commands = self.commands.clone();
+        move || _ = commands.send(EngineCommand::Cancel { id })
     }
 
     /// Where events arrive, in order.

@@ -27,6 +27,8 @@ pub(super) enum RequestError {
     NoModel,
     #[error("there is nothing to show yet: the next token's distribution is known once a reply was generated")]
     NoLogits,
+    #[error("this program has no model inside: name one with -m/--model")]
+    NotEmbedded,
     #[error("the scoring was stopped")]
     Cancelled,
     #[error("{0}; the model before it was given up for it and cannot be loaded again: choose one with /model")]

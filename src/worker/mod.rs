@@ -1,6 +1,7 @@
 //! The thread that owns the engine.
 
 mod ahead;
+#[cfg(any(test, feature = "test-support"))]
 pub mod fake;
 pub mod handle;
 mod loaded;
@@ -10,3 +11,4 @@ mod running;
 mod thread;
 
 pub use handle::WorkerHandle;
+pub use thread::Resources;

@@ -7,8 +7,8 @@
 //!    that request after it.
 //! 2. The texts of the tokens joined are the decoded reply, whatever way a character was split over tokens. Where the
 //!    prompt has opened a thought ([`EngineEvent::ThoughtOpened`]), the reply begins with that text.
-//! 3. A cancel takes effect within one token or one prefill chunk, and can never hit a later request: a
-//!    [`CancelToken`] each, no global flag.
+//! 3. A cancel takes effect within one token or one prefill chunk, and can never hit a later request: it names the one
+//!    that it is for ([`EngineCommand::Cancel`]).
 //! 4. A change of sampling takes effect at the next token; the seed plus the log of changes
 //!    ([`GenerationStats::sampling_log`]) and of what a person picked and took back ([`GenerationStats::steer_log`])
 //!    replays the same reply exactly.
@@ -21,70 +21,73 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
 
 use crate::chat::Message;
 pub use crate::chat::template::Adaptation;
 use crate::chat::template::RAW_NAME;
-use gibber_engine::TokenId;
-use gibber_engine::load::{LoadOptions, ModelInfo, ModelSource};
+use gibber_engine::load::{CancelFlag, LoadOptions, MemoryProbe, ModelInfo};
 use gibber_engine::sampling::SamplingParams;
+use gibber_engine::{CacheTypes, FileType, TokenId};
 
 pub use gibber_engine::generate::{FinishReason, GenerationStats, Lookup, Steer, TokenTrace};
 pub use gibber_engine::sampling::{Candidate, Distribution};
 pub use gibber_engine::score::{ScoredToken, TokenScore};
 
 /// Names a request; the asker counts them up, and never uses one twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
-/// Stops one request, from any thread.
-#[derive(Debug, Clone)]
-pub struct CancelToken(Arc<Cancel>);
-
-#[derive(Debug)]
-struct Cancel {
-    is_cancelled: AtomicBool,
-    /// Dropped with the cancel, which wakes whoever waits at the other end.
-    wake: Mutex<Option<Sender<()>>>,
-    woken: Receiver<()>,
+/// Where a model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelPlace {
+    /// A GGUF file, or a Hugging Face folder.
+    Path(PathBuf),
+    /// In the executable: the engine's thread was given it when it was started.
+    Embedded,
+    /// Random weights of a known shape, for measuring: `gpt2`, `gpt2-medium`, …
+    Synthetic(String),
 }
 
-impl Default for CancelToken {
+/// How a model is loaded; what each means, [`gibber_engine::load::LoadOptions`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct LoadParams {
+    pub threads: Option<usize>,
+    pub context: Option<usize>,
+    pub batch: usize,
+    pub quantize: Option<FileType>,
+    pub quantized_folder: Option<PathBuf>,
+    pub cache: CacheTypes,
+}
+
+impl LoadParams {
+    /// What the engine is told of them.
+    pub fn options(&self, memory: MemoryProbe) -> LoadOptions {
+        let Self { threads, context, batch, quantize, quantized_folder, cache } = self.clone();
+        LoadOptions {
+            threads,
+            context,
+            batch,
+            quantize,
+            quantized_folder,
+            cache,
+            memory,
+            cancel: CancelFlag::default(),
+        }
+    }
+}
+
+impl Default for LoadParams {
     fn default() -> Self {
-        let (wake, woken) = bounded(0);
-        Self(Arc::new(Cancel { is_cancelled: AtomicBool::new(false), wake: Mutex::new(Some(wake)), woken }))
-    }
-}
-
-impl CancelToken {
-    /// A token that has not been used.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks the request to stop at its next token or prefill chunk.
-    pub fn cancel(&self) {
-        self.0.is_cancelled.store(true, Ordering::Release);
-        self.0.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    /// Whether [`CancelToken::cancel`] was called.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled.load(Ordering::Acquire)
-    }
-
-    /// Never receives anything, and is disconnected by [`CancelToken::cancel`]: to wait for it beside other channels.
-    pub fn cancelled(&self) -> &Receiver<()> {
-        &self.0.woken
+        let LoadOptions { threads, context, batch, quantize, quantized_folder, cache, .. } = LoadOptions::default();
+        Self { threads, context, batch, quantize, quantized_folder, cache }
     }
 }
 
 /// Whether a person may choose the tokens of a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Stepping {
     /// Never: [`EngineCommand::Pause`] has no effect, and nothing is kept for taking tokens back.
     #[default]
@@ -96,7 +99,7 @@ pub enum Stepping {
 }
 
 /// Which chat template turns messages into a prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum TemplateChoice {
     /// The model's own, or the plain one where it has none.
     #[default]
@@ -115,7 +118,7 @@ impl TemplateChoice {
 }
 
 /// What the model is asked to go on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Prompt {
     /// A conversation, rendered by a template. Ends with a user's message (a reply is asked for) or with an assistant's
     /// (that reply is continued).
@@ -132,7 +135,7 @@ pub enum Prompt {
 }
 
 /// What a generation is asked to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerationParams {
     /// The filters at the start; [`EngineCommand::SetSampling`] changes them on the way.
     pub sampling: SamplingParams,
@@ -161,17 +164,8 @@ impl Default for GenerationParams {
     }
 }
 
-/// A lane of [`EngineCommand::Compare`].
-#[derive(Debug, Clone, Default)]
-pub struct LaneParams {
-    /// How it is generated; its sampling is not changed on the way, and it cannot be paused.
-    pub params: GenerationParams,
-    /// Stops it; the other lanes go on.
-    pub cancel: CancelToken,
-}
-
 /// A token of a prompt that was scored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PromptToken {
     /// The token.
     pub token: TokenId,
@@ -186,7 +180,7 @@ pub struct PromptToken {
 
 /// What a prompt takes of the context, in tokens. A part ends where the text of the next one begins, so that the marks of
 /// the template between two parts count with the first; what follows the last text counts with that.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ContextParts {
     /// What stands before the first message that is no system message.
     pub system: usize,
@@ -215,7 +209,7 @@ impl ContextParts {
 }
 
 /// From a front end to the engine's thread.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EngineCommand {
     /// Load a model in place of the one that is loaded. Closes with `Loaded` or `Failed`; after a failure the former
     /// model is still there.
@@ -223,9 +217,9 @@ pub enum EngineCommand {
         /// Of this request.
         id: RequestId,
         /// Where it is.
-        source: ModelSource,
+        place: ModelPlace,
         /// Threads, context size, batch size.
-        options: LoadOptions,
+        params: LoadParams,
     },
     /// Generate a reply. Closes with `Finished` or `Failed`.
     Generate {
@@ -235,8 +229,6 @@ pub enum EngineCommand {
         prompt: Prompt,
         /// How.
         params: GenerationParams,
-        /// Stops it.
-        cancel: CancelToken,
     },
     /// Generate several replies to one prompt side by side: the prompt is computed once, then one forward pass gives each
     /// lane a token. What a lane says is what `Generate` says with its parameters and seed; its `lookup` matters only once
@@ -248,8 +240,8 @@ pub enum EngineCommand {
         id: RequestId,
         /// What to go on from.
         prompt: Prompt,
-        /// The lanes; the first is also asked whether to stop while the prompt is computed.
-        lanes: Vec<LaneParams>,
+        /// How each lane is generated. Its sampling is not changed on the way, and it cannot be paused.
+        lanes: Vec<GenerationParams>,
     },
     /// Change the sampling of the running generation `id` from its next token on; without effect once that has closed.
     SetSampling {
@@ -287,21 +279,12 @@ pub enum EngineCommand {
         /// How many candidates to list.
         candidates: usize,
     },
-    /// Cut the KV cache to its first `tokens` tokens. Closes with `Rewound` or `Failed`.
-    Rewind {
-        /// Of this request.
-        id: RequestId,
-        /// How many to keep.
-        tokens: usize,
-    },
     /// Log-probability and rank of each token of a text. Closes with `Scored` or `Failed`.
     Score {
         /// Of this request.
         id: RequestId,
         /// Taken byte for byte; special tokens written out in it are parsed as such.
         text: String,
-        /// Stops it.
-        cancel: CancelToken,
     },
     /// Score the tokens of a prompt as the model sees it: rendered, and without the turns that the context has no room
     /// for. The cache holds the prompt afterwards. Closes with `PromptScored` or `Failed`.
@@ -314,8 +297,6 @@ pub enum EngineCommand {
         from: usize,
         /// How many alternatives to list for each token.
         candidates: usize,
-        /// Stops it.
-        cancel: CancelToken,
     },
     /// Render a prompt and count its tokens, without running the model. Closes with `Counted` or `Failed`.
     Count {
@@ -335,8 +316,6 @@ pub enum EngineCommand {
         prompt: Prompt,
         /// As in [`GenerationParams::max_tokens`].
         max_tokens: Option<usize>,
-        /// Stops it.
-        cancel: CancelToken,
     },
     /// Say what a template can do with the model that is loaded. Closes with `TemplateDescribed` or `Failed`.
     DescribeTemplate {
@@ -357,6 +336,19 @@ pub enum EngineCommand {
         /// As in [`GenerationParams::max_tokens`].
         max_tokens: Option<usize>,
     },
+    /// Stop the request `id`, whether it runs or waits; of a comparison every lane. It is closed as its kind says; without
+    /// effect once that has happened.
+    Cancel {
+        /// The request.
+        id: RequestId,
+    },
+    /// Stop one lane of the comparison `id`; the others go on.
+    CancelLane {
+        /// The comparison.
+        id: RequestId,
+        /// Which lane, from 0.
+        lane: usize,
+    },
     /// End the thread.
     Shutdown,
 }
@@ -369,7 +361,6 @@ impl EngineCommand {
             | Self::Generate { id, .. }
             | Self::Compare { id, .. }
             | Self::Preview { id, .. }
-            | Self::Rewind { id, .. }
             | Self::Score { id, .. }
             | Self::ScorePrompt { id, .. }
             | Self::Count { id, .. }
@@ -380,13 +371,15 @@ impl EngineCommand {
             | Self::Pause { .. }
             | Self::Resume { .. }
             | Self::Steer { .. }
+            | Self::Cancel { .. }
+            | Self::CancelLane { .. }
             | Self::Shutdown => None,
         }
     }
 }
 
 /// What is wrong with a prompt to which there is a reply all the same; its text is one sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PromptFault {
     /// It is the same whatever the question says.
     #[error(
@@ -407,7 +400,7 @@ pub enum PromptFault {
 }
 
 /// From the engine's thread to the front end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EngineEvent {
     /// A model is being loaded.
     LoadProgress {
@@ -508,13 +501,6 @@ pub enum EngineEvent {
         id: RequestId,
         /// The distribution.
         distribution: Distribution,
-    },
-    /// Answer to `Rewind`. Closing.
-    Rewound {
-        /// Of the request.
-        id: RequestId,
-        /// Tokens in the KV cache now.
-        context_used: usize,
     },
     /// Answer to `Score`. Closing.
     Scored {
@@ -638,7 +624,6 @@ impl EngineEvent {
             | Self::Resumed { id }
             | Self::TakenBack { id, .. }
             | Self::Distribution { id, .. }
-            | Self::Rewound { id, .. }
             | Self::Scored { id, .. }
             | Self::PromptScored { id, .. }
             | Self::Counted { id, .. }
@@ -660,7 +645,6 @@ impl EngineEvent {
             self,
             Self::Loaded { .. }
                 | Self::Distribution { .. }
-                | Self::Rewound { .. }
                 | Self::Scored { .. }
                 | Self::PromptScored { .. }
                 | Self::Counted { .. }

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender};
 
-use super::protocol::{CancelToken, EngineCommand, EngineEvent, RequestId};
+use super::protocol::{EngineCommand, EngineEvent, RequestId};
 use gibber_engine::SamplingParams;
 
 /// The engine's end of the two channels.
@@ -14,13 +14,15 @@ pub(super) struct Channels {
     events: Sender<EngineEvent>,
     /// Commands that came while a request was at work, in order.
     waiting: VecDeque<EngineCommand>,
+    /// The requests that are to stop, of those at work or waiting; with a lane, that one alone.
+    cancelled: Vec<(RequestId, Option<usize>)>,
     /// Whether the thread is to end.
     closing: bool,
 }
 
 impl Channels {
     pub(super) fn new(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) -> Self {
-        Self { commands, events, waiting: VecDeque::new(), closing: false }
+        Self { commands, events, waiting: VecDeque::new(), cancelled: Vec::new(), closing: false }
     }
 
     /// Tells the front end. Where it is gone, its handle has asked to shut down as well.
@@ -28,17 +30,27 @@ impl Channels {
         let _ = self.events.send(event);
     }
 
-    /// The next command to carry out, waiting for it; `None` once the thread is to end.
+    /// The next command that opens a request, waiting for it; `None` once the thread is to end.
     pub(super) fn next(&mut self) -> Option<EngineCommand> {
-        if self.closing {
-            return None;
-        }
-        let command = match self.waiting.pop_front() {
-            Some(command) => command,
-            None => self.commands.recv().ok()?,
+        let command = loop {
+            if self.closing {
+                return None;
+            }
+            match self.waiting.pop_front() {
+                // What is left of those for a reply that has ended.
+                Some(command) if command.request().is_none() => {}
+                Some(command) => break command,
+                None => {
+                    let command = self.commands.recv().ok()?;
+                    self.take_in(command);
+                }
+            }
         };
-        self.closing = matches!(command, EngineCommand::Shutdown);
-        (!self.closing).then_some(command)
+        // A request that is closed is not named again.
+        let at_work = command.request();
+        let is_open = |id: RequestId| Some(id) == at_work || self.waiting.iter().any(|one| one.request() == Some(id));
+        self.cancelled.retain(|(id, _)| is_open(*id));
+        Some(command)
     }
 
     /// What is left when the thread ends, for a last word on each.
@@ -50,28 +62,33 @@ impl Channels {
     /// Takes in what has arrived, without waiting.
     fn receive(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
-            match command {
-                EngineCommand::Shutdown => self.closing = true,
-                command => self.waiting.push_back(command),
-            }
+            self.take_in(command);
         }
     }
 
-    /// Whether the thread is to end.
-    pub(super) fn is_closing(&mut self) -> bool {
-        self.receive();
-        self.closing
+    fn take_in(&mut self, command: EngineCommand) {
+        match command {
+            EngineCommand::Shutdown => self.closing = true,
+            EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
+            EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
+            command => self.waiting.push_back(command),
+        }
     }
 
-    /// Whether the request of this token is to stop.
-    pub(super) fn is_cancelled(&mut self, cancel: &CancelToken) -> bool {
+    /// Whether the request `id` is to stop.
+    pub(super) fn is_cancelled(&mut self, id: RequestId) -> bool {
         self.receive();
-        self.closing || cancel.is_cancelled()
+        self.closing || self.cancelled.contains(&(id, None))
     }
 
-    /// Whether the request of this token is to stop, also since another one waits.
-    pub(super) fn is_wanted(&mut self, cancel: &CancelToken) -> bool {
-        self.is_cancelled(cancel) || !self.waiting.is_empty()
+    /// Whether a lane of the comparison `id` is to stop.
+    pub(super) fn is_lane_cancelled(&mut self, id: RequestId, lane: usize) -> bool {
+        self.is_cancelled(id) || self.cancelled.contains(&(id, Some(lane)))
+    }
+
+    /// Whether the request `id` is to stop, also since another one waits.
+    pub(super) fn should_yield(&mut self, id: RequestId) -> bool {
+        self.is_cancelled(id) || !self.waiting.is_empty()
     }
 
     /// The first `Measure` that waits: it is answered out of turn.
@@ -109,15 +126,9 @@ impl Channels {
         self.waiting.iter().any(|command| matches!(command, EngineCommand::SetSampling { id: of, .. } if *of == id))
     }
 
-    /// Waits until another command has come, or the request of this token is to stop.
-    pub(super) fn wait(&mut self, cancel: &CancelToken) {
-        let received = select! {
-            recv(self.commands) -> command => command.unwrap_or(EngineCommand::Shutdown),
-            recv(cancel.cancelled()) -> _ => return,
-        };
-        match received {
-            EngineCommand::Shutdown => self.closing = true,
-            command => self.waiting.push_back(command),
-        }
+    /// Waits until another command has come.
+    pub(super) fn wait(&mut self) {
+        let command = self.commands.recv().unwrap_or(EngineCommand::Shutdown);
+        self.take_in(command);
     }
 }

@@ -15,13 +15,14 @@ use super::ahead::{self, FIRST_CHUNK, LastLogits};
 use super::loaded::{Loaded, Reader, RequestError, Source};
 use super::places::Place;
 use super::protocol::{
-    CancelToken, EngineCommand, EngineEvent, GenerationParams, Prompt, PromptFault, PromptToken, RequestId, TokenTrace,
+    EngineCommand, EngineEvent, GenerationParams, LoadParams, ModelPlace, Prompt, PromptFault, PromptToken, RequestId,
+    TokenTrace,
 };
 use super::running::Channels;
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
 use gibber_engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
 use gibber_engine::inference::PrefillProgress;
-use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
+use gibber_engine::load::{LoadOptions, LoadedModel, MemoryProbe, ModelSource, load};
 use gibber_engine::sampling::{self, SamplingParams, fresh_seed};
 use gibber_engine::score::{score, score_prompt};
 use gibber_engine::{EngineError, TokenId};
@@ -30,25 +31,43 @@ use steering::PauseState;
 /// Tokens of a prompt that are scored between two words of it.
 const PROGRESS_STEP: usize = 16;
 
+/// What the engine's thread is started with, and no command says.
+#[derive(Debug)]
+pub struct Resources {
+    /// Where the templates of models and files run.
+    pub sandbox: Sandbox,
+    /// The model that is in the executable, for [`ModelPlace::Embedded`].
+    pub embedded: Option<ModelSource>,
+    /// How much memory there is.
+    pub memory: MemoryProbe,
+}
+
+impl From<Sandbox> for Resources {
+    fn from(sandbox: Sandbox) -> Self {
+        Self { sandbox, embedded: None, memory: MemoryProbe::default() }
+    }
+}
+
 impl WorkerHandle {
-    /// Starts the engine's thread, with no model loaded. The templates of models and files run in `sandbox`.
-    pub fn spawn(sandbox: Sandbox) -> Self {
+    /// Starts the engine's thread, with no model loaded.
+    pub fn spawn(resources: impl Into<Resources>) -> Self {
+        let resources = resources.into();
         let (command_tx, command_rx) = unbounded();
         let (event_tx, event_rx) = unbounded();
-        let thread = std::thread::spawn(move || main(command_rx, event_tx, sandbox));
+        let thread = std::thread::spawn(move || main(command_rx, event_tx, resources));
         Self::new(command_tx, event_rx, thread)
     }
 }
 
 /// The thread.
-fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>, sandbox: Sandbox) {
+fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>, resources: Resources) {
     let worker = Worker {
         channels: Channels::new(commands, events.clone()),
         loaded: None,
         origin: None,
         last: None,
         chunk: FIRST_CHUNK,
-        sandbox,
+        resources,
     };
     with_last_word(&events, || worker.run());
 }
@@ -69,7 +88,7 @@ struct Worker {
     last: Option<LastLogits>,
     /// How many tokens of a prompt are computed ahead in one go.
     chunk: usize,
-    sandbox: Sandbox,
+    resources: Resources,
 }
 
 /// A model that is loaded: where it is, how it runs, and the bytes of its weights.
@@ -110,24 +129,16 @@ impl Worker {
             self.last = None;
         }
         match command {
-            EngineCommand::Load { id, source, options } => self.load(id, &source, &options),
-            EngineCommand::Generate { id, prompt, params, cancel } => self.generate(id, &prompt, params, cancel),
+            EngineCommand::Load { id, place, params } => self.load(id, place, params),
+            EngineCommand::Generate { id, prompt, params } => self.generate(id, &prompt, params),
             EngineCommand::Compare { id, prompt, lanes } => self.compare(id, &prompt, lanes),
             EngineCommand::Preview { id, sampling, candidates } => self.preview(id, &sampling, candidates),
-            EngineCommand::Rewind { id, tokens } => {
-                let inference = &mut self.loaded()?.inference;
-                let cut = tokens < inference.held().len();
-                inference.truncate(tokens);
-                let context_used = inference.held().len();
-                self.last.take_if(|_| cut);
-                Ok(EngineEvent::Rewound { id, context_used })
-            }
-            EngineCommand::Score { id, text, cancel } => self.score(id, &text, &cancel),
-            EngineCommand::ScorePrompt { id, prompt, from, candidates, cancel } => {
-                self.score_prompt(id, &prompt, from, candidates, cancel)
+            EngineCommand::Score { id, text } => self.score(id, &text),
+            EngineCommand::ScorePrompt { id, prompt, from, candidates } => {
+                self.score_prompt(id, &prompt, from, candidates)
             }
             EngineCommand::Count { id, prompt } => count(&self.loaded()?.reader, id, &prompt),
-            EngineCommand::Prefill { id, prompt, max_tokens, cancel } => self.prefill(id, &prompt, max_tokens, &cancel),
+            EngineCommand::Prefill { id, prompt, max_tokens } => self.prefill(id, &prompt, max_tokens),
             EngineCommand::DescribeTemplate { id, template } => {
                 let can_switch_thinking = self.loaded()?.reader.can_switch_thinking(&template)?;
                 Ok(EngineEvent::TemplateDescribed { id, can_switch_thinking })
@@ -141,6 +152,8 @@ impl Worker {
             | EngineCommand::Pause { .. }
             | EngineCommand::Resume { .. }
             | EngineCommand::Steer { .. }
+            | EngineCommand::Cancel { .. }
+            | EngineCommand::CancelLane { .. }
             | EngineCommand::Shutdown => Err(RequestError::Cancelled),
         }
     }
@@ -149,12 +162,9 @@ impl Worker {
         self.loaded.as_mut().ok_or(RequestError::NoModel)
     }
 
-    fn load(
-        &mut self,
-        id: RequestId,
-        source: &ModelSource,
-        options: &LoadOptions,
-    ) -> Result<EngineEvent, RequestError> {
+    fn load(&mut self, id: RequestId, place: ModelPlace, params: LoadParams) -> Result<EngineEvent, RequestError> {
+        let options = &params.options(self.resources.memory);
+        let source = &self.source(place)?;
         if let Some(loaded) = &mut self.loaded {
             loaded.lanes.clear();
         }
@@ -173,17 +183,25 @@ impl Worker {
         };
         let info = Box::new(model.info.clone());
         self.origin = Some(Origin { source: source.clone(), options: options.clone(), bytes: info.weight_bytes });
-        self.loaded = Some(Loaded::new(model, &self.sandbox));
+        self.loaded = Some(Loaded::new(model, &self.resources.sandbox));
         self.last = None;
         Ok(EngineEvent::Loaded { id, model: info })
     }
 
-    /// Reads a model, and tells how far it is; the end of the thread is the end of that.
+    fn source(&self, place: ModelPlace) -> Result<ModelSource, RequestError> {
+        match place {
+            ModelPlace::Path(path) => Ok(ModelSource::Path(path)),
+            ModelPlace::Embedded => self.resources.embedded.clone().ok_or(RequestError::NotEmbedded),
+            ModelPlace::Synthetic(shape) => Ok(ModelSource::Synthetic(shape)),
+        }
+    }
+
+    /// Reads a model, and tells how far it is.
     fn read(&mut self, id: RequestId, source: &ModelSource, options: &LoadOptions) -> Result<LoadedModel, EngineError> {
         let channels = &mut self.channels;
         load(source, options, &mut |done, total| {
             channels.emit(EngineEvent::LoadProgress { id, done, total });
-            if channels.is_closing() {
+            if channels.is_cancelled(id) {
                 options.cancel.set();
             }
         })
@@ -197,7 +215,8 @@ impl Worker {
     /// Loads the model again that was given up for one that failed; returns whether it is back.
     fn restore(&mut self) -> bool {
         if let Some(Origin { source, options, .. }) = &self.origin {
-            self.loaded = load(source, options, &mut |_, _| {}).ok().map(|model| Loaded::new(model, &self.sandbox));
+            self.loaded =
+                load(source, options, &mut |_, _| {}).ok().map(|model| Loaded::new(model, &self.resources.sandbox));
         }
         self.loaded.is_some()
     }
@@ -207,7 +226,6 @@ impl Worker {
         id: RequestId,
         prompt: &Prompt,
         params: GenerationParams,
-        cancel: CancelToken,
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
@@ -220,7 +238,7 @@ impl Worker {
         tell_remarks(channels, id, reader.remarks(&source)?);
         let pause = PauseState::new(&params);
         let options = options_of(params, &source, asked);
-        let mut running = Running { id, cancel, channels, reader, source, pause };
+        let mut running = Running { id, channels, reader, source, pause };
         running.tell_dropped();
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
         let Running { source, .. } = running;
@@ -252,19 +270,18 @@ impl Worker {
         id: RequestId,
         prompt: &Prompt,
         max_tokens: Option<usize>,
-        cancel: &CancelToken,
     ) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, last, chunk, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         ahead::answer_measures(channels, &loaded.reader);
-        if channels.is_wanted(cancel) {
+        if channels.should_yield(id) {
             return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
         }
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
         loaded.take_up(&tokens);
         let Loaded { inference, reader, .. } = loaded;
         let before = LastLogits::of(inference);
-        let progress = ahead::prefill(inference, reader, &tokens, chunk, channels, cancel)?;
+        let progress = ahead::prefill(inference, reader, &tokens, chunk, channels, id)?;
         if inference.logits().is_none() && before.is_some() {
             *last = before;
         }
@@ -272,14 +289,14 @@ impl Worker {
         Ok(EngineEvent::Prefilled { id, reused, done, total })
     }
 
-    fn score(&mut self, id: RequestId, text: &str, cancel: &CancelToken) -> Result<EngineEvent, RequestError> {
+    fn score(&mut self, id: RequestId, text: &str) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, .. } = self;
         let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;
         let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
             ahead::answer_measures(channels, reader);
-            cancelled = channels.is_cancelled(cancel);
+            cancelled = channels.is_cancelled(id);
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if cancelled { Err(RequestError::Cancelled) } else { Ok(EngineEvent::Scored { id, tokens: scored }) }
@@ -291,7 +308,6 @@ impl Worker {
         prompt: &Prompt,
         from: usize,
         candidates: usize,
-        cancel: CancelToken,
     ) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, .. } = self;
         let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
@@ -302,14 +318,14 @@ impl Worker {
         let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
         let pause = PauseState::default();
-        let running = Running { id, cancel, channels, reader, source, pause };
+        let running = Running { id, channels, reader, source, pause };
         running.tell_dropped();
         let total = tokens.len();
         let mut cancelled = false;
         let text_of = |token| running.reader.tokenizer.piece(token);
         let scores = score_prompt(inference, &tokens, first, candidates, text_of, &mut |done| {
             ahead::answer_measures(running.channels, running.reader);
-            cancelled = running.channels.is_cancelled(&running.cancel);
+            cancelled = running.channels.is_cancelled(id);
             if done % PROGRESS_STEP == 0 {
                 running.channels.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
             }
@@ -383,7 +399,6 @@ fn tell_fault(channels: &Channels, id: RequestId, fault: Option<PromptFault>) {
 /// A generation at work, as the reply loop sees the world.
 struct Running<'a, 'p> {
     id: RequestId,
-    cancel: CancelToken,
     channels: &'a mut Channels,
     reader: &'a Reader,
     source: Source<'p>,
@@ -412,7 +427,7 @@ impl Control for Running<'_, '_> {
         #[cfg(test)]
         tests::panic_on_demand(self.id);
         ahead::answer_measures(self.channels, self.reader);
-        self.channels.is_cancelled(&self.cancel)
+        self.channels.is_cancelled(self.id)
     }
 
     fn may_take_back(&self) -> bool {

@@ -5,7 +5,7 @@ use super::*;
 impl Client {
     pub(super) fn prefill(&mut self, prompt: Prompt) -> (usize, usize, usize) {
         let id = self.id();
-        let command = EngineCommand::Prefill { id, prompt, max_tokens: None, cancel: CancelToken::new() };
+        let command = EngineCommand::Prefill { id, prompt, max_tokens: None };
         prefilled(self.ask(command).last())
     }
 
@@ -62,14 +62,14 @@ fn a_prompt_computed_ahead_leaves_one_token_to_compute_and_the_same_reply() {
 fn computing_ahead_gives_way_to_what_comes_after_it() {
     let story = "It was a dark and stormy night; the rain fell in torrents. ".repeat(20);
     let mut client = Client::smollm2(None);
-    let (id, cancel) = (client.id(), CancelToken::new());
-    client.worker.send(EngineCommand::Prefill { id, prompt: raw(&story), max_tokens: None, cancel });
+    let id = client.id();
+    client.send(EngineCommand::Prefill { id, prompt: raw(&story), max_tokens: None });
     // It is at work once this is answered.
     let measure = client.id();
     client.worker.send(EngineCommand::Measure { id: measure, prompt: raw("x"), draft: true, max_tokens: None });
     assert!(matches!(client.event(), EngineEvent::Measured { id, .. } if id == measure));
     let question = raw("The capital of France is");
-    client.send_generate(question.clone(), greedy(6), &CancelToken::new());
+    client.send_generate(question.clone(), greedy(6));
     let (_, done, total) = prefilled(Some(&client.event()));
     assert!(done < total, "{done} of {total}");
     let mut events = vec![client.event()];
@@ -78,10 +78,14 @@ fn computing_ahead_gives_way_to_what_comes_after_it() {
     }
     assert_eq!(gather(&events).text, Client::smollm2(None).reply(question, greedy(6)).text);
 
-    let (id, cancel) = (client.id(), CancelToken::new());
-    cancel.cancel();
-    let events = client.ask(EngineCommand::Prefill { id, prompt: raw(&story), max_tokens: None, cancel });
-    assert_eq!(prefilled(events.last()), (0, 0, 0), "cancelled before it began");
+    // At work while the other comes and is cancelled.
+    let counted = client.id();
+    client.send(EngineCommand::Score { id: counted, text: story.clone() });
+    let id = client.id();
+    client.send(EngineCommand::Prefill { id, prompt: raw(&story), max_tokens: None });
+    client.cancel(id);
+    assert!(matches!(client.event(), EngineEvent::Scored { id, .. } if id == counted));
+    assert_eq!(prefilled(Some(&client.event())), (0, 0, 0), "cancelled before it began");
 }
 
 #[test]
@@ -91,8 +95,8 @@ fn a_preview_goes_on_from_the_last_reply_while_the_next_prompt_is_computed() {
     let before = client.preview();
     let mut next = format!("the quick brown fox{}", reply.text);
     next.push_str(" and then");
-    client.prefill(raw(&next));
-    assert!(client.held() > reply.context_used || client.held() > 20);
+    let (_, done, _) = client.prefill(raw(&next));
+    assert!(done > reply.context_used, "{done}");
     assert_eq!(client.preview(), before, "the logits are those after the reply");
     client.prefill(raw("something else"));
     assert_eq!(client.preview(), before);
@@ -143,18 +147,17 @@ fn turns_that_are_said_to_go_are_those_that_go() {
     let too_long = "y".repeat(200);
     let parts = client.measure(chat(&[(Role::User, &too_long)]), true);
     assert_eq!((parts.room(), parts.draft_text), (None, 200));
-    let (id, cancel) = (client.id(), CancelToken::new());
+    let id = client.id();
     let prompt = chat(&[(Role::User, &too_long)]);
-    let events = client.ask(EngineCommand::Prefill { id, prompt, max_tokens: None, cancel });
+    let events = client.ask(EngineCommand::Prefill { id, prompt, max_tokens: None });
     assert!(matches!(events.last(), Some(EngineEvent::Failed { .. })), "{events:?}");
 }
 
 #[test]
 fn a_prompt_is_measured_between_the_tokens_of_a_reply() {
     let mut client = Client::smollm2(None);
-    let cancel = CancelToken::new();
     let params = GenerationParams { max_tokens: None, ..greedy(1) };
-    let reply = client.send_generate(raw("Once upon a time, there was a"), params, &cancel);
+    let reply = client.send_generate(raw("Once upon a time, there was a"), params);
     while !matches!(client.event(), EngineEvent::Token { .. }) {}
     let id = client.id();
     client.worker.send(EngineCommand::Measure { id, prompt: chat(&CAPITALS), draft: true, max_tokens: None });
@@ -167,7 +170,7 @@ fn a_prompt_is_measured_between_the_tokens_of_a_reply() {
             event => assert!(!event.is_closing(), "the reply goes on: {event:?}"),
         }
     }
-    cancel.cancel();
+    client.cancel(reply);
     let end = loop {
         let event = client.event();
         if event.is_closing() {

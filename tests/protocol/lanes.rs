@@ -6,7 +6,7 @@ const PROMPT: &str = "Once upon a time, there was a";
 
 /// What each lane has said.
 fn compare(client: &mut Client, lanes: &[GenerationParams]) -> Vec<String> {
-    let (id, params) = (client.id(), lanes.iter().cloned().map(lane).collect());
+    let (id, params) = (client.id(), lanes.to_vec());
     let events = client.ask(EngineCommand::Compare { id, prompt: raw(PROMPT), lanes: params });
     let said = |at: usize| {
         let traces = events.iter().filter_map(move |event| match event {

@@ -15,6 +15,7 @@ mod rope_json;
 mod tests;
 mod tokenizer_files;
 
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +96,7 @@ impl Default for LoadOptions {
 }
 
 /// What came of [`LoadOptions::quantize`], for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantized {
     /// A sentence.
     pub text: String,
@@ -104,7 +105,7 @@ pub struct Quantized {
 }
 
 /// What a loaded model is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// What people call it, such as `SmolLM2-135M-Instruct`.
     pub name: String,

@@ -1,5 +1,6 @@
 //! The log-probability and rank of each token of a text or of a prompt.
 
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 use super::inference::Inference;
@@ -7,7 +8,7 @@ use super::sampling::{Candidate, LogSoftmaxStats, log_softmax_stats, most_probab
 use super::{EngineError, TokenId};
 
 /// A token of a scored text.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoredToken {
     /// The token.
     pub token: TokenId,
@@ -20,7 +21,7 @@ pub struct ScoredToken {
 }
 
 /// What the model made of a token before it came.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenScore {
     /// Natural logarithm of its probability.
     pub logprob: f32,

@@ -2,7 +2,7 @@ use super::*;
 use crate::app::Start;
 use crate::store::StoreOp;
 use crate::worker::fake::sample_model;
-use crate::worker::protocol::GenerationStats;
+use crate::worker::protocol::{GenerationParams, GenerationStats};
 
 struct Machine {
     app: App,
@@ -67,7 +67,7 @@ impl Machine {
     }
 }
 
-fn asked(effects: &[Effect]) -> (&Prompt, &[LaneParams]) {
+fn asked(effects: &[Effect]) -> (&Prompt, &[GenerationParams]) {
     let command = effects.iter().find_map(|effect| match effect {
         Effect::Submit(EngineCommand::Compare { prompt, lanes, .. }) => Some((prompt, lanes.as_slice())),
         _ => None,
@@ -89,7 +89,7 @@ fn lanes_become_siblings_and_the_kept_one_is_the_reply() {
     let effects = machine.enter("/compare precise creative");
     let (prompt, lanes) = asked(&effects);
     assert!(matches!(prompt, Prompt::Chat { messages, .. } if messages.len() == 1), "the last question, unanswered");
-    let temperatures: Vec<f32> = lanes.iter().map(|lane| lane.params.sampling.temperature).collect();
+    let temperatures: Vec<f32> = lanes.iter().map(|lane| lane.sampling.temperature).collect();
     assert_eq!(temperatures, [0.2, 1.1]);
     assert_eq!(machine.app.refusal().as_deref(), Some("a comparison is running: stop it first (Esc)"));
     assert_eq!(saved(&machine.token(0, "one")), [("one", MessageState::Streaming)]);
@@ -125,8 +125,8 @@ fn a_question_comes_with_the_command_and_begins_as_it_was_told_to() {
     let Prompt::Chat { messages, .. } = prompt else { panic!("{prompt:?}") };
     let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(texts, ["q", "a", "What is it?", "Well,"]);
-    assert_ne!(lanes[0].params.sampling.seed, lanes[1].params.sampling.seed);
-    assert!(lanes.iter().all(|lane| lane.params.sampling.seed.is_some()));
+    assert_ne!(lanes[0].sampling.seed, lanes[1].sampling.seed);
+    assert!(lanes.iter().all(|lane| lane.sampling.seed.is_some()));
     machine.token(0, " one");
     assert_eq!(machine.path(), ["q", "a", "What is it?", "Well, one"]);
 }
@@ -149,7 +149,10 @@ fn stopping_cuts_every_lane_and_leaving_keeps_them_all() {
     machine.token(0, "one");
     machine.token(1, "two");
     let effects = machine.act(crate::app::Action::Stop);
-    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Cancel(_))).count(), 2);
+    assert_eq!(
+        effects.iter().filter(|effect| matches!(effect, Effect::Submit(EngineCommand::Cancel { .. }))).count(),
+        1
+    );
     machine.end(0, FinishReason::Cancelled);
     let effects = machine.end(1, FinishReason::Cancelled);
     assert_eq!(saved(&effects), [("two", MessageState::Cut)]);

@@ -1,6 +1,7 @@
 //! Conversations that a template does not take as they are: one that knows no system message, or whose questions and
 //! answers must come in turn. What it takes is found by rendering.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use super::contents::Content;
@@ -13,7 +14,7 @@ const TRIED: [&str; 2] = ["\u{fdd0}1\u{fdd1}", "\u{fdd0}2\u{fdd1}"];
 const JOINT: &str = "\n\n";
 
 /// What of a conversation goes into the prompt otherwise than it stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adaptation {
     /// The template has no place for a system message: it stands at the beginning of the first question.
     pub folds_system: bool,

@@ -204,7 +204,7 @@ fn lanes_are_asked_for_from_one_prompt() {
     stage.keys("eative -- Hi<Enter>");
     let asked = stage.asked();
     let Some(EngineCommand::Compare { lanes, .. }) = asked.last() else { panic!("{asked:?}") };
-    assert_eq!(lanes.iter().map(|lane| lane.params.sampling.temperature).collect::<Vec<_>>(), [0.8, 1.1]);
+    assert_eq!(lanes.iter().map(|lane| lane.sampling.temperature).collect::<Vec<_>>(), [0.8, 1.1]);
     stage.pump(|event| matches!(event, EngineEvent::LaneFinished { reason: FinishReason::EndOfTurn, .. }));
 }
 

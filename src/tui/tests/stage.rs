@@ -21,9 +21,8 @@ use crate::tui::theme::Theme;
 use crate::tui::view;
 use crate::worker::WorkerHandle;
 use crate::worker::fake::{FakeControl, FakeWorker};
-use crate::worker::protocol::{EngineCommand, EngineEvent, Prompt};
+use crate::worker::protocol::{EngineCommand, EngineEvent, LoadParams, ModelPlace, Prompt};
 use gibber_engine::SamplingParams;
-use gibber_engine::load::{LoadOptions, ModelSource};
 
 /// Surroundings that remember what they were asked.
 #[derive(Debug, Default)]
@@ -55,10 +54,10 @@ impl FrontEndIo for Memory {
         Ok("/home/me/.config/gibber/config.toml".to_owned())
     }
 
-    fn resolve_model(&mut self, name: &str) -> Result<(ModelSource, LoadOptions), String> {
+    fn resolve_model(&mut self, name: &str) -> Result<(ModelPlace, LoadParams), String> {
         match name {
             "missing" => Err("there is no model `missing`".to_owned()),
-            name => Ok((ModelSource::Synthetic(name.to_owned()), LoadOptions::default())),
+            name => Ok((ModelPlace::Synthetic(name.to_owned()), LoadParams::default())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the scripted worker does before a reply is asked for: a token a word.
 
-use super::super::protocol::{CancelToken, ContextParts, EngineCommand, EngineEvent, Prompt, RequestId};
+use super::super::protocol::{ContextParts, EngineEvent, Prompt, RequestId};
 use super::{Actor, POLL, plain_text, sample_model, words};
 use crate::chat::context_window::ContextWindow;
 use crate::chat::{Message, Role};
@@ -13,17 +13,12 @@ impl Actor {
         ModelInfo { context: self.script.context.unwrap_or(sample.context), ..sample }
     }
 
-    pub(super) fn prefill(&mut self, id: RequestId, prompt: &Prompt, cancel: &CancelToken) {
+    pub(super) fn prefill(&mut self, id: RequestId, prompt: &Prompt) {
         let total = words(&plain_text(prompt)).len();
         let mut done = total;
-        while self.script.slow_prefill && !cancel.is_cancelled() && self.waiting.is_empty() {
+        while self.script.slow_prefill && !self.is_cancelled(id) && self.waiting.is_empty() {
             done = 0;
-            let Ok(command) = self.commands.recv_timeout(POLL) else { continue };
-            let _ = self.record.send(command.clone());
-            match command {
-                EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
-                other => self.waiting.push_back(other),
-            }
+            std::thread::sleep(POLL);
         }
         self.emit(EngineEvent::Prefilled { id, reused: 0, done, total });
     }

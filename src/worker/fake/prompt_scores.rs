@@ -1,30 +1,23 @@
 //! The scripted worker's scores of a prompt.
 
-use super::{Actor, CancelToken, EngineEvent, POLL, Prompt, RequestId, SamplingParams, TokenId, distribution, words};
+use super::{Actor, EngineEvent, POLL, Prompt, RequestId, SamplingParams, TokenId, distribution, words};
 use crate::chat::Message;
 use crate::worker::protocol::{PromptToken, TokenScore};
 
 impl Actor {
     /// Scores the words of each message, with a mark of the template before it; where scoring is held, after half the
     /// way and a word from the test.
-    pub(super) fn score_prompt(
-        &mut self,
-        id: RequestId,
-        prompt: &Prompt,
-        from: usize,
-        candidates: usize,
-        cancel: &CancelToken,
-    ) {
+    pub(super) fn score_prompt(&mut self, id: RequestId, prompt: &Prompt, from: usize, candidates: usize) {
         let tokens = tokens_of(prompt, from, candidates);
         self.context_used = tokens.len();
         let total = tokens.len();
         self.emit(EngineEvent::PrefillProgress { id, reused: 0, done: total / 2, total });
-        while self.script.holds_scoring && !cancel.is_cancelled() {
+        while self.script.holds_scoring && !self.is_cancelled(id) {
             if self.gate.recv_timeout(POLL).is_ok() {
                 break;
             }
         }
-        if cancel.is_cancelled() {
+        if self.is_cancelled(id) {
             return self.emit(EngineEvent::Failed { id, error: "the scoring was stopped".into() });
         }
         self.emit(EngineEvent::PromptScored { id, tokens, context_used: total });

@@ -1,13 +1,12 @@
 use super::*;
 use crate::worker::protocol::Steer;
-use gibber_engine::load::{LoadOptions, ModelSource};
+use crate::worker::protocol::{LoadParams, ModelPlace};
 
-fn generate(id: u64, cancel: &CancelToken) -> EngineCommand {
+fn generate(id: u64) -> EngineCommand {
     EngineCommand::Generate {
         id: RequestId(id),
         prompt: Prompt::Raw("a prompt".into()),
         params: GenerationParams::default(),
-        cancel: cancel.clone(),
     }
 }
 
@@ -37,7 +36,7 @@ fn spoken(events: &[EngineEvent]) -> String {
 #[test]
 fn speaks_its_text_word_by_word_and_closes_once() {
     let (worker, control) = FakeWorker::new().reply([Step::text("It is Paris,  of course.\n")]).spawn();
-    worker.send(generate(1, &CancelToken::new()));
+    worker.send(generate(1));
     let events = events_of_request(&worker);
     assert_eq!(spoken(&events), "It is Paris,  of course.\n");
     assert_eq!(events.len(), 6 + 1, "five words, a line end and the closing event: {events:?}");
@@ -51,13 +50,12 @@ fn speaks_its_text_word_by_word_and_closes_once() {
 #[test]
 fn a_held_reply_can_be_changed_and_cancelled() {
     let (worker, control) = FakeWorker::new().reply([Step::text("one"), Step::Hold, Step::text(" two")]).spawn();
-    let cancel = CancelToken::new();
-    worker.send(generate(1, &cancel));
+    worker.send(generate(1));
     assert!(matches!(control.next_command(), Some(EngineCommand::Generate { .. })));
     let sampling = SamplingParams { temperature: 0.1, ..SamplingParams::default() };
     worker.send(EngineCommand::SetSampling { id: RequestId(1), sampling: sampling.clone() });
     assert!(matches!(control.next_command(), Some(EngineCommand::SetSampling { .. })));
-    cancel.cancel();
+    worker.send(EngineCommand::Cancel { id: RequestId(1) });
     let events = events_of_request(&worker);
     assert_eq!(spoken(&events), "one");
     let Some(EngineEvent::Finished { reason: FinishReason::Cancelled, stats, .. }) = events.last() else {
@@ -69,12 +67,12 @@ fn a_held_reply_can_be_changed_and_cancelled() {
 #[test]
 fn released_it_goes_on_and_later_commands_wait_their_turn() {
     let (worker, control) = FakeWorker::new().reply([Step::Hold, Step::text("done")]).spawn();
-    worker.send(generate(1, &CancelToken::new()));
-    worker.send(EngineCommand::Rewind { id: RequestId(2), tokens: 0 });
+    worker.send(generate(1));
+    worker.send(EngineCommand::Score { id: RequestId(2), text: String::new() });
     control.release();
     let events = events_of_request(&worker);
     assert!(events.iter().all(|event| event.request() == Some(RequestId(1))), "{events:?}");
-    assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Rewound { id: RequestId(2), context_used: 0 }]));
+    assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Scored { id: RequestId(2), .. }]));
 }
 
 #[test]
@@ -86,11 +84,11 @@ fn fails_dies_and_refuses_to_load_as_told() {
         .spawn();
     worker.send(EngineCommand::Load {
         id: RequestId(1),
-        source: ModelSource::Path("x.gguf".into()),
-        options: LoadOptions::default(),
+        place: ModelPlace::Path("x.gguf".into()),
+        params: LoadParams::default(),
     });
-    worker.send(generate(2, &CancelToken::new()));
-    worker.send(generate(3, &CancelToken::new()));
+    worker.send(generate(2));
+    worker.send(generate(3));
     assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Failed { id: RequestId(1), .. }]));
     assert!(matches!(events_of_request(&worker)[..], [EngineEvent::Failed { id: RequestId(2), .. }]));
     assert!(matches!(events_of_request(&worker)[..], [EngineEvent::WorkerDied { .. }]));
@@ -100,9 +98,9 @@ fn fails_dies_and_refuses_to_load_as_told() {
 #[test]
 fn a_paused_reply_waits_for_steps_and_is_cancelled_at_once() {
     let (worker, _control) = FakeWorker::new().reply([Step::text("one two three")]).spawn();
-    let (id, cancel) = (RequestId(1), CancelToken::new());
+    let id = RequestId(1);
     let params = GenerationParams { stepping: Stepping::FromStart, ..GenerationParams::default() };
-    worker.send(EngineCommand::Generate { id, prompt: Prompt::Raw("a prompt".into()), params, cancel: cancel.clone() });
+    worker.send(EngineCommand::Generate { id, prompt: Prompt::Raw("a prompt".into()), params });
     for steer in [Steer::Draw, Steer::Pick(1), Steer::TakeBack, Steer::Draw] {
         worker.send(EngineCommand::Steer { id, steer });
     }
@@ -112,7 +110,7 @@ fn a_paused_reply_waits_for_steps_and_is_cancelled_at_once() {
     }
     assert_eq!(spoken(&events), "one river two");
     assert!(events.iter().any(|event| matches!(event, EngineEvent::TakenBack { tokens: 1, .. })), "{events:?}");
-    cancel.cancel();
+    worker.send(EngineCommand::Cancel { id });
     let rest = events_of_request(&worker);
     let [EngineEvent::Finished { reason: FinishReason::Cancelled, stats, .. }] = &rest[..] else { panic!("{rest:?}") };
     assert_eq!(stats.completion_tokens, 2);
@@ -122,7 +120,7 @@ fn a_paused_reply_waits_for_steps_and_is_cancelled_at_once() {
 fn lanes_speak_a_word_each_in_turn_and_one_event_closes_them() {
     let scripts = [vec![Step::text("one two")], vec![Step::text("one"), Step::Finish(FinishReason::Length)]];
     let (worker, _control) = FakeWorker::new().lanes(scripts).spawn();
-    let (prompt, lanes) = (Prompt::Raw("a prompt".into()), vec![LaneParams::default(); 2]);
+    let (prompt, lanes) = (Prompt::Raw("a prompt".into()), vec![GenerationParams::default(); 2]);
     worker.send(EngineCommand::Compare { id: RequestId(1), prompt, lanes });
     let events = events_of_request(&worker);
     let told: Vec<String> = events

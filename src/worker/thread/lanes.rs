@@ -7,7 +7,7 @@ use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
 use crate::worker::ahead::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::protocol::{
-    CancelToken, EngineEvent, FinishReason, GenerationStats, LaneParams, Prompt, RequestId, TokenTrace,
+    EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId, TokenTrace,
 };
 use crate::worker::running::Channels;
 use gibber_engine::generate::{Control, Lane, generate_lanes};
@@ -20,23 +20,23 @@ impl Worker {
         &mut self,
         id: RequestId,
         prompt: &Prompt,
-        lanes: Vec<LaneParams>,
+        lanes: Vec<GenerationParams>,
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
-        lanes.iter().try_for_each(|lane| check(&lane.params.sampling))?;
+        lanes.iter().try_for_each(|lane| check(&lane.sampling))?;
         let Self { channels, loaded, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let longest = lanes.iter().map(|lane| lane.params.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
+        let longest = lanes.iter().map(|lane| lane.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.settle(&tokens);
         tell_fault(channels, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, lanes: left, reader } = loaded;
         tell_remarks(channels, id, reader.remarks(&source)?);
         let channels = RefCell::new(channels);
-        let lane = |(lane, LaneParams { params, cancel })| {
+        let lane = |(lane, params)| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
-            Lane { options, control: Running { id, lane, cancel, channels: &channels, reader, source } }
+            Lane { options, control: Running { id, lane, channels: &channels, reader, source } }
         };
         let mut lanes: Vec<_> = lanes.into_iter().enumerate().map(lane).collect();
         if let Some(first) = lanes.first() {
@@ -56,7 +56,6 @@ impl Worker {
 struct Running<'a, 'p> {
     id: RequestId,
     lane: usize,
-    cancel: CancelToken,
     /// Shared by the lanes, of which one is at work at a time.
     channels: &'a RefCell<&'a mut Channels>,
     reader: &'a Reader,
@@ -88,7 +87,7 @@ impl Control for Running<'_, '_> {
     fn is_cancelled(&mut self) -> bool {
         let channels = &mut *self.channels.borrow_mut();
         answer_measures(channels, self.reader);
-        channels.is_cancelled(&self.cancel)
+        channels.is_lane_cancelled(self.id, self.lane)
     }
 
     fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {

@@ -34,7 +34,7 @@ impl Running<'_, '_> {
         let id = self.id;
         loop {
             answer_measures(self.channels, self.reader);
-            if self.pause.is_paused && (self.channels.is_cancelled(&self.cancel) || self.channels.has_sampling(id)) {
+            if self.pause.is_paused && (self.channels.is_cancelled(id) || self.channels.has_sampling(id)) {
                 return None;
             }
             let is_paused = self.pause.is_paused;
@@ -50,7 +50,7 @@ impl Running<'_, '_> {
                 }
                 Some(EngineCommand::Steer { steer, .. }) if is_paused => return Some(steer),
                 Some(command) => self.answer(command, rest),
-                None if is_paused => self.channels.wait(&self.cancel),
+                None if is_paused => self.channels.wait(),
                 None => return Some(Steer::Draw),
             }
         }

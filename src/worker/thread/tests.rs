@@ -53,7 +53,6 @@ fn generate(id: RequestId) -> EngineCommand {
         id,
         prompt: Prompt::Raw("Once upon a time".into()),
         params: GenerationParams { sampling, max_tokens: Some(20), ..GenerationParams::default() },
-        cancel: CancelToken::new(),
     }
 }
 
@@ -61,8 +60,8 @@ fn generate(id: RequestId) -> EngineCommand {
 #[test]
 fn a_panic_ends_its_request_with_an_error_and_the_next_one_is_served() {
     let worker = WorkerHandle::spawn(sandbox());
-    let source = ModelSource::Synthetic("tiny".into());
-    let loaded = request(&worker, EngineCommand::Load { id: RequestId(1), source, options: LoadOptions::default() });
+    let place = ModelPlace::Synthetic("tiny".into());
+    let loaded = request(&worker, EngineCommand::Load { id: RequestId(1), place, params: LoadParams::default() });
     assert!(matches!(loaded.last(), Some(EngineEvent::Loaded { .. })), "{loaded:?}");
     let reply = |id| {
         let events = request(&worker, generate(RequestId(id)));
@@ -88,12 +87,12 @@ fn a_panic_ends_its_request_with_an_error_and_the_next_one_is_served() {
 #[test]
 fn a_panic_while_a_reply_is_paused_ends_it_with_an_error() {
     let worker = WorkerHandle::spawn(sandbox());
-    let source = ModelSource::Synthetic("tiny".into());
-    request(&worker, EngineCommand::Load { id: RequestId(1), source, options: LoadOptions::default() });
-    let EngineCommand::Generate { id, prompt, mut params, cancel } = generate(FAULT_ON_THE_WAY) else { panic!() };
+    let place = ModelPlace::Synthetic("tiny".into());
+    request(&worker, EngineCommand::Load { id: RequestId(1), place, params: LoadParams::default() });
+    let EngineCommand::Generate { id, prompt, mut params } = generate(FAULT_ON_THE_WAY) else { panic!() };
     params.stepping = Stepping::FromStart;
     // Each step asks once more whether to stop: the fault is met between two of them.
-    let mut steers = vec![EngineCommand::Generate { id, prompt, params, cancel }];
+    let mut steers = vec![EngineCommand::Generate { id, prompt, params }];
     steers.extend((0..12).map(|_| EngineCommand::Steer { id, steer: Steer::Draw }));
     steers.into_iter().for_each(|command| worker.send(command));
     let events: Vec<_> = std::iter::from_fn(|| worker.events().recv_timeout(Duration::from_secs(60)).ok())

@@ -3,6 +3,7 @@
 //! Names, numbers and mixes are those of llama.cpp (`llama_ftype` in `llama.h`, `llama-quant.cpp`), so that a file means
 //! here what its name says there.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ use crate::weights::DType;
 
 /// The format that a whole file is quantized to: one for all its matrices, or a mix in which those that matter most have
 /// more bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(non_camel_case_types, reason = "the formats are called Q4_K_M everywhere else")]
 pub enum FileType {
     /// Single precision.

@@ -5,9 +5,10 @@ use super::{Inference, Reply, lap};
 use crate::TokenId;
 use crate::sampling::{Distribution, SamplingParams, distribution};
 use crate::tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
 
 /// How the next token is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Steer {
     /// By the sampling in force.
     Draw,

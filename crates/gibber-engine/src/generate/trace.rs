@@ -1,5 +1,6 @@
 //! What a generation tells: each token, why it ended, what it cost.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::Steer;
@@ -7,7 +8,7 @@ use crate::TokenId;
 use crate::sampling::{Candidate, SamplingParams};
 
 /// Why a reply ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinishReason {
     /// The model ended its turn.
     EndOfTurn,
@@ -34,7 +35,7 @@ impl FinishReason {
 }
 
 /// One generated token, and how it came to be chosen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenTrace {
     /// The token.
     pub token: TokenId,
@@ -55,7 +56,7 @@ pub struct TokenTrace {
 }
 
 /// What a generation cost.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerationStats {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,

@@ -10,9 +10,10 @@ pub use sampler::{Draw, Sampler, distribution, fresh_seed, most_probable};
 pub use stats::{LogSoftmaxStats, log_softmax_stats, not_numbers, rank_of};
 
 use crate::TokenId;
+use serde::{Deserialize, Serialize};
 
 /// The filter that removed a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// Not among the k most probable.
     TopK,
@@ -37,7 +38,7 @@ impl Filter {
 }
 
 /// A token that might come next.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The token.
     pub token: TokenId,
@@ -52,7 +53,7 @@ pub struct Candidate {
 }
 
 /// The next token's distribution under some filters.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Entropy before the filters, in nats.
     pub entropy: f32,

@@ -7,17 +7,17 @@ use std::path::Path;
 
 const REPLY: RequestId = RequestId(20);
 
-fn loaded(source: ModelSource, context: Option<usize>) -> WorkerHandle {
+fn loaded(place: ModelPlace, context: Option<usize>) -> WorkerHandle {
     let worker = WorkerHandle::spawn(sandbox());
-    let options = LoadOptions { context, ..LoadOptions::default() };
-    let events = request(&worker, EngineCommand::Load { id: RequestId(1), source, options });
+    let params = LoadParams { context, ..LoadParams::default() };
+    let events = request(&worker, EngineCommand::Load { id: RequestId(1), place, params });
     assert!(matches!(events.last(), Some(EngineEvent::Loaded { .. })), "{events:?}");
     worker
 }
 
 fn smollm2() -> WorkerHandle {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    loaded(ModelSource::Path(path), Some(512))
+    loaded(ModelPlace::Path(path), Some(512))
 }
 
 fn chat(messages: &[(Role, &str)]) -> Prompt {
@@ -26,8 +26,8 @@ fn chat(messages: &[(Role, &str)]) -> Prompt {
 }
 
 fn score(worker: &WorkerHandle, prompt: Prompt, from: usize) -> (Vec<PromptToken>, usize) {
-    let (id, cancel) = (RequestId(30), CancelToken::new());
-    let mut events = request(worker, EngineCommand::ScorePrompt { id, prompt, from, candidates: 3, cancel });
+    let id = RequestId(30);
+    let mut events = request(worker, EngineCommand::ScorePrompt { id, prompt, from, candidates: 3 });
     match events.pop() {
         Some(EngineEvent::PromptScored { tokens, context_used, .. }) => (tokens, context_used),
         other => panic!("{other:?}"),
@@ -37,7 +37,7 @@ fn score(worker: &WorkerHandle, prompt: Prompt, from: usize) -> (Vec<PromptToken
 fn reply(worker: &WorkerHandle, prompt: Prompt) -> (Vec<TokenTrace>, usize) {
     let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
     let params = GenerationParams { sampling, max_tokens: Some(12), ..GenerationParams::default() };
-    let events = request(worker, EngineCommand::Generate { id: REPLY, prompt, params, cancel: CancelToken::new() });
+    let events = request(worker, EngineCommand::Generate { id: REPLY, prompt, params });
     let Some(EngineEvent::Finished { stats, .. }) = events.last() else { panic!("{events:?}") };
     let reused = stats.reused_tokens;
     let traces = events.into_iter().filter_map(|event| match event {
@@ -92,7 +92,7 @@ fn a_chat_is_scored_as_the_model_sees_it_and_stays_in_the_cache() {
 
 #[test]
 fn turns_that_were_dropped_are_not_scored() {
-    let worker = loaded(ModelSource::Synthetic("tiny".into()), None);
+    let worker = loaded(ModelPlace::Synthetic("tiny".into()), None);
     let long = "x".repeat(30);
     let mut messages = vec![(Role::System, "sys")];
     for _ in 0..4 {
@@ -108,13 +108,13 @@ fn turns_that_were_dropped_are_not_scored() {
 #[test]
 fn scoring_is_stopped_and_the_next_request_is_served() {
     let worker = smollm2();
-    let (id, cancel) = (RequestId(30), CancelToken::new());
-    cancel.cancel();
+    let id = RequestId(30);
     let messages = [(Role::User, "word ".repeat(300))].map(|(role, text)| Message::new(role, text)).to_vec();
     let prompt = Prompt::Chat { messages, template: TemplateChoice::Model, thinking: None };
-    let command = EngineCommand::ScorePrompt { id, prompt: prompt.clone(), from: 0, candidates: 3, cancel };
-    let events = request(&worker, command);
-    let [EngineEvent::Failed { error, .. }] = &events[..] else { panic!("{events:?}") };
+    worker.send(EngineCommand::ScorePrompt { id, prompt: prompt.clone(), from: 0, candidates: 3 });
+    worker.send(EngineCommand::Cancel { id });
+    let mut events = std::iter::from_fn(|| worker.events().recv_timeout(Duration::from_secs(60)).ok());
+    let Some(EngineEvent::Failed { error, .. }) = events.find(EngineEvent::is_closing) else { panic!("no end") };
     assert!(error.contains("stopped"), "{error}");
     let (traces, _) = reply(&worker, prompt.clone());
     let again = reply(&smollm2(), prompt).0;

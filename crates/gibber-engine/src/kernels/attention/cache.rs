@@ -74,7 +74,7 @@ impl CacheType {
 }
 
 /// The formats of both halves of a cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheTypes {
     /// Of the keys.
     pub keys: CacheType,
