@@ -62,9 +62,15 @@ impl Gibber {
             command.env_remove(variable);
         }
         // Nothing of this machine's models, whoever runs the tests.
-        for variable in
-            ["HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"]
-        {
+        for variable in [
+            "HF_HOME",
+            "HF_HUB_CACHE",
+            "OLLAMA_MODELS",
+            "XDG_CACHE_HOME",
+            "XDG_DATA_HOME",
+            "XDG_CONFIG_HOME",
+            "XDG_STATE_HOME",
+        ] {
             command.env_remove(variable);
         }
         command.env("HOME", self.directory.path());

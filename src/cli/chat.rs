@@ -20,9 +20,14 @@ pub(super) fn run(context: Context, arguments: &Chat) -> Result<()> {
         tell!("{why}: the chat goes line by line, as with `gibber repl`");
         return repl::run(context, arguments);
     }
+    let log = context.log.clone();
     let (app, surroundings) = surroundings::start(context, arguments, true)?;
     let is_unsaved = surroundings.is_unsaved();
-    match tui::run(app, WorkerHandle::spawn(super::resources()), Box::new(surroundings))? {
+    let reason = tui::run(app, WorkerHandle::spawn(super::resources()), Box::new(surroundings));
+    if let Some(path) = log.with_errors() {
+        tell!("a fault of the program was written to {}: please report it", path.display());
+    }
+    match reason? {
         ExitReason::Quit if is_unsaved.load(Ordering::Acquire) => Err(Exit(1).into()),
         ExitReason::Quit => Ok(()),
         ExitReason::Signal(signal) => Err(Exit::by_signal(signal)),

@@ -14,6 +14,7 @@ mod chat;
 mod config;
 mod file_reader;
 mod interrupt;
+mod log;
 mod model_list;
 mod models;
 mod output;
@@ -51,6 +52,7 @@ use gibber_engine::CacheTypes;
 use gibber_engine::kernels::pool::{default_threads, useful_threads};
 use gibber_engine::load::{LoadOptions, MemoryProbe};
 use gibber_files::quoted;
+use log::Log;
 
 /// The exit code of a run that Ctrl-C ended, as shells count it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -81,12 +83,14 @@ struct Context {
     paths: Paths,
     settings: Settings,
     verbose: bool,
+    log: Log,
 }
 
 impl Context {
     /// Defaults <- config.toml <- environment; the flags of the subcommand come on top.
     fn new(common: &args::Common) -> Result<Self> {
         let paths = Paths::new(common.config_dir.as_deref())?;
+        let log = Log::start(&paths.log())?;
         let mut settings = Settings::load(&paths.config())?;
         settings.apply_environment(|name| std::env::var_os(name))?;
         settings.ui.ascii |= common.ascii;
@@ -94,7 +98,7 @@ impl Context {
             // NO_COLOR is obeyed without this.
             crossterm::style::force_color_output(false);
         }
-        Ok(Self { paths, settings, verbose: common.verbose })
+        Ok(Self { paths, settings, verbose: common.verbose, log })
     }
 
     /// How the settings want a model to run.

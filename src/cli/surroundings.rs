@@ -280,11 +280,12 @@ fn free_name(path: &Path) -> std::path::PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::Log;
     use super::*;
 
     fn surroundings(directory: &std::path::Path) -> Surroundings {
         let paths = Paths::at(directory);
-        let context = Context { paths, settings: Settings::default(), verbose: false };
+        let context = Context { paths, settings: Settings::default(), verbose: false, log: Log::default() };
         start(context, &Chat::default(), true).unwrap().1
     }
 
@@ -301,7 +302,12 @@ mod tests {
     fn hints_are_for_the_first_start_on_the_full_screen() {
         let directory = tempfile::tempdir().unwrap();
         let steps = |screen| {
-            let context = Context { paths: Paths::at(directory.path()), settings: Settings::default(), verbose: false };
+            let context = Context {
+                paths: Paths::at(directory.path()),
+                settings: Settings::default(),
+                verbose: false,
+                log: Log::default(),
+            };
             start(context, &Chat::default(), screen).unwrap().0.first_steps()
         };
         assert!(!steps(true).is_empty() && steps(false).is_empty());
@@ -315,7 +321,7 @@ mod tests {
         let mut arguments = Chat::default();
         arguments.prompt.prompt = Some("/etc is a folder".into());
         let paths = Paths::at(directory.path());
-        let context = Context { paths, settings: Settings::default(), verbose: false };
+        let context = Context { paths, settings: Settings::default(), verbose: false, log: Log::default() };
         let (mut app, _surroundings) = start(context, &arguments, true).unwrap();
         app.start();
         assert_eq!(app.transcript().nodes()[0].message.content, "/etc is a folder");

@@ -16,6 +16,8 @@ pub struct Paths {
     data: Option<PathBuf>,
     /// The system's place for what can be made anew; `None` where the directory was named, which then has it as well.
     cache: Option<PathBuf>,
+    /// The same for what a program says about itself.
+    state: Option<PathBuf>,
 }
 
 impl Paths {
@@ -28,15 +30,17 @@ impl Paths {
         let project = ProjectDirs::from("", "", "gibber");
         let named = flag.map(Path::to_owned).or(variable.map(PathBuf::from));
         let cache = project.as_ref().filter(|_| named.is_none()).map(|project| project.cache_dir().to_owned());
+        let state = project.as_ref().filter(|_| named.is_none());
+        let state = state.map(|project| project.state_dir().unwrap_or(project.data_local_dir()).to_owned());
         let directory = named
             .or_else(|| project.as_ref().map(|project| project.config_dir().to_owned()))
             .ok_or(StoreError::NoHome)?;
-        Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()), cache })
+        Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()), cache, state })
     }
 
     /// A config directory alone.
     pub fn at(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), data: None, cache: None }
+        Self { directory: directory.into(), data: None, cache: None, state: None }
     }
 
     /// The config directory.
@@ -70,6 +74,11 @@ impl Paths {
         self.cache.clone().unwrap_or_else(|| self.directory.join("cache"))
     }
 
+    /// The log of faults: in the system's place for state, or in a config directory that was named.
+    pub fn log(&self) -> PathBuf {
+        self.state.as_ref().unwrap_or(&self.directory).join("gibber.log")
+    }
+
     /// The folders in which models are found by name, in the order of the search: in the config directory, and in the
     /// system's place for data.
     pub fn model_folders(&self) -> Vec<PathBuf> {
@@ -101,6 +110,7 @@ mod tests {
         assert_eq!(paths.config(), wanted.join("config.toml"));
         assert_eq!(paths.model_folders()[0], wanted.join("models"));
         assert_eq!(paths.cache(), wanted.join("cache"));
+        assert_eq!(paths.log(), wanted.join("gibber.log"));
         assert!(!wanted.exists());
         paths.ensure().unwrap();
         assert!(wanted.is_dir());

@@ -278,3 +278,27 @@ fn lists_are_padded_by_columns_and_titles_are_said_as_they_are() {
     let deleted = gibber.stdout(&["sessions", "delete", number]);
     assert_eq!(deleted, "“Say \"hi\"” is deleted\n");
 }
+
+#[test]
+fn what_the_log_is_to_hold_is_said_in_a_word_that_it_knows() {
+    let gibber = Gibber::new();
+    let error = failure(&gibber.command(&["run", "x"]).env("GIBBER_LOG", "loud").output().unwrap(), 2);
+    assert!(error.contains("GIBBER_LOG is `loud`") && error.contains("debug"), "{error}");
+}
+
+#[test]
+fn the_log_has_what_is_asked_for_and_without_a_fault_there_is_none() {
+    let gibber = Gibber::new();
+    gibber.write("chats.db", "no database at all, and long enough to be read as a page of one".repeat(80));
+    let (log, lines) = (gibber.path("gibber.log"), gibber.write("lines", "/open\n"));
+    let repl = |gibber: &Gibber| {
+        let mut command = gibber.command(&["repl"]);
+        command.stdin(std::fs::File::open(&lines).unwrap());
+        command
+    };
+    assert_eq!(repl(&gibber).output().unwrap().status.code(), Some(1));
+    assert!(!log.exists());
+    assert_eq!(repl(&gibber).env("GIBBER_LOG", "debug").output().unwrap().status.code(), Some(1));
+    let written = std::fs::read_to_string(&log).unwrap();
+    assert!(written.contains("DEBUG"), "{written}");
+}
