@@ -99,10 +99,9 @@ fn a_second_thought_of_a_reply_is_no_part_of_its_answer() {
 #[test]
 fn what_stands_on_channels_is_thought_but_for_the_last() {
     let gibber = Gibber::new();
-    let script =
-        ["<|channel|>", "analysis", "<|message|>", "Hm", "<|e|>", "<|start|>", "assistant", "<|channel|>", "final"];
-    let script = [&script[..], &["<|message|>", "Hello"]].concat();
-    let model = saying(&gibber, &script);
+    // What comes next depends on the last token alone: none may come twice.
+    let next = ["<|start|>assistant", "<|channel|>final<|message|>", "Hello"];
+    let model = saying(&gibber, &[&["<|channel|>", "analysis", "<|message|>", "Hm"], &next[..]].concat());
     assert_eq!(gibber.stdout(&["run", "-m", &model, "Hi"]), "Hello\n");
     let lines = json_lines(&gibber.stdout(&["run", "-m", &model, "--json", "Hi"]));
     assert_eq!(lines.last().unwrap()["answer"], "Hello");

@@ -10,7 +10,7 @@ pub(super) struct Marks {
 }
 
 /// The marks that models were taught.
-pub(super) const MARKS: [Marks; 7] = [
+pub(super) const MARKS: [Marks; 11] = [
     // Qwen, DeepSeek and most others.
     Marks { open: "<think>", close: "</think>" },
     Marks { open: "<thinking>", close: "</thinking>" },
@@ -24,6 +24,13 @@ pub(super) const MARKS: [Marks; 7] = [
     Marks { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
     // Kimi.
     Marks { open: "◁think▷", close: "◁/think▷" },
+    // Gemma 4.
+    Marks { open: "<|channel>thought", close: "<channel|>" },
+    // Apertus.
+    Marks { open: "<|inner_prefix|>", close: "<|inner_suffix|>" },
+    // OpenThinker.
+    Marks { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" },
+    Marks { open: "<reasoning>", close: "</reasoning>" },
 ];
 
 /// The marks of OpenAI's Harmony format (gpt-oss): a reply is several messages, each on a channel of its own.

@@ -75,10 +75,9 @@ impl Translated {
             None if name.starts_with("--") => of_long(command, name),
             None => check_cluster(command, text)?,
         };
-        match (flag.and_then(Arg::get_long), value) {
+        match flag.and_then(Arg::get_long) {
             // Long flags may have underscores, there.
-            (Some(long), None) if name.contains('_') => self.push_as(&format!("--{long}"), name, None),
-            (Some(long), Some(value)) if name.contains('_') => self.push_as(&format!("--{long}"), name, Some(value)),
+            Some(long) if name.contains('_') => self.push_as(&format!("--{long}"), name, value),
             _ => self.arguments.push(text.into()),
         }
         Ok(flag.filter(|_| value.is_none()).and_then(|flag| self.expects(flag, following)))

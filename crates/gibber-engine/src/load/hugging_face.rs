@@ -106,7 +106,7 @@ fn chat_template(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<O
     }
 }
 
-/// The key of `tokenizer_config.json`; of several named ones the default.
+/// The key of `tokenizer_config.json`; of several named ones the default, or the first where none is called so.
 fn configured_template(tokenizer_config: Option<&JsonFile>) -> Result<Option<String>, EngineError> {
     let Some(json) = tokenizer_config else { return Ok(None) };
     match json.get("chat_template") {
@@ -114,7 +114,12 @@ fn configured_template(tokenizer_config: Option<&JsonFile>) -> Result<Option<Str
         Some(Value::String(template)) => Ok(Some(template.clone())),
         Some(Value::Array(named)) => {
             let default = named.iter().find(|one| one.get("name").and_then(Value::as_str) == Some("default"));
-            Ok(default.and_then(|one| one.get("template")?.as_str()).map(str::to_owned))
+            let chosen = default.or_else(|| named.first());
+            Ok(chosen.and_then(|one| one.get("template")?.as_str()).map(str::to_owned))
+        }
+        Some(Value::Object(named)) => {
+            let chosen = named.get("default").or_else(|| named.values().next());
+            Ok(chosen.and_then(Value::as_str).map(str::to_owned))
         }
         Some(_) => Err(EngineError::format(json.path(), "`chat_template` has to be a string or a list of named ones")),
     }

@@ -470,6 +470,10 @@ fn a_chat_template_may_stand_in_three_places() {
     let named = json!([{"name": "tools", "template": "T"}, {"name": "default", "template": "D"}]);
     let folder = folder.set("tokenizer_config.json", "chat_template", named);
     assert_eq!(template(&folder).as_deref(), Some("D"));
+    let folder = folder.set("tokenizer_config.json", "chat_template", json!([{"name": "rag", "template": "R"}]));
+    assert_eq!(template(&folder).as_deref(), Some("R"));
+    let folder = folder.set("tokenizer_config.json", "chat_template", json!({"default": "O", "tools": "T"}));
+    assert_eq!(template(&folder).as_deref(), Some("O"));
     let folder = folder.set("tokenizer_config.json", "chat_template", json!("K"));
     assert_eq!(template(&folder).as_deref(), Some("K"));
     // Without a tag it is no template.

@@ -124,6 +124,10 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(&["--skip-chat-parsing"], Refused("the text of all tokens is in `run --json`, thoughts and answer")),
     row(&["--no-skip-chat-parsing"], NoEffect(Nothing, THOUGHTS_APART)),
+    // Ollama's.
+    row(&["--hidethinking"], NoEffect(Nothing, THOUGHTS_APART)),
+    row(&["--keepalive"], NoEffect(Value, "the model is in memory as long as the program runs")),
+    row(&["--nowordwrap"], NoEffect(Nothing, "`gibber run` and `gibber repl` break no lines")),
     row(&["--in-prefix", "--in-suffix", "--in-prefix-bos"], Refused(TEMPLATE_WRITES)),
     row(&["-hf", "-hfr", "-hff", "-hft", "-mu", "-dr"], Refused(NO_DOWNLOAD)),
     row(&["--hf-repo", "--hf-file", "--hf-token", "--model-url", "--docker-repo"], Refused(NO_DOWNLOAD)),
