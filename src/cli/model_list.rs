@@ -45,7 +45,7 @@ impl Row {
             Ok(files) => (Some(files), reason),
             Err(error) => (None, Some(error)),
         };
-        let known = |files: &ModelFiles| (files.config.architecture.as_str(), files.config.trained_context);
+        let known = |files: &ModelFiles| (files.config.family.name(), files.config.trained_context);
         let (architecture, context) = files.as_ref().map(known).unzip();
         Self {
             name,

@@ -90,11 +90,11 @@ impl Info {
         Self {
             name: files.name.clone(),
             path: files.path.display().to_string(),
-            architecture: config.architecture.as_str(),
+            architecture: config.family.name(),
             parameters: files.parameters(),
             format: files.format().to_string(),
             bytes: files.weights.total_bytes(),
-            layers: config.n_layer,
+            layers: config.n_layer(),
             width: config.n_embd,
             heads: config.n_head,
             kv_heads: config.n_kv_head,

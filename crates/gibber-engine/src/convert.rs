@@ -104,7 +104,7 @@ impl Conversion {
         let has_output = tensors.iter().any(|tensor| tensor.name() == OUTPUT);
         let model = shape_by_keys(&metadata, has_output);
         refuse_missing_layer(&first, &tensors, model.n_layer)?;
-        let named = tensors.into_iter().map(|tensor| (tensor.name().to_owned(), tensor, RowOrder::Same));
+        let named = tensors.into_iter().map(|tensor| (tensor.name().to_owned(), tensor.into(), RowOrder::Same));
         Self::put_together(path, header, planned(named, kind, model), kind)
     }
 
@@ -131,7 +131,7 @@ impl Conversion {
 
     /// Bytes of the weights as they are.
     pub fn bytes_before(&self) -> u64 {
-        self.tensors.iter().map(|tensor| tensor.source.bytes().len() as u64).sum()
+        self.tensors.iter().map(|tensor| tensor.source.bytes()).sum()
     }
 
     /// Bytes of the weights as they will be.
@@ -253,7 +253,7 @@ fn write_error(path: &Path, source: io::Error) -> EngineError {
 }
 
 fn planned(named: impl IntoIterator<Item = hugging_face::Named>, kind: FileType, model: ModelShape) -> Vec<OutTensor> {
-    let out = |(name, tensor, order): (String, Tensor, RowOrder)| OutTensor::new(name, tensor, order, kind, model);
+    let out = |(name, source, order)| OutTensor::new(name, source, order, kind, model);
     named.into_iter().map(out).collect()
 }
 
@@ -263,8 +263,7 @@ fn bytes_after(tensors: &[OutTensor]) -> u64 {
 
 fn shape_of(files: &ModelFiles) -> ModelShape {
     let config = &files.config;
-    let has_output = [OUTPUT, "lm_head.weight"].iter().any(|name| files.weights.contains(name));
-    ModelShape { n_layer: config.n_layer, n_gqa: config.n_head / config.n_kv_head.max(1), has_output }
+    ModelShape { n_layer: config.n_layer(), n_gqa: config.n_head / config.n_kv_head.max(1), has_output: !config.tied }
 }
 
 /// What the mixes go by, for any architecture; where a key is not there or is a list, the mix does without.
@@ -312,13 +311,13 @@ fn write(
     let Out { to: out, path, source } = out;
     let cannot = |source| write_error(path, source);
     header.write_to(out).map_err(cannot)?;
-    let total = tensors.iter().map(|tensor| tensor.source.bytes().len() as u64).sum();
+    let total = tensors.iter().map(|tensor| tensor.source.bytes()).sum();
     let mut done = 0;
     for tensor in tensors {
         let bytes = tensor.bytes(pool).map_err(|error| EngineError::format(*source, error.to_string()))?;
         out.write_all(&bytes).map_err(cannot)?;
         out.write_all(padding(bytes.len())).map_err(cannot)?;
-        done += tensor.source.bytes().len() as u64;
+        done += tensor.source.bytes();
         let step = Step { name: &tensor.name, from: tensor.source.dtype(), to: tensor.dtype, done, total };
         if on_step(&step).is_break() {
             return Ok(ControlFlow::Break(()));

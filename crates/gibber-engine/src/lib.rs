@@ -25,7 +25,8 @@
 //! # }
 //! ```
 //!
-//! What stands where: [`load`] finds out what a file is and reads it ([`weights`], [`tokenizer`]); [`model`] is the forward
+//! What stands where: [`load`] finds out what a file is and reads it ([`keys`], [`weights`], [`tokenizer`]);
+//! [`model::family`] has a file for each family of models with all that is known of it, and [`model`] is the one forward
 //! pass over [`kernels`] and, behind a doorway of its own, the linked BLAS ([`blas`]); [`inference`] owns the state of a
 //! sequence; [`sampling`] draws tokens and [`generate`] makes replies of them; [`convert`] quantizes; [`score`] says what a
 //! text's tokens are worth. The kernels work in the widest instruction set that the processor has, or in the one that the
@@ -39,6 +40,7 @@ pub mod generate;
 pub mod inference;
 mod json;
 pub mod kernels;
+pub mod keys;
 pub mod load;
 pub mod model;
 pub mod sampling;

@@ -3,14 +3,11 @@
 //! [`open`] reads what a model is (its shape, its tensors by name, where its tokenizer is) without touching a weight;
 //! [`load`] makes it run. What a file asks for and the engine does not do is an error that names it: nothing is guessed.
 
-mod bound;
 mod cancel;
-mod config_json;
 mod gguf;
 mod hugging_face;
 mod memory;
 mod progress;
-mod rope_json;
 #[cfg(test)]
 mod tests;
 mod tokenizer_files;
@@ -26,20 +23,17 @@ use super::inference::Inference;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::pool::{default_threads, useful_threads};
-use super::model::{Architecture, Model, ModelConfig};
+use super::model::{Model, ModelConfig};
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
 use super::{EngineError, FileType, TokenId, convert, synthetic};
-use bound::Bound;
 pub use cancel::CancelFlag;
 pub use memory::MemoryProbe;
 use progress::Progress;
 
 /// The context where nobody asks for one: longer ones cost memory that few chats use.
 pub const DEFAULT_CONTEXT: usize = 8192;
-/// A size of a model beyond this is a corrupt file; products of two stay far from overflow.
-const MAX_SIZE: usize = 1 << 24;
 /// Between two reports of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -109,7 +103,7 @@ pub struct Quantized {
 pub struct ModelInfo {
     /// What people call it, such as `SmolLM2-135M-Instruct`.
     pub name: String,
-    /// `gpt2`, `llama`, `mistral`, `qwen2` or `qwen3`.
+    /// The name of its family, such as `llama`.
     pub architecture: String,
     /// The format of most of its weights: `Q4_1`, `Q8_0`, `F32`, …
     pub format: String,
@@ -209,7 +203,7 @@ impl ModelFiles {
     /// Refuses tensors that nobody has asked for: the model would compute something else with them.
     pub(crate) fn refuse_untaken(&self) -> Result<(), EngineError> {
         let Some(&name) = self.weights.untaken().first() else { return Ok(()) };
-        let architecture = self.config.architecture.as_str();
+        let architecture = self.config.family.name();
         let what = format!("tensor `{name}` is not part of a {architecture} model as this engine computes it");
         Err(EngineError::unsupported(self.weights.path(), what))
     }
@@ -286,7 +280,7 @@ pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
             }
         }
     };
-    check_config(&files.path, &files.config)?;
+    files.config.check(&files.path)?;
     Ok(files)
 }
 
@@ -319,7 +313,7 @@ pub fn load(
     files.refuse_untaken()?;
     let inference = Inference::new(model, options.cache, context, options.batch, pool)?.of_file(&files.path);
     let info = ModelInfo {
-        architecture: files.config.architecture.as_str().to_owned(),
+        architecture: files.config.family.name().to_owned(),
         format: files.format().to_string(),
         parameters: files.parameters(),
         weight_bytes: files.weights.total_bytes(),
@@ -405,49 +399,6 @@ fn threads(options: &LoadOptions) -> Result<usize, EngineError> {
         Some(0) => Err(EngineError::Invalid("0 threads cannot compute: at least one can (-t/--threads)".into())),
         Some(threads) => Ok(useful_threads(threads)),
     }
-}
-
-/// Refuses shapes that no model can have.
-fn check_config(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
-    let sizes = [
-        ("layers", config.n_layer),
-        ("heads", config.n_head),
-        ("key-value heads", config.n_kv_head),
-        ("values a head", config.head_dim),
-        ("values an embedding", config.n_embd),
-        ("values inside the feed-forward part", config.n_ff),
-        ("tokens in the vocabulary", config.vocab_size),
-        ("tokens of context", config.trained_context),
-    ];
-    if let Some((what, size)) = sizes.into_iter().find(|&(_, size)| size == 0 || size > MAX_SIZE) {
-        return Err(EngineError::format(path, format!("a model with {size} {what} is impossible")));
-    }
-    if !config.n_head.is_multiple_of(config.n_kv_head) {
-        let reason = format!("{} heads cannot share {} key-value heads evenly", config.n_head, config.n_kv_head);
-        return Err(EngineError::format(path, reason));
-    }
-    match config.architecture {
-        Architecture::Gpt2 if config.n_head * config.head_dim != config.n_embd => Err(EngineError::format(
-            path,
-            format!("embeddings of {} values cannot be split over {} heads", config.n_embd, config.n_head),
-        )),
-        architecture if architecture.rotates() && !config.head_dim.is_multiple_of(2) => Err(EngineError::format(
-            path,
-            format!("the {} values of a head cannot be rotated in pairs", config.head_dim),
-        )),
-        architecture if architecture.rotates() => check_rotation(path, config),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses numbers that are possible one by one, and no rotation together.
-fn check_rotation(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
-    let (frequencies, magnitude) = config.rope.frequencies(config.head_dim);
-    if frequencies.iter().all(|frequency| frequency.is_finite()) && Bound::AboveZero.holds(magnitude) {
-        return Ok(());
-    }
-    let reason = format!("the numbers of its rotation are impossible together: {:?}", config.rope);
-    Err(EngineError::format(path, reason))
 }
 
 /// The name of a file or folder without its ending and without the name of a weight format:

@@ -6,23 +6,8 @@ use std::path::PathBuf;
 use half::{bf16, f16};
 
 use super::EngineError;
-use super::model::{Activation, Architecture, AttentionScale, Extras, ModelConfig, RopeConfig, RopeStyle};
 use super::weights::{DType, Storage, Tensor, Weights};
-
-/// The shapes there are, by name: layers, heads, key-value heads, width, width of the feed-forward part, vocabulary,
-/// context.
-const SHAPES: &[(&str, Architecture, [usize; 7])] = &[
-    ("tiny", Architecture::Gpt2, [2, 4, 4, 64, 256, 512, 128]),
-    ("bench", Architecture::Gpt2, [2, 12, 12, 768, 3072, 8192, 1024]),
-    ("distilgpt2", Architecture::Gpt2, [6, 12, 12, 768, 3072, 50_257, 1024]),
-    ("gpt2", Architecture::Gpt2, [12, 12, 12, 768, 3072, 50_257, 1024]),
-    ("gpt2-medium", Architecture::Gpt2, [24, 16, 16, 1024, 4096, 50_257, 1024]),
-    ("gpt2-large", Architecture::Gpt2, [36, 20, 20, 1280, 5120, 50_257, 1024]),
-    ("gpt2-xl", Architecture::Gpt2, [48, 25, 25, 1600, 6400, 50_257, 1024]),
-    ("smollm2-135m", Architecture::Llama, [30, 9, 3, 576, 1536, 49_152, 8192]),
-    ("smollm2-360m", Architecture::Llama, [32, 15, 5, 960, 2560, 49_152, 8192]),
-    ("tinyllama-1.1b", Architecture::Llama, [22, 32, 4, 2048, 5632, 32_000, 2048]),
-];
+use crate::model::{ModelConfig, Slot, TensorSpec, family};
 
 const FORMATS: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
 
@@ -32,8 +17,9 @@ const FORMATS: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::Q8_0, DT
 /// [`EngineError::Invalid`] naming what there is.
 pub fn build(spec: &str) -> Result<(ModelConfig, Weights), EngineError> {
     let (name, format) = spec.split_once(':').unwrap_or((spec, "f32"));
-    let Some((_, architecture, shape)) = SHAPES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)) else {
-        let known: Vec<_> = SHAPES.iter().map(|(name, ..)| *name).collect();
+    let shapes: Vec<_> = family::all().flat_map(|family| family.synthetic()).collect();
+    let Some((_, config)) = shapes.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
+        let known: Vec<_> = shapes.iter().map(|(name, _)| *name).collect();
         return Err(EngineError::Invalid(format!(
             "no synthetic model is called `{name}`: there are {}",
             known.join(", ")
@@ -46,84 +32,14 @@ pub fn build(spec: &str) -> Result<(ModelConfig, Weights), EngineError> {
             known.join(", ")
         )));
     };
-    let config = config(*architecture, *shape);
     let mut file = Random { spec: PathBuf::from(spec), tensors: Vec::new(), state: 0x9e37_79b9_7f4a_7c15 };
-    match architecture {
-        Architecture::Gpt2 => gpt2(&config, dtype, &mut file)?,
-        _ => llama(&config, dtype, &mut file)?,
+    let layers = (0..config.n_layer()).flat_map(|layer| config.family.layer_tensors(config, layer));
+    let specs = config.family.global_tensors(config).into_iter().chain(layers);
+    for spec in specs.filter(TensorSpec::begins_gguf) {
+        let is_quantized = spec.shape.len() > 1 && spec.slot != Slot::Positions;
+        file.add(spec.gguf.clone(), if is_quantized { dtype } else { DType::F32 }, &spec.gguf_shape())?;
     }
-    let weights = Weights::new(file.spec, file.tensors);
-    Ok((config, weights))
-}
-
-fn config(architecture: Architecture, shape: [usize; 7]) -> ModelConfig {
-    let [n_layer, n_head, n_kv_head, n_embd, n_ff, vocab_size, trained_context] = shape;
-    ModelConfig {
-        architecture,
-        n_layer,
-        n_head,
-        n_kv_head,
-        head_dim: n_embd / n_head,
-        n_embd,
-        n_ff,
-        vocab_size,
-        trained_context,
-        norm_eps: 1e-5,
-        activation: Activation::GeluTanh,
-        attention_scale: AttentionScale::USUAL,
-        rope: RopeConfig::plain(10_000.0, RopeStyle::Interleaved),
-        window: None,
-        extras: Extras::default(),
-    }
-}
-
-/// Floats as Hugging Face stores them, quantized as GGUF does.
-fn gpt2(config: &ModelConfig, dtype: DType, file: &mut Random) -> Result<(), EngineError> {
-    let (embd, ff) = (config.n_embd, config.n_ff);
-    let hugging_face = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
-    let name = |hf: &str, gguf: &str| if hugging_face { hf.to_owned() } else { gguf.to_owned() };
-    file.add(name("wte.weight", "token_embd.weight"), dtype, &[config.vocab_size, embd])?;
-    file.add(name("wpe.weight", "position_embd.weight"), DType::F32, &[config.trained_context, embd])?;
-    file.norm(&name("ln_f", "output_norm"), embd, true)?;
-    for layer in 0..config.n_layer {
-        let name = |hf: &str, gguf: &str| name(&format!("h.{layer}.{hf}"), &format!("blk.{layer}.{gguf}"));
-        file.norm(&name("ln_1", "attn_norm"), embd, true)?;
-        file.norm(&name("ln_2", "ffn_norm"), embd, true)?;
-        for (name, inputs, outputs) in [
-            (name("attn.c_attn", "attn_qkv"), embd, 3 * embd),
-            (name("attn.c_proj", "attn_output"), embd, embd),
-            (name("mlp.c_fc", "ffn_up"), embd, ff),
-            (name("mlp.c_proj", "ffn_down"), ff, embd),
-        ] {
-            let shape = if hugging_face { [inputs, outputs] } else { [outputs, inputs] };
-            file.add(format!("{name}.weight"), dtype, &shape)?;
-            file.add(format!("{name}.bias"), DType::F32, &[outputs])?;
-        }
-    }
-    Ok(())
-}
-
-fn llama(config: &ModelConfig, dtype: DType, file: &mut Random) -> Result<(), EngineError> {
-    let (embd, ff) = (config.n_embd, config.n_ff);
-    let (q, kv) = (config.n_head * config.head_dim, config.n_kv_head * config.head_dim);
-    file.add("token_embd.weight".into(), dtype, &[config.vocab_size, embd])?;
-    file.norm("output_norm", embd, false)?;
-    for layer in 0..config.n_layer {
-        file.norm(&format!("blk.{layer}.attn_norm"), embd, false)?;
-        file.norm(&format!("blk.{layer}.ffn_norm"), embd, false)?;
-        for (name, rows, cols) in [
-            ("attn_q", q, embd),
-            ("attn_k", kv, embd),
-            ("attn_v", kv, embd),
-            ("attn_output", embd, q),
-            ("ffn_gate", ff, embd),
-            ("ffn_up", ff, embd),
-            ("ffn_down", embd, ff),
-        ] {
-            file.add(format!("blk.{layer}.{name}.weight"), dtype, &[rows, cols])?;
-        }
-    }
-    Ok(())
+    Ok((config.clone(), Weights::new(file.spec, file.tensors)))
 }
 
 /// A file that is made up as it is asked for.
@@ -154,11 +70,6 @@ impl Random {
         };
         self.tensors.push(Tensor::new(name, shape.to_vec(), dtype, Storage::from_vec(bytes), 0..len)?);
         Ok(())
-    }
-
-    fn norm(&mut self, name: &str, width: usize, bias: bool) -> Result<(), EngineError> {
-        self.add(format!("{name}.weight"), DType::F32, &[width])?;
-        if bias { self.add(format!("{name}.bias"), DType::F32, &[width]) } else { Ok(()) }
     }
 
     /// Within ±0.05, each stored as `encode` does.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use gibber_engine::blas::{self, MatMut, MatRef, Transpose};
 use gibber_engine::kernels::ThreadPool;
-use gibber_engine::model::{Architecture, ModelConfig};
+use gibber_engine::model::{self, ModelConfig};
 
 /// Far more than any cache holds.
 const BUFFER_BYTES: usize = 256 << 20;
@@ -74,7 +74,7 @@ pub(super) struct BlasYardstick {
 
 impl BlasYardstick {
     pub(super) fn new(config: &ModelConfig, tokens: usize) -> Self {
-        let (layers, head) = matrices(config);
+        let (layers, head) = model::matrices(config);
         let all = || layers.iter().chain([&head]);
         let largest = all().map(|[rows, cols]| rows * cols).max().unwrap_or(0);
         let total: usize = all().map(|[rows, cols]| rows * cols).sum();
@@ -137,18 +137,4 @@ fn placed<'a>(
         at += rows * cols;
         ([rows, cols], matrix)
     })
-}
-
-/// The matrices `[out, in]` of the blocks, and the output projection.
-fn matrices(config: &ModelConfig) -> (Vec<[usize; 2]>, [usize; 2]) {
-    let (embd, ff) = (config.n_embd, config.n_ff);
-    let (queries, keys) = (config.n_head * config.head_dim, config.n_kv_head * config.head_dim);
-    let block = match config.architecture {
-        Architecture::Gpt2 => vec![[3 * embd, embd], [embd, embd], [ff, embd], [embd, ff]],
-        _ => {
-            vec![[queries, embd], [keys, embd], [keys, embd], [embd, queries], [ff, embd], [ff, embd], [embd, ff]]
-        }
-    };
-    let layers = std::iter::repeat_n(block, config.n_layer).flatten().collect();
-    (layers, [config.vocab_size, embd])
 }

@@ -17,7 +17,8 @@ use super::{Out, Scratch, bytes_after, hugging_face, planned, put_table, shape_o
 use crate::EngineError;
 use crate::kernels::ThreadPool;
 use crate::load::{ModelFiles, ModelSource, Quantized};
-use crate::model::{Model, RopeScaling};
+use crate::model::Model;
+use crate::model::family::rope;
 use crate::weights::gguf::{Gguf, Header, parts};
 use crate::weights::{Storage, Weights};
 use gibber_files::private;
@@ -108,12 +109,7 @@ pub(crate) fn bytes(files: &ModelFiles, kind: FileType, is_kept: bool) -> Result
 
 /// From now on the model has these weights, under the names and in the order of GGUF.
 fn take(files: &mut ModelFiles, weights: Weights) -> Result<(), EngineError> {
-    let rope = &mut files.config.rope;
-    rope.style = files.config.architecture.gguf_rope_style();
-    if weights.contains(hugging_face::ROPE_FACTORS) {
-        let factors = weights.tensor(hugging_face::ROPE_FACTORS, &[files.config.head_dim / 2])?;
-        rope.scaling = RopeScaling::Divided(factors.to_f32()?);
-    }
+    rope::become_gguf(&mut files.config, &weights)?;
     files.weights = weights;
     Ok(())
 }
@@ -121,7 +117,7 @@ fn take(files: &mut ModelFiles, weights: Weights) -> Result<(), EngineError> {
 fn tensors(files: &ModelFiles, kind: FileType) -> Result<Vec<OutTensor>, EngineError> {
     let named = if files.weights.contains("token_embd.weight") {
         let mut named: Vec<_> =
-            files.weights.iter().map(|t| (t.name().to_owned(), t.clone(), RowOrder::Same)).collect();
+            files.weights.iter().map(|t| (t.name().to_owned(), t.clone().into(), RowOrder::Same)).collect();
         named.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         named
     } else {
@@ -208,7 +204,7 @@ impl Kept {
             return Ok(weights);
         }
         let mut header = Header::new();
-        header.string("general.architecture", files.config.architecture.as_str());
+        header.string("general.architecture", files.config.family.name());
         header.string(STAMP, &self.stamp);
         put_table(&mut header, tensors)?;
         // What a program that was killed has left has this name as well, and is overwritten.

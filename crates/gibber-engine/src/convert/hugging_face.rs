@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
-use super::tensors::{RowOrder, interleaved};
+use super::tensors::{RowOrder, Source, interleaved};
+use crate::keys::GgufWriter;
 use crate::load::ModelFiles;
-use crate::model::{Activation, Architecture, AttentionScale, ModelConfig, RopeConfig, RopeScaling, RopeStyle};
+use crate::model::family::rope;
+use crate::model::{ModelConfig, ModelTensors, Slot, Stored, TensorSpec};
 use crate::tokenizer::{Cuts, Vocabulary};
 use crate::weights::gguf::Header;
-use crate::weights::{DType, Storage, Tensor, Weights};
+use crate::weights::{DType, Storage, Tensor};
 use crate::{EngineError, TokenId};
 
 // The numbers of the kinds of tokens (`llama_token_type` in `llama.h`).
@@ -17,214 +19,79 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
 
-/// What the frequencies of the rotation are divided by, one for each pair of a head.
-pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// A tensor's name in GGUF, what it is made of, and the order of its rows.
+pub(super) type Named = (String, Source, RowOrder);
 
-/// A tensor's name in GGUF, the tensor, and the order of its rows.
-pub(super) type Named = (String, Tensor, RowOrder);
-
-/// The tensors of `files` in the order in which they are written.
+/// The tensors of `files` in the order in which they are written: what tokens come in by, the layers, what they leave by.
 ///
 /// # Errors
-/// Those of [`Weights::tensor`]; [`EngineError::Unsupported`] where there are more than the architecture has.
+/// Those of [`ModelTensors::tensor`]; [`EngineError::Unsupported`] where there are more than the family has.
 pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
-    let named = match files.config.architecture {
-        Architecture::Gpt2 => gpt2(&files.config, &files.weights)?,
-        _ => llama(&files.config, &files.weights)?,
-    };
+    let config = &files.config;
+    let tensors = ModelTensors::new(config, &files.weights);
+    let is_input = |spec: &TensorSpec| matches!(spec.slot, Slot::Embedding | Slot::Positions);
+    let (input, output): (Vec<_>, Vec<_>) = tensors.global_tensors().into_iter().partition(is_input);
+    let layers = (0..config.n_layer()).flat_map(|layer| tensors.layer_tensors(layer));
+    let mut named: Vec<Named> = Vec::new();
+    for spec in &input {
+        put(&mut named, &tensors, spec)?;
+    }
+    named.extend(rope::factors(config)?.map(|factors| (rope::FACTORS.to_owned(), factors.into(), RowOrder::Same)));
+    for spec in layers.chain(output) {
+        put(&mut named, &tensors, &spec)?;
+    }
     files.refuse_untaken()?;
     Ok(named)
 }
 
-fn gpt2(config: &ModelConfig, weights: &Weights) -> Result<Vec<Named>, EngineError> {
-    let &ModelConfig { n_layer, n_embd, n_ff, vocab_size, trained_context, .. } = config;
-    // The head stands outside the prefix.
-    let head = weights.contains("lm_head.weight").then(|| weights.tensor("lm_head.weight", &[vocab_size, n_embd]));
-    let prefixed = weights.pp("transformer");
-    let weights = if weights.has_any("transformer.") { &prefixed } else { weights };
-    let mut named = vec![
-        ("token_embd.weight".to_owned(), weights.tensor("wte.weight", &[vocab_size, n_embd])?, RowOrder::Same),
-        ("position_embd.weight".into(), weights.tensor("wpe.weight", &[trained_context, n_embd])?, RowOrder::Same),
-    ];
-    let norms = [("ln_1", "attn_norm"), ("ln_2", "ffn_norm")];
-    let linear = [
-        ("attn.c_attn", "attn_qkv", n_embd, 3 * n_embd),
-        ("attn.c_proj", "attn_output", n_embd, n_embd),
-        ("mlp.c_fc", "ffn_up", n_embd, n_ff),
-        ("mlp.c_proj", "ffn_down", n_ff, n_embd),
-    ];
-    for layer in 0..n_layer {
-        let block = weights.pp("h").pp(layer);
-        for (theirs, ours) in norms {
-            for part in ["weight", "bias"] {
-                let tensor = block.pp(theirs).tensor(part, &[n_embd])?;
-                named.push((format!("blk.{layer}.{ours}.{part}"), tensor, RowOrder::Same));
-            }
+/// Puts a tensor as GGUF has it behind the others, or into the one that it is a part of. The rows of a matrix are put in
+/// order as they are written, values one by one are now.
+fn put(named: &mut Vec<Named>, tensors: &ModelTensors<'_>, spec: &TensorSpec) -> Result<(), EngineError> {
+    let tensor = tensors.tensor(spec)?;
+    let (tensor, order) = match tensors.stored(spec) {
+        Stored::Same => (tensor, RowOrder::Same),
+        Stored::Transposed => (tensor, RowOrder::Transposed),
+        Stored::InHalves { heads } if spec.shape.len() > 1 => (tensor, RowOrder::Interleaved { heads }),
+        Stored::InHalves { heads } => {
+            let (values, per_head) = (tensor.to_f32()?, tensor.len() / heads);
+            let values = (0..values.len()).map(|row| values[interleaved(row, per_head)]);
+            (vector(tensor.name(), values)?, RowOrder::Same)
         }
-        for (theirs, ours, inputs, outputs) in linear {
-            let weight = block.pp(theirs).tensor("weight", &[inputs, outputs])?;
-            named.push((format!("blk.{layer}.{ours}.weight"), weight, RowOrder::Transposed));
-            let bias = block.pp(theirs).tensor("bias", &[outputs])?;
-            named.push((format!("blk.{layer}.{ours}.bias"), bias, RowOrder::Same));
-        }
-    }
-    for part in ["weight", "bias"] {
-        named.push((format!("output_norm.{part}"), weights.pp("ln_f").tensor(part, &[n_embd])?, RowOrder::Same));
-    }
-    if let Some(head) = head {
-        named.push(("output.weight".into(), head?, RowOrder::Same));
-    }
-    Ok(named)
-}
-
-fn llama(config: &ModelConfig, weights: &Weights) -> Result<Vec<Named>, EngineError> {
-    let &ModelConfig { n_layer, n_embd, n_ff, vocab_size, n_head, n_kv_head, head_dim, extras, .. } = config;
-    let (q, kv) = (n_head * head_dim, n_kv_head * head_dim);
-    let same = RowOrder::Same;
-    let turned = |heads| match config.architecture.gguf_rope_style() {
-        RopeStyle::Interleaved => RowOrder::Interleaved { heads },
-        RopeStyle::Half => same,
+        Stored::LessOne => (vector(tensor.name(), tensors.values(spec)?.into_iter())?, RowOrder::Same),
     };
-    let mut named = vec![(
-        "token_embd.weight".to_owned(),
-        weights.tensor("model.embed_tokens.weight", &[vocab_size, n_embd])?,
-        RowOrder::Same,
-    )];
-    if let Some(factors) = rope_factors(config) {
-        named.push((ROPE_FACTORS.into(), vector(ROPE_FACTORS, &factors)?, same));
+    if spec.begins_gguf() {
+        named.push((spec.gguf.clone(), tensor.into(), order));
+        return Ok(());
     }
-    let norms = [("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")];
-    let head_norms = [("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm")];
-    let matrices = [
-        ("self_attn.q_proj", "attn_q", [q, n_embd], turned(n_head), extras.qkv_bias),
-        ("self_attn.k_proj", "attn_k", [kv, n_embd], turned(n_kv_head), extras.qkv_bias),
-        ("self_attn.v_proj", "attn_v", [kv, n_embd], same, extras.qkv_bias),
-        ("self_attn.o_proj", "attn_output", [n_embd, q], same, extras.o_bias),
-        ("mlp.gate_proj", "ffn_gate", [n_ff, n_embd], same, extras.mlp_bias),
-        ("mlp.up_proj", "ffn_up", [n_ff, n_embd], same, extras.mlp_bias),
-        ("mlp.down_proj", "ffn_down", [n_embd, n_ff], same, extras.mlp_bias),
-    ];
-    for layer in 0..n_layer {
-        let block = weights.pp("model.layers").pp(layer);
-        let head_norms = head_norms.into_iter().filter(|_| extras.qk_norm).map(|norm| (norm, head_dim));
-        for ((theirs, ours), width) in norms.map(|norm| (norm, n_embd)).into_iter().chain(head_norms) {
-            named.push((format!("blk.{layer}.{ours}.weight"), block.pp(theirs).tensor("weight", &[width])?, same));
-        }
-        for (theirs, ours, shape, order, has_bias) in matrices {
-            named.push((format!("blk.{layer}.{ours}.weight"), block.pp(theirs).tensor("weight", &shape)?, order));
-            if has_bias {
-                let bias = block.pp(theirs).tensor("bias", &shape[..1])?;
-                named.push((format!("blk.{layer}.{ours}.bias"), ordered_bias(&bias, order)?, same));
-            }
-        }
-    }
-    named.push(("output_norm.weight".into(), weights.tensor("model.norm.weight", &[n_embd])?, same));
-    if weights.contains("lm_head.weight") {
-        named.push(("output.weight".into(), weights.tensor("lm_head.weight", &[vocab_size, n_embd])?, same));
-    }
-    Ok(named)
-}
-
-/// What the frequencies are divided by, where GGUF has a tensor for it and no keys (Llama 3).
-fn rope_factors(config: &ModelConfig) -> Option<Vec<f32>> {
-    match &config.rope.scaling {
-        RopeScaling::Llama3 { .. } => {
-            let plain = RopeConfig { scaling: RopeScaling::None, ..config.rope.clone() };
-            let ((plain, _), (scaled, _)) =
-                (plain.frequencies(config.head_dim), config.rope.frequencies(config.head_dim));
-            Some(plain.iter().zip(scaled).map(|(plain, scaled)| (plain / scaled) as f32).collect())
-        }
-        _ => None,
+    // The one that it goes into is among the last.
+    match named.iter_mut().rev().find(|(name, ..)| *name == spec.gguf) {
+        Some((_, source, _)) => source.push(tensor),
+        None => Err(EngineError::Invalid(format!("`{}` has no beginning", spec.gguf))),
     }
 }
 
 /// A tensor of these values.
-fn vector(name: &str, values: &[f32]) -> Result<Tensor, EngineError> {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+fn vector(name: &str, values: impl ExactSizeIterator<Item = f32>) -> Result<Tensor, EngineError> {
+    let shape = vec![values.len()];
+    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
     let len = bytes.len();
-    Tensor::new(name.to_owned(), vec![values.len()], DType::F32, Storage::from_vec(bytes), 0..len)
-}
-
-/// The bias of outputs that are put in another order.
-fn ordered_bias(bias: &Tensor, order: RowOrder) -> Result<Tensor, EngineError> {
-    let RowOrder::Interleaved { heads } = order else { return Ok(bias.clone()) };
-    let (values, per_head) = (bias.to_f32()?, bias.len() / heads);
-    let reordered: Vec<f32> = (0..values.len()).map(|row| values[interleaved(row, per_head)]).collect();
-    vector(bias.name(), &reordered)
+    Tensor::new(name.to_owned(), shape, DType::F32, Storage::from_vec(bytes), 0..len)
 }
 
 /// Refuses what GGUF has no keys for: a program that reads the file would compute something else.
 pub(super) fn refuse_unwritable(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
-    let is_gpt2 = config.architecture == Architecture::Gpt2;
-    let what = if is_gpt2 && config.activation != Activation::GeluTanh {
-        "its `activation_function`"
-    } else if config.attention_scale != AttentionScale::USUAL {
-        "how it scales attention (`scale_attn_weights`, `scale_attn_by_inverse_layer_idx`)"
-    } else if config.window.is_some_and(|window| window.first_layer > 0) {
-        "a sliding window in some layers only (`max_window_layers`)"
-    } else {
-        return Ok(());
-    };
+    let Some(what) = config.family.gguf_lacks(config) else { return Ok(()) };
     let what = format!("GGUF cannot say {what}: this model stays a folder (`--quantize` works without a file)");
     Err(EngineError::unsupported(path, what))
 }
 
 /// The keys that say what the model is.
 pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
-    let architecture = config.architecture.gguf_name();
-    let key = |key: &str| format!("{architecture}.{key}");
+    let architecture = config.family.gguf_name();
     header.string("general.architecture", architecture);
     header.string("general.type", "model");
     header.string("general.name", name);
-    let sizes = [
-        ("block_count", config.n_layer),
-        ("context_length", config.trained_context),
-        ("embedding_length", config.n_embd),
-        ("feed_forward_length", config.n_ff),
-        ("attention.head_count", config.n_head),
-    ];
-    let llama_sizes = [
-        ("attention.head_count_kv", config.n_kv_head),
-        ("attention.key_length", config.head_dim),
-        ("attention.value_length", config.head_dim),
-        ("rope.dimension_count", config.head_dim),
-        ("vocab_size", config.vocab_size),
-    ];
-    let rotates = config.architecture.rotates();
-    let llama_sizes = llama_sizes.into_iter().filter(|_| rotates);
-    let window = config.window.map(|window| ("attention.sliding_window", window.positions));
-    for (name, size) in sizes.into_iter().chain(llama_sizes).chain(window) {
-        // No size of a model is beyond `load`'s limit, which is far below.
-        header.u32(&key(name), u32::try_from(size).unwrap_or(u32::MAX));
-    }
-    if rotates {
-        header.f32(&key("rope.freq_base"), config.rope.theta);
-        header.f32(&key("attention.layer_norm_rms_epsilon"), config.norm_eps);
-        put_rope_scaling(header, key, &config.rope.scaling);
-    } else {
-        header.f32(&key("attention.layer_norm_epsilon"), config.norm_eps);
-    }
-}
-
-/// The keys of a rotation for longer contexts; those of Llama 3 are a tensor.
-fn put_rope_scaling(header: &mut Header, key: impl Fn(&str) -> String, scaling: &RopeScaling) {
-    match *scaling {
-        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::Divided(_) => {}
-        RopeScaling::Linear { factor } => {
-            header.string(&key("rope.scaling.type"), "linear");
-            header.f32(&key("rope.scaling.factor"), factor as f32);
-        }
-        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, attention_factor, .. } => {
-            header.string(&key("rope.scaling.type"), "yarn");
-            header.f32(&key("rope.scaling.factor"), factor as f32);
-            header.u32(&key("rope.scaling.original_context_length"), original_context as u32);
-            header.f32(&key("rope.scaling.yarn_beta_fast"), beta_fast as f32);
-            header.f32(&key("rope.scaling.yarn_beta_slow"), beta_slow as f32);
-            // On top of what readers derive from the factor.
-            let usual = if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 };
-            header.f32(&key("rope.scaling.attn_factor"), (attention_factor / usual) as f32);
-        }
-    }
+    config.family.put_gguf_keys(&mut GgufWriter::new(header, architecture), config);
 }
 
 /// The keys that say how a text is cut.

@@ -39,12 +39,83 @@ pub(super) enum RowOrder {
     },
 }
 
+/// Where the values of a tensor that is written come from: a tensor, or several of one shape and format that become one,
+/// along a new first axis.
+#[derive(Debug)]
+pub(super) struct Source {
+    first: Tensor,
+    others: Vec<Tensor>,
+}
+
+impl Source {
+    /// Puts `tensor` behind those that are there.
+    ///
+    /// # Errors
+    /// Where it is of another shape or format.
+    pub(super) fn push(&mut self, tensor: Tensor) -> Result<(), EngineError> {
+        if (tensor.shape(), tensor.dtype()) != (self.first.shape(), self.first.dtype()) {
+            let (name, first) = (tensor.name(), self.first.name());
+            let what = format!("tensor `{name}` has another shape or format than `{first}`, with which it becomes one");
+            return Err(EngineError::Invalid(what));
+        }
+        self.others.push(tensor);
+        Ok(())
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Tensor> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The name of the first.
+    pub(super) fn name(&self) -> &str {
+        self.first.name()
+    }
+
+    /// The format of all.
+    pub(super) fn dtype(&self) -> DType {
+        self.first.dtype()
+    }
+
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.parts().map(Tensor::len).sum()
+    }
+
+    /// Bytes of them.
+    pub(super) fn bytes(&self) -> u64 {
+        self.parts().map(|part| part.bytes().len() as u64).sum()
+    }
+
+    /// Row-major.
+    fn shape(&self) -> Vec<usize> {
+        let axis = Some(1 + self.others.len()).filter(|&parts| parts > 1);
+        axis.into_iter().chain(self.first.shape().iter().copied()).collect()
+    }
+
+    /// The bytes of row `row` of all, each of which has `row_bytes`.
+    fn row(&self, row: usize, row_bytes: usize) -> Option<&[u8]> {
+        let rows = self.first.bytes().len() / row_bytes.max(1);
+        let part = match row / rows.max(1) {
+            0 => &self.first,
+            part => self.others.get(part - 1)?,
+        };
+        let start = row % rows.max(1) * row_bytes;
+        part.bytes().get(start..start + row_bytes)
+    }
+}
+
+impl From<Tensor> for Source {
+    fn from(first: Tensor) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
 /// A tensor to be written.
 #[derive(Debug)]
 pub(super) struct OutTensor {
     /// Its name in GGUF.
     pub(super) name: String,
-    pub(super) source: Tensor,
+    pub(super) source: Source,
     pub(super) order: RowOrder,
     pub(super) dtype: DType,
     /// The format it should have had, had its rows been whole blocks of it.
@@ -62,7 +133,7 @@ pub(super) struct ModelShape {
 }
 
 impl OutTensor {
-    pub(super) fn new(name: String, source: Tensor, order: RowOrder, kind: FileType, model: ModelShape) -> Self {
+    pub(super) fn new(name: String, source: Source, order: RowOrder, kind: FileType, model: ModelShape) -> Self {
         let shape = shape_of(&source, order);
         let wanted = if !source.dtype().is_computable() {
             // Integers, or a format that only has a name here: it is copied, or refused by [`Self::bytes`].
@@ -99,7 +170,7 @@ impl OutTensor {
     pub(super) fn bytes(&self, pool: &ThreadPool) -> Result<Vec<u8>, EngineError> {
         let is_float = matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16);
         if !self.changes() && self.order == RowOrder::Same && !is_float {
-            return Ok(self.source.bytes().to_vec());
+            return Ok(self.source.parts().flat_map(Tensor::bytes).copied().collect());
         }
         let largest = self.largest();
         let shape = self.shape();
@@ -162,8 +233,8 @@ fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
 
-fn shape_of(source: &Tensor, order: RowOrder) -> Vec<usize> {
-    let mut shape = source.shape().to_vec();
+fn shape_of(source: &Source, order: RowOrder) -> Vec<usize> {
+    let mut shape = source.shape();
     if order == RowOrder::Transposed {
         shape.reverse();
     }
@@ -173,7 +244,7 @@ fn shape_of(source: &Tensor, order: RowOrder) -> Vec<usize> {
 /// The rows of a tensor in the order in which they are written.
 enum Rows<'a> {
     Stored {
-        source: &'a Tensor,
+        source: &'a Source,
         cols: usize,
         row_bytes: usize,
         heads: Option<usize>,
@@ -187,12 +258,12 @@ enum Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(source: &'a Tensor, order: RowOrder) -> Result<Self, EngineError> {
+    fn of(source: &'a Source, order: RowOrder) -> Result<Self, EngineError> {
         let cols = source.shape().last().copied().unwrap_or(1);
         match order {
             RowOrder::Transposed => {
                 let rows = source.len() / cols.max(1);
-                Ok(Self::Transposed { values: source.to_f32()?, rows, cols })
+                Ok(Self::Transposed { values: source.first.to_f32()?, rows, cols })
             }
             RowOrder::Same | RowOrder::Interleaved { .. } => {
                 let row_bytes = source.dtype().bytes_of(&[cols]).unwrap_or(0);
@@ -208,16 +279,16 @@ impl<'a> Rows<'a> {
     /// The values of some rows; `None` where their format cannot be read.
     fn widened(&self, range: Range<usize>) -> Option<Vec<f32>> {
         match self {
-            Self::Stored { source, row_bytes, heads: None, .. } => {
-                dequantize::to_f32(source.dtype(), source.bytes().get(range.start * row_bytes..range.end * row_bytes)?)
+            Self::Stored { source, row_bytes, heads: None, .. } if source.others.is_empty() => {
+                let bytes = source.first.bytes().get(range.start * row_bytes..range.end * row_bytes)?;
+                dequantize::to_f32(source.dtype(), bytes)
             }
-            Self::Stored { source, cols, row_bytes, heads: Some(heads) } => {
-                let per_head = source.len() / cols / heads;
+            Self::Stored { source, cols, row_bytes, heads } => {
+                let per_head = heads.map(|heads| source.len() / cols / heads);
                 let mut values = Vec::with_capacity(range.len() * cols);
                 for row in range {
-                    let from = interleaved(row, per_head);
-                    let bytes = source.bytes().get(from * row_bytes..(from + 1) * row_bytes)?;
-                    values.extend(dequantize::to_f32(source.dtype(), bytes)?);
+                    let from = per_head.map_or(row, |per_head| interleaved(row, per_head));
+                    values.extend(dequantize::to_f32(source.dtype(), source.row(from, *row_bytes)?)?);
                 }
                 Some(values)
             }
@@ -253,7 +324,7 @@ mod tests {
     }
 
     fn written(order: RowOrder, shape: &[usize]) -> Vec<f32> {
-        let out = OutTensor::new("a.weight".into(), tensor("a", shape), order, FileType::F32, SHAPE);
+        let out = OutTensor::new("a.weight".into(), tensor("a", shape).into(), order, FileType::F32, SHAPE);
         dequantize::to_f32(DType::F32, &out.bytes(&ThreadPool::new(2)).unwrap()).unwrap()
     }
 
@@ -277,7 +348,7 @@ mod tests {
     #[test]
     fn norms_biases_and_vectors_stay_floats_and_odd_rows_get_what_fits() {
         let format = |name: &str, shape: &[usize]| {
-            let out = OutTensor::new(name.into(), tensor(name, shape), RowOrder::Same, FileType::Q4_K_M, SHAPE);
+            let out = OutTensor::new(name.into(), tensor(name, shape).into(), RowOrder::Same, FileType::Q4_K_M, SHAPE);
             (out.dtype, out.wanted)
         };
         assert_eq!(format("blk.1.attn_norm.weight", &[256]).0, DType::F32);
@@ -295,7 +366,7 @@ mod tests {
         let refused = |name: &str, shape: Vec<usize>, wrong: f32| {
             let bytes: Vec<u8> = [1.0, wrong].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
             let source = Tensor::new("w".into(), shape, DType::F32, Storage::from_vec(bytes), 0..8).unwrap();
-            let out = OutTensor::new(name.into(), source, RowOrder::Same, FileType::F16, SHAPE);
+            let out = OutTensor::new(name.into(), source.into(), RowOrder::Same, FileType::F16, SHAPE);
             out.bytes(&ThreadPool::new(1)).unwrap_err().to_string()
         };
         let no_numbers = "tensor `w` has values that are infinite or no numbers";

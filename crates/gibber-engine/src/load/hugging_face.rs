@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::config_json::{JsonFile, shape};
 use super::{ModelFiles, display_name, tokenizer_files};
 use crate::EngineError;
-use crate::model::Architecture;
-use crate::weights::{Storage, Tensor, Weights, disguise, safetensors, shards};
+use crate::keys::JsonFile;
+use crate::model::{Leftovers, family};
+use crate::weights::{Storage, Weights, disguise, safetensors, shards};
 
 /// Opens the folder.
 pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
@@ -16,25 +16,22 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
         let reason = "there is no config.json in this folder: it is no Hugging Face model (of a GGUF, give the file)";
         return Err(EngineError::format(folder, reason));
     };
-    let shape = shape(&config_json)?;
+    let config = family::config_from_json(&config_json)?;
     let weights_path = weights_path(folder)?;
     let tensors = if weights_path.ends_with(shards::INDEX) {
         shards::open(&weights_path)?
     } else {
         safetensors::parse(&weights_path, &Storage::open(&weights_path)?)?
     };
-    let architecture = shape.config.architecture;
-    let tensors = tensors.into_iter().filter(|tensor| !is_left_out(tensor, architecture, shape.tied));
+    let leftovers = Leftovers::of(&config);
+    let tensors = tensors.into_iter().filter(|tensor| !leftovers.contains(tensor.name()));
     let weights = Weights::new(&weights_path, tensors);
-    if !shape.tied && !weights.contains("lm_head.weight") {
-        return Err(EngineError::MissingTensor { path: weights_path, name: "lm_head.weight".into() });
-    }
     let tokenizer_config = JsonFile::read(folder.join("tokenizer_config.json"))?;
     let token = |key: &str| tokenizer_config.as_ref().and_then(|json| json.get(key)).and_then(token_text);
     Ok(ModelFiles {
         name: display_name(folder),
         path: folder.to_owned(),
-        config: shape.config,
+        config,
         weights,
         chat_template: chat_template(folder, tokenizer_config.as_ref())?,
         bos_token: token("bos_token"),
@@ -64,20 +61,6 @@ fn weights_path(folder: &Path) -> Result<PathBuf, EngineError> {
     match others.into_iter().find(|(name, _)| folder.join(name).exists()) {
         Some((name, what)) => Err(EngineError::unsupported(folder.join(name), what)),
         None => Err(EngineError::format(folder, "there is no model.safetensors in this folder")),
-    }
-}
-
-/// Tensors that are in a file but no weights: causal masks and rotary frequencies that older versions of transformers
-/// saved along, and an output projection beside the embedding it is tied to.
-fn is_left_out(tensor: &Tensor, architecture: Architecture, tied: bool) -> bool {
-    let name = tensor.name();
-    let name = name.strip_prefix("transformer.").unwrap_or(name);
-    if tied && name == "lm_head.weight" {
-        return true;
-    }
-    match architecture {
-        Architecture::Gpt2 => name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"),
-        _ => name.ends_with(".rotary_emb.inv_freq"),
     }
 }
 

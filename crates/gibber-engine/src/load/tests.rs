@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Activation, AttentionScale, Extras, RopeConfig, RopeStyle};
+use crate::model::{
+    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, NormConfig, NormKind, RopeConfig,
+    RopeStyle, Sizes,
+};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
@@ -94,26 +97,31 @@ fn what_a_model_is_can_be_read_without_loading_it() {
     assert_eq!((files.name.as_str(), files.format()), ("tiny-llama", DType::Q4_1));
     assert_eq!((files.bos_token.as_deref(), files.eos_token.as_deref()), (Some("<|im_start|>"), Some("<|im_end|>")));
     assert!(files.chat_template.as_ref().unwrap().contains("add_generation_prompt"));
-    let expected = ModelConfig {
-        architecture: Architecture::Llama,
+    let (path, n_ff) = (Path::new("none"), 96);
+    let sizes = Sizes {
         n_layer: 2,
         n_head: 4,
         n_kv_head: 2,
         head_dim: 16,
         n_embd: 32,
-        n_ff: 96,
+        n_ff,
         vocab_size: 512,
         trained_context: 128,
-        norm_eps: 1e-5,
-        activation: Activation::GeluTanh,
-        attention_scale: AttentionScale::USUAL,
-        rope: RopeConfig::plain(5000.0, RopeStyle::Interleaved),
-        window: None,
-        extras: Extras::default(),
     };
+    let attention = AttentionConfig { rope: Some(0), ..AttentionConfig::full(16) };
+    let dense = DenseConfig { n_ff, activation: Activation::Silu, is_gated: true, bias: false };
+    let layer = LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(dense));
+    let norm = NormConfig { kind: NormKind::RmsNorm, eps: 1e-5 };
+    let expected = ModelConfig {
+        layers: sizes.layers(path, |_| layer.clone()).unwrap(),
+        ropes: vec![RopeConfig::plain(5000.0, RopeStyle::Interleaved)],
+        ..ModelConfig::plain(files.config.family, &sizes, norm)
+    };
+    assert_eq!(files.config.family.name(), "llama");
     assert_eq!(files.config, expected);
     let folder = open(&ModelSource::Path(fixture("tiny-llama"))).unwrap();
-    assert_eq!(folder.config, ModelConfig { rope: RopeConfig::plain(5000.0, RopeStyle::Half), ..expected });
+    let ropes = vec![RopeConfig::plain(5000.0, RopeStyle::Half)];
+    assert_eq!(folder.config, ModelConfig { ropes, ..expected });
     assert_eq!((folder.parameters(), folder.chat_template), (files.parameters(), files.chat_template));
 }
 
@@ -195,7 +203,11 @@ fn keys_that_change_the_computation_are_refused_by_name() {
         ("rope_scaling", json!({"factor": 2.0})),
         ("rope_parameters", json!({"rope_type": "default", "partial_rotary_factor": 0.5})),
     ];
-    let window = [("layer_types", json!(["sliding_attention", "full_attention"]))];
+    let window = [
+        ("layer_types", json!(["sliding_attention", "chunked_attention"])),
+        ("layer_types", json!(["sliding_attention"])),
+        ("layer_types", json!("full_attention")),
+    ];
     for (fixture, cases) in
         [("tiny-gpt2", &gpt2[..]), ("tiny-llama", &llama[..]), ("variant-qwen2-window", &window[..])]
     {
@@ -263,14 +275,19 @@ fn what_python_takes_for_json_is_taken() {
     let odd = text(&folder).replacen('{', "\u{feff}{\"attention_dropout\": NaN, \"more\": [-Infinity],", 1);
     let folder = folder.write("config.json", &odd);
     let folder = folder.write("generation_config.json", "{\"temperature\": Infinity}");
-    assert_eq!(folder.open().unwrap().config.n_layer, Folder::copy_of("tiny-llama").open().unwrap().config.n_layer);
+    assert_eq!(folder.open().unwrap().config.n_layer(), Folder::copy_of("tiny-llama").open().unwrap().config.n_layer());
 }
 
 #[test]
 fn what_is_not_written_is_as_in_transformers() {
     let config = |folder: Folder| folder.open().unwrap().config;
     let without = |fixture: &str, key: &str| Folder::copy_of(fixture).set("config.json", key, Value::Null);
-    assert_eq!(config(without("variant-mistral", "sliding_window")).window, None);
+    let windows = |config: ModelConfig| -> Vec<_> { config.layers.iter().map(|l| l.attention.window).collect() };
+    assert_eq!(windows(config(without("variant-mistral", "sliding_window"))), [None, None]);
+    assert_eq!(windows(config(without("variant-qwen2-window", "layer_types"))), [None, Some(9)]);
+    let kinds = json!(["sliding_attention", "full_attention"]);
+    let turned = Folder::copy_of("variant-qwen2-window").set("config.json", "layer_types", kinds);
+    assert_eq!(windows(config(turned)), [Some(9), None]);
     assert_eq!(config(without("variant-qwen2", "num_key_value_heads")).n_kv_head, 4);
     assert_eq!(config(without("variant-qwen3", "head_dim")).head_dim, 128);
     let zero = Folder::copy_of("variant-mistral").set("config.json", "sliding_window", json!(0)).error();
@@ -351,7 +368,7 @@ fn a_folder_without_its_embedding_is_told_so_in_its_own_words() {
 
 #[test]
 fn the_plain_rotation_may_be_written_in_three_ways() {
-    let theta = |folder: Folder| folder.open().unwrap().config.rope.theta;
+    let theta = |folder: Folder| folder.open().unwrap().config.ropes[0].theta;
     let fresh = || Folder::copy_of("tiny-llama").set("config.json", "rope_parameters", Value::Null);
     assert_eq!(theta(fresh()), 10_000.0);
     assert_eq!(theta(fresh().set("config.json", "rope_theta", json!(5e5))), 5e5);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::config_json::JsonFile;
 use super::hugging_face::token_text;
+use crate::keys::JsonFile;
 use crate::tokenizer::{self, Ends, Mark, Tokenizer, VocabAndMerges};
 use crate::{EngineError, TokenId};
 

@@ -1,87 +1,63 @@
-//! The shape of a model, whatever file it came from.
+//! The shape of a model, layer by layer, whatever file it came from and whatever family it is of.
+//!
+//! The forward pass goes by what is said here and by nothing else: it knows no family. What is said for the whole model is
+//! what its memory is laid out by; all that a family may choose layer by layer is said of each layer.
 
-use std::f64::consts::PI;
+use std::path::Path;
 
-/// Which family of computations a model is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// GPT-2 (Radford et al. 2019): learned positions, LayerNorm, GELU.
-    Gpt2,
-    /// Llama (Touvron et al. 2023): rotary positions, RMSNorm, SwiGLU, grouped-query attention.
-    Llama,
-    /// Mistral (Jiang et al. 2023): Llama whose tokens attend to a window of those before them.
-    Mistral,
-    /// Qwen2 and Qwen2.5 (Yang et al. 2024): Llama with biases on queries, keys and values.
-    Qwen2,
-    /// Qwen3 (Yang et al. 2025): Llama with norms on each head's queries and keys.
-    Qwen3,
-}
+use super::family::Family;
+use super::rope_config::RopeConfig;
+use crate::EngineError;
+use crate::keys::Bound;
 
-impl Architecture {
-    /// The name that Hugging Face configurations use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gpt2 => "gpt2",
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-
-    /// The name that GGUF files use: Mistral's are those of a Llama model.
-    pub fn gguf_name(self) -> &'static str {
-        match self {
-            Self::Mistral => "llama",
-            other => other.as_str(),
-        }
-    }
-
-    /// Whether positions are rotations, as everywhere but in GPT-2.
-    pub fn rotates(self) -> bool {
-        self != Self::Gpt2
-    }
-
-    /// Which pairs the rotation turns in a GGUF file. The weights of Llama models are reordered for it, the others' are not.
-    pub fn gguf_rope_style(self) -> RopeStyle {
-        match self {
-            Self::Llama | Self::Mistral => RopeStyle::Interleaved,
-            Self::Gpt2 | Self::Qwen2 | Self::Qwen3 => RopeStyle::Half,
-        }
-    }
-}
-
-/// What stands between the two layers of the feed-forward part of GPT-2; Llama's is always gated by SiLU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// GELU in the tanh form (`gelu_new`).
-    GeluTanh,
-    /// GELU by the error function (`gelu`).
-    Gelu,
-    /// What is below zero becomes zero.
-    Relu,
-}
-
-/// Which two values of a head the rotary embedding turns together. The weights decide it: GGUF files of Llama models
-/// have the rows of their query and key projections reordered for the first kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopeStyle {
-    /// Neighbours: `(0, 1), (2, 3), …` (GGUF, Su et al. 2021).
-    Interleaved,
-    /// One of each half: `(0, d/2), (1, d/2 + 1), …` (Hugging Face).
-    Half,
-}
+/// A size of a model beyond this is a corrupt file; products of two stay far from overflow.
+const MAX_SIZE: usize = 1 << 24;
+/// The same for layers, each of which takes memory before a tensor is looked at.
+const MAX_LAYERS: usize = 1 << 16;
+/// And for the experts of a layer.
+const MAX_EXPERTS: usize = 1 << 12;
 
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// Which computations.
-    pub architecture: Architecture,
-    /// Transformer blocks.
-    pub n_layer: usize,
-    /// Query heads a block.
+    /// What is known of all models of its kind.
+    pub family: &'static dyn Family,
+    /// Query heads a layer.
     pub n_head: usize,
-    /// Key and value heads a block; divides `n_head`.
+    /// Key and value heads a layer; divides `n_head`.
+    pub n_kv_head: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Width of the residual stream.
+    pub n_embd: usize,
+    /// Entries of the vocabulary (rows of the embedding).
+    pub vocab_size: usize,
+    /// Tokens the model was trained for.
+    pub trained_context: usize,
+    /// How rows are normalized, wherever they are.
+    pub norm: NormConfig,
+    /// Whether a vector that was learned for its position is added to each token's embedding.
+    pub learned_positions: bool,
+    /// What embeddings are multiplied with as they enter the residual stream.
+    pub embedding_scale: f32,
+    /// The rotations that layers choose from.
+    pub ropes: Vec<RopeConfig>,
+    /// The layers, first to last.
+    pub layers: Vec<LayerConfig>,
+    /// What logits are multiplied with.
+    pub logits_scale: f32,
+    /// Whether the output projection is the embedding.
+    pub tied: bool,
+}
+
+/// The sizes that every family has, as they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Layers.
+    pub n_layer: usize,
+    /// Query heads a layer.
+    pub n_head: usize,
+    /// Key and value heads a layer.
     pub n_kv_head: usize,
     /// Width of a head.
     pub head_dim: usize,
@@ -89,165 +65,283 @@ pub struct ModelConfig {
     pub n_embd: usize,
     /// Width inside the feed-forward part.
     pub n_ff: usize,
-    /// Entries of the vocabulary (rows of the embedding).
+    /// Entries of the vocabulary.
     pub vocab_size: usize,
     /// Tokens the model was trained for.
     pub trained_context: usize,
-    /// Added to the variance in the norms.
-    pub norm_eps: f32,
-    /// Of the feed-forward part (GPT-2).
+}
+
+/// How rows are normalized.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormConfig {
+    /// By which sums.
+    pub kind: NormKind,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// By which sums rows are normalized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Less the mean, by the variance, with a bias (Ba et al. 2016).
+    LayerNorm,
+    /// By the mean square (Zhang and Sennrich 2019).
+    RmsNorm,
+}
+
+/// A layer: attention, then a feed-forward part, each of which is added to the residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerConfig {
+    /// Attention.
+    pub attention: AttentionConfig,
+    /// What follows it.
+    pub feed_forward: FeedForwardConfig,
+    /// Whether what either part reads is normalized.
+    pub norm_before: bool,
+    /// Whether what either part adds is normalized.
+    pub norm_after: bool,
+    /// What is multiplied with what either part adds.
+    pub residual_scale: f32,
+}
+
+/// The attention of a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionConfig {
+    /// How many positions, its own counted in, a token attends to; `None` is all of them.
+    pub window: Option<usize>,
+    /// Which of the model's rotations turns queries and keys, where one does.
+    pub rope: Option<usize>,
+    /// What scores are multiplied with before the softmax.
+    pub scale: f32,
+    /// How queries and keys are normalized before they are turned.
+    pub qk_norm: Option<QkNorm>,
+    /// Whether queries, keys and values have biases.
+    pub qkv_bias: bool,
+    /// Whether the output has one.
+    pub out_bias: bool,
+}
+
+/// Over what queries are normalized, and keys as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    /// Each head for itself.
+    Head,
+    /// All heads of a token as one row.
+    Token,
+}
+
+/// The feed-forward part of a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FeedForwardConfig {
+    /// Every token goes through all of it.
+    Dense(DenseConfig),
+    /// Every token goes through a few of many.
+    Experts(ExpertsConfig),
+}
+
+/// A feed-forward part of experts, of which a router chooses a few for each token (Shazeer et al. 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpertsConfig {
+    /// How many there are.
+    pub n_expert: usize,
+    /// How many a token goes through.
+    pub n_used: usize,
+    /// Each of them.
+    pub expert: DenseConfig,
+    /// What their outputs are multiplied with before they are added up.
+    pub weights: RouterWeights,
+}
+
+/// How the scores of a router become weights of the experts with the highest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouterWeights {
+    /// The softmax over all experts: the weights of the chosen add up to less than one.
+    SoftmaxOfAll,
+    /// The softmax over the chosen: they add up to one.
+    SoftmaxOfChosen,
+}
+
+/// A feed-forward part of two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DenseConfig {
+    /// Width between them.
+    pub n_ff: usize,
+    /// What stands between them.
     pub activation: Activation,
-    /// What the scores of attention are multiplied with (GPT-2).
-    pub attention_scale: AttentionScale,
-    /// How positions turn queries and keys (all but GPT-2).
-    pub rope: RopeConfig,
-    /// How far back tokens look.
-    pub window: Option<SlidingWindow>,
-    /// Which layers have a bias, and whether queries and keys have norms (all but GPT-2).
-    pub extras: Extras,
+    /// Whether the first step has twice the outputs, of which the activated first half is multiplied with the second
+    /// (Shazeer 2020).
+    pub is_gated: bool,
+    /// Whether both steps have biases.
+    pub bias: bool,
+}
+
+/// What stands between the two steps of a feed-forward part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// GELU in the tanh form (`gelu_new`, `gelu_pytorch_tanh`).
+    GeluTanh,
+    /// GELU by the error function (`gelu`).
+    Gelu,
+    /// What is below zero becomes zero.
+    Relu,
+    /// `x · sigmoid(x)`.
+    Silu,
 }
 
 impl ModelConfig {
-    /// What layer `layer` multiplies the scores of attention with.
-    pub fn score_scale(&self, layer: usize) -> f32 {
-        let by_width = if self.attention_scale.by_width { (self.head_dim as f32).sqrt().recip() } else { 1.0 };
-        if self.attention_scale.by_layer { by_width / (layer + 1) as f32 } else { by_width }
+    /// A model of these sizes that nothing special is said of yet: no layers, no rotations, no learned positions, no
+    /// multipliers, an output projection of its own.
+    pub fn plain(family: &'static dyn Family, sizes: &Sizes, norm: NormConfig) -> Self {
+        let Sizes { n_head, n_kv_head, head_dim, n_embd, vocab_size, trained_context, .. } = *sizes;
+        Self {
+            family,
+            n_head,
+            n_kv_head,
+            head_dim,
+            n_embd,
+            vocab_size,
+            trained_context,
+            norm,
+            learned_positions: false,
+            embedding_scale: 1.0,
+            ropes: Vec::new(),
+            layers: Vec::new(),
+            logits_scale: 1.0,
+            tied: false,
+        }
     }
 
-    /// How many positions, its own counted in, a token of layer `layer` attends to; `None` is all of them.
-    pub fn window_of(&self, layer: usize) -> Option<usize> {
-        self.window.filter(|window| layer >= window.first_layer).map(|window| window.positions)
+    /// How many layers there are.
+    pub fn n_layer(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Values of a token's queries, all heads together.
+    pub fn q_width(&self) -> usize {
+        self.n_head * self.head_dim
+    }
+
+    /// Values of a token's keys, all heads together; its values have as many.
+    pub fn kv_width(&self) -> usize {
+        self.n_kv_head * self.head_dim
+    }
+
+    /// Refuses shapes that no model can have; `path` is named.
+    ///
+    /// # Errors
+    /// Where a size, the sharing of heads or a rotation is impossible.
+    pub fn check(&self, path: &Path) -> Result<(), EngineError> {
+        let sizes = [
+            ("layers", self.n_layer()),
+            ("heads", self.n_head),
+            ("key-value heads", self.n_kv_head),
+            ("values a head", self.head_dim),
+            ("values an embedding", self.n_embd),
+            ("tokens in the vocabulary", self.vocab_size),
+            ("tokens of context", self.trained_context),
+        ];
+        let n_ff = self.layers.iter().map(|layer| layer.feed_forward.unit().n_ff);
+        let mut sizes = sizes.into_iter().chain(n_ff.map(|n_ff| ("values inside the feed-forward part", n_ff)));
+        if let Some((what, size)) = sizes.find(|&(_, size)| size == 0 || size > MAX_SIZE) {
+            return Err(impossible(path, size, what));
+        }
+        if !self.n_head.is_multiple_of(self.n_kv_head) {
+            let reason = format!("{} heads cannot share {} key-value heads evenly", self.n_head, self.n_kv_head);
+            return Err(EngineError::format(path, reason));
+        }
+        self.layers.iter().try_for_each(|layer| check_experts(path, &layer.feed_forward))?;
+        self.ropes.iter().try_for_each(|rope| self.check_rotation(path, rope))
+    }
+
+    /// Refuses numbers that are possible one by one, and no rotation together.
+    fn check_rotation(&self, path: &Path, rope: &RopeConfig) -> Result<(), EngineError> {
+        if !self.head_dim.is_multiple_of(2) {
+            let reason = format!("the {} values of a head cannot be rotated in pairs", self.head_dim);
+            return Err(EngineError::format(path, reason));
+        }
+        let (frequencies, magnitude) = rope.frequencies(self.head_dim);
+        if frequencies.iter().all(|frequency| frequency.is_finite()) && Bound::AboveZero.holds(magnitude) {
+            return Ok(());
+        }
+        let reason = format!("the numbers of its rotation are impossible together: {rope:?}");
+        Err(EngineError::format(path, reason))
     }
 }
 
-/// What the scores of attention are multiplied with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttentionScale {
-    /// `1 / sqrt(head_dim)` (`scale_attn_weights`).
-    pub by_width: bool,
-    /// `1 / (layer + 1)` as well (`scale_attn_by_inverse_layer_idx`).
-    pub by_layer: bool,
-}
-
-impl AttentionScale {
-    /// That of the Transformer (Vaswani et al. 2017).
-    pub const USUAL: Self = Self { by_width: true, by_layer: false };
-}
-
-/// How far back tokens look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlidingWindow {
-    /// Positions, the token's own counted in.
-    pub positions: usize,
-    /// The layers before it look back all the way.
-    pub first_layer: usize,
-}
-
-/// Parts that only some models of the Llama kind have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extras {
-    /// Queries, keys and values have biases.
-    pub qkv_bias: bool,
-    /// The output of attention has one.
-    pub o_bias: bool,
-    /// The feed-forward part has them.
-    pub mlp_bias: bool,
-    /// Each head's queries and keys go through an RMSNorm.
-    pub qk_norm: bool,
-}
-
-/// How positions turn queries and keys.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RopeConfig {
-    /// Base of the frequencies.
-    pub theta: f32,
-    /// Which values are turned together.
-    pub style: RopeStyle,
-    /// How the frequencies were changed for longer contexts.
-    pub scaling: RopeScaling,
-}
-
-impl RopeConfig {
-    /// The plain rotation.
-    pub fn plain(theta: f32, style: RopeStyle) -> Self {
-        Self { theta, style, scaling: RopeScaling::None }
+impl Sizes {
+    /// Layers, heads, key-value heads, width, width of the feed-forward part, vocabulary, context; the heads share the width.
+    pub(super) const fn of(shape: [usize; 7]) -> Self {
+        let [n_layer, n_head, n_kv_head, n_embd, n_ff, vocab_size, trained_context] = shape;
+        Self { n_layer, n_head, n_kv_head, head_dim: n_embd / n_head, n_embd, n_ff, vocab_size, trained_context }
     }
 
-    /// Radians a position for each pair of a head of `dim` values, and what queries and keys are multiplied with: as
-    /// `modeling_rope_utils.py` of transformers computes them.
-    pub fn frequencies(&self, dim: usize) -> (Vec<f64>, f64) {
-        let theta = f64::from(self.theta);
-        let plain = (0..dim / 2).map(|pair| theta.powf(-2.0 * pair as f64 / dim as f64));
-        match self.scaling {
-            RopeScaling::None => (plain.collect(), 1.0),
-            RopeScaling::Linear { factor } => (plain.map(|frequency| frequency / factor).collect(), 1.0),
-            RopeScaling::Divided(ref by) => {
-                (plain.zip(by).map(|(frequency, &by)| frequency / f64::from(by)).collect(), 1.0)
-            }
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                let scaled = |frequency: f64| {
-                    let turns = original_context * frequency / (2.0 * PI);
-                    let kept = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
-                    frequency * (kept + (1.0 - kept) / factor)
-                };
-                (plain.map(scaled).collect(), 1.0)
-            }
-            RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, truncate, attention_factor } => {
-                // The pair that turns so often within the first context.
-                let pair_of =
-                    |turns: f64| dim as f64 * (original_context / (turns * 2.0 * PI)).ln() / (2.0 * theta.ln());
-                let (mut low, mut high) = (pair_of(beta_fast), pair_of(beta_slow));
-                if truncate {
-                    (low, high) = (low.floor(), high.ceil());
-                }
-                let (low, high) = (low.max(0.0), high.min(dim as f64 - 1.0));
-                let width = if low == high { 0.001 } else { high - low };
-                let blended = |(pair, frequency): (usize, f64)| {
-                    let divided = ((pair as f64 - low) / width).clamp(0.0, 1.0);
-                    frequency * (1.0 - divided + divided / factor)
-                };
-                (plain.enumerate().map(blended).collect(), attention_factor)
-            }
+    /// The layers, each as `layer` says; `path` is named.
+    ///
+    /// # Errors
+    /// Where no model has so many.
+    pub fn layers(
+        &self,
+        path: &Path,
+        layer: impl FnMut(usize) -> LayerConfig,
+    ) -> Result<Vec<LayerConfig>, EngineError> {
+        match self.n_layer {
+            0 | MAX_LAYERS.. => Err(impossible(path, self.n_layer, "layers")),
+            n_layer => Ok((0..n_layer).map(layer).collect()),
         }
     }
 }
 
-/// How the frequencies of the rotation were changed so that a model reads longer texts than it was first trained on.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RopeScaling {
-    /// They were not.
-    None,
-    /// Positions are divided by the factor (Chen et al. 2023).
-    Linear {
-        /// How many times as long texts are.
-        factor: f64,
-    },
-    /// Llama 3.1: slow frequencies are divided, quick ones stay, those between are blended.
-    Llama3 {
-        /// How many times as long texts are.
-        factor: f64,
-        /// Turns within the first context below which a frequency is slow.
-        low_freq_factor: f64,
-        /// Turns from which on it is quick.
-        high_freq_factor: f64,
-        /// Tokens of the first context.
-        original_context: f64,
-    },
-    /// YaRN (Peng et al. 2023).
-    Yarn {
-        /// How many times as long texts are.
-        factor: f64,
-        /// Tokens of the first context.
-        original_context: f64,
-        /// Turns within the first context from which on a frequency stays.
-        beta_fast: f64,
-        /// Turns below which it is divided.
-        beta_slow: f64,
-        /// Whether the pairs between which frequencies are blended are whole ones.
-        truncate: bool,
-        /// What queries and keys are multiplied with.
-        attention_factor: f64,
-    },
-    /// Each pair's frequency is divided by its own number (`rope_freqs.weight` of a GGUF file).
-    Divided(Vec<f32>),
+fn check_experts(path: &Path, config: &FeedForwardConfig) -> Result<(), EngineError> {
+    match *config {
+        FeedForwardConfig::Experts(ExpertsConfig { n_expert, .. }) if n_expert > MAX_EXPERTS => {
+            Err(impossible(path, n_expert, "experts a layer"))
+        }
+        FeedForwardConfig::Experts(ExpertsConfig { n_expert, n_used, .. }) if n_used == 0 || n_used > n_expert => {
+            let reason = format!("a token cannot go through {n_used} of {n_expert} experts");
+            Err(EngineError::format(path, reason))
+        }
+        FeedForwardConfig::Dense(_) | FeedForwardConfig::Experts(_) => Ok(()),
+    }
+}
+
+fn impossible(path: &Path, size: usize, what: &str) -> EngineError {
+    EngineError::format(path, format!("a model with {size} {what} is impossible"))
+}
+
+impl LayerConfig {
+    /// A layer that normalizes what its parts read (Xiong et al. 2020), as most do.
+    pub fn pre_norm(attention: AttentionConfig, feed_forward: FeedForwardConfig) -> Self {
+        Self { attention, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0 }
+    }
+}
+
+impl AttentionConfig {
+    /// Attention to all that came before, scores by the width of a head (Vaswani et al. 2017), without anything else.
+    pub fn full(head_dim: usize) -> Self {
+        let scale = Self::usual_scale(head_dim);
+        Self { window: None, rope: None, scale, qk_norm: None, qkv_bias: false, out_bias: false }
+    }
+
+    /// `1 / sqrt(head_dim)`.
+    pub fn usual_scale(head_dim: usize) -> f32 {
+        (head_dim as f32).sqrt().recip()
+    }
+}
+
+impl FeedForwardConfig {
+    /// Through how many of its experts a token goes; a dense part counts as one.
+    pub fn used_experts(&self) -> usize {
+        match self {
+            Self::Dense(_) => 1,
+            Self::Experts(experts) => experts.n_used,
+        }
+    }
+
+    /// The part, or each of its experts.
+    pub fn unit(&self) -> &DenseConfig {
+        match self {
+            Self::Dense(dense) => dense,
+            Self::Experts(experts) => &experts.expert,
+        }
+    }
 }

@@ -19,7 +19,7 @@ impl KvCache {
     /// # Errors
     /// [`EngineError::Invalid`] where the system has no memory for it.
     pub fn new(config: &ModelConfig, types: CacheTypes, capacity: usize) -> Result<Self, EngineError> {
-        let shape = [config.n_layer, config.n_kv_head, config.head_dim];
+        let shape = [config.n_layer(), config.n_kv_head, config.head_dim];
         Ok(Self {
             keys: CacheTensor::new(Side::Keys, types.keys, shape, capacity)?,
             values: CacheTensor::new(Side::Values, types.values, shape, capacity)?,
@@ -29,7 +29,7 @@ impl KvCache {
 
     /// Bytes of memory that `tokens` tokens take.
     pub fn bytes_for(config: &ModelConfig, types: CacheTypes, tokens: usize) -> usize {
-        let heads = config.n_layer.saturating_mul(config.n_kv_head);
+        let heads = config.n_layer().saturating_mul(config.n_kv_head);
         let of = |side, kind| CacheTensor::bytes_for(side, kind, heads, config.head_dim, tokens);
         of(Side::Keys, types.keys).saturating_add(of(Side::Values, types.values))
     }

@@ -1,7 +1,7 @@
 //! Rotary position embedding (Su et al. 2021): each pair of values of a head is turned by an angle that grows with the
 //! position, faster for earlier pairs.
 
-use super::config::{ModelConfig, RopeStyle};
+use super::rope_config::{RopeConfig, RopeStyle};
 use crate::kernels::rotary;
 
 /// How far each value of a head is turned at each position: a table that is computed as far as positions were needed, and
@@ -18,11 +18,10 @@ pub(super) struct Rope {
 }
 
 impl Rope {
-    /// A table with room for `context` positions; none of it is computed yet.
-    pub(super) fn new(config: &ModelConfig, context: usize) -> Self {
-        let (frequencies, magnitude) = config.rope.frequencies(config.head_dim);
-        let table = Vec::with_capacity(context * 2 * config.head_dim);
-        Self { style: config.rope.style, frequencies, magnitude, table }
+    /// A table for heads of `head_dim` values, with room for `context` positions; none of it is computed yet.
+    pub(super) fn new(config: &RopeConfig, head_dim: usize, context: usize) -> Self {
+        let (frequencies, magnitude) = config.frequencies(head_dim);
+        Self { style: config.style, frequencies, magnitude, table: Vec::with_capacity(context * 2 * head_dim) }
     }
 
     /// Computes the table for the positions below `end`, where that was not done before: angles in double precision

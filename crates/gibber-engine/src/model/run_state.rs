@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::config::ModelConfig;
+use super::dense::DenseBuffers;
+use super::experts::ExpertBuffers;
 use super::rope::Rope;
 use crate::kernels::{ThreadPool, Workspace, vector};
 
@@ -10,22 +12,24 @@ use crate::kernels::{ThreadPool, Workspace, vector};
 /// pass seen and is used again. Nothing of it belongs to a sequence: what that is, its cache says.
 #[derive(Debug)]
 pub struct RunState {
-    /// The rotations of the positions (all but GPT-2).
-    pub(super) rope: Option<Rope>,
+    /// The rotations of the positions, as many as the model has.
+    pub(super) ropes: Vec<Rope>,
     /// Threads and scratch memory.
     pub(super) workspace: Workspace,
     /// Final hidden states of the last forward pass, `(n, n_embd)`.
     pub(super) hidden: Vec<f32>,
     /// The residual stream, `(n, n_embd)`.
     pub(super) residual: Vec<f32>,
+    /// What is added to it, where that is normalized, `(n, n_embd)`.
+    pub(super) normed: Vec<f32>,
     /// Queries, keys and values, `(n, (n_head + 2 · n_kv_head) · head_dim)`.
     pub(super) qkv: Vec<f32>,
     /// What the heads read, `(n, n_head · head_dim)`.
     pub(super) attended: Vec<f32>,
-    /// Inside the feed-forward part: `(n, n_ff)`, or `(n, 2 · n_ff)` where there is a gate.
-    pub(super) feed: Vec<f32>,
-    /// After the gate, `(n, n_ff)`.
-    pub(super) gated: Vec<f32>,
+    /// Inside a feed-forward part.
+    pub(super) dense: DenseBuffers,
+    /// Inside one of experts.
+    pub(super) experts: ExpertBuffers,
 }
 
 impl RunState {
@@ -38,14 +42,15 @@ impl RunState {
     /// A state for positions below `context`.
     pub(super) fn new(config: &ModelConfig, context: usize, pool: Arc<ThreadPool>) -> Self {
         Self {
-            rope: config.architecture.rotates().then(|| Rope::new(config, context)),
+            ropes: config.ropes.iter().map(|rope| Rope::new(rope, config.head_dim, context)).collect(),
             workspace: Workspace::new(pool),
             hidden: Vec::new(),
             residual: Vec::new(),
+            normed: Vec::new(),
             qkv: Vec::new(),
             attended: Vec::new(),
-            feed: Vec::new(),
-            gated: Vec::new(),
+            dense: DenseBuffers::default(),
+            experts: ExpertBuffers::default(),
         }
     }
 
@@ -69,14 +74,4 @@ impl RunState {
 pub(super) fn sized(buffer: &mut Vec<f32>, n: usize, width: usize) -> &mut [f32] {
     buffer.resize(n * width, 0.0);
     buffer
-}
-
-/// Adds `bias` to each row of `rows`, spread over the threads.
-pub(super) fn add_bias(workspace: &Workspace, rows: &mut [f32], bias: &[f32]) {
-    workspace.pool().for_each_part(rows, bias.len(), &|_, _, row| vector::add(row, bias));
-}
-
-/// `y += x`, both rows of `width`, spread over the threads.
-pub(super) fn add_rows(workspace: &Workspace, y: &mut [f32], x: &[f32], width: usize) {
-    workspace.pool().for_each_part(y, width, &|_, row, y| vector::add(y, &x[row * width..][..width]));
 }

@@ -12,6 +12,7 @@ use super::pieces::{PieceKind, Pieces, byte_piece};
 use super::sentence_piece::{Parts, Piece, SentencePiece};
 use super::{Begin, Encoder, TokenId, Tokenizer};
 use crate::EngineError;
+use crate::model::family;
 use crate::weights::gguf::Metadata;
 
 /// Keys of tokens that end a reply.
@@ -211,9 +212,10 @@ impl<'a> Reader<'a> {
     fn pre_tokenizer(&self) -> Result<PreTokenizer, EngineError> {
         let name = match self.metadata.string("tokenizer.ggml.pre")? {
             Some(name) => name,
-            // GPT-2 had its pattern before the key had names.
-            None if self.metadata.string("general.architecture")? == Some("gpt2") => "gpt-2",
-            None => "default",
+            None => {
+                let family = self.metadata.string("general.architecture")?.and_then(family::of_gguf);
+                family.map_or("default", |family| family.unnamed_pre_tokenizer())
+            }
         };
         PRE_TOKENIZER_NAMES.iter().find(|(known, _)| *known == name).map(|&(_, kind)| kind).ok_or_else(|| {
             let known: Vec<&str> = PRE_TOKENIZER_NAMES.iter().map(|&(name, _)| name).collect();

@@ -45,6 +45,22 @@ impl Tensor {
         Ok(Self { name, shape, dtype, storage, range })
     }
 
+    /// Part `index` of `of` along its first axis, which has that many: a tensor with an axis less.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where there is no such part.
+    pub(crate) fn part(&self, index: usize, of: usize) -> Result<Self, EngineError> {
+        match self.shape.split_first() {
+            Some((&parts, shape)) if parts == of && index < of => {
+                let bytes = self.range.len() / of;
+                let start = self.range.start + index * bytes;
+                let range = start..start + bytes;
+                Self::new(self.name.clone(), shape.to_vec(), self.dtype, self.storage.clone(), range)
+            }
+            _ => Err(EngineError::Invalid(format!("tensor `{}` has no part {index} of {of}", self.name))),
+        }
+    }
+
     /// Its full name in the file.
     pub fn name(&self) -> &str {
         &self.name

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The least that a number may be; it is finite besides, in the single precision that is computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
+pub enum Bound {
     /// 0 or more.
     Zero,
     /// More than 0.
@@ -13,7 +13,7 @@ pub(super) enum Bound {
 
 impl Bound {
     /// Whether `number` is within; what is no number is not.
-    pub(super) fn holds(self, number: f64) -> bool {
+    pub fn holds(self, number: f64) -> bool {
         let single = number as f32;
         single.is_finite()
             && match self {

@@ -1,0 +1,126 @@
+//! The forward pass of all families: what each layer does, its configuration says.
+
+use std::sync::Arc;
+
+use super::config::ModelConfig;
+use super::layer::Layer;
+use super::linear::{Group, Norm};
+use super::pass::Pass;
+use super::run_state::{RunState, sized};
+use super::tensors::{ModelTensors, Slot};
+use crate::EngineError;
+use crate::kernels::{Packer, Table, ThreadPool, WeightMatrix, vector};
+use crate::weights::Weights;
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct Model {
+    config: ModelConfig,
+    /// `None` where it is the output projection.
+    embedding: Option<Table>,
+    /// `(trained_context, n_embd)`, where positions are learned.
+    positions: Option<Table>,
+    layers: Vec<Layer>,
+    output_norm: Norm,
+    /// `[vocab_size, n_embd]`
+    output: WeightMatrix,
+}
+
+impl Model {
+    /// Loads the weights that `config` asks for.
+    ///
+    /// # Errors
+    /// Those of [`Weights::tensor`]: a tensor is missing, has another shape, or a format without kernels.
+    pub fn load(config: ModelConfig, weights: &Weights, pool: &ThreadPool) -> Result<Self, EngineError> {
+        Self::with_packer(config, weights, &Packer::new(pool))
+    }
+
+    /// What [`Self::load`] would refuse, without reading the weights.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub fn check(config: ModelConfig, weights: &Weights) -> Result<(), EngineError> {
+        Self::with_packer(config, weights, &Packer::dry(&ThreadPool::new(1))).map(|_| ())
+    }
+
+    fn with_packer(config: ModelConfig, weights: &Weights, packer: &Packer<'_>) -> Result<Self, EngineError> {
+        let tensors = ModelTensors::new(&config, weights);
+        tensors.check()?;
+        let group = Group::global_tensors(&config, &tensors, packer);
+        let layer = |(index, layer)| Layer::load(&config, layer, &group.layer_tensors(index));
+        let output = if config.tied { Slot::Embedding } else { Slot::Output };
+        Ok(Self {
+            embedding: (!config.tied).then(|| group.table(Slot::Embedding)).transpose()?,
+            positions: config.learned_positions.then(|| group.table(Slot::Positions)).transpose()?,
+            layers: config.layers.iter().enumerate().map(layer).collect::<Result<_, _>>()?,
+            output_norm: group.norm(Slot::OutputNorm)?,
+            output: group.matrix(output, [config.vocab_size, config.n_embd])?,
+            config,
+        })
+    }
+
+    /// Its shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// A state to run it in, for positions below `context`, computed by `pool`.
+    pub fn new_state(&self, context: usize, pool: Arc<ThreadPool>) -> RunState {
+        RunState::new(&self.config, context, pool)
+    }
+
+    /// Appends the tokens of `pass` to their caches and leaves their final hidden states in `state`, row after row.
+    ///
+    /// # Panics
+    /// Where a cache has no room for them, or an id is outside the vocabulary: the caller checks both.
+    pub fn forward(&self, state: &mut RunState, pass: &mut Pass<'_>) {
+        let (n, embd) = (pass.len(), self.config.n_embd);
+        self.embed(state, pass, n);
+        state.ropes.iter_mut().for_each(|rope| rope.reach(pass.end()));
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.forward(state, index, pass, n);
+        }
+        pass.advance();
+        let hidden = sized(&mut state.hidden, n, embd);
+        self.output_norm.apply(&state.workspace, &state.residual, hidden);
+    }
+
+    /// Begins the residual stream of the `n` tokens of `pass`.
+    fn embed(&self, state: &mut RunState, pass: &Pass<'_>, n: usize) {
+        let ModelConfig { n_embd, embedding_scale, .. } = self.config;
+        let residual = sized(&mut state.residual, n, n_embd);
+        for ((_, token), x) in pass.tokens().zip(residual.chunks_exact_mut(n_embd)) {
+            match &self.embedding {
+                Some(table) => table.row(token as usize, x),
+                None => self.output.row(token as usize, x),
+            }
+            if embedding_scale != 1.0 {
+                vector::scale(x, embedding_scale);
+            }
+        }
+        let Some(positions) = &self.positions else { return };
+        let learned = sized(&mut state.hidden, 1, n_embd);
+        for ((position, _), x) in pass.tokens().zip(residual.chunks_exact_mut(n_embd)) {
+            positions.row(position, learned);
+            vector::add(x, learned);
+        }
+    }
+
+    /// The logits of the rows `first..first + count` of the last [`Self::forward`], into `out` `(count, vocab_size)`.
+    ///
+    /// # Panics
+    /// Where the last forward pass had not as many tokens, or `out` has another length.
+    pub fn logits(&self, state: &mut RunState, first: usize, count: usize, out: &mut [f32]) {
+        let width = self.output.in_features();
+        let hidden = &state.hidden[first * width..(first + count) * width];
+        self.output.multiply(&mut state.workspace, hidden, count, out);
+        if self.config.logits_scale != 1.0 {
+            vector::scale(out, self.config.logits_scale);
+        }
+    }
+
+    /// Bytes of weights that one token has to read.
+    pub fn bytes_per_token(&self) -> usize {
+        self.layers.iter().map(Layer::bytes).sum::<usize>() + self.output.bytes()
+    }
+}

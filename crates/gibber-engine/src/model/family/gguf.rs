@@ -1,0 +1,61 @@
+//! What GGUF files of all architectures say alike.
+
+use crate::EngineError;
+use crate::keys::{GgufKeys, GgufWriter, share};
+use crate::model::{FeedForwardConfig, ModelConfig, Sizes};
+
+/// The sizes of the model.
+///
+/// # Errors
+/// Where one is missing or none, and where the file asks for a variant that is computed for no architecture here.
+pub(super) fn sizes(keys: &GgufKeys<'_>) -> Result<Sizes, EngineError> {
+    let n_head = keys.size("attention.head_count")?;
+    let n_embd = keys.size("embedding_length")?;
+    // Each head has a width of its own, or an even share of the embedding.
+    let head_dim = match keys.optional_size("attention.key_length")? {
+        Some(length) => length,
+        None => share(keys.path(), n_embd, n_head)?,
+    };
+    refuse_variants(keys, head_dim)?;
+    Ok(Sizes {
+        n_layer: keys.size("block_count")?,
+        n_head,
+        n_kv_head: keys.optional_size("attention.head_count_kv")?.unwrap_or(n_head),
+        head_dim,
+        n_embd,
+        n_ff: keys.size("feed_forward_length")?,
+        vocab_size: keys.vocabulary()?,
+        trained_context: keys.size("context_length")?,
+    })
+}
+
+/// Refuses what would compute something else.
+fn refuse_variants(keys: &GgufKeys<'_>, head_dim: usize) -> Result<(), EngineError> {
+    for key in ["attention.value_length", "rope.dimension_count"] {
+        if let Some(length) = keys.optional_size(key)?.filter(|&length| length != head_dim) {
+            return Err(keys.unsupported(key, &format!("{length}, beside heads of {head_dim} values")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses experts, for a family that has none.
+pub(super) fn refuse_experts(keys: &GgufKeys<'_>) -> Result<(), EngineError> {
+    match keys.optional_size("expert_count")?.filter(|&experts| experts > 0) {
+        Some(experts) => Err(keys.unsupported("expert_count", &experts.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Writes the sizes that every architecture has keys for.
+pub(super) fn put_sizes(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+    let dense = config.layers.iter().filter(|layer| matches!(layer.feed_forward, FeedForwardConfig::Dense(_)));
+    let widths = dense.map(|layer| layer.feed_forward.unit().n_ff);
+    writer.sizes(&[
+        ("block_count", config.n_layer()),
+        ("context_length", config.trained_context),
+        ("embedding_length", config.n_embd),
+        ("feed_forward_length", widths.max().unwrap_or(0)),
+        ("attention.head_count", config.n_head),
+    ]);
+}

@@ -1,0 +1,237 @@
+//! Llama (Touvron et al. 2023): rotary positions, RMSNorm, a gated feed-forward part, query heads that share keys and
+//! values. A family that is built like it starts from the functions here and says what differs.
+
+use super::{Family, gguf, rope};
+use crate::EngineError;
+use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile, share};
+use crate::model::{
+    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind,
+    QkNorm, RopeConfig, RopeStyle, Sizes, Slice, Slot, Stored, TensorList, TensorSpec,
+};
+
+/// See the [module](self).
+pub(super) struct Llama;
+
+/// Published sizes.
+const SHAPES: [(&str, [usize; 7]); 3] = [
+    ("smollm2-135m", [30, 9, 3, 576, 1536, 49_152, 8192]),
+    ("smollm2-360m", [32, 15, 5, 960, 2560, 49_152, 8192]),
+    ("tinyllama-1.1b", [22, 32, 4, 2048, 5632, 32_000, 2048]),
+];
+
+impl Family for Llama {
+    fn name(&self) -> &'static str {
+        "llama"
+    }
+
+    fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
+        let sizes = sizes_from_json(json, None, None)?;
+        let bias = json.bool("attention_bias")?.unwrap_or(false);
+        let mlp_bias = json.bool("mlp_bias")?.unwrap_or(false);
+        let attention = AttentionConfig { qkv_bias: bias, out_bias: bias, ..attention(&sizes) };
+        config_from_json(&Self, json, &sizes, |_| layer(&sizes, attention, mlp_bias))
+    }
+
+    fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+        config_from_gguf(&Self, keys)
+    }
+
+    fn gguf_rope_style(&self) -> RopeStyle {
+        RopeStyle::Interleaved
+    }
+
+    fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
+        let random = |shape| {
+            let sizes = Sizes::of(shape);
+            let norm = NormConfig { kind: NormKind::RmsNorm, eps: 1e-5 };
+            let layers = (0..sizes.n_layer).map(|_| layer(&sizes, attention(&sizes), false)).collect();
+            let ropes = vec![RopeConfig::plain(10_000.0, self.gguf_rope_style())];
+            ModelConfig { ropes, layers, tied: true, ..ModelConfig::plain(&Self, &sizes, norm) }
+        };
+        SHAPES.map(|(name, shape)| (name, random(shape))).into()
+    }
+}
+
+/// The sizes, and what is refused of all that is built like Llama; `usual_kv_heads` and `usual_head_dim` are those of the
+/// family where the configuration does not say it.
+pub(super) fn sizes_from_json(
+    json: &JsonFile,
+    usual_kv_heads: Option<usize>,
+    usual_head_dim: Option<usize>,
+) -> Result<Sizes, EngineError> {
+    json.require_one_of("hidden_act", &["silu"])?;
+    json.require_bool("rope_interleaved", false)?;
+    let (n_embd, n_head) = (json.required("hidden_size")?, json.required("num_attention_heads")?);
+    // Null stands for as many as there are query heads, whatever is usual.
+    let usual_kv_heads = usual_kv_heads.filter(|_| !json.is_null("num_key_value_heads"));
+    Ok(Sizes {
+        n_layer: json.required("num_hidden_layers")?,
+        n_head,
+        n_kv_head: json.size("num_key_value_heads")?.or(usual_kv_heads).unwrap_or(n_head),
+        head_dim: match json.size("head_dim")?.or(usual_head_dim) {
+            Some(width) => width,
+            None => share(json.path(), n_embd, n_head)?,
+        },
+        n_embd,
+        n_ff: json.required("intermediate_size")?,
+        vocab_size: json.required("vocab_size")?,
+        trained_context: json.required("max_position_embeddings")?,
+    })
+}
+
+/// The configuration whose layers are as `layer` says.
+pub(super) fn config_from_json(
+    family: &'static dyn Family,
+    json: &JsonFile,
+    sizes: &Sizes,
+    layer: impl FnMut(usize) -> LayerConfig,
+) -> Result<ModelConfig, EngineError> {
+    let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-6) as f32;
+    Ok(ModelConfig {
+        ropes: vec![rope::from_json(json, sizes.trained_context)?],
+        layers: sizes.layers(json.path(), layer)?,
+        tied: json.bool("tie_word_embeddings")?.unwrap_or(false),
+        ..ModelConfig::plain(family, sizes, NormConfig { kind: NormKind::RmsNorm, eps })
+    })
+}
+
+/// The configuration of a GGUF file. Which biases and norms there are, its tensors say.
+pub(super) fn config_from_gguf(family: &'static dyn Family, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+    let sizes = gguf::sizes(keys)?;
+    gguf::refuse_experts(keys)?;
+    let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
+    let attention = AttentionConfig {
+        window: keys.window()?,
+        qk_norm: keys.layers_have("attn_q_norm.weight").then_some(QkNorm::Head),
+        qkv_bias: keys.layers_have("attn_q.bias"),
+        out_bias: keys.layers_have("attn_output.bias"),
+        ..attention(&sizes)
+    };
+    let mlp_bias = keys.layers_have("ffn_down.bias");
+    Ok(ModelConfig {
+        ropes: vec![rope::from_gguf(keys, sizes.head_dim, family.gguf_rope_style())?],
+        layers: sizes.layers(keys.path(), |_| layer(&sizes, attention, mlp_bias))?,
+        tied: keys.is_tied(),
+        ..ModelConfig::plain(family, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
+    })
+}
+
+/// Attention to all that came before, turned by the model's one rotation.
+pub(super) fn attention(sizes: &Sizes) -> AttentionConfig {
+    AttentionConfig { rope: Some(0), ..AttentionConfig::full(sizes.head_dim) }
+}
+
+/// A layer with a feed-forward part that SiLU gates.
+pub(super) fn layer(sizes: &Sizes, attention: AttentionConfig, mlp_bias: bool) -> LayerConfig {
+    LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(feed_forward(sizes.n_ff, mlp_bias)))
+}
+
+/// Two steps that SiLU gates.
+pub(super) fn feed_forward(n_ff: usize, bias: bool) -> DenseConfig {
+    DenseConfig { n_ff, activation: Activation::Silu, is_gated: true, bias }
+}
+
+/// The tensors that are there once.
+pub(super) fn global_tensors(config: &ModelConfig) -> Vec<TensorSpec> {
+    let &ModelConfig { n_embd, vocab_size, .. } = config;
+    let mut list = TensorList::global_tensors();
+    list.weight(Slot::Embedding, "embed_tokens", "token_embd", &[vocab_size, n_embd]);
+    list.weight(Slot::OutputNorm, "norm", "output_norm", &[n_embd]);
+    if !config.tied {
+        list.weight(Slot::Output, "lm_head", "output", &[vocab_size, n_embd]);
+    }
+    list.done()
+}
+
+/// The tensors of a layer.
+pub(super) fn layer_tensors(config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+    let mut list = TensorList::layer_tensors("layers", index);
+    list.weight(Slot::AttentionNorm, "input_layernorm", "attn_norm", &[config.n_embd]);
+    list.weight(Slot::FeedForwardNorm, "post_attention_layernorm", "ffn_norm", &[config.n_embd]);
+    head_norms(&mut list, config, index);
+    matrices(&mut list, config, index);
+    list.done()
+}
+
+/// The norms of queries and keys, where there are any.
+pub(super) fn head_norms(list: &mut TensorList, config: &ModelConfig, index: usize) {
+    let [q, k] = match config.layers[index].attention.qk_norm {
+        None => return,
+        Some(QkNorm::Head) => [config.head_dim; 2],
+        Some(QkNorm::Token) => [config.q_width(), config.kv_width()],
+    };
+    list.weight(Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm", &[q]);
+    list.weight(Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm", &[k]);
+}
+
+/// The matrices of a layer, under the names that most families give them.
+pub(super) fn matrices(list: &mut TensorList, config: &ModelConfig, index: usize) {
+    let LayerConfig { attention, feed_forward, .. } = &config.layers[index];
+    let (embd, q, kv) = (config.n_embd, config.q_width(), config.kv_width());
+    let turned = |heads| match config.family.gguf_rope_style() {
+        RopeStyle::Interleaved => Stored::InHalves { heads },
+        RopeStyle::Half => Stored::Same,
+    };
+    let (queries, keys) = (turned(config.n_head), turned(config.n_kv_head));
+    let (qkv, out) = (attention.qkv_bias, attention.out_bias);
+    list.weight(Slot::QueriesKeysValues, "self_attn.q_proj", "attn_q", &[q, embd]).stored(queries).bias(qkv);
+    list.weight(Slot::QueriesKeysValues, "self_attn.k_proj", "attn_k", &[kv, embd]).stored(keys).bias(qkv);
+    list.weight(Slot::QueriesKeysValues, "self_attn.v_proj", "attn_v", &[kv, embd]).bias(qkv);
+    list.weight(Slot::AttentionOut, "self_attn.o_proj", "attn_output", &[embd, q]).bias(out);
+    match feed_forward {
+        FeedForwardConfig::Dense(dense) => feed_forward_steps(list, dense, embd, None),
+        FeedForwardConfig::Experts(experts) => {
+            list.weight(Slot::Router, "mlp.gate", "ffn_gate_inp", &[experts.n_expert, embd]);
+            for expert in 0..experts.n_expert {
+                feed_forward_steps(list, &experts.expert, embd, Some(Slice { index: expert, of: experts.n_expert }));
+            }
+        }
+    }
+}
+
+/// The two steps of a feed-forward part, or of one of its experts.
+fn feed_forward_steps(list: &mut TensorList, dense: &DenseConfig, embd: usize, expert: Option<Slice>) {
+    let ff = dense.n_ff;
+    let [gate, up] = ["gate", "up"].map(|name| (Slot::FeedForwardIn, name, [ff, embd]));
+    let down = (Slot::FeedForwardOut, "down", [embd, ff]);
+    for (slot, name, shape) in [gate, up, down].into_iter().skip(usize::from(!dense.is_gated)) {
+        match expert {
+            None => {
+                list.weight(slot, &format!("mlp.{name}_proj"), &format!("ffn_{name}"), &shape).bias(dense.bias);
+            }
+            Some(Slice { index, of }) => {
+                let hugging_face = format!("mlp.experts.{index}.{name}_proj");
+                let list = list.weight(slot, &hugging_face, &format!("ffn_{name}_exps"), &shape);
+                list.slice(index, of).bias(dense.bias);
+            }
+        }
+    }
+}
+
+/// The keys of a GGUF file.
+pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+    gguf::put_sizes(writer, config);
+    writer.sizes(&[
+        ("attention.head_count_kv", config.n_kv_head),
+        ("attention.key_length", config.head_dim),
+        ("attention.value_length", config.head_dim),
+        ("rope.dimension_count", config.head_dim),
+        ("vocab_size", config.vocab_size),
+    ]);
+    let window = config.layers.iter().find_map(|layer| layer.attention.window);
+    if let Some(positions) = window {
+        writer.sizes(&[("attention.sliding_window", positions)]);
+    }
+    if let Some(rope) = config.ropes.first() {
+        rope::put_theta(writer, rope);
+        writer.number("attention.layer_norm_rms_epsilon", config.norm.eps);
+        rope::put_scaling(writer, rope);
+    }
+}
+
+/// What GGUF has no key for.
+pub(super) fn gguf_lacks(config: &ModelConfig) -> Option<&'static str> {
+    let first = config.layers.first()?.attention.window;
+    let is_mixed = config.layers.iter().any(|layer| layer.attention.window != first);
+    is_mixed.then_some("a sliding window in some layers only (`layer_types`, `max_window_layers`)")
+}

@@ -1,0 +1,173 @@
+//! The families of models: what is known of each stands in its file, and nowhere else.
+//!
+//! A family says what Hugging Face and GGUF call it, reads its configuration from either, names its tensors, and says
+//! what a GGUF file of it needs. Loading, conversion, synthetic models and the benchmark walk the list below; the forward
+//! pass goes by the [`ModelConfig`] that came of it. A new family is a file and a line here.
+
+mod gguf;
+mod gpt2;
+mod layer_types;
+mod llama;
+mod mistral;
+mod qwen2;
+mod qwen3;
+pub mod rope;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use super::config::ModelConfig;
+use super::rope_config::RopeStyle;
+use super::tensors::{Prefix, TensorSpec};
+use crate::EngineError;
+use crate::keys::{GgufKeys, GgufWriter, JsonFile};
+
+/// All there are. Of those that GGUF calls alike, the first reads such files.
+const FAMILIES: &[&dyn Family] = &[&gpt2::Gpt2, &llama::Llama, &mistral::Mistral, &qwen2::Qwen2, &qwen3::Qwen3];
+
+/// What is known of a family of models. The default is as Llama has it, which most are built like.
+pub trait Family: Sync {
+    /// What `model_type` of a Hugging Face configuration calls it, and people.
+    fn name(&self) -> &'static str;
+
+    /// Whether a configuration whose `model_type` is `name` is of this family.
+    fn is_called(&self, name: &str) -> bool {
+        name == self.name()
+    }
+
+    /// What `general.architecture` of a GGUF file calls it.
+    fn gguf_name(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Its shape as `config.json` says it. Where a key is absent, the default of transformers' configuration class holds, as
+    /// there. Keys that change what is computed and that the engine does not know are errors.
+    ///
+    /// # Errors
+    /// Where a key is missing, or has a value that is impossible or not supported.
+    fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError>;
+
+    /// Its shape as the keys of a GGUF file say it, and its tensors, of what no key says.
+    ///
+    /// # Errors
+    /// As [`Self::config_from_json`].
+    fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError>;
+
+    /// The tensors that are there once.
+    fn global_tensors(&self, config: &ModelConfig) -> Vec<TensorSpec> {
+        llama::global_tensors(config)
+    }
+
+    /// The tensors of layer `index`.
+    fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+        llama::layer_tensors(config, index)
+    }
+
+    /// What may stand before the names of a Hugging Face folder; the first that does counts.
+    fn prefixes(&self) -> &'static [Prefix] {
+        &[Prefix { body: "model.", head: "" }]
+    }
+
+    /// Whether the tensor `name` of a Hugging Face folder, without the prefix, is no weight: something that older versions of
+    /// transformers saved along.
+    fn is_left_over(&self, name: &str) -> bool {
+        name.ends_with(".rotary_emb.inv_freq")
+    }
+
+    /// Which pairs the rotation turns in a GGUF file, whose rows may be in another order ([`super::Stored::InHalves`]).
+    fn gguf_rope_style(&self) -> RopeStyle {
+        RopeStyle::Half
+    }
+
+    /// Writes the keys of a GGUF file.
+    fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+        llama::put_gguf_keys(writer, config);
+    }
+
+    /// What of `config` GGUF has no key for, so that a program that reads the file would compute something else.
+    fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        llama::gguf_lacks(config)
+    }
+
+    /// How a GGUF file cuts texts that does not say it.
+    fn unnamed_pre_tokenizer(&self) -> &'static str {
+        "default"
+    }
+
+    /// Shapes for models of random weights, by name.
+    fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
+        Vec::new()
+    }
+}
+
+impl fmt::Debug for dyn Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for dyn Family {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+/// All there are.
+pub fn all() -> impl Iterator<Item = &'static dyn Family> {
+    FAMILIES.iter().copied()
+}
+
+/// The shape that `config.json` says.
+///
+/// # Errors
+/// Where its family is not known, and those of [`Family::config_from_json`].
+pub fn config_from_json(json: &JsonFile) -> Result<ModelConfig, EngineError> {
+    if json.get("quantization_config").is_some() {
+        let what = "`quantization_config` is set: supported are F32, F16 and BF16 weights";
+        return Err(EngineError::unsupported(json.path(), what));
+    }
+    let Some(name) = json.string("model_type")? else {
+        return Err(EngineError::format(json.path(), "`model_type` is missing"));
+    };
+    match all().find(|family| family.is_called(name)) {
+        Some(family) => family.config_from_json(json),
+        None => Err(json.unsupported("model_type", name, &listed(all().map(|family| family.name()), "or"))),
+    }
+}
+
+/// The shape that the keys of a GGUF file say.
+///
+/// # Errors
+/// Where its family is not known, and those of [`Family::config_from_gguf`].
+pub fn config_from_gguf(keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+    let name = keys.architecture();
+    match of_gguf(name) {
+        Some(family) => family.config_from_gguf(keys),
+        None => {
+            let known = listed(all().map(|family| family.gguf_name()), "and");
+            let what = format!("its architecture is `{name}` (general.architecture): {known} are supported");
+            Err(EngineError::unsupported(keys.path(), what))
+        }
+    }
+}
+
+/// Who reads the GGUF files that say this name.
+pub fn of_gguf(name: &str) -> Option<&'static dyn Family> {
+    all().find(|family| family.gguf_name() == name)
+}
+
+/// `a, b or c`, each once.
+fn listed(all: impl Iterator<Item = &'static str>, last: &str) -> String {
+    let mut names = Vec::new();
+    all.for_each(|name| {
+        if !names.contains(&name) {
+            names.push(name)
+        }
+    });
+    match names.split_last() {
+        Some((end, [])) => (*end).to_owned(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,106 @@
+//! What the tests of families have in common: tiny models against what Hugging Face transformers computes from them
+//! (`tests/fixtures/make_checkpoints.py`).
+
+use std::collections::HashSet;
+use std::ops::ControlFlow::Continue;
+use std::path::{Path, PathBuf};
+
+use crate::convert::Conversion;
+use crate::kernels::ThreadPool;
+use crate::load::{LoadOptions, LoadedModel, ModelSource, load};
+use crate::weights::{Storage, safetensors};
+use crate::{CacheType, CacheTypes, FileType, TokenId};
+
+/// The largest difference of a logit, of a standard deviation of 3 to 5.
+const TOLERANCE: f32 = 1e-3;
+
+/// What transformers computed.
+struct Reference {
+    ids: Vec<TokenId>,
+    greedy: Vec<TokenId>,
+    /// One row a token of the prompt.
+    logits: Vec<Vec<f32>>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+impl Reference {
+    fn read(name: &str) -> Self {
+        let json = std::fs::read_to_string(fixture(&format!("{name}.reference.json"))).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ids = |key: &str| json[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as TokenId).collect();
+        let path = fixture(&format!("{name}.reference.safetensors"));
+        let tensors = safetensors::parse(&path, &Storage::open(&path).unwrap()).unwrap();
+        let (values, width) = (tensors[0].to_f32().unwrap(), tensors[0].shape()[1]);
+        let logits = values.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        Self { ids: ids("ids"), greedy: ids("greedy"), logits }
+    }
+
+    /// That the model at `path` computes the same, in whatever pieces the prompt comes.
+    fn assert_same(&self, path: &Path) {
+        for batch in [512, 1, 3, 16] {
+            let mut inference = loaded(path, batch).inference;
+            let mut checked = 0;
+            let check = &mut |position: usize, logits: &[f32]| {
+                assert_close(logits, &self.logits[position]);
+                checked += 1;
+                Continue(())
+            };
+            inference.logits_of_all(&self.ids, check).unwrap();
+            assert_eq!(checked, self.ids.len());
+            inference.truncate(0);
+            inference.prefill(&self.ids, &mut |_| Continue(())).unwrap();
+            for &expected in &self.greedy {
+                let logits = inference.logits().unwrap();
+                let best = (0..).zip(logits).max_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap().0;
+                assert_eq!(best, expected, "{} in pieces of {batch}", path.display());
+                inference.push(best).unwrap();
+            }
+        }
+    }
+}
+
+fn loaded(path: &Path, batch: usize) -> LoadedModel {
+    let cache = CacheTypes::both(CacheType::F32);
+    let options = LoadOptions { threads: Some(2), batch, cache, ..LoadOptions::default() };
+    load(&ModelSource::Path(path.to_owned()), &options, &mut |_, _| {}).unwrap()
+}
+
+fn assert_close(found: &[f32], expected: &[f32]) {
+    let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(found.len() == expected.len() && off <= TOLERANCE, "a logit differs by {off}");
+}
+
+/// That the model in the fixtures' folder `name` computes what transformers does, as a folder and as a GGUF file.
+pub(super) fn assert_parity(name: &str) {
+    let reference = Reference::read(name);
+    reference.assert_same(&fixture(name));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.gguf");
+    let conversion = Conversion::new(&ModelSource::Path(fixture(name)), FileType::F32).unwrap();
+    assert!(conversion.write_file(&path, false, &ThreadPool::new(1), &mut |_| Continue(())).unwrap().is_continue());
+    reference.assert_same(&path);
+}
+
+#[test]
+fn a_family_computes_what_transformers_does_from_either_kind_of_file() {
+    for variant in ["llama3", "llama-biased-linear", "mistral", "qwen2", "qwen3"] {
+        assert_parity(&format!("variant-{variant}"));
+    }
+}
+
+#[test]
+fn a_description_names_each_tensor_once_and_random_weights_are_all() {
+    for (name, config) in super::all().flat_map(|family| family.synthetic()) {
+        let layers = (0..config.n_layer()).flat_map(|layer| config.family.layer_tensors(&config, layer));
+        let specs: Vec<_> = config.family.global_tensors(&config).into_iter().chain(layers).collect();
+        let names: HashSet<_> = specs.iter().flat_map(|spec| [&spec.gguf, &spec.hugging_face]).collect();
+        assert_eq!(names.len(), 2 * specs.len(), "{name}");
+        config.check(Path::new(name)).unwrap();
+    }
+    let (config, weights) = crate::synthetic::build("tiny").unwrap();
+    crate::model::Model::check(config, &weights).unwrap();
+    assert!(weights.untaken().is_empty());
+}

@@ -1,0 +1,341 @@
+//! The tensors of a model as its family describes them: what each is for, what either kind of file calls it, its shape.
+//!
+//! The description is walked by all who have to do with tensors: the model that loads them, the conversion of a Hugging
+//! Face folder to a GGUF file, models of random weights, and the benchmark that counts matrices.
+
+use super::config::ModelConfig;
+use crate::EngineError;
+use crate::weights::{Tensor, Weights};
+
+/// What GGUF files of every family call the layers.
+const GGUF_LAYERS: &str = "blk";
+/// What they call the embedding.
+const GGUF_EMBEDDING: &str = "token_embd.weight";
+
+/// What a tensor is for. The matrices of a layer that have one slot are computed as one, in the order of the description:
+/// three for queries, keys and values, or one that holds them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// A row for each token.
+    Embedding,
+    /// A row for each position.
+    Positions,
+    /// The norm before the output projection.
+    OutputNorm,
+    /// The output projection, where it is not the embedding.
+    Output,
+    /// What attention reads is normalized with it.
+    AttentionNorm,
+    /// Queries, keys and values, in this order.
+    QueriesKeysValues,
+    /// The norm of the queries.
+    QueryNorm,
+    /// The norm of the keys.
+    KeyNorm,
+    /// From the heads back to the residual stream.
+    AttentionOut,
+    /// What attention adds is normalized with it.
+    AttentionPostNorm,
+    /// What the feed-forward part reads is normalized with it.
+    FeedForwardNorm,
+    /// The first step of the feed-forward part: the gate, if there is one, before what it is multiplied with.
+    FeedForwardIn,
+    /// The second step.
+    FeedForwardOut,
+    /// What scores the experts.
+    Router,
+    /// What the feed-forward part adds is normalized with it.
+    FeedForwardPostNorm,
+}
+
+/// Which of the two tensors of a layer, as torch calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What is multiplied with.
+    Weight,
+    /// What is added.
+    Bias,
+}
+
+/// How Hugging Face stores a tensor, where GGUF does otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// As GGUF does.
+    Same,
+    /// `[in, out]`, as the Conv1D layers of GPT-2 are.
+    Transposed,
+    /// Of each of `heads` heads, the rows of the first half before those of the second; GGUF has them in turn, for a rotation
+    /// of neighbours (`permute` in `convert_hf_to_gguf.py`).
+    InHalves {
+        /// How many heads the rows are of.
+        heads: usize,
+    },
+    /// Less one: what is multiplied with is `1 + w` (the norms of Gemma).
+    LessOne,
+}
+
+/// A tensor as its family describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// What it is for.
+    pub slot: Slot,
+    /// Whether it is multiplied with or added.
+    pub part: Part,
+    /// Its name in a Hugging Face folder, behind the prefix.
+    pub hugging_face: String,
+    /// Its name in a GGUF file.
+    pub gguf: String,
+    /// Row-major, as GGUF stores it: `[out, in]`.
+    pub shape: Vec<usize>,
+    /// How Hugging Face stores it.
+    pub stored: Stored,
+    /// Which part it is of a tensor of GGUF, which has an axis more.
+    pub slice: Option<Slice>,
+}
+
+/// One of several tensors of Hugging Face that are one in GGUF, along a new first axis: those of the experts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Which of them.
+    pub index: usize,
+    /// How many they are.
+    pub of: usize,
+}
+
+impl TensorSpec {
+    /// The shape of the GGUF tensor that it is, or a part of.
+    pub fn gguf_shape(&self) -> Vec<usize> {
+        self.slice.map(|slice| slice.of).into_iter().chain(self.shape.iter().copied()).collect()
+    }
+
+    /// Whether the GGUF tensor begins with it.
+    pub fn begins_gguf(&self) -> bool {
+        self.slice.is_none_or(|slice| slice.index == 0)
+    }
+
+    /// Whether it is a matrix that activations are multiplied with, and not one whose rows are looked up.
+    pub fn is_product(&self) -> bool {
+        self.shape.len() > 1 && !matches!(self.slot, Slot::Embedding | Slot::Positions)
+    }
+}
+
+/// Some tensors of a model, in the order in which files have them. Begun by [`Self::global_tensors`] or [`Self::layer_tensors`],
+/// which say what the names have before them.
+#[derive(Debug)]
+pub struct TensorList {
+    specs: Vec<TensorSpec>,
+    hugging_face: String,
+    gguf: String,
+}
+
+impl TensorList {
+    /// The tensors that are there once.
+    pub fn global_tensors() -> Self {
+        Self { specs: Vec::new(), hugging_face: String::new(), gguf: String::new() }
+    }
+
+    /// The tensors of layer `index`, in what Hugging Face calls `layers`.
+    pub fn layer_tensors(layers: &str, index: usize) -> Self {
+        let (hugging_face, gguf) = (format!("{layers}.{index}."), format!("{GGUF_LAYERS}.{index}."));
+        Self { specs: Vec::new(), hugging_face, gguf }
+    }
+
+    /// `.weight` of what is called `hugging_face` or `gguf`.
+    pub fn weight(&mut self, slot: Slot, hugging_face: &str, gguf: &str, shape: &[usize]) -> &mut Self {
+        self.specs.push(TensorSpec {
+            slot,
+            part: Part::Weight,
+            hugging_face: format!("{}{hugging_face}.weight", self.hugging_face),
+            gguf: format!("{}{gguf}.weight", self.gguf),
+            shape: shape.to_vec(),
+            stored: Stored::Same,
+            slice: None,
+        });
+        self
+    }
+
+    /// How Hugging Face stores the last one.
+    pub fn stored(&mut self, stored: Stored) -> &mut Self {
+        if let Some(last) = self.specs.last_mut() {
+            last.stored = stored;
+        }
+        self
+    }
+
+    /// That GGUF has the last one in one tensor with others.
+    pub fn slice(&mut self, index: usize, of: usize) -> &mut Self {
+        if let Some(last) = self.specs.last_mut() {
+            last.slice = Some(Slice { index, of });
+        }
+        self
+    }
+
+    /// The `.bias` beside the last `.weight`, where there `is` one: a value for each output.
+    pub fn bias(&mut self, is: bool) -> &mut Self {
+        let bias_of = |weight: &TensorSpec| {
+            let renamed = |name: &str| format!("{}.bias", name.trim_end_matches(".weight"));
+            TensorSpec {
+                part: Part::Bias,
+                hugging_face: renamed(&weight.hugging_face),
+                gguf: renamed(&weight.gguf),
+                shape: weight.shape[..1].to_vec(),
+                stored: if weight.stored == Stored::Transposed { Stored::Same } else { weight.stored },
+                slot: weight.slot,
+                slice: weight.slice,
+            }
+        };
+        let bias = self.specs.last().filter(|_| is).map(bias_of);
+        self.specs.extend(bias);
+        self
+    }
+
+    /// What was listed.
+    pub fn done(self) -> Vec<TensorSpec> {
+        self.specs
+    }
+}
+
+/// What stands before the names of a Hugging Face folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix {
+    /// Before all names but that of the output projection.
+    pub body: &'static str,
+    /// Before that.
+    pub head: &'static str,
+}
+
+/// In which kind of file tensors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Gguf,
+    HuggingFace(Prefix),
+}
+
+/// The tensors of a file, found by what the family says of them.
+#[derive(Debug)]
+pub struct ModelTensors<'a> {
+    config: &'a ModelConfig,
+    weights: &'a Weights,
+    spelling: Spelling,
+}
+
+impl<'a> ModelTensors<'a> {
+    /// Those that `config` asks for among `weights`, whichever kind of file they are from.
+    pub fn new(config: &'a ModelConfig, weights: &'a Weights) -> Self {
+        let is_gguf = weights.contains(GGUF_EMBEDDING) || weights.has_any(&format!("{GGUF_LAYERS}."));
+        let spelling = if is_gguf { Spelling::Gguf } else { Spelling::HuggingFace(prefix(config, weights)) };
+        Self { config, weights, spelling }
+    }
+
+    /// The tensors that are there once.
+    pub fn global_tensors(&self) -> Vec<TensorSpec> {
+        self.config.family.global_tensors(self.config)
+    }
+
+    /// The tensors of layer `index`.
+    pub fn layer_tensors(&self, index: usize) -> Vec<TensorSpec> {
+        self.config.family.layer_tensors(self.config, index)
+    }
+
+    /// How the file stores it, beside GGUF.
+    pub fn stored(&self, spec: &TensorSpec) -> Stored {
+        match self.spelling {
+            Spelling::Gguf => Stored::Same,
+            Spelling::HuggingFace(_) => spec.stored,
+        }
+    }
+
+    /// What the file calls it.
+    fn name(&self, spec: &TensorSpec) -> String {
+        match self.spelling {
+            Spelling::Gguf => spec.gguf.clone(),
+            Spelling::HuggingFace(Prefix { head, .. }) if spec.slot == Slot::Output => {
+                head.to_owned() + &spec.hugging_face
+            }
+            Spelling::HuggingFace(Prefix { body, .. }) => body.to_owned() + &spec.hugging_face,
+        }
+    }
+
+    /// Whether all are there, which is worth knowing before the first is read.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingTensor`].
+    pub fn check(&self) -> Result<(), EngineError> {
+        let layers = (0..self.config.n_layer()).flat_map(|layer| self.layer_tensors(layer));
+        let mut all = self.global_tensors().into_iter().chain(layers);
+        all.try_for_each(|spec| self.weights.find(&self.name(&spec)).map(|_| ()))
+    }
+
+    /// The tensor, as the file stores it.
+    ///
+    /// # Errors
+    /// Those of [`Weights::tensor`].
+    pub fn tensor(&self, spec: &TensorSpec) -> Result<Tensor, EngineError> {
+        let name = self.name(spec);
+        match (self.spelling, spec.slice) {
+            (Spelling::Gguf, None) => self.weights.tensor(&name, &spec.shape),
+            (Spelling::Gguf, Some(Slice { index, of })) => {
+                self.weights.tensor(&name, &spec.gguf_shape())?.part(index, of)
+            }
+            (Spelling::HuggingFace(_), _) if spec.stored == Stored::Transposed => {
+                self.weights.tensor(&name, &spec.shape.iter().rev().copied().collect::<Vec<_>>())
+            }
+            (Spelling::HuggingFace(_), _) => self.weights.tensor(&name, &spec.shape),
+        }
+    }
+
+    /// The values of the tensor, as they are computed with. Those of a vector are few; a matrix is better packed as it is.
+    ///
+    /// # Errors
+    /// Those of [`Self::tensor`], and where its format cannot be read.
+    pub fn values(&self, spec: &TensorSpec) -> Result<Vec<f32>, EngineError> {
+        let mut values = self.tensor(spec)?.to_f32()?;
+        if self.stored(spec) == Stored::LessOne {
+            values.iter_mut().for_each(|value| *value += 1.0);
+        }
+        Ok(values)
+    }
+}
+
+/// What stands before the names here.
+fn prefix(config: &ModelConfig, weights: &Weights) -> Prefix {
+    let prefixes = config.family.prefixes();
+    let is_used = |prefix: &&Prefix| weights.has_any(prefix.body);
+    prefixes.iter().find(is_used).or(prefixes.first()).copied().unwrap_or(Prefix { body: "", head: "" })
+}
+
+/// What is among the tensors of a Hugging Face folder and no weight: what older versions of transformers saved along, and an
+/// output projection beside the embedding it is tied to.
+#[derive(Debug)]
+pub struct Leftovers<'a> {
+    config: &'a ModelConfig,
+    tied_output: Option<String>,
+}
+
+impl<'a> Leftovers<'a> {
+    /// Those of a model of this shape.
+    pub fn of(config: &'a ModelConfig) -> Self {
+        let untied = ModelConfig { tied: false, ..config.clone() };
+        let outputs = config.family.global_tensors(&untied).into_iter().filter(|spec| spec.slot == Slot::Output);
+        let tied_output = outputs.map(|spec| spec.hugging_face).next().filter(|_| config.tied);
+        Self { config, tied_output }
+    }
+
+    /// Whether the tensor of this name is one.
+    pub fn contains(&self, name: &str) -> bool {
+        let stripped = |prefix: &Prefix| [prefix.body, prefix.head].map(|prefix| name.strip_prefix(prefix));
+        let mut names = self.config.family.prefixes().iter().flat_map(stripped).flatten().chain([name]);
+        names.any(|name| self.tied_output.as_deref() == Some(name) || self.config.family.is_left_over(name))
+    }
+}
+
+/// The matrices `[out, in]` that a token goes through, layer by layer, and at last the output projection.
+pub fn matrices(config: &ModelConfig) -> (Vec<[usize; 2]>, [usize; 2]) {
+    let products = config.layers.iter().enumerate().flat_map(|(index, layer)| {
+        let used = layer.feed_forward.used_experts();
+        let is_used = move |spec: &TensorSpec| spec.slice.is_none_or(|slice| slice.index < used);
+        config.family.layer_tensors(config, index).into_iter().filter(move |spec| spec.is_product() && is_used(spec))
+    });
+    let shapes = products.filter_map(|spec| <[usize; 2]>::try_from(spec.shape).ok());
+    (shapes.collect(), [config.vocab_size, config.n_embd])
+}
