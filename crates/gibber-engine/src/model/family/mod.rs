@@ -11,6 +11,8 @@ mod llama;
 mod mistral;
 mod qwen2;
 mod qwen3;
+#[cfg(test)]
+mod qwen3_moe;
 pub mod rope;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,15 @@ use crate::EngineError;
 use crate::keys::{GgufKeys, GgufWriter, JsonFile};
 
 /// All there are. Of those that GGUF calls alike, the first reads such files.
-const FAMILIES: &[&dyn Family] = &[&gpt2::Gpt2, &llama::Llama, &mistral::Mistral, &qwen2::Qwen2, &qwen3::Qwen3];
+const FAMILIES: &[&dyn Family] = &[
+    &gpt2::Gpt2,
+    &llama::Llama,
+    &mistral::Mistral,
+    &qwen2::Qwen2,
+    &qwen3::Qwen3,
+    #[cfg(test)]
+    &qwen3_moe::Qwen3Moe,
+];
 
 /// What is known of a family of models. The default is as Llama has it, which most are built like.
 pub trait Family: Sync {
