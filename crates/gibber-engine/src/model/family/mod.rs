@@ -16,6 +16,8 @@ mod qwen3_moe;
 pub mod rope;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_rotations;
 
 use std::fmt;
 
@@ -34,6 +36,8 @@ const FAMILIES: &[&dyn Family] = &[
     &qwen3::Qwen3,
     #[cfg(test)]
     &qwen3_moe::Qwen3Moe,
+    #[cfg(test)]
+    &two_rotations::TwoRotations,
 ];
 
 /// What is known of a family of models. The default is as Llama has it, which most are built like.
