@@ -124,3 +124,45 @@ impl Model {
         self.layers.iter().map(Layer::bytes).sum::<usize>() + self.output.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::kernels::attention::CacheTypes;
+    use crate::load::{ModelSource, open};
+    use crate::model::KvCache;
+
+    /// The logits behind `tokens`, of a tiny model whose configuration is as `change` leaves it.
+    fn logits(tokens: &[u32], change: impl FnOnce(&mut ModelConfig)) -> Vec<f32> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-llama");
+        let mut files = open(&ModelSource::Path(path)).unwrap();
+        change(&mut files.config);
+        let pool = Arc::new(ThreadPool::new(1));
+        let model = Model::load(files.config, &files.weights, &pool).unwrap();
+        let mut cache = KvCache::new(model.config(), CacheTypes::default(), tokens.len()).unwrap();
+        let mut state = model.new_state(tokens.len(), pool);
+        model.forward(&mut state, &mut Pass::new(&mut cache, tokens));
+        let mut logits = vec![0.0; model.config().vocab_size];
+        model.logits(&mut state, tokens.len() - 1, 1, &mut logits);
+        logits
+    }
+
+    #[test]
+    fn logits_are_multiplied_by_their_scale() {
+        let plain = logits(&[5, 9], |_| {});
+        let halved = logits(&[5, 9], |config| config.logits_scale = 0.5);
+        assert_eq!(halved, plain.iter().map(|logit| logit * 0.5).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_layers_add_is_multiplied_by_their_scale() {
+        let with_scale = |scale: f32, tokens: &[u32]| {
+            logits(tokens, |config| config.layers.iter_mut().for_each(|layer| layer.residual_scale = scale))
+        };
+        assert_ne!(with_scale(1.0, &[5, 9]), with_scale(1.0, &[7, 9]));
+        assert_eq!(with_scale(0.0, &[5, 9]), with_scale(0.0, &[7, 9]), "without the layers nothing is told on");
+        assert_ne!(with_scale(0.5, &[5, 9]), with_scale(1.0, &[5, 9]));
+    }
+}
