@@ -9,6 +9,8 @@ mod gpt2;
 mod layer_types;
 mod llama;
 mod mistral;
+#[cfg(test)]
+mod olmo2;
 mod qwen2;
 mod qwen3;
 #[cfg(test)]
@@ -36,6 +38,8 @@ const FAMILIES: &[&dyn Family] = &[
     &qwen3::Qwen3,
     #[cfg(test)]
     &qwen3_moe::Qwen3Moe,
+    #[cfg(test)]
+    &olmo2::Olmo2,
     #[cfg(test)]
     &two_rotations::TwoRotations,
 ];
