@@ -17,8 +17,8 @@ use std::time::Duration;
 use gibber::chat::template::Sandbox;
 use gibber::chat::{Message, Role};
 use gibber::worker::protocol::{
-    ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
-    LoadParams, Lookup, ModelPlace, Prompt, RequestId, TemplateChoice,
+    Candidate, ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
+    LoadParams, Lookup, ModelPlace, Prompt, ReplyRef, RequestId, TemplateChoice,
 };
 use gibber::worker::{Resources, WorkerHandle};
 use gibber_engine::load::{MemoryProbe, ModelInfo, ModelSource};
@@ -35,6 +35,9 @@ struct Client {
 /// A reply, as it was told.
 #[derive(Debug)]
 struct Reply {
+    of: ReplyRef,
+    /// The candidates of its last token.
+    last: Vec<Candidate>,
     text: String,
     tokens: Vec<TokenId>,
     prefill: Vec<(usize, usize, usize)>,
@@ -127,7 +130,7 @@ impl Client {
 
     fn count(&mut self, prompt: Prompt) -> Vec<TokenId> {
         let id = self.id();
-        match self.ask(EngineCommand::Count { id, prompt }).pop() {
+        match self.ask(EngineCommand::Count { id, prompt, max_tokens: None }).pop() {
             Some(EngineEvent::Counted { tokens, .. }) => tokens,
             other => panic!("{other:?}"),
         }
@@ -146,13 +149,15 @@ fn gather(events: &[EngineEvent]) -> Reply {
         panic!("no reply: {:?}", events.last())
     };
     let (reason, stats, context_used) = (reason.clone(), stats.clone(), *context_used);
-    let (text, tokens) = (String::new(), Vec::new());
-    let mut reply = Reply { text, tokens, prefill: vec![], dropped: vec![], reason, stats, context_used };
+    let (text, tokens, last) = (String::new(), Vec::new(), Vec::new());
+    let of = ReplyRef { request: events[0].request().expect("a request"), lane: 0 };
+    let mut reply = Reply { of, last, text, tokens, prefill: vec![], dropped: vec![], reason, stats, context_used };
     for event in events {
         match event {
             EngineEvent::Token { trace, .. } => {
                 reply.text.push_str(&trace.text);
                 reply.tokens.push(trace.token);
+                reply.last.clone_from(&trace.candidates);
             }
             EngineEvent::PrefillProgress { reused, done, total, .. } => reply.prefill.push((*reused, *done, *total)),
             EngineEvent::TurnsDropped { messages, .. } => reply.dropped.push(messages.clone()),
@@ -223,8 +228,13 @@ fn every_request_is_closed_exactly_once() {
         |id| EngineCommand::Measure { id, prompt: Prompt::Raw("count me".into()), draft: true, max_tokens: None },
         |id| EngineCommand::Score { id, text: "some text".into() },
         |id| EngineCommand::ScorePrompt { id, prompt: Prompt::Raw("some text".into()), from: 0, candidates: 2 },
-        |id| EngineCommand::Preview { id, sampling: SamplingParams::default(), candidates: 3 },
-        |id| EngineCommand::Count { id, prompt: Prompt::Raw("count me".into()) },
+        |id| EngineCommand::Preview {
+            id,
+            of: ReplyRef { request: RequestId(3), lane: 0 },
+            sampling: SamplingParams::default(),
+            candidates: 3,
+        },
+        |id| EngineCommand::Count { id, prompt: Prompt::Raw("count me".into()), max_tokens: None },
         |id| EngineCommand::Load {
             id,
             place: ModelPlace::Path("/no/such/model.gguf".into()),
@@ -388,26 +398,43 @@ fn a_stop_text_cuts_the_reply_and_continuing_goes_on_behind_it() {
 }
 
 #[test]
-fn a_preview_reshapes_what_is_held_without_computing() {
+fn a_preview_reshapes_the_last_token_of_any_reply_without_computing() {
     let mut client = Client::smollm2(None);
-    let reply = client.reply(chat(&[(Role::User, "What is the capital of France?")]), greedy(30));
-    assert_eq!(reply.reason, FinishReason::EndOfTurn);
-    let preview = |client: &mut Client, top_k| {
+    let mut params = greedy(30);
+    params.candidates = 5;
+    let first = client.reply(chat(&[(Role::User, "What is the capital of France?")]), params.clone());
+    assert_eq!(first.reason, FinishReason::EndOfTurn);
+    // Cut by a limit, with drafts, and by a stop text: the last token is chosen in other ways each time.
+    params.max_tokens = Some(4);
+    let cut = client.reply(chat(&[(Role::User, "What is the capital of Italy?")]), params.clone());
+    params.lookup = Lookup::On;
+    params.max_tokens = Some(24);
+    let drafted =
+        client.reply(raw("one two three four five six. one two three four five six. one two"), params.clone());
+    assert!(drafted.stats.accepted_tokens > 0, "{:?}", drafted.stats);
+    params.stop = vec![" Paris".to_owned()];
+    let stopped = client.reply(chat(&[(Role::User, "What is the capital of France?")]), params);
+    assert_eq!(stopped.reason, FinishReason::StopString(" Paris".to_owned()));
+    let preview = |client: &mut Client, of, sampling| {
         let id = client.id();
-        let sampling = SamplingParams { top_k, ..SamplingParams::default() };
-        match client.ask(EngineCommand::Preview { id, sampling, candidates: 5 }).pop() {
+        match client.ask(EngineCommand::Preview { id, of, sampling, candidates: 5 }).pop() {
             Some(EngineEvent::Distribution { distribution, .. }) => distribution,
             other => panic!("{other:?}"),
         }
     };
-    let (wide, narrow) = (preview(&mut client, 40), preview(&mut client, 1));
-    assert_eq!(wide.candidates[0].text, "<|im_end|>", "{wide:?}");
-    assert_eq!(wide.candidates.len(), 5);
-    assert!(narrow.candidates[1..].iter().all(|candidate| candidate.cut_by.is_some()));
-    assert!(narrow.kept_mass <= wide.kept_mass);
+    for reply in [&first, &cut, &drafted, &stopped, &first] {
+        let same = preview(&mut client, reply.of, greedy(1).sampling);
+        assert_eq!(same.candidates, reply.last, "as it was drawn: {}", reply.text);
+        let narrow = preview(&mut client, reply.of, SamplingParams { top_k: 1, ..SamplingParams::default() });
+        assert!(narrow.candidates[1..].iter().all(|candidate| candidate.cut_by.is_some()));
+    }
     let question = (Role::User, "What is the capital of France?");
-    let (reused, ..) = client.prefill(chat(&[question, (Role::Assistant, &reply.text), (Role::User, "And of Italy?")]));
-    assert_eq!(reused, reply.context_used, "the cache holds what it held");
+    let (reused, ..) =
+        client.prefill(chat(&[question, (Role::Assistant, &stopped.text), (Role::User, "And of Italy?")]));
+    assert_eq!(reused, stopped.context_used, "the cache holds what it held");
+    let (id, nobody) = (client.id(), ReplyRef { request: RequestId(0), lane: 0 });
+    let answer = client.ask(EngineCommand::Preview { id, of: nobody, sampling: greedy(1).sampling, candidates: 5 });
+    assert!(matches!(answer[..], [EngineEvent::Failed { .. }]), "{answer:?}");
 }
 
 /// A full context: the oldest turns go, the person is told which, and the reply goes on; at last nothing is left to drop.
@@ -517,7 +544,7 @@ fn without_a_model_every_request_says_so() {
     let error = client.load(ModelPlace::Path("/no/such/file.gguf".into()), LoadParams::default()).unwrap_err();
     assert!(error.contains("/no/such/file.gguf"), "{error}");
     let id = client.id();
-    let events = client.ask(EngineCommand::Count { id, prompt: raw("x") });
+    let events = client.ask(EngineCommand::Count { id, prompt: raw("x"), max_tokens: None });
     assert!(matches!(&events[..], [EngineEvent::Failed { error, .. }] if error.contains("no model is loaded")));
 }
 

@@ -495,6 +495,34 @@ fn the_line_repl_completes_commands_titles_and_paths() {
 }
 
 #[test]
+fn a_command_takes_the_place_of_a_question_that_the_line_repl_gives_back() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+    command.args(["repl", "-n", "1"]);
+    command.env("GIBBER_CONFIG_DIR", home.path());
+    command.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::start(command, WIDE);
+    terminal.wait_for_screen("the first line", |screen| screen.trim_end().ends_with("\n>"));
+    terminal.press("One apple\r");
+    terminal.wait_for_screen("the answer", |screen| screen.contains("stop:") && screen.trim_end().ends_with("\n>"));
+    terminal.press("/undo\r");
+    terminal.wait_for_screen("the question", |screen| screen.trim_end().ends_with("> One apple"));
+    terminal.press("/redo\r");
+    terminal.wait_for_screen("an empty line", |screen| screen.trim_end().ends_with("\n>"));
+    terminal.press("/undo\r");
+    terminal.wait_for_screen("the question", |screen| screen.trim_end().ends_with("> One apple"));
+    terminal.press("?\r");
+    terminal.wait_for_screen("the answer", |screen| screen.trim_end().ends_with("\n>"));
+    terminal.press("/quit\r");
+    assert!(terminal.wait_for_end().success());
+    let database = Database::open(&home.path().join("chats.db")).unwrap();
+    let chat = database.load(database.list().unwrap()[0].record.id).unwrap();
+    let asked = chat.transcript.nodes().iter().filter(|node| node.message.role == Role::User);
+    let asked: Vec<&str> = asked.map(|node| node.message.content.as_str()).collect();
+    assert_eq!(asked, ["One apple", "One apple?"], "a command was said to the model");
+}
+
+#[test]
 fn a_terminal_on_which_nothing_can_be_drawn_gets_the_line_mode() {
     for term in [Some("dumb"), Some("Network"), Some("unknown"), Some(""), None] {
         let home = tempfile::tempdir().unwrap();

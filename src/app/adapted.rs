@@ -1,8 +1,8 @@
 //! What of a conversation goes into the prompt otherwise than it stands, since the template does not take it so.
 
-use super::{App, NoteKind};
+use super::NoteKind;
+use super::open_chat::OpenChat;
 use crate::chat::MessageId;
-use crate::store::SessionId;
 use crate::worker::protocol::{Adaptation, TemplateChoice};
 
 /// What is known of it.
@@ -12,8 +12,8 @@ pub(super) struct Adapted {
     uncounted: Vec<MessageId>,
     /// Those of them that the person was told of.
     told_uncounted: Vec<MessageId>,
-    /// Where it was said last that the system message is part of a question: in this chat, with this model and template.
-    told_system: Option<(SessionId, String, TemplateChoice)>,
+    /// With which model and template it was said last that the system message is part of a question.
+    told_system: Option<(String, TemplateChoice)>,
 }
 
 impl Adapted {
@@ -21,27 +21,21 @@ impl Adapted {
     pub(super) fn restart(&mut self) {
         self.uncounted.clear();
     }
-
-    /// Another conversation.
-    pub(super) fn forget(&mut self) {
-        self.uncounted.clear();
-        self.told_uncounted.clear();
-    }
 }
 
-impl App {
+impl OpenChat {
     /// Whether a message was not in the last prompt, since the template wants question and answer in turn.
-    pub fn is_uncounted(&self, id: MessageId) -> bool {
+    pub(super) fn is_uncounted(&self, id: MessageId) -> bool {
         self.adapted.uncounted.contains(&id)
     }
 
-    /// The engine says it of a request, behind whose entries are the messages `sent`.
-    pub(super) fn on_adapted(&mut self, adaptation: &Adaptation, sent: &[Option<MessageId>]) {
-        let place = (
-            self.session.record.id,
-            self.model.as_ref().map(|model| model.name.clone()).unwrap_or_default(),
-            self.template.clone(),
-        );
+    /// The engine says it of a request, behind whose entries are the messages `sent`; `place` is its model and template.
+    pub(super) fn on_adapted(
+        &mut self,
+        adaptation: &Adaptation,
+        sent: &[Option<MessageId>],
+        place: (String, TemplateChoice),
+    ) {
         if adaptation.folds_system && self.adapted.told_system.as_ref() != Some(&place) {
             self.note(NoteKind::Info, Adaptation::FOLDS_SYSTEM.to_owned());
             self.adapted.told_system = Some(place);

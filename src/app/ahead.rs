@@ -7,8 +7,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::attachments::{gather, mentions};
+use super::attachments::{gather, mentions, with_files};
 use super::commands::{self, Line};
+use super::requests::Owner;
 use super::{App, Effect, Looked, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
 use crate::worker::protocol::{ContextParts, EngineCommand, Prompt, RequestId};
@@ -64,6 +65,8 @@ struct Files {
 struct Asked {
     id: RequestId,
     prompt: u64,
+    /// Stands for what would be sent without the draft.
+    chat: u64,
     place: Place,
     /// The message behind each entry of the prompt.
     sent: Vec<Option<MessageId>>,
@@ -72,7 +75,7 @@ struct Asked {
 #[derive(Debug)]
 struct Measured {
     prompt: u64,
-    place: Place,
+    chat: u64,
     parts: ContextParts,
     /// The messages that would be left out.
     dropped: Vec<MessageId>,
@@ -118,8 +121,39 @@ impl Ahead {
         self.due = Some((now.at + PAUSE).min(first + PATIENCE));
     }
 
+    /// What was computed of a prompt.
+    pub(super) fn on_prefilled(&mut self, id: RequestId, done: usize, total: usize, now: Moment) {
+        let Some(asked) = self.computing.take_if(|asked| asked.id == id) else { return };
+        if done == total && !self.is_stopped {
+            self.held = Some(asked.place);
+            self.computed = Some(asked.prompt);
+        } else {
+            self.tried = None;
+        }
+        if self.tried != self.seen {
+            self.note_change(now);
+        }
+    }
+
+    /// What a prompt takes of the context.
+    pub(super) fn on_measured(&mut self, id: RequestId, parts: ContextParts, now: Moment) {
+        let Some(asked) = self.measuring.take_if(|asked| asked.id == id) else { return };
+        let dropped = parts.dropped.iter().filter_map(|&at| asked.sent.get(at).copied().flatten()).collect();
+        if self.seen != Some(asked.prompt) {
+            self.note_change(now);
+        }
+        self.measured = Some(Measured { prompt: asked.prompt, chat: asked.chat, parts, dropped });
+    }
+
+    /// A request has failed: what a draft cannot do is said when it is sent.
+    pub(super) fn on_failed(&mut self, id: RequestId) {
+        let is_it = |asked: &mut Asked| asked.id == id;
+        self.computing.take_if(is_it);
+        self.measuring.take_if(is_it);
+    }
+
     /// Stops what is being computed; it is tried again later.
-    fn give_way(&mut self) -> Option<Effect> {
+    pub(super) fn give_way(&mut self) -> Option<Effect> {
         let id = self.computing.as_ref().filter(|_| !self.is_stopped)?.id;
         self.is_stopped = true;
         self.tried = None;
@@ -135,44 +169,44 @@ impl App {
         let is_sent = self.editing().is_none_or(|node| node.message.role == Role::User);
         let draft = draft_of(composer).filter(|_| is_sent);
         let prompt = self.fingerprint(draft);
-        if self.is_replying() {
-            self.ahead.held = Some(self.place());
+        if self.chat.is_replying() {
+            self.chat.ahead.held = Some(self.place());
         }
-        if self.ahead.seen == Some(prompt) {
+        if self.chat.ahead.seen == Some(prompt) {
             return Vec::new();
         }
-        let goes_on = match (&self.ahead.draft, draft) {
+        let goes_on = match (&self.chat.ahead.draft, draft) {
             (Some(before), Some(draft)) => draft.starts_with(before.as_str()),
             (None, _) => true,
             (Some(_), None) => false,
         };
-        let same_place = self.ahead.computing.as_ref().is_none_or(|asked| asked.place == self.place());
-        self.ahead.seen = Some(prompt);
-        self.ahead.draft = draft.map(str::to_owned);
-        self.ahead.note_change(now);
-        let stop = if goes_on && same_place { None } else { self.ahead.give_way() };
+        let same_place = self.chat.ahead.computing.as_ref().is_none_or(|asked| asked.place == self.place());
+        self.chat.ahead.seen = Some(prompt);
+        self.chat.ahead.draft = draft.map(str::to_owned);
+        self.chat.ahead.note_change(now);
+        let stop = if goes_on && same_place { None } else { self.chat.ahead.give_way() };
         stop.into_iter().collect()
     }
 
     /// Asks for what is due.
     pub(super) fn tick_ahead(&mut self, now: Moment) -> Vec<Effect> {
-        if self.ahead.due.is_none_or(|due| due > now.at) {
+        if self.chat.ahead.due.is_none_or(|due| due > now.at) {
             return Vec::new();
         }
-        (self.ahead.due, self.ahead.changed) = (None, None);
-        let Some(seen) = self.ahead.seen.filter(|_| self.model.is_some()) else { return Vec::new() };
-        if self.loading.is_some() || self.worker_dead {
+        (self.chat.ahead.due, self.chat.ahead.changed) = (None, None);
+        let Some(seen) = self.chat.ahead.seen.filter(|_| self.engine.model.is_some()) else { return Vec::new() };
+        if self.engine.loading.is_some() || self.engine.is_dead {
             return Vec::new();
         }
         if let Some(look) = self.look_at_files(now) {
             return vec![look];
         }
         let mut effects = Vec::new();
-        let measured = self.ahead.measured.as_ref().map(|measured| measured.prompt);
-        if self.ahead.measuring.is_none() && measured != Some(seen) {
+        let measured = self.chat.ahead.measured.as_ref().map(|measured| measured.prompt);
+        if self.chat.ahead.measuring.is_none() && measured != Some(seen) {
             effects.push(self.ask_to_measure(seen));
         }
-        if self.ahead.computing.is_none() && self.ahead.tried != Some(seen) && self.wants_prefill() {
+        if self.chat.ahead.computing.is_none() && self.chat.ahead.tried != Some(seen) && self.wants_prefill() {
             effects.push(self.ask_to_prefill(seen));
         }
         effects
@@ -181,19 +215,19 @@ impl App {
     /// Has the files read that the draft names, where that was not done for it. It is waited for, but not for long: a
     /// slow file is counted once it has come.
     fn look_at_files(&mut self, now: Moment) -> Option<Effect> {
-        let draft = self.ahead.draft.as_ref().filter(|draft| !mentions(draft).is_empty())?;
-        let files = &mut self.ahead.files;
+        let draft = self.chat.ahead.draft.as_ref().filter(|draft| !mentions(draft).is_empty())?;
+        let files = &mut self.chat.ahead.files;
         if files.looking.is_some() || files.looked.as_ref() == Some(draft) {
             return None;
         }
         files.looking = Some(draft.clone());
-        self.ahead.due = Some(now.at + PATIENCE);
+        self.chat.ahead.due = Some(now.at + PATIENCE);
         Some(Effect::Look(draft.clone()))
     }
 
     /// The files that a draft names have come.
     pub fn looked(&mut self, looked: Looked, now: Moment) {
-        let files = &mut self.ahead.files;
+        let files = &mut self.chat.ahead.files;
         if files.looking.take_if(|looking| *looking == looked.text).is_none() {
             return;
         }
@@ -203,122 +237,89 @@ impl App {
             (files.read, files.revision) = (read, files.revision + 1);
         }
         files.looked = Some(looked.text);
-        self.ahead.due = Some(now.at);
+        self.chat.ahead.due = Some(now.at);
     }
 
     /// A draft with the files that it names, as far as they are known.
     fn with_known_files(&self, draft: &str) -> String {
-        let known = &self.ahead.files.read;
+        let known = &self.chat.ahead.files.read;
         let mut find = |path: &str| Ok(known.iter().find(|(name, _)| name == path).map(|(_, text)| text.clone()));
         let files = gather(draft, &mut find);
-        files.and_then(|files| self.with_files(draft, files)).unwrap_or_else(|_| draft.to_owned())
+        let former = self.editing().map(|node| node.message.content.as_str());
+        let whole = files.and_then(|files| with_files(draft, files, former, self.engine.window()));
+        whole.unwrap_or_else(|_| draft.to_owned())
     }
 
     fn ask_to_measure(&mut self, prompt: u64) -> Effect {
-        let asked = self.asked(prompt);
+        let asked = self.asked(Owner::Measure, prompt);
         let id = asked.id;
-        self.ahead.measuring = Some(asked);
-        let (prompt, draft) = (self.next_prompt(), self.ahead.draft.is_some());
-        self.submit(EngineCommand::Measure { id, prompt, draft, max_tokens: self.max_tokens() })
+        self.chat.ahead.measuring = Some(asked);
+        let (prompt, draft) = (self.next_prompt(), self.chat.ahead.draft.is_some());
+        Effect::Submit(EngineCommand::Measure { id, prompt, draft, max_tokens: self.setup.max_tokens() })
     }
 
     fn ask_to_prefill(&mut self, prompt: u64) -> Effect {
-        let asked = self.asked(prompt);
+        let asked = self.asked(Owner::Prefill, prompt);
         let id = asked.id;
-        self.ahead.computing = Some(asked);
-        self.ahead.tried = Some(prompt);
-        self.ahead.is_stopped = false;
-        self.submit(EngineCommand::Prefill { id, prompt: self.next_prompt(), max_tokens: self.max_tokens() })
+        self.chat.ahead.computing = Some(asked);
+        self.chat.ahead.tried = Some(prompt);
+        self.chat.ahead.is_stopped = false;
+        let (prompt, max_tokens) = (self.next_prompt(), self.setup.max_tokens());
+        Effect::Submit(EngineCommand::Prefill { id, prompt, max_tokens })
     }
 
     /// A draft is computed, and a conversation that was opened or switched to. With a seed that is set nothing is: its
     /// replies are to be the same to the last bit, however the prompt was written.
     fn wants_prefill(&self) -> bool {
-        let is_new = self.ahead.held != Some(self.place()) && !self.session.transcript.path().is_empty();
-        self.settings.chat.prefill_ahead
-            && !self.is_replying()
-            && self.sampling.seed.is_none()
-            && (self.ahead.draft.is_some() || is_new)
-    }
-
-    pub(super) fn prefilled(&mut self, id: RequestId, done: usize, total: usize, now: Moment) {
-        let Some(asked) = self.ahead.computing.take_if(|asked| asked.id == id) else { return };
-        if done == total && !self.ahead.is_stopped {
-            self.ahead.held = Some(asked.place);
-            self.ahead.computed = Some(asked.prompt);
-        } else {
-            self.ahead.tried = None;
-        }
-        if self.ahead.tried != self.ahead.seen {
-            self.ahead.note_change(now);
-        }
-    }
-
-    pub(super) fn measured(&mut self, id: RequestId, parts: ContextParts, now: Moment) {
-        let Some(asked) = self.ahead.measuring.take_if(|asked| asked.id == id) else { return };
-        let dropped = parts.dropped.iter().filter_map(|&at| asked.sent.get(at).copied().flatten()).collect();
-        if self.ahead.seen != Some(asked.prompt) {
-            self.ahead.note_change(now);
-        }
-        self.ahead.measured = Some(Measured { prompt: asked.prompt, place: asked.place, parts, dropped });
-    }
-
-    /// Whether the request that failed was one of these: what a draft cannot do is said when it is sent.
-    pub(super) fn ahead_failed(&mut self, id: RequestId) -> bool {
-        let is_it = |asked: &mut Asked| asked.id == id;
-        self.ahead.computing.take_if(is_it).is_some() || self.ahead.measuring.take_if(is_it).is_some()
+        let is_new = self.chat.ahead.held != Some(self.place()) && !self.chat.session.transcript.path().is_empty();
+        self.setup.settings.chat.prefill_ahead
+            && !self.chat.is_replying()
+            && self.setup.sampling.seed.is_none()
+            && (self.chat.ahead.draft.is_some() || is_new)
     }
 
     /// Puts a stop to the computing before anything else that the engine is asked for.
     pub(super) fn give_way(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         if effects.iter().any(|effect| matches!(effect, Effect::Submit(_) | Effect::LoadModel { .. })) {
-            effects.splice(0..0, self.ahead.give_way());
+            effects.splice(0..0, self.chat.ahead.give_way());
         }
         effects
     }
 
-    fn asked(&mut self, prompt: u64) -> Asked {
-        Asked { id: self.request_id(), prompt, place: self.place(), sent: self.prompt().1 }
+    fn asked(&mut self, owner: Owner, prompt: u64) -> Asked {
+        let (chat, place, sent) = (self.fingerprint(None), self.place(), self.chat.prompt(&self.setup).1);
+        Asked { id: self.requests.of_chat(owner, self.chat.id()), prompt, chat, place, sent }
     }
 
     /// What would be sent now.
     fn next_prompt(&self) -> Prompt {
-        let (mut prompt, sent) = self.prompt();
-        if let (Prompt::Chat { messages, .. }, Some(draft)) = (&mut prompt, &self.ahead.draft) {
+        let (mut prompt, sent) = self.chat.prompt(&self.setup);
+        if let (Prompt::Chat { messages, .. }, Some(draft)) = (&mut prompt, &self.chat.ahead.draft) {
             // A question that is edited stands where it stood.
             let edited = self.editing().map(|node| Some(node.id));
             let place = edited.and_then(|id| sent.iter().position(|sent| *sent == id));
             messages.truncate(place.unwrap_or(messages.len()));
             let question = self.with_known_files(draft);
-            messages.push(Message::new(Role::User, self.as_question(&question)));
+            messages.push(Message::new(Role::User, self.setup.as_question(&question)));
         }
         prompt
     }
 
-    fn max_tokens(&self) -> Option<usize> {
-        let most = self.settings.chat.max_tokens;
-        (most > 0).then_some(most)
-    }
-
-    fn is_replying(&self) -> bool {
-        self.generation.is_some() || self.comparison.is_some()
-    }
-
     fn place(&self) -> Place {
-        (self.session.record.id, self.session.transcript.head())
+        (self.chat.id(), self.chat.session.transcript.head())
     }
 
     /// A number that changes with what would be sent.
     fn fingerprint(&self, draft: Option<&str>) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.place().hash(&mut hasher);
-        let state = (self.is_replying(), self.model.is_some() && self.loading.is_none());
-        let chat = &self.settings.chat;
+        let state = (self.chat.is_replying(), self.engine.model.is_some() && self.engine.loading.is_none());
+        let chat = &self.setup.settings.chat;
         let edited = self.editing().map(|node| node.id);
-        (state, edited, self.system(), &self.template, chat.think.for_template(), chat.max_tokens, draft)
+        (state, edited, self.chat.system(), &self.setup.template, chat.think.for_template(), chat.max_tokens, draft)
             .hash(&mut hasher);
         if draft.is_some() {
-            self.ahead.files.revision.hash(&mut hasher);
+            self.chat.ahead.files.revision.hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -329,32 +330,46 @@ impl App {
     /// What of the context is taken by what.
     pub fn context_use(&self) -> ContextUse {
         let (held, window) = self.context();
-        let Some(Measured { parts, place, dropped, .. }) = &self.ahead.measured else {
+        let Some(Measured { parts, dropped, .. }) = &self.chat.ahead.measured else {
             return ContextUse { turns: held, window, ..ContextUse::default() };
         };
-        let is_current = *place == self.place() && !self.is_replying();
+        let is_current = self.measured_now().is_some();
         let used = if is_current { parts.system + parts.turns } else { held };
         let system = parts.system.min(used);
-        let draft = if self.ahead.draft.is_some() { parts.draft } else { 0 };
+        let draft = if self.chat.ahead.draft.is_some() { parts.draft } else { 0 };
         let (dropped, going) = match is_current {
             true => {
                 let going: Vec<MessageId> = dropped.iter().copied().filter(|id| !self.is_dropped(*id)).collect();
-                (self.turns_among(dropped), self.turns_among(&going))
+                (self.chat.turns_among(dropped), self.chat.turns_among(&going))
             }
-            false => (self.turns_among(&self.dropped), 0),
+            false => (self.chat.turns_among(&self.chat.dropped), 0),
         };
         ContextUse { system, turns: used - system, draft, window, dropped, going }
     }
 
+    /// What was measured last, where it is of the chat as it is now; the draft may be another.
+    fn measured_now(&self) -> Option<&Measured> {
+        let measured = self.chat.ahead.measured.as_ref().filter(|_| !self.chat.is_replying())?;
+        (measured.chat == self.fingerprint(None)).then_some(measured)
+    }
+
+    /// Whether there is room for a message again that the last prompt did without.
+    pub(super) fn fits_again(&self, id: MessageId) -> bool {
+        self.measured_now().is_some_and(|measured| !measured.dropped.contains(&id))
+    }
+
     /// Tokens of the message that is being written, as it was when they were counted last.
     pub fn draft_tokens(&self) -> Option<usize> {
-        let counted = self.ahead.measured.as_ref().map(|measured| measured.parts.draft_text).filter(|count| *count > 0);
-        counted.filter(|_| self.ahead.draft.is_some())
+        let counted =
+            self.chat.ahead.measured.as_ref().map(|measured| measured.parts.draft_text).filter(|count| *count > 0);
+        counted.filter(|_| self.chat.ahead.draft.is_some())
     }
 
     /// Whether the model has read the message that is being written, to its end.
     pub fn draft_is_read(&self) -> bool {
-        self.ahead.draft.is_some() && self.ahead.computed.is_some() && self.ahead.computed == self.ahead.seen
+        self.chat.ahead.draft.is_some()
+            && self.chat.ahead.computed.is_some()
+            && self.chat.ahead.computed == self.chat.ahead.seen
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use super::commands::escape;
-use super::{App, Effect, Moment, NoteKind};
-use crate::chat::Role;
+use super::Effect;
 
 /// Bytes of text that a token does not stand for on the average: the longest ones of vocabularies are runs of blanks. A file
 /// with more of them for each token of the context is not even handed to the tokenizer, which counts all others.
@@ -269,78 +267,38 @@ pub fn folded(content: &str) -> String {
     pieces(content).iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A message with the files that it names, as the model reads it. `former` is what stood in its place, where it is said in
+/// other words: what that had, and is gone from the disk since, it has still. The context holds `window` tokens; 0 where
+/// that is not known.
+///
+/// # Errors
+/// A sentence that says which of the files cannot be sent.
+pub(super) fn with_files(
+    text: &str,
+    mut files: Vec<(String, String)>,
+    former: Option<&str>,
+    window: usize,
+) -> Result<String, String> {
+    let too_large = |(_, text): &&(String, String)| window > 0 && text.len() > window * BYTES_PER_TOKEN;
+    if let Some((path, text)) = files.iter().find(too_large) {
+        return Err(format!(
+            "{path} has {} bytes, more than the model's context of {window} tokens can hold: name a smaller file",
+            text.len()
+        ));
+    }
+    for file in former.map(|former| split(former).1).unwrap_or_default() {
+        let is_named = mentions(text).iter().any(|mention| mention.path.starts_with(file.path));
+        if is_named && !files.iter().any(|(path, _)| path == file.path) {
+            files.push((file.path.to_owned(), file.text.to_owned()));
+        }
+    }
+    Ok(if files.is_empty() { text.to_owned() } else { attach(text, &files) })
+}
+
 fn attach(text: &str, files: &[(String, String)]) -> String {
     let blocks = files.iter().map(|(path, content)| format!("\n\n{}", fenced(path, content)));
     let whole: String = std::iter::once(text.trim_end().to_owned()).chain(blocks).collect();
     whole.trim_end_matches('\n').to_owned() + if files.is_empty() { "" } else { "\n" }
-}
-
-impl App {
-    /// Says a message, with the files that it names.
-    pub(super) fn send(&mut self, text: &str, now: Moment) -> Vec<Effect> {
-        let is_reply = self.editing().is_some_and(|node| node.message.role != Role::User);
-        if is_reply || mentions(text).is_empty() {
-            return self.say(text, now);
-        }
-        match self.refusal() {
-            Some(refusal) => {
-                self.hint = Some(refusal);
-                vec![Effect::Compose(escape(text))]
-            }
-            None => vec![Effect::Attach { text: text.to_owned(), lanes: None }],
-        }
-    }
-
-    /// The files that a message names were read. With `lanes` it is a question whose answers are compared.
-    pub(super) fn attached(
-        &mut self,
-        text: &str,
-        lanes: Option<&str>,
-        files: Result<Vec<(String, String)>, String>,
-        now: Moment,
-    ) -> Vec<Effect> {
-        let whole = match files.and_then(|files| self.with_files(text, files)) {
-            Ok(whole) => whole,
-            Err(error) => {
-                self.note(NoteKind::Error, error);
-                let line = lanes.map_or_else(|| escape(text), |lanes| format!("/compare {lanes} -- {text}"));
-                return vec![Effect::Compose(line)];
-            }
-        };
-        match lanes {
-            Some(lanes) => self.compare_answers(lanes, Some(&whole), now),
-            None => self.say(&whole, now),
-        }
-    }
-
-    /// A message with the files that it names, as the model reads it.
-    ///
-    /// # Errors
-    /// A sentence that says which of the files cannot be sent.
-    pub(super) fn with_files(&self, text: &str, files: Vec<(String, String)>) -> Result<String, String> {
-        let mut files = self.fitting(files)?;
-        // What a question that is edited had, and is gone from the disk since, it has still.
-        let former = self.editing().map(|node| split(&node.message.content).1).unwrap_or_default();
-        for file in former {
-            let is_named = mentions(text).iter().any(|mention| mention.path.starts_with(file.path));
-            if is_named && !files.iter().any(|(path, _)| path == file.path) {
-                files.push((file.path.to_owned(), file.text.to_owned()));
-            }
-        }
-        Ok(if files.is_empty() { text.to_owned() } else { attach(text, &files) })
-    }
-
-    fn fitting(&self, files: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
-        let (_, context) = self.context();
-        let too_large = |text: &str| context > 0 && text.len() > context * BYTES_PER_TOKEN;
-        match files.iter().find(|(_, text)| too_large(text)) {
-            None => Ok(files),
-            Some((path, text)) => Err(format!(
-                "{path} has {} bytes, more than the model's context of {context} tokens can hold: name a smaller file",
-                text.len()
-            )),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 
 use super::attachments::split;
 use super::commands::escape;
-use super::keymap::{Context, KeyAction};
-use super::{App, Effect, Moment, NoteKind};
-use crate::chat::{Message, MessageId, MessageState, Node, Role, without_line_end};
+use super::keymap::{Context, KeyAction, Keymap};
+use super::open_chat::OpenChat;
+use super::{Effect, NoteKind};
+use crate::chat::{Message, MessageId, MessageState, Node, Role, title, without_line_end};
 
 /// The argument of `/edit` that means the last reply.
 const REPLY: &str = "reply";
@@ -25,21 +26,31 @@ pub(super) struct Branches {
 }
 
 impl Branches {
-    /// Another conversation is on screen.
-    pub(super) fn forget(&mut self) {
+    /// The words that the next reply begins with, if any: it is on its way, and nothing can be brought again.
+    pub(super) fn take_begin(&mut self) -> Option<String> {
+        self.undone.clear();
+        self.begin.take()
+    }
+
+    /// Something was said: nothing is edited any more.
+    pub(super) fn end_edit(&mut self) {
         self.editing = None;
+    }
+
+    /// Nothing can be brought again.
+    pub(super) fn forget_undone(&mut self) {
         self.undone.clear();
     }
 }
 
-impl App {
+impl OpenChat {
     /// The message that is being said in other words.
-    pub fn editing(&self) -> Option<&Node> {
+    pub(super) fn editing(&self) -> Option<&Node> {
         self.branches.editing.and_then(|id| self.session.transcript.node(id))
     }
 
     /// The words that the next reply begins with.
-    pub fn begin(&self) -> Option<&str> {
+    pub(super) fn begin(&self) -> Option<&str> {
         self.branches.begin.as_deref()
     }
 
@@ -69,9 +80,6 @@ impl App {
 
     /// A message goes into the composer; what is sent then stands beside it.
     pub(super) fn edit_message(&mut self, id: MessageId) -> Vec<Effect> {
-        if self.is_busy() {
-            return Vec::new();
-        }
         let Some(node) = self.session.transcript.node(id) else { return Vec::new() };
         // Models end with spaces and line feeds that nobody means.
         let text = escape(split(&node.message.content).0.trim_end());
@@ -79,101 +87,40 @@ impl App {
         vec![Effect::EditText(text)]
     }
 
-    /// The message that was being edited is sent: it becomes a sibling of what it was, and the conversation goes on there.
-    pub(super) fn send_edit(&mut self, id: MessageId, text: &str, now: Moment) -> Vec<Effect> {
-        let Some(node) = self.session.transcript.node(id) else { return Vec::new() };
-        let (parent, role) = (node.parent, node.message.role);
-        let is_question = role == Role::User;
-        let refusal = if is_question { self.refusal() } else { self.busy() };
-        if let Some(refusal) = refusal {
-            self.hint = Some(refusal);
-            return vec![Effect::Compose(escape(text))];
-        }
-        let text = if is_question { self.as_question(text) } else { text };
-        let former = self.session.transcript.node(id).map_or("", |node| node.message.content.trim_end());
-        let is_same = former == without_line_end(text);
-        self.branches.editing = None;
-        match (is_question, is_same) {
-            (true, true) => self.answer(id, now),
-            (true, false) => {
-                self.session.transcript.set_head(parent);
-                self.ask_question(text, now)
-            }
-            (false, true) => {
-                self.hint = Some("the reply is as it was".to_owned());
-                Vec::new()
-            }
-            (false, false) => {
-                let id = self.session.transcript.append_to(parent, Message::new(role, text), MessageState::Complete);
-                self.branches.undone.clear();
-                self.hint = Some("the reply is what you wrote: ask on, or /continue lets the model go on".to_owned());
-                std::iter::once(self.session.put()).chain(self.session.put_message(id)).collect()
-            }
-        }
-    }
-
-    /// A question at the head, and a reply to it.
-    pub(super) fn ask_question(&mut self, text: &str, now: Moment) -> Vec<Effect> {
-        let id = self.session.transcript.append(Message::new(Role::User, text), MessageState::Complete);
-        let mut effects = vec![self.session.put()];
-        effects.extend(self.session.put_message(id));
-        effects.extend(self.answer(id, now));
-        effects
-    }
-
-    /// A new reply is on its way, and nothing can be brought again. Gives the words that it begins with.
-    pub(super) fn take_begin(&mut self) -> Option<String> {
-        self.branches.undone.clear();
-        self.branches.begin.take()
-    }
-
-    /// Asks for a new reply to a question, which begins with the words that were given for it.
-    pub(super) fn answer(&mut self, question: MessageId, now: Moment) -> Vec<Effect> {
-        let Some(begin) = self.take_begin() else { return self.ask(Some(question), None, now) };
-        let reply = Message::new(Role::Assistant, begin);
-        let id = self.session.transcript.append_to(Some(question), reply, MessageState::Cut);
-        let mut effects = self.ask(Some(question), Some(id), now);
-        effects.insert(0, self.session.put());
-        effects.extend(self.session.put_message(id));
-        effects
-    }
-
-    /// `/begin TEXT`: the first words of the next reply; at once where a question waits for its answer.
-    pub(super) fn set_begin(&mut self, argument: &str, now: Moment) -> Vec<Effect> {
-        let text = match (argument, self.begin()) {
-            ("", Some(begin)) => format!("the next reply begins with {begin:?}; /begin {NOTHING} takes that back"),
-            ("", None) => "the next reply begins as the model likes; /begin TEXT gives its first words".to_owned(),
-            (NOTHING, _) => {
+    /// `/begin TEXT`: the first words of the next reply; returns the question at the head, if one waits for its answer.
+    ///
+    /// # Errors
+    /// What is said where no words were given.
+    pub(super) fn set_begin(&mut self, argument: &str) -> Result<Option<MessageId>, String> {
+        match argument {
+            "" => return Err(self.begin_text()),
+            NOTHING => {
                 self.branches.begin = None;
-                "the next reply begins as the model likes".to_owned()
+                return Err(self.begin_text());
             }
-            (begin, _) => {
-                self.branches.begin = Some(begin.to_owned());
-                let waiting = self.session.transcript.head_node().filter(|node| node.message.role == Role::User);
-                if let Some(question) = waiting.map(|node| node.id)
-                    && self.refusal().is_none()
-                {
-                    return self.answer(question, now);
-                }
-                format!("the next reply begins with {begin:?}: ask, or /regen answers the last question so")
-            }
-        };
-        self.note(NoteKind::Info, text);
-        Vec::new()
+            begin => self.branches.begin = Some(begin.to_owned()),
+        }
+        let head = self.transcript().head_node();
+        Ok(head.filter(|node| node.message.role == Role::User).map(|node| node.id))
+    }
+
+    /// What is said of the first words of the next reply.
+    fn begin_text(&self) -> String {
+        match self.begin() {
+            Some(begin) => format!("the next reply begins with {begin:?}; /begin {NOTHING} takes that back"),
+            None => "the next reply begins as the model likes; /begin TEXT gives its first words".to_owned(),
+        }
     }
 
     /// `/undo`: the last question and its answer go from the path, the question into the composer.
     pub(super) fn undo(&mut self) -> Vec<Effect> {
-        if let Some(effects) = self.undelete() {
-            return effects;
-        }
         let former = self.session.transcript.head();
         let Some(question) = self.session.transcript.undo() else {
             self.note(NoteKind::Info, "there is nothing to take back".to_owned());
             return Vec::new();
         };
         self.branches.undone.push(former);
-        self.hint = Some("taken back; /redo brings it again".to_owned());
+        self.set_hint("taken back; /redo brings it again");
         vec![self.session.put(), Effect::Compose(escape(split(&question).0))]
     }
 
@@ -231,7 +178,6 @@ impl App {
     pub(super) fn switch_branch(&mut self, by: isize) -> Vec<Effect> {
         match self.session.transcript.last_fork() {
             Some((id, _, _)) => self.switch_branch_at(id, by),
-            None if self.is_busy() => Vec::new(),
             None => {
                 self.note(NoteKind::Info, "there is one answer only: /regen makes another".to_owned());
                 Vec::new()
@@ -241,30 +187,63 @@ impl App {
 
     /// Shows another sibling of a message, and what follows it.
     pub(super) fn switch_branch_at(&mut self, id: MessageId, by: isize) -> Vec<Effect> {
-        if self.is_busy() {
-            return Vec::new();
-        }
         if !self.session.transcript.switch_branch(id, by) {
-            self.hint = Some("this message has no other versions: editing it makes one".to_owned());
+            self.set_hint("this message has no other versions: editing it makes one");
             return Vec::new();
         }
         self.branches.undone.clear();
         vec![self.session.put()]
     }
 
-    /// Whether a reply is running, which the person is told.
-    fn is_busy(&mut self) -> bool {
-        self.hint = self.busy();
-        self.hint.is_some()
-    }
-
     /// What is said where nothing can be changed, since a reply is running.
-    pub(super) fn busy(&self) -> Option<String> {
-        let how = self.keymap.key(Context::Anywhere, KeyAction::Stop).map(|key| format!(": stop it first ({key})"));
+    pub(super) fn busy(&self, keymap: &Keymap) -> Option<String> {
+        let how = keymap.key(Context::Anywhere, KeyAction::Stop).map(|key| format!(": stop it first ({key})"));
         let what = match &self.comparison {
             Some(comparison) if comparison.is_running() => Some("a comparison"),
             _ => self.generation.is_some().then_some("a reply"),
         };
         what.map(|what| format!("{what} is running{}", how.unwrap_or_default()))
+    }
+}
+
+/// What is said, put into the tree.
+impl OpenChat {
+    /// A question at the head, of which the chat has its title where it has none.
+    pub(super) fn put_question(&mut self, text: &str) -> (MessageId, Vec<Effect>) {
+        if self.transcript().nodes().is_empty() || self.session.record.title.is_empty() {
+            self.session.record.title = title::of_question(text);
+        }
+        let id = self.session.transcript.append(Message::new(Role::User, text), MessageState::Complete);
+        let effects = std::iter::once(self.session.put()).chain(self.session.put_message(id)).collect();
+        (id, effects)
+    }
+
+    /// A question beside another one.
+    pub(super) fn put_question_beside(&mut self, id: MessageId, text: &str) -> (MessageId, Vec<Effect>) {
+        let parent = self.transcript().node(id).and_then(|node| node.parent);
+        self.session.transcript.set_head(parent);
+        self.put_question(text)
+    }
+
+    /// What a person makes of a reply, beside it.
+    pub(super) fn put_beside(&mut self, id: MessageId, text: &str) -> Vec<Effect> {
+        let Some((parent, role)) = self.transcript().node(id).map(|node| (node.parent, node.message.role)) else {
+            return Vec::new();
+        };
+        let id = self.session.transcript.append_to(parent, Message::new(role, text), MessageState::Complete);
+        self.branches.forget_undone();
+        std::iter::once(self.session.put()).chain(self.session.put_message(id)).collect()
+    }
+
+    /// The words that a reply to `question` begins with.
+    pub(super) fn put_begin(&mut self, question: MessageId, begin: String) -> MessageId {
+        let reply = Message::new(Role::Assistant, begin);
+        self.session.transcript.append_to(Some(question), reply, MessageState::Cut)
+    }
+
+    /// Whether a message reads so, but for blanks at its end.
+    pub(super) fn reads(&self, id: MessageId, text: &str) -> bool {
+        let content = self.transcript().node(id).map(|node| node.message.content.trim_end());
+        content == Some(without_line_end(text))
     }
 }

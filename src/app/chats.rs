@@ -1,62 +1,57 @@
-//! Saved conversations: their names, their deletion, the search in them, and files of them.
+//! The name of a chat, and files of it.
 
-use std::path::Path;
-
-use super::session::next_random;
-use super::{App, Effect, Moment, NoteKind};
-use crate::chat::document::{Document, DocumentFormat};
+use super::open_chat::OpenChat;
+use super::{Effect, NoteKind};
+use crate::chat::document::DocumentFormat;
 use crate::chat::title;
-use crate::store::{SessionId, SessionRecord, StoreOp};
+use crate::store::SessionRecord;
 
 /// Characters of a title that the name of a file has at most.
 const STEM_LENGTH: usize = 50;
 
-impl App {
+impl OpenChat {
     /// `/rename TITLE`
     pub(super) fn rename(&mut self, title: &str) -> Vec<Effect> {
         if self.transcript().nodes().is_empty() {
             self.note(NoteKind::Info, "this chat has no question yet: there is nothing to name".to_owned());
             return Vec::new();
         }
-        self.session.record.title = title::cleaned(title);
-        let text = format!("this chat is called “{}” now", self.session.record.title);
-        self.note(NoteKind::Info, text);
+        let title = title::cleaned(title);
+        self.note(NoteKind::Info, format!("this chat is called “{title}” now"));
+        self.set_title(title)
+    }
+
+    pub(super) fn set_title(&mut self, title: String) -> Vec<Effect> {
+        self.session.record.title = title;
         self.session.put_if_stored()
     }
 
-    /// `/delete`: the chat on screen goes from the store, and a new one begins. Until something is said there, `/undo`
-    /// brings it back.
-    pub(super) fn delete_chat(&mut self, now: Moment) -> Vec<Effect> {
-        if self.transcript().nodes().is_empty() {
-            self.note(NoteKind::Info, "this chat is empty: there is nothing to delete".to_owned());
-            return Vec::new();
-        }
-        let (record, transcript) = (self.session.record.clone(), self.session.transcript.clone());
-        let id = record.id;
-        let effects = self.new_chat(now);
-        self.note(NoteKind::Info, deletion(&record));
-        self.deleted = Some((record, transcript));
-        effects.into_iter().chain([Effect::Store(StoreOp::DeleteSession(id))]).collect()
-    }
-
-    /// A chat is back: the note of its deletion is no longer true.
-    pub(super) fn no_longer_deleted(&mut self, record: &SessionRecord) {
-        let text = deletion(record);
-        self.notes.retain(|note| note.text != text);
-    }
-
-    /// Brings back the chat that was deleted last; `None` where that is not what can be undone now.
-    pub(super) fn undelete(&mut self) -> Option<Vec<Effect>> {
-        if !self.transcript().nodes().is_empty() {
-            return None;
-        }
-        let (record, transcript) = self.deleted.take()?;
-        self.open(record, transcript);
-        Some(self.store_all())
+    /// `/system TEXT`
+    pub(super) fn set_system(&mut self, argument: &str) -> Vec<Effect> {
+        let text = match argument {
+            "" => {
+                let text = match self.system() {
+                    "" => "the system message is the template's own; /system TEXT sets one".to_owned(),
+                    system => format!("system message: {system}"),
+                };
+                self.note(NoteKind::Info, text);
+                return Vec::new();
+            }
+            "-" => {
+                self.session.record.system.clear();
+                "the system message is the template's own again"
+            }
+            text => {
+                self.session.record.system = text.to_owned();
+                "the system message is set, from the next reply on"
+            }
+        };
+        self.note(NoteKind::Info, text.to_owned());
+        self.session.put_if_stored()
     }
 
     /// Writes the conversation on screen, every message of it.
-    fn store_all(&mut self) -> Vec<Effect> {
+    pub(super) fn store_all(&mut self) -> Vec<Effect> {
         let ids: Vec<_> = self.transcript().nodes().iter().map(|node| node.id).collect();
         let mut effects = vec![self.session.put()];
         effects.extend(ids.into_iter().filter_map(|id| self.session.put_message(id)));
@@ -85,26 +80,10 @@ impl App {
     pub(super) fn export_name(&self) -> String {
         format!("{}.md", file_stem(&self.session.record.title))
     }
-
-    /// A file of a conversation was read, for `/import`: it becomes one of its own.
-    pub(super) fn imported(&mut self, path: &str, text: &str, now: Moment) -> Vec<Effect> {
-        let document = match Document::from_json(text) {
-            Ok(document) => document.completed(Path::new(path), now.unix),
-            Err(reason) => {
-                self.note(NoteKind::Error, format!("{path}: {reason}"));
-                return Vec::new();
-            }
-        };
-        let id = SessionId::drawn(next_random(&mut self.seed));
-        let (record, transcript) = SessionRecord::of_document(id, document);
-        self.open(record, transcript);
-        self.note(NoteKind::Info, format!("from {path}"));
-        self.store_all()
-    }
 }
 
 /// What is said of a chat that was deleted.
-fn deletion(record: &SessionRecord) -> String {
+pub(super) fn deletion(record: &SessionRecord) -> String {
     format!("“{}” is deleted; /undo brings it back", record.title)
 }
 

@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attachments::mentions;
 use super::generation::SAVE_INTERVAL;
-use super::lanes::{LaneSetting, differences, split_question};
-use super::{App, Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
-use crate::chat::{Message, MessageId, MessageState, Role, title};
-use crate::worker::protocol::{EngineCommand, EngineEvent, FinishReason, Prompt, RequestId, TokenTrace};
+use super::lanes::{LaneSetting, differences};
+use super::loading::Engine;
+use super::open_chat::OpenChat;
+use super::setup::Setup;
+use super::{Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
+use crate::chat::{Message, MessageId, MessageState, Role};
+use crate::worker::protocol::{
+    EngineCommand, EngineEvent, FinishReason, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace,
+};
 use gibber_engine::SamplingParams;
 
 /// The most lanes of a comparison.
@@ -30,6 +34,8 @@ pub struct Lane {
     /// When its first and its last token came, and how many there are.
     times: Option<(Instant, Instant)>,
     tokens: usize,
+    /// Tokens in its context.
+    context_used: usize,
 }
 
 impl Lane {
@@ -104,72 +110,25 @@ impl Comparison {
 }
 
 /// What can be done with them.
-impl App {
-    /// `/compare [LANE…] [-- TEXT]`.
-    pub(super) fn compare(&mut self, argument: &str, now: Moment) -> Vec<Effect> {
-        let again = || vec![Effect::Compose(format!("/compare {argument}"))];
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return again();
-        }
-        let (words, question) = split_question(argument);
-        if let Err(error) = self.lane_settings(words) {
-            self.note(NoteKind::Error, error);
-            return again();
-        }
-        match question.filter(|question| !question.is_empty()) {
-            Some(question) if !mentions(question).is_empty() => {
-                vec![Effect::Attach { text: question.to_owned(), lanes: Some(words.to_owned()) }]
-            }
-            question => self.compare_answers(words, question, now),
-        }
-    }
-
-    /// Answers a question, or the last one, under the settings that `words` name.
-    pub(super) fn compare_answers(&mut self, words: &str, question: Option<&str>, now: Moment) -> Vec<Effect> {
-        let settings = match self.lane_settings(words) {
-            Ok(settings) => settings,
-            Err(error) => {
-                self.note(NoteKind::Error, error);
-                return Vec::new();
-            }
-        };
-        let mut effects = Vec::new();
-        let parent = match question {
-            Some(question) => {
-                let question = self.as_question(question);
-                if self.session.record.title.is_empty() {
-                    self.session.record.title = title::of_question(question);
-                }
-                let id = self.session.transcript.append(Message::new(Role::User, question), MessageState::Complete);
-                effects.push(self.session.put());
-                effects.extend(self.session.put_message(id));
-                id
-            }
-            None => match self.session.transcript.regenerate_parent() {
-                Some(parent) => parent,
-                None => {
-                    let text = "there is no question to answer yet: /compare … -- TEXT asks one".to_owned();
-                    self.note(NoteKind::Info, text);
-                    return Vec::new();
-                }
-            },
-        };
-        effects.push(self.begin_lanes(parent, settings, now));
-        effects
-    }
-
-    fn begin_lanes(&mut self, parent: MessageId, settings: Vec<LaneSetting>, now: Moment) -> Effect {
+impl OpenChat {
+    /// Begins answers to `parent` under these settings; returns what is asked of the engine.
+    pub(super) fn begin_lanes(
+        &mut self,
+        id: RequestId,
+        parent: MessageId,
+        settings: Vec<LaneSetting>,
+        setup: &Setup,
+        now: Moment,
+    ) -> EngineCommand {
         let former_head = self.session.transcript.head();
         self.session.transcript.set_head(Some(parent));
-        let (mut prompt, sent) = self.prompt();
-        let begin = self.take_begin().unwrap_or_default();
+        let (mut prompt, sent) = self.prompt(setup);
+        let begin = self.branches.take_begin().unwrap_or_default();
         if let Prompt::Chat { messages, .. } = &mut prompt
             && !begin.is_empty()
         {
             messages.push(Message::new(Role::Assistant, begin.clone()));
         }
-        let id = self.request_id();
         let samplings: Vec<SamplingParams> = settings.iter().map(|setting| setting.sampling.clone()).collect();
         let lane = |setting: LaneSetting| Lane {
             differences: differences(&setting.sampling, samplings.iter()),
@@ -179,9 +138,10 @@ impl App {
             sampling: Arc::new(setting.sampling),
             times: None,
             tokens: 0,
+            context_used: 0,
         };
         let lanes: Vec<Lane> = settings.into_iter().map(lane).collect();
-        let params = lanes.iter().map(|lane| self.generation_params(SamplingParams::clone(&lane.sampling)));
+        let params = lanes.iter().map(|lane| setup.generation_params(SamplingParams::clone(&lane.sampling)));
         let command = EngineCommand::Compare { id, prompt, lanes: params.collect() };
         self.comparison = Some(Comparison {
             id,
@@ -197,9 +157,8 @@ impl App {
             sent,
             saved: now.at,
         });
-        self.meter.restart();
         self.adapted.restart();
-        self.submit(command)
+        command
     }
 
     /// Looks at a lane: it becomes the reply of the conversation.
@@ -276,7 +235,7 @@ impl App {
         let kept = self.session.transcript.head();
         let lane = comparison.lanes.iter().enumerate().find(|(_, lane)| lane.message.is_some() && lane.message == kept);
         if let Some((at, lane)) = lane {
-            self.last_summary.clone_from(&lane.summary);
+            self.context_used = lane.context_used;
             let branches: Vec<String> = comparison
                 .messages()
                 .filter(|&message| Some(message) != kept)
@@ -292,12 +251,14 @@ impl App {
 }
 
 /// What becomes of them.
-impl App {
-    pub(super) fn is_compared(&self, event: &EngineEvent) -> bool {
-        self.comparison.as_ref().is_some_and(|comparison| event.request() == Some(comparison.id))
-    }
-
-    pub(super) fn on_lanes_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
+impl OpenChat {
+    pub(super) fn on_lanes_event(
+        &mut self,
+        event: EngineEvent,
+        now: Moment,
+        setup: &Setup,
+        engine: &mut Engine,
+    ) -> Vec<Effect> {
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         match event {
             EngineEvent::PrefillProgress { reused, done, total, .. } => {
@@ -317,7 +278,7 @@ impl App {
             }
             EngineEvent::Adapted { adaptation, .. } => {
                 let sent = comparison.sent.clone();
-                self.on_adapted(&adaptation, &sent);
+                self.on_adapted(&adaptation, &sent, (engine.model_name().to_owned(), setup.template.clone()));
                 Vec::new()
             }
             EngineEvent::ThoughtOpened { opening, .. } => {
@@ -326,21 +287,25 @@ impl App {
             }
             EngineEvent::LaneToken { lane, trace, context_used, .. } => {
                 self.context_used = context_used;
-                self.lane_token(lane, trace, now)
+                self.lane_token(lane, trace, context_used, now, engine)
             }
-            EngineEvent::LaneFinished { lane, reason, stats, .. } => {
-                self.lane_finished(lane, ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None })
-            }
-            EngineEvent::Compared { context_used, .. } => {
-                self.context_used = context_used;
-                self.compared()
-            }
+            EngineEvent::LaneFinished { lane, reason, stats, .. } => self.lane_finished(lane, reason, stats, engine),
+            EngineEvent::Compared { .. } => self.compared(engine),
+            EngineEvent::Failed { error, .. } => self.comparison_failed(error),
             _ => Vec::new(),
         }
     }
 
-    fn lane_token(&mut self, lane: usize, trace: TokenTrace, now: Moment) -> Vec<Effect> {
-        self.meter.token(now.at);
+    fn lane_token(
+        &mut self,
+        lane: usize,
+        trace: TokenTrace,
+        context_used: usize,
+        now: Moment,
+        engine: &mut Engine,
+    ) -> Vec<Effect> {
+        engine.meter.token(now.at);
+        let model = engine.model_name();
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         let (parent, begin) = (comparison.parent, comparison.begin.as_str());
         let Some(lane) = comparison.lanes.get_mut(lane) else { return Vec::new() };
@@ -348,15 +313,18 @@ impl App {
         let (first, _) = lane.times.unwrap_or((now.at, now.at));
         lane.times = Some((first, now.at));
         lane.tokens += 1;
+        lane.context_used = context_used;
         let message = *lane.message.get_or_insert_with(|| {
             let reply = Message::new(Role::Assistant, begin);
-            self.session.transcript.append_to(Some(parent), reply, MessageState::Streaming)
+            let id = self.session.transcript.append_to(Some(parent), reply, MessageState::Streaming);
+            self.replies.begin(id, model);
+            id
         });
         let start = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.push_text(message, &trace.text);
         let sampling = Arc::clone(&lane.sampling);
         let is_first = lane.tokens == 1;
-        self.tokens.entry(message).or_default().push(TracedToken { trace, sampling, start });
+        self.replies.push(message, TracedToken { trace, sampling, start });
         let due = now.at >= comparison.saved + SAVE_INTERVAL;
         if is_first {
             self.settle_head();
@@ -375,25 +343,34 @@ impl App {
         effects
     }
 
-    fn lane_finished(&mut self, lane: usize, mut summary: ReplySummary) -> Vec<Effect> {
-        let message = self.comparison.as_ref().and_then(|comparison| comparison.lanes.get(lane)?.message);
-        summary.perplexity = message.and_then(|message| self.perplexity_of(message));
-        let comparison = self.comparison.as_mut();
-        let Some(lane) = comparison.and_then(|comparison| comparison.lanes.get_mut(lane)) else { return Vec::new() };
+    fn lane_finished(
+        &mut self,
+        at: usize,
+        reason: FinishReason,
+        stats: GenerationStats,
+        engine: &Engine,
+    ) -> Vec<Effect> {
+        let (load_time, window) = (engine.load_time(), engine.window());
+        let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
+        let request = comparison.id;
+        let Some(lane) = comparison.lanes.get_mut(at) else { return Vec::new() };
+        let perplexity = lane.message.and_then(|message| self.replies.perplexity(message));
+        let context = (lane.context_used, window);
+        let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, load_time, context, perplexity };
         lane.summary = Some(summary.clone());
-        let Some(message) = message else { return Vec::new() };
+        let Some(message) = lane.message else { return Vec::new() };
         let whole = matches!(summary.reason, FinishReason::EndOfTurn | FinishReason::StopString(_));
         self.session.transcript.set_state(message, if whole { MessageState::Complete } else { MessageState::Cut });
-        self.summaries.insert(message, summary);
+        self.replies.end(message, summary, ReplyRef { request, lane: at });
         self.session.put_message(message).into_iter().collect()
     }
 
-    fn compared(&mut self) -> Vec<Effect> {
+    fn compared(&mut self, engine: &mut Engine) -> Vec<Effect> {
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         comparison.running = false;
         let (silent, keeps) = (comparison.messages().next().is_none(), comparison.keeps);
-        // The logits that the engine holds are of one lane, maybe not the one that is looked at.
-        self.next_token = None;
+        // All of them have waited for it.
+        engine.was_waited_for();
         if silent {
             self.note(NoteKind::Info, "no lane has said anything: /compare asks again".to_owned());
         }
@@ -417,15 +394,15 @@ impl App {
 }
 
 /// What is seen of them.
-impl App {
+impl OpenChat {
     /// The tokens of a lane.
-    pub fn lane_tokens(&self, lane: usize) -> &[TracedToken] {
+    pub(super) fn lane_tokens(&self, lane: usize) -> &[TracedToken] {
         let lane = self.comparison.as_ref().and_then(|comparison| comparison.lanes.get(lane));
-        lane.and_then(|lane| lane.message).and_then(|message| self.tokens_of(message)).unwrap_or_default()
+        lane.and_then(|lane| lane.message).and_then(|message| self.replies.tokens(message)).unwrap_or_default()
     }
 
     /// Where a lane parts from each of the others.
-    pub fn partings(&self, lane: usize) -> Vec<Parting> {
+    pub(super) fn partings(&self, lane: usize) -> Vec<Parting> {
         let Some(comparison) = &self.comparison else { return Vec::new() };
         let has_ended = |lane: usize| comparison.lanes.get(lane).is_some_and(|lane| lane.summary.is_some());
         let others = (0..comparison.lanes.len()).filter(|&other| other != lane);

@@ -161,7 +161,7 @@ fn lanes(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     }
     let start = argument.rfind([' ', ',']).map_or(0, |at| at + 1);
     let (before, typed) = argument.split_at(start);
-    let words = app.lane_words().into_iter().filter(|(word, _)| word.starts_with(typed) && word != typed);
+    let words = app.setup.lane_words().into_iter().filter(|(word, _)| word.starts_with(typed) && word != typed);
     words.map(|(word, help)| completion(format!("/{name} {before}{word}"), word, help)).collect()
 }
 

@@ -1,19 +1,22 @@
 //! What goes to the clipboard: messages as they were written, and the code in them.
 
-use super::{App, Effect, Moment, NoteKind};
+use super::open_chat::OpenChat;
+use super::{Effect, NoteKind};
 use crate::chat::thinking::{Thought, answer_of};
 use crate::chat::{MessageId, Node, Role};
 
-impl App {
+impl OpenChat {
     /// `/copy [N|code]`: the last reply, the Nth message, or the last code block of the last reply.
-    pub(super) fn copy(&mut self, argument: &str) -> Vec<Effect> {
+    pub(super) fn copy(&mut self, argument: &str, thoughts: bool) -> Vec<Effect> {
         let path = self.transcript().path();
         let reply = path.iter().rev().find(|node| node.message.role == Role::Assistant);
         let numbered = argument.parse::<usize>().ok().and_then(|number| path.get(number.checked_sub(1)?));
         let text = match (argument, reply) {
-            (_, _) if numbered.is_some() => Ok(numbered.map(|node| self.shown_text(node)).unwrap_or_default()),
+            (_, _) if numbered.is_some() => {
+                Ok(numbered.map(|node| self.shown_text(node, thoughts)).unwrap_or_default())
+            }
             ("" | "code", None) => Err("there is no reply to copy yet".to_owned()),
-            ("", Some(node)) => Ok(self.shown_text(node)),
+            ("", Some(node)) => Ok(self.shown_text(node, thoughts)),
             ("code", Some(node)) => code_blocks(&answer_of(&node.message.content))
                 .last()
                 .map(|code| (*code).to_owned())
@@ -33,8 +36,8 @@ impl App {
     }
 
     /// The whole of a message.
-    pub(super) fn copy_message(&mut self, id: MessageId) -> Vec<Effect> {
-        let text = self.transcript().node(id).map(|node| self.shown_text(node));
+    pub(super) fn copy_message(&mut self, id: MessageId, thoughts: bool) -> Vec<Effect> {
+        let text = self.transcript().node(id).map(|node| self.shown_text(node, thoughts));
         text.map_or_else(Vec::new, |text| self.copied("", text))
     }
 
@@ -44,7 +47,7 @@ impl App {
         let answer = answer_of(&node.message.content);
         let blocks = code_blocks(&answer);
         if blocks.is_empty() {
-            self.hint = Some("this message has no code block".to_owned());
+            self.set_hint("this message has no code block");
             return Vec::new();
         }
         let (at, count) = (number % blocks.len(), blocks.len());
@@ -53,11 +56,12 @@ impl App {
         self.copied(&which, text)
     }
 
-    /// A message as it was written; a reply without its thought, unless that is shown or nothing else is there.
-    fn shown_text(&self, node: &Node) -> String {
+    /// A message as it was written; a reply without its thought, unless that is shown (`thoughts` are, but for those that
+    /// are turned) or nothing else is there.
+    fn shown_text(&self, node: &Node, thoughts: bool) -> String {
         let content = &node.message.content;
         match Thought::of(content).filter(|_| node.message.role == Role::Assistant) {
-            Some(thought) if !self.shows_thought_of(node.id) && !thought.answer.is_empty() => {
+            Some(thought) if thoughts == self.is_turned(node.id) && !thought.answer.is_empty() => {
                 thought.answer.into_owned()
             }
             _ => content.clone(),
@@ -67,17 +71,6 @@ impl App {
     fn copied(&mut self, which: &str, text: String) -> Vec<Effect> {
         self.note(NoteKind::Info, format!("copied {which}{} characters", text.chars().count()));
         vec![Effect::CopyText(text)]
-    }
-
-    /// Answers a question anew, that of a reply or the message itself; what was answered stays as a branch.
-    pub(super) fn regenerate_at(&mut self, id: MessageId, now: Moment) -> Vec<Effect> {
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return Vec::new();
-        }
-        let Some(node) = self.transcript().node(id) else { return Vec::new() };
-        let question = if node.message.role == Role::Assistant { node.parent } else { Some(id) };
-        question.map_or_else(Vec::new, |question| self.answer(question, now))
     }
 }
 

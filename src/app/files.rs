@@ -112,7 +112,7 @@ pub(super) fn complete(app: &App, text: &str, cursor: usize) -> Vec<Completion> 
         return vec![completion(&typed, HOME, &home, text)];
     }
     let (folder, name) = parts(&typed.path);
-    let listing = app.listing();
+    let listing = &app.catalog.listing;
     if listing.folder != folder {
         return Vec::new();
     }
@@ -164,22 +164,16 @@ fn completion(typed: &Typed, path: &str, entry: &FileEntry, text: &str) -> Compl
 /// The first name like this one that is free in the folder that was looked into: `chat-2.md` after `chat.md`.
 pub(super) fn free_name(app: &App, name: &str) -> String {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
-    let is_taken = |name: &String| app.listing().entries.iter().any(|entry| entry.name == *name);
+    let is_taken = |name: &String| app.catalog.listing.entries.iter().any(|entry| entry.name == *name);
     let numbered = (2..).map(|number: u32| format!("{stem}-{number}.{ending}"));
     std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
-}
-
-impl App {
-    fn listing(&self) -> &Listing {
-        &self.listing
-    }
 }
 
 /// Whether Enter has nothing to complete at the cursor: no name is begun, or a whole one is there.
 pub fn is_whole(app: &App, text: &str, cursor: usize) -> bool {
     let Some(typed) = typed_at(text, cursor) else { return true };
     let (_, name) = parts(&typed.path);
-    name.is_empty() || app.listing().entries.iter().any(|entry| entry.name == name && !entry.is_folder)
+    name.is_empty() || app.catalog.listing.entries.iter().any(|entry| entry.name == name && !entry.is_folder)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a person who is here for the first time is shown: a few lines to begin with, and a hint at the moment it is of use.
 
-use super::App;
 use super::keymap::Context;
+use super::view::View;
 
 /// What to try, with `<action>` in the place of a key; a line whose action no key does is left out.
 const LINES: [&str; 6] = [
@@ -33,18 +33,17 @@ impl FirstSteps {
     }
 }
 
-impl App {
+impl View {
     /// What to try first; empty for a person who has been here before.
-    pub fn first_steps(&self) -> Vec<String> {
+    pub(super) fn first_steps(&self) -> Vec<String> {
         let lines = if self.first_steps.is_first_run { &LINES[..] } else { &[] };
         let shown = |line: &&str| self.keymap.hints(Context::Composer, line);
         lines.iter().map(shown).filter(|line| !line.is_empty()).collect()
     }
 
-    /// What is of use after the first replies, until the next one begins.
-    pub fn tip(&self) -> Option<String> {
-        let is_due = self.first_steps.is_first_run && self.generation.is_none();
-        let place = self.first_steps.replies.checked_sub(1).filter(|_| is_due)?;
+    /// What is of use after the first replies, while none is running.
+    pub(super) fn tip(&self) -> Option<String> {
+        let place = self.first_steps.replies.checked_sub(1).filter(|_| self.first_steps.is_first_run)?;
         let text = self.keymap.hints(Context::Composer, AFTER_REPLIES.get(place)?);
         Some(text).filter(|text| !text.is_empty())
     }

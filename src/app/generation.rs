@@ -3,23 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::commands::escape;
+use super::loading::Engine;
+use super::open_chat::OpenChat;
 use super::parameters::{PARAMETERS, Parameter};
+use super::setup::Setup;
 use super::step::Pause;
-use super::{App, Effect, Moment, NextToken, NoteKind, TracedToken};
-use crate::chat::{Message, MessageId, MessageState, Role, title, without_line_end};
+use super::{Effect, Moment, NoteKind, TracedToken};
+use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::store::StoreOp;
 use crate::worker::protocol::{
-    Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId,
-    TokenTrace,
+    Distribution, EngineCommand, EngineEvent, FinishReason, GenerationStats, ReplyRef, RequestId, TokenTrace,
 };
 use gibber_engine::SamplingParams;
 
 /// A reply that grows is saved this often, so that a kill loses less than a second.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How many alternatives of each token the panel may want.
-const CANDIDATES: usize = 10;
 
 /// How far a reply has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +37,36 @@ pub enum Phase {
     Decoding,
 }
 
+/// The time that a reply takes: it stands still while the person chooses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    started: Instant,
+    /// What the person took by now.
+    paused: Duration,
+    stopped: Option<Instant>,
+}
+
+impl Clock {
+    fn new(started: Instant) -> Self {
+        Self { started, paused: Duration::ZERO, stopped: None }
+    }
+
+    /// The person has the word.
+    pub(super) fn stop(&mut self, now: Instant) {
+        self.stopped.get_or_insert(now);
+    }
+
+    /// The engine has it again.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        self.paused += self.stopped.take().map_or(Duration::ZERO, |stopped| now.duration_since(stopped));
+    }
+
+    /// `now` as it would be had nobody been waited for.
+    fn at(&self, now: Instant) -> Instant {
+        now - self.paused
+    }
+}
+
 /// A reply that is running.
 #[derive(Debug)]
 pub struct Generation {
@@ -46,10 +74,10 @@ pub struct Generation {
     pub id: RequestId,
     /// How far it has come.
     pub phase: Phase,
-    /// When it was asked for.
-    pub started: Instant,
-    /// When its first token came.
-    pub first_token: Option<Instant>,
+    /// The time that it takes, without that of the person.
+    pub(super) clock: Clock,
+    /// After how long its first token came.
+    pub first_token: Option<Duration>,
     /// Its message, from its first token on.
     pub message: Option<MessageId>,
     /// Tokens so far.
@@ -60,6 +88,8 @@ pub struct Generation {
     pub stopping: bool,
     /// Whether it waits for the person.
     pub pause: Pause,
+    /// What the next token is chosen from, while it waits.
+    pub(super) to_come: Option<Distribution>,
     /// Time that was spent drawing frames while it ran.
     pub(super) draw_time: Duration,
     /// The filters on the way, as in [`GenerationStats::sampling_log`]: (tokens before them, the filters).
@@ -70,11 +100,18 @@ pub struct Generation {
     opening: String,
     /// The message behind each entry of the request, for `TurnsDropped`.
     sent: Vec<Option<MessageId>>,
+    /// Whether the engine has said anything of it.
+    has_begun: bool,
     pub(super) unsaved_since: Option<Instant>,
     last_save: Option<Instant>,
 }
 
 impl Generation {
+    /// Whether it waits for the person.
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.pause, Pause::Yes { .. })
+    }
+
     /// When what has come is to be saved.
     pub(super) fn save_deadline(&self) -> Option<Instant> {
         let unsaved = self.unsaved_since?;
@@ -103,11 +140,21 @@ pub struct ReplySummary {
     pub stats: GenerationStats,
     /// Time that the front end spent drawing frames meanwhile, beside the engine.
     pub draw_time: Duration,
+    /// How long the model took to load, where this was the first reply to wait for it.
+    pub load_time: Duration,
+    /// Tokens in the context at its end, and what the context holds.
+    pub context: (usize, usize),
     /// How surprising the reply was to the model itself, as far as it was generated in this run.
     pub perplexity: Option<f32>,
 }
 
 impl ReplySummary {
+    /// Of which only this is known.
+    pub fn new(reason: FinishReason, stats: GenerationStats) -> Self {
+        let (draw_time, load_time) = (Duration::ZERO, Duration::ZERO);
+        Self { reason, stats, draw_time, load_time, context: (0, 0), perplexity: None }
+    }
+
     /// Why it ended, in words.
     pub fn stop(&self) -> String {
         reason_text(&self.reason)
@@ -187,137 +234,56 @@ fn changes_between(before: &SamplingParams, after: &SamplingParams) -> String {
 }
 
 /// Asking for replies.
-impl App {
-    /// Says something to the model.
-    pub(super) fn say(&mut self, text: &str, now: Moment) -> Vec<Effect> {
-        if text.trim().is_empty() {
-            return Vec::new();
-        }
-        if let Some(id) = self.editing().map(|node| node.id) {
-            return self.send_edit(id, text, now);
-        }
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return vec![Effect::Compose(escape(text))];
-        }
-        let text = self.as_question(text);
-        let first = self.session.transcript.nodes().is_empty();
-        if first || self.session.record.title.is_empty() {
-            self.session.record.title = title::of_question(text);
-        }
-        self.ask_question(text, now)
-    }
-
-    /// What a text is as a question: in a templated turn the line end behind it is no part of it.
-    pub(super) fn as_question<'a>(&self, text: &'a str) -> &'a str {
-        if self.template.is_raw() { text } else { without_line_end(text) }
-    }
-
-    /// Answers the last question anew, beside the answers that it has.
-    pub(super) fn regenerate(&mut self, now: Moment) -> Vec<Effect> {
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return Vec::new();
-        }
-        match self.session.transcript.regenerate_parent() {
-            Some(parent) => self.answer(parent, now),
-            None => {
-                self.note(NoteKind::Info, "there is no question to answer yet".to_owned());
-                Vec::new()
-            }
-        }
-    }
-
-    /// Goes on with the reply at the head.
-    pub(super) fn continue_reply(&mut self, now: Moment) -> Vec<Effect> {
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return Vec::new();
-        }
-        let head = self.session.transcript.head_node().map(|node| (node.id, node.parent, node.message.role));
-        match head {
-            Some((id, parent, Role::Assistant)) => self.ask(parent, Some(id), now),
-            Some((id, _, Role::User)) => self.answer(id, now),
-            _ => {
-                self.note(NoteKind::Info, "there is no reply to go on with".to_owned());
-                Vec::new()
-            }
-        }
-    }
-
-    /// Why no reply can be asked for now.
-    pub(super) fn refusal(&self) -> Option<String> {
-        if let Some(busy) = self.busy() {
-            return Some(busy);
-        }
-        if self.worker_dead {
-            return Some("the engine has stopped: start gibber again to go on".to_owned());
-        }
-        let no_model = self.model.is_none() && self.loading.is_none();
-        no_model.then(|| "no model is loaded: /model lists the models, /model NAME loads one".to_owned())
-    }
-
-    /// Asks for an answer to `parent`, or for more of the message `continued`.
-    pub(super) fn ask(&mut self, parent: Option<MessageId>, continued: Option<MessageId>, now: Moment) -> Vec<Effect> {
+impl OpenChat {
+    /// Begins an answer to `parent`, or goes on with the message `continued`; returns what is asked of the engine.
+    pub(super) fn begin_reply(
+        &mut self,
+        id: RequestId,
+        parent: Option<MessageId>,
+        continued: Option<MessageId>,
+        setup: &Setup,
+        now: Moment,
+    ) -> EngineCommand {
         self.comparison = None;
         let former_head = self.session.transcript.head();
         self.session.transcript.set_head(continued.or(parent));
-        let id = self.request_id();
-        let (prompt, sent) = self.prompt();
-        let before = continued.and_then(|message| self.tokens_of(message)).unwrap_or_default();
+        let (prompt, sent) = self.prompt(setup);
+        let before = continued.and_then(|message| self.replies.tokens(message)).unwrap_or_default();
         let picked = before.iter().filter(|token| token.trace.picked).count();
         self.generation = Some(Generation {
             id,
             phase: Phase::Waiting,
-            started: now.at,
+            clock: Clock::new(now.at),
             first_token: None,
             message: continued,
             tokens: 0,
             picked,
             stopping: false,
             pause: Pause::default(),
+            to_come: None,
             draw_time: Duration::ZERO,
-            sampling_log: vec![(0, self.sampling.clone())],
+            sampling_log: vec![(0, setup.sampling.clone())],
             parent,
             former_head,
             opening: String::new(),
             sent,
+            has_begun: false,
             unsaved_since: None,
             last_save: None,
         });
         if let Some(message) = continued {
             self.session.transcript.set_state(message, MessageState::Streaming);
         }
-        self.meter.restart();
         self.adapted.restart();
-        let params = self.generation_params(self.sampling.clone());
-        let mut effects = self.stop_scoring();
-        effects.push(self.submit(EngineCommand::Generate { id, prompt, params }));
-        effects
+        let params = setup.generation_params(setup.sampling.clone());
+        EngineCommand::Generate { id, prompt, params }
     }
 
-    /// All that is set for a reply, with these filters.
-    pub(super) fn generation_params(&self, sampling: SamplingParams) -> GenerationParams {
-        let chat = &self.settings.chat;
-        GenerationParams {
-            sampling,
-            max_tokens: (chat.max_tokens > 0).then_some(chat.max_tokens),
-            stop: chat.stop.clone(),
-            candidates: CANDIDATES,
-            lookup: self.settings.model.lookup,
-            stepping: self.stepping(),
-        }
-    }
-
-    /// What the model is to go on from, and the message behind each entry of it.
-    pub(super) fn prompt(&self) -> (Prompt, Vec<Option<MessageId>>) {
-        let path = self.session.transcript.path();
-        let system = &self.session.record.system;
-        let system = (!system.is_empty()).then(|| (Message::new(Role::System, system.clone()), None));
-        let turns = path.into_iter().map(|node| (node.message.clone(), Some(node.id)));
-        let (messages, sent) = system.into_iter().chain(turns).unzip();
-        let thinking = self.settings.chat.think.for_template();
-        (Prompt::Chat { messages, template: self.template.clone(), thinking }, sent)
+    /// The filters are these from the next token on; returns the request of the reply that is running.
+    pub(super) fn change_of_sampling(&mut self, sampling: &SamplingParams) -> Option<RequestId> {
+        let generation = self.generation.as_mut()?;
+        generation.sampling_log.push((generation.tokens, sampling.clone()));
+        Some(generation.id)
     }
 
     /// Stops the running reply, or the scoring that is at work.
@@ -336,41 +302,23 @@ impl App {
         }
         effects
     }
-
-    /// New filters, from the next token on where a reply is running.
-    pub(super) fn change_sampling(&mut self, change: impl FnOnce(&mut SamplingParams)) -> Vec<Effect> {
-        let before = self.sampling.clone();
-        change(&mut self.sampling);
-        if self.sampling == before {
-            return Vec::new();
-        }
-        let Some(generation) = self.generation.as_mut() else { return self.preview_sampling() };
-        generation.sampling_log.push((generation.tokens, self.sampling.clone()));
-        let (id, sampling) = (generation.id, self.sampling.clone());
-        vec![self.submit(EngineCommand::SetSampling { id, sampling })]
-    }
-}
-
-/// What is seen of them.
-impl App {
-    /// Asks how the distribution that is on screen looks with the sampling as it is now: from the logits that the engine
-    /// still holds, without a forward pass.
-    fn preview_sampling(&mut self) -> Vec<Effect> {
-        if self.next_token.is_none() || self.model.is_none() || self.loading.is_some() || self.worker_dead {
-            return Vec::new();
-        }
-        let (id, sampling) = (self.request_id(), self.sampling.clone());
-        self.preview = Some(id);
-        vec![self.submit(EngineCommand::Preview { id, sampling, candidates: CANDIDATES })]
-    }
 }
 
 /// What becomes of them.
-impl App {
-    pub(super) fn on_reply_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
-        let running = self.running();
-        if running.is_none() || event.request() != running {
-            return Vec::new();
+impl OpenChat {
+    pub(super) fn on_reply_event(
+        &mut self,
+        event: EngineEvent,
+        now: Moment,
+        setup: &Setup,
+        engine: &mut Engine,
+    ) -> Vec<Effect> {
+        // What it leaves out is the first that is told of a prompt.
+        if let Some(generation) = self.generation.as_mut()
+            && !std::mem::replace(&mut generation.has_begun, true)
+            && !matches!(event, EngineEvent::TurnsDropped { .. })
+        {
+            self.dropped.clear();
         }
         match event {
             EngineEvent::PrefillProgress { reused, done, total, .. } => {
@@ -390,7 +338,7 @@ impl App {
             }
             EngineEvent::Adapted { adaptation, .. } => {
                 let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
-                self.on_adapted(&adaptation, &sent);
+                self.on_adapted(&adaptation, &sent, (engine.model_name().to_owned(), setup.template.clone()));
                 Vec::new()
             }
             EngineEvent::ThoughtOpened { opening, .. } => {
@@ -401,19 +349,19 @@ impl App {
             }
             EngineEvent::Token { trace, context_used, .. } => {
                 self.context_used = context_used;
-                self.token(trace, now)
+                self.token(trace, now, &setup.sampling, engine)
             }
             EngineEvent::Finished { reason, stats, context_used, .. } => {
                 self.context_used = context_used;
-                let draw_time = self.generation.as_ref().map_or(Duration::ZERO, |generation| generation.draw_time);
-                self.finished(ReplySummary { reason, stats, draw_time, perplexity: None })
+                self.finished(reason, stats, engine)
             }
+            EngineEvent::Failed { error, .. } => self.reply_failed(error),
             EngineEvent::Paused { distribution, held_back, context_used, .. } => {
-                self.paused(distribution, held_back, context_used);
+                self.paused(distribution, held_back, context_used, now);
                 Vec::new()
             }
             EngineEvent::Resumed { .. } => {
-                self.resumed();
+                self.resumed(now);
                 Vec::new()
             }
             EngineEvent::TakenBack { tokens, context_used, .. } => {
@@ -425,20 +373,29 @@ impl App {
         }
     }
 
-    fn token(&mut self, trace: TokenTrace, now: Moment) -> Vec<Effect> {
-        self.meter.token(now.at);
+    fn token(&mut self, trace: TokenTrace, now: Moment, sampling: &SamplingParams, engine: &mut Engine) -> Vec<Effect> {
         let Some(generation) = self.generation.as_mut() else { return Vec::new() };
+        let at = generation.clock.at(now.at);
+        engine.meter.token(at);
+        let model = engine.model_name();
         generation.phase = Phase::Decoding;
+        generation.to_come = None;
         generation.tokens += 1;
         generation.picked += usize::from(trace.picked);
-        generation.first_token.get_or_insert(now.at);
+        generation.first_token.get_or_insert(at.duration_since(generation.clock.started));
         let mut effects = Vec::new();
         let message = match generation.message {
-            Some(message) => message,
+            Some(message) => {
+                if let Some(node) = self.session.transcript.node(message).filter(|_| generation.tokens == 1) {
+                    self.replies.go_on(node, model);
+                }
+                message
+            }
             None => {
                 let reply = Message::new(Role::Assistant, generation.opening.as_str());
                 let id = self.session.transcript.append_to(generation.parent, reply, MessageState::Streaming);
                 generation.message = Some(id);
+                self.replies.begin(id, model);
                 effects.push(self.session.put());
                 id
             }
@@ -448,13 +405,9 @@ impl App {
         if !trace.text.is_empty() {
             generation.unsaved_since.get_or_insert(now.at);
         }
-        let tokens = self.tokens.entry(message).or_default();
-        let same = tokens.last().filter(|last| *last.sampling == self.sampling);
-        let sampling = same.map_or_else(|| Arc::new(self.sampling.clone()), |last| Arc::clone(&last.sampling));
-        tokens.push(TracedToken { trace: trace.clone(), sampling, start });
-        let TokenTrace { token, entropy, kept_mass, candidates, .. } = trace;
-        let distribution = Distribution { entropy, kept_mass, candidates };
-        self.next_token = Some(NextToken { distribution, chosen: Some(token) });
+        let same = self.replies.tokens(message).and_then(<[_]>::last).filter(|last| *last.sampling == *sampling);
+        let sampling = same.map_or_else(|| Arc::new(sampling.clone()), |last| Arc::clone(&last.sampling));
+        self.replies.push(message, TracedToken { trace, sampling, start });
         if generation.save_deadline().is_some_and(|deadline| deadline <= now.at) {
             effects.extend(self.save_reply(now));
         }
@@ -470,57 +423,55 @@ impl App {
         self.session.put_message(message).into_iter().collect()
     }
 
-    fn finished(&mut self, mut summary: ReplySummary) -> Vec<Effect> {
+    fn finished(&mut self, reason: FinishReason, stats: GenerationStats, engine: &mut Engine) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
+        let load_time = engine.load_time();
+        engine.was_waited_for();
         if let Some(message) = generation.message.filter(|_| generation.tokens == 0)
             && self.session.transcript.retract(message, &generation.opening)
         {
             return self.retracted(message);
         }
         let mut effects = Vec::new();
-        summary.perplexity = generation.message.and_then(|message| self.perplexity_of(message));
+        let is_full = reason == FinishReason::Context;
         match generation.message {
             Some(message) => {
-                let whole = matches!(summary.reason, FinishReason::EndOfTurn | FinishReason::StopString(_));
+                let whole = matches!(reason, FinishReason::EndOfTurn | FinishReason::StopString(_));
                 let state = if whole { MessageState::Complete } else { MessageState::Cut };
                 self.session.transcript.set_state(message, state);
                 effects.extend(self.session.put_message(message));
-                self.summaries.insert(message, summary.clone());
+                let (draw_time, perplexity) = (generation.draw_time, self.replies.perplexity(message));
+                let context = (self.context_used, engine.window());
+                let summary = ReplySummary { reason, stats, draw_time, load_time, context, perplexity };
+                self.replies.end(message, summary, ReplyRef { request: generation.id, lane: 0 });
             }
             None => {
                 self.session.transcript.set_head(generation.former_head);
-                let text = match summary.reason {
+                let text = match reason {
                     FinishReason::Cancelled => "stopped before the first token: /regen asks again".to_owned(),
                     ref reason => format!("the model said nothing (stop: {})", reason_text(reason)),
                 };
                 self.note(NoteKind::Info, text);
             }
         }
-        if summary.reason == FinishReason::Context {
+        if is_full {
             let text = "the context is full and nothing is left to drop: /new starts afresh".to_owned();
             self.note(NoteKind::Warning, text);
         }
-        self.last_summary = Some(summary);
         effects
     }
 
     /// A reply ended after every token of it was taken back: the question is without a reply again.
     fn retracted(&mut self, message: MessageId) -> Vec<Effect> {
-        self.tokens.remove(&message);
-        let head = self.session.transcript.head();
-        for note in self.notes.iter_mut().filter(|note| note.after == Some(message)) {
-            note.after = head;
-        }
+        self.replies.forget(message);
+        self.move_notes_of(message);
         let text = "every token was taken back: /regen asks again";
         self.note(NoteKind::Info, text.to_owned());
         let session = self.session.record.id;
         vec![Effect::Store(StoreOp::DeleteMessage { session, message }), self.session.put()]
     }
 
-    pub(super) fn reply_failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
-        if self.generation.as_ref().is_none_or(|generation| generation.id != id) {
-            return Vec::new();
-        }
+    pub(super) fn reply_failed(&mut self, error: String) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
         let mut effects = Vec::new();
         match generation.message {
@@ -532,13 +483,6 @@ impl App {
         }
         self.note(NoteKind::Error, error);
         effects
-    }
-
-    /// How many turns these messages are.
-    pub(super) fn turns_among(&self, messages: &[MessageId]) -> usize {
-        let is_question =
-            |id: &&MessageId| self.session.transcript.node(**id).is_some_and(|node| node.message.role == Role::User);
-        messages.iter().filter(is_question).count().max(usize::from(!messages.is_empty()))
     }
 
     /// The engine does without these entries of a request, behind which are the messages `sent`.

@@ -1,6 +1,6 @@
 //! The heat map: how sure the model was of each token, shown in the conversation.
 
-use super::{App, Chance, Effect, NoteKind};
+use super::Chance;
 use crate::settings::Heat;
 
 /// Bounds of the levels of probability, from the least sure on: below the first is level 0.
@@ -25,35 +25,6 @@ impl Heat {
             Self::Entropy => ENTROPIES.iter().filter(|&&bound| chance.entropy > bound).count(),
         };
         RANKS.len() - beyond
-    }
-}
-
-impl App {
-    /// What the heat map shows.
-    pub fn heat(&self) -> Heat {
-        self.settings.ui.heat
-    }
-
-    /// The next measure, or none.
-    pub(super) fn next_heat(&mut self) {
-        self.settings.ui.heat = self.heat().next();
-        self.hint = Some(format!("heat map: {}", self.heat().name()));
-    }
-
-    /// `/heat [MEASURE]`
-    pub(super) fn set_heat(&mut self, argument: &str) -> Vec<Effect> {
-        match Heat::of_name(argument) {
-            _ if argument.is_empty() => self.next_heat(),
-            Some(heat) => {
-                self.settings.ui.heat = heat;
-                self.hint = Some(format!("heat map: {}", heat.name()));
-            }
-            None => {
-                let text = format!("heat wants {}, not `{argument}`", Heat::NAMES.join(", "));
-                self.note(NoteKind::Error, text);
-            }
-        }
-        Vec::new()
     }
 }
 

@@ -1,9 +1,9 @@
 //! The lanes of a comparison as a person writes them: `precise temperature=0.2,top-k=10 seed=7 3`.
 
-use super::App;
 use super::compare::MOST_LANES;
 use super::parameters::{PARAMETERS, Parameter};
 use super::session::next_random;
+use super::setup::Setup;
 use gibber_engine::SamplingParams;
 
 /// Seeds that are drawn for lanes are below this: short enough to be read and typed again.
@@ -34,9 +34,9 @@ pub(super) fn split_question(argument: &str) -> (&str, Option<&str>) {
     }
 }
 
-impl App {
+impl Setup {
     /// The lanes that `words` ask for; without any, the present filters beside two presets.
-    pub(super) fn lane_settings(&mut self, words: &str) -> Result<Vec<LaneSetting>, String> {
+    pub(super) fn lane_settings(&self, words: &str, seed: &mut u64) -> Result<Vec<LaneSetting>, String> {
         let mut lanes = Vec::new();
         for word in words.split_whitespace() {
             match word.parse::<usize>() {
@@ -58,7 +58,7 @@ impl App {
         if lanes.len() > MOST_LANES {
             return Err(format!("/compare makes 2 to {MOST_LANES} lanes, and `{words}` asks for more"));
         }
-        self.give_seeds(&mut lanes);
+        give_seeds(&mut lanes, next_random(seed) % SEEDS);
         Ok(lanes)
     }
 
@@ -104,32 +104,31 @@ impl App {
         )
     }
 
-    /// Lanes without a seed of their own draw with the same one, so that what differs is the setting; where the setting
-    /// is the same too, with the next one.
-    fn give_seeds(&mut self, lanes: &mut [LaneSetting]) {
-        let drawn = next_random(&mut self.seed) % SEEDS;
-        for at in 0..lanes.len() {
-            let (before, rest) = lanes.split_at_mut(at);
-            let lane = &mut rest[0];
-            if lane.has_own_seed {
-                continue;
-            }
-            lane.sampling.seed = lane.sampling.seed.or(Some(drawn));
-            while before.iter().any(|other| other.sampling == lane.sampling) {
-                lane.sampling.seed = lane.sampling.seed.map(|seed| seed.wrapping_add(1));
-            }
-            if lane.label.is_empty() {
-                lane.label = format!("seed {}", lane.sampling.seed.unwrap_or(drawn));
-            }
-        }
-    }
-
     /// What a lane can be made of, each with a word on it.
     pub(super) fn lane_words(&self) -> Vec<(String, String)> {
         let presets = self.preset_names().into_iter().map(|name| (name, "a preset".to_owned()));
         let counts = (2..=MOST_LANES).map(|count| (count.to_string(), "as many fresh seeds".to_owned()));
         let parameters = PARAMETERS.iter().map(|spec| (format!("{}=", spec.name), spec.help.to_owned()));
         presets.chain(counts).chain(parameters).collect()
+    }
+}
+
+/// Lanes without a seed of their own draw with the same one, so that what differs is the setting; where the setting is the
+/// same too, with the next one.
+fn give_seeds(lanes: &mut [LaneSetting], drawn: u64) {
+    for at in 0..lanes.len() {
+        let (before, rest) = lanes.split_at_mut(at);
+        let lane = &mut rest[0];
+        if lane.has_own_seed {
+            continue;
+        }
+        lane.sampling.seed = lane.sampling.seed.or(Some(drawn));
+        while before.iter().any(|other| other.sampling == lane.sampling) {
+            lane.sampling.seed = lane.sampling.seed.map(|seed| seed.wrapping_add(1));
+        }
+        if lane.label.is_empty() {
+            lane.label = format!("seed {}", lane.sampling.seed.unwrap_or(drawn));
+        }
     }
 }
 
@@ -151,19 +150,23 @@ pub(super) fn differences<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Action, Moment, Start};
+    use crate::settings::Settings;
 
-    fn app() -> App {
-        App::new(Start { seed: 7, ..Start::default() }, Moment::now())
+    fn setup() -> Setup {
+        Setup::new(Settings::default())
     }
 
-    fn labels(words: &str) -> Vec<String> {
-        app().lane_settings(words).unwrap().into_iter().map(|lane| lane.label).collect()
+    fn lanes(words: &str) -> Result<Vec<LaneSetting>, String> {
+        setup().lane_settings(words, &mut 7)
+    }
+
+    fn labels(lanes: Vec<LaneSetting>) -> Vec<String> {
+        lanes.into_iter().map(|lane| lane.label).collect()
     }
 
     #[test]
     fn lanes_are_presets_parameters_and_seeds() {
-        let lanes = app().lane_settings("temp=0.2,top-k=10 creative,top_p=0.5 seed=7").unwrap();
+        let lanes = lanes("temp=0.2,top-k=10 creative,top_p=0.5 seed=7").unwrap();
         let said: Vec<&str> = lanes.iter().map(|lane| lane.label.as_str()).collect();
         assert_eq!(said, ["temperature 0.20 · top-k 10", "creative · top-p 0.50", "seed 7"]);
         assert_eq!((lanes[0].sampling.temperature, lanes[0].sampling.top_k), (0.2, 10));
@@ -174,26 +177,22 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_the_present_sampling_and_two_presets() {
-        assert_eq!(labels(""), ["balanced", "precise", "creative"]);
-        assert_eq!(labels("precise"), ["balanced", "precise"]);
-        let mut app = app();
-        app.handle(Action::Enter("/preset precise".to_owned()), Moment::now());
-        let lanes = app.lane_settings("").unwrap();
-        assert_eq!(
-            lanes.iter().map(|lane| lane.label.as_str()).collect::<Vec<_>>(),
-            ["precise", "creative", "balanced"]
-        );
+        assert_eq!(labels(lanes("").unwrap()), ["balanced", "precise", "creative"]);
+        assert_eq!(labels(lanes("precise").unwrap()), ["balanced", "precise"]);
+        let mut setup = setup();
+        setup.sampling = setup.preset_named("precise").unwrap();
+        assert_eq!(labels(setup.lane_settings("", &mut 7).unwrap()), ["precise", "creative", "balanced"]);
     }
 
     #[test]
     fn a_number_is_as_many_fresh_seeds() {
-        let mut app = app();
-        app.handle(Action::Enter("/seed 5".to_owned()), Moment::now());
-        let lanes = app.lane_settings("3").unwrap();
+        let mut setup = setup();
+        setup.sampling.seed = Some(5);
+        let lanes = setup.lane_settings("3", &mut 7).unwrap();
         let seeds: Vec<u64> = lanes.iter().filter_map(|lane| lane.sampling.seed).collect();
         assert!(seeds.len() == 3 && seeds[0] != seeds[1] && seeds[1] != seeds[2] && !seeds.contains(&5), "{seeds:?}");
         assert_eq!(lanes[2].label, format!("seed {}", seeds[2]));
-        let same = app.lane_settings("creative creative").unwrap();
+        let same = setup.lane_settings("creative creative", &mut 7).unwrap();
         assert_ne!(same[0].sampling.seed, same[1].sampling.seed, "two of the same would say the same");
     }
 
@@ -207,7 +206,7 @@ mod tests {
             ("5", "/compare makes 2 to 4 lanes, and `5` asks for more"),
             ("3 precise creative", "asks for more"),
         ] {
-            let error = app().lane_settings(words).unwrap_err();
+            let error = super::tests::lanes(words).unwrap_err();
             assert!(error.contains(part), "{words}: {error}");
         }
     }

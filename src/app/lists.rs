@@ -1,7 +1,7 @@
 //! What a person chooses from: the full screen shows it as a list, the line REPL as text.
 
+use super::App;
 use super::parameters::PARAMETERS;
-use super::{App, Effect};
 use crate::chat::columns::lines;
 use crate::settings::theme::Theme;
 use gibber_engine::SamplingParams;
@@ -64,9 +64,9 @@ impl App {
     /// The rows of a list.
     pub fn rows_of(&self, list: List) -> Vec<ListRow> {
         match list {
-            List::Themes => self.themes.iter().map(|theme| self.theme_row(theme)).collect(),
-            List::Models => self.listed.iter().map(|model| self.model_row(model)).collect(),
-            List::Presets => self.preset_names().into_iter().map(|name| self.preset_row(name)).collect(),
+            List::Themes => self.catalog.themes.iter().map(|theme| self.theme_row(theme)).collect(),
+            List::Models => self.catalog.listed.iter().map(|model| self.model_row(model)).collect(),
+            List::Presets => self.setup.preset_names().into_iter().map(|name| self.preset_row(name)).collect(),
         }
     }
 
@@ -76,26 +76,19 @@ impl App {
             (Ok(_), true) => "your own".to_owned(),
             (Ok(_), false) => String::new(),
         };
-        ListRow { name: theme.name.clone(), detail, is_present: theme.name == self.settings.ui.theme }
+        ListRow { name: theme.name.clone(), detail, is_present: theme.name == self.setup.settings.ui.theme }
     }
 
     fn model_row(&self, model: &ListedModel) -> ListRow {
-        let asked = self.model_asked.as_str();
-        let is_present = self.model.is_some() && (model.name == asked || asked.is_empty() && model.is_default);
+        let asked = self.engine.asked.as_str();
+        let is_present = self.engine.model.is_some() && (model.name == asked || asked.is_empty() && model.is_default);
         ListRow { name: model.name.clone(), detail: model.detail.clone(), is_present }
     }
 
     fn preset_row(&self, name: String) -> ListRow {
-        let detail = self.preset_named(&name).as_ref().map(values).unwrap_or_default();
-        let is_present = self.preset() == Some(name.as_str());
+        let detail = self.setup.preset_named(&name).as_ref().map(values).unwrap_or_default();
+        let is_present = self.setup.preset() == Some(name.as_str());
         ListRow { name, detail, is_present }
-    }
-
-    /// The models have been described.
-    pub(super) fn models_listed(&mut self, listed: Vec<ListedModel>) -> Vec<Effect> {
-        self.models = listed.iter().map(|model| model.name.clone()).collect();
-        self.listed = listed;
-        vec![Effect::ShowList(List::Models)]
     }
 
     /// A list as text, a row a line.

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{App, Effect, Moment, NoteKind};
+use super::meter::Meter;
+use super::{Effect, Moment, NoteKind};
 use crate::worker::protocol::{EngineCommand, RequestId};
+use gibber_engine::TokenId;
 use gibber_engine::load::ModelInfo;
 
 /// A model on its way.
@@ -47,54 +49,99 @@ impl Loading {
     }
 }
 
-impl App {
-    pub(super) fn load_model(&mut self, name: String) -> Effect {
-        let id = self.request_id();
+/// The engine, as far as it is known here: its model, the one that is to take its place, and how fast it is.
+#[derive(Debug, Default)]
+pub(super) struct Engine {
+    /// The model that is loaded.
+    pub(super) model: Option<ModelInfo>,
+    pub(super) loading: Option<Loading>,
+    /// What was asked for when the present model was loaded.
+    pub(super) asked: String,
+    /// Whether its thread has ended.
+    pub(super) is_dead: bool,
+    /// How long the model took to load, until a reply has waited for it.
+    load_time: Duration,
+    pub(super) meter: Meter,
+}
+
+impl Engine {
+    /// The name of the model that is loaded.
+    pub(super) fn model_name(&self) -> &str {
+        self.model.as_ref().map_or("", |model| &model.name)
+    }
+
+    /// What the model's context holds.
+    pub(super) fn window(&self) -> usize {
+        self.model.as_ref().map_or(0, |model| model.context)
+    }
+
+    /// Whether it can answer at once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.model.is_some() && self.loading.is_none() && !self.is_dead
+    }
+
+    /// How long the reply that ends now, or lanes of a comparison, have waited for the model to be loaded.
+    pub(super) fn load_time(&self) -> Duration {
+        self.load_time
+    }
+
+    /// They have ended: the next one finds the model there.
+    pub(super) fn was_waited_for(&mut self) {
+        self.load_time = Duration::ZERO;
+    }
+
+    /// A model is to be loaded.
+    pub(super) fn load(&mut self, id: RequestId, name: String) -> Effect {
         self.loading = Some(Loading::new(id, name.clone()));
         Effect::LoadModel { id, name }
     }
 
     /// Esc while a model takes the place of another: that one stays. The first one is always wanted.
     pub(super) fn stop_loading(&mut self) -> Option<Effect> {
-        let is_second = self.model.is_some() && self.generation.is_none();
+        let is_second = self.model.is_some();
         let loading = self.loading.as_mut().filter(|_| is_second)?;
         loading.stopping = true;
         Some(Effect::Submit(EngineCommand::Cancel { id: loading.id }))
     }
 
-    /// The model could not be loaded, or is wanted no more.
-    pub(super) fn not_loaded(&mut self, loading: &Loading, error: &str) {
-        match (loading.stopping, &self.model) {
-            (true, Some(model)) => {
-                let text = format!("{} is not loaded: it was stopped, and {} stays", loading.name, model.name);
-                self.note(NoteKind::Info, text);
-            }
-            (_, Some(_)) => self.note(NoteKind::Error, error.to_owned()),
-            (_, None) => {
-                self.note(NoteKind::Error, format!("{error}; /model lists the models, /model NAME loads one"));
-            }
+    /// It has come this far.
+    pub(super) fn on_progress(&mut self, id: RequestId, done: u64, total: u64, now: Moment) {
+        if let Some(loading) = self.loading.as_mut().filter(|loading| loading.id == id) {
+            loading.advance(done, total, now);
         }
     }
 
-    pub(super) fn loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<Effect> {
-        if self.loading.as_ref().is_some_and(|loading| loading.id == id) {
-            let first = self.model.is_none();
-            let seconds = model.load_time.as_secs_f64();
-            self.model_asked = self.loading.take().map(|loading| loading.name).unwrap_or_default();
-            self.ahead.forget();
-            self.context_used = 0;
-            self.next_token = None;
-            if !first {
-                let text = format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format);
-                self.note(NoteKind::Info, text);
+    /// The model could not be loaded, or is wanted no more; returns what is said of it.
+    pub(super) fn on_not_loaded(&mut self, id: RequestId, error: String) -> Option<(NoteKind, String)> {
+        let loading = self.loading.take_if(|loading| loading.id == id)?;
+        Some(match (loading.stopping, &self.model) {
+            (true, Some(model)) => {
+                (NoteKind::Info, format!("{} is not loaded: it was stopped, and {} stays", loading.name, model.name))
             }
-            if let Some(quantized) = model.quantized.as_ref().filter(|quantized| quantized.is_news) {
-                self.note(NoteKind::Info, quantized.text.clone());
-            }
-            self.session.record.model.clone_from(&model.name);
-            self.model = Some(model);
-            return self.ask_for_think_switch();
+            (_, Some(_)) => (NoteKind::Error, error),
+            (_, None) => (NoteKind::Error, format!("{error}; /model lists the models, /model NAME loads one")),
+        })
+    }
+
+    /// The model is there, maybe while another one is asked for already; returns what is said of it.
+    pub(super) fn on_loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<String> {
+        let seconds = model.load_time.as_secs_f64();
+        let replaces = self.model.is_some();
+        let mut said = Vec::new();
+        if replaces {
+            said.push(format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format));
         }
-        Vec::new()
+        said.extend(model.quantized.as_ref().filter(|news| news.is_news).map(|news| news.text.clone()));
+        if let Some(loading) = self.loading.take_if(|loading| loading.id == id) {
+            self.asked = loading.name;
+        }
+        self.load_time = model.load_time;
+        self.model = Some(model);
+        said
+    }
+
+    /// Whether this token ends a reply.
+    pub(super) fn is_end_token(&self, token: TokenId) -> bool {
+        self.model.as_ref().is_some_and(|model| model.end_tokens.contains(&token))
     }
 }

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::{App, Effect, MessageId, NoteKind, TracedToken};
-use crate::chat::Role;
+use super::open_chat::OpenChat;
+use super::setup::Setup;
+use super::{Effect, NoteKind, TracedToken};
 use crate::chat::thinking::is_opening;
+use crate::chat::{MessageId, Node, Role};
 use crate::worker::protocol::{
     Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore,
 };
@@ -14,16 +16,18 @@ use gibber_engine::TokenId;
 /// How many alternatives each token is scored with.
 const CANDIDATES: usize = 10;
 
-/// The scores of a conversation's messages; the system message has no name.
+/// The scores of a chat's messages; the system message has no name.
 #[derive(Debug, Default)]
 pub(super) struct Scores {
     context: Context,
     of: HashMap<Option<MessageId>, Scored>,
+    /// A scoring at work.
+    pub(super) at_work: Option<Scoring>,
 }
 
 /// What scores depend on beside the messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Context {
+pub(super) struct Context {
     model: String,
     system: String,
     template: TemplateChoice,
@@ -134,24 +138,33 @@ impl<'a> LookedAt<'a> {
 }
 
 /// What is seen.
-impl App {
-    /// The messages on screen as tokens, the system message first.
-    pub fn sections(&self) -> Vec<Section<'_>> {
+impl OpenChat {
+    /// The messages on screen as tokens, the system message first, as far as they are known with `context`.
+    pub(super) fn sections(&self, context: &Context) -> Vec<Section<'_>> {
         let system = Some(self.system()).filter(|system| !system.is_empty());
-        let system = system.map(|text| self.section(None, Role::System, text));
+        let system = system.map(|text| self.section(None, Role::System, text, context));
         let path = self.transcript().path();
-        let messages =
-            path.into_iter().map(|node| self.section(Some(node.id), node.message.role, &node.message.content));
+        let section = |node: &Node| {
+            let node = self.transcript().node(node.id)?;
+            Some(self.section(Some(node.id), node.message.role, &node.message.content, context))
+        };
+        let messages = path.into_iter().filter_map(section);
         system.into_iter().chain(messages).collect()
     }
 
     /// One message as tokens.
-    pub fn section<'a>(&'a self, message: Option<MessageId>, role: Role, text: &'a str) -> Section<'a> {
-        let drawn = message.and_then(|id| self.tokens_of(id)).unwrap_or_default();
+    pub(super) fn section<'a>(
+        &'a self,
+        message: Option<MessageId>,
+        role: Role,
+        text: &'a str,
+        context: &Context,
+    ) -> Section<'a> {
+        let drawn = message.and_then(|id| self.replies.tokens(id)).unwrap_or_default();
         // Only what is still said so.
         let stands = |traced: &TracedToken| text[traced.start.min(text.len())..].starts_with(&traced.trace.text);
         let drawn = if drawn.iter().all(stands) { drawn } else { &[] };
-        let scored = self.scored(message);
+        let scored = self.scored(message, context);
         let first = drawn.first().map_or(usize::MAX, |traced| traced.start);
         // What the template has opened a thought with is no choice of the model's.
         let is_given = first == 0 || text.get(..first).is_some_and(is_opening);
@@ -163,103 +176,77 @@ impl App {
         Section { message, role, text, before, tokens, is_known }
     }
 
-    /// The scoring that is at work.
-    pub fn scoring(&self) -> Option<&Scoring> {
-        self.scoring.as_ref()
+    fn scored(&self, message: Option<MessageId>, context: &Context) -> Option<&Scored> {
+        self.scores.of.get(&message).filter(|_| self.scores.context == *context && !context.model.is_empty())
     }
 
-    /// Whether this token ends a reply.
-    pub fn is_end_token(&self, token: TokenId) -> bool {
-        self.model().is_some_and(|model| model.end_tokens.contains(&token))
-    }
-
-    fn scored(&self, message: Option<MessageId>) -> Option<&Scored> {
-        self.scores.of.get(&message).filter(|_| self.scores.context.is_that_of(self))
-    }
-}
-
-impl Context {
-    fn of(app: &App) -> Self {
-        Self {
-            model: app.model().map(|model| model.name.clone()).unwrap_or_default(),
-            system: app.system().to_owned(),
-            template: app.template.clone(),
-            thinking: app.settings.chat.think.for_template(),
+    /// What scores depend on now.
+    pub(super) fn scoring_context(&self, setup: &Setup, model: &str) -> Context {
+        Context {
+            model: model.to_owned(),
+            system: self.system().to_owned(),
+            template: setup.template.clone(),
+            thinking: setup.thinking(),
         }
-    }
-
-    fn is_that_of(&self, app: &App) -> bool {
-        app.model().is_some_and(|model| model.name == self.model)
-            && self.system == app.system()
-            && self.template == app.template
-            && self.thinking == app.settings.chat.think.for_template()
     }
 }
 
 /// What is done.
-impl App {
-    /// Has the model read the conversation on screen and rate each token that it has not yet.
-    pub(super) fn score_path(&mut self) -> Vec<Effect> {
-        if self.scoring.is_some() {
-            return Vec::new();
-        }
-        if let Some(refusal) = self.refusal() {
-            self.hint = Some(refusal);
-            return Vec::new();
-        }
-        let (prompt, sent) = self.prompt();
-        let text = |message: &Option<MessageId>| match message {
-            Some(id) => self.transcript().node(*id).map_or("", |node| node.message.content.as_str()),
-            None => self.system(),
+impl OpenChat {
+    /// Has the model read the chat on screen and rate each token that it has not yet; `None` where none is left.
+    pub(super) fn begin_scoring(&mut self, id: RequestId, setup: &Setup, model: &str) -> Option<EngineCommand> {
+        let (prompt, sent) = self.prompt(setup);
+        let context = self.scoring_context(setup, model);
+        let is_new = |message: &Option<MessageId>| {
+            self.scored(*message, &context).is_none_or(|scored| scored.length != self.text_of(*message).len())
         };
-        let is_new =
-            |message: &Option<MessageId>| self.scored(*message).is_none_or(|s| s.length != text(message).len());
-        let Some(from) = sent.iter().position(is_new) else {
-            self.hint = Some("every token is scored already".to_owned());
-            return Vec::new();
-        };
-        let (id, context) = (self.request_id(), Context::of(self));
+        let from = sent.iter().position(is_new)?;
         let scoring = Scoring { id, sent, from, context, done: 0, total: 0, stopping: false };
-        self.scoring = Some(scoring);
-        vec![self.submit(EngineCommand::ScorePrompt { id, prompt, from, candidates: CANDIDATES })]
+        self.scores.at_work = Some(scoring);
+        Some(EngineCommand::ScorePrompt { id, prompt, from, candidates: CANDIDATES })
+    }
+
+    /// The text of a message, or the system message.
+    fn text_of(&self, message: Option<MessageId>) -> &str {
+        match message {
+            Some(id) => self.transcript().node(id).map_or("", |node| node.message.content.as_str()),
+            None => self.system(),
+        }
     }
 
     /// Stops the scoring that is at work; what else is asked of the engine need not wait for it.
     pub(super) fn stop_scoring(&mut self) -> Vec<Effect> {
-        let Some(scoring) = self.scoring.as_mut() else { return Vec::new() };
+        let Some(scoring) = self.scores.at_work.as_mut() else { return Vec::new() };
         scoring.stopping = true;
         vec![Effect::Submit(EngineCommand::Cancel { id: scoring.id })]
     }
 
-    /// An event of the scoring at work; `false` for any other.
-    pub(super) fn on_scoring_event(&mut self, event: &EngineEvent) -> bool {
-        let Some(scoring) = self.scoring.as_mut().filter(|scoring| event.request() == Some(scoring.id)) else {
-            return false;
-        };
+    /// An event of the scoring at work.
+    pub(super) fn on_scoring_event(&mut self, event: EngineEvent) {
+        let Some(scoring) = self.scores.at_work.as_mut() else { return };
         match event {
-            EngineEvent::PrefillProgress { done, total, .. } => (scoring.done, scoring.total) = (*done, *total),
+            EngineEvent::PrefillProgress { done, total, .. } => (scoring.done, scoring.total) = (done, total),
             EngineEvent::PromptScored { tokens, context_used, .. } => {
-                self.context_used = *context_used;
-                if let Some(scoring) = self.scoring.take() {
-                    self.keep_scores(scoring, tokens);
+                self.context_used = context_used;
+                if let Some(scoring) = self.scores.at_work.take() {
+                    self.keep_scores(scoring, &tokens);
                 }
             }
             EngineEvent::Failed { error, .. } => {
                 let stopped = scoring.stopping;
-                self.scoring = None;
+                self.scores.at_work = None;
                 if !stopped {
-                    self.note(NoteKind::Error, error.clone());
+                    self.note(NoteKind::Error, error);
                 }
             }
             _ => {}
         }
-        true
     }
 
     fn keep_scores(&mut self, scoring: Scoring, tokens: &[PromptToken]) {
         let Scoring { sent, from, context, .. } = scoring;
         if self.scores.context != context {
-            self.scores = Scores { context, of: HashMap::new() };
+            (self.scores.context, self.scores.of) = (context, HashMap::new());
         }
         let mut before = Vec::new();
         // A message that the model does not see is known as well: to have none.
@@ -278,11 +265,7 @@ impl App {
     }
 
     fn unseen(&self, message: Option<MessageId>) -> Scored {
-        let text = match message {
-            Some(id) => self.transcript().node(id).map_or("", |node| node.message.content.as_str()),
-            None => self.system(),
-        };
-        Scored { before: Vec::new(), tokens: Vec::new(), length: text.len() }
+        Scored { before: Vec::new(), tokens: Vec::new(), length: self.text_of(message).len() }
     }
 
     /// What is known of a message before the alternative `chosen` (its place among those to the token, and where it

@@ -16,7 +16,9 @@ pub mod timeline;
 mod adapted;
 mod ahead;
 mod alternative;
+mod ask;
 mod branches;
+mod catalog;
 mod chats;
 mod compare;
 mod copy;
@@ -28,22 +30,24 @@ mod lanes;
 mod lists;
 mod loading;
 mod looking;
-mod presets;
+mod open_chat;
+mod opening;
+mod replies;
 mod report;
+mod requests;
 mod run_command;
 mod saved;
 mod session;
 mod set_command;
+mod setup;
 mod shown;
 mod start;
-mod themes;
-mod thinking;
+mod view;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use ahead::ContextUse;
+pub use catalog::theme_problem;
 pub use compare::{Comparison, Lane, Parting};
 pub use effects::{Effect, FilePurpose, FrontEndIo, Looked, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
@@ -52,44 +56,26 @@ pub use loading::Loading;
 pub use looking::{Chance, LookedAt, Scoring, Section};
 pub use note::{Note, NoteKind};
 pub use parameters::Parameter;
+pub use replies::{NextToken, TracedToken};
 pub use run_command::{describe_template, help_text, template_choice};
 pub use saved::SavedChats;
 pub use start::{Moment, Start};
-pub use themes::theme_problem;
 
 use crate::chat::{MessageId, Transcript};
-use crate::settings::Settings;
-use crate::settings::theme::{self, Theme};
-use crate::store::{SearchHit, SessionSummary, StoreOp};
+use crate::settings::theme::Theme;
+use crate::store::{SearchHit, SessionSummary};
 pub use crate::store::{SessionId, SessionRecord, StoreNews};
-use crate::worker::protocol::{Distribution, EngineCommand, EngineEvent, RequestId, TemplateChoice, TokenTrace};
-use first_steps::FirstSteps;
+use crate::worker::protocol::{EngineEvent, RequestId};
+use catalog::Catalog;
 use gibber_engine::load::ModelInfo;
-use gibber_engine::{SamplingParams, TokenId};
-use gibber_files::quoted;
-use keymap::Keymap;
-use looking::Scores;
-use meter::Meter;
-
-/// What the model would say next, or has just said, and with which chance.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NextToken {
-    /// The candidates, before and after the filters.
-    pub distribution: Distribution,
-    /// The token that was drawn from it; `None` where none has been.
-    pub chosen: Option<TokenId>,
-}
-
-/// A token of a reply, and how it was chosen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TracedToken {
-    /// The token, and the candidates of that moment.
-    pub trace: TokenTrace,
-    /// The sampling in force then.
-    pub sampling: Arc<SamplingParams>,
-    /// Where its text begins in the reply.
-    pub start: usize,
-}
+use loading::Engine;
+use open_chat::OpenChat;
+use report::{prompt_text, tokens_text};
+use requests::{Owner, Requests};
+use saved::Library;
+use session::Session;
+use setup::Setup;
+use view::View;
 
 /// What a person did, or what came back from outside.
 #[derive(Debug)]
@@ -258,155 +244,58 @@ pub enum Action {
     Failed(String),
 }
 
-/// What a [`EngineCommand::Count`] was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CountFor {
-    Tokens,
-    Prompt,
-}
-
-/// The state of the program.
+/// The state of the program: its owners, each of which has what belongs together, and what goes on between them.
 #[derive(Debug)]
 pub struct App {
-    settings: Settings,
-    keymap: Keymap,
-    first_steps: FirstSteps,
-    sampling: SamplingParams,
-    template: TemplateChoice,
-    session: session::Session,
-    model: Option<ModelInfo>,
-    loading: Option<Loading>,
-    worker_dead: bool,
-    generation: Option<Generation>,
-    comparison: Option<Comparison>,
-    summaries: HashMap<MessageId, ReplySummary>,
-    last_summary: Option<ReplySummary>,
-    context_used: usize,
-    /// Messages that the last request had to leave out.
-    dropped: Vec<MessageId>,
-    meter: Meter,
-    next_token: Option<NextToken>,
-    /// The tokens of the replies of this run, as they were chosen.
-    tokens: HashMap<MessageId, Vec<TracedToken>>,
-    /// What everything else was found to be.
-    scores: Scores,
-    scoring: Option<Scoring>,
-    /// The request whose distribution is waited for.
-    preview: Option<RequestId>,
-    counts: HashMap<RequestId, CountFor>,
-    adapted: adapted::Adapted,
-    /// The request that asks whether the template can be told to think.
-    think_switch: Option<RequestId>,
-    notes: Vec<Note>,
-    next_note: u64,
-    next_request: u64,
-    history: Vec<String>,
-    saved: Option<SavedChats>,
-    /// What a search has found, until the list of chats is there.
-    search: saved::Search,
-    /// The message that a chat is opened for, until it is there.
-    reveal_next: Option<MessageId>,
-    revealed: Option<MessageId>,
-    models: Vec<String>,
-    /// The models as they were described last.
-    listed: Vec<ListedModel>,
-    /// What was asked for when the present model was loaded.
-    model_asked: String,
-    /// Saved conversations, as they were read last.
-    recent: Vec<SessionRecord>,
-    themes: Vec<Theme>,
-    quit_armed: bool,
+    /// What is set.
+    setup: Setup,
+    /// The engine and its model.
+    engine: Engine,
+    /// Who waits for which of its answers.
+    requests: Requests,
+    /// The chat that is open.
+    chat: OpenChat,
+    /// The others.
+    library: Library,
+    /// What there is to choose from.
+    catalog: Catalog,
+    /// How all of it is shown.
+    view: View,
+    /// What is said first, once it has been started.
     opening: Option<(String, Moment)>,
-    hint: Option<String>,
-    /// Whether thoughts are shown, or folded to a line.
-    shows_thoughts: bool,
-    /// The messages that are shown the other way: files that are not folded, thoughts that are not as the others.
-    turned: HashSet<MessageId>,
-    /// Whether every reply begins paused.
-    steps: bool,
-    /// Whether replies are shown as they were written, not as Markdown.
-    shows_source: bool,
-    /// The conversation that was deleted last, until something is said.
-    deleted: Option<(SessionRecord, Transcript)>,
-    branches: branches::Branches,
-    listing: files::Listing,
+    /// Names of chats, and seeds of lanes, are drawn from it.
     seed: u64,
-    ahead: ahead::Ahead,
-    /// Ticks up with each change that a front end may want to draw.
-    revision: u64,
 }
 
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, models, session, message, themes, is_first_run, warnings, seed } = start;
-        let mut seed = seed;
+        let Start { settings, history, models, session, message, themes, is_first_run, warnings, mut seed } = start;
         let session = match session {
-            Some((record, transcript)) => session::Session::saved(record, transcript),
-            None => session::Session::fresh(&mut seed, &settings.chat.system, now),
+            Some((record, transcript)) => Session::saved(record, transcript),
+            None => Session::fresh(&mut seed, &settings.chat.system, now),
         };
-        let mut app = Self {
-            first_steps: FirstSteps::new(is_first_run && settings.ui.hints),
-            keymap: Keymap::new(&settings.keys).0,
-            sampling: settings.sampling.clone(),
-            template: run_command::template_choice(&settings.model.template),
-            shows_source: !settings.ui.markdown,
-            settings,
-            session,
-            model: None,
-            loading: None,
-            worker_dead: false,
-            generation: None,
-            comparison: None,
-            summaries: HashMap::new(),
-            last_summary: None,
-            context_used: 0,
-            dropped: Vec::new(),
-            meter: Meter::default(),
-            next_token: None,
-            tokens: HashMap::new(),
-            scores: Scores::default(),
-            scoring: None,
-            preview: None,
-            counts: HashMap::new(),
-            adapted: adapted::Adapted::default(),
-            think_switch: None,
-            notes: Vec::new(),
-            next_note: 0,
-            next_request: 1,
-            history,
-            saved: None,
-            search: saved::Search::default(),
-            reveal_next: None,
-            revealed: None,
-            models,
-            listed: Vec::new(),
-            model_asked: String::new(),
-            recent: Vec::new(),
-            themes: theme::with_builtin(themes),
-            quit_armed: false,
-            opening: message.map(|message| (message, now)),
-            hint: None,
-            shows_thoughts: false,
-            turned: HashSet::new(),
-            steps: false,
-            deleted: None,
-            branches: branches::Branches::default(),
-            listing: files::Listing::default(),
-            seed,
-            ahead: ahead::Ahead::default(),
-            revision: 0,
-        };
+        let mut chat = OpenChat::new(session);
         for warning in warnings {
-            app.note(NoteKind::Warning, warning);
+            chat.note(NoteKind::Warning, warning);
         }
-        app
+        Self {
+            view: View::new(&settings, is_first_run),
+            setup: Setup::new(settings),
+            engine: Engine::default(),
+            requests: Requests::default(),
+            chat,
+            library: Library::default(),
+            catalog: Catalog::new(models, themes, history),
+            opening: message.map(|message| (message, now)),
+            seed,
+        }
     }
 
     /// Asks for the model, and says what was to be said first; to be called once, after the first frame is on screen.
     pub fn start(&mut self) -> Vec<Effect> {
-        let name = self.settings.model.name.clone();
-        let mut effects = vec![self.load_model(name)];
+        let name = self.setup.settings.model.name.clone();
+        let mut effects = self.load_model(name);
         if let Some((message, now)) = self.opening.take() {
             effects.extend(self.say(&message, now));
         }
@@ -420,25 +309,23 @@ impl App {
     }
 
     fn act(&mut self, action: Action, now: Moment) -> Vec<Effect> {
-        self.revision += 1;
-        let armed = std::mem::take(&mut self.quit_armed);
-        self.hint = None;
+        self.view.revision += 1;
+        let armed = std::mem::take(&mut self.view.quit_armed);
+        self.chat.clear_hint();
         match action {
             Action::Enter(line) => self.enter(&line, now),
             Action::Give(name) => self.give(name, now),
-            Action::Stop | Action::Interrupt if self.generation.is_none() && self.leave_edit() => Vec::new(),
+            Action::Stop | Action::Interrupt if self.generation().is_none() && self.chat.leave_edit() => Vec::new(),
             Action::Interrupt if armed => self.quit(),
-            Action::Stop if self.comparison.is_some() => self.stop_comparison(),
-            Action::Interrupt if self.comparison.as_ref().is_some_and(|lanes| !lanes.stopping) => {
-                self.stop_comparison()
-            }
-            Action::Stop => match self.stop_loading() {
-                Some(stop) => vec![stop],
-                None => self.stop(),
+            Action::Stop if self.comparison().is_some() => self.chat.stop_comparison(),
+            Action::Interrupt if self.comparison().is_some_and(|lanes| !lanes.stopping) => self.chat.stop_comparison(),
+            Action::Stop => match self.generation() {
+                None => self.engine.stop_loading().map_or_else(|| self.chat.stop(), |stop| vec![stop]),
+                Some(_) => self.chat.stop(),
             },
-            Action::Interrupt if self.generation.as_ref().is_some_and(|running| !running.stopping) => self.stop(),
+            Action::Interrupt if self.generation().is_some_and(|running| !running.stopping) => self.chat.stop(),
             Action::Interrupt => {
-                self.quit_armed = true;
+                self.view.quit_armed = true;
                 Vec::new()
             }
             Action::Quit => self.quit(),
@@ -447,59 +334,59 @@ impl App {
             Action::ResetParameter(parameter) => self.change_sampling(|p| parameter.reset(p)),
             Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
             Action::NextPreset => self.next_preset(),
-            Action::Step(step) => self.step(step),
+            Action::Step(step) => self.chat.step(step, now),
             Action::ToggleSource => {
-                self.shows_source = !self.shows_source;
+                self.view.shows_source = !self.view.shows_source;
                 Vec::new()
             }
             Action::ToggleThoughts => {
-                self.show_thoughts(!self.shows_thoughts);
+                self.show_thoughts(!self.view.shows_thoughts);
                 Vec::new()
             }
             Action::ToggleFold(message) => {
-                self.toggle_fold(message);
+                self.chat.toggle_fold(message);
                 Vec::new()
             }
             Action::TakeAlternative { message, token, candidate } => {
-                self.take_alternative(message, token, candidate, now)
+                self.take_alternative((message, token, candidate), now)
             }
             Action::ScorePath => self.score_path(),
-            Action::StopScoring => self.stop_scoring(),
+            Action::StopScoring => self.chat.stop_scoring(),
             Action::NextHeat => {
-                self.next_heat();
+                self.set_heat("");
                 Vec::new()
             }
-            Action::CopyMessage(message) => self.copy_message(message),
-            Action::CopyCode(message, number) => self.copy_code(message, number),
+            Action::CopyMessage(message) => self.chat.copy_message(message, self.view.shows_thoughts),
+            Action::CopyCode(message, number) => self.chat.copy_code(message, number),
             Action::RegenerateAt(message) => self.regenerate_at(message, now),
-            Action::SwitchBranch(by) => self.switch_branch(by),
-            Action::SwitchBranchAt(message, by) => self.switch_branch_at(message, by),
-            Action::EditMessage(message) => self.edit_message(message),
-            Action::ChooseLane(lane) => self.choose_lane(lane),
-            Action::KeepLane => self.keep_lane(),
-            Action::ChooseSession(id) => self.choose_chat(id, None),
-            Action::CloseList => self.close_list(),
+            Action::SwitchBranch(by) => self.when_idle(|chat| chat.switch_branch(by)),
+            Action::SwitchBranchAt(message, by) => self.when_idle(|chat| chat.switch_branch_at(message, by)),
+            Action::EditMessage(message) => self.when_idle(|chat| chat.edit_message(message)),
+            Action::ChooseLane(lane) => self.chat.choose_lane(lane),
+            Action::KeepLane => self.chat.keep_lane(),
+            Action::ChooseSession(id) => self.library.choose_chat(id, None),
+            Action::CloseList => self.library.close_list(),
             Action::Other => Vec::new(),
             Action::OpenPalette => vec![Effect::ReadPalette],
             Action::PaletteRead { models, themes, sessions } => {
-                (self.models, self.recent) = (models, sessions);
-                self.themes = theme::with_builtin(themes);
+                (self.catalog.models, self.library.recent) = (models, sessions);
+                self.catalog.set_themes(themes);
                 vec![Effect::ShowPalette]
             }
-            Action::ModelsListed(models) => self.models_listed(models),
+            Action::ModelsListed(models) => self.catalog.models_listed(models),
             Action::ThemesRead { own, wanted } => self.themes_read(own, wanted),
             Action::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => self.imported(&path, &text, now),
             Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => {
                 vec![attachments::compose_file(&path, &text)]
             }
             Action::Attached { text, lanes, files } => self.attached(&text, lanes.as_deref(), files, now),
-            Action::ChooseFound(id, message) => self.choose_chat(id, Some(message)),
-            Action::RenameSaved(id, title) => self.rename_saved(id, &title),
+            Action::ChooseFound(id, message) => self.library.choose_chat(id, Some(message)),
+            Action::RenameSaved(id, title) => self.library.rename(id, &title, &mut self.chat),
             Action::DeleteSaved(id) => self.delete_saved(id, now),
-            Action::RestoreSaved => self.restore_saved(),
-            Action::SessionTaken(Ok((record, transcript))) => self.chat_taken(record, transcript),
-            Action::SessionsListed(Ok(list)) => self.chats_listed(list, now),
-            Action::SessionsFound { text, hits: Ok(hits) } => self.found(text, hits),
+            Action::RestoreSaved => self.library.restore(&mut self.chat),
+            Action::SessionTaken(Ok((record, transcript))) => self.library.chat_taken(record, transcript),
+            Action::SessionsListed(Ok(list)) => self.library.chats_listed(list, &mut self.chat, now),
+            Action::SessionsFound { text, hits: Ok(hits) } => self.library.found(text, hits),
             outcome => self.take_outcome(outcome),
         }
     }
@@ -507,8 +394,8 @@ impl App {
     /// What came back from outside.
     fn take_outcome(&mut self, outcome: Action) -> Vec<Effect> {
         match outcome {
-            Action::ChatsRead(chats) => self.recent = chats,
-            Action::FilesListed { folder, entries } => self.listing = files::Listing { folder, entries },
+            Action::ChatsRead(chats) => self.library.recent = chats,
+            Action::FilesListed { folder, entries } => self.catalog.listing = files::Listing { folder, entries },
             Action::SettingsSaved(Ok(path)) => {
                 self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
             }
@@ -519,7 +406,7 @@ impl App {
             | Action::StoreNews(StoreNews::Failed(error) | StoreNews::Lost(error))
             | Action::Failed(error) => self.note(NoteKind::Error, error),
             Action::PresetSaved { name, is_there, outcome } => self.preset_saved(&name, is_there, outcome),
-            Action::SessionOpened(Ok((record, transcript))) => self.chat_opened(record, transcript),
+            Action::SessionOpened(Ok((record, transcript))) => return self.chat_opened(record, transcript),
             Action::FileWritten(Ok(path)) => self.note(NoteKind::Info, format!("{path} is written")),
             Action::SessionsListed(Err(error))
             | Action::SessionsFound { hits: Err(error), .. }
@@ -532,157 +419,121 @@ impl App {
         Vec::new()
     }
 
-    /// What the engine's thread says.
+    /// What the engine's thread says: its owner gets it.
     pub fn on_event(&mut self, event: EngineEvent, now: Moment) -> Vec<Effect> {
-        self.revision += 1;
-        if self.on_scoring_event(&event) {
-            return Vec::new();
+        self.view.revision += 1;
+        let Some(id) = event.request() else {
+            let EngineEvent::WorkerDied { error } = event else { return Vec::new() };
+            return self.on_worker_died(&error);
+        };
+        let Some(owner) = self.requests.owner(id, event.is_closing()) else { return Vec::new() };
+        match (owner, event) {
+            (Owner::Reply, event) => {
+                if matches!(event, EngineEvent::Finished { .. }) {
+                    self.view.count_reply();
+                }
+                return self.chat.on_reply_event(event, now, &self.setup, &mut self.engine);
+            }
+            (Owner::Comparison, event) => {
+                return self.chat.on_lanes_event(event, now, &self.setup, &mut self.engine);
+            }
+            (Owner::Scoring, event) => self.chat.on_scoring_event(event),
+            (Owner::Load, EngineEvent::LoadProgress { done, total, .. }) => {
+                self.engine.on_progress(id, done, total, now);
+            }
+            (Owner::Load, EngineEvent::Loaded { model, .. }) => return self.on_loaded(id, *model),
+            (Owner::Load, EngineEvent::Failed { error, .. }) => {
+                if let Some((kind, text)) = self.engine.on_not_loaded(id, error) {
+                    self.note(kind, text);
+                }
+            }
+            (Owner::Prompt, EngineEvent::Counted { text, tokens, pieces, dropped, .. }) => {
+                self.note(NoteKind::Info, prompt_text(&text, &tokens, &pieces, &dropped));
+            }
+            (Owner::Tokens, EngineEvent::Counted { tokens, pieces, .. }) => {
+                self.note(NoteKind::Info, tokens_text(&tokens, &pieces));
+            }
+            (Owner::Prompt | Owner::Tokens, EngineEvent::Failed { error, .. }) => self.note(NoteKind::Error, error),
+            (Owner::Preview(message), EngineEvent::Distribution { distribution, .. }) => {
+                self.chat.replies.reshape(message, distribution);
+            }
+            (Owner::Prefill, EngineEvent::Prefilled { done, total, .. }) => {
+                self.chat.ahead.on_prefilled(id, done, total, now);
+            }
+            (Owner::Measure, EngineEvent::Measured { parts, .. }) => self.chat.ahead.on_measured(id, parts, now),
+            (Owner::Prefill | Owner::Measure, EngineEvent::Failed { .. }) => self.chat.ahead.on_failed(id),
+            (Owner::ThinkSwitch, EngineEvent::TemplateDescribed { can_switch_thinking, .. }) => {
+                self.on_template_described(can_switch_thinking);
+            }
+            // What the last token was drawn from is kept no more: what is on screen stays. A template that fails is an error
+            // of the reply that is asked for. How far anything else has come is not shown.
+            _ => {}
         }
-        match event {
-            EngineEvent::LoadProgress { id, done, total } => {
-                if let Some(loading) = self.loading.as_mut().filter(|loading| loading.id == id) {
-                    loading.advance(done, total, now);
-                }
-                Vec::new()
-            }
-            EngineEvent::Loaded { id, model } => self.loaded(id, *model),
-            EngineEvent::Counted { id, text, tokens, pieces } => self.counted(id, &text, &tokens, &pieces),
-            EngineEvent::Failed { id, error } => self.failed(id, error),
-            EngineEvent::WorkerDied { error } => self.worker_died(&error),
-            EngineEvent::Distribution { id, distribution } => {
-                if self.preview == Some(id) {
-                    self.preview = None;
-                    self.next_token = Some(NextToken { distribution, chosen: None });
-                }
-                Vec::new()
-            }
-            EngineEvent::Prefilled { id, done, total, .. } => {
-                self.prefilled(id, done, total, now);
-                Vec::new()
-            }
-            EngineEvent::Measured { id, parts } => {
-                self.measured(id, parts, now);
-                Vec::new()
-            }
-            EngineEvent::TemplateDescribed { id, can_switch_thinking } => {
-                self.template_described(id, can_switch_thinking);
-                Vec::new()
-            }
-            EngineEvent::Scored { .. } | EngineEvent::PromptScored { .. } => Vec::new(),
-            lanes if self.is_compared(&lanes) => self.on_lanes_event(lanes, now),
-            reply => {
-                let is_end = matches!(reply, EngineEvent::Finished { .. });
-                let effects = self.on_reply_event(reply, now);
-                if is_end {
-                    self.count_reply();
-                }
-                effects
-            }
+        Vec::new()
+    }
+
+    /// Another model is there: nothing is known of what it would make of the chat.
+    fn on_loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<Effect> {
+        let name = model.name.clone();
+        for text in self.engine.on_loaded(id, model) {
+            self.note(NoteKind::Info, text);
         }
+        self.chat.on_model(name);
+        self.ask_for_think_switch()
+    }
+
+    fn on_worker_died(&mut self, error: &str) -> Vec<Effect> {
+        self.engine.is_dead = true;
+        self.engine.loading = None;
+        self.requests.forget_all();
+        let text = format!("the engine has stopped: {error}. Everything is saved; start gibber again to go on");
+        self.chat.on_worker_died(text)
     }
 
     /// Time has passed: saves what is due. To be called when [`App::deadline`] is reached.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
-        let mut effects = match self.save_deadline() {
-            Some(deadline) if deadline <= now.at && self.comparison.is_some() => self.save_lanes(now),
-            Some(deadline) if deadline <= now.at => self.save_reply(now),
-            _ => Vec::new(),
-        };
+        let mut effects = self.chat.save_what_is_due(now);
         effects.extend(self.tick_ahead(now));
         effects
     }
 
     /// The front end has drawn a frame, which took this long.
     pub fn drew(&mut self, took: Duration) {
-        if let Some(generation) = self.generation.as_mut() {
+        if let Some(generation) = self.chat.generation.as_mut() {
             generation.draw_time += took;
         }
     }
 
     /// When [`App::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.save_deadline(), self.ahead.deadline()].into_iter().flatten().min()
+        [self.chat.save_deadline(), self.chat.ahead.deadline()].into_iter().flatten().min()
     }
 
-    fn save_deadline(&self) -> Option<Instant> {
-        let lanes = self.comparison.as_ref().and_then(Comparison::save_deadline);
-        lanes.or_else(|| self.generation.as_ref().and_then(Generation::save_deadline))
-    }
-
-    fn failed(&mut self, id: RequestId, error: String) -> Vec<Effect> {
-        if let Some(loading) = self.loading.take_if(|loading| loading.id == id) {
-            self.not_loaded(&loading, &error);
-            return Vec::new();
-        }
-        if self.preview == Some(id) {
-            // The logits are gone: what is on screen stays.
-            self.preview = None;
-            return Vec::new();
-        }
-        // A template that fails is an error of the reply that is asked for.
-        if self.think_switch.take_if(|asked| *asked == id).is_some() || self.ahead_failed(id) {
-            return Vec::new();
-        }
-        if self.counts.remove(&id).is_some() {
-            self.note(NoteKind::Error, error);
-            return Vec::new();
-        }
-        if self.comparison.as_ref().is_some_and(|comparison| comparison.id == id) {
-            return self.comparison_failed(error);
-        }
-        self.reply_failed(id, error)
-    }
-
-    fn worker_died(&mut self, error: &str) -> Vec<Effect> {
-        self.worker_dead = true;
-        self.loading = None;
-        self.scoring = None;
-        let text = format!("the engine has stopped: {error}. Everything is saved; start gibber again to go on");
-        match self.generation.as_ref().map(|generation| generation.id) {
-            None if self.comparison.as_ref().is_some_and(Comparison::is_running) => self.comparison_failed(text),
-            Some(id) => self.reply_failed(id, text),
-            None => {
-                self.note(NoteKind::Error, text);
-                Vec::new()
-            }
-        }
-    }
-
-    /// Leaves; a reply that is running is stopped and what there is of it saved.
+    /// Leaves; what is running is stopped and what there is of it saved.
     fn quit(&mut self) -> Vec<Effect> {
-        let mut effects = self.cut_reply();
-        effects.extend(self.cut_lanes());
+        let mut effects = self.chat.cut();
         effects.push(Effect::Quit);
         effects
     }
 
-    fn request_id(&mut self) -> RequestId {
-        let id = RequestId(self.next_request);
-        self.next_request += 1;
-        id
+    /// What is said where nothing can be changed, since a reply is running.
+    fn busy(&self) -> Option<String> {
+        self.chat.busy(&self.view.keymap)
+    }
+
+    /// Changes the chat, unless a reply is running: the person is told.
+    fn when_idle(&mut self, change: impl FnOnce(&mut OpenChat) -> Vec<Effect>) -> Vec<Effect> {
+        match self.busy() {
+            Some(busy) => {
+                self.chat.set_hint(busy);
+                Vec::new()
+            }
+            None => change(&mut self.chat),
+        }
     }
 
     fn note(&mut self, kind: NoteKind, text: String) {
-        let text = match kind {
-            NoteKind::Info => text,
-            NoteKind::Warning | NoteKind::Error => quoted::lines(&text).into_owned(),
-        };
-        let after = self.session.transcript.head();
-        self.notes.push(Note { number: self.next_note, after, kind, text });
-        self.next_note += 1;
-    }
-
-    /// Remembers a line for Up, Down and Ctrl-R.
-    fn remember(&mut self, line: &str) -> Vec<Effect> {
-        if self.history.last().is_some_and(|last| last == line) {
-            return Vec::new();
-        }
-        self.history.push(line.to_owned());
-        vec![Effect::Store(StoreOp::AppendHistory(line.to_owned()))]
-    }
-
-    fn submit(&self, command: EngineCommand) -> Effect {
-        Effect::Submit(command)
+        self.chat.note(kind, text);
     }
 }
 

@@ -1,54 +1,45 @@
 //! What `/show`, `/stats`, `/prompt` and `/tokens` tell.
 
-use super::parameters::PARAMETERS;
-use super::run_command::describe_template;
-use super::{App, CountFor, Effect, NoteKind, timeline};
-use crate::chat::MessageId;
-use crate::worker::protocol::{EngineCommand, Prompt, RequestId};
+use super::loading::Engine;
+use super::open_chat::OpenChat;
+use super::setup::Setup;
+use super::{NoteKind, timeline};
 use gibber_engine::TokenId;
 
 /// Tokens of a text that `/tokens` lists before it stops.
 const TOKENS_SHOWN: usize = 200;
 
-impl App {
-    pub(super) fn show(&mut self) {
-        let mut lines = Vec::new();
-        match self.model() {
-            Some(model) => {
-                lines.push(format!(
-                    "model             {} · {} · {} · {} threads · context {} of {}",
-                    model.name, model.architecture, model.format, model.threads, model.context, model.trained_context
-                ));
-                let (used, full) = (self.context().0 as f64 / model.context as f64, model.cache_bytes as f64 / 1e6);
-                let used = used * full;
-                lines.push(format!("KV cache          {} · {used:.1} of {full:.1} MB used", model.cache));
-            }
-            None => lines.push("model             none is loaded".to_owned()),
+/// `/show`.
+pub(super) fn overview(setup: &Setup, engine: &Engine, chat: &OpenChat) -> String {
+    let mut lines = Vec::new();
+    match &engine.model {
+        Some(model) => {
+            lines.push(format!(
+                "model             {} · {} · {} · {} threads · context {} of {}",
+                model.name, model.architecture, model.format, model.threads, model.context, model.trained_context
+            ));
+            let share = chat.context_used() as f64 / model.context as f64;
+            let full = model.cache_bytes as f64 / 1e6;
+            lines.push(format!("KV cache          {} · {:.1} of {full:.1} MB used", model.cache, share * full));
         }
-        lines.push(format!("template          {}", describe_template(&self.template)));
-        let system = if self.system().is_empty() { "(the template's own)" } else { self.system() };
-        lines.push(format!("system            {system}"));
-        lines.push(format!("preset            {}", self.preset().unwrap_or("none")));
-        for spec in &PARAMETERS {
-            lines.push(format!("{:<17} {}", spec.name, spec.parameter.display(self.sampling())));
-        }
-        let limit = match self.settings.chat.max_tokens {
-            0 => "no limit".to_owned(),
-            limit => limit.to_string(),
-        };
-        lines.push(format!("max-tokens        {limit}"));
-        lines.push(format!("lookup            {}", self.settings.model.lookup.as_str()));
-        lines.push(format!("think             {}", self.settings.chat.think.name()));
-        lines.push(format!("stop              {:?}", self.settings.chat.stop));
-        self.note(NoteKind::Info, lines.join("\n"));
+        None => lines.push("model             none is loaded".to_owned()),
     }
+    lines.extend(setup.overview(chat.system()));
+    lines.join("\n")
+}
 
+impl OpenChat {
+    /// `/stats`: what the reply on screen cost, and where its time went.
     pub(super) fn stats(&mut self) {
-        let Some(summary) = self.last_summary() else {
-            return self.note(NoteKind::Info, "there was no reply yet".to_owned());
+        let Some(summary) = self.summary() else {
+            let text = match self.reply_on_screen() {
+                Some(_) => "what this reply cost is not known: it was not generated in this run",
+                None => "there was no reply yet",
+            };
+            return self.note(NoteKind::Info, text.to_owned());
         };
         let stats = &summary.stats;
-        let (used, context) = self.context();
+        let (used, context) = summary.context;
         let perplexity = summary.perplexity.map_or_else(|| "not known".to_owned(), |value| format!("{value:.2}"));
         let mut lines = vec![
             format!("reply       {}", summary.line()),
@@ -63,37 +54,25 @@ impl App {
             format!("context     {used} / {context}"),
             "where the time went:".to_owned(),
         ];
-        let load = self.model().map(|model| model.load_time).unwrap_or_default();
-        lines.extend(timeline::rows(summary, load).into_iter().map(|row| format!("  {row}")));
+        lines.extend(timeline::rows(summary).into_iter().map(|row| format!("  {row}")));
         self.note(NoteKind::Info, lines.join("\n"));
     }
+}
 
-    /// How surprising a reply was to the model itself: the inverse of its tokens' probability, in the geometric mean; as
-    /// far as it was generated in this run.
-    pub fn perplexity_of(&self, message: MessageId) -> Option<f32> {
-        let tokens = self.tokens_of(message).filter(|tokens| !tokens.is_empty())?;
-        let mean = tokens.iter().map(|token| token.trace.logprob).sum::<f32>() / tokens.len() as f32;
-        Some((-mean).exp())
-    }
+/// `/prompt`: what the model sees, without the messages `dropped`, and its tokens.
+pub(super) fn prompt_text(text: &str, tokens: &[TokenId], pieces: &[String], dropped: &[usize]) -> String {
+    let without = match dropped.len() {
+        0 => String::new(),
+        1 => " (without a message that the context has no room for)".to_owned(),
+        n => format!(" (without {n} messages that the context has no room for)"),
+    };
+    let (count, listed) = (tokens.len(), list_of_tokens(tokens, pieces));
+    format!("{count} tokens; the model sees{without}:\n{text}\n\nas these tokens:\n{listed}")
+}
 
-    pub(super) fn count(&mut self, why: CountFor, prompt: Prompt) -> Vec<Effect> {
-        let id = self.request_id();
-        self.counts.insert(id, why);
-        vec![self.submit(EngineCommand::Count { id, prompt })]
-    }
-
-    pub(super) fn counted(&mut self, id: RequestId, text: &str, tokens: &[TokenId], pieces: &[String]) -> Vec<Effect> {
-        let Some(why) = self.counts.remove(&id) else { return Vec::new() };
-        let listed = list_of_tokens(tokens, pieces);
-        let note = match why {
-            CountFor::Prompt => {
-                format!("{} tokens; the model sees:\n{text}\n\nas these tokens:\n{listed}", tokens.len())
-            }
-            CountFor::Tokens => format!("{} tokens: {listed}", tokens.len()),
-        };
-        self.note(NoteKind::Info, note);
-        Vec::new()
-    }
+/// `/tokens`
+pub(super) fn tokens_text(tokens: &[TokenId], pieces: &[String]) -> String {
+    format!("{} tokens: {}", tokens.len(), list_of_tokens(tokens, pieces))
 }
 
 /// Each token as its id and its text: `504 "The"`; of very many the first and the last.

@@ -3,19 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use super::commands::{self, CommandId, Line, SlashCommand, When};
+use super::report::overview;
 use super::step::Step;
-use super::{Action, App, CountFor, Effect, FilePurpose, Moment, NoteKind, files};
+use super::{Action, App, Effect, FilePurpose, List, Moment, NoteKind, files, theme_problem};
 use crate::chat::template::BUILTIN_NAMES;
-use crate::worker::protocol::{Prompt, TemplateChoice};
+use crate::settings::theme::Theme;
+use crate::worker::protocol::TemplateChoice;
 
 impl App {
     /// A line from the composer or the prompt.
     pub(super) fn enter(&mut self, line: &str, now: Moment) -> Vec<Effect> {
         if line.trim().is_empty() {
-            self.leave_edit();
+            self.chat.leave_edit();
             return Vec::new();
         }
-        let mut effects = self.remember(line);
+        let mut effects = self.catalog.remember(line);
         effects.extend(match commands::parse(line) {
             Line::Message(text) => self.send(text, now),
             Line::Command { name, argument } => match commands::find(name) {
@@ -23,15 +25,16 @@ impl App {
                     self.note(NoteKind::Error, commands::unknown(name));
                     vec![Effect::Compose(line.to_owned())]
                 }
-                Some(command) if command.when == When::Idle && self.busy().is_some() => {
-                    let text = format!("/{} has to wait: {}", command.name, self.busy().unwrap_or_default());
-                    self.hint = Some(text);
-                    vec![Effect::Compose(line.to_owned())]
-                }
-                Some(command) => {
-                    self.leave_edit();
-                    self.run(command, argument, now)
-                }
+                Some(command) => match self.has_to_wait(command) {
+                    Some(text) => {
+                        self.chat.set_hint(text);
+                        vec![Effect::Compose(line.to_owned())]
+                    }
+                    None => {
+                        self.chat.leave_edit();
+                        self.run(command, argument, now)
+                    }
+                },
             },
         });
         effects
@@ -40,12 +43,18 @@ impl App {
     /// A command that a key stands for: no line of the person's, so that it is neither remembered nor given back.
     pub(super) fn give(&mut self, name: &str, now: Moment) -> Vec<Effect> {
         let Some(command) = commands::find(name) else { return Vec::new() };
-        if let (When::Idle, Some(busy)) = (command.when, self.busy()) {
-            self.hint = Some(format!("/{} has to wait: {busy}", command.name));
+        if let Some(text) = self.has_to_wait(command) {
+            self.chat.set_hint(text);
             return Vec::new();
         }
-        self.leave_edit();
+        self.chat.leave_edit();
         self.run(command, "", now)
+    }
+
+    /// Why a command cannot be carried out while a reply is running.
+    fn has_to_wait(&self, command: &SlashCommand) -> Option<String> {
+        let busy = self.busy().filter(|_| command.when == When::Idle)?;
+        Some(format!("/{} has to wait: {busy}", command.name))
     }
 
     fn run(&mut self, command: &SlashCommand, argument: &str, now: Moment) -> Vec<Effect> {
@@ -53,62 +62,91 @@ impl App {
             CommandId::Help => return self.help(argument),
             CommandId::Quit => return self.handle(Action::Quit, now),
             CommandId::New => return self.new_chat(now),
-            CommandId::Open => return self.open_chat(argument),
+            CommandId::Open => return self.library.open_chat(argument),
             CommandId::Rename | CommandId::Search | CommandId::Import | CommandId::Read if argument.is_empty() => {
                 return self.missing(command);
             }
-            CommandId::Rename => return self.rename(argument),
+            CommandId::Rename => return self.chat.rename(argument),
             CommandId::Delete => return self.delete_chat(now),
-            CommandId::Search => return self.search_chats(argument),
-            CommandId::Export => return self.export(&files::unquoted(argument)),
+            CommandId::Search => return self.library.search_chats(argument),
+            CommandId::Export => return self.chat.export(&files::unquoted(argument)),
             CommandId::Import => {
                 return vec![Effect::ReadFile { purpose: FilePurpose::Import, path: files::unquoted(argument) }];
             }
             CommandId::Read => {
                 return vec![Effect::ReadFile { purpose: FilePurpose::Read, path: files::unquoted(argument) }];
             }
-            CommandId::Edit => return self.edit(argument),
+            CommandId::Edit => return self.chat.edit(argument),
             CommandId::Regenerate => return self.regenerate(now),
             CommandId::Compare => return self.compare(argument, now),
             CommandId::Continue => return self.continue_reply(now),
-            CommandId::Pause => return self.step(Step::TogglePause),
-            CommandId::Step => self.set_stepping(argument),
-            CommandId::Undo => return self.undo(),
-            CommandId::Redo => return self.redo(),
-            CommandId::Begin => return self.set_begin(argument, now),
-            CommandId::Branch => return self.branch(argument),
-            CommandId::Copy => return self.copy(argument),
-            CommandId::System => return self.set_system(argument),
-            CommandId::Prompt => return self.count(CountFor::Prompt, self.prompt().0),
-            CommandId::Tokens if argument.is_empty() => return self.missing(command),
-            CommandId::Tokens => return self.count(CountFor::Tokens, Prompt::Raw(argument.to_owned())),
-            CommandId::Model if argument.is_empty() => return vec![Effect::ListModels],
-            CommandId::Model => {
-                let mut effects = self.stop_scoring();
-                effects.push(self.load_model(files::unquoted(argument)));
-                return effects;
+            CommandId::Pause => return self.chat.step(Step::TogglePause, now),
+            CommandId::Step => {
+                let said = self.setup.set_stepping(argument, &self.view.keymap);
+                self.say_of_it(said);
             }
+            CommandId::Undo => return self.undo(),
+            CommandId::Redo => return self.chat.redo(),
+            CommandId::Begin => return self.begin_with(argument, now),
+            CommandId::Branch => return self.chat.branch(argument),
+            CommandId::Copy => return self.chat.copy(argument, self.view.shows_thoughts),
+            CommandId::System => return self.chat.set_system(argument),
+            CommandId::Prompt => return self.show_prompt(),
+            CommandId::Tokens if argument.is_empty() => return self.missing(command),
+            CommandId::Tokens => return self.show_tokens(argument),
+            CommandId::Model if argument.is_empty() => return vec![Effect::ListModels],
+            CommandId::Model => return self.load_model(files::unquoted(argument)),
             CommandId::Set => return self.set(command, argument),
-            CommandId::Parameter(parameter) if argument.is_empty() => self.show_parameter(parameter),
+            CommandId::Parameter(parameter) if argument.is_empty() => {
+                self.note(NoteKind::Info, self.setup.parameter_text(parameter));
+            }
             CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
             CommandId::Preset => return self.preset_command(argument),
             CommandId::Template => return self.set_template(&files::unquoted(argument)),
             CommandId::Raw => return self.handle(Action::ToggleSource, now),
             CommandId::Think => return self.think(argument),
-            CommandId::Heat => return self.set_heat(argument),
+            CommandId::Heat => self.set_heat(argument),
             CommandId::Score => return self.score_path(),
-            CommandId::Show => self.show(),
-            CommandId::Stats => self.stats(),
+            CommandId::Show => self.note(NoteKind::Info, overview(&self.setup, &self.engine, &self.chat)),
+            CommandId::Stats => self.chat.stats(),
             CommandId::Theme => {
                 return vec![Effect::ReadThemes { wanted: (!argument.is_empty()).then(|| argument.to_owned()) }];
             }
-            CommandId::Save => return vec![Effect::SaveSettings(Box::new(self.settings_to_save()))],
+            CommandId::Save => return vec![Effect::SaveSettings(Box::new(self.setup.to_save(self.chat.system())))],
         }
         Vec::new()
     }
 
     pub(super) fn missing(&mut self, command: &SlashCommand) -> Vec<Effect> {
         self.note(NoteKind::Error, format!("{}: {}", command.usage(), command.help));
+        Vec::new()
+    }
+
+    /// `/heat [MEASURE]`; without one, the next.
+    pub(super) fn set_heat(&mut self, argument: &str) {
+        match self.setup.set_heat(argument) {
+            Ok(hint) => self.chat.set_hint(hint),
+            Err(error) => self.note(NoteKind::Error, error),
+        }
+    }
+
+    /// Shows all thoughts, or folds them.
+    pub(super) fn show_thoughts(&mut self, shown: bool) {
+        self.view.shows_thoughts = shown;
+        self.chat.treat_thoughts_alike();
+    }
+
+    /// The themes have been read: one is put in force, or the person chooses.
+    pub(super) fn themes_read(&mut self, own: Vec<Theme>, wanted: Option<String>) -> Vec<Effect> {
+        self.catalog.set_themes(own);
+        let Some(name) = wanted else { return vec![Effect::ShowList(List::Themes)] };
+        match theme_problem(&self.catalog.themes, &name) {
+            Some(problem) => self.note(NoteKind::Error, problem),
+            None => {
+                self.note(NoteKind::Info, format!("theme {name}; /save makes it the default"));
+                self.setup.settings.ui.theme = name;
+            }
+        }
         Vec::new()
     }
 
@@ -127,28 +165,6 @@ impl App {
         Vec::new()
     }
 
-    pub(super) fn set_system(&mut self, argument: &str) -> Vec<Effect> {
-        match argument {
-            "" => {
-                let text = match self.system() {
-                    "" => "the system message is the template's own; /system TEXT sets one".to_owned(),
-                    system => format!("system message: {system}"),
-                };
-                self.note(NoteKind::Info, text);
-                return Vec::new();
-            }
-            "-" => {
-                self.session.record.system.clear();
-                self.note(NoteKind::Info, "the system message is the template's own again".to_owned());
-            }
-            text => {
-                self.session.record.system = text.to_owned();
-                self.note(NoteKind::Info, "the system message is set, from the next reply on".to_owned());
-            }
-        }
-        self.session.put_if_stored()
-    }
-
     fn set_template(&mut self, argument: &str) -> Vec<Effect> {
         let mut effects = Vec::new();
         if !argument.is_empty() {
@@ -156,12 +172,12 @@ impl App {
                 self.note(NoteKind::Error, error);
                 return effects;
             }
-            self.template = template_choice(argument);
+            self.setup.template = template_choice(argument);
             effects = self.ask_for_think_switch();
         }
         let text = format!(
             "template: {} (there are: {}, or a Jinja file)",
-            describe_template(&self.template),
+            describe_template(&self.setup.template),
             template_names().join(", ")
         );
         self.note(NoteKind::Info, text);

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{App, Effect, Moment, NoteKind};
+use super::chats::deletion;
+use super::open_chat::OpenChat;
+use super::{Effect, Moment, NoteKind};
 use crate::chat::{MessageId, Transcript, title};
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreOp};
 
@@ -19,6 +21,21 @@ pub struct SavedChats {
     pub at: i64,
     /// Counts the changes, so that whoever shows them need not look for any.
     pub changes: u64,
+}
+
+/// The saved chats: the list of them, what is looked for in them, and what was deleted.
+#[derive(Debug, Default)]
+pub(super) struct Library {
+    /// The list, while the person is choosing from it.
+    pub(super) saved: Option<SavedChats>,
+    /// What a search has found, until the list is there.
+    search: Search,
+    /// The message that a chat is opened for, until it is there.
+    wanted: Option<MessageId>,
+    /// The chats as they were read last.
+    pub(super) recent: Vec<SessionRecord>,
+    /// The chat that was deleted last, until something is said.
+    deleted: Option<(SessionRecord, Transcript)>,
 }
 
 /// A search, until the list of chats is there.
@@ -46,17 +63,7 @@ impl SavedChats {
     }
 }
 
-impl App {
-    /// The saved chats, while the person is choosing one.
-    pub fn saved(&self) -> Option<&SavedChats> {
-        self.saved.as_ref()
-    }
-
-    /// The message that a search has led to, in the chat that was opened from it.
-    pub fn revealed(&self) -> Option<MessageId> {
-        self.revealed
-    }
-
+impl Library {
     pub(super) fn close_list(&mut self) -> Vec<Effect> {
         match self.saved.take() {
             // What was read for the search is no longer needed.
@@ -78,16 +85,16 @@ impl App {
         if text.is_empty() { vec![Effect::ListSessions] } else { vec![Effect::SearchSessions(text.to_owned())] }
     }
 
-    /// The saved chats were listed.
-    pub(super) fn chats_listed(&mut self, chats: Vec<SessionSummary>, now: Moment) -> Vec<Effect> {
+    /// The saved chats were listed; what is to be said of them is said in `chat`.
+    pub(super) fn chats_listed(&mut self, chats: Vec<SessionSummary>, chat: &mut OpenChat, now: Moment) -> Vec<Effect> {
         if chats.is_empty() {
-            self.note(NoteKind::Info, "no chat is saved yet".to_owned());
+            chat.note(NoteKind::Info, "no chat is saved yet".to_owned());
             return Vec::new();
         }
         for SessionSummary { record, damage, .. } in &chats {
             if let Some(damage) = damage {
                 let text = format!("the chat {:?} is damaged: {damage}; the rest of it is read", record.title);
-                self.note(NoteKind::Warning, text);
+                chat.note(NoteKind::Warning, text);
             }
         }
         let Search { query, hits, opens } = std::mem::take(&mut self.search);
@@ -103,7 +110,7 @@ impl App {
         }
         let saved = SavedChats { chats, query, hits, at: now.unix, changes: 0 };
         if saved.found().next().is_none() {
-            self.note(NoteKind::Info, "no chat has that in it".to_owned());
+            chat.note(NoteKind::Info, "no chat has that in it".to_owned());
             return vec![no_more];
         }
         self.saved = Some(saved);
@@ -127,62 +134,52 @@ impl App {
 
     /// A chat was chosen, and in it a message where something was found.
     pub(super) fn choose_chat(&mut self, id: SessionId, message: Option<MessageId>) -> Vec<Effect> {
-        self.reveal_next = message;
+        self.wanted = message;
         let mut effects = self.close_list();
         effects.push(Effect::OpenSession(id));
         effects
     }
 
-    /// A chosen chat has come.
-    pub(super) fn chat_opened(&mut self, record: SessionRecord, transcript: Transcript) {
-        let wanted = self.reveal_next.take();
-        self.open(record, transcript);
-        if let Some(message) = wanted {
-            self.session.transcript.show(message);
-            self.revealed = Some(message);
-        }
+    /// The message that a chat was opened for.
+    pub(super) fn take_wanted(&mut self) -> Option<MessageId> {
+        self.wanted.take()
     }
 
-    /// Gives a chat of the list another title.
-    pub(super) fn rename_saved(&mut self, id: SessionId, title: &str) -> Vec<Effect> {
+    /// Gives a chat of the list, which may be the one on screen, another title.
+    pub(super) fn rename(&mut self, id: SessionId, title: &str, chat: &mut OpenChat) -> Vec<Effect> {
         let title = title::cleaned(title);
         let Some(saved) = self.saved.as_mut() else { return Vec::new() };
-        let Some(chat) = saved.chats.iter_mut().find(|chat| chat.record.id == id) else { return Vec::new() };
+        let Some(entry) = saved.chats.iter_mut().find(|entry| entry.record.id == id) else { return Vec::new() };
         if title.is_empty() {
             return Vec::new();
         }
-        chat.record.title.clone_from(&title);
+        entry.record.title.clone_from(&title);
         saved.changes += 1;
-        let record = chat.record.clone();
-        if id == self.session.record.id {
-            self.session.record.title = title;
-            return self.session.put_if_stored();
+        if id == chat.id() {
+            return chat.set_title(title);
         }
-        vec![Effect::Store(StoreOp::PutSession(record))]
+        vec![Effect::Store(StoreOp::PutSession(entry.record.clone()))]
     }
 
-    /// A chat of the list is to be deleted: it is read first, so that it can come back.
-    pub(super) fn delete_saved(&mut self, id: SessionId, now: Moment) -> Vec<Effect> {
-        if id != self.session.record.id {
-            return vec![Effect::TakeSession(id)];
-        }
-        if self.generation.is_some() {
-            self.hint = self.busy();
-            return Vec::new();
-        }
-        self.leave_list_entry(id);
-        self.delete_chat(now)
-    }
-
-    /// It was read.
+    /// A chat of the list that is to be deleted was read.
     pub(super) fn chat_taken(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
         let id = record.id;
-        self.leave_list_entry(id);
-        self.deleted = Some((record, transcript));
+        self.leave_entry(id);
+        self.keep_deleted(record, transcript);
         vec![Effect::Store(StoreOp::DeleteSession(id))]
     }
 
-    fn leave_list_entry(&mut self, id: SessionId) {
+    /// A chat is deleted: it can come back.
+    pub(super) fn keep_deleted(&mut self, record: SessionRecord, transcript: Transcript) {
+        self.deleted = Some((record, transcript));
+    }
+
+    pub(super) fn take_deleted(&mut self) -> Option<(SessionRecord, Transcript)> {
+        self.deleted.take()
+    }
+
+    /// A chat is no longer in the list.
+    pub(super) fn leave_entry(&mut self, id: SessionId) {
         if let Some(saved) = &mut self.saved {
             saved.chats.retain(|chat| chat.record.id != id);
             saved.hits.retain(|hit| hit.record.id != id);
@@ -191,10 +188,10 @@ impl App {
     }
 
     /// The chat that was deleted last comes back into the list.
-    pub(super) fn restore_saved(&mut self) -> Vec<Effect> {
-        let Some((record, transcript)) = self.deleted.take() else { return Vec::new() };
+    pub(super) fn restore(&mut self, chat: &mut OpenChat) -> Vec<Effect> {
+        let Some((record, transcript)) = self.take_deleted() else { return Vec::new() };
         let session = record.id;
-        self.no_longer_deleted(&record);
+        chat.unsay(&deletion(&record));
         let messages = transcript.nodes().iter().cloned();
         let puts = messages.map(|node| Effect::Store(StoreOp::PutMessage { session, node }));
         let effects = std::iter::once(Effect::Store(StoreOp::PutSession(record.clone()))).chain(puts).collect();

@@ -1,7 +1,6 @@
-//! The conversation on screen, and keeping it saved.
+//! A chat as the store has it, and keeping it saved.
 
-use super::looking::Scores;
-use super::{App, Effect, Moment};
+use super::{Effect, Moment};
 use crate::chat::{MessageId, Transcript, without_line_end};
 use crate::store::{SessionId, SessionRecord, StoreOp};
 
@@ -56,42 +55,6 @@ pub(super) fn next_random(state: &mut u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
-}
-
-impl App {
-    /// Starts a new conversation; the former one stays in the store.
-    pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
-        let system = self.session.record.system.clone();
-        self.session = Session::fresh(&mut self.seed, &system, now);
-        self.forget_screen();
-        Vec::new()
-    }
-
-    /// Goes on with a saved conversation.
-    pub(super) fn open(&mut self, record: SessionRecord, transcript: Transcript) {
-        if let Some(busy) = self.busy() {
-            self.hint = Some(busy);
-            return;
-        }
-        self.session = Session::saved(record, transcript);
-        self.forget_screen();
-    }
-
-    fn forget_screen(&mut self) {
-        self.branches.forget();
-        self.comparison = None;
-        self.revealed = None;
-        self.notes.clear();
-        self.summaries.clear();
-        self.last_summary = None;
-        self.dropped.clear();
-        self.adapted.forget();
-        self.next_token = None;
-        self.tokens.clear();
-        self.turned.clear();
-        self.scores = Scores::default();
-        self.context_used = 0;
-    }
 }
 
 #[cfg(test)]

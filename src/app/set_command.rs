@@ -1,10 +1,12 @@
-//! `/set`, presets, and the settings that `/save` makes the default.
+//! Commands that set something: `/set`, the parameters by their names, presets, `/think`.
 
 use super::commands::SlashCommand;
 use super::parameters::{PARAMETERS, Parameter};
-use super::{App, Effect, NoteKind};
-use crate::settings::Settings;
-use crate::worker::protocol::{Lookup, TemplateChoice};
+use super::requests::Owner;
+use super::setup::CANDIDATES;
+use super::{App, Effect, List, NoteKind};
+use crate::worker::protocol::EngineCommand;
+use gibber_engine::SamplingParams;
 
 impl App {
     /// `/set NAME VALUE`, also `/set parameter NAME VALUE`.
@@ -12,91 +14,41 @@ impl App {
         let argument = argument.strip_prefix("parameter ").unwrap_or(argument).trim_start();
         let (name, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
         let value = value.trim();
-        match (name, value) {
-            ("", _) => self.missing(command),
-            ("max-tokens" | "num_predict" | "predict", _) => {
-                self.set_max_tokens(value);
-                Vec::new()
-            }
-            ("lookup", _) => {
-                self.set_lookup(value);
-                Vec::new()
-            }
-            ("think" | "nothink", _) => {
-                let on = if name == "nothink" { "off" } else { "on" };
-                self.think(if value.is_empty() { on } else { value })
-            }
-            ("stop", _) => {
-                self.set_stop(value);
-                Vec::new()
-            }
-            ("system", _) => self.set_system(value),
+        let said = match (name, value) {
+            ("", _) => return self.missing(command),
+            ("max-tokens" | "num_predict" | "predict", _) => self.setup.set_max_tokens(value),
+            ("lookup", _) => self.setup.set_lookup(value),
+            ("think", _) => return self.think(if value.is_empty() { "on" } else { value }),
+            ("nothink", _) => return self.think(if value.is_empty() { "off" } else { value }),
+            ("stop", _) => Ok(self.setup.set_stop(value)),
+            ("system", _) => return self.chat.set_system(value),
             _ => match Parameter::named(name) {
-                Some(parameter) if value.is_empty() => {
-                    self.show_parameter(parameter);
-                    Vec::new()
-                }
-                Some(parameter) => self.set_parameter(parameter, value),
+                Some(parameter) if value.is_empty() => Ok(self.setup.parameter_text(parameter)),
+                Some(parameter) => return self.set_parameter(parameter, value),
                 None => {
                     let names: Vec<&str> = PARAMETERS.iter().map(|spec| spec.name).collect();
-                    let text = format!(
-                        "there is no parameter `{name}`: it must be {}, max-tokens, lookup, think or stop",
-                        names.join(", ")
-                    );
-                    self.note(NoteKind::Error, text);
-                    Vec::new()
+                    let names = names.join(", ");
+                    Err(format!(
+                        "there is no parameter `{name}`: it must be {names}, max-tokens, lookup, think or stop"
+                    ))
                 }
             },
-        }
+        };
+        self.say_of_it(said);
+        Vec::new()
     }
 
-    pub(super) fn set_max_tokens(&mut self, value: &str) {
-        match value.parse() {
-            Ok(limit) => {
-                self.settings.chat.max_tokens = limit;
-                let text =
-                    if limit == 0 { "replies have no limit".to_owned() } else { format!("max-tokens = {limit}") };
-                self.note(NoteKind::Info, text);
-            }
-            Err(_) => {
-                let text = format!("max-tokens wants a whole number (0 is no limit), not `{value}`");
-                self.note(NoteKind::Error, text);
-            }
+    /// What is said of something that was set, or could not be.
+    pub(super) fn say_of_it(&mut self, said: Result<String, String>) {
+        match said {
+            Ok(text) => self.note(NoteKind::Info, text),
+            Err(error) => self.note(NoteKind::Error, error),
         }
-    }
-
-    pub(super) fn set_lookup(&mut self, value: &str) {
-        match Lookup::named(value) {
-            Some(lookup) => {
-                self.settings.model.lookup = lookup;
-                self.note(NoteKind::Info, format!("lookup = {value}, from the next reply on"));
-            }
-            None => {
-                let text = format!("lookup wants {}, not `{value}`", Lookup::NAMES.join(", "));
-                self.note(NoteKind::Error, text);
-            }
-        }
-    }
-
-    pub(super) fn set_stop(&mut self, value: &str) {
-        if value.is_empty() {
-            self.settings.chat.stop.clear();
-            return self.note(NoteKind::Info, "no stop texts of your own".to_owned());
-        }
-        self.settings.chat.stop.push(value.to_owned());
-        let text = format!("stop texts: {:?} (/set stop without one forgets them)", self.settings.chat.stop);
-        self.note(NoteKind::Info, text);
-    }
-
-    pub(super) fn show_parameter(&mut self, parameter: Parameter) {
-        let spec = parameter.spec();
-        let text = format!("{} = {}: {}", spec.name, parameter.display(self.sampling()), spec.help);
-        self.note(NoteKind::Info, text);
     }
 
     /// Sets a parameter from a text.
     pub(super) fn set_parameter(&mut self, parameter: Parameter, text: &str) -> Vec<Effect> {
-        let mut changed = self.sampling.clone();
+        let mut changed = self.setup.sampling.clone();
         match parameter.parse_into(&mut changed, text) {
             Ok(()) => {
                 let shown = parameter.display(&changed);
@@ -112,22 +64,129 @@ impl App {
     }
 
     /// From when a change acts.
-    pub(super) fn when_it_acts(&self) -> String {
+    fn when_it_acts(&self) -> String {
         match self.generation() {
             Some(generation) => format!(", from token {} of this reply on", generation.tokens + 1),
             None => String::new(),
         }
     }
 
-    pub(super) fn settings_to_save(&self) -> Settings {
-        let mut settings = self.settings.clone();
-        settings.sampling = self.sampling.clone();
-        settings.chat.system.clone_from(&self.session.record.system);
-        settings.model.template = match &self.template {
-            TemplateChoice::Model => String::new(),
-            TemplateChoice::Builtin(name) => name.clone(),
-            TemplateChoice::File(path) => path.display().to_string(),
+    /// New filters, from the next token on where a reply is running.
+    pub(super) fn change_sampling(&mut self, change: impl FnOnce(&mut SamplingParams)) -> Vec<Effect> {
+        let before = self.setup.sampling.clone();
+        change(&mut self.setup.sampling);
+        if self.setup.sampling == before {
+            return Vec::new();
+        }
+        let sampling = self.setup.sampling.clone();
+        match self.chat.change_of_sampling(&sampling) {
+            Some(id) => vec![Effect::Submit(EngineCommand::SetSampling { id, sampling })],
+            None => self.preview_sampling(sampling),
+        }
+    }
+
+    /// Asks how the distribution that is on screen, of the last token of the reply there, looks with the sampling as it is
+    /// now: from the logits that the engine has kept, without a forward pass.
+    fn preview_sampling(&mut self, sampling: SamplingParams) -> Vec<Effect> {
+        let Some((message, of)) = self.chat.last_draw().filter(|_| self.engine.is_ready()) else { return Vec::new() };
+        let id = self.requests.of_chat(Owner::Preview(message), self.chat.id());
+        vec![Effect::Submit(EngineCommand::Preview { id, of, sampling, candidates: CANDIDATES })]
+    }
+
+    /// `/preset [NAME]`, `/preset save NAME`, `/preset delete NAME`.
+    pub(super) fn preset_command(&mut self, argument: &str) -> Vec<Effect> {
+        let outcome = match argument.split_once(char::is_whitespace).unwrap_or((argument, "")) {
+            ("", _) => return vec![Effect::ShowList(List::Presets)],
+            ("save", name) => {
+                let name = name.trim();
+                self.setup.save_preset(name).map(|params| (name, Some(Box::new(params))))
+            }
+            ("delete", name) => {
+                let name = name.trim();
+                self.setup.delete_preset(name).map(|()| (name, None))
+            }
+            _ => return self.set_preset(argument),
         };
-        settings
+        match outcome {
+            Ok((name, params)) => vec![Effect::SavePreset { name: name.to_owned(), params }],
+            Err(problem) => {
+                self.note(NoteKind::Error, problem);
+                Vec::new()
+            }
+        }
+    }
+
+    fn set_preset(&mut self, name: &str) -> Vec<Effect> {
+        match self.setup.preset_named(name) {
+            Some(preset) => {
+                let effects = self.apply_preset(preset);
+                self.note(NoteKind::Info, format!("preset {name}{}", self.when_it_acts()));
+                effects
+            }
+            None => {
+                let names = self.setup.preset_names().join(", ");
+                self.note(NoteKind::Error, format!("there is no preset `{name}`: it must be {names}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// config.toml has been written, or not.
+    pub(super) fn preset_saved(&mut self, name: &str, is_there: bool, outcome: Result<String, String>) {
+        let said = match outcome {
+            Ok(path) if is_there => Ok(format!("preset {name} is saved, in {path}")),
+            Ok(path) => Ok(format!("preset {name} is deleted from {path}")),
+            Err(error) => Err(format!("only until you leave: {error}")),
+        };
+        self.say_of_it(said);
+    }
+
+    /// The preset after the one in force.
+    pub(super) fn next_preset(&mut self) -> Vec<Effect> {
+        let next = self.setup.preset_named(&self.setup.next_preset());
+        next.map(|preset| self.apply_preset(preset)).unwrap_or_default()
+    }
+
+    /// A preset without a seed leaves the seed as it is.
+    fn apply_preset(&mut self, preset: SamplingParams) -> Vec<Effect> {
+        self.change_sampling(|params| {
+            let seed = preset.seed.or(params.seed);
+            *params = SamplingParams { seed, ..preset };
+        })
+    }
+
+    /// `/think [on|off|auto|show|hide]`: whether the model is to think before it answers, and whether that is shown.
+    pub(super) fn think(&mut self, argument: &str) -> Vec<Effect> {
+        match argument {
+            "show" | "hide" => self.show_thoughts(argument == "show"),
+            "" => {
+                let shown = if self.shows_thoughts() { "shown" } else { "folded" };
+                let think = self.setup.settings.chat.think.name();
+                self.note(NoteKind::Info, format!("think = {think}; thoughts are {shown}"));
+            }
+            _ => {
+                let said = self.setup.set_thinking(argument);
+                let is_set = said.is_ok();
+                self.say_of_it(said);
+                return if is_set { self.ask_for_think_switch() } else { Vec::new() };
+            }
+        }
+        Vec::new()
+    }
+
+    /// Where the person wants the model to think, or not to: asks whether its template can be told so.
+    pub(super) fn ask_for_think_switch(&mut self) -> Vec<Effect> {
+        if self.engine.model.is_none() || self.setup.thinking().is_none() {
+            return Vec::new();
+        }
+        self.requests.forget(Owner::ThinkSwitch);
+        let id = self.requests.of_program(Owner::ThinkSwitch);
+        vec![Effect::Submit(EngineCommand::DescribeTemplate { id, template: self.setup.template.clone() })]
+    }
+
+    pub(super) fn on_template_described(&mut self, can_switch_thinking: bool) {
+        if !can_switch_thinking && self.setup.thinking().is_some() {
+            self.note(NoteKind::Info, self.setup.settings.chat.think.without_switch());
+        }
     }
 }

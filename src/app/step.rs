@@ -1,8 +1,8 @@
 //! A reply token by token: the person pauses it, picks what comes next, and takes tokens back.
 
-use super::keymap::Context;
-use super::{App, Effect, Moment, NextToken, NoteKind};
-use crate::worker::protocol::{Distribution, EngineCommand, RequestId, Steer, Stepping};
+use super::open_chat::OpenChat;
+use super::{Effect, Moment};
+use crate::worker::protocol::{Distribution, EngineCommand, Steer};
 use gibber_engine::TokenId;
 
 /// Why nothing is picked while a step is being taken.
@@ -40,11 +40,12 @@ pub enum Pause {
     },
 }
 
-impl App {
-    pub(super) fn step(&mut self, step: Step) -> Vec<Effect> {
+impl OpenChat {
+    /// What the person does to the running reply.
+    pub(super) fn step(&mut self, step: Step, now: Moment) -> Vec<Effect> {
         let Some(generation) = self.generation.as_mut().filter(|generation| !generation.stopping) else {
             if step == Step::TogglePause {
-                self.hint = Some("no reply is running: with /step on each begins paused".to_owned());
+                self.set_hint("no reply is running: with /step on each begins paused");
             }
             return Vec::new();
         };
@@ -58,18 +59,19 @@ impl App {
             }
             Step::TogglePause | Step::GoOn if generation.pause == Pause::Asked || is_paused => {
                 generation.pause = Pause::No;
+                generation.clock.go_on(now.at);
                 EngineCommand::Resume { id }
             }
             Step::Pick(place) if is_settled => match self.candidate_at(place) {
                 Some(token) => EngineCommand::Steer { id, steer: Steer::Pick(token) },
                 None => {
-                    self.hint = Some(format!("there is no candidate {}", place + 1));
+                    self.set_hint(format!("there is no candidate {}", place + 1));
                     return Vec::new();
                 }
             },
             // Of a list that is about to change nothing is picked: the person would not have seen it.
             Step::Pick(_) if is_paused => {
-                self.hint = Some(UNSETTLED.to_owned());
+                self.set_hint(UNSETTLED);
                 return Vec::new();
             }
             Step::Draw if is_paused => EngineCommand::Steer { id, steer: Steer::Draw },
@@ -80,53 +82,34 @@ impl App {
             && let Pause::Yes { is_settled, .. } = &mut generation.pause
         {
             *is_settled = false;
+            generation.clock.go_on(now.at);
         }
-        vec![self.submit(command)]
+        vec![Effect::Submit(command)]
     }
 
     /// The candidate of this place in the list of the token to come.
     fn candidate_at(&self, place: usize) -> Option<TokenId> {
-        let next = self.next_token.as_ref().filter(|next| next.chosen.is_none())?;
-        next.distribution.candidates.get(place).map(|candidate| candidate.token)
+        let next = self.next_token().filter(|next| next.chosen.is_none())?;
+        next.candidates.get(place).map(|candidate| candidate.token)
     }
 
-    /// `/step`: whether every reply begins paused.
-    pub(super) fn set_stepping(&mut self, argument: &str) {
-        self.steps = match argument {
-            "" => !self.steps,
-            "on" => true,
-            "off" => false,
-            other => {
-                return self.note(NoteKind::Error, format!("/step takes `on` or `off`, not `{other}`"));
-            }
-        };
-        let text = match self.steps {
-            true => "each reply begins paused: you choose its tokens (/step off ends that)",
-            false => "replies run by themselves; <pause> pauses one",
-        };
-        let text = self.keymap.hints(Context::Anywhere, text);
-        self.note(NoteKind::Info, text);
-    }
-
-    /// What a request says of it.
-    pub(super) fn stepping(&self) -> Stepping {
-        if self.steps { Stepping::FromStart } else { Stepping::OnDemand }
-    }
-
-    pub(super) fn paused(&mut self, distribution: Distribution, held_back: String, context_used: usize) {
+    pub(super) fn paused(&mut self, distribution: Distribution, held_back: String, context_used: usize, now: Moment) {
         self.context_used = context_used;
-        if self.hint.as_deref() == Some(UNSETTLED) {
-            self.hint = None;
+        if self.hint() == Some(UNSETTLED) {
+            self.clear_hint();
         }
         if let Some(generation) = self.generation.as_mut() {
             generation.pause = Pause::Yes { held_back, is_settled: true };
+            generation.clock.stop(now.at);
+            generation.to_come = Some(distribution);
         }
-        self.next_token = Some(NextToken { distribution, chosen: None });
     }
 
-    pub(super) fn resumed(&mut self) {
+    pub(super) fn resumed(&mut self, now: Moment) {
         if let Some(generation) = self.generation.as_mut() {
             generation.pause = Pause::No;
+            generation.clock.go_on(now.at);
+            generation.to_come = None;
         }
     }
 
@@ -138,24 +121,10 @@ impl App {
         generation.keep_changes_within(left);
         let Some(message) = generation.message.filter(|_| gone > 0) else { return };
         generation.unsaved_since.get_or_insert(now.at);
-        let tokens = self.tokens.entry(message).or_default();
-        let taken = tokens.split_off(tokens.len().saturating_sub(gone));
+        let taken = self.replies.take_back(message, gone);
         generation.picked -= taken.iter().filter(|token| token.trace.picked).count().min(generation.picked);
         let bytes: usize = taken.iter().map(|token| token.trace.text.len()).sum();
         let length = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.truncate_text(message, length.saturating_sub(bytes));
-    }
-}
-
-/// What the front ends show.
-impl App {
-    /// Whether the running reply waits for the person.
-    pub fn is_paused(&self) -> bool {
-        self.generation.as_ref().is_some_and(|generation| matches!(generation.pause, Pause::Yes { .. }))
-    }
-
-    /// The request of the running reply.
-    pub(super) fn running(&self) -> Option<RequestId> {
-        self.generation.as_ref().map(|generation| generation.id)
     }
 }

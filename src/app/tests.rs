@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::chat::{MessageState, Role};
+use crate::settings::Settings;
+use crate::store::StoreOp;
 use crate::worker::fake::sample_model;
-use crate::worker::protocol::{FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
+use crate::worker::protocol::{EngineCommand, FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
+
+mod late_answers;
 
 struct Machine {
     app: App,
@@ -226,7 +230,7 @@ fn the_system_message_goes_first_and_stays_for_the_next_chat() {
 fn parameters_are_set_by_every_form_and_refused_with_their_range() {
     let mut machine = Machine::new();
     for line in ["/set temperature 0.5", "/set parameter temperature 0.5", "/temperature 0.5", "/temp 0,5"] {
-        machine.app.sampling.temperature = 1.0;
+        machine.app.setup.sampling.temperature = 1.0;
         assert_eq!(machine.enter(line).len(), 1, "only the history is written");
         assert_eq!(machine.app.sampling().temperature, 0.5, "{line}");
     }
@@ -281,7 +285,7 @@ fn a_change_that_changes_nothing_is_not_sent() {
 fn the_prompt_and_tokens_are_counted_by_the_engine() {
     let mut machine = Machine::new();
     let effects = machine.enter("/tokens ab c");
-    let Some(Effect::Submit(EngineCommand::Count { id, prompt })) = effects.last() else { panic!("{effects:?}") };
+    let Some(Effect::Submit(EngineCommand::Count { id, prompt, .. })) = effects.last() else { panic!("{effects:?}") };
     assert_eq!(prompt, &Prompt::Raw("ab c".to_owned()));
     machine.app.on_event(
         EngineEvent::Counted {
@@ -289,6 +293,7 @@ fn the_prompt_and_tokens_are_counted_by_the_engine() {
             text: "ab c".into(),
             tokens: vec![5, 6],
             pieces: vec!["ab".into(), " c".into()],
+            dropped: Vec::new(),
         },
         machine.now,
     );
@@ -381,9 +386,12 @@ fn the_prompt_is_shown_with_its_tokens() {
     machine.enter("/template raw");
     let asked = machine.enter("/prompt");
     let Some(Effect::Submit(EngineCommand::Count { id, .. })) = asked.last() else { panic!("{asked:?}") };
-    let tokens: Vec<TokenId> = (0..500).collect();
+    let tokens: Vec<u32> = (0..500).collect();
     let pieces = tokens.iter().map(|token| format!("t{token}\n")).collect();
-    machine.app.on_event(EngineEvent::Counted { id: *id, text: "Hello\n".into(), tokens, pieces }, machine.now);
+    machine.app.on_event(
+        EngineEvent::Counted { id: *id, text: "Hello\n".into(), tokens, pieces, dropped: Vec::new() },
+        machine.now,
+    );
     let note = machine.last_note();
     assert!(note.starts_with("500 tokens; the model sees:\nHello\n"), "{note}");
     assert!(note.contains("as these tokens:\n0 \"t0\\n\"  1 \"t1\\n\""), "{note}");

@@ -12,10 +12,10 @@ const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// The parts of a reply's time, in the order in which they come: loading the model, prefill, the forward passes of the
 /// tokens, sampling, and drawing, which goes on beside the engine.
-pub(super) fn rows(summary: &ReplySummary, load: Duration) -> Vec<String> {
+pub(super) fn rows(summary: &ReplySummary) -> Vec<String> {
     let stats = &summary.stats;
     let parts = [
-        ("load", load),
+        ("load", summary.load_time),
         ("prefill", stats.prefill_time),
         ("decode", stats.forward_time),
         ("sample", stats.sample_time),
@@ -26,8 +26,8 @@ pub(super) fn rows(summary: &ReplySummary, load: Duration) -> Vec<String> {
         let share = time.as_secs_f64() / whole;
         format!("{name:<8} {:>8} ms {:<BAR$} {:>5.1} %", milliseconds(*time), bar(share, BAR), share * 100.0)
     };
-    // The line REPL draws nothing.
-    let is_part = |(name, time): &&(&str, Duration)| *name != "draw" || !time.is_zero();
+    // The line REPL draws nothing, and only one reply waits for the model to be loaded.
+    let is_part = |(name, time): &&(&str, Duration)| !matches!(*name, "draw" | "load") || !time.is_zero();
     let mut rows: Vec<String> = parts.iter().filter(is_part).map(row).collect();
     // The time of a person is no part of what the program took. A moment is what asking for it takes.
     if stats.paused_time >= A_MOMENT {
@@ -65,9 +65,9 @@ mod tests {
             sample_time: milliseconds(9),
             ..GenerationStats::default()
         };
-        let summary =
-            ReplySummary { reason: FinishReason::EndOfTurn, stats, draw_time: milliseconds(41), perplexity: None };
-        let shown = rows(&summary, milliseconds(100));
+        let (draw_time, load_time) = (milliseconds(41), milliseconds(100));
+        let summary = ReplySummary { draw_time, load_time, ..ReplySummary::new(FinishReason::EndOfTurn, stats) };
+        let shown = rows(&summary);
         let expected = [
             "load          100 ms █▎            10.0 %",
             "prefill       250 ms ███           25.0 %",
@@ -77,18 +77,15 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         let asked = GenerationStats { paused_time: Duration::from_micros(80), ..summary.stats.clone() };
-        assert_eq!(rows(&ReplySummary { stats: asked, ..summary.clone() }, milliseconds(100)), expected);
+        assert_eq!(rows(&ReplySummary { stats: asked, ..summary.clone() }), expected);
         let paused = GenerationStats { paused_time: milliseconds(12_345), ..summary.stats.clone() };
-        let shown = rows(&ReplySummary { stats: paused, ..summary }, Duration::ZERO);
+        let shown = rows(&ReplySummary { stats: paused, ..summary.clone() });
         assert_eq!(shown.last().unwrap(), "paused      12345 ms while you chose");
-        let nothing = ReplySummary {
-            reason: FinishReason::Cancelled,
-            stats: GenerationStats::default(),
-            draw_time: Duration::ZERO,
-            perplexity: None,
-        };
-        assert_eq!(rows(&nothing, Duration::ZERO).len(), 4, "nothing is drawn by the line REPL");
-        assert!(rows(&nothing, Duration::ZERO)[0].ends_with(" 0.0 %"), "nothing is divided by nothing");
+        let later = rows(&ReplySummary { load_time: Duration::ZERO, ..summary });
+        assert!(later[0].starts_with("prefill"), "the model was there already: {later:?}");
+        let nothing = ReplySummary::new(FinishReason::Cancelled, GenerationStats::default());
+        assert_eq!(rows(&nothing).len(), 3, "nothing is drawn by the line REPL");
+        assert!(rows(&nothing)[0].ends_with(" 0.0 %"), "nothing is divided by nothing");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
             tell!("{}:\n{}", thought.summary(false), thought.text);
         }
         let (reason, stats) = (reason.clone(), stats.clone());
-        let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, perplexity: None };
+        let summary = ReplySummary::new(reason, stats);
         tell!("{}", statistics(&summary));
     }
     if reason == FinishReason::Cancelled { Err(Exit(INTERRUPTED).into()) } else { Ok(()) }

@@ -2,10 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
-use rustyline::{Cmd, ColorMode, Config, Editor, KeyCode, KeyEvent, Modifiers};
+use rustyline::{
+    Cmd, ColorMode, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler, KeyCode, KeyEvent,
+    Modifiers, RepeatCount,
+};
 
 use super::ReplError;
 use super::helper::{Helper, is_open};
@@ -31,7 +35,12 @@ pub fn prints_only(term: Option<&OsStr>) -> bool {
 /// What is read from.
 pub(super) enum Input {
     /// A terminal on which lines are edited.
-    Editor(Box<Editor<Helper, MemHistory>>),
+    Editor {
+        /// Edits them.
+        editor: Box<Editor<Helper, MemHistory>>,
+        /// What stands in the line before anything is typed.
+        given: Arc<Mutex<Given>>,
+    },
     /// A pipe, a file, or a terminal that only prints.
     Plain {
         /// Whether somebody types.
@@ -54,8 +63,11 @@ impl Input {
             editor.add_history_entry(disguised(entry))?;
         }
         editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
+        let given = Arc::new(Mutex::new(Given::default()));
+        let replace = EventHandler::Conditional(Box::new(CommandReplaces { given: Arc::clone(&given) }));
+        editor.bind_sequence(KeyEvent(KeyCode::Char('/'), Modifiers::NONE), replace);
         editor.set_helper(Some(helper));
-        Ok(Self::Editor(Box::new(editor)))
+        Ok(Self::Editor { editor: Box::new(editor), given })
     }
 
     /// Whether nobody sits before it: lines come from a pipe or a file.
@@ -65,14 +77,18 @@ impl Input {
 
     /// Whether a text can be put before what is typed next.
     pub(super) fn edits(&self) -> bool {
-        matches!(self, Self::Editor(_))
+        matches!(self, Self::Editor { .. })
     }
 
     /// The next line, or the next text between quotes; on a line editor it begins with `initial`.
     pub(super) fn read(&mut self, prompt: &str, initial: &str) -> Result<String, ReadlineError> {
         match self {
-            Self::Editor(editor) => {
-                let line = editor.readline_with_initial(prompt, (&disguised(initial), ""))?;
+            Self::Editor { editor, given } => {
+                let text = disguised(initial);
+                *locked(given) = Given { text: text.clone().into_owned(), is_left: false };
+                let line = editor.readline_with_initial(prompt, (&text, ""))?;
+                let is_left = std::mem::take(&mut *locked(given)).is_left;
+                let line = if is_left { editor.readline_with_initial(prompt, ("/", ""))? } else { line };
                 Ok(revealed(&line).into_owned())
             }
             Self::Plain { is_terminal } => {
@@ -89,9 +105,36 @@ impl Input {
     /// Has the arrow keys reach a line.
     pub(super) fn remember(&mut self, line: &str) -> Result<(), ReadlineError> {
         match self {
-            Self::Editor(editor) => editor.add_history_entry(disguised(line)).map(drop),
+            Self::Editor { editor, .. } => editor.add_history_entry(disguised(line)).map(drop),
             Self::Plain { .. } => Ok(()),
         }
+    }
+}
+
+/// A text that was given back, as a question is after `/undo`.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    text: String,
+    /// Whether a command is typed behind it.
+    is_left: bool,
+}
+
+fn locked(given: &Mutex<Given>) -> MutexGuard<'_, Given> {
+    given.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command that is typed behind a text which was given back gets a line of its own: as a part of the text it would be
+/// said to the model. A line editor has no selection that would show it.
+struct CommandReplaces {
+    given: Arc<Mutex<Given>>,
+}
+
+impl ConditionalEventHandler for CommandReplaces {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
+        let mut given = locked(&self.given);
+        let (text, end) = (given.text.as_str(), given.text.len());
+        given.is_left = end > 0 && context.line() == text && context.pos() == end;
+        given.is_left.then_some(Cmd::AcceptLine)
     }
 }
 

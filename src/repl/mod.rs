@@ -354,7 +354,9 @@ impl Repl {
 
     fn on_event(&mut self, event: EngineEvent) -> Result<(), ReplError> {
         let is_end = matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed { .. });
-        self.answered |= matches!(event, EngineEvent::Finished { .. });
+        // Of a reply that has said nothing there is nothing to tell but its end.
+        let is_said = self.app.borrow().generation().is_some_and(|generation| generation.message.is_some());
+        self.answered |= is_said && matches!(event, EngineEvent::Finished { .. });
         match event.request() {
             None => self.pending.clear(),
             Some(id) if event.is_closing() => drop(self.pending.remove(&id)),

@@ -43,6 +43,8 @@ pub(super) struct Composer {
     cursor: usize,
     /// The other end of the selection.
     anchor: Option<usize>,
+    /// Whether all of it is selected since it was given back, and nobody has touched it.
+    is_given: bool,
     /// The column that Up and Down keep to.
     goal: Option<usize>,
     last_edit: Edit,
@@ -67,6 +69,7 @@ impl Default for Composer {
             draft: Draft::default(),
             cursor: 0,
             anchor: None,
+            is_given: false,
             goal: None,
             last_edit: Edit::None,
             undo: Vec::new(),
@@ -174,6 +177,14 @@ impl Composer {
         self.set_draft(draft);
     }
 
+    /// Puts a text in place of all that the person did not ask for: what is typed next takes its place, since a command
+    /// behind it would be a part of it.
+    pub(super) fn give_back(&mut self, text: &str) {
+        self.set(text);
+        self.select_all();
+        self.is_given = true;
+    }
+
     fn set_draft(&mut self, draft: Draft) {
         self.before_edit(Edit::Whole);
         self.cursor = draft.text().len();
@@ -276,14 +287,15 @@ impl Composer {
         Some(anchor.min(self.cursor)..anchor.max(self.cursor))
     }
 
+    /// Whether the person has selected anything.
     pub(super) fn has_selection(&self) -> bool {
-        self.selection().is_some()
+        self.selection().is_some() && !self.is_given
     }
 
     /// Selects nothing; `false` where nothing was.
     pub(super) fn deselect(&mut self) -> bool {
-        let was = self.has_selection();
-        self.anchor = None;
+        let was = self.selection().is_some();
+        (self.anchor, self.is_given) = (None, false);
         was
     }
 
@@ -315,6 +327,7 @@ impl Composer {
     }
 
     fn moved(&mut self) {
+        self.is_given = false;
         self.goal = None;
         self.last_edit = Edit::None;
     }
@@ -383,6 +396,7 @@ impl Composer {
         let (row, column) = self.wrapped.position(self.draft.text(), self.cursor);
         let Some(row) = next(row, self.wrapped.rows().len()) else { return false };
         let goal = *self.goal.get_or_insert(column);
+        self.is_given = false;
         self.hold_anchor(select);
         self.cursor = self.outside_labels(self.wrapped.offset_at(self.draft.text(), row, goal), false);
         self.last_edit = Edit::None;
@@ -399,6 +413,11 @@ impl Composer {
     pub(super) fn recall(&mut self, entry: &str) {
         let draft = self.recalled(entry);
         self.set_draft(draft);
+    }
+
+    /// Whether an earlier prompt is shown, as it was sent.
+    pub(super) fn is_browsing(&self) -> bool {
+        self.browsing.is_some()
     }
 
     /// The prompt before the one that is shown.
@@ -428,7 +447,7 @@ impl Composer {
     fn show(&mut self, draft: Draft) {
         self.cursor = draft.text().len();
         self.draft = draft;
-        self.anchor = None;
+        (self.anchor, self.is_given) = (None, false);
         self.goal = None;
         self.last_edit = Edit::None;
         self.stale = true;
@@ -476,7 +495,7 @@ impl Composer {
     }
 
     fn changed(&mut self) {
-        self.anchor = None;
+        (self.anchor, self.is_given) = (None, false);
         self.goal = None;
         self.browsing = None;
         self.stale = true;

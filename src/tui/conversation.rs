@@ -143,6 +143,11 @@ pub(super) fn model_name(app: &App) -> String {
     app.model().map_or_else(|| "model".to_owned(), |model| super::text::one_line(&model.name))
 }
 
+/// The model that wrote a reply.
+pub(super) fn writer_name(app: &App, id: MessageId) -> String {
+    app.writer_of(id).map_or_else(|| "model".to_owned(), |name| super::text::one_line(&name))
+}
+
 fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
     let text = match (app.model(), app.loading()) {
         (_, Some(loading)) if loading.total > 0 => {
@@ -178,7 +183,7 @@ fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
 fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme: Theme, raw: bool) {
     let (mut name, mut style) = match node.message.role {
         Role::User => ("you".to_owned(), theme.user()),
-        Role::Assistant => (model_name(app), theme.model()),
+        Role::Assistant => (writer_name(app, node.id), theme.model()),
         Role::System => ("system".to_owned(), theme.title()),
     };
     let (k, n) = app.transcript().branch_position(node.id);

@@ -273,7 +273,7 @@ impl Loop {
         let edited = self.terminal.lend(|| self.wish.while_lent(|| editor::edit(text)))?;
         self.input.resume();
         match edited {
-            Ok(edited) => self.screen.replace_text(&self.app, &edited),
+            Ok(edited) => self.screen.replace_text(&edited),
             Err(error) => {
                 self.app.handle(Action::Failed(error), Moment::now());
             }

@@ -201,20 +201,20 @@ impl Pen<'_> {
 
     fn next_token(&mut self, app: &App, rows: usize) {
         let next = app.next_token();
-        let entropy = next.map_or_else(String::new, |next| format!("entropy {:.1}", next.distribution.entropy));
+        let entropy = next.map_or_else(String::new, |next| format!("entropy {:.1}", next.entropy));
         self.rule(if app.is_paused() { "Next · paused" } else { "Next token" }, &entropy);
-        let Some(NextToken { distribution, chosen }) = next else {
+        let Some(NextToken { kept_mass, candidates, chosen, .. }) = next else {
             self.put(1, "shown while it speaks", self.theme.faint());
             self.y += rows as u16;
             return;
         };
-        let kept = format!("kept {:.1} %", distribution.kept_mass * 100.0);
+        let kept = format!("kept {:.1} %", kept_mass * 100.0);
         self.put(1, "before  after", self.theme.faint());
         self.put_right(&kept, self.theme.text());
         self.y += 1;
         let rows = rows - 1;
         let keys = if app.is_paused() && chosen.is_none() { pick_keys(app) } else { &[] };
-        for (place, candidate) in distribution.candidates.iter().enumerate().take(rows) {
+        for (place, candidate) in candidates.iter().enumerate().take(rows) {
             if let Some(key) = keys.get(place) {
                 self.put(0, &fit(key, 1), self.theme.chosen());
             }
@@ -222,7 +222,7 @@ impl Pen<'_> {
             let share = if cut { candidate.before } else { candidate.after };
             let filled = ((share * BAR as f32).round() as usize).clamp(1, BAR);
             let bar = if cut { "░" } else { "▇" }.repeat(filled);
-            let chosen = *chosen == Some(candidate.token);
+            let chosen = chosen == Some(candidate.token);
             let style = match (cut, chosen) {
                 (true, _) => self.theme.faint(),
                 (false, true) => self.theme.title(),
@@ -244,7 +244,7 @@ impl Pen<'_> {
             self.target(0, usize::from(self.area.width), Target::Candidate(place));
             self.y += 1;
         }
-        self.y += (rows - distribution.candidates.len().min(rows)) as u16;
+        self.y += (rows - candidates.len().min(rows)) as u16;
     }
 
     /// The context's bar has a row of its own, and a legend, where the screen is `high`.
@@ -319,8 +319,7 @@ fn prefill_text(app: &App) -> String {
         Some((Phase::Waiting, _)) => "waiting for the model".to_owned(),
         Some((Phase::Prefill { done, total, .. }, _)) => format!("prompt {} / {}", grouped(done), grouped(total)),
         Some((Phase::Decoding, generation)) => {
-            let first = generation.first_token.map(|at| at.duration_since(generation.started).as_millis());
-            format!("first token {} ms", first.unwrap_or(0))
+            format!("first token {} ms", generation.first_token.unwrap_or_default().as_millis())
         }
         None => match app.last_summary().map(|summary| &summary.stats) {
             Some(stats) => format!(

@@ -113,7 +113,7 @@ impl Screen {
             None => (self.unbound(app, press, now), Vec::new()),
         };
         self.end_edit(app);
-        self.popup.update(app, self.composer.text(), self.composer.cursor());
+        self.update_popup(app);
         let (mut effects, requests) = outcome;
         effects.extend(self.wanted_names());
         (effects, requests)
@@ -131,6 +131,15 @@ impl Screen {
     fn pick(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Vec<Effect> {
         let place = app.keymap().place(Context::Stepping, press);
         place.map_or_else(Vec::new, |place| app.handle(Action::Step(Step::Pick(place)), now))
+    }
+
+    /// What is being typed can be completed. What was recalled stands there whole: a list over it would take the keys that
+    /// walk the history.
+    fn update_popup(&mut self, app: &App) {
+        if self.composer.is_browsing() {
+            self.popup.dismiss(self.composer.text());
+        }
+        self.popup.update(app, self.composer.text(), self.composer.cursor());
     }
 
     /// Asks for what the list of completions wants to know.
@@ -152,9 +161,9 @@ impl Screen {
     }
 
     /// A text takes the place of what was written; undo brings that back.
-    pub(super) fn replace_text(&mut self, app: &App, text: &str) {
+    pub(super) fn replace_text(&mut self, text: &str) {
         self.composer.set(text);
-        self.popup.update(app, self.composer.text(), self.composer.cursor());
+        self.popup.dismiss(self.composer.text());
     }
 
     /// What the effects that need the screen ask for.
@@ -165,7 +174,7 @@ impl Screen {
                 Effect::CopyText(text) => requests.push(Request::Copy(text)),
                 Effect::OpenEditor(text) => requests.push(Request::Edit(text)),
                 Effect::Compose(text) if self.composer.is_empty() => {
-                    self.composer.set(&text);
+                    self.composer.give_back(&text);
                     // It was just given: no popup over the answer to it.
                     self.popup.dismiss(&text);
                 }
@@ -262,7 +271,7 @@ impl Screen {
             Choice::Text(text) => {
                 self.focus = Context::Composer;
                 self.composer.recall(&text);
-                self.popup.update(app, self.composer.text(), self.composer.cursor());
+                self.popup.dismiss(self.composer.text());
                 Vec::new()
             }
         };

@@ -28,7 +28,7 @@ pub(super) fn draw(app: &App, area: Rect, (buffer, theme): (&mut Buffer, Theme),
     let is_wide = width >= 2 * WIDE;
     let column = if is_wide { WIDE } else { NARROW };
     let columns = (width / column).max(1);
-    for (at, (candidate, key)) in next.distribution.candidates.iter().zip(pick_keys(app)).enumerate() {
+    for (at, (candidate, key)) in next.candidates.iter().zip(pick_keys(app)).enumerate() {
         let (x, y) = (at % columns * column, area.y + (at / columns) as u16);
         if y >= area.bottom() {
             break;

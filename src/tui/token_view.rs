@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::conversation::model_name;
+use super::conversation::{model_name, writer_name};
 use super::overlay::{Choice, Outcome, frame};
 use super::panels::{grouped, token_text};
 use super::text::{Wrapped, fit, width_of};
@@ -272,7 +272,7 @@ fn whose(app: &App, section: &Section) -> String {
     match section.role {
         Role::User => "you".to_owned(),
         Role::System => "system".to_owned(),
-        Role::Assistant => model_name(app),
+        Role::Assistant => section.message.map_or_else(|| model_name(app), |id| writer_name(app, id)),
     }
 }
 

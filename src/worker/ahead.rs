@@ -16,26 +16,6 @@ const CHUNK_TIME: Duration = Duration::from_millis(25);
 /// Tokens of the first chunk, before any was timed.
 pub(super) const FIRST_CHUNK: usize = 16;
 
-/// The logits after a reply, and the tokens that they follow: what is on screen is reshaped from them while the cache
-/// goes on without them.
-#[derive(Debug)]
-pub(super) struct LastLogits {
-    logits: Vec<f32>,
-    held: Vec<TokenId>,
-}
-
-impl LastLogits {
-    /// Those of `inference`, if it has any.
-    pub(super) fn of(inference: &Inference) -> Option<Self> {
-        Some(Self { logits: inference.logits()?.to_vec(), held: inference.held().to_vec() })
-    }
-
-    /// The logits, and the tokens before them.
-    pub(super) fn parts(&self) -> (&[f32], &[TokenId]) {
-        (&self.logits, &self.held)
-    }
-}
-
 /// Computes all but the last of `tokens`, in chunks that a command which comes meanwhile does not wait long for.
 /// `chunk` is the length of the next one, learned from those before it.
 ///

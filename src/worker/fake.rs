@@ -260,19 +260,14 @@ impl Actor {
             | EngineCommand::Steer { .. } => {}
             EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
             EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
-            EngineCommand::Preview { id, sampling, candidates } => {
+            EngineCommand::Preview { id, sampling, candidates, .. } => {
                 self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
             }
             EngineCommand::Score { id, text, .. } => self.emit(EngineEvent::Scored { id, tokens: score(&text) }),
             EngineCommand::ScorePrompt { id, prompt, from, candidates } => {
                 self.score_prompt(id, &prompt, from, candidates);
             }
-            EngineCommand::Count { id, prompt } => {
-                let text = plain_text(&prompt);
-                let pieces: Vec<String> = words(&text).iter().map(ToString::to_string).collect();
-                let tokens = (0..pieces.len() as TokenId).collect();
-                self.emit(EngineEvent::Counted { id, text, tokens, pieces });
-            }
+            EngineCommand::Count { id, prompt, .. } => self.count(id, &prompt),
             EngineCommand::Prefill { id, prompt, .. } => self.prefill(id, &prompt),
             EngineCommand::DescribeTemplate { id, .. } => {
                 let can_switch_thinking = !self.script.no_think_switch;
@@ -479,7 +474,9 @@ impl Actor {
                         reply.steers.push_back(command);
                     }
                 }
-                EngineCommand::Preview { id, sampling, candidates } if reply.is_paused => {
+                EngineCommand::Preview { id, of, sampling, candidates }
+                    if reply.is_paused && of.request == reply.id =>
+                {
                     self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
                 }
                 EngineCommand::Shutdown => return Played::ShutDown,

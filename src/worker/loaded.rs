@@ -25,7 +25,7 @@ const BYTES_PER_TOKEN: usize = 8;
 pub(super) enum RequestError {
     #[error("no model is loaded: choose one with /model or -m/--model")]
     NoModel,
-    #[error("there is nothing to show yet: the next token's distribution is known once a reply was generated")]
+    #[error("what the last token of that reply was drawn from is kept no more")]
     NoLogits,
     #[error("this program has no model inside: name one with -m/--model")]
     NotEmbedded,
@@ -249,18 +249,14 @@ impl Reader {
         Ok(Some(PromptFault::QuestionLeftOut { template: template.name().to_owned() }))
     }
 
-    /// The prompt as text, nothing dropped, and its tokens.
-    pub(super) fn render(&self, prompt: &Prompt) -> Result<(String, Vec<TokenId>), RequestError> {
-        let (text, begin) = match prompt {
-            Prompt::Raw(text) => (text.clone(), true),
-            Prompt::Chat { messages, template, thinking } => {
-                self.check_length(&ContextWindow::new(messages).least())?;
-                let template = self.template(template)?;
-                (template.render(messages, &self.options(*thinking))?, template.wants_begin_token())
+    /// What is left of `source` as text, as its tokens are read from it.
+    pub(super) fn text(&self, source: &Source<'_>) -> Result<String, RequestError> {
+        match source {
+            Source::Raw(text) => Ok((*text).to_owned()),
+            Source::Chat { template, window, thinking, .. } => {
+                Ok(template.render(&window.kept(), &self.options(*thinking))?)
             }
-        };
-        let tokens = self.tokenizer.encode(&text, begin)?;
-        Ok((text, tokens))
+        }
     }
 
     /// The tokens of `source`, with as many turns dropped as it takes to leave `room` tokens free; some more where any

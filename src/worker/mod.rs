@@ -4,6 +4,7 @@ mod ahead;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fake;
 pub mod handle;
+mod last_draws;
 mod loaded;
 mod places;
 pub mod protocol;

@@ -39,6 +39,15 @@ pub use gibber_engine::score::{ScoredToken, TokenScore};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
+/// Names a reply: that of a `Generate`, or one of the lanes of a `Compare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReplyRef {
+    /// What asked for it.
+    pub request: RequestId,
+    /// Which lane, from 0; 0 where there are none.
+    pub lane: usize,
+}
+
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelPlace {
@@ -269,11 +278,14 @@ pub enum EngineCommand {
         /// What to do.
         steer: Steer,
     },
-    /// Re-shape the distribution of the next token from the logits that are still held: no forward pass. Closes with
-    /// `Distribution` or `Failed`.
+    /// Re-shape the distribution that the last token of a reply was drawn from (while the reply is paused: that of the
+    /// token to come), from logits that are still kept: no forward pass. Closes with `Distribution`, or with `Failed` where
+    /// they are kept no more.
     Preview {
         /// Of this request.
         id: RequestId,
+        /// The reply.
+        of: ReplyRef,
         /// The filters to show.
         sampling: SamplingParams,
         /// How many candidates to list.
@@ -298,17 +310,19 @@ pub enum EngineCommand {
         /// How many alternatives to list for each token.
         candidates: usize,
     },
-    /// Render a prompt and count its tokens, without running the model. Closes with `Counted` or `Failed`.
+    /// Render a prompt as a reply to it would be asked for, without the turns that the context has no room for, and count
+    /// its tokens, without running the model. Closes with `Counted` or `Failed`.
     Count {
         /// Of this request.
         id: RequestId,
         /// What to render.
         prompt: Prompt,
+        /// As in [`GenerationParams::max_tokens`].
+        max_tokens: Option<usize>,
     },
     /// Compute a prompt before its reply is asked for, so that its first token comes sooner: all but the last token of
     /// what `Generate` with the same prompt and `max_tokens` would compute. It gives way by itself to every command that
-    /// comes after it, but for `Measure`, within one short chunk. `Preview` goes on to reshape the logits from before it.
-    /// Closes with `Prefilled` or `Failed`.
+    /// comes after it, but for `Measure`, within one short chunk. Closes with `Prefilled` or `Failed`.
     Prefill {
         /// Of this request.
         id: RequestId,
@@ -528,6 +542,8 @@ pub enum EngineEvent {
         tokens: Vec<TokenId>,
         /// The text of each, lossy where it is part of a character.
         pieces: Vec<String>,
+        /// Indices of the messages that are left out, ascending.
+        dropped: Vec<usize>,
     },
     /// A prompt was computed ahead, or as much of it as there was time for. Closing.
     Prefilled {

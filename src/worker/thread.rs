@@ -11,12 +11,13 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::WorkerHandle;
-use super::ahead::{self, FIRST_CHUNK, LastLogits};
+use super::ahead::{self, FIRST_CHUNK};
+use super::last_draws::LastDraws;
 use super::loaded::{Loaded, Reader, RequestError, Source};
 use super::places::Place;
 use super::protocol::{
-    EngineCommand, EngineEvent, GenerationParams, LoadParams, ModelPlace, Prompt, PromptFault, PromptToken, RequestId,
-    TokenTrace,
+    EngineCommand, EngineEvent, GenerationParams, LoadParams, ModelPlace, Prompt, PromptFault, PromptToken, ReplyRef,
+    RequestId, TokenTrace,
 };
 use super::running::Channels;
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
@@ -65,7 +66,7 @@ fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>, resource
         channels: Channels::new(commands, events.clone()),
         loaded: None,
         origin: None,
-        last: None,
+        draws: LastDraws::default(),
         chunk: FIRST_CHUNK,
         resources,
     };
@@ -84,8 +85,8 @@ struct Worker {
     loaded: Option<Loaded>,
     /// Where the loaded model came from, to have it again.
     origin: Option<Origin>,
-    /// The logits after the last reply, where a prompt was computed ahead behind it.
-    last: Option<LastLogits>,
+    /// What the last tokens of replies were drawn from.
+    draws: LastDraws,
     /// How many tokens of a prompt are computed ahead in one go.
     chunk: usize,
     resources: Resources,
@@ -124,20 +125,16 @@ impl Worker {
 
     /// Carries out a command and returns its closing event.
     fn carry_out(&mut self, command: EngineCommand) -> Result<EngineEvent, RequestError> {
-        use EngineCommand::{Compare, Generate, Score, ScorePrompt};
-        if matches!(command, Generate { .. } | Compare { .. } | Score { .. } | ScorePrompt { .. }) {
-            self.last = None;
-        }
         match command {
             EngineCommand::Load { id, place, params } => self.load(id, place, params),
             EngineCommand::Generate { id, prompt, params } => self.generate(id, &prompt, params),
             EngineCommand::Compare { id, prompt, lanes } => self.compare(id, &prompt, lanes),
-            EngineCommand::Preview { id, sampling, candidates } => self.preview(id, &sampling, candidates),
+            EngineCommand::Preview { id, of, sampling, candidates } => self.preview(id, of, &sampling, candidates),
             EngineCommand::Score { id, text } => self.score(id, &text),
             EngineCommand::ScorePrompt { id, prompt, from, candidates } => {
                 self.score_prompt(id, &prompt, from, candidates)
             }
-            EngineCommand::Count { id, prompt } => count(&self.loaded()?.reader, id, &prompt),
+            EngineCommand::Count { id, prompt, max_tokens } => count(&self.loaded()?.reader, id, &prompt, max_tokens),
             EngineCommand::Prefill { id, prompt, max_tokens } => self.prefill(id, &prompt, max_tokens),
             EngineCommand::DescribeTemplate { id, template } => {
                 let can_switch_thinking = self.loaded()?.reader.can_switch_thinking(&template)?;
@@ -184,7 +181,7 @@ impl Worker {
         let info = Box::new(model.info.clone());
         self.origin = Some(Origin { source: source.clone(), options: options.clone(), bytes: info.weight_bytes });
         self.loaded = Some(Loaded::new(model, &self.resources.sandbox));
-        self.last = None;
+        self.draws.forget();
         Ok(EngineEvent::Loaded { id, model: info })
     }
 
@@ -229,7 +226,7 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
-        let Self { channels, loaded, .. } = self;
+        let Self { channels, loaded, draws, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.settle(&tokens);
@@ -238,11 +235,12 @@ impl Worker {
         tell_remarks(channels, id, reader.remarks(&source)?);
         let pause = PauseState::new(&params);
         let options = options_of(params, &source, asked);
-        let mut running = Running { id, channels, reader, source, pause };
+        let mut running = Running { id, channels, reader, source, pause, told: None };
         running.tell_dropped();
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
-        let Running { source, .. } = running;
+        let Running { source, told, .. } = running;
         reader.remember(&source);
+        draws.keep(ReplyRef { request: id, lane: 0 }, inference, told);
         let (reason, stats) = outcome?;
         Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
     }
@@ -250,15 +248,13 @@ impl Worker {
     fn preview(
         &mut self,
         id: RequestId,
+        of: ReplyRef,
         sampling: &SamplingParams,
         candidates: usize,
     ) -> Result<EngineEvent, RequestError> {
         check(sampling)?;
-        let Self { loaded, last, .. } = self;
-        let Loaded { inference, reader, .. } = loaded.as_ref().ok_or(RequestError::NoModel)?;
-        let last = last.as_ref().map(LastLogits::parts);
-        let (logits, held) =
-            last.or_else(|| Some((inference.logits()?, inference.held()))).ok_or(RequestError::NoLogits)?;
+        let Loaded { inference, reader, .. } = self.loaded.as_ref().ok_or(RequestError::NoModel)?;
+        let (logits, held) = self.draws.of(of).ok_or(RequestError::NoLogits)?;
         let text_of = |token| reader.tokenizer.piece(token);
         let distribution = sampling::distribution(logits, held, sampling, candidates, text_of)
             .ok_or_else(|| sampling::not_numbers(logits, held.len(), inference.file(), text_of))?;
@@ -271,7 +267,7 @@ impl Worker {
         prompt: &Prompt,
         max_tokens: Option<usize>,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded, last, chunk, .. } = self;
+        let Self { channels, loaded, chunk, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         ahead::answer_measures(channels, &loaded.reader);
         if channels.should_yield(id) {
@@ -280,11 +276,7 @@ impl Worker {
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
         loaded.take_up(&tokens);
         let Loaded { inference, reader, .. } = loaded;
-        let before = LastLogits::of(inference);
         let progress = ahead::prefill(inference, reader, &tokens, chunk, channels, id)?;
-        if inference.logits().is_none() && before.is_some() {
-            *last = before;
-        }
         let PrefillProgress { reused, done, total } = progress;
         Ok(EngineEvent::Prefilled { id, reused, done, total })
     }
@@ -318,7 +310,7 @@ impl Worker {
         let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
         let pause = PauseState::default();
-        let running = Running { id, channels, reader, source, pause };
+        let running = Running { id, channels, reader, source, pause, told: None };
         running.tell_dropped();
         let total = tokens.len();
         let mut cancelled = false;
@@ -347,10 +339,20 @@ impl Worker {
     }
 }
 
-fn count(reader: &Reader, id: RequestId, prompt: &Prompt) -> Result<EngineEvent, RequestError> {
-    let (text, tokens) = reader.render(prompt)?;
+fn count(
+    reader: &Reader,
+    id: RequestId,
+    prompt: &Prompt,
+    max_tokens: Option<usize>,
+) -> Result<EngineEvent, RequestError> {
+    let (source, tokens) = match prompt {
+        // A text is counted however long it is.
+        Prompt::Raw(text) => (Source::Raw(text), reader.tokenizer.encode(text, true)?),
+        Prompt::Chat { .. } => reader.request(prompt, max_tokens)?,
+    };
+    let text = reader.text(&source)?;
     let pieces = tokens.iter().map(|&token| reader.tokenizer.piece(token)).collect();
-    Ok(EngineEvent::Counted { id, text, tokens, pieces })
+    Ok(EngineEvent::Counted { id, text, tokens, pieces, dropped: source.dropped() })
 }
 
 fn check(sampling: &SamplingParams) -> Result<(), EngineError> {
@@ -403,6 +405,8 @@ struct Running<'a, 'p> {
     reader: &'a Reader,
     source: Source<'p>,
     pause: PauseState,
+    /// Tokens in the context with the last one that was told.
+    told: Option<usize>,
 }
 
 impl Running<'_, '_> {
@@ -420,6 +424,7 @@ impl Control for Running<'_, '_> {
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
+        self.told = Some(context_used);
         self.channels.emit(EngineEvent::Token { id: self.id, trace, context_used });
     }
 
@@ -439,6 +444,7 @@ impl Control for Running<'_, '_> {
     }
 
     fn on_taken_back(&mut self, tokens: usize, context_used: usize) {
+        self.told = (tokens > 0).then_some(context_used);
         self.channels.emit(EngineEvent::TakenBack { id: self.id, tokens, context_used });
     }
 

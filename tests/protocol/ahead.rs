@@ -17,10 +17,10 @@ impl Client {
         }
     }
 
-    fn preview(&mut self) -> Distribution {
+    fn preview(&mut self, of: ReplyRef) -> Distribution {
         let id = self.id();
         let sampling = SamplingParams { repeat_penalty: 1.5, ..SamplingParams::default() };
-        match self.ask(EngineCommand::Preview { id, sampling, candidates: 10 }).pop() {
+        match self.ask(EngineCommand::Preview { id, of, sampling, candidates: 10 }).pop() {
             Some(EngineEvent::Distribution { distribution, .. }) => distribution,
             other => panic!("{other:?}"),
         }
@@ -89,19 +89,40 @@ fn computing_ahead_gives_way_to_what_comes_after_it() {
 }
 
 #[test]
-fn a_preview_goes_on_from_the_last_reply_while_the_next_prompt_is_computed() {
+fn a_preview_is_of_its_reply_while_the_next_prompt_is_computed() {
     let mut client = Client::tiny();
     let reply = client.reply(raw("the quick brown fox"), open(3, 8));
-    let before = client.preview();
+    let before = client.preview(reply.of);
     let mut next = format!("the quick brown fox{}", reply.text);
     next.push_str(" and then");
     let (_, done, _) = client.prefill(raw(&next));
     assert!(done > reply.context_used, "{done}");
-    assert_eq!(client.preview(), before, "the logits are those after the reply");
+    assert_eq!(client.preview(reply.of), before);
     client.prefill(raw("something else"));
-    assert_eq!(client.preview(), before);
-    client.reply(raw("another"), open(4, 3));
-    assert_ne!(client.preview(), before);
+    assert_eq!(client.preview(reply.of), before);
+    let other = client.reply(raw("another"), open(4, 3));
+    assert_ne!(client.preview(other.of), before);
+    assert_eq!(client.preview(reply.of), before);
+}
+
+#[test]
+fn a_prompt_is_counted_as_it_would_be_asked() {
+    let long = "x".repeat(30);
+    let mut messages = vec![(Role::System, "sys")];
+    for _ in 0..4 {
+        messages.extend([(Role::User, long.as_str()), (Role::Assistant, " ok")]);
+    }
+    messages.push((Role::User, "and now?"));
+    let mut client = Client::tiny();
+    let parts = client.measure(chat(&messages), true);
+    let id = client.id();
+    match client.ask(EngineCommand::Count { id, prompt: chat(&messages), max_tokens: None }).pop() {
+        Some(EngineEvent::Counted { tokens, dropped, text, .. }) => {
+            assert_eq!((tokens.len(), &dropped), (parts.total(), &parts.dropped));
+            assert!(tokens.len() <= parts.context && !dropped.is_empty() && text.matches(&long).count() < 4, "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -57,3 +57,22 @@ fn the_kept_lane_need_not_be_computed_ahead() {
     let (expected, kept) = (alone.reply(next.clone(), greedy(6)), client.reply(next, greedy(6)));
     assert_eq!((kept.stats.reused_tokens, kept.text), (expected.stats.reused_tokens, expected.text));
 }
+
+#[test]
+fn the_last_token_of_each_lane_can_be_reshaped() {
+    let mut client = Client::smollm2(None);
+    let params = [open(7, 6), open(8, 6)].map(|params| GenerationParams { candidates: 4, ..params });
+    let (id, lanes) = (client.id(), params.to_vec());
+    let events = client.ask(EngineCommand::Compare { id, prompt: raw(PROMPT), lanes });
+    for (at, params) in params.into_iter().enumerate() {
+        let drawn = events.iter().rev().find_map(|event| match event {
+            EngineEvent::LaneToken { lane, trace, .. } if *lane == at => Some(trace.candidates.clone()),
+            _ => None,
+        });
+        let (id, of) = (client.id(), ReplyRef { request: id, lane: at });
+        match client.ask(EngineCommand::Preview { id, of, sampling: params.sampling, candidates: 4 }).pop() {
+            Some(EngineEvent::Distribution { distribution, .. }) => assert_eq!(Some(distribution.candidates), drawn),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -135,14 +135,14 @@ fn sampling_preview_and_count_act_at_once_while_it_is_paused() {
     let events = client.until_paused();
     let Some(EngineEvent::Paused { distribution, .. }) = events.last() else { panic!("{events:?}") };
     assert!(distribution.candidates[1].cut_by.is_some() && events.len() == 1, "{events:?}");
-    let preview = client.id();
+    let (preview, of) = (client.id(), ReplyRef { request: id, lane: 0 });
     let wide = SamplingParams { top_k: 2, ..sampling.clone() };
-    let answer = client.ask(EngineCommand::Preview { id: preview, sampling: wide, candidates: 3 });
+    let answer = client.ask(EngineCommand::Preview { id: preview, of, sampling: wide, candidates: 3 });
     let [EngineEvent::Distribution { distribution, .. }] = &answer[..] else { panic!("{answer:?}") };
     assert!(distribution.candidates[1].cut_by.is_none() && distribution.candidates[2].cut_by.is_some());
     let refused = SamplingParams { top_p: 7.0, ..sampling.clone() };
     let id_refused = client.id();
-    let answer = client.ask(EngineCommand::Preview { id: id_refused, sampling: refused, candidates: 3 });
+    let answer = client.ask(EngineCommand::Preview { id: id_refused, of, sampling: refused, candidates: 3 });
     assert!(matches!(answer[..], [EngineEvent::Failed { .. }]), "{answer:?}");
     assert_eq!(client.count(raw("Hello")).len(), 5);
     let reply = client.go_on(id);

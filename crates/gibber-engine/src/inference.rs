@@ -51,7 +51,21 @@ pub struct Inference {
     logits: Vec<f32>,
     /// The row of `logits` after `held`: so many tokens of the draft have come true.
     row: Option<usize>,
+    /// As `logits`, of the pass before: the two take turns.
+    former: Vec<f32>,
+    before_last: BeforeLast,
     pace: Pace,
+}
+
+/// Where the logits are that the last token of `held` was chosen from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BeforeLast {
+    /// Nowhere any more.
+    Gone,
+    /// In this row of `former`.
+    Former(usize),
+    /// In `logits`, in the row before the one after `held`: the token was drafted.
+    Drafted,
 }
 
 impl Inference {
@@ -70,11 +84,12 @@ impl Inference {
         let cache = KvCache::new(model.config(), types, context)?;
         let state = model.new_state(context, pool);
         // The system hands out the rows page by page: those of drafts cost nothing where there are none.
-        let logits = vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size];
+        let [logits, former] = [(); 2].map(|()| vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size]);
+        let before_last = BeforeLast::Gone;
         let (held, draft) = (Vec::with_capacity(context), Vec::with_capacity(LONGEST_DRAFT));
         let model = Arc::new(model);
-        let (file, batch) = (Arc::from(""), batch.max(1));
-        Ok(Self { model, file, cache, state, batch, held, draft, logits, row: None, pace: Pace::default() })
+        let (file, batch, row, pace) = (Arc::from(""), batch.max(1), None, Pace::default());
+        Ok(Self { model, file, cache, state, batch, held, draft, logits, row, former, before_last, pace })
     }
 
     /// The same with the file that the weights were read from, for errors.
@@ -114,6 +129,8 @@ impl Inference {
             draft: Vec::with_capacity(LONGEST_DRAFT),
             logits,
             row: self.row.map(|_| 0),
+            former: vec![0.0; (1 + LONGEST_DRAFT) * vocab],
+            before_last: BeforeLast::Gone,
             pace: self.pace.clone(),
         })
     }
@@ -148,7 +165,7 @@ impl Inference {
     pub fn truncate(&mut self, tokens: usize) {
         if tokens < self.held.len() {
             self.held.truncate(tokens);
-            self.row = None;
+            (self.row, self.before_last) = (None, BeforeLast::Gone);
         }
         self.forget_draft();
     }
@@ -158,7 +175,7 @@ impl Inference {
         self.truncate(tokens);
         self.draft.clear();
         self.logits[..logits.len()].copy_from_slice(logits);
-        self.row = Some(0);
+        (self.row, self.before_last) = (Some(0), BeforeLast::Gone);
     }
 
     /// Cuts the cache to what is held; the logits after that stay.
@@ -171,8 +188,17 @@ impl Inference {
 
     /// Forgets the draft and the logits.
     fn forget_all_but_held(&mut self) {
-        self.row = None;
+        (self.row, self.before_last) = (None, BeforeLast::Gone);
         self.forget_draft();
+    }
+
+    /// As [`Self::forget_all_but_held`], before a pass for the token that was chosen from the logits: they are kept, and
+    /// the pass writes into the other buffer. Returns where they are once the token is held.
+    fn set_logits_aside(&mut self) -> BeforeLast {
+        let row = self.row;
+        self.forget_all_but_held();
+        std::mem::swap(&mut self.logits, &mut self.former);
+        row.map_or(BeforeLast::Gone, BeforeLast::Former)
     }
 
     /// Makes the cache hold exactly `prompt`, computing only what follows the prefix it shares with [`Self::held`] (the
@@ -278,7 +304,7 @@ impl Inference {
             && self.draft.get(row) == Some(&token)
         {
             self.held.push(token);
-            self.row = Some(row + 1);
+            (self.row, self.before_last) = (Some(row + 1), BeforeLast::Drafted);
             self.pace.note_accepted();
             return Ok(());
         }
@@ -287,7 +313,7 @@ impl Inference {
         let draft = &draft[..draft.len().min(LONGEST_DRAFT).min(room)];
         self.check_ids(draft)?;
         let started = Instant::now();
-        self.forget_all_but_held();
+        let aside = self.set_logits_aside();
         let mut pass = [token; 1 + LONGEST_DRAFT];
         pass[1..=draft.len()].copy_from_slice(draft);
         self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, &pass[..=draft.len()]));
@@ -300,6 +326,7 @@ impl Inference {
         self.held.push(token);
         self.draft.extend_from_slice(draft);
         self.keep_logits(0, 1 + draft.len());
+        self.before_last = aside;
         self.pace.note_pass(1 + draft.len(), started.elapsed());
         Ok(())
     }
@@ -308,6 +335,18 @@ impl Inference {
     pub fn logits(&self) -> Option<&[f32]> {
         let vocab = self.model.config().vocab_size;
         self.row.map(|row| &self.logits[row * vocab..][..vocab])
+    }
+
+    /// The logits after the first `tokens` tokens of [`Self::held`], `(vocab_size)`: known after all of them, and after a
+    /// push after all but the last, which was chosen from them.
+    pub fn logits_after(&self, tokens: usize) -> Option<&[f32]> {
+        let vocab = self.model.config().vocab_size;
+        match (self.held.len().checked_sub(tokens)?, self.before_last, self.row) {
+            (0, _, _) => self.logits(),
+            (1, BeforeLast::Former(row), _) => self.former.get(row * vocab..(row + 1) * vocab),
+            (1, BeforeLast::Drafted, Some(row)) => self.logits.get(row.checked_sub(1)? * vocab..row * vocab),
+            _ => None,
+        }
     }
 
     /// Runs over `tokens` from an empty cache and shows the logits after each position, in order:

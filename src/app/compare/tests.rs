@@ -1,5 +1,5 @@
 use super::*;
-use crate::app::Start;
+use crate::app::{App, Start};
 use crate::store::StoreOp;
 use crate::worker::fake::sample_model;
 use crate::worker::protocol::{GenerationParams, GenerationStats};
@@ -16,8 +16,12 @@ impl Machine {
         let mut app = App::new(Start { seed: 7, ..Start::default() }, now);
         let Some(Effect::LoadModel { id, .. }) = app.start().pop() else { panic!("no model is asked for") };
         app.on_event(EngineEvent::Loaded { id, model: Box::new(sample_model()) }, now);
-        let question = app.session.transcript.append(Message::new(Role::User, "q"), MessageState::Complete);
-        app.session.transcript.append_to(Some(question), Message::new(Role::Assistant, "a"), MessageState::Complete);
+        let question = app.chat.session.transcript.append(Message::new(Role::User, "q"), MessageState::Complete);
+        app.chat.session.transcript.append_to(
+            Some(question),
+            Message::new(Role::Assistant, "a"),
+            MessageState::Complete,
+        );
         Self { app, now }
     }
 
@@ -250,4 +254,31 @@ fn lanes_part_at_the_first_token_that_differs() {
     assert_eq!(token(&machine, 0), [None], "the first lane may say the same yet");
     machine.end(0, FinishReason::EndOfTurn);
     assert_eq!(token(&machine, 0), [Some(1)], "now it has ended where the other goes on");
+}
+
+#[test]
+fn the_statistics_of_a_kept_lane_are_its_own() {
+    let mut machine = Machine::new();
+    machine.enter("/compare precise creative");
+    let trace = |text: &str| TokenTrace {
+        token: 1,
+        text: text.to_owned(),
+        picked: false,
+        logprob: -1.0,
+        entropy: 1.0,
+        rank: 0,
+        kept_mass: 1.0,
+        candidates: Vec::new(),
+    };
+    for (lane, context_used) in [(0, 20), (1, 20), (1, 31)] {
+        machine.feed(|id| EngineEvent::LaneToken { id, lane, trace: trace("x"), context_used });
+    }
+    machine.end(0, FinishReason::EndOfTurn);
+    machine.end(1, FinishReason::EndOfTurn);
+    machine.feed(|id| EngineEvent::Compared { id, context_used: 20 });
+    machine.act(crate::app::Action::ChooseLane(1));
+    machine.act(crate::app::Action::KeepLane);
+    assert_eq!(machine.app.context().0, 31);
+    machine.enter("/stats");
+    assert!(machine.last_note().contains("context     31 / 8192"), "{}", machine.last_note());
 }

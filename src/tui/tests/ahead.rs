@@ -6,8 +6,9 @@ use crate::chat::{Message, MessageState, Role, Transcript};
 use crate::settings::Settings;
 use crate::store::{SessionId, SessionRecord};
 use crate::tui::theme::Theme;
-use crate::worker::fake::{FakeWorker, Step};
+use crate::worker::fake::{FakeWorker, Step, sample_model};
 use crate::worker::protocol::{EngineCommand, EngineEvent, Prompt};
+use gibber_engine::load::ModelInfo;
 
 /// The last words of each prompt that is to be computed ahead.
 fn computed(commands: &[EngineCommand]) -> Vec<String> {
@@ -178,6 +179,69 @@ fn a_draft_is_counted_while_a_reply_runs() {
     stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
     stage.pass(1000);
     stage.pump(|event| matches!(event, EngineEvent::Prefilled { .. }));
+}
+
+#[test]
+fn the_context_does_not_fall_back_when_a_reply_ends() {
+    let mut stage = settled(FakeWorker::new().reply([Step::text("one two three"), Step::Hold, Step::text(" four")]));
+    stage.keys("Q<Enter>");
+    stage.pump_tokens(3);
+    // Something is measured in the middle of it.
+    stage.keys("next");
+    stage.pass(1000);
+    stage.pump(|event| matches!(event, EngineEvent::Measured { .. }));
+    stage.keys("<Ctrl-U>");
+    stage.pass(1);
+    stage.release();
+    stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
+    let used = |stage: &Stage| stage.app.context_use().system + stage.app.context_use().turns;
+    assert_eq!(used(&stage), 7, "question and reply");
+    stage.pass(1000);
+    stage.pump(|event| matches!(event, EngineEvent::Measured { .. }));
+    assert!(used(&stage) >= 7);
+}
+
+#[test]
+fn turns_are_seen_again_in_a_larger_context_and_the_prompt_is_what_is_seen() {
+    let long = "a b c d e f g h i j k l m n";
+    let script = FakeWorker::new()
+        .load(Ok(ModelInfo { context: 40, ..sample_model() }))
+        .context(40)
+        .reply([Step::text("first")])
+        .reply([Step::DropTurns(vec![0, 1]), Step::text("second")])
+        .load(Ok(sample_model()));
+    let mut stage = Stage::new(120, 40, script);
+    for _ in 0..2 {
+        stage.keys(&format!("{long}<Enter>"));
+        stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
+    }
+    stage.keys("more of it, and still more<Enter>");
+    stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
+    stage.keys("/prompt<Enter>");
+    stage.pump(|event| matches!(event, EngineEvent::Counted { .. }));
+    let note = stage.app.notes().last().unwrap().text.clone();
+    assert!(note.contains("the model sees (without 2 messages that the context has no room for)"), "{note}");
+    assert_eq!(note.matches(long).count(), 1, "{note}");
+}
+
+#[test]
+fn a_mark_is_taken_back_with_the_next_measure_and_the_next_reply() {
+    let dropping = || [Step::DropTurns(vec![0, 1]), Step::text("second")];
+    let script = FakeWorker::new().reply([Step::text("first")]).reply(dropping()).reply([Step::text("third")]);
+    let mut stage = Stage::new(120, 30, script);
+    for _ in 0..2 {
+        stage.keys("Q<Enter>");
+        stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
+    }
+    let marks = |stage: &mut Stage| stage.draw().matches("no longer seen by the model").count();
+    // The note says it as well.
+    assert_eq!(marks(&mut stage), 3);
+    stage.pass(1000);
+    stage.pump(|event| matches!(event, EngineEvent::Measured { .. }));
+    assert_eq!(marks(&mut stage), 1, "all of it fits");
+    stage.keys("Q<Enter>");
+    stage.pump(|event| matches!(event, EngineEvent::Finished { .. }));
+    assert_eq!(marks(&mut stage), 1, "nothing was left out of the last prompt");
 }
 
 /// A stage with a file, that has looked at its empty chat.

@@ -3,8 +3,9 @@
 use super::stage::Stage;
 use crate::app::Action;
 use crate::chat::{MessageId, MessageState, Role};
-use crate::worker::fake::{FakeWorker, Step};
-use crate::worker::protocol::{EngineCommand, Prompt};
+use crate::worker::fake::{FakeWorker, Step, sample_model};
+use crate::worker::protocol::{EngineCommand, FinishReason, Prompt};
+use gibber_engine::load::ModelInfo;
 
 /// A chat of two questions with answers `a1` and `a2`; more replies are `b1`, `b2`.
 fn two_turns() -> Stage {
@@ -162,7 +163,7 @@ fn what_was_taken_back_comes_again() {
     assert_eq!(path(&stage), ["One", "a1", "Two", "a2"]);
     stage.keys("/redo<Enter>");
     assert!(stage.draw().contains("nothing was taken back"));
-    stage.keys("/undo<Enter>!<Enter>");
+    stage.keys("/undo<Enter><End>!<Enter>");
     stage.pump_to_end();
     stage.keys("/redo<Enter>");
     assert_eq!(path(&stage), ["One", "a1", "Two!", "b1"], "what is said since stays");
@@ -199,4 +200,91 @@ fn a_question_that_waits_is_answered_at_once_from_the_given_words() {
     stage.keys("/begin Yes,<Enter>");
     stage.pump_to_end();
     assert_eq!(path(&stage), ["Question", "Yes, it is."]);
+}
+
+#[test]
+fn what_is_typed_takes_the_place_of_a_text_that_was_given_back() {
+    let mut stage = two_turns();
+    stage.keys("/undo<Enter>");
+    assert_eq!(stage.screen.composer.text(), "Two");
+    stage.keys("/redo<Enter>");
+    assert_eq!(path(&stage), ["One", "a1", "Two", "a2"]);
+    assert!(stage.app.generation().is_none(), "nothing was said to the model");
+    // Also one that nobody has taken back: it could not be done.
+    stage.keys("/undoo<Enter>/undo<Enter><Right>?<Enter>");
+    stage.pump_to_end();
+    assert_eq!(path(&stage), ["One", "a1", "Two?", "b1"], "an arrow goes to its end");
+}
+
+/// The candidates in the panel: rows of what was cut, and of what was not.
+fn panel(stage: &mut Stage) -> (bool, bool) {
+    let shown = stage.draw();
+    (shown.contains("kept 100.0 %"), shown.contains("top-k ░"))
+}
+
+#[test]
+fn the_next_token_is_that_of_the_reply_on_screen() {
+    let script = FakeWorker::new().reply([Step::text("a1")]).reply([Step::text("a2 and more")]);
+    let mut stage = Stage::new(120, 30, script);
+    stage.keys("One<Enter>");
+    stage.pump_to_end();
+    stage.keys("/top-k 2<Enter>");
+    stage.pump_to_end();
+    assert_eq!(panel(&mut stage), (false, true), "reshaped");
+    stage.keys("/regen<Enter>");
+    stage.pump_to_end();
+    assert_eq!(panel(&mut stage), (false, true));
+    stage.keys("/top-k 1<Enter>");
+    stage.pump_to_end();
+    assert!(stage.draw().contains("kept 60.0 %"));
+    let asked = |stage: &Stage| {
+        let last = |command| match command {
+            EngineCommand::Preview { of, sampling, .. } => Some((of, sampling.top_k)),
+            _ => None,
+        };
+        stage.asked().into_iter().filter_map(last).next_back()
+    };
+    let second = asked(&stage).expect("a preview").0;
+    act(&mut stage, Action::SwitchBranch(-1));
+    assert!(stage.draw().contains("kept 90.0 %"), "what it was seen with last: {}", stage.draw());
+    stage.keys("/top-k 3<Enter>");
+    stage.pump_to_end();
+    assert_eq!(panel(&mut stage), (true, false));
+    let (first, top_k) = asked(&stage).expect("a preview");
+    assert!(first != second && top_k == 3, "{first:?}");
+    act(&mut stage, Action::SwitchBranch(1));
+    assert!(stage.draw().contains("kept 60.0 %"), "{}", stage.draw());
+    // Words of one's own were drawn from nothing.
+    stage.keys("/edit reply<Enter>!<Enter>");
+    assert!(stage.draw().contains("shown while it speaks"), "{}", stage.draw());
+    stage.asked_nothing();
+    stage.keys("/top-k 4<Enter>");
+    stage.asked_nothing();
+}
+
+#[test]
+fn a_reply_keeps_the_model_that_wrote_it() {
+    let other = ModelInfo { name: "Other-1B".to_owned(), ..sample_model() };
+    let script = FakeWorker::new()
+        .load(Ok(sample_model()))
+        .reply([Step::text("one"), Step::Finish(FinishReason::Length)])
+        .load(Ok(other))
+        .reply([Step::text("two")])
+        .reply([Step::text(" more")]);
+    let mut stage = Stage::new(100, 40, script);
+    stage.keys("Q<Enter>");
+    stage.pump_to_end();
+    stage.keys("/model other<Enter>");
+    stage.pump_to_end();
+    stage.keys("R<Enter>");
+    stage.pump_to_end();
+    let heading = |shown: &str, name: &str| shown.lines().filter(|line| line.contains(name)).count();
+    let shown = stage.draw();
+    // In the second one's case in the title and in the note too.
+    assert_eq!((heading(&shown, "Sample-135M-Instruct"), heading(&shown, "Other-1B")), (1, 3), "{shown}");
+    stage.keys("<Ctrl-T><Shift-Tab><Shift-Tab>");
+    assert!(stage.draw().contains("Token 1 of 1 · Sample-135M-Instruct"), "{}", stage.draw());
+    stage.keys("<Esc>/undo<Enter>/continue<Enter>");
+    stage.pump_to_end();
+    assert!(stage.draw().contains("Sample-135M-Instruct + Other-1B"), "both wrote it: {}", stage.draw());
 }

@@ -209,6 +209,31 @@ fn up_and_down_walk_through_the_prompts_and_ctrl_r_searches_them() {
 }
 
 #[test]
+fn the_history_is_walked_past_commands_and_files() {
+    let mut stage = Stage::new(80, 24, FakeWorker::new());
+    stage.memory.files.insert("notes.txt".to_owned(), "text".to_owned());
+    for line in ["/show", "see @notes.txt<Esc>", "/heat off", "/stats"] {
+        stage.keys(&format!("{line}<Enter>"));
+        if line.starts_with("see") {
+            stage.pump_to_end();
+        }
+    }
+    stage.keys("draft");
+    for expected in ["/stats", "/heat off", "see @notes.txt", "/show", "/show"] {
+        stage.keys("<Up>");
+        assert_eq!(stage.screen.composer.text(), expected);
+        assert!(!stage.screen.popup.is_open(), "no list takes the keys: {expected}");
+    }
+    stage.keys("<Down><Down><Down><Down>");
+    assert_eq!(stage.screen.composer.text(), "draft", "it is not lost");
+    stage.keys("<Ctrl-U><Up><Up><Backspace>");
+    assert_eq!(stage.screen.composer.text(), "/heat of");
+    assert!(stage.screen.popup.is_open(), "what is changed is being typed");
+    stage.keys("<Esc><Ctrl-U><Ctrl-R>show<Enter>");
+    assert_eq!((stage.screen.composer.text(), stage.screen.popup.is_open()), ("/show", false));
+}
+
+#[test]
 fn a_paste_is_text_whatever_is_in_it() {
     let mut stage = Stage::new(80, 24, FakeWorker::new());
     stage.paste("line one\r\nline two\rline three\n");

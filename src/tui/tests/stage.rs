@@ -287,6 +287,11 @@ impl Stage {
         self.control.next_command().into_iter().chain(self.control.commands()).collect()
     }
 
+    /// Nothing was asked of the worker since the last time.
+    pub(super) fn asked_nothing(&self) {
+        assert!(self.control.commands().is_empty());
+    }
+
     /// The last question that the worker was asked, once it was answered.
     pub(super) fn question(&mut self) -> String {
         self.pump_to_end();

@@ -233,6 +233,57 @@ fn the_statistics_show_where_the_time_went() {
 }
 
 #[test]
+fn the_statistics_are_of_the_reply_on_screen_and_the_load_counts_once() {
+    let script = FakeWorker::new().reply([Step::text("one two")]).reply([Step::text("one two three four")]);
+    let mut stage = Stage::new(80, 40, script);
+    stage.keys("Q<Enter>");
+    stage.pump_to_end();
+    stage.keys("/regen<Enter>");
+    stage.pump_to_end();
+    let stats = |stage: &mut Stage| {
+        stage.keys("/stats<Enter>");
+        stage.app.notes().last().unwrap().text.clone()
+    };
+    let second = stats(&mut stage);
+    assert!(second.starts_with("reply       4 tok") && second.contains("context     7 / 8192"), "{second}");
+    assert!(!second.contains("load "), "the model was there already: {second}");
+    stage.keys("/branch 1<Enter>");
+    let first = stats(&mut stage);
+    assert!(first.starts_with("reply       2 tok") && first.contains("context     5 / 8192"), "{first}");
+    assert!(first.contains("load           42 ms"), "it has waited for it: {first}");
+    assert!(stage.draw().contains("100 tok/s"));
+    stage.keys("/edit reply<Enter>!<Enter>");
+    assert!(stats(&mut stage).contains("what this reply cost is not known"));
+}
+
+#[test]
+fn the_time_of_the_person_is_no_time_of_the_reply() {
+    let mut stage = paused(120, 30);
+    let rate = |stage: &Stage| stage.app.meter().rate().expect("a rate");
+    assert!((rate(&stage) - 100.0).abs() < 1.0, "{}", rate(&stage));
+    for _ in 0..2 {
+        stage.pass(60_000);
+        stage.keys(" ");
+        stage.pump(IS_PAUSED);
+    }
+    // A token every ten milliseconds, or twenty with the event of the pause.
+    assert!(rate(&stage) > 40.0, "{}", rate(&stage));
+    stage.keys("<Esc>");
+    stage.pump_to_end();
+    // From the start, the first token is waited for by the engine alone.
+    let mut stage = Stage::new(120, 30, two_words());
+    stage.keys("/step on<Enter>Q<Enter>");
+    stage.pump(IS_PAUSED);
+    stage.pass(60_000);
+    stage.keys(" ");
+    stage.pump(IS_PAUSED);
+    let first = stage.app.generation().unwrap().first_token.expect("a token");
+    assert!(first < std::time::Duration::from_secs(1), "{first:?}");
+    stage.keys("<Esc>");
+    stage.pump_to_end();
+}
+
+#[test]
 fn candidates_are_picked_by_keys_of_ones_own() {
     let keys = toml::from_str("[stepping]\npick-candidate = [\"a\", \"s\", \"d\"]").unwrap();
     let settings = Settings { keys, ..Settings::default() };

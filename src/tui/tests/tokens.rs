@@ -218,7 +218,7 @@ fn a_reply_of_an_earlier_run_is_scored_and_gone_on_from() {
     stage.pump_to_end();
     stage.keys("<End>");
     let shown = stage.draw();
-    assert!(shown.contains("Token 3 of 3 · Sample"), "{shown}");
+    assert!(shown.contains("Token 3 of 3 · m ─"), "who wrote it stays: {shown}");
     assert!(shown.contains("scored, not drawn: of a reply whose sampling is not known"), "{shown}");
     stage.asked();
     stage.keys("<Down><Enter>");
@@ -227,6 +227,24 @@ fn a_reply_of_an_earlier_run_is_scored_and_gone_on_from() {
     stage.keys("<Ctrl-T>");
     let shown = stage.draw();
     assert!(shown.contains("It is river Milan.") && shown.contains("scored, its end as it was drawn"), "{shown}");
+}
+
+#[test]
+fn scores_that_come_late_are_not_shown_in_another_chat() {
+    let mut stage = opened(FakeWorker::new().hold_scoring());
+    let mut transcript = Transcript::default();
+    transcript.append(Message::new(Role::User, "Hi"), MessageState::Complete);
+    let record = SessionRecord { id: SessionId(2), title: "Short".to_owned(), ..SessionRecord::default() };
+    stage.memory.sessions.push((record, transcript));
+    stage.keys("<Ctrl-T>s");
+    stage.pump(|event| matches!(event, EngineEvent::PrefillProgress { .. }));
+    stage.keys("q<Ctrl-O>Short<Enter>");
+    stage.release();
+    stage.pump_to_end();
+    stage.keys("<Ctrl-T>");
+    let shown = stage.draw();
+    assert!(shown.contains("not scored yet: Enter") && !shown.contains("Italy"), "{shown}");
+    assert!(stage.app.notes().is_empty(), "{:?}", stage.app.notes());
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_large_paste_is_folded_and_sent_whole() {
     assert!(shown.contains("> Look: [pasted text #1: 120 lines]"), "{shown}");
     stage.keys("<Ctrl-G>");
     assert_eq!(stage.requests, [Request::Edit(format!("Look: {whole}"))], "the editor has it whole");
-    stage.screen.replace_text(&stage.app, &format!("Look here: {whole}"));
+    stage.screen.replace_text(&format!("Look here: {whole}"));
     assert_eq!(stage.screen.composer.text(), "Look here: [pasted text #1: 120 lines]");
     stage.keys("<Backspace>");
     assert_eq!(stage.screen.composer.text(), "Look here: ", "it goes in one piece");

@@ -7,7 +7,7 @@ use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
 use crate::worker::ahead::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::protocol::{
-    EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, RequestId, TokenTrace,
+    EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace,
 };
 use crate::worker::running::Channels;
 use gibber_engine::generate::{Control, Lane, generate_lanes};
@@ -24,7 +24,7 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         lanes.iter().try_for_each(|lane| check(&lane.sampling))?;
-        let Self { channels, loaded, .. } = self;
+        let Self { channels, loaded, draws, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let longest = lanes.iter().map(|lane| lane.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
@@ -36,18 +36,23 @@ impl Worker {
         let lane = |(lane, params)| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
-            Lane { options, control: Running { id, lane, channels: &channels, reader, source } }
+            Lane { options, control: Running { id, lane, channels: &channels, reader, source, told: None } }
         };
         let mut lanes: Vec<_> = lanes.into_iter().enumerate().map(lane).collect();
         if let Some(first) = lanes.first() {
             first.control.tell_dropped();
         }
         let outcome = generate_lanes(inference, &reader.tokenizer, tokens, &mut lanes);
+        let told: Vec<Option<usize>> = lanes.iter().map(|lane| lane.control.told).collect();
         let first = lanes.into_iter().next().map(|lane| lane.control.source);
         if let Some(source) = first {
             reader.remember(&source);
         }
         *left = outcome?;
+        let of_lanes = std::iter::once(&*inference).chain(&*left);
+        for (lane, (inference, told)) in of_lanes.zip(told).enumerate() {
+            draws.keep(ReplyRef { request: id, lane }, inference, told);
+        }
         Ok(EngineEvent::Compared { id, context_used: inference.held().len() })
     }
 }
@@ -60,6 +65,8 @@ struct Running<'a, 'p> {
     channels: &'a RefCell<&'a mut Channels>,
     reader: &'a Reader,
     source: Source<'p>,
+    /// Tokens in its context with the last one that was told.
+    told: Option<usize>,
 }
 
 impl Running<'_, '_> {
@@ -81,6 +88,7 @@ impl Control for Running<'_, '_> {
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
+        self.told = Some(context_used);
         self.emit(EngineEvent::LaneToken { id: self.id, lane: self.lane, trace, context_used });
     }
 

@@ -66,12 +66,12 @@ impl Running<'_, '_> {
     /// Closes a request that needs nothing but what is held.
     fn answer(&self, command: EngineCommand, rest: &AtRest<'_>) {
         let (id, answer) = match command {
-            EngineCommand::Preview { id, sampling, candidates } => {
+            EngineCommand::Preview { id, sampling, candidates, .. } => {
                 let distribution = check(&sampling).map(|()| rest.distribution(&sampling, candidates));
                 let event = |distribution| EngineEvent::Distribution { id, distribution };
                 (id, distribution.map_err(Into::into).and_then(|found| found.map(event).ok_or(RequestError::NoLogits)))
             }
-            EngineCommand::Count { id, prompt } => (id, count(self.reader, id, &prompt)),
+            EngineCommand::Count { id, prompt, max_tokens } => (id, count(self.reader, id, &prompt, max_tokens)),
             _ => return,
         };
         self.channels.emit(answer.unwrap_or_else(|error| EngineEvent::Failed { id, error: error.to_string() }));
@@ -84,7 +84,9 @@ fn concerns(command: &EngineCommand, id: RequestId, is_paused: bool) -> bool {
         EngineCommand::Pause { id: of } | EngineCommand::Resume { id: of } | EngineCommand::Steer { id: of, .. } => {
             *of == id
         }
-        EngineCommand::Preview { .. } | EngineCommand::Count { .. } => is_paused,
+        // Of another reply it waits, as everything else does.
+        EngineCommand::Preview { of, .. } => is_paused && of.request == id,
+        EngineCommand::Count { .. } => is_paused,
         _ => false,
     }
 }

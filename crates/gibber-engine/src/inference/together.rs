@@ -2,7 +2,7 @@
 
 use std::{array, iter, slice};
 
-use super::Inference;
+use super::{BeforeLast, Inference};
 use crate::model::{MAX_RUNS, Pass, Run};
 use crate::{EngineError, TokenId};
 
@@ -29,8 +29,11 @@ impl Inference {
     fn push_with(&mut self, token: TokenId, others: &mut [Option<Next<'_>>; MAX_RUNS - 1]) -> Result<(), EngineError> {
         self.check_next(token)?;
         others.iter().flatten().try_for_each(|(other, token)| other.check_next(*token))?;
-        self.forget_all_but_held();
-        others.iter_mut().flatten().for_each(|(other, _)| other.forget_all_but_held());
+        let aside = self.set_logits_aside();
+        let mut others_aside = [BeforeLast::Gone; MAX_RUNS - 1];
+        for ((other, _), aside) in others.iter_mut().flatten().zip(&mut others_aside) {
+            *aside = other.set_logits_aside();
+        }
         let first = Run { cache: &mut self.cache, tokens: slice::from_ref(&token) };
         let runs = iter::once(first).chain(others.iter_mut().flatten().map(run_of));
         self.model.forward(&mut self.state, &mut Pass::together(runs));
@@ -43,11 +46,13 @@ impl Inference {
         self.check_computed(&tokens[..n])?;
         self.held.push(token);
         self.keep_logits(0, 1 + others.iter().flatten().count());
+        self.before_last = aside;
         let vocab = self.model.config().vocab_size;
-        for ((other, token), logits) in others.iter_mut().flatten().zip(self.logits.chunks_exact(vocab).skip(1)) {
+        let rows = self.logits.chunks_exact(vocab).skip(1).zip(others_aside);
+        for ((other, token), (logits, aside)) in others.iter_mut().flatten().zip(rows) {
             other.held.push(*token);
             other.logits[..vocab].copy_from_slice(logits);
-            other.row = Some(0);
+            (other.row, other.before_last) = (Some(0), aside);
         }
         Ok(())
     }

@@ -1,0 +1,100 @@
+//! One chat takes the place of another: begun, opened, imported, deleted and brought back.
+
+use std::path::Path;
+
+use super::chats::deletion;
+use super::session::{Session, next_random};
+use super::{App, Effect, Moment, NoteKind};
+use crate::chat::Transcript;
+use crate::chat::document::Document;
+use crate::store::{SessionId, SessionRecord, StoreOp};
+
+impl App {
+    /// Starts a new chat; the former one stays in the store.
+    pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
+        let fresh = Session::fresh(&mut self.seed, self.chat.system(), now);
+        self.replace_chat(fresh)
+    }
+
+    /// Goes on with a saved chat.
+    fn open(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
+        if let Some(busy) = self.busy() {
+            self.chat.set_hint(busy);
+            return Vec::new();
+        }
+        self.replace_chat(Session::saved(record, transcript))
+    }
+
+    /// All that was asked for the former chat is stopped, and its answers find nobody.
+    fn replace_chat(&mut self, session: Session) -> Vec<Effect> {
+        self.requests.forget_chat(self.chat.id());
+        self.chat.replace(session)
+    }
+
+    /// A chosen chat has come.
+    pub(super) fn chat_opened(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
+        let wanted = self.library.take_wanted();
+        let effects = self.open(record, transcript);
+        if let Some(message) = wanted {
+            self.chat.reveal(message);
+        }
+        effects
+    }
+
+    /// A file of a chat was read, for `/import`: it becomes one of its own.
+    pub(super) fn imported(&mut self, path: &str, text: &str, now: Moment) -> Vec<Effect> {
+        let document = match Document::from_json(text) {
+            Ok(document) => document.completed(Path::new(path), now.unix),
+            Err(reason) => {
+                self.note(NoteKind::Error, format!("{path}: {reason}"));
+                return Vec::new();
+            }
+        };
+        let id = SessionId::drawn(next_random(&mut self.seed));
+        let (record, transcript) = SessionRecord::of_document(id, document);
+        let mut effects = self.open(record, transcript);
+        self.note(NoteKind::Info, format!("from {path}"));
+        effects.extend(self.chat.store_all());
+        effects
+    }
+
+    /// `/delete`: the chat on screen goes from the store, and a new one begins. Until something is said there, `/undo`
+    /// brings it back.
+    pub(super) fn delete_chat(&mut self, now: Moment) -> Vec<Effect> {
+        if self.transcript().nodes().is_empty() {
+            self.note(NoteKind::Info, "this chat is empty: there is nothing to delete".to_owned());
+            return Vec::new();
+        }
+        let (record, transcript) = (self.chat.session.record.clone(), self.chat.session.transcript.clone());
+        let id = record.id;
+        let mut effects = self.new_chat(now);
+        self.note(NoteKind::Info, deletion(&record));
+        self.library.keep_deleted(record, transcript);
+        effects.push(Effect::Store(StoreOp::DeleteSession(id)));
+        effects
+    }
+
+    /// A chat of the list is to be deleted: it is read first, so that it can come back.
+    pub(super) fn delete_saved(&mut self, id: SessionId, now: Moment) -> Vec<Effect> {
+        if id != self.chat.id() {
+            return vec![Effect::TakeSession(id)];
+        }
+        if self.chat.generation.is_some() {
+            if let Some(busy) = self.busy() {
+                self.chat.set_hint(busy);
+            }
+            return Vec::new();
+        }
+        self.library.leave_entry(id);
+        self.delete_chat(now)
+    }
+
+    /// `/undo`: brings back the chat that was deleted last; otherwise takes back the last question.
+    pub(super) fn undo(&mut self) -> Vec<Effect> {
+        let deleted = if self.transcript().nodes().is_empty() { self.library.take_deleted() } else { None };
+        let Some((record, transcript)) = deleted else { return self.chat.undo() };
+        let mut effects = self.open(record, transcript);
+        effects.extend(self.chat.store_all());
+        effects
+    }
+}

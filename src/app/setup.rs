@@ -1,0 +1,219 @@
+//! What is set: how replies are drawn and asked for, and all settings beside that. Functions that set something from a text
+//! return what is said of it: `Ok` where it is set, `Err` why it is not.
+
+use super::keymap::{Context, Keymap};
+use super::parameters::{self, Parameter};
+use super::run_command::{describe_template, template_choice};
+use crate::chat::without_line_end;
+use crate::settings::{Heat, Settings, Think};
+use crate::worker::protocol::{GenerationParams, Lookup, Stepping, TemplateChoice};
+use gibber_engine::SamplingParams;
+use gibber_engine::sampling::PRESET_NAMES;
+
+/// How many alternatives of each token the panel may want.
+pub(super) const CANDIDATES: usize = 10;
+
+/// What is set.
+#[derive(Debug)]
+pub(super) struct Setup {
+    /// All settings, but for those below as they are now.
+    pub(super) settings: Settings,
+    /// The filters in force.
+    pub(super) sampling: SamplingParams,
+    /// The template in force.
+    pub(super) template: TemplateChoice,
+    /// Whether every reply begins paused.
+    steps: bool,
+}
+
+impl Setup {
+    pub(super) fn new(settings: Settings) -> Self {
+        let (sampling, template) = (settings.sampling.clone(), template_choice(&settings.model.template));
+        Self { settings, sampling, template, steps: false }
+    }
+
+    /// All that is set for a reply, with these filters.
+    pub(super) fn generation_params(&self, sampling: SamplingParams) -> GenerationParams {
+        GenerationParams {
+            sampling,
+            max_tokens: self.max_tokens(),
+            stop: self.settings.chat.stop.clone(),
+            candidates: CANDIDATES,
+            lookup: self.settings.model.lookup,
+            stepping: if self.steps { Stepping::FromStart } else { Stepping::OnDemand },
+        }
+    }
+
+    /// The most tokens of a reply.
+    pub(super) fn max_tokens(&self) -> Option<usize> {
+        let most = self.settings.chat.max_tokens;
+        (most > 0).then_some(most)
+    }
+
+    /// What a text is as a question: in a templated turn the line end behind it is no part of it.
+    pub(super) fn as_question<'a>(&self, text: &'a str) -> &'a str {
+        if self.template.is_raw() { text } else { without_line_end(text) }
+    }
+
+    /// What the template is told about thinking.
+    pub(super) fn thinking(&self) -> Option<bool> {
+        self.settings.chat.think.for_template()
+    }
+
+    /// The settings that `/save` makes the default, in a chat with this system message.
+    pub(super) fn to_save(&self, system: &str) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.sampling = self.sampling.clone();
+        settings.chat.system = system.to_owned();
+        settings.model.template = match &self.template {
+            TemplateChoice::Model => String::new(),
+            other => describe_template(other),
+        };
+        settings
+    }
+
+    /// `/show`, from the template on.
+    pub(super) fn overview(&self, system: &str) -> Vec<String> {
+        let system = if system.is_empty() { "(the template's own)" } else { system };
+        let mut lines = vec![
+            format!("template          {}", describe_template(&self.template)),
+            format!("system            {system}"),
+            format!("preset            {}", self.preset().unwrap_or("none")),
+        ];
+        let value = |spec: &parameters::ParameterSpec| spec.parameter.display(&self.sampling);
+        lines.extend(parameters::PARAMETERS.iter().map(|spec| format!("{:<17} {}", spec.name, value(spec))));
+        let limit = self.max_tokens().map_or_else(|| "no limit".to_owned(), |limit| limit.to_string());
+        lines.push(format!("max-tokens        {limit}"));
+        lines.push(format!("lookup            {}", self.settings.model.lookup.as_str()));
+        lines.push(format!("think             {}", self.settings.chat.think.name()));
+        lines.push(format!("stop              {:?}", self.settings.chat.stop));
+        lines
+    }
+}
+
+/// One setting after the other.
+impl Setup {
+    /// `/set max-tokens N`
+    pub(super) fn set_max_tokens(&mut self, value: &str) -> Result<String, String> {
+        let limit =
+            value.parse().map_err(|_| format!("max-tokens wants a whole number (0 is no limit), not `{value}`"))?;
+        self.settings.chat.max_tokens = limit;
+        Ok(if limit == 0 { "replies have no limit".to_owned() } else { format!("max-tokens = {limit}") })
+    }
+
+    /// `/set lookup WHEN`
+    pub(super) fn set_lookup(&mut self, value: &str) -> Result<String, String> {
+        let names = Lookup::NAMES.join(", ");
+        let lookup = Lookup::named(value).ok_or_else(|| format!("lookup wants {names}, not `{value}`"))?;
+        self.settings.model.lookup = lookup;
+        Ok(format!("lookup = {value}, from the next reply on"))
+    }
+
+    /// `/set stop [TEXT]`
+    pub(super) fn set_stop(&mut self, value: &str) -> String {
+        let stop = &mut self.settings.chat.stop;
+        if value.is_empty() {
+            stop.clear();
+            return "no stop texts of your own".to_owned();
+        }
+        stop.push(value.to_owned());
+        format!("stop texts: {stop:?} (/set stop without one forgets them)")
+    }
+
+    /// `/think on|off|auto`
+    pub(super) fn set_thinking(&mut self, argument: &str) -> Result<String, String> {
+        let names = Think::NAMES.join(", ");
+        let think =
+            Think::of_name(argument).ok_or_else(|| format!("think wants {names}, show or hide, not `{argument}`"))?;
+        self.settings.chat.think = think;
+        Ok(format!("think = {}, from the next reply on", think.name()))
+    }
+
+    /// `/step [on|off]`: whether every reply begins paused.
+    pub(super) fn set_stepping(&mut self, argument: &str, keymap: &Keymap) -> Result<String, String> {
+        self.steps = match argument {
+            "" => !self.steps,
+            "on" => true,
+            "off" => false,
+            other => return Err(format!("/step takes `on` or `off`, not `{other}`")),
+        };
+        let text = match self.steps {
+            true => "each reply begins paused: you choose its tokens (/step off ends that)",
+            false => "replies run by themselves; <pause> pauses one",
+        };
+        Ok(keymap.hints(Context::Anywhere, text))
+    }
+
+    /// `/heat [MEASURE]`; without one, the next.
+    pub(super) fn set_heat(&mut self, argument: &str) -> Result<String, String> {
+        let heat = &mut self.settings.ui.heat;
+        *heat = match argument {
+            "" => heat.next(),
+            name => {
+                let names = Heat::NAMES.join(", ");
+                Heat::of_name(name).ok_or_else(|| format!("heat wants {names}, not `{name}`"))?
+            }
+        };
+        Ok(format!("heat map: {}", heat.name()))
+    }
+
+    /// What is said of a parameter.
+    pub(super) fn parameter_text(&self, parameter: Parameter) -> String {
+        let spec = parameter.spec();
+        format!("{} = {}: {}", spec.name, parameter.display(&self.sampling), spec.help)
+    }
+}
+
+/// Presets: sampling parameters under a name, built-in or the person's own.
+impl Setup {
+    /// The name of the preset in force, built-in or the person's own; `None` for other values.
+    pub(super) fn preset(&self) -> Option<&str> {
+        let seedless = SamplingParams { seed: None, ..self.sampling.clone() };
+        let own = self.settings.presets.iter().find(|(_, params)| **params == self.sampling || **params == seedless);
+        own.map(|(name, _)| name.as_str()).or_else(|| parameters::preset_of(&self.sampling))
+    }
+
+    /// The filters of a preset; the person's own come first.
+    pub(super) fn preset_named(&self, name: &str) -> Option<SamplingParams> {
+        self.settings.presets.get(name).cloned().or_else(|| SamplingParams::preset(name))
+    }
+
+    /// The names of all presets, the built-in ones first.
+    pub(super) fn preset_names(&self) -> Vec<String> {
+        let own = self.settings.presets.keys().filter(|name| !PRESET_NAMES.contains(&name.as_str()));
+        PRESET_NAMES.iter().map(|name| (*name).to_owned()).chain(own.cloned()).collect()
+    }
+
+    /// The name of the preset after the one in force.
+    pub(super) fn next_preset(&self) -> String {
+        let names = self.preset_names();
+        let at = self.preset().and_then(|preset| names.iter().position(|name| name == preset));
+        names[at.map_or(0, |at| (at + 1) % names.len())].clone()
+    }
+
+    /// Keeps the filters in force under a name; returns them.
+    pub(super) fn save_preset(&mut self, name: &str) -> Result<SamplingParams, String> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(is_name) {
+            return Err(format!("a preset's name has letters, digits, - and _, and not `{name}`"));
+        }
+        if PRESET_NAMES.contains(&name) || ["save", "delete"].contains(&name) {
+            return Err(format!("`{name}` is taken: choose another name for the preset"));
+        }
+        self.settings.presets.insert(name.to_owned(), self.sampling.clone());
+        Ok(self.sampling.clone())
+    }
+
+    /// Forgets a preset of the person's own.
+    pub(super) fn delete_preset(&mut self, name: &str) -> Result<(), String> {
+        if self.settings.presets.remove(name).is_some() {
+            return Ok(());
+        }
+        let own: Vec<&str> = self.settings.presets.keys().map(String::as_str).collect();
+        Err(match (PRESET_NAMES.contains(&name), own.is_empty()) {
+            (true, _) => format!("`{name}` is built in and stays"),
+            (false, true) => "there is no preset of your own yet: /preset save NAME makes one".to_owned(),
+            (false, false) => format!("there is no preset `{name}` of your own: it must be {}", own.join(", ")),
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! What the last token of each reply was drawn from: to be seen under other filters while its reply is on screen, without
+//! a forward pass and whatever was computed since.
+
+use std::collections::VecDeque;
+
+use super::protocol::ReplyRef;
+use gibber_engine::TokenId;
+use gibber_engine::inference::Inference;
+
+/// Bytes that are kept, at most; those of the newest reply whatever they are. A vocabulary of 50,000 takes 200 kB a reply.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The logits that a token was drawn from, and the tokens before it.
+#[derive(Debug)]
+struct LastDraw {
+    reply: ReplyRef,
+    logits: Vec<f32>,
+    before: Vec<TokenId>,
+}
+
+/// Those of the replies that came last.
+#[derive(Debug, Default)]
+pub(super) struct LastDraws {
+    kept: VecDeque<LastDraw>,
+}
+
+impl LastDraw {
+    fn bytes(&self) -> usize {
+        size_of_val(&self.logits[..]) + size_of_val(&self.before[..])
+    }
+}
+
+impl LastDraws {
+    /// Keeps what the last token of `reply` was drawn from, with which the context held `told` tokens; nothing where it
+    /// has none, or where its end was cut by a stop text of several tokens.
+    pub(super) fn keep(&mut self, reply: ReplyRef, inference: &Inference, told: Option<usize>) {
+        let place = told.and_then(|told| told.checked_sub(1));
+        let known = place.and_then(|place| Some((inference.logits_after(place)?, inference.held().get(..place)?)));
+        let Some((logits, before)) = known else { return };
+        self.kept.push_back(LastDraw { reply, logits: logits.to_vec(), before: before.to_vec() });
+        let mut bytes: usize = self.kept.iter().map(LastDraw::bytes).sum();
+        while bytes > MOST_BYTES && self.kept.len() > 1 {
+            bytes -= self.kept.pop_front().map_or(0, |oldest| oldest.bytes());
+        }
+    }
+
+    /// The logits that the last token of a reply was drawn from, and the tokens before it.
+    pub(super) fn of(&self, reply: ReplyRef) -> Option<(&[f32], &[TokenId])> {
+        let draw = self.kept.iter().rev().find(|draw| draw.reply == reply)?;
+        Some((&draw.logits, &draw.before))
+    }
+
+    /// Another model is there.
+    pub(super) fn forget(&mut self) {
+        self.kept.clear();
+    }
+}
