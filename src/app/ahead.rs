@@ -12,7 +12,7 @@ use super::commands::{self, Line};
 use super::requests::Owner;
 use super::{App, Effect, Looked, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
-use crate::worker::protocol::{ContextParts, EngineCommand, Prompt, RequestId};
+use crate::worker::protocol::{ContextParts, EngineCommand, EngineEvent, Prompt, RequestId};
 
 /// A pause in the writing after which it is looked at.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -121,8 +121,18 @@ impl Ahead {
         self.due = Some((now.at + PAUSE).min(first + PATIENCE));
     }
 
+    /// An answer to one of its requests.
+    pub(super) fn on_event(&mut self, event: EngineEvent, now: Moment) {
+        match event {
+            EngineEvent::Prefilled { id, done, total, .. } => self.on_prefilled(id, done, total, now),
+            EngineEvent::Measured { id, parts } => self.on_measured(id, parts, now),
+            EngineEvent::Failed { id, .. } => self.on_failed(id),
+            _ => {}
+        }
+    }
+
     /// What was computed of a prompt.
-    pub(super) fn on_prefilled(&mut self, id: RequestId, done: usize, total: usize, now: Moment) {
+    fn on_prefilled(&mut self, id: RequestId, done: usize, total: usize, now: Moment) {
         let Some(asked) = self.computing.take_if(|asked| asked.id == id) else { return };
         if done == total && !self.is_stopped {
             self.held = Some(asked.place);
@@ -136,7 +146,7 @@ impl Ahead {
     }
 
     /// What a prompt takes of the context.
-    pub(super) fn on_measured(&mut self, id: RequestId, parts: ContextParts, now: Moment) {
+    fn on_measured(&mut self, id: RequestId, parts: ContextParts, now: Moment) {
         let Some(asked) = self.measuring.take_if(|asked| asked.id == id) else { return };
         let dropped = parts.dropped.iter().filter_map(|&at| asked.sent.get(at).copied().flatten()).collect();
         if self.seen != Some(asked.prompt) {
@@ -146,7 +156,7 @@ impl Ahead {
     }
 
     /// A request has failed: what a draft cannot do is said when it is sent.
-    pub(super) fn on_failed(&mut self, id: RequestId) {
+    fn on_failed(&mut self, id: RequestId) {
         let is_it = |asked: &mut Asked| asked.id == id;
         self.computing.take_if(is_it);
         self.measuring.take_if(is_it);

@@ -73,7 +73,7 @@ pub enum CommandId {
     Heat,
     /// Scores each token of the conversation.
     Score,
-    /// Shows what the last reply cost.
+    /// Shows what the reply on screen cost.
     Stats,
     /// Counts the tokens of a text.
     Tokens,
@@ -269,7 +269,7 @@ const MAIN: &[SlashCommand] = &[
         "set all sampling parameters at once, or keep those in force under a name",
     )
     .completes(Completer::Presets),
-    command(CommandId::Stats, "stats", "", "show what the last reply cost, and where its time went"),
+    command(CommandId::Stats, "stats", "", "show what the reply on screen cost, and where its time went"),
     command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
     command(
         CommandId::Heat,

@@ -1,6 +1,7 @@
 //! `/compare`: one question answered under several settings or seeds side by side, of which one answer is kept. All of
 //! them are messages of the conversation from their first token on, so that nothing is lost however it ends.
 
+use std::mem::replace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,8 @@ pub struct Comparison {
     parent: MessageId,
     former_head: Option<MessageId>,
     sent: Vec<Option<MessageId>>,
+    /// Whether the engine has said anything of it.
+    has_begun: bool,
     saved: Instant,
 }
 
@@ -98,6 +101,12 @@ impl Comparison {
     /// Whether the chosen lane is kept as soon as it has ended.
     pub fn is_kept(&self) -> bool {
         self.keeps
+    }
+
+    /// Tokens in the context of the lane that is looked at; `None` before its first one.
+    pub(super) fn context_used(&self) -> Option<usize> {
+        let lane = self.lanes.get(self.chosen)?;
+        (lane.tokens > 0).then_some(lane.context_used)
     }
 
     pub(super) fn save_deadline(&self) -> Option<Instant> {
@@ -155,6 +164,7 @@ impl OpenChat {
             parent,
             former_head,
             sent,
+            has_begun: false,
             saved: now.at,
         });
         self.adapted.restart();
@@ -259,6 +269,10 @@ impl OpenChat {
         setup: &Setup,
         engine: &mut Engine,
     ) -> Vec<Effect> {
+        let has_begun = self.comparison.as_mut().is_none_or(|comparison| replace(&mut comparison.has_begun, true));
+        if !has_begun {
+            self.on_first_event(&event);
+        }
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         match event {
             EngineEvent::PrefillProgress { reused, done, total, .. } => {

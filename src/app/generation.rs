@@ -1,5 +1,6 @@
 //! The life of a reply: asked for, computed, spoken, ended, and saved all along.
 
+use std::mem::replace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -313,12 +314,9 @@ impl OpenChat {
         setup: &Setup,
         engine: &mut Engine,
     ) -> Vec<Effect> {
-        // What it leaves out is the first that is told of a prompt.
-        if let Some(generation) = self.generation.as_mut()
-            && !std::mem::replace(&mut generation.has_begun, true)
-            && !matches!(event, EngineEvent::TurnsDropped { .. })
-        {
-            self.dropped.clear();
+        let has_begun = self.generation.as_mut().is_none_or(|generation| replace(&mut generation.has_begun, true));
+        if !has_begun {
+            self.on_first_event(&event);
         }
         match event {
             EngineEvent::PrefillProgress { reused, done, total, .. } => {
@@ -483,6 +481,14 @@ impl OpenChat {
         }
         self.note(NoteKind::Error, error);
         effects
+    }
+
+    /// The first event of a request that is answered. What its prompt leaves out is told before anything else: where it is
+    /// not, that is nothing.
+    pub(super) fn on_first_event(&mut self, event: &EngineEvent) {
+        if !matches!(event, EngineEvent::TurnsDropped { .. }) {
+            self.dropped.clear();
+        }
     }
 
     /// The engine does without these entries of a request, behind which are the messages `sent`.

@@ -1,5 +1,11 @@
 //! The state machine that both front ends share: a person's [`Action`]s and the engine's events go in, the state
 //! changes, and [`Effect`]s come out. It does no input or output and never looks at the clock.
+//!
+//! Each part of the state has one owner: the chat that is open (`open_chat`: replaced whole when another is opened or
+//! begun), the others (`saved`), the engine (`loading`), what is set (`setup`), what there is to choose from (`catalog`)
+//! and how it is shown (`view`). `requests` says who waits for which answer of the engine; an answer to a chat that was left
+//! finds nobody. What touches several owners is in `ask`, `opening`, `run_command`, `set_command` and `ahead`; what the front
+//! ends look at is in `shown`.
 
 pub mod attachments;
 pub mod commands;
@@ -427,46 +433,35 @@ impl App {
             return self.on_worker_died(&error);
         };
         let Some(owner) = self.requests.owner(id, event.is_closing()) else { return Vec::new() };
-        match (owner, event) {
-            (Owner::Reply, event) => {
+        match owner {
+            Owner::Load => return self.on_load_event(id, event, now),
+            Owner::ThinkSwitch => self.on_think_switch(&event),
+            Owner::Reply => {
                 if matches!(event, EngineEvent::Finished { .. }) {
                     self.view.count_reply();
                 }
                 return self.chat.on_reply_event(event, now, &self.setup, &mut self.engine);
             }
-            (Owner::Comparison, event) => {
-                return self.chat.on_lanes_event(event, now, &self.setup, &mut self.engine);
-            }
-            (Owner::Scoring, event) => self.chat.on_scoring_event(event),
-            (Owner::Load, EngineEvent::LoadProgress { done, total, .. }) => {
-                self.engine.on_progress(id, done, total, now);
-            }
-            (Owner::Load, EngineEvent::Loaded { model, .. }) => return self.on_loaded(id, *model),
-            (Owner::Load, EngineEvent::Failed { error, .. }) => {
+            Owner::Comparison => return self.chat.on_lanes_event(event, now, &self.setup, &mut self.engine),
+            Owner::Scoring => self.chat.on_scoring_event(event),
+            Owner::Preview(message) => self.chat.replies.on_preview(message, event),
+            Owner::Prompt => self.chat.on_counted(event, prompt_text),
+            Owner::Tokens => self.chat.on_counted(event, tokens_text),
+            Owner::Prefill | Owner::Measure => self.chat.ahead.on_event(event, now),
+        }
+        Vec::new()
+    }
+
+    /// The model that is being loaded has come further, or to an end.
+    fn on_load_event(&mut self, id: RequestId, event: EngineEvent, now: Moment) -> Vec<Effect> {
+        match event {
+            EngineEvent::LoadProgress { done, total, .. } => self.engine.on_progress(id, done, total, now),
+            EngineEvent::Loaded { model, .. } => return self.on_loaded(id, *model),
+            EngineEvent::Failed { error, .. } => {
                 if let Some((kind, text)) = self.engine.on_not_loaded(id, error) {
                     self.note(kind, text);
                 }
             }
-            (Owner::Prompt, EngineEvent::Counted { text, tokens, pieces, dropped, .. }) => {
-                self.note(NoteKind::Info, prompt_text(&text, &tokens, &pieces, &dropped));
-            }
-            (Owner::Tokens, EngineEvent::Counted { tokens, pieces, .. }) => {
-                self.note(NoteKind::Info, tokens_text(&tokens, &pieces));
-            }
-            (Owner::Prompt | Owner::Tokens, EngineEvent::Failed { error, .. }) => self.note(NoteKind::Error, error),
-            (Owner::Preview(message), EngineEvent::Distribution { distribution, .. }) => {
-                self.chat.replies.reshape(message, distribution);
-            }
-            (Owner::Prefill, EngineEvent::Prefilled { done, total, .. }) => {
-                self.chat.ahead.on_prefilled(id, done, total, now);
-            }
-            (Owner::Measure, EngineEvent::Measured { parts, .. }) => self.chat.ahead.on_measured(id, parts, now),
-            (Owner::Prefill | Owner::Measure, EngineEvent::Failed { .. }) => self.chat.ahead.on_failed(id),
-            (Owner::ThinkSwitch, EngineEvent::TemplateDescribed { can_switch_thinking, .. }) => {
-                self.on_template_described(can_switch_thinking);
-            }
-            // What the last token was drawn from is kept no more: what is on screen stays. A template that fails is an error
-            // of the reply that is asked for. How far anything else has come is not shown.
             _ => {}
         }
         Vec::new()

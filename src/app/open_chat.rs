@@ -190,7 +190,10 @@ impl OpenChat {
 
     /// Tokens in the context.
     pub(super) fn context_used(&self) -> usize {
-        let of_reply = self.summary().filter(|_| !self.is_replying()).map(|summary| summary.context.0);
+        let of_reply = match &self.comparison {
+            Some(comparison) => comparison.context_used(),
+            None => self.summary().filter(|_| self.generation.is_none()).map(|summary| summary.context.0),
+        };
         of_reply.unwrap_or(self.context_used)
     }
 

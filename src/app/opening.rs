@@ -16,13 +16,13 @@ impl App {
         self.replace_chat(fresh)
     }
 
-    /// Goes on with a saved chat.
-    fn open(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
+    /// Goes on with a saved chat; `None` while a reply is running, which the person is told.
+    fn open(&mut self, record: SessionRecord, transcript: Transcript) -> Option<Vec<Effect>> {
         if let Some(busy) = self.busy() {
             self.chat.set_hint(busy);
-            return Vec::new();
+            return None;
         }
-        self.replace_chat(Session::saved(record, transcript))
+        Some(self.replace_chat(Session::saved(record, transcript)))
     }
 
     /// All that was asked for the former chat is stopped, and its answers find nobody.
@@ -34,7 +34,7 @@ impl App {
     /// A chosen chat has come.
     pub(super) fn chat_opened(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
         let wanted = self.library.take_wanted();
-        let effects = self.open(record, transcript);
+        let Some(effects) = self.open(record, transcript) else { return Vec::new() };
         if let Some(message) = wanted {
             self.chat.reveal(message);
         }
@@ -52,7 +52,7 @@ impl App {
         };
         let id = SessionId::drawn(next_random(&mut self.seed));
         let (record, transcript) = SessionRecord::of_document(id, document);
-        let mut effects = self.open(record, transcript);
+        let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
         self.note(NoteKind::Info, format!("from {path}"));
         effects.extend(self.chat.store_all());
         effects
@@ -93,7 +93,7 @@ impl App {
     pub(super) fn undo(&mut self) -> Vec<Effect> {
         let deleted = if self.transcript().nodes().is_empty() { self.library.take_deleted() } else { None };
         let Some((record, transcript)) = deleted else { return self.chat.undo() };
-        let mut effects = self.open(record, transcript);
+        let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
         effects.extend(self.chat.store_all());
         effects
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ReplySummary;
 use crate::chat::{MessageId, Node};
-use crate::worker::protocol::{Candidate, Distribution, ReplyRef, TokenTrace};
+use crate::worker::protocol::{Candidate, Distribution, EngineEvent, ReplyRef, TokenTrace};
 use gibber_engine::{SamplingParams, TokenId};
 
 /// What the model would say next, or has just said, and with which chance.
@@ -131,9 +131,10 @@ impl Replies {
         self.of.get(&id)?.source
     }
 
-    /// What the last token of a reply was drawn from, under the filters in force by now.
-    pub(super) fn reshape(&mut self, id: MessageId, distribution: Distribution) {
-        if let Some(reply) = self.of.get_mut(&id) {
+    /// What the last token of a reply was drawn from, under the filters in force by now. Where the engine has kept it no
+    /// longer, what is on screen stays.
+    pub(super) fn on_preview(&mut self, id: MessageId, event: EngineEvent) {
+        if let (EngineEvent::Distribution { distribution, .. }, Some(reply)) = (event, self.of.get_mut(&id)) {
             reply.reshaped = Some(distribution);
         }
     }

@@ -4,6 +4,7 @@ use super::loading::Engine;
 use super::open_chat::OpenChat;
 use super::setup::Setup;
 use super::{NoteKind, timeline};
+use crate::worker::protocol::EngineEvent;
 use gibber_engine::TokenId;
 
 /// Tokens of a text that `/tokens` lists before it stops.
@@ -31,8 +32,9 @@ pub(super) fn overview(setup: &Setup, engine: &Engine, chat: &OpenChat) -> Strin
 impl OpenChat {
     /// `/stats`: what the reply on screen cost, and where its time went.
     pub(super) fn stats(&mut self) {
-        let Some(summary) = self.summary() else {
+        let Some(summary) = self.summary().filter(|_| self.generation.is_none()) else {
             let text = match self.reply_on_screen() {
+                Some(_) if self.generation.is_some() => "the reply is still running: what it cost is known at its end",
                 Some(_) => "what this reply cost is not known: it was not generated in this run",
                 None => "there was no reply yet",
             };
@@ -59,6 +61,20 @@ impl OpenChat {
     }
 }
 
+impl OpenChat {
+    /// The engine has counted the tokens of something, which `tell` makes a note of: of the text, the tokens, their texts,
+    /// and the messages that are left out.
+    pub(super) fn on_counted(&mut self, event: EngineEvent, tell: fn(&str, &[TokenId], &[String], &[usize]) -> String) {
+        match event {
+            EngineEvent::Counted { text, tokens, pieces, dropped, .. } => {
+                self.note(NoteKind::Info, tell(&text, &tokens, &pieces, &dropped));
+            }
+            EngineEvent::Failed { error, .. } => self.note(NoteKind::Error, error),
+            _ => {}
+        }
+    }
+}
+
 /// `/prompt`: what the model sees, without the messages `dropped`, and its tokens.
 pub(super) fn prompt_text(text: &str, tokens: &[TokenId], pieces: &[String], dropped: &[usize]) -> String {
     let without = match dropped.len() {
@@ -71,7 +87,7 @@ pub(super) fn prompt_text(text: &str, tokens: &[TokenId], pieces: &[String], dro
 }
 
 /// `/tokens`
-pub(super) fn tokens_text(tokens: &[TokenId], pieces: &[String]) -> String {
+pub(super) fn tokens_text(_text: &str, tokens: &[TokenId], pieces: &[String], _dropped: &[usize]) -> String {
     format!("{} tokens: {}", tokens.len(), list_of_tokens(tokens, pieces))
 }
 

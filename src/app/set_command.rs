@@ -5,7 +5,7 @@ use super::parameters::{PARAMETERS, Parameter};
 use super::requests::Owner;
 use super::setup::CANDIDATES;
 use super::{App, Effect, List, NoteKind};
-use crate::worker::protocol::EngineCommand;
+use crate::worker::protocol::{EngineCommand, EngineEvent};
 use gibber_engine::SamplingParams;
 
 impl App {
@@ -184,8 +184,11 @@ impl App {
         vec![Effect::Submit(EngineCommand::DescribeTemplate { id, template: self.setup.template.clone() })]
     }
 
-    pub(super) fn on_template_described(&mut self, can_switch_thinking: bool) {
-        if !can_switch_thinking && self.setup.thinking().is_some() {
+    /// What the template can be told about thinking. One that fails is an error of the reply that is asked for.
+    pub(super) fn on_think_switch(&mut self, event: &EngineEvent) {
+        if matches!(event, EngineEvent::TemplateDescribed { can_switch_thinking: false, .. })
+            && self.setup.thinking().is_some()
+        {
             self.note(NoteKind::Info, self.setup.settings.chat.think.without_switch());
         }
     }

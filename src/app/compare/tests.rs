@@ -276,7 +276,9 @@ fn the_statistics_of_a_kept_lane_are_its_own() {
     machine.end(0, FinishReason::EndOfTurn);
     machine.end(1, FinishReason::EndOfTurn);
     machine.feed(|id| EngineEvent::Compared { id, context_used: 20 });
+    assert_eq!(machine.app.context().0, 20);
     machine.act(crate::app::Action::ChooseLane(1));
+    assert_eq!(machine.app.context().0, 31, "of the lane that is looked at");
     machine.act(crate::app::Action::KeepLane);
     assert_eq!(machine.app.context().0, 31);
     machine.enter("/stats");

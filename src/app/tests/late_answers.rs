@@ -158,3 +158,15 @@ fn a_model_that_comes_while_another_is_asked_for_is_the_one_there_is() {
     assert_eq!(machine.app.model().map(|model| model.name.as_str()), Some("One"), "the engine has it");
     assert!(machine.app.loading().is_none());
 }
+
+#[test]
+fn a_chat_that_cannot_be_opened_now_shows_nothing_of_another() {
+    let mut machine = Machine::new();
+    machine.say("Q", "A");
+    machine.enter("/undo");
+    machine.enter("R");
+    machine.app.handle(Action::ChooseFound(SessionId(2), crate::chat::MessageId(1)), machine.now);
+    open(&mut machine, saved_chat(2, &["short", "yes"]));
+    assert!(machine.app.hint().is_some_and(|hint| hint.contains("a reply is running")));
+    assert_eq!((machine.path(), machine.app.revealed()), (vec!["R"], None));
+}

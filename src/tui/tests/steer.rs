@@ -235,7 +235,7 @@ fn the_statistics_show_where_the_time_went() {
 #[test]
 fn the_statistics_are_of_the_reply_on_screen_and_the_load_counts_once() {
     let script = FakeWorker::new().reply([Step::text("one two")]).reply([Step::text("one two three four")]);
-    let mut stage = Stage::new(80, 40, script);
+    let mut stage = Stage::new(80, 40, script.reply([Step::text("five six")]));
     stage.keys("Q<Enter>");
     stage.pump_to_end();
     stage.keys("/regen<Enter>");
@@ -254,6 +254,14 @@ fn the_statistics_are_of_the_reply_on_screen_and_the_load_counts_once() {
     assert!(stage.draw().contains("100 tok/s"));
     stage.keys("/edit reply<Enter>!<Enter>");
     assert!(stats(&mut stage).contains("what this reply cost is not known"));
+    stage.keys("/step on<Enter>/regen<Enter>");
+    stage.pump(IS_PAUSED);
+    assert!(stats(&mut stage).contains("there was no reply yet"));
+    stage.keys(" ");
+    stage.pump(IS_PAUSED);
+    assert!(stats(&mut stage).contains("the reply is still running"));
+    stage.keys("<Esc>");
+    stage.pump_to_end();
 }
 
 #[test]
