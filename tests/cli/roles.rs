@@ -60,9 +60,11 @@ fn a_question_without_an_answer_is_not_in_the_prompt_where_roles_alternate() {
     let output = gibber.run_with_stdin(&["repl", "-m", &model], lines.as_bytes());
     let (stdout, stderr) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let greeting = "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\nWelcome<|im_end|>\n<|im_start|>user\nTwo";
+    assert!(stdout.contains(greeting), "{stdout}");
     let expected = "<|im_start|>user\nTwo<|im_end|>\n<|im_start|>assistant\n2\n\n3<|im_end|>\n<|im_start|>user\nFour<|im_end|>\n<|im_start|>assistant\nHello!";
     assert!(stdout.contains(expected), "{stdout}");
-    let told = "wants question and answer in turn: 2 messages without an answer are not in the prompt";
+    let told = "wants question and answer in turn: a message without an answer is not in the prompt";
     assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
 }
 

@@ -16,17 +16,18 @@ const JOINT: &str = "\n\n";
 /// What of a conversation goes into the prompt otherwise than it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adaptation {
-    /// The template has no place for a system message: it stands at the beginning of the first question.
+    /// The template has no place for a system message: it stands at the beginning of the first question, or of the last
+    /// where the template does not show the first.
     pub folds_system: bool,
     /// Indices of the messages that are not in the prompt, since the template wants question and answer in turn: questions
-    /// that nobody has answered, and answers before the first question.
+    /// that nobody has answered, and answers before the first question where it does not take an empty one before them.
     pub uncounted: Vec<usize>,
 }
 
 impl Adaptation {
     /// What is said where [`Self::folds_system`].
     pub const FOLDS_SYSTEM: &str =
-        "the chat template has no place for a system message: it stands at the beginning of the first question";
+        "the chat template has no place for a system message: it stands at the beginning of a question";
 
     /// What is said of messages that are not in the prompt.
     pub fn uncounted_text(&self) -> Option<String> {
@@ -39,6 +40,28 @@ impl Adaptation {
     }
 }
 
+/// Which question a system message is put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folds {
+    /// None: it stands for itself.
+    Nowhere,
+    /// The one behind it.
+    IntoNext,
+    /// The last one, which every template shows.
+    IntoLast,
+}
+
+/// How a conversation is made one of questions and answers in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    /// Not at all.
+    AsTheyStand,
+    /// An empty question stands before an answer that nobody has asked for, such as a greeting.
+    GreetingKept,
+    /// There is no answer before the first question.
+    GreetingDropped,
+}
+
 /// A conversation as a template takes it.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
@@ -49,20 +72,25 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    fn of(all: &[Message], folds_system: bool, takes_turns: bool) -> Self {
+    fn of(all: &[Message], folds: Folds, turns: Turns) -> Self {
+        let (folds_system, takes_turns) = (folds != Folds::Nowhere, turns != Turns::AsTheyStand);
+        let last_question = all.iter().rposition(|message| message.role == Role::User);
         let mut conversation = Self::default();
         let is_system = |message: &Message| message.role == Role::System;
         conversation.adaptation.folds_system = folds_system && all.iter().any(is_system);
-        let uncounted = if takes_turns { out_of_turn(all) } else { Vec::new() };
+        let uncounted = if takes_turns { out_of_turn(all, turns == Turns::GreetingKept) } else { Vec::new() };
         let mut system: Vec<usize> = Vec::new();
         for (at, message) in all.iter().enumerate().filter(|(at, _)| !uncounted.contains(at)) {
             match message.role {
                 Role::System if folds_system => system.push(at),
+                Role::User if folds == Folds::IntoLast && Some(at) != last_question => {
+                    conversation.push(Role::User, [at], all);
+                }
                 Role::User => {
                     conversation.push(Role::User, system.drain(..).chain([at]), all);
                 }
                 // Before the first question it needs one of its own.
-                Role::Assistant if !system.is_empty() && conversation.messages.is_empty() && !takes_turns => {
+                Role::Assistant if !conversation.has_question() && (takes_turns || !system.is_empty()) => {
                     conversation.push(Role::User, system.drain(..), all);
                     conversation.push(Role::Assistant, [at], all);
                 }
@@ -78,6 +106,10 @@ impl Conversation {
         }
         conversation.adaptation.uncounted = uncounted;
         conversation
+    }
+
+    fn has_question(&self) -> bool {
+        self.messages.iter().any(|message| message.role == Role::User)
     }
 
     fn ends_with(&self, role: Role) -> bool {
@@ -118,8 +150,9 @@ impl Conversation {
     }
 }
 
-/// What stands between question and answer in turn: questions with another behind them, answers before the first question.
-fn out_of_turn(all: &[Message]) -> Vec<usize> {
+/// What stands between question and answer in turn: questions with another behind them; where it `keeps_greeting`, not the
+/// answers before the first question.
+fn out_of_turn(all: &[Message], keeps_greeting: bool) -> Vec<usize> {
     let turns: Vec<(usize, Role)> = all
         .iter()
         .enumerate()
@@ -128,7 +161,8 @@ fn out_of_turn(all: &[Message]) -> Vec<usize> {
         .collect();
     let first = turns.iter().position(|(_, role)| *role == Role::User).unwrap_or(turns.len());
     let is_out = |place: usize| {
-        place < first || turns[place].1 == Role::User && turns.get(place + 1).is_some_and(|next| next.1 == Role::User)
+        (!keeps_greeting && place < first)
+            || turns[place].1 == Role::User && turns.get(place + 1).is_some_and(|next| next.1 == Role::User)
     };
     (0..turns.len()).filter(|&place| is_out(place)).map(|place| turns[place].0).collect()
 }
@@ -189,18 +223,36 @@ impl ChatTemplate {
             None => self.run(texts(&conversation.messages), options, true),
         };
         let has_system = before.iter().any(|message| message.role == Role::System);
-        let folds = has_system && !self.takes_system(options);
-        let conversation = Conversation::of(before, folds, false);
-        let refusal = match render(&conversation) {
-            Ok(text) => return Ok((conversation, text)),
+        let attempt = |folds, turns| {
+            let conversation = Conversation::of(before, folds, turns);
+            let text = render(&conversation)?;
+            // Whether with other words in it there is another prompt: it may be written otherwise than it stands.
+            let shows_system = |folds, text: &str| {
+                let has_say = |at: &usize| render(&Conversation::of(&with_other_text(before, *at), folds, turns));
+                let hidden = hidden_system(before, text);
+                hidden.iter().all(|at| has_say(at).is_ok_and(|other| other != text))
+            };
+            // Some templates show no more than the end of a conversation.
+            if has_system && !shows_system(folds, &text) {
+                let other = Conversation::of(before, Folds::IntoLast, turns);
+                if let Some(text) = render(&other).ok().filter(|text| shows_system(Folds::IntoLast, text)) {
+                    return Ok((other, text));
+                }
+            }
+            Ok((conversation, text))
+        };
+        let folds = if has_system && !self.takes_system(options) { Folds::IntoNext } else { Folds::Nowhere };
+        let refusal = match attempt(folds, Turns::AsTheyStand) {
             Err(error @ (TemplateError::Refused { .. } | TemplateError::Jinja { .. })) => error,
-            Err(error) => return Err(error),
+            attempted => return attempted,
         };
         // In turn; and where a system message stands in the middle, with the question behind it.
-        for folds in if folds || !has_system { vec![folds] } else { vec![false, true] } {
-            let conversation = Conversation::of(before, folds, true);
-            if let Ok(text) = render(&conversation) {
-                return Ok((conversation, text));
+        let may_fold = has_system && folds == Folds::Nowhere;
+        for folds in [Some(folds), may_fold.then_some(Folds::IntoNext)].into_iter().flatten() {
+            for turns in [Turns::GreetingKept, Turns::GreetingDropped] {
+                if let Ok(attempted) = attempt(folds, turns) {
+                    return Ok(attempted);
+                }
             }
         }
         Err(refusal)
@@ -219,6 +271,19 @@ impl ChatTemplate {
             }
         })
     }
+}
+
+/// The same with another text in the message at `at`.
+fn with_other_text(messages: &[Message], at: usize) -> Vec<Message> {
+    let mut messages = messages.to_vec();
+    messages[at].content.insert_str(0, TRIED[0]);
+    messages
+}
+
+/// The places of the system messages that are not in a prompt as they stand.
+fn hidden_system(messages: &[Message], prompt: &str) -> Vec<usize> {
+    let is_hidden = |message: &Message| message.role == Role::System && !prompt.contains(message.content.trim());
+    (0..messages.len()).filter(|&at| is_hidden(&messages[at])).collect()
 }
 
 #[cfg(test)]
@@ -242,6 +307,8 @@ mod tests {
     const ALTERNATES: &str =
         "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('in turn') }}{% endif %}";
     const ALTERNATES_AFTER_SYSTEM: &str = "{% if m.role == 'system' %}{% if not loop.first %}{{ raise_exception('first') }}{% endif %}{% elif (m.role == 'user') == (loop.index0 % 2 == 0) %}{{ raise_exception('in turn') }}{% endif %}";
+
+    const REFUSES_EMPTY: &str = "{% if m.content == '' %}{{ raise_exception('empty') }}{% endif %}";
 
     fn template(rules: &[&str]) -> ChatTemplate {
         let source = format!(
@@ -283,7 +350,11 @@ mod tests {
             (&[ALTERNATES][..], "uu", "u(u1)a(", &[0][..]),
             (&[ALTERNATES], "uauuu", "u(u0)a(a1)u(u4)a(", &[2, 3]),
             (&[ALTERNATES], "uaau", "u(u0)a(a1\n\na2)u(u3)a(", &[]),
-            (&[ALTERNATES], "auau", "u(u1)a(a2)u(u3)a(", &[0]),
+            (&[ALTERNATES], "auau", "u()a(a0)u(u1)a(a2)u(u3)a(", &[]),
+            (&[ALTERNATES], "aauua", "u()a(a0\n\na1)u(u3)a(a4", &[2]),
+            (&[ALTERNATES_AFTER_SYSTEM], "sau", "s(s0)u()a(a1)u(u2)a(", &[]),
+            (&[REFUSES_SYSTEM, ALTERNATES], "sau", "u(s0)a(a1)u(u2)a(", &[]),
+            (&[ALTERNATES, REFUSES_EMPTY], "auau", "u(u1)a(a2)u(u3)a(", &[0]),
             (&[ALTERNATES], "uua", "u(u1)a(a2", &[0]),
             (&[REFUSES_SYSTEM, ALTERNATES], "suu", "u(s0\n\nu2)a(", &[1]),
             (&[ALTERNATES_AFTER_SYSTEM], "suu", "s(s0)u(u2)a(", &[1]),
@@ -291,6 +362,24 @@ mod tests {
         ] {
             let rendered = rendered(&template(rules), roles);
             assert_eq!((rendered.text.as_str(), &rendered.adaptation.uncounted[..]), (expected, uncounted), "{roles}");
+        }
+    }
+
+    #[test]
+    fn a_system_message_goes_where_the_template_shows_it() {
+        let last = "u({{ messages[-1].content }})a(";
+        let last_two = "{% for m in messages[-2:] %}{{ m.role[0] }}({{ m.content }}){% endfor %}a(";
+        let changed = "{% for m in messages %}{% if m.role != 'system' %}{{ m.role[0] }}({{ m.content | upper }}){% endif %}{% endfor %}a(";
+        for (source, roles, expected) in [
+            (last, "su", "u(s0\n\nu1)a("),
+            (last, "suau", "u(s0\n\nu3)a("),
+            (last, "suasu", "u(s0\n\ns3\n\nu4)a("),
+            (last_two, "suuu", "u(u2)u(s0\n\nu3)a("),
+            (changed, "suau", "u(S0\n\nU1)a(A2)u(U3)a("),
+        ] {
+            let template = ChatTemplate::from_source("last", source).unwrap();
+            let rendered = rendered(&template, roles);
+            assert_eq!((rendered.text.as_str(), rendered.adaptation.folds_system), (expected, true), "{roles}");
         }
     }
 
@@ -309,6 +398,8 @@ mod tests {
             ("suu", &[(0, "s0"), (2, "u2")]),
             ("uaau", &[(0, "u0"), (1, "a1"), (2, "a2"), (3, "u3")]),
             ("sua", &[(0, "s0"), (1, "u1"), (2, "a2")]),
+            ("sauau", &[(0, "s0"), (1, "a1"), (2, "u2"), (3, "a3"), (4, "u4")]),
+            ("auau", &[(0, "a0"), (1, "u1"), (2, "a2"), (3, "u3")]),
         ] {
             let messages = conversation(roles);
             let prompt = template.render(&messages, &RenderOptions::default()).unwrap();
