@@ -632,3 +632,35 @@ fn a_program_without_a_model_inside_says_so() {
     let error = client.load(ModelPlace::Embedded, on_one_thread()).unwrap_err();
     assert!(error.contains("no model inside") && error.contains("--model"), "{error}");
 }
+
+#[test]
+fn a_cancel_stops_a_template_that_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("endless.jinja");
+    let endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+    std::fs::write(&path, format!("{endless}{{{{ messages[-1].content }}}}")).unwrap();
+    let mut client = Client::tiny();
+    let prompt = |text: &str| Prompt::Chat {
+        messages: vec![Message::new(Role::User, text)],
+        template: TemplateChoice::File(path.clone()),
+        thinking: None,
+    };
+    let id = client.send_generate(prompt("one"), GenerationParams::default());
+    client.worker.send(EngineCommand::Cancel { id });
+    let event = client.event();
+    assert!(matches!(event, EngineEvent::Finished { reason: FinishReason::Cancelled, .. }), "{event:?}");
+    let id = client.id();
+    client.worker.send(EngineCommand::Compare { id, prompt: prompt("two"), lanes: vec![GenerationParams::default()] });
+    client.worker.send(EngineCommand::Cancel { id });
+    let event = client.event();
+    assert!(matches!(&event, EngineEvent::Failed { error, .. } if error.contains("no longer wanted")), "{event:?}");
+    // What else was sent meanwhile is carried out, and a template has a process again.
+    let id = client.send_generate(prompt("three"), GenerationParams::default());
+    let next = client.send_generate(raw("in a"), open(1, 2));
+    client.worker.send(EngineCommand::Cancel { id });
+    let mut closed = Vec::new();
+    while closed.len() < 2 {
+        closed.extend(Some(client.event()).filter(EngineEvent::is_closing).and_then(|event| event.request()));
+    }
+    assert_eq!(closed, [id, next]);
+}

@@ -170,3 +170,17 @@ fn a_long_conversation_is_rendered_character_by_character() {
     let rendered = template.render(&[Message::new(Role::User, text.clone())], &options()).unwrap();
     assert_eq!(rendered, text.replace('<', "&lt;").replace('>', "&gt;"));
 }
+
+/// Whoever asked for it has gone: the process is stopped at once, and nothing is remembered of the template.
+#[test]
+fn a_rendering_that_is_no_longer_wanted_is_stopped() {
+    let sandbox = Sandbox::of(BINARY);
+    let source = format!("{ENDLESS}{{{{ ns.a == ns.b }}}}");
+    let watch = sandbox.watch(|| true);
+    let error = render(&sandbox, &source).unwrap_err().to_string();
+    assert!(error.contains("no longer wanted"), "{error}");
+    drop(watch);
+    assert_eq!(render(&sandbox, "{{ messages[-1].content }}").unwrap(), "Hi");
+    let error = render(&sandbox, &source).unwrap_err().to_string();
+    assert!(error.contains("computes for too long"), "{error}");
+}

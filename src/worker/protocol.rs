@@ -7,8 +7,8 @@
 //!    that request after it.
 //! 2. The texts of the tokens joined are the decoded reply, whatever way a character was split over tokens. Where the
 //!    prompt has opened a thought ([`EngineEvent::ThoughtOpened`]), the reply begins with that text.
-//! 3. A cancel takes effect within one token or one prefill chunk, and can never hit a later request: it names the one
-//!    that it is for ([`EngineCommand::Cancel`]).
+//! 3. A cancel takes effect within one token or one prefill chunk, stops a template that is at work on the prompt, and can
+//!    never hit a later request: it names the one that it is for ([`EngineCommand::Cancel`]).
 //! 4. A change of sampling takes effect at the next token; the seed plus the log of changes
 //!    ([`GenerationStats::sampling_log`]) and of what a person picked and took back ([`GenerationStats::steer_log`])
 //!    replays the same reply exactly.

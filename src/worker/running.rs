@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::protocol::{EngineCommand, EngineEvent, RequestId};
 use gibber_engine::SamplingParams;
@@ -11,6 +11,8 @@ use gibber_engine::SamplingParams;
 #[derive(Debug)]
 pub(super) struct Channels {
     commands: Receiver<EngineCommand>,
+    /// What a [`Channels::watcher`] has received before them.
+    heard: (Sender<EngineCommand>, Receiver<EngineCommand>),
     events: Sender<EngineEvent>,
     /// Commands that came while a request was at work, in order.
     waiting: VecDeque<EngineCommand>,
@@ -22,7 +24,8 @@ pub(super) struct Channels {
 
 impl Channels {
     pub(super) fn new(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) -> Self {
-        Self { commands, events, waiting: VecDeque::new(), cancelled: Vec::new(), closing: false }
+        let (heard, waiting, cancelled) = (unbounded(), VecDeque::new(), Vec::new());
+        Self { commands, heard, events, waiting, cancelled, closing: false }
     }
 
     /// Tells the front end. Where it is gone, its handle has asked to shut down as well.
@@ -41,7 +44,8 @@ impl Channels {
                 Some(command) if command.request().is_none() => {}
                 Some(command) => break command,
                 None => {
-                    let command = self.commands.recv().ok()?;
+                    let heard = self.heard.1.try_recv().ok();
+                    let command = heard.or_else(|| self.commands.recv().ok())?;
                     self.take_in(command);
                 }
             }
@@ -61,8 +65,27 @@ impl Channels {
 
     /// Takes in what has arrived, without waiting.
     fn receive(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        while let Ok(command) = self.heard.1.try_recv().or_else(|_| self.commands.try_recv()) {
             self.take_in(command);
+        }
+    }
+
+    /// Tells whether the request `id`, which is at work, is to stop: for where these channels are not at hand. What else it
+    /// receives is not lost.
+    pub(super) fn watcher(&self, id: RequestId) -> impl FnMut() -> bool + Send + 'static {
+        let (commands, heard) = (self.commands.clone(), self.heard.0.clone());
+        let mut stops = self.closing || self.cancelled.contains(&(id, None));
+        move || {
+            for command in commands.try_iter() {
+                stops |= match &command {
+                    EngineCommand::Shutdown => true,
+                    EngineCommand::Cancel { id: of } => *of == id,
+                    _ => false,
+                };
+                // Its other end is beside this one.
+                let _ = heard.send(command);
+            }
+            stops
         }
     }
 
@@ -128,7 +151,8 @@ impl Channels {
 
     /// Waits until another command has come.
     pub(super) fn wait(&mut self) {
-        let command = self.commands.recv().unwrap_or(EngineCommand::Shutdown);
+        let heard = self.heard.1.try_recv().ok();
+        let command = heard.or_else(|| self.commands.recv().ok()).unwrap_or(EngineCommand::Shutdown);
         self.take_in(command);
     }
 }

@@ -21,7 +21,9 @@ use super::protocol::{
 };
 use super::running::Channels;
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
-use gibber_engine::generate::{AtRest, Control, GenerateOptions, Steer, StopCondition, generate};
+use gibber_engine::generate::{
+    AtRest, Control, FinishReason, GenerateOptions, GenerationStats, Steer, StopCondition, generate,
+};
 use gibber_engine::inference::PrefillProgress;
 use gibber_engine::load::{LoadOptions, LoadedModel, MemoryProbe, ModelSource, load};
 use gibber_engine::sampling::{self, SamplingParams, fresh_seed};
@@ -127,7 +129,10 @@ impl Worker {
     fn carry_out(&mut self, command: EngineCommand) -> Result<EngineEvent, RequestError> {
         match command {
             EngineCommand::Load { id, place, params } => self.load(id, place, params),
-            EngineCommand::Generate { id, prompt, params } => self.generate(id, &prompt, params),
+            EngineCommand::Generate { id, prompt, params } => {
+                let outcome = self.generate(id, &prompt, params);
+                self.or_cancelled(id, outcome)
+            }
             EngineCommand::Compare { id, prompt, lanes } => self.compare(id, &prompt, lanes),
             EngineCommand::Preview { id, of, sampling, candidates } => self.preview(id, of, &sampling, candidates),
             EngineCommand::Score { id, text } => self.score(id, &text),
@@ -226,13 +231,16 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
-        let Self { channels, loaded, draws, .. } = self;
+        let Self { channels, loaded, draws, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let watch = resources.sandbox.watch(channels.watcher(id));
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.settle(&tokens);
         tell_fault(channels, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
         tell_remarks(channels, id, reader.remarks(&source)?);
+        // A prompt that is written for the sake of a figure, or for more room in the context, ends by itself.
+        drop(watch);
         let pause = PauseState::new(&params);
         let options = options_of(params, &source, asked);
         let mut running = Running { id, channels, reader, source, pause, told: None };
@@ -243,6 +251,22 @@ impl Worker {
         draws.keep(ReplyRef { request: id, lane: 0 }, inference, told);
         let (reason, stats) = outcome?;
         Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
+    }
+
+    /// A template that was stopped since nobody waits for the reply any more is the end of that reply, and no error.
+    fn or_cancelled(
+        &mut self,
+        id: RequestId,
+        outcome: Result<EngineEvent, RequestError>,
+    ) -> Result<EngineEvent, RequestError> {
+        match outcome {
+            Err(RequestError::Template(_)) if self.channels.is_cancelled(id) => {
+                let context_used = self.loaded.as_ref().map_or(0, |loaded| loaded.inference.held().len());
+                let (reason, stats) = (FinishReason::Cancelled, GenerationStats::default());
+                Ok(EngineEvent::Finished { id, reason, stats, context_used })
+            }
+            outcome => outcome,
+        }
     }
 
     fn preview(
@@ -267,12 +291,13 @@ impl Worker {
         prompt: &Prompt,
         max_tokens: Option<usize>,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded, chunk, .. } = self;
+        let Self { channels, loaded, chunk, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         ahead::answer_measures(channels, &loaded.reader);
         if channels.should_yield(id) {
             return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
         }
+        let _watch = resources.sandbox.watch(channels.watcher(id));
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
         loaded.take_up(&tokens);
         let Loaded { inference, reader, .. } = loaded;
@@ -301,8 +326,9 @@ impl Worker {
         from: usize,
         candidates: usize,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded, .. } = self;
+        let Self { channels, loaded, resources, .. } = self;
         let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let _watch = resources.sandbox.watch(channels.watcher(id));
         let mut source = reader.source(prompt)?;
         // As much as a reply that is running may hold.
         let tokens = reader.tokens(&mut source, 0)?;

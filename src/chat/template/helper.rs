@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
@@ -51,8 +52,10 @@ fn restrict() {
 
 /// What the system may give to this process from now on; `base` is the memory it began with.
 fn limit(base: u64, limits: Limits) {
-    let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
-    set_soft(Resource::Cpu, used + 1 + limits.seconds);
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    let used = Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or(0));
+    // The system counts in seconds: the next whole one.
+    set_soft(Resource::Cpu, (used + limits.time).as_secs() + 1);
     set_soft(Resource::As, base.saturating_add(limits.memory));
 }
 

@@ -1,6 +1,7 @@
 //! Where strangers' templates are rendered: a process of the own program that is replaced when it has to be stopped.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -42,7 +43,37 @@ struct Inner {
     program: Program,
     process: Mutex<Option<Process>>,
     memory: Mutex<Memory>,
+    stop: Mutex<Stop>,
 }
+
+/// Says whether what is rendered is no longer wanted, where somebody knows.
+#[derive(Default)]
+struct Stop(Option<Box<dyn FnMut() -> bool + Send>>);
+
+impl Stop {
+    fn is_due(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|stop| stop())
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Stop").field(&self.0.is_some()).finish()
+    }
+}
+
+/// The time in which renderings may be stopped.
+#[derive(Debug)]
+pub struct Watch<'a>(&'a Sandbox);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.0.stop) = Stop::default();
+    }
+}
+
+/// How often it is looked whether a template that is at work is still wanted.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What came of the last requests.
 #[derive(Debug, Default)]
@@ -114,7 +145,14 @@ impl Sandbox {
     }
 
     fn start_with(program: Program) -> Self {
-        Self(Arc::new(Inner { program, process: Mutex::new(None), memory: Mutex::default() }))
+        let process = Mutex::new(None);
+        Self(Arc::new(Inner { program, process, memory: Mutex::default(), stop: Mutex::default() }))
+    }
+
+    /// Until the watch is dropped, a template that is at work is stopped once `stop` says so.
+    pub fn watch(&self, stop: impl FnMut() -> bool + Send + 'static) -> Watch<'_> {
+        *lock(&self.0.stop) = Stop(Some(Box::new(stop)));
+        Watch(self)
     }
 
     /// Starts the process, so that it is there when it is needed; a failure is told then.
@@ -175,11 +213,12 @@ impl Sandbox {
     /// # Errors
     /// Where there can be none.
     fn exchange(&self, frame: &[u8]) -> Result<Result<Answer, Broken>, Failure> {
+        let mut stop = lock(&self.0.stop);
         let mut slot = lock(&self.0.process);
         // One that has died while it had nothing to do says nothing of this request.
-        let kept = slot.take().filter(Process::is_alive).map(|process| process.ask(frame));
+        let kept = slot.take().filter(Process::is_alive).map(|process| process.ask(frame, &mut stop));
         let (process, outcome) = match kept {
-            Some((_, Err(Broken::Unheard))) | None => self.start()?.ask(frame),
+            Some((_, Err(Broken::Unheard))) | None => self.start()?.ask(frame, &mut stop),
             Some(asked) => asked,
         };
         if outcome.is_ok() {
@@ -196,6 +235,8 @@ enum Broken {
     Unheard,
     #[error("it computes for too long: after {0} seconds it has not come to an end")]
     Silent(u64),
+    #[error("what it was to write is no longer wanted")]
+    Unwanted,
     #[error("the process that runs it answered something else than a text")]
     Garbage,
     #[error("{}", ended(*.0))]
@@ -208,7 +249,7 @@ impl Broken {
         match self {
             Self::Silent(_) => true,
             Self::Ended(status) => signal(*status).is_some_and(|signal| signal == Signal::XCPU || is_of_memory(signal)),
-            Self::Unheard | Self::Garbage => false,
+            Self::Unheard | Self::Unwanted | Self::Garbage => false,
         }
     }
 }
@@ -269,12 +310,12 @@ impl Process {
         self.answers.is_empty()
     }
 
-    fn ask(self, frame: &[u8]) -> (Self, Result<Answer, Broken>) {
-        let answer = self.exchange(frame, Limits::of(frame.len()));
+    fn ask(self, frame: &[u8], stop: &mut Stop) -> (Self, Result<Answer, Broken>) {
+        let answer = self.exchange(frame, Limits::of(frame.len()), stop);
         (self, answer)
     }
 
-    fn exchange(&self, frame: &[u8], limits: Limits) -> Result<Answer, Broken> {
+    fn exchange(&self, frame: &[u8], limits: Limits, stop: &mut Stop) -> Result<Answer, Broken> {
         let patience = limits.patience();
         self.max_answer.store(limits.answer(), Ordering::Relaxed);
         let mut requests = &self.requests;
@@ -287,11 +328,23 @@ impl Process {
                 Ok(Ok(_)) | Err(_) => Broken::Unheard,
             },
         })?;
-        let answer = self.answers.recv_timeout(patience).map_err(|error| match error {
-            RecvTimeoutError::Timeout => Broken::Silent(patience.as_secs()),
-            RecvTimeoutError::Disconnected => Broken::Ended(None),
-        })??;
+        let answer = self.answer_within(patience, stop)?;
         serde_json::from_slice(&answer).map_err(|_| Broken::Garbage)
+    }
+
+    fn answer_within(&self, patience: Duration, stop: &mut Stop) -> Result<Vec<u8>, Broken> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.answers.recv_timeout(TICK) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => return Err(Broken::Ended(None)),
+                Err(RecvTimeoutError::Timeout) if stop.is_due() => return Err(Broken::Unwanted),
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= end => {
+                    return Err(Broken::Silent(patience.as_secs()));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 }
 

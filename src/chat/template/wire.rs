@@ -12,17 +12,17 @@ use super::engine::{Failure, Rendering};
 const OUTPUT: usize = 8 << 20;
 
 /// Bytes that a template may hold while it is at work on a short conversation.
-const MEMORY: u64 = 1 << 30;
+const MEMORY: u64 = 512 << 20;
 
-/// Processor time for a short conversation, in seconds. Real templates take thousandths of it.
-const SECONDS: u64 = 2;
+/// Processor time for a short conversation. Real templates take a hundredth of it.
+const TIME: Duration = Duration::from_millis(500);
 
-/// Bytes of a conversation for which there is another second: twenty times what a template takes that looks at each
+/// Bytes of a conversation for which there is another millisecond: twenty times what a template takes that looks at each
 /// character, and enough for one that finds it by its index.
-const BYTES_A_SECOND: u64 = 50_000;
+const BYTES_A_MILLISECOND: u64 = 50;
 
 /// The most processor time, however long the conversation.
-const MAX_SECONDS: u64 = 30;
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// A rendering that is asked for; the template is told each time, so that a fresh process knows as much as an old one.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,8 +41,8 @@ pub(super) struct Limits {
     pub(super) output: usize,
     /// Bytes of memory.
     pub(super) memory: u64,
-    /// Seconds of processor time.
-    pub(super) seconds: u64,
+    /// Processor time.
+    pub(super) time: Duration,
 }
 
 impl Limits {
@@ -52,7 +52,7 @@ impl Limits {
         Self {
             output: OUTPUT.saturating_add(request.saturating_mul(4)),
             memory: MEMORY.saturating_add(bytes.saturating_mul(32)),
-            seconds: (SECONDS + bytes / BYTES_A_SECOND).min(MAX_SECONDS),
+            time: (TIME + Duration::from_millis(bytes / BYTES_A_MILLISECOND)).min(MAX_TIME),
         }
     }
 
@@ -63,7 +63,7 @@ impl Limits {
 
     /// How long an answer is waited for: a busy machine gives a process a part of its time.
     pub(super) fn patience(self) -> Duration {
-        Duration::from_secs(7 + 3 * self.seconds)
+        Duration::from_secs(8) + 3 * self.time
     }
 }
 
@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_long_conversation_may_take_more() {
-        assert_eq!(Limits::of(1000).seconds, SECONDS);
         let (short, long) = (Limits::of(0), Limits::of(10_000_000));
-        assert!(long.seconds > 20 && long.output > short.output && long.memory > short.memory);
-        assert_eq!(Limits::of(usize::MAX).seconds, MAX_SECONDS);
+        assert_eq!(short.time, TIME);
+        assert!(long.time.as_secs() > 20 && long.output > short.output && long.memory > short.memory);
+        assert_eq!(Limits::of(usize::MAX).time, MAX_TIME);
     }
 }

@@ -24,8 +24,9 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         lanes.iter().try_for_each(|lane| check(&lane.sampling))?;
-        let Self { channels, loaded, draws, .. } = self;
+        let Self { channels, loaded, draws, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
+        let _watch = resources.sandbox.watch(channels.watcher(id));
         let longest = lanes.iter().map(|lane| lane.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.settle(&tokens);
