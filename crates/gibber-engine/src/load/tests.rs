@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::{
     Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, NormConfig, NormKind, RopeConfig,
-    RopeStyle, Sizes,
+    RopeScaling, RopeStyle, Sizes,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -217,6 +217,42 @@ fn keys_that_change_the_computation_are_refused_by_name() {
             assert!(matches!(error, EngineError::Unsupported { .. }), "{error}");
             let error = error.to_string();
             assert!(error.contains("config.json") && error.contains(&format!("`{key}")), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_rotation_is_put_together_from_both_objects_that_may_describe_it() {
+    let linear = json!({"rope_type": "linear", "factor": 2.0});
+    let halved = RopeScaling::Linear { factor: 2.0 };
+    for (older, newer, theta, scaling) in [
+        (linear.clone(), json!({"rope_theta": 500.0, "rope_type": "default"}), 500.0, halved.clone()),
+        (linear.clone(), json!({"rope_theta": 500.0}), 500.0, halved.clone()),
+        (json!(null), linear.clone(), 5000.0, halved.clone()),
+        (json!({"rope_type": "default"}), linear.clone(), 5000.0, halved.clone()),
+        (linear.clone(), json!({"rope_type": "linear", "factor": 4.0}), 5000.0, RopeScaling::Linear { factor: 4.0 }),
+        (json!({"rope_type": "default"}), json!({"rope_theta": 500.0}), 500.0, RopeScaling::None),
+    ] {
+        let folder = Folder::copy_of("tiny-llama").set("config.json", "rope_theta", json!(5000.0));
+        let folder = folder.set("config.json", "rope_scaling", older.clone());
+        let folder = folder.set("config.json", "rope_parameters", newer.clone());
+        let rope = &folder.open().unwrap().config.ropes[0];
+        assert_eq!((rope.theta, &rope.scaling), (theta, &scaling), "{older} {newer}");
+    }
+}
+
+#[test]
+fn rotations_of_their_own_for_some_layers_are_refused() {
+    let each = json!({
+        "full_attention": {"rope_type": "default", "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    });
+    for key in ["rope_parameters", "rope_scaling"] {
+        for value in [each.clone(), json!([1]), json!("linear")] {
+            let error = Folder::copy_of("tiny-llama").set("config.json", key, value).open().map(|_| ()).unwrap_err();
+            assert!(matches!(error, EngineError::Unsupported { .. }), "{error}");
+            let error = error.to_string();
+            assert!(error.contains("config.json") && error.contains(key) && error.contains("all layers"), "{error}");
         }
     }
 }

@@ -52,7 +52,8 @@ struct Reading {
 
 impl Reading {
     fn take(&mut self, parameters: &Parameters<'_>, trained_context: usize) -> Result<(), EngineError> {
-        self.theta = self.theta.or(parameters.positive_if_given("rope_theta")?);
+        // What the object says goes before what stands beside it, as in transformers.
+        self.theta = parameters.positive_if_given("rope_theta")?.or(self.theta);
         if let Some(scaling) = parameters.scaling(trained_context)? {
             self.scaling = scaling;
         }
