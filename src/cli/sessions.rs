@@ -139,13 +139,9 @@ impl Store {
         Ok(database)
     }
 
-    /// The chats, the newest first. Those that are damaged are said.
+    /// The chats, the newest first.
     fn list(&self) -> Result<Vec<SessionSummary>> {
-        let list = self.open_to_read()?.map_or_else(|| Ok(Vec::new()), |database| database.list())?;
-        for SessionSummary { record, damage, .. } in &list {
-            warn_of_damage(record, damage.as_deref());
-        }
-        Ok(list)
+        Ok(self.open_to_read()?.map_or_else(|| Ok(Vec::new()), |database| database.list())?)
     }
 
     /// The chat that `name` stands for: its number in the list, or its id.
@@ -165,15 +161,14 @@ impl Store {
         })?;
         let database = self.open_to_read()?.ok_or_else(|| anyhow!("{} is no longer there", self.path.display()))?;
         let session = database.load(line.record.id)?;
-        if line.damage.is_none() {
-            warn_of_damage(&session.record, session.damage.as_deref());
-        }
+        warn_of_damage(&session.record, line.damage.as_deref().or(session.damage.as_deref()));
         Ok(session)
     }
 
     fn print_list(&self, output: &mut Output, json: bool) -> Result<()> {
         let list = self.list()?;
-        for (place, SessionSummary { record, updated, messages, .. }) in list.iter().enumerate() {
+        for (place, SessionSummary { record, updated, messages, damage }) in list.iter().enumerate() {
+            warn_of_damage(record, damage.as_deref());
             if json {
                 let SessionRecord { id, title, model, created, .. } = record;
                 let (created, updated, messages) = (*created, *updated, *messages);

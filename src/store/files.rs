@@ -45,8 +45,9 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), StoreError>
     }
     let scratch = scratch_beside(&target);
     let written = write_and_sync(&scratch, content.as_ref())
-        .map_err(|source| StoreError::io("write", &scratch, source))
-        .and_then(|()| std::fs::rename(&scratch, &target).map_err(|source| StoreError::io("write", path, source)));
+        .and_then(|()| std::fs::rename(&scratch, &target))
+        // Of the scratch file nobody has heard.
+        .map_err(|source| StoreError::io("write", path, source));
     if written.is_err() {
         // The error that is reported is the first one; a left-over file does no harm.
         let _ = std::fs::remove_file(&scratch);

@@ -44,6 +44,14 @@ fn a_word_that_looks_like_an_end_does_not_end_a_reply_of_a_model_with_another() 
     let parrot = Parrot::new(&CHAT, &["<s>x", "</s>", "!", "<|im_end|>"]);
     let model = gibber.write("html.gguf", parrot.bytes());
     assert_eq!(reply(&gibber, &model, &[]), ("<s>x</s>!".into(), "stop".into()));
+    let marked = [CHAT[0], CHAT[1], ("</s>", USER_DEFINED)];
+    let marked = Parrot::new(&marked, &["Hello", "</s>", "!", "<|im_end|>"]);
+    let model = gibber.write("marked.gguf", marked.bytes());
+    assert_eq!(
+        reply(&gibber, &model, &[]),
+        ("Hello".into(), "stop".into()),
+        "somebody has marked it as more than a word"
+    );
     let only = Parrot::new(&[("</s>", NORMAL)], &["Hello", "</s>"]);
     let model = gibber.write("only.gguf", only.bytes());
     assert_eq!(reply(&gibber, &model, &[]), ("Hello".into(), "stop".into()), "nothing else could end it");
@@ -421,4 +429,23 @@ fn lengths_to_pad_or_cut_to_are_nothing_to_a_prompt() {
         gibber.stdout(&["tokenize", "-m", folder.path().to_str().unwrap(), "--json", "The licence of work"])
     };
     assert_eq!(ids(&folder), ids(&plain));
+}
+
+#[test]
+fn a_model_of_which_a_part_is_missing_is_described_and_said_not_to_run() {
+    let gibber = Gibber::new();
+    for name in ["blk.0.ffn_up.weight", "output_norm.weight", "blk.0.attn_q.weight"] {
+        let model = gibber.write("part.gguf", polite().without_tensor(name).bytes());
+        let model = model.to_str().unwrap();
+        let run = failure(&gibber.run(&["run", "-m", model, "Hi"]), 1);
+        let reason = run.trim_start_matches("error: ").trim();
+        assert!(reason.contains(name), "{run}");
+        let info = gibber.stdout(&["models", "info", model]);
+        assert!(info.contains("architecture   llama") && info.contains(reason), "{name}: {info}");
+        let info: Value = serde_json::from_str(&gibber.stdout(&["models", "info", model, "--json"])).unwrap();
+        assert!(info.to_string().contains(name), "{info}");
+    }
+    // What is not supported is not missing.
+    let model = gibber.write("whole.gguf", polite().bytes());
+    assert!(!gibber.stdout(&["models", "info", model.to_str().unwrap()]).contains("cannot"));
 }

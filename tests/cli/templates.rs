@@ -157,3 +157,25 @@ fn a_template_that_never_ends_is_an_error_and_the_chat_goes_on() {
         stdout_of(gibber.run_with_stdin(&["repl", "-m", &model, "--chat-template", "chatml", "-n", "2"], b"Hi\n"));
     assert!(error.contains("Hello"), "{error}");
 }
+
+#[test]
+fn a_template_is_found_by_the_name_of_its_file_alone() {
+    let gibber = Gibber::new();
+    gibber.write("mine", "{% for m in messages %}MINE {{ m.content }}{% endfor %}");
+    gibber.write("chatml", "{% for m in messages %}FILE {{ m.content }}{% endfor %}");
+    let model = model(&gibber, "");
+    let shown = |arguments: &[&str], typed: &str| {
+        let mut command = gibber.command(&[&["repl", "-n", "1", "-m", &model], arguments].concat());
+        let mut child = command.current_dir(gibber.directory.path()).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert!(stdout_of(shown(&["--chat-template", "mine"], "Why?\n/prompt\n")).contains("MINE Why?"));
+    assert!(stdout_of(shown(&[], "/template mine\nWhy?\n/prompt\n")).contains("MINE Why?"));
+    let built_in = stdout_of(shown(&["--chat-template", "chatml"], "Why?\n/prompt\n"));
+    assert!(built_in.contains("<|im_start|>") && !built_in.contains("FILE"), "{built_in}");
+    let nowhere = shown(&["--chat-template", "nowhere"], "Why?\n");
+    let error = String::from_utf8(nowhere.stderr).unwrap();
+    assert!(error.contains("no chat template `nowhere`") || error.contains("no template `nowhere`"), "{error}");
+    assert_eq!(nowhere.status.code(), Some(1));
+}
