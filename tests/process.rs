@@ -8,8 +8,17 @@ mod support;
 
 #[path = "process/endings.rs"]
 mod endings;
+#[path = "process/jobs.rs"]
+mod jobs;
+#[allow(dead_code, reason = "each of the test binaries uses a part of it")]
+#[path = "cli/parrot.rs"]
+mod parrot;
+#[path = "process/scripts.rs"]
+mod scripts;
 #[path = "process/special_files.rs"]
 mod special_files;
+#[path = "process/stuck.rs"]
+mod stuck;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +26,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 
 use portable_pty::{CommandBuilder, ExitStatus};
+use rustix::process::Signal;
 use support::pty::{PATIENCE, Terminal, key};
 use tempfile::TempDir;
 

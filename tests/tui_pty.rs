@@ -303,27 +303,29 @@ fn a_terminal_that_answers_no_question_is_drawn_all_the_same() {
 }
 
 #[test]
-fn ctrl_c_in_the_editor_is_for_the_editor() {
-    let home = tempfile::tempdir().unwrap();
-    let editor = home.path().join("edit.sh");
-    std::fs::write(&editor, "trap 'printf edited > \"$1\"; exit 0' INT\necho editing\nwhile :; do sleep 0.1; done\n")
-        .unwrap();
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
-    command.env("GIBBER_CONFIG_DIR", home.path());
-    command.env("TERM", "xterm-256color");
-    command.env("EDITOR", format!("exec sh {}", editor.display()));
-    let mut terminal = Terminal::start(command, WIDE);
-    terminal.wait_for_text("is ready");
-    terminal.press("a draft");
-    terminal.wait_for_text("> a draft");
-    terminal.press("\x07");
-    terminal.wait_for_text("editing");
-    terminal.press(key::CTRL_C);
-    terminal.wait_for_text("> edited");
-    terminal.press(key::CTRL_C);
-    terminal.wait_for_text("> Ask something");
-    terminal.press(key::CTRL_D);
-    assert!(terminal.wait_for_end().success());
+fn keys_that_interrupt_the_editor_are_for_the_editor() {
+    for (key, name) in [(key::CTRL_C, "INT"), ("\x1c", "QUIT")] {
+        let home = tempfile::tempdir().unwrap();
+        let editor = home.path().join("edit.sh");
+        let script = "trap 'printf edited > \"$1\"; exit 0' NAME\necho editing\nwhile :; do sleep 0.1; done\n";
+        std::fs::write(&editor, script.replace("NAME", name)).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+        command.env("GIBBER_CONFIG_DIR", home.path());
+        command.env("TERM", "xterm-256color");
+        command.env("EDITOR", format!("exec sh {}", editor.display()));
+        let mut terminal = Terminal::start(command, WIDE);
+        terminal.wait_for_text("is ready");
+        terminal.press("a draft");
+        terminal.wait_for_text("> a draft");
+        terminal.press("\x07");
+        terminal.wait_for_text("editing");
+        terminal.press(key);
+        terminal.wait_for_text("> edited");
+        terminal.press(key::CTRL_C);
+        terminal.wait_for_text("> Ask something");
+        terminal.press(key::CTRL_D);
+        assert!(terminal.wait_for_end().success(), "{name}");
+    }
 }
 
 #[test]
@@ -576,4 +578,71 @@ fn a_window_closed_on_the_line_repl_loses_nothing_that_was_said() {
     let chat = database.load(database.list().unwrap()[0].record.id).unwrap();
     let last = chat.transcript.path().pop().unwrap();
     assert!(last.message.content.starts_with(" 8, 9, 10, 11,"), "{:?}", last.message.content);
+}
+
+#[test]
+fn the_line_repl_says_at_once_that_something_cannot_be_saved() {
+    for term in ["xterm-256color", "dumb"] {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
+        command.args(["repl", "-n", "1"]);
+        command.env("GIBBER_CONFIG_DIR", home.path());
+        command.env("TERM", term);
+        let mut terminal = Terminal::start(command, WIDE);
+        let last_line = |wanted: &str| {
+            terminal.wait_for_screen(wanted, |screen| screen.trim_end().ends_with(&format!("\n{wanted}")))
+        };
+        last_line(">");
+        let _ = Database::open(&home.path().join("chats.db")).unwrap();
+        let other = rusqlite::Connection::open(home.path().join("chats.db")).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        terminal.press("One apple\r");
+        terminal.wait_for_text("in use by another program");
+        let draws = term != "dumb";
+        if draws {
+            terminal.press("half a line");
+            last_line("> half a line");
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        terminal.wait_for_text("saved now");
+        last_line(if draws { "> half a line" } else { ">" });
+        if draws {
+            terminal.press(key::CTRL_C);
+            last_line(">");
+        }
+        terminal.press(key::CTRL_D);
+        assert_eq!(terminal.wait_for_end().exit_code(), 0, "{term}");
+        assert_eq!(terminal.contents().matches("saved now").count(), 1, "once:\n{}", terminal.contents());
+    }
+}
+
+/// Nobody reads what it prints: the signal comes while it does.
+#[test]
+fn a_signal_that_comes_while_the_line_repl_prints_still_ends_it() {
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gibber"));
+    command.args(["repl", "-n", "1", "--config-dir"]).arg(home.path());
+    let chat = serde_json::json!([{"role": "user", "content": "Long?"}, {"role": "assistant", "content": "long ".repeat(60_000)}]);
+    let file = home.path().join("long.json");
+    std::fs::write(&file, chat.to_string()).unwrap();
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = program.stdin.take().unwrap();
+    stdin.write_all(format!("/import {}\n/open Long?\n", file.display()).as_bytes()).unwrap();
+    let mut stdout = program.stdout.take().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // A pipe of a few thousand bytes is full.
+    while rustix::io::ioctl_fionread(&stdout).unwrap() < 4096 {
+        assert!(Instant::now() < deadline, "nothing is printed");
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&program), Signal::TERM).unwrap();
+    std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+    // The pipe stays open: only the signal can end it.
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(program.wait().unwrap()));
+    let status = ended.recv_timeout(PATIENCE).expect("it has not ended");
+    assert_eq!(status.code(), Some(143));
+    drop(stdin);
 }

@@ -406,7 +406,7 @@ impl App {
                 self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
             }
             Action::StoreNews(StoreNews::Saved) => {
-                self.note(NoteKind::Info, "what could not be saved is saved now".to_owned());
+                self.note(NoteKind::Info, StoreNews::SAVED.to_owned());
             }
             Action::SettingsSaved(Err(error))
             | Action::StoreNews(StoreNews::Failed(error) | StoreNews::Lost(error))

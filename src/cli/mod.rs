@@ -37,7 +37,7 @@ use anyhow::{Result, anyhow};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
-use gibber_signals::{ending, mapped};
+use gibber_signals::{ending, mapped, stdout};
 use signal_hook::consts::SIGBUS;
 
 use crate::app::keymap::{KeyProblem, Keymap};
@@ -226,7 +226,7 @@ fn report_usage(error: &clap::Error) -> u8 {
         tell!("{}", quoted::lines(&error.to_string()).trim_end());
         return u8::try_from(error.exit_code()).unwrap_or(1);
     }
-    match error.print() {
+    match stdout::check().and_then(|()| error.print()) {
         Ok(()) => u8::try_from(error.exit_code()).unwrap_or(1),
         Err(failed) if failed.kind() == ErrorKind::BrokenPipe => 0,
         Err(failed) => {

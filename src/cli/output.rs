@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Stdout, Write, stderr};
 
 use anyhow::{Context as _, Result};
+use gibber_signals::stdout;
 use serde::Serialize;
 
 use crate::chat::{escape_json, one_line, visible};
@@ -18,6 +19,7 @@ pub(super) const CANNOT_WRITE: &str = "cannot write to standard output";
 pub(super) struct Output {
     stdout: Stdout,
     is_terminal: bool,
+    /// Whether the last line was ended, of what is no terminal; of one the process knows, since errors stand there too.
     ends_line: bool,
 }
 
@@ -39,13 +41,19 @@ impl Output {
             return Ok(());
         }
         self.ends_line = text.ends_with('\n');
+        if self.is_terminal {
+            stdout::set_in_line(!self.ends_line);
+        }
         let shown = if self.is_terminal { visible(text) } else { text.into() };
         self.bytes(shown.as_bytes())
     }
 
     /// Bytes that a program is to read.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stdout.write_all(bytes).and_then(|()| self.stdout.flush()).context(CANNOT_WRITE)
+        stdout::check()
+            .and_then(|()| self.stdout.write_all(bytes))
+            .and_then(|()| self.stdout.flush())
+            .context(CANNOT_WRITE)
     }
 
     /// A line.
@@ -55,7 +63,8 @@ impl Output {
 
     /// Ends a line that was begun.
     pub(super) fn end_line(&mut self) -> Result<()> {
-        if self.ends_line { Ok(()) } else { self.text("\n") }
+        let is_in_line = if self.is_terminal { stdout::take_line() } else { !self.ends_line };
+        if is_in_line { self.text("\n") } else { Ok(()) }
     }
 
     /// A JSON object on a line of its own: the same bytes for a terminal as for a pipe.
@@ -66,9 +75,11 @@ impl Output {
     }
 }
 
-/// A line on stderr. Where even that cannot be written (the terminal is gone) nothing is left to do.
+/// A line on stderr, behind half a line of stdout on the same terminal. Where even that cannot be written (the terminal is
+/// gone) nothing is left to do.
 pub(super) fn say(line: impl Display) {
-    let line = format!("{line}\n");
+    let end = if stderr().is_terminal() && stdout::take_line() { "\n" } else { "" };
+    let line = format!("{end}{line}\n");
     let _ = stderr().write_all(visible(&line).as_bytes());
 }
 

@@ -69,10 +69,14 @@ fn prompt(context: &Context, arguments: &Run) -> Result<Prompt> {
     let argument = arguments.text.as_deref().or(arguments.chat.prompt.prompt.as_deref());
     let mut parts = given_parts(argument, &arguments.chat.prompt)?;
     parts.push(text::of_piped_stdin()?);
-    let (text, is_given) = (joined(parts, is_raw), argument.is_some());
-    let is_empty = if is_raw { text.is_empty() } else { without_line_end(&text).is_empty() };
-    if is_empty && !is_given {
-        let message = "there is no prompt: give one as an argument, with -p, with -f FILE or on standard input";
+    let text = joined(parts, is_raw);
+    // A chat has nothing to say to blanks, which raw text may well begin with.
+    let is_empty = if is_raw { text.is_empty() } else { text.trim().is_empty() };
+    if is_empty {
+        let message = match argument {
+            Some(_) => "the prompt is empty: say something in it, with -f FILE or on standard input",
+            None => "there is no prompt: give one as an argument, with -p, with -f FILE or on standard input",
+        };
         return Err(Usage(message.into()).into());
     }
     if is_raw {

@@ -76,7 +76,7 @@ impl Drop for Surroundings {
     fn drop(&mut self) {
         let is_closed = self.writer.close(|news| match news {
             StoreNews::Failed(failure) => tell!("warning: not everything is saved yet: {failure}"),
-            StoreNews::Saved => tell!("what could not be saved is saved now"),
+            StoreNews::Saved => tell!("{}", StoreNews::SAVED),
             StoreNews::Lost(failure) => {
                 self.is_unsaved.store(true, Ordering::Release);
                 tell!("warning: not everything is saved: {failure}");

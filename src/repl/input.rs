@@ -13,6 +13,7 @@ use rustyline::{
 
 use super::ReplError;
 use super::helper::{Helper, is_open};
+use super::line::{ReadLine, Suspend};
 use super::stand_in::{disguised, revealed};
 use crate::app::App;
 
@@ -49,7 +50,8 @@ pub(super) enum Input {
 }
 
 impl Input {
-    pub(super) fn of_stdin(app: &App, helper: Helper) -> Result<Self, ReplError> {
+    /// Where lines are edited, what happens to `line` meanwhile goes through the editor.
+    pub(super) fn of_stdin(app: &App, helper: Helper, line: &Arc<ReadLine>) -> Result<Self, ReplError> {
         let is_terminal = io::stdin().is_terminal();
         if !is_terminal || prints_only(std::env::var_os("TERM").as_deref()) {
             return Ok(Self::Plain { is_terminal });
@@ -66,6 +68,11 @@ impl Input {
         let given = Arc::new(Mutex::new(Given::default()));
         let replace = EventHandler::Conditional(Box::new(CommandReplaces { given: Arc::clone(&given) }));
         editor.bind_sequence(KeyEvent(KeyCode::Char('/'), Modifiers::NONE), replace);
+        editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(Suspend(Arc::clone(line)))));
+        // Where what is written goes elsewhere than to the terminal, nothing is drawn.
+        if let Ok(printer) = editor.create_external_printer() {
+            line.say_by(printer);
+        }
         editor.set_helper(Some(helper));
         Ok(Self::Editor { editor: Box::new(editor), given })
     }

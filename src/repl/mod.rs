@@ -4,6 +4,7 @@
 mod helper;
 mod input;
 mod lanes;
+mod line;
 mod printer;
 mod reply;
 mod signals;
@@ -15,6 +16,7 @@ use std::io::{ErrorKind, IsTerminal, stdout};
 use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, never, select};
+use gibber_files::quoted;
 use rustyline::error::ReadlineError;
 use signal_hook::consts::SIGHUP;
 
@@ -64,13 +66,14 @@ pub enum ReplError {
 pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, ReplError> {
     let store_news = io.store_news();
     let (app, io) = (Rc::new(RefCell::new(app)), Rc::new(RefCell::new(io)));
-    let mut input = Input::of_stdin(&app.borrow(), Helper::new(&app, &io))?;
+    let signals = Signals::listen()?;
+    let mut input = Input::of_stdin(&app.borrow(), Helper::new(&app, &io), signals.line())?;
     let mut repl = Repl {
         store_news,
         app,
         worker,
         io,
-        signals: Signals::listen()?,
+        signals,
         printer: Printer::stdout(),
         is_fed: input.is_fed(),
         failed: false,
@@ -161,8 +164,7 @@ impl Repl {
     }
 
     fn read(&mut self, input: &mut Input, initial: &str) -> Result<Next, ReplError> {
-        let line = self.signals.while_reading(|| input.read(PROMPT, initial));
-        match line {
+        match self.read_line(input, PROMPT, initial)? {
             Ok(line) => {
                 let line = without_quotes(&line);
                 if !line.trim().is_empty() {
@@ -187,6 +189,22 @@ impl Repl {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads a line. What the store has to say is said meanwhile, and not once more.
+    fn read_line(
+        &mut self,
+        input: &mut Input,
+        prompt: &str,
+        initial: &str,
+    ) -> Result<Result<String, ReadlineError>, ReplError> {
+        let (line, told) = self.signals.while_reading(&self.store_news, news_line, || input.read(prompt, initial));
+        for news in told {
+            self.failed |= !matches!(news, StoreNews::Saved);
+            self.quietly(|app, now| app.handle(Action::StoreNews(news), now))?;
+            self.skip_notes();
+        }
+        Ok(line)
     }
 
     fn enter(&mut self, line: &str) -> Result<Next, ReplError> {
@@ -237,7 +255,7 @@ impl Repl {
                 self.printer.line(&format!("        {}: {}", hit.role.as_str(), one_line(&hit.context)))?;
             }
         }
-        let line = self.signals.while_reading(|| input.read("number of the chat, or nothing: ", ""));
+        let line = self.read_line(input, "number of the chat, or nothing: ", "")?;
         let number = line.ok().and_then(|line| line.trim().parse::<usize>().ok());
         let chosen = number.and_then(|number| sessions.get(number.checked_sub(1)?));
         let next = self.act(chosen.map_or(Action::CloseList, |record| Action::ChooseSession(record.id)))?;
@@ -407,10 +425,24 @@ impl Repl {
                 }
             }
         }
-        if let Some(last) = app.notes().last() {
+        drop(app);
+        self.skip_notes();
+        Ok(())
+    }
+
+    /// All notes that there are were printed.
+    fn skip_notes(&mut self) {
+        if let Some(last) = self.app.borrow().notes().last() {
             self.notes_printed = last.number + 1;
         }
-        Ok(())
+    }
+}
+
+/// What is said of the store's news while a line is read.
+fn news_line(news: &StoreNews) -> String {
+    match news {
+        StoreNews::Saved => StoreNews::SAVED.to_owned(),
+        StoreNews::Failed(error) | StoreNews::Lost(error) => format!("error: {}", quoted::lines(error)),
     }
 }
 

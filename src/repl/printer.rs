@@ -24,6 +24,7 @@ impl Printer {
             return Ok(());
         }
         self.ends_line = text.ends_with('\n');
+        gibber_signals::stdout::check()?;
         self.stdout.write_all(visible(text).as_bytes())?;
         self.stdout.flush()
     }

@@ -1,25 +1,23 @@
 //! Signals, as something that can be waited for like any other event.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use gibber_signals::ending::{self, Wish};
 use gibber_signals::{mapped, terminal};
-use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGBUS, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+
+use super::line::ReadLine;
 
 /// Ctrl-C, when no line is being read.
 pub(super) const INTERRUPT: i32 = SIGINT;
-
-/// What the line editor has switched on, switched off again: pasted text between marks. The line that it was on is over.
-const LEAVING: &[u8] = b"\x1b[?2004l\r\n";
 
 /// What came in; while a line is read, a signal ends the program with the terminal as it was.
 #[derive(Debug)]
 pub(super) struct Signals {
     received: Receiver<i32>,
-    reading: Arc<AtomicBool>,
+    line: Arc<ReadLine>,
     wish: Wish,
 }
 
@@ -27,11 +25,20 @@ impl Signals {
     /// Listens for the rest of the process.
     pub(super) fn listen() -> io::Result<Self> {
         let (sender, received) = unbounded();
-        let reading = Arc::new(AtomicBool::new(false));
-        let (is_reading, of_files) = (Arc::clone(&reading), (sender.clone(), Arc::clone(&reading)));
+        let line = ReadLine::new();
+        let (of_signals, of_files) = (Arc::clone(&line), (sender.clone(), Arc::clone(&line)));
         mapped::notify(move || pass_on(SIGBUS, &of_files.0, &of_files.1))?;
-        let wish = ending::listen(&[SIGINT, SIGTERM, SIGHUP], move |signal| pass_on(signal, &sender, &is_reading))?;
-        Ok(Self { received, reading, wish })
+        let wish = ending::listen(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT], move |signal| match signal {
+            SIGTSTP => of_signals.stop(),
+            SIGCONT => of_signals.go_on(),
+            signal => pass_on(signal, &sender, &of_signals),
+        })?;
+        Ok(Self { received, line, wish })
+    }
+
+    /// The line that is read.
+    pub(super) fn line(&self) -> &Arc<ReadLine> {
+        &self.line
     }
 
     /// The signal that came stopped a reply: the next one is another wish.
@@ -44,30 +51,53 @@ impl Signals {
         &self.received
     }
 
-    /// Reads a line.
-    pub(super) fn while_reading<T>(&self, read: impl FnOnce() -> T) -> T {
+    /// Reads a line. Meanwhile the words that `word` has for each of `news` are said, as they come; they are returned.
+    pub(super) fn while_reading<T, N: Send>(
+        &self,
+        news: &Receiver<N>,
+        word: impl Fn(&N) -> String + Send,
+        read: impl FnOnce() -> T,
+    ) -> (T, Vec<N>) {
         // An interrupt that came before was meant for what ran then; what asks to leave, or says that a file is gone, still holds.
         if let Some(signal) = self.received.try_iter().find(|&signal| signal != INTERRUPT) {
             leave(signal);
         }
         self.wish.settle();
-        // Where stdin is no terminal, or one without such codes, lines are read as they come.
-        let is_edited = io::stdin().is_terminal() && io::stdout().is_terminal();
-        if is_edited {
-            // It fails only for more bytes than these.
-            let _ = terminal::hold(LEAVING);
+        std::thread::scope(|scope| {
+            let (reading, has_read) = bounded::<()>(0);
+            let line = &self.line;
+            let tell = move || tell_news(line, news, word, &has_read);
+            let teller = std::thread::Builder::new().name("news".into()).spawn_scoped(scope, tell);
+            let text = self.line.read(read);
+            drop(reading);
+            // Without that thread, what there is to say is said after the next line.
+            let told = teller.ok().and_then(|teller| teller.join().ok());
+            (text, told.unwrap_or_default())
+        })
+    }
+}
+
+/// Says each of `news` as it comes, until `has_read` is disconnected; returns them.
+fn tell_news<N>(line: &ReadLine, news: &Receiver<N>, word: impl Fn(&N) -> String, has_read: &Receiver<()>) -> Vec<N> {
+    let mut told = Vec::new();
+    loop {
+        select! {
+            recv(has_read) -> _ => return told,
+            recv(news) -> new => match new {
+                Ok(new) => {
+                    line.say(&word(&new));
+                    told.push(new);
+                }
+                // Nobody is left to bring any.
+                Err(_) => return told,
+            },
         }
-        self.reading.store(true, Ordering::Release);
-        let line = read();
-        self.reading.store(false, Ordering::Release);
-        terminal::release();
-        line
     }
 }
 
 /// A read cannot be woken: the program is ended from here. All that was said is in the store by then.
-fn pass_on(signal: i32, sender: &Sender<i32>, is_reading: &AtomicBool) {
-    if !is_reading.load(Ordering::Acquire) {
+fn pass_on(signal: i32, sender: &Sender<i32>, line: &ReadLine) {
+    if !line.is_reading() {
         // The REPL has ended where nobody listens.
         let _ = sender.send(signal);
         return;

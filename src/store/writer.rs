@@ -35,6 +35,11 @@ pub enum StoreNews {
     Lost(String),
 }
 
+impl StoreNews {
+    /// What is said of [`StoreNews::Saved`].
+    pub const SAVED: &str = "what could not be saved is saved now";
+}
+
 /// Takes [`StoreOp`]s and carries them out in order on a thread of its own; dropping it writes what is left and waits.
 ///
 /// What comes in while a write is under way is written together, in one transaction. What cannot be written is kept and

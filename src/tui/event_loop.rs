@@ -206,7 +206,7 @@ impl Loop {
             }
             Wake::Signal(SIGTSTP) => {
                 self.input.pause();
-                self.terminal.lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;
+                self.terminal.lend(ending::stop)?;
                 self.input.resume();
             }
             Wake::Signal(SIGCONT) => self.terminal.resume()?,

@@ -70,6 +70,69 @@ fn nothing_but_a_line_end_is_no_prompt() {
 }
 
 #[test]
+fn an_empty_prompt_is_none_wherever_it_stands() {
+    let gibber = Gibber::new();
+    for arguments in [&["run", ""][..], &["run", "-p", ""], &["run", " \t\n"], &["run", "--raw", ""]] {
+        let error = failure(&gibber.run(arguments), 2);
+        assert!(error.contains("the prompt is empty"), "{arguments:?}: {error}");
+    }
+    let error = failure(&gibber.run_with_stdin(&["run"], b" \n\n"), 2);
+    assert!(error.contains("there is no prompt"), "{error}");
+    assert_eq!(stdout_of(gibber.run_with_stdin(&["run", "", "--temp", "0"], QUESTION.as_bytes())), ANSWER);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_written_to_nobody_is_an_error() {
+    let gibber = Gibber::new();
+    let closed = |arguments: &[&str]| {
+        let mut command = gibber.command(&[]);
+        let program = command.get_program().to_owned();
+        command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(program).args(arguments);
+        command.env("HOME", gibber.directory.path()).env("GIBBER_CONFIG_DIR", gibber.directory.path());
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let model = default_model().to_str().unwrap();
+    for arguments in [
+        &["run", "-m", model, "-n", "1", "Hi"][..],
+        &["run", "-m", model, "-n", "1", "--json", "Hi"],
+        &["repl", "-m", model],
+        &["tokenize", "-m", model, "Hi"],
+        &["models", "info", model],
+        &["config", "path"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let error = failure(&closed(arguments), 1);
+        assert!(error.contains("cannot write to standard output: it is closed"), "{arguments:?}: {error}");
+    }
+    // What goes nowhere by a person's wish is no error, however it was opened.
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+    assert!(gibber.command(&["--version"]).stdout(null).status().unwrap().success());
+}
+
+#[test]
+fn a_file_of_long_words_is_refused_by_its_tokens_alone() {
+    let gibber = Gibber::new();
+    let ask = |words: &str| {
+        let file = gibber.write("words.txt", words);
+        let line = format!("Read @{}\n", file.display());
+        gibber.run_with_stdin(&["repl", "-n", "1", "-c", "1024"], line.as_bytes())
+    };
+    let output = ask(&" international".repeat(800));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = ask(&" international".repeat(2000));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("tokens") && error.contains("1024"), "{error}");
+    let output = ask(&" international".repeat(10_000));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("words.txt has 140000 bytes") && error.contains("1024 tokens"), "{error}");
+}
+
+#[test]
 fn what_cannot_fit_says_its_length_and_the_context() {
     let gibber = Gibber::new();
     let text = "All work and no play makes Jack a dull boy.\n".repeat(40_000);

@@ -66,6 +66,14 @@ fn what_a_killed_program_left_is_read_on_a_full_disk() {
     assert!(gibber.stdout(&["sessions", "list"]).contains("in the log"));
 }
 
+/// Whoever may everything (root) may not what a program that it starts from this test wants; others cannot, and need not.
+#[cfg(unix)]
+fn without_rights_of_its_own() {
+    for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
+        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn saved_chats_are_read_in_a_folder_that_cannot_be_written() {
@@ -76,10 +84,7 @@ fn saved_chats_are_read_in_a_folder_that_cannot_be_written() {
         fs::set_permissions(gibber.path("chats.db"), fs::Permissions::from_mode(file)).unwrap();
         fs::set_permissions(gibber.directory.path(), fs::Permissions::from_mode(folder)).unwrap();
     };
-    // Whoever may everything (root) may not what a program that it starts from here wants; others cannot, and need not.
-    for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
-        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
-    }
+    without_rights_of_its_own();
     for file in [0o600, 0o400] {
         permit(0o500, file);
         let list = gibber.run(&["sessions", "list"]);
@@ -104,6 +109,8 @@ fn a_damaged_row_is_said_and_does_not_hide_the_other_chats() {
         ("UPDATE sessions SET head = 'x' WHERE id = ?1", "`head`"),
         ("UPDATE messages SET content = x'ff' WHERE session = ?1 AND id = 0", "`content`"),
         ("UPDATE messages SET role = x'ff' WHERE session = ?1 AND id = 0", "`role`"),
+        ("UPDATE messages SET role = 'wizard' WHERE session = ?1 AND id = 0", "`role`"),
+        ("UPDATE messages SET role = 'USER' WHERE session = ?1 AND id = 0", "`role`"),
         ("UPDATE messages SET state = 5.5, parent = 'x' WHERE session = ?1 AND id = 1", "`parent`"),
         ("UPDATE messages SET id = 4294967295 WHERE session = ?1 AND id = 1", "`id`"),
         ("UPDATE messages SET id = 'two' WHERE session = ?1 AND id = 1", "`id`"),
@@ -170,6 +177,82 @@ fn ids_of_sixty_three_bits_are_texts_as_well() {
     failure(&gibber.run(&["sessions", "show", "4611686018427388000"]), 1);
     gibber.stdout(&["sessions", "delete", &old.to_string()]);
     assert_eq!(gibber.stdout(&["sessions", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn the_first_number_that_floats_share_is_found_by_either() {
+    let gibber = Gibber::new();
+    import(&gibber, "first");
+    // As a float it is 2^53.
+    database(&gibber)
+        .execute_batch(&format!("UPDATE sessions SET id = {0}; UPDATE messages SET session = {0}", (1_i64 << 53) + 1))
+        .unwrap();
+    for form in ["9007199254740993", "9007199254740992", "9.007199254740992e15"] {
+        assert!(gibber.stdout(&["sessions", "show", form]).contains("first"), "{form}");
+    }
+    failure(&gibber.run(&["sessions", "show", "9007199254740991"]), 1);
+}
+
+#[test]
+fn one_chat_is_shown_without_a_word_of_the_others() {
+    let gibber = Gibber::new();
+    let (damaged, sound) = (import(&gibber, "first"), import(&gibber, "second"));
+    database(&gibber)
+        .execute("UPDATE sessions SET created = 'yesterday' WHERE id = ?1", [damaged.parse::<i64>().unwrap()])
+        .unwrap();
+    for command in ["show", "export"] {
+        let output = gibber.run(&["sessions", command, &sound]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = gibber.run(&["sessions", command, &damaged]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.matches(&damaged).count(), 1, "once: {said}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_of_the_file_that_was_named() {
+    let gibber = Gibber::new();
+    let id = import(&gibber, "first");
+    let file = gibber.path("chat.md");
+    let error = failure(&on_a_full_disk(&gibber, &["sessions", "export", &id, file.to_str().unwrap()]), 1);
+    // The folder of the test has such a name as well.
+    let names_scratch = |error: &str| error.replace(gibber.directory.path().to_str().unwrap(), "").contains(".tmp");
+    assert!(error.contains("chat.md") && !names_scratch(&error), "{error}");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama");
+    let out = gibber.path("out.gguf");
+    let error =
+        failure(&on_a_full_disk(&gibber, &["models", "quantize", model, out.to_str().unwrap(), "--type", "q8_0"]), 1);
+    assert!(error.contains("out.gguf") && !names_scratch(&error), "{error}");
+    // What only saves time is done without.
+    let output = on_a_full_disk(&gibber, &["run", "-m", model, "-n", "2", "--quantize", "q8_0", "Hi"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("in memory only") && !names_scratch(&said), "{said}");
+    assert!(!file.exists() && !out.exists());
+}
+
+/// The directory that fails for the database fails for everything beside it.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_saved_anywhere_near_is_put_where_temporary_files_are() {
+    use std::os::unix::fs::PermissionsExt;
+    let gibber = Gibber::new();
+    let (config, temporary) = (gibber.path("config"), gibber.path("tmp"));
+    fs::create_dir(&config).unwrap();
+    fs::create_dir(&temporary).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o500)).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama");
+    without_rights_of_its_own();
+    let mut command = gibber.command(&["repl", "-m", model, "-n", "2", "-p", "Is it kept?"]);
+    let output = command.env("GIBBER_CONFIG_DIR", &config).env("TMPDIR", &temporary).output().unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o700)).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let files: Vec<_> = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}: {said}");
+    let file = files[0].to_str().unwrap();
+    assert!(said.contains("not everything is saved") && said.contains(&format!("sessions import {file}")), "{said}");
+    gibber.stdout(&["sessions", "import", file]);
+    assert!(gibber.stdout(&["sessions", "show", "1"]).contains("Is it kept?"));
 }
 
 #[cfg(unix)]
@@ -328,21 +411,15 @@ fn a_chat_that_cannot_be_saved_is_saved_by_itself_later() {
     }
     drop(sender);
     let mut stdin = child.stdin.take().unwrap();
-    // The line mode says what there is to say with the next line.
-    let mut ask_until = |wanted: &str| {
-        for _ in 0..400 {
-            stdin.write_all(b"Is it kept?\n").unwrap();
-            while let Ok(line) = lines.recv_timeout(std::time::Duration::from_millis(300)) {
-                if line.contains(wanted) {
-                    return;
-                }
-            }
-        }
-        panic!("nobody says {wanted}");
+    stdin.write_all(b"Is it kept?\n").unwrap();
+    // The line mode says what there is to say while it waits for a line.
+    let wait_for = |wanted: &str| {
+        let next = || lines.recv_timeout(std::time::Duration::from_secs(60));
+        while !next().unwrap_or_else(|_| panic!("nobody says {wanted}")).contains(wanted) {}
     };
-    ask_until("in use by another program");
+    wait_for("in use by another program");
     other.execute_batch("ROLLBACK").unwrap();
-    ask_until("saved now");
+    wait_for("saved now");
     drop(stdin);
     child.wait().unwrap();
     assert!(gibber.stdout(&["sessions", "list"]).contains("Is it kept?"));

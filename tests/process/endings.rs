@@ -3,8 +3,8 @@
 use gibber::chat::{MessageState, Role};
 use gibber::store::Database;
 use gibber_signals::mapped::CHANGED;
-use rustix::process::Signal;
 
+use super::parrot::{Parrot, u32_value};
 use super::*;
 
 const QUESTION: &str = "What is the licence about?";
@@ -48,32 +48,47 @@ fn a_fatal_signal_while_a_line_is_read_gives_the_terminal_back() {
     assert!(ended(&mut terminal).signal().is_some());
 }
 
-#[test]
-fn a_model_that_is_cut_short_ends_the_screen_with_the_chat_saved() {
-    let home = Home::new();
-    let model = home.model("model");
-    let mut terminal = home.screen(&["-n", "3", "-m", model.to_str().unwrap()]);
-    terminal.wait_for_text("is ready");
-    cut(&model);
+/// The model is cut short, a question is asked, and the program ends with a sentence and the question saved.
+fn ends_with_the_chat_saved(home: &Home, model: &Path, mut terminal: Terminal) {
+    cut(model);
     say(&terminal, QUESTION);
     let status = ended(&mut terminal);
     assert_eq!(status.exit_code(), 1, "{status:?}: {}", terminal.contents());
     let screen = terminal.contents().replace('\n', "");
     assert!(screen.contains("error: ") && screen.contains(&CHANGED[..60]), "{screen}");
-    assert_eq!(saved_questions(&home), [(QUESTION.to_owned(), MessageState::Complete)]);
+    assert_eq!(saved_questions(home), [(QUESTION.to_owned(), MessageState::Complete)]);
+}
+
+#[test]
+fn a_model_that_is_cut_short_ends_the_screen_with_the_chat_saved() {
+    let home = Home::new();
+    let model = home.model("model");
+    let terminal = home.screen(&["-n", "3", "-m", model.to_str().unwrap()]);
+    terminal.wait_for_text("is ready");
+    ends_with_the_chat_saved(&home, &model, terminal);
 }
 
 #[test]
 fn a_model_that_is_cut_short_ends_the_line_mode_too() {
     let home = Home::new();
     let model = home.model("model");
-    let mut terminal = home.terminal(&["repl", "-n", "3", "-m", model.to_str().unwrap()]);
+    let terminal = home.terminal(&["repl", "-n", "3", "-m", model.to_str().unwrap()]);
     terminal.wait_for_text(">");
-    cut(&model);
-    say(&terminal, QUESTION);
-    let status = ended(&mut terminal);
-    assert_eq!(status.exit_code(), 1, "{status:?}: {}", terminal.contents());
-    let screen = terminal.contents().replace('\n', "");
-    assert!(screen.contains("error: ") && screen.contains(&CHANGED[..60]), "{screen}");
-    assert_eq!(saved_questions(&home), [(QUESTION.to_owned(), MessageState::Complete)]);
+    ends_with_the_chat_saved(&home, &model, terminal);
+}
+
+#[test]
+fn what_is_said_of_it_stands_on_a_line_of_its_own_behind_half_a_reply() {
+    let home = Home::new();
+    let model = home.path("parrot.gguf");
+    // Says one word until the model is cut under it.
+    let parrot = Parrot::new(&[], &[" word"]).with("llama.context_length", u32_value(100_000));
+    fs::write(&model, parrot.bytes()).unwrap();
+    let mut terminal = home.terminal(&["run", "-m", model.to_str().unwrap(), "-c", "100000", "Hi"]);
+    terminal.wait_for_text("word word word");
+    fs::OpenOptions::new().write(true).open(&model).unwrap().set_len(0).unwrap();
+    assert_eq!(ended(&mut terminal).exit_code(), 1);
+    terminal.wait_for_text("error: ");
+    let written = String::from_utf8(terminal.written()).unwrap();
+    assert!(written.contains("word\r\nerror: ") || written.contains("wor\r\nerror: "), "{}", terminal.contents());
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
-use crate::terminal;
+use crate::{stdout, system, terminal};
 
 /// A window that closes sends its signal more than once: what comes within this time is the same wish.
 const SAME_WISH: Duration = Duration::from_millis(300);
@@ -34,14 +34,37 @@ impl Wish {
         self.open.store(0, Ordering::Release);
     }
 
-    /// Does something while another program, such as an editor, has the terminal. Its keys send their signals to both:
-    /// Ctrl-C is not for this program then, and Ctrl-Z stops it with the other, so that the shell gets the terminal.
+    /// Does something while another program, such as an editor, has the terminal, which is not held meanwhile. Its keys
+    /// send their signals to both: Ctrl-C and Ctrl-\ are not for this program then, and Ctrl-Z stops it with the other,
+    /// so that the shell gets the terminal.
     pub fn while_lent<T>(&self, other: impl FnOnce() -> T) -> T {
-        self.is_lent.store(true, Ordering::Release);
-        let outcome = other();
-        self.is_lent.store(false, Ordering::Release);
-        outcome
+        let _lent = Lent::begin(&self.is_lent);
+        other()
     }
+}
+
+/// The time in which another program has the terminal.
+struct Lent<'a>(&'a AtomicBool);
+
+impl<'a> Lent<'a> {
+    fn begin(is_lent: &'a AtomicBool) -> Self {
+        is_lent.store(true, Ordering::Release);
+        system::install(SIGQUIT, system::do_nothing);
+        Self(is_lent)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        system::uninstall(SIGQUIT);
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Stops the program as the key for that does where nobody handles it; returns when it goes on. In a group of processes
+/// that nobody could wake, nothing happens.
+pub fn stop() {
+    system::raise_default_once(SIGTSTP);
 }
 
 /// Has `tell` called with each of `signals` that comes, on a thread of its own. Of those that ask the program to leave
@@ -61,8 +84,7 @@ pub fn listen(signals: &[i32], mut tell: impl FnMut(i32) + Send + 'static) -> io
                 match signal {
                     SIGINT => continue,
                     SIGTSTP => {
-                        // It fails only for a signal that does not exist.
-                        let _ = signal_hook::low_level::emulate_default_handler(signal);
+                        stop();
                         continue;
                     }
                     _ => {}
@@ -115,9 +137,13 @@ fn end_by(signal: i32) -> ! {
 /// libraries would.
 pub fn exit(code: u8) -> ! {
     terminal::restore();
+    if stdout::take_line() {
+        // What the shell says begins a line of its own.
+        system::write(libc::STDOUT_FILENO, b"\n");
+    }
     // Whoever reads them may be gone.
     let _ = io::stdout().flush();
-    crate::system::exit(code.into())
+    system::exit(code.into())
 }
 
 /// Waits for a thread that was told to end; returns whether it has.

@@ -4,6 +4,7 @@
 //!   it back first, and the signal then does what it does by default: exit status and core dump are its own.
 //! * [`mapped`]: a file that is cut short while it is mapped into memory ends a program with SIGBUS. Whoever holds the chat
 //!   is told, so that it is saved; everybody else ends with a sentence.
+//! * [`stdout`]: what a handler, and whoever says an error, has to know of standard output.
 //! * [`ending`]: the signals that ask the program to leave, and the bound on how long it may take for that.
 //!
 //! Beside the engine, this is the only place with `unsafe`: installing a handler is so by its nature. What runs in a
@@ -12,5 +13,6 @@
 
 pub mod ending;
 pub mod mapped;
+pub mod stdout;
 mod system;
 pub mod terminal;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use libc::c_int;
 
-use crate::{system, terminal};
+use crate::{stdout, system, terminal};
 
 /// What is said of it.
 pub const CHANGED: &str = "a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again";
@@ -69,6 +69,10 @@ pub(crate) fn on_bus(code: c_int) {
     let bell = BELL.load(Ordering::Acquire);
     if bell < 0 || LISTENER.load(Ordering::Relaxed) == system::this_thread() {
         terminal::restore();
+        if stdout::take_line() && system::is_terminal(libc::STDERR_FILENO) {
+            // Half a reply stands there.
+            system::write(libc::STDERR_FILENO, b"\n");
+        }
         system::write(libc::STDERR_FILENO, SAID);
         system::exit(1);
     }

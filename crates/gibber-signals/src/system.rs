@@ -105,6 +105,25 @@ pub(crate) fn raise_default(signal: c_int) {
     unsafe { libc::raise(signal) };
 }
 
+/// The signal does what it does by default, once; what was installed for it is in force again when this returns.
+pub(crate) fn raise_default_once(signal: c_int) {
+    // SAFETY: as in `raise_default`.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = libc::SIG_DFL;
+    let mut before = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: the action is valid, and `before` is room for the present one.
+    if unsafe { libc::sigaction(signal, &raw const action, before.as_mut_ptr()) } != 0 {
+        return;
+    }
+    // SAFETY: `raise` takes any number, and refuses what is no signal.
+    unsafe { libc::raise(signal) };
+    // SAFETY: the call above succeeded, so that `before` was written.
+    set(signal, &unsafe { before.assume_init() });
+}
+
+/// Nothing is done. Other than a signal that is ignored, one with this handler is not ignored by programs that are started.
+pub(crate) extern "C" fn do_nothing(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
+
 /// Writes all of `bytes`, unless whoever reads them has stopped to.
 pub(crate) fn write(fd: c_int, mut bytes: &[u8]) {
     /// A terminal that takes nothing for so long is left as it is, in milliseconds.
@@ -122,6 +141,19 @@ pub(crate) fn write(fd: c_int, mut bytes: &[u8]) {
             _ => return,
         }
     }
+}
+
+/// Whether nothing is open under this number.
+pub(crate) fn is_closed(fd: c_int) -> bool {
+    // SAFETY: the flags of any number may be asked for.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) == -1 }
+}
+
+/// Whether a terminal is there.
+pub(crate) fn is_terminal(fd: c_int) -> bool {
+    let mut modes = MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: `modes` is room for what is written.
+    unsafe { libc::tcgetattr(fd, modes.as_mut_ptr()) == 0 }
 }
 
 /// The number of the calling thread.
