@@ -97,6 +97,11 @@ fn samplings() -> Vec<SamplingParams> {
         SamplingParams { repeat_penalty: 1.1, typical_p: 0.9, ..balanced.clone() },
         SamplingParams::preset("creative").unwrap(),
         SamplingParams { top_k: 0, top_p: 1.0, ..balanced.clone() },
+        SamplingParams {
+            repeat_penalty: 1.1,
+            samplers: "temperature;top_p;penalties;top_k".parse().unwrap(),
+            ..balanced.clone()
+        },
         balanced,
     ]
 }
@@ -106,14 +111,15 @@ fn samplers(vocabulary: usize) -> Vec<Sampler> {
     let flat = vec![0.0; vocabulary];
     let warm = |params| {
         let mut sampler = Sampler::new(params, 1);
-        sampler.draw(&flat, &[1, 2]).unwrap();
+        sampler.draw(&flat, &[1, 2], &Vec::new()).unwrap();
         sampler
     };
     samplings().into_iter().map(warm).collect()
 }
 
 fn draw_with_each(samplers: &mut [Sampler], inference: &Inference) -> TokenId {
-    let draw = |sampler: &mut Sampler| sampler.draw(inference.logits().unwrap(), inference.held()).unwrap().token;
+    let draw =
+        |sampler: &mut Sampler| sampler.draw(inference.logits().unwrap(), inference.held(), &Vec::new()).unwrap().token;
     samplers.iter_mut().map(draw).last().unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! The README says what the program does: its tables come from the program's own, and its flags are those of `--help`.
 //!
-//! A table that has changed is written into the README by `UPDATE_README=1 cargo test --test docs`.
+//! A table that has changed is written into the files by `UPDATE_README=1 cargo test --test docs`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use gibber::app::commands;
 use gibber::app::keymap::{BINDINGS, Context, Keymap};
+use gibber::app::parameters::{Kind, PARAMETERS, ParameterSpec, ParameterValue, SamplingParams};
 
 /// Every command that has a help of its own.
 const COMMANDS: [&[&str]; 10] = [
@@ -63,6 +64,48 @@ fn the_readme_and_the_help_have_the_same_flags() {
 }
 
 #[test]
+fn the_readme_has_the_flags_of_every_parameter_as_the_table_has_them() {
+    let cell = |spec: &ParameterSpec| match spec.letter {
+        Some(letter) => format!("`-{letter}`, `--{}`", spec.flag),
+        None => format!("`--{}`", spec.flag),
+    };
+    let row = |spec| markdown_row(&[cell(spec), spec.value_name.to_owned(), spec.help.to_owned()]);
+    let rows: String = PARAMETERS.iter().map(row).collect();
+    let is_ours = |line: &str| PARAMETERS.iter().any(|spec| line.starts_with(&format!("| {} |", cell(spec))));
+    let lines = readme();
+    let lines: Vec<&str> = lines.split_inclusive('\n').collect();
+    let first = lines.iter().position(|line| is_ours(line)).unwrap();
+    let found: String = lines.iter().copied().filter(|line| is_ours(line)).collect();
+    let (before, behind) = lines.split_at(first);
+    let behind: String = behind.iter().copied().filter(|line| !is_ours(line)).collect();
+    assert_text("README.md", &found, &rows, || before.concat() + &rows + &behind);
+}
+
+#[test]
+fn the_example_has_every_parameter_as_the_table_has_it() {
+    let mut section = String::from("[sampling]\n");
+    for spec in &PARAMETERS {
+        let value = match spec.parameter.get(&SamplingParams::default()) {
+            ParameterValue::Number(number) => format!("{number:?}"),
+            ParameterValue::Whole(number) => number.to_string(),
+            ParameterValue::Seed(seed) => seed.map_or_else(|| "-1".to_owned(), |seed| seed.to_string()),
+            ParameterValue::Samplers(samplers) => format!("\"{samplers}\""),
+        };
+        let range = match spec.kind {
+            Kind::Number { least, most } => format!(" From {least} to {most}."),
+            Kind::Whole { .. } | Kind::Seed | Kind::Samplers => String::new(),
+        };
+        let (first, rest) = spec.help.split_at(1);
+        section += &format!("# {}{rest}.{range}\n{} = {value}\n", first.to_uppercase(), spec.key);
+    }
+    let example = read("config.example.toml");
+    let start = example.find("[sampling]\n").unwrap();
+    let end = start + example[start..].find("\n\n").unwrap() + 1;
+    let whole = || format!("{}{section}{}", &example[..start], &example[end..]);
+    assert_text("config.example.toml", &example[start..end], &section, whole);
+}
+
+#[test]
 fn the_files_that_the_readme_points_to_are_there() {
     let readme = readme();
     let targets = readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
@@ -76,16 +119,17 @@ fn assert_in_readme(name: &str, expected: &str) {
     let readme = readme();
     let expected = format!("\n{}\n", expected.trim_end());
     let actual = section(&readme, name).unwrap_or_else(|| panic!("README.md has no <!-- {name} -->"));
+    let marked = |text: &str| format!("<!-- {name} -->{text}<!-- /{name} -->");
+    assert_text("README.md", &actual, &expected, || readme.replacen(&marked(&actual), &marked(&expected), 1));
+}
+
+/// Checks a part of a file, or writes the file as it is to be where that was asked for.
+fn assert_text(file: &str, actual: &str, expected: &str, whole: impl FnOnce() -> String) {
     if actual != expected && std::env::var_os("UPDATE_README").is_some() {
-        let marked = |text: &str| format!("<!-- {name} -->{text}<!-- /{name} -->");
-        let updated = readme.replacen(&marked(&actual), &marked(&expected), 1);
-        std::fs::write(root().join("README.md"), updated).unwrap();
-        return;
+        return std::fs::write(root().join(file), whole()).unwrap();
     }
-    assert_eq!(
-        actual, expected,
-        "the table of {name} has changed: UPDATE_README=1 cargo test --test docs -- --test-threads 1"
-    );
+    let update = "UPDATE_README=1 cargo test --test docs -- --test-threads 1";
+    assert_eq!(actual, expected, "a table that {file} shows has changed: {update}");
 }
 
 fn section(readme: &str, name: &str) -> Option<String> {
@@ -115,7 +159,11 @@ fn flags(text: &str) -> Vec<String> {
 }
 
 fn readme() -> String {
-    std::fs::read_to_string(root().join("README.md")).unwrap()
+    read("README.md")
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap()
 }
 
 fn root() -> PathBuf {

@@ -220,13 +220,13 @@ mod tests {
     fn arguments_are_completed_too() {
         assert_eq!(lines("/preset c"), ["/preset creative"]);
         assert_eq!(lines("/preset creative"), Vec::<String>::new());
-        assert_eq!(lines("/set top"), ["/set top-k ", "/set top-p "]);
+        assert_eq!(lines("/set rep"), ["/set repeat-penalty ", "/set repeat-last-n "]);
         assert_eq!(lines("/set think o"), ["/set think on", "/set think off"]);
         assert_eq!(lines("/set loo"), ["/set lookup "]);
         assert_eq!(lines("/think sh"), ["/think show"]);
         assert_eq!(lines("/copy "), ["/copy code"]);
         assert_eq!(lines("/compare precise cr"), ["/compare precise creative"]);
-        assert_eq!(lines("/compare creative,top-"), ["/compare creative,top-k=", "/compare creative,top-p="]);
+        assert_eq!(lines("/compare creative,te"), ["/compare creative,temperature="]);
         assert_eq!(lines("/compare precise -- cr"), Vec::<String>::new());
         assert_eq!(lines("/system x"), Vec::<String>::new());
     }

@@ -224,7 +224,7 @@ fn changes_text(log: &[(usize, SamplingParams)]) -> String {
 
 /// `temperature 1.20, top-k 5`: what differs, with its new value.
 fn changes_between(before: &SamplingParams, after: &SamplingParams) -> String {
-    let changed = |parameter: &Parameter| parameter.value(before) != parameter.value(after);
+    let changed = |parameter: &Parameter| parameter.get(before) != parameter.get(after);
     let texts: Vec<String> = PARAMETERS
         .iter()
         .map(|spec| spec.parameter)

@@ -138,8 +138,8 @@ pub(super) fn differences<'a>(
     others: impl Iterator<Item = &'a SamplingParams> + Clone,
 ) -> String {
     let differs = |parameter: &Parameter| {
-        let value = parameter.value(sampling);
-        others.clone().any(|other| parameter.value(other) != value)
+        let value = parameter.get(sampling);
+        others.clone().any(|other| parameter.get(other) != value)
     };
     let parameters = PARAMETERS.iter().map(|spec| spec.parameter).filter(differs);
     let texts: Vec<String> =

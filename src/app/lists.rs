@@ -1,10 +1,9 @@
 //! What a person chooses from: the full screen shows it as a list, the line REPL as text.
 
 use super::App;
-use super::parameters::PARAMETERS;
+use super::parameters::in_force;
 use crate::chat::columns::lines;
 use crate::settings::theme::Theme;
-use gibber_engine::SamplingParams;
 
 /// Something to choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +85,7 @@ impl App {
     }
 
     fn preset_row(&self, name: String) -> ListRow {
-        let detail = self.setup.preset_named(&name).as_ref().map(values).unwrap_or_default();
+        let detail = self.setup.preset_named(&name).as_ref().map(in_force).unwrap_or_default();
         let is_present = self.setup.preset() == Some(name.as_str());
         ListRow { name, detail, is_present }
     }
@@ -101,11 +100,4 @@ impl App {
         let paths = if list == List::Models { "; so does a path to a GGUF file or a Hugging Face folder" } else { "" };
         format!("{}:\n{lines}{} chooses one{paths}\n", list.title(), list.command("NAME"))
     }
-}
-
-/// The filters that do something, with their values.
-fn values(params: &SamplingParams) -> String {
-    let acts = PARAMETERS.iter().filter(|spec| spec.parameter.value(params).is_some_and(|value| value != spec.neutral));
-    let values: Vec<String> = acts.map(|spec| format!("{} {}", spec.label, spec.parameter.display(params))).collect();
-    values.join(" · ")
 }

@@ -1,7 +1,7 @@
 //! Commands that set something: `/set`, the parameters by their names, presets, `/think`.
 
 use super::commands::SlashCommand;
-use super::parameters::{PARAMETERS, Parameter};
+use super::parameters::{PARAMETERS, Parameter, unless_left_out};
 use super::requests::Owner;
 use super::setup::CANDIDATES;
 use super::{App, Effect, List, NoteKind};
@@ -53,7 +53,8 @@ impl App {
             Ok(()) => {
                 let shown = parameter.display(&changed);
                 let effects = self.change_sampling(|params| *params = changed);
-                self.note(NoteKind::Info, format!("{} = {shown}{}", parameter.spec().name, self.when_it_acts()));
+                let (when, reached) = (self.when_it_acts(), unless_left_out(parameter, self.sampling()));
+                self.note(NoteKind::Info, format!("{} = {shown}{when}{reached}", parameter.spec().name));
                 effects
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 //! return what is said of it: `Ok` where it is set, `Err` why it is not.
 
 use super::keymap::{Context, Keymap};
-use super::parameters::{self, Parameter};
+use super::parameters::{self, Parameter, unless_left_out};
 use super::run_command::{describe_template, template_choice};
 use crate::chat::without_line_end;
 use crate::settings::{Heat, Settings, Think};
@@ -160,7 +160,8 @@ impl Setup {
     /// What is said of a parameter.
     pub(super) fn parameter_text(&self, parameter: Parameter) -> String {
         let spec = parameter.spec();
-        format!("{} = {}: {}", spec.name, parameter.display(&self.sampling), spec.help)
+        let (value, reached) = (parameter.display(&self.sampling), unless_left_out(parameter, &self.sampling));
+        format!("{} = {value}{reached}: {}", spec.name, spec.help)
     }
 }
 

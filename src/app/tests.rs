@@ -352,6 +352,23 @@ fn settings_are_saved_as_they_are_now() {
 }
 
 #[test]
+fn a_parameter_without_its_filter_says_that_it_changes_nothing() {
+    let mut machine = Machine::new();
+    machine.enter("/set samplers top_p;temperature");
+    assert_eq!(machine.last_note(), "samplers = top_p;temperature");
+    machine.enter("/top-k 3");
+    assert_eq!(machine.last_note(), "top-k = 3 (without effect: `samplers` leaves its filter out)");
+    machine.enter("/top-p 0.5");
+    assert_eq!(machine.last_note(), "top-p = 0.50");
+    machine.enter("/samplers default");
+    machine.enter("/samplers top_k;top_q");
+    assert!(machine.last_note().starts_with("there is no sampler `top_q`"), "{}", machine.last_note());
+    machine.enter("/show");
+    let usual = SamplingParams::default().samplers;
+    assert!(machine.last_note().contains(&format!("\nsamplers          {usual}\n")), "{}", machine.last_note());
+}
+
+#[test]
 fn the_same_line_twice_is_remembered_once() {
     let mut machine = Machine::new();
     machine.enter("/show");

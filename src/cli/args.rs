@@ -2,6 +2,7 @@
 
 mod llama;
 mod numbers;
+mod sampling;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use crate::chat::template::RAW_NAME;
 use crate::settings::{Settings, Think};
 use gibber_engine::{CacheType, FileType, Lookup};
 pub(super) use llama::Translated;
+use sampling::Sampling;
 
 /// The help's last lines.
 const AFTER_HELP: &str = "\
@@ -107,46 +109,6 @@ pub(super) struct Model {
     #[arg(long, value_name = "TYPE", value_parser = cache_type())]
     pub(super) cache_type_v: Option<CacheType>,
 }
-
-/// How the next token is chosen.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Sampling", allow_negative_numbers = true)]
-pub(super) struct Sampling {
-    /// Temperature, 0 to 5; 0 always takes the most probable token
-    #[arg(long, value_name = "T", value_parser = numbers::real)]
-    temp: Option<f32>,
-    /// Only the K most probable tokens; 0 is all
-    #[arg(long, value_name = "K", value_parser = numbers::count_or_none::<u32>)]
-    top_k: Option<u32>,
-    /// Only the most probable tokens that together reach P
-    #[arg(long, value_name = "P", value_parser = numbers::real)]
-    top_p: Option<f32>,
-    /// Only tokens at least P times as probable as the best
-    #[arg(long, value_name = "P", value_parser = numbers::real)]
-    min_p: Option<f32>,
-    /// Only the tokens whose surprise is nearest the usual, up to P
-    #[arg(long, value_name = "P", value_parser = numbers::real)]
-    typical: Option<f32>,
-    /// Makes tokens that were seen less probable; 1 is off
-    #[arg(long, value_name = "R", value_parser = numbers::real)]
-    repeat_penalty: Option<f32>,
-    /// How many tokens the penalties look back; -1 is the whole context
-    #[arg(long, value_name = "N", value_parser = numbers::last)]
-    repeat_last_n: Option<i32>,
-    /// Taken off the score of each token that was seen
-    #[arg(long, value_name = "R", value_parser = numbers::real)]
-    presence_penalty: Option<f32>,
-    /// Taken off the score of a token for each time it was seen
-    #[arg(long, value_name = "R", value_parser = numbers::real)]
-    frequency_penalty: Option<f32>,
-    /// Makes the reply repeatable; -1 is a fresh seed
-    #[arg(short, long, value_name = "SEED", value_parser = numbers::seed)]
-    seed: Option<Seed>,
-}
-
-/// A seed on the command line.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Seed(Option<u64>);
 
 /// One of the words of [`Lookup`].
 fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
@@ -447,22 +409,6 @@ impl Prompt {
         let kept = Kept::of_pipe(Path::new(name))?;
         // What is kept is needed to the end of the program.
         Ok(Some(kept.map_or_else(|| name.clone(), |kept| Box::leak(Box::new(kept)).path())))
-    }
-}
-
-impl Sampling {
-    fn apply(&self, settings: &mut Settings) {
-        let params = &mut settings.sampling;
-        set(&mut params.temperature, self.temp);
-        set(&mut params.top_k, self.top_k);
-        set(&mut params.top_p, self.top_p);
-        set(&mut params.min_p, self.min_p);
-        set(&mut params.typical_p, self.typical);
-        set(&mut params.repeat_penalty, self.repeat_penalty);
-        set(&mut params.repeat_last_n, self.repeat_last_n);
-        set(&mut params.presence_penalty, self.presence_penalty);
-        set(&mut params.frequency_penalty, self.frequency_penalty);
-        set(&mut params.seed, self.seed.map(|seed| seed.0));
     }
 }
 

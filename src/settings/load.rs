@@ -9,7 +9,8 @@ use toml_edit::{Document, Item, TableLike, TomlError};
 
 use super::Settings;
 use super::schema::{self, Key, Kind, Section};
-use gibber_engine::{FileType, SamplingParams};
+use gibber_engine::FileType;
+use gibber_engine::sampling::Samplers;
 use gibber_files::quoted;
 
 /// What is wrong at one place of config.toml.
@@ -130,7 +131,7 @@ impl Settings {
     }
 }
 
-/// Drops the seeds that are -1: in [`SamplingParams`] a fresh seed is one that is absent.
+/// Drops the seeds that are -1: in the parameters a fresh seed is one that is absent.
 fn without_fresh_seeds(root: &mut dyn TableLike) {
     let is_fresh = |table: &dyn TableLike| table.get("seed").and_then(Item::as_integer) == Some(-1);
     let drop_seed = |item: &mut Item| {
@@ -234,7 +235,6 @@ impl Check<'_> {
         let Some(table) = item.as_table_like() else {
             return self.report(span, format!("`{path}` must be a section, [{path}]"));
         };
-        let problems_before = self.problems.len();
         for (name, item) in table.iter() {
             match section.keys.iter().find(|key| key.name == name) {
                 Some(key) => self.value(key, path, item, span_of(table, name)),
@@ -245,9 +245,6 @@ impl Check<'_> {
                 }
             }
         }
-        if section.name == schema::SAMPLING.name && self.problems.len() == problems_before {
-            self.sampling_ranges(path, table);
-        }
     }
 
     fn value(&mut self, key: &Key, path: &str, item: &Item, span: Option<Range<usize>>) {
@@ -257,33 +254,6 @@ impl Check<'_> {
             self.report(span, format!("`{path}.{}` is {found}: it must be {}", key.name, key.kind));
         }
     }
-
-    /// Each value alone, so that each that is out of its range is named.
-    fn sampling_ranges(&mut self, path: &str, table: &dyn TableLike) {
-        for (name, item) in table.iter() {
-            let Some(value) = item.as_float().or_else(|| item.as_integer().map(|value| value as f64)) else { continue };
-            let mut params = SamplingParams::default();
-            let Some(field) = number_field(&mut params, name) else { continue };
-            *field = value as f32;
-            if let Err(error) = params.validate() {
-                self.report(span_of(table, name), format!("{path}: {error}"));
-            }
-        }
-    }
-}
-
-/// The field of a key that is a [`Kind::Number`].
-fn number_field<'a>(params: &'a mut SamplingParams, key: &str) -> Option<&'a mut f32> {
-    Some(match key {
-        "temperature" => &mut params.temperature,
-        "top_p" => &mut params.top_p,
-        "min_p" => &mut params.min_p,
-        "typical_p" => &mut params.typical_p,
-        "repeat_penalty" => &mut params.repeat_penalty,
-        "presence_penalty" => &mut params.presence_penalty,
-        "frequency_penalty" => &mut params.frequency_penalty,
-        _ => return None,
-    })
 }
 
 fn is_allowed(kind: Kind, item: &Item) -> bool {
@@ -296,8 +266,16 @@ fn is_allowed(kind: Kind, item: &Item) -> bool {
         Kind::FileType => item.as_str().is_some_and(|name| name.is_empty() || name.parse::<FileType>().is_ok()),
         Kind::OneOf(names) => item.as_str().is_some_and(|name| names.contains(&name)),
         Kind::Whole { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
-        Kind::Number => item.is_float() || item.is_integer(),
+        Kind::Number { least, most } => {
+            let number = item.as_float().or_else(|| item.as_integer().map(|value| value as f64));
+            number.is_some_and(|number| (least..=most).contains(&(number as f32)))
+        }
         Kind::Seed => item.as_integer().is_some_and(|value| value >= -1),
+        Kind::Samplers => {
+            let names = item.as_array().map(|names| names.iter().map(toml_edit::Value::as_str).collect());
+            let names = names.unwrap_or_else(|| Some(vec![item.as_str()?]));
+            names.is_some_and(|names| names.join(";").parse::<Samplers>().is_ok())
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Heat, Think};
+use gibber_engine::sampling::{self, PARAMETERS, Samplers};
 use gibber_engine::{CacheType, FileType, Lookup};
 
 /// What a key takes.
@@ -21,14 +22,21 @@ pub enum Kind {
         /// The most allowed.
         most: i64,
     },
-    /// A number; its range is checked by [`gibber_engine::SamplingParams::validate`].
-    Number,
+    /// A number within a range.
+    Number {
+        /// The least allowed.
+        least: f32,
+        /// The most allowed.
+        most: f32,
+    },
     /// The name of a [`FileType`], or nothing.
     FileType,
     /// One of these strings.
     OneOf(&'static [&'static str]),
     /// A seed: a whole number, or -1 for a fresh one for each reply.
     Seed,
+    /// Names of filters of the sampling, in a string or a list.
+    Samplers,
 }
 
 impl fmt::Display for Kind {
@@ -40,7 +48,7 @@ impl fmt::Display for Kind {
             Self::Switch => write!(f, "true or false"),
             Self::Whole { least, most: i64::MAX } => write!(f, "a whole number, {least} or more"),
             Self::Whole { least, most } => write!(f, "a whole number from {least} to {most}"),
-            Self::Number => write!(f, "a number"),
+            Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
             Self::FileType => {
                 let names: Vec<_> = FileType::all().map(|kind| format!("\"{}\"", kind.flag())).collect();
                 write!(f, "one of {}, or \"\" for none", names.join(", "))
@@ -50,6 +58,7 @@ impl fmt::Display for Kind {
                 write!(f, "one of {}", names.join(", "))
             }
             Self::Seed => write!(f, "a whole number, 0 or more, or -1 for a fresh seed for each reply"),
+            Self::Samplers => f.write_str(&Samplers::wanted()),
         }
     }
 }
@@ -86,28 +95,31 @@ pub const PRESETS: &str = "presets";
 /// The section of the keyboard: names of actions with their keys, also in tables within it.
 pub const KEYS: &str = "keys";
 
-/// The keys of `[sampling]` and of each preset.
-pub const SAMPLING: Section = Section {
-    name: "sampling",
-    keys: &[
-        key("temperature", Kind::Number),
-        whole("top_k", 0, u32::MAX as i64),
-        key("top_p", Kind::Number),
-        key("min_p", Kind::Number),
-        key("typical_p", Kind::Number),
-        key("repeat_penalty", Kind::Number),
-        whole("repeat_last_n", -1, i32::MAX as i64),
-        key("presence_penalty", Kind::Number),
-        key("frequency_penalty", Kind::Number),
-        key("seed", Kind::Seed),
-    ],
+/// The keys of the table of parameters.
+static SAMPLING_KEYS: [Key; PARAMETERS.len()] = {
+    let mut keys = [key("", Kind::Seed); PARAMETERS.len()];
+    let mut at = 0;
+    while at < keys.len() {
+        let kind = match PARAMETERS[at].kind {
+            sampling::Kind::Number { least, most } => Kind::Number { least, most },
+            sampling::Kind::Whole { least, most } => Kind::Whole { least, most },
+            sampling::Kind::Seed => Kind::Seed,
+            sampling::Kind::Samplers => Kind::Samplers,
+        };
+        keys[at] = key(PARAMETERS[at].key, kind);
+        at += 1;
+    }
+    keys
 };
+
+/// The keys of `[sampling]` and of each preset.
+pub static SAMPLING: Section = Section { name: "sampling", keys: &SAMPLING_KEYS };
 
 /// A format of the KV cache.
 const CACHE_TYPE: Kind = Kind::OneOf(&CacheType::NAMES);
 
 /// Every section but [`PRESETS`] and [`KEYS`].
-pub const SECTIONS: [Section; 4] = [
+pub static SECTIONS: [Section; 4] = [
     Section {
         name: "model",
         keys: &[
@@ -132,7 +144,7 @@ pub const SECTIONS: [Section; 4] = [
             key("prefill_ahead", Kind::Switch),
         ],
     },
-    SAMPLING,
+    Section { name: SAMPLING.name, keys: &SAMPLING_KEYS },
     Section {
         name: "ui",
         keys: &[

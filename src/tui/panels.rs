@@ -9,7 +9,7 @@ use super::mouse::{Target, Targets};
 use super::step_view::{percent, pick_keys};
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
-use crate::app::parameters::{PARAMETERS, Parameter};
+use crate::app::parameters::{PARAMETERS, Parameter, ParameterValue};
 use crate::app::{App, ContextUse, NextToken, Phase};
 
 /// Columns of a panel's inside.
@@ -24,8 +24,12 @@ const BAR: usize = 4;
 /// Columns of a candidate's text.
 const TEXT: usize = 9;
 
-/// Parameters that are always shown; the rest is there where the screen is high.
+/// Parameters that are shown on a low screen, and on a high one; the rest is reached by the arrow keys.
 const MAIN_PARAMETERS: usize = 6;
+const MORE_PARAMETERS: usize = 10;
+
+/// Rows from which on every parameter is shown.
+const ROWS_FOR_ALL: usize = 48;
 
 /// The sampling panel's own state.
 #[derive(Debug, Default)]
@@ -82,8 +86,16 @@ impl SamplingPanel {
     fn value(&self, row: usize, app: &App) -> String {
         match &self.typed {
             Some(typed) if row == self.selected => format!("{typed}▏"),
-            _ => PARAMETERS[row].parameter.display(app.sampling()),
+            _ => shown(PARAMETERS[row].parameter, app),
         }
+    }
+}
+
+/// A parameter's value; a list of filters as the letters that stand for them.
+fn shown(parameter: Parameter, app: &App) -> String {
+    match parameter.get(app.sampling()) {
+        ParameterValue::Samplers(samplers) => samplers.letters(),
+        _ => parameter.display(app.sampling()),
     }
 }
 
@@ -98,7 +110,11 @@ pub(super) fn draw(
 ) {
     let height = usize::from(area.height);
     let high = height >= 24;
-    let parameters = if high { PARAMETERS.len() } else { MAIN_PARAMETERS };
+    let parameters = match height {
+        ROWS_FOR_ALL.. => PARAMETERS.len(),
+        _ if high => MORE_PARAMETERS,
+        _ => MAIN_PARAMETERS,
+    };
     let throughput = if high { 7 } else { 4 };
     let candidates = height.saturating_sub(1 + parameters + throughput + 1).min(10);
     let mut pen = Pen { area, y: area.y, buffer, theme, targets };
@@ -186,13 +202,16 @@ impl Pen<'_> {
         let fraction = spec.parameter.fraction(app.sampling());
         let room = if fraction.is_some() { 18 } else { usize::from(self.area.width) - 1 };
         let x = room.saturating_sub(width_of(&value)).max(12);
-        self.put(x, &value, self.theme.accent());
+        // What no filter asks for is there and does nothing.
+        let is_reached = spec.parameter.is_reached(app.sampling());
+        let accent = if is_reached { self.theme.accent() } else { self.theme.faint() };
+        self.put(x, &value, accent);
         if let Some(fraction) = fraction {
             let knob = (fraction * (SLIDER - 1) as f64).round() as usize;
             let track: String = (0..SLIDER).map(|at| if at == knob { '●' } else { '━' }).collect();
             self.put(19, &track, self.theme.line());
-            self.put(19, &"━".repeat(knob), self.theme.accent());
-            self.put(19 + knob, "●", self.theme.accent());
+            self.put(19, &"━".repeat(knob), accent);
+            self.put(19 + knob, "●", accent);
             self.target(19, SLIDER, Target::Slider(row));
         }
         self.target(0, width, Target::Parameter(row));
@@ -370,7 +389,7 @@ pub(super) fn draw_folded(
     let chosen = if focused { panel.selected } else { 0 };
     let order = std::iter::once(chosen).chain((0..MAIN_PARAMETERS).filter(|&row| row != chosen));
     for row in order {
-        let name = short_name(PARAMETERS[row].parameter);
+        let name = PARAMETERS[row].short_label;
         let value = panel.value(row, app);
         let is_chosen = focused && row == panel.selected;
         let text = if is_chosen { format!(" ◂{name} {value}▸") } else { format!(" {name} {value}") };
@@ -384,15 +403,6 @@ pub(super) fn draw_folded(
         x += width_of(&text);
     }
     buffer.set_stringn(area.x + right_x as u16, area.y, &right, usize::from(area.width), theme.accent());
-}
-
-fn short_name(parameter: Parameter) -> &'static str {
-    match parameter {
-        Parameter::Temperature => "temp",
-        Parameter::TopK => "k",
-        Parameter::TopP => "p",
-        _ => parameter.spec().label,
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::panels::{grouped, token_text};
 use super::text::{Wrapped, fit, width_of};
 use super::theme::Theme;
 use crate::app::keymap::{Context, KeyAction, KeyPress};
-use crate::app::{Action, App, LookedAt, Section};
+use crate::app::{Action, App, LookedAt, Section, parameters};
 use crate::chat::{MessageId, Role};
 
 /// Rows of the alternatives and of what is said of the token, at most.
@@ -252,11 +252,7 @@ impl TokenView {
     /// How a token came there.
     fn origin(&self, section: &Section, token: &LookedAt) -> String {
         if let Some(drawn) = token.drawn {
-            let sampling = &drawn.sampling;
-            return format!(
-                "temperature {:.2} · top-k {} · top-p {:.2} · min-p {:.2}",
-                sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p
-            );
+            return parameters::in_force(&drawn.sampling);
         }
         let whose = match (token.start, section.role) {
             (None, _) => "of the template",

@@ -26,7 +26,7 @@ use gibber_engine::generate::{
 };
 use gibber_engine::inference::PrefillProgress;
 use gibber_engine::load::{LoadOptions, LoadedModel, MemoryProbe, ModelSource, load};
-use gibber_engine::sampling::{self, SamplingParams, fresh_seed};
+use gibber_engine::sampling::{self, SamplingParams, Situation, fresh_seed};
 use gibber_engine::score::{score, score_prompt};
 use gibber_engine::{EngineError, TokenId};
 use steering::PauseState;
@@ -248,7 +248,8 @@ impl Worker {
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
         let Running { source, told, .. } = running;
         reader.remember(&source);
-        draws.keep(ReplyRef { request: id, lane: 0 }, inference, told);
+        let dice = outcome.as_ref().map(|(_, stats)| stats.last_dice()).unwrap_or_default();
+        draws.keep(ReplyRef { request: id, lane: 0 }, inference, told, dice);
         let (reason, stats) = outcome?;
         Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
     }
@@ -278,9 +279,11 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         check(sampling)?;
         let Loaded { inference, reader, .. } = self.loaded.as_ref().ok_or(RequestError::NoModel)?;
-        let (logits, held) = self.draws.of(of).ok_or(RequestError::NoLogits)?;
+        let draw = self.draws.of(of).ok_or(RequestError::NoLogits)?;
+        let (logits, held) = draw.parts();
         let text_of = |token| reader.tokenizer.piece(token);
-        let distribution = sampling::distribution(logits, held, sampling, candidates, text_of)
+        let situation = Situation { history: held, vocabulary: &*reader.tokenizer, dice: draw.dice };
+        let distribution = sampling::distribution(logits, &situation, sampling, candidates, text_of)
             .ok_or_else(|| sampling::not_numbers(logits, held.len(), inference.file(), text_of))?;
         Ok(EngineEvent::Distribution { id, distribution })
     }

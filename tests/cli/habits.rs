@@ -365,3 +365,22 @@ fn the_log_has_what_is_asked_for_and_without_a_fault_there_is_none() {
     let written = std::fs::read_to_string(&log).unwrap();
     assert!(written.contains("DEBUG"), "{written}");
 }
+
+#[test]
+fn samplers_are_named_in_their_order_as_llama_cpp_names_them() {
+    let gibber = Gibber::new();
+    let run = |samplers: &str| {
+        let shape = ["--temp", "5", "--top-k", "1", "--samplers", samplers];
+        gibber.stdout(&[&["run", "-s", "3", "-n", "24"], &shape[..], &[QUESTION]].concat())
+    };
+    assert_eq!(run("top_k;typ_p;top_p;min_p;temperature"), ANSWER);
+    assert_eq!(run("temperature;top_k"), ANSWER);
+    assert_ne!(run("temperature"), ANSWER, "top-k is left out");
+    gibber.write("config.toml", "[sampling]\nsamplers = [\"top_k\", \"temperature\"]\ntop_k = 1\ntemperature = 5.0\n");
+    assert_eq!(gibber.stdout(&["run", "-n", "24", QUESTION]), ANSWER);
+    gibber.write("config.toml", "[sampling]\nsamplers = \"top_k;tok_p\"\n");
+    let error = failure(&gibber.run(&["run", QUESTION]), 1);
+    assert!(error.contains("config.toml:2: `sampling.samplers` is \"top_k;tok_p\": it must be penalties, "), "{error}");
+    let error = failure(&gibber.run(&["run", "--samplers", "tok_p", QUESTION]), 2);
+    assert!(error.contains("there is no sampler `tok_p`"), "{error}");
+}

@@ -358,8 +358,8 @@ impl<'a> Reply<'a> {
     fn next_trace(&mut self, picked: Option<TokenId>) -> Result<TokenTrace, EngineError> {
         let logits = self.inference.logits().ok_or_else(|| self.not_numbers(&[]))?;
         let draw = match picked {
-            None => self.sampler.draw(logits, self.inference.held()),
-            Some(token) => self.sampler.take(token, logits, self.inference.held()),
+            None => self.sampler.draw(logits, self.inference.held(), self.tokenizer),
+            Some(token) => self.sampler.take(token, logits, self.inference.held(), self.tokenizer),
         };
         let draw = draw.ok_or_else(|| self.not_numbers(logits))?;
         let (candidates, kept_mass) = match self.options.candidates {

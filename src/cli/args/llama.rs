@@ -356,7 +356,7 @@ mod tests {
             ("--host 0.0.0.0 --port 80", "--host"),
             ("--interactive-first --ignore-eos", "--ignore-eos"),
             ("run --interactive", "--interactive"),
-            ("tokenize --temperature 1", "--temperature"),
+            ("tokenize --n-predict 1", "--n-predict"),
         ] {
             let error = translate(line).unwrap_err();
             let is_named = error.split([' ', ':', ',']).any(|word| word == name);

@@ -1,7 +1,5 @@
 //! Numbers on the command line: what is none, or too large or too small, is said in words of our own.
 
-use super::Seed;
-
 /// `text` as a whole number from `least` to `most`.
 fn whole<T: TryFrom<i128>>(text: &str, least: i128, most: i128) -> Option<T> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number))?;
@@ -40,13 +38,6 @@ pub(super) fn predict(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(super) fn seed(text: &str) -> Result<Seed, String> {
-    match text {
-        "-1" => Ok(Seed(None)),
-        _ => text.parse().map(|seed| Seed(Some(seed))).map_err(|_| "must be a whole number, or -1".to_owned()),
-    }
-}
-
 /// A count that may be none.
 pub(super) fn count_or_none<T: TryFrom<i128>>(text: &str) -> Result<T, String> {
     whole(text, 0, i128::from(u32::MAX)).ok_or_else(|| "must be a whole number, 0 or more".to_owned())
@@ -55,15 +46,4 @@ pub(super) fn count_or_none<T: TryFrom<i128>>(text: &str) -> Result<T, String> {
 /// A count of at least one.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     whole(text, 1, i128::from(u32::MAX)).ok_or_else(|| "must be a whole number, 1 or more".to_owned())
-}
-
-/// How far the penalties look back; -1 is the whole context.
-pub(super) fn last(text: &str) -> Result<i32, String> {
-    let said = "must be a whole number: 0 or more, or -1 for the whole context";
-    whole(text, -1, i128::from(i32::MAX)).ok_or_else(|| said.to_owned())
-}
-
-/// A number, of which the settings say whether it can be.
-pub(super) fn real(text: &str) -> Result<f32, String> {
-    text.parse().map_err(|_| "must be a number, such as 0.7".to_owned())
 }

@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 
 use super::*;
+use gibber_engine::sampling::{Kind, PARAMETERS, ParameterValue};
 
 fn try_parse(arguments: &str) -> Result<Cli, String> {
     let arguments = std::iter::once("gibber").chain(arguments.split_whitespace()).map(OsString::from);
@@ -53,6 +54,37 @@ fn each_flag_sets_its_setting() {
 }
 
 #[test]
+fn every_parameter_has_its_flag_and_its_other_names() {
+    for spec in &PARAMETERS {
+        let (text, expected) = match spec.kind {
+            Kind::Number { most, .. } => (most.to_string(), ParameterValue::Number(most)),
+            Kind::Whole { least, .. } => (least.to_string(), ParameterValue::Whole(least)),
+            Kind::Seed => ("7".into(), ParameterValue::Seed(Some(7))),
+            Kind::Samplers => ("top_k".into(), ParameterValue::Samplers("top_k".parse().unwrap())),
+        };
+        let names = std::iter::once(spec.flag).chain([spec.name]).chain(spec.aliases.iter().copied());
+        for name in names.filter(|name| !name.contains('_')) {
+            for arguments in [format!("run --{name} {text} hi"), format!("run --{name}={text} hi")] {
+                assert_eq!(spec.parameter.get(&settings(&arguments).sampling), expected, "{arguments}");
+            }
+        }
+        let error = error_of(&format!("run --{} x", spec.flag));
+        assert!(error.contains(&format!("--{} <{}>", spec.flag, spec.value_name)), "{error}");
+    }
+}
+
+#[test]
+fn samplers_are_those_of_llama_cpp() {
+    let usual = "top_k;typ_p;top_p;min_p;temperature";
+    for arguments in
+        [format!("run --samplers {usual}"), "run --sampling-seq kypmt".into(), "run --sampler-seq kypmt".into()]
+    {
+        assert_eq!(settings(&arguments).sampling.samplers.to_string(), usual);
+    }
+    assert!(error_of("run --samplers top_k;tok_p").contains("there is no sampler `tok_p`: samplers are penalties, "));
+}
+
+#[test]
 fn no_flag_changes_nothing() {
     let mut settings = Settings::default();
     settings.model.threads = 7;
@@ -75,7 +107,8 @@ fn minus_one_is_no_limit_and_a_fresh_seed() {
 fn values_out_of_their_range_are_wrong_usage() {
     for (arguments, expected) in [
         ("run -n 0", "1 or more, or -1 for no limit"),
-        ("run -s -2", "must be a whole number, or -1"),
+        ("run -s -2", "seed wants a whole number from 0 on, or `random` (-1)"),
+        ("run --temp 9", "temperature = 9 is out of range: it must be from 0 to 5"),
         ("run -b 0", "must be a whole number from 1 to 65536"),
         ("run -b -4", "must be a whole number from 1 to 65536"),
         ("run -c -1", "or 0 for the model's own length"),
@@ -84,9 +117,10 @@ fn values_out_of_their_range_are_wrong_usage() {
         ("run -t four", "or 0 for one for each core"),
         ("bench -t -2", "or 0 for one for each core"),
         ("models quantize a b --type q8_0 -t -2", "or 0 for one for each core"),
-        ("run --temp hot", "must be a number, such as 0.7"),
-        ("run --top-k -1", "must be a whole number, 0 or more"),
-        ("run --repeat-last-n -2", "or -1 for the whole context"),
+        ("run --temp hot", "temperature wants a number, such as 0.7, not `hot`"),
+        ("run --top-k -1", "top-k wants a whole number from 0 on, not `-1`"),
+        ("run --top-k 1.5", "top-k wants a whole number from 0 on, not `1.5`"),
+        ("run --repeat-last-n -2", "repeat-last-n wants a whole number from -1 on, not `-2`"),
         ("bench -d -1", "must be a whole number, 0 or more"),
         ("bench -r -1", "1 or more"),
         ("run -ctk q4_0", "possible values: f32, f16, q8_0"),

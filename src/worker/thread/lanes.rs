@@ -12,7 +12,7 @@ use crate::worker::protocol::{
 use crate::worker::running::Channels;
 use gibber_engine::generate::{Control, Lane, generate_lanes};
 use gibber_engine::inference::PrefillProgress;
-use gibber_engine::sampling::SamplingParams;
+use gibber_engine::sampling::{Dice, SamplingParams};
 use gibber_engine::{EngineError, TokenId};
 
 impl Worker {
@@ -37,22 +37,23 @@ impl Worker {
         let lane = |(lane, params)| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
-            Lane { options, control: Running { id, lane, channels: &channels, reader, source, told: None } }
+            let control = Running { id, lane, channels: &channels, reader, source, told: None, dice: Dice::default() };
+            Lane { options, control }
         };
         let mut lanes: Vec<_> = lanes.into_iter().enumerate().map(lane).collect();
         if let Some(first) = lanes.first() {
             first.control.tell_dropped();
         }
         let outcome = generate_lanes(inference, &reader.tokenizer, tokens, &mut lanes);
-        let told: Vec<Option<usize>> = lanes.iter().map(|lane| lane.control.told).collect();
+        let told: Vec<(Option<usize>, Dice)> = lanes.iter().map(|lane| (lane.control.told, lane.control.dice)).collect();
         let first = lanes.into_iter().next().map(|lane| lane.control.source);
         if let Some(source) = first {
             reader.remember(&source);
         }
         *left = outcome?;
         let of_lanes = std::iter::once(&*inference).chain(&*left);
-        for (lane, (inference, told)) in of_lanes.zip(told).enumerate() {
-            draws.keep(ReplyRef { request: id, lane }, inference, told);
+        for (lane, (inference, (told, dice))) in of_lanes.zip(told).enumerate() {
+            draws.keep(ReplyRef { request: id, lane }, inference, told, dice);
         }
         Ok(EngineEvent::Compared { id, context_used: inference.held().len() })
     }
@@ -68,6 +69,8 @@ struct Running<'a, 'p> {
     source: Source<'p>,
     /// Tokens in its context with the last one that was told.
     told: Option<usize>,
+    /// The random numbers of that token, once the lane has ended.
+    dice: Dice,
 }
 
 impl Running<'_, '_> {
@@ -112,6 +115,7 @@ impl Control for Running<'_, '_> {
     }
 
     fn on_end(&mut self, reason: FinishReason, stats: GenerationStats) {
+        self.dice = stats.last_dice();
         self.emit(EngineEvent::LaneFinished { id: self.id, lane: self.lane, reason, stats });
     }
 }

@@ -3,7 +3,7 @@
 use super::hold_back::HoldBack;
 use super::{Inference, Reply, lap};
 use crate::TokenId;
-use crate::sampling::{Distribution, SamplingParams, distribution};
+use crate::sampling::{Dice, Distribution, SamplingParams, Situation, distribution};
 use crate::tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct AtRest<'a> {
     inference: &'a Inference,
     tokenizer: &'a Tokenizer,
     hold: &'a HoldBack,
+    /// The random numbers of the next token.
+    dice: Dice,
     /// The filters in force.
     pub sampling: &'a SamplingParams,
     /// Tokens chosen so far that are part of the reply, told or not.
@@ -36,7 +38,8 @@ impl AtRest<'_> {
     pub fn distribution(&self, sampling: &SamplingParams, n: usize) -> Option<Distribution> {
         let text_of = |token| self.tokenizer.piece(token);
         let logits = self.inference.logits()?;
-        distribution(logits, self.inference.held(), sampling, n, text_of)
+        let (history, vocabulary, dice) = (self.inference.held(), self.tokenizer, self.dice);
+        distribution(logits, &Situation { history, vocabulary, dice }, sampling, n, text_of)
     }
 
     /// The text of the tokens that are not told yet: it may become a stop text, or is part of a character.
@@ -57,6 +60,7 @@ impl Reply<'_> {
             inference: self.inference,
             tokenizer: self.tokenizer,
             hold: &self.hold,
+            dice: self.sampler.dice(),
             sampling: self.sampler.params(),
             tokens: self.sequence.len() - self.prompt,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Steer;
 use crate::TokenId;
-use crate::sampling::{Candidate, SamplingParams};
+use crate::sampling::{Candidate, Dice, SamplingParams};
 
 /// Why a reply ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,9 +110,22 @@ impl GenerationStats {
 impl GenerationStats {
     /// The place in the reply, from 0, of the first token that was chosen after `chosen` others and has stayed.
     pub fn place_of(&self, chosen: usize) -> usize {
+        self.stayed(chosen).partition_point(|&token| token < chosen)
+    }
+
+    /// The random numbers that filters had for the last token of the reply.
+    pub fn last_dice(&self) -> Dice {
+        let last = self.completion_tokens.saturating_sub(1);
+        // A token that was taken back makes room for another one.
+        let stayed = self.stayed(last + self.steer_log.len());
+        Dice::new(self.seed, stayed.get(last).copied().unwrap_or(last) as u64)
+    }
+
+    /// The tokens that have stayed, each as the number of those that were chosen before it; up to the one that was chosen
+    /// after `chosen` others.
+    fn stayed(&self, chosen: usize) -> Vec<usize> {
         let last = self.steer_log.last().map_or(0, |entry| entry.0).max(chosen);
         let mut takes = self.steer_log.iter().filter(|(_, steer)| *steer == Steer::TakeBack).peekable();
-        // The tokens that have stayed, each as the number of those chosen before it.
         let mut stayed = Vec::with_capacity(last + 1);
         for token in 0..=last {
             while takes.next_if(|(at, _)| *at <= token).is_some() {
@@ -120,7 +133,7 @@ impl GenerationStats {
             }
             stayed.push(token);
         }
-        stayed.partition_point(|&token| token < chosen)
+        stayed
     }
 }
 

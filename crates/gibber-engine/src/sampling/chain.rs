@@ -1,16 +1,63 @@
-//! The filters, in llama.cpp's order: penalties, top-k, typical-p, top-p, min-p, temperature.
+//! The chain of filters, and what they leave of a distribution.
+//!
+//! The filters act in the order that the parameters give them. Each sees what those before it have left, as a [`Race`]: it
+//! changes logits, or cuts tokens. As long as none has cut anything the vocabulary is looked at as a whole, in a few
+//! vectorized passes; the first one that cuts has only those tokens listed that it leaves.
 
 use std::cmp::Ordering;
 
 use super::stats::{LogSoftmaxStats, log_softmax_stats};
-use super::{Filter, SamplingParams};
+use super::{Dice, Filter, SamplingParams};
 use crate::TokenId;
 use crate::kernels::vector;
 
 /// Logits looked at together when the best are sought: most chunks have none above the threshold.
 const CHUNK: usize = 32;
 
-/// A token that is still in the race, with its logit after the penalties.
+/// The tokens that a filter may ask for.
+pub trait Vocabulary {
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// What a token stands for; not always whole characters.
+    fn bytes_of(&self, token: TokenId) -> &[u8];
+}
+
+/// Tokens by what they stand for.
+impl Vocabulary for Vec<Vec<u8>> {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes_of(&self, token: TokenId) -> &[u8] {
+        self.get(token as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What a filter may look at beside the logits.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The prompt and the reply so far.
+    pub history: &'a [TokenId],
+    /// The tokens of the model.
+    pub vocabulary: &'a dyn Vocabulary,
+    /// Random numbers, the same ones whenever this place of the reply is met.
+    pub dice: Dice,
+}
+
+/// A filter's function.
+pub(super) type Run = fn(&mut Race<'_>, &SamplingParams, &Situation<'_>);
+
+/// What a filter does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act {
+    /// It changes logits.
+    Changes(Run),
+    /// It takes tokens out. Where the most probable token is taken anyway it has nothing to do.
+    Cuts(Run),
+}
+
+/// A token that is still in the race, with its logit as the filters have made it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Entry {
     pub(super) token: TokenId,
@@ -18,7 +65,7 @@ pub(super) struct Entry {
 }
 
 /// Most probable first, and of equals the lower id: an order without ties, so that a draw is repeatable.
-fn by_rank(a: &Entry, b: &Entry) -> Ordering {
+pub(super) fn by_rank(a: &Entry, b: &Entry) -> Ordering {
     b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token))
 }
 
@@ -35,10 +82,10 @@ pub(super) struct Chain {
     others: Option<Filter>,
     /// Probability of each kept entry.
     weights: Vec<f32>,
-    /// The logits after the penalties, where any penalty is on.
-    penalized: Vec<f32>,
-    /// When each token was last seen by the penalties, in rounds.
-    seen: Vec<u32>,
+    /// The logits of all tokens, where a filter has changed them.
+    changed: Vec<f32>,
+    /// When each token was last met, in rounds, and where it is among `entries`.
+    met: Vec<(u32, u32)>,
     round: u32,
     /// Logits of the entries, side by side for the vectorized pass.
     scratch: Vec<f32>,
@@ -54,60 +101,22 @@ pub(super) enum Fate {
 }
 
 impl Chain {
-    /// Runs all filters. At least one token is kept where any logit is a number; none otherwise.
-    pub(super) fn run(&mut self, logits: &[f32], history: &[TokenId], params: &SamplingParams) {
+    /// Runs the filters. At least one token is kept where any logit is a number; none otherwise.
+    pub(super) fn run(&mut self, logits: &[f32], params: &SamplingParams, situation: &Situation<'_>) {
         self.cuts.clear();
-        let penalized = self.penalize(logits, history, params).then(|| std::mem::take(&mut self.penalized));
-        self.select(penalized.as_deref().unwrap_or(logits), params);
-        if let Some(buffer) = penalized {
-            self.penalized = buffer;
-        }
-        if params.temperature <= 0.0 {
-            self.weights.clear();
-            self.weights.resize(self.kept, 1.0);
-            return;
-        }
-        self.typical_p(params.typical_p);
-        self.top_p(params.top_p);
-        self.min_p(params.min_p);
-        self.weigh(params.temperature);
-    }
-
-    /// Fills `entries` with the tokens that the filters are to look at one by one, as few as will do.
-    fn select(&mut self, logits: &[f32], params: &SamplingParams) {
-        self.others = Some(Filter::TopK);
-        if params.temperature <= 0.0 {
-            self.others = None;
-            select_top(logits, 1, &mut self.entries);
-        } else if params.top_k > 0 {
-            select_top(logits, logits.len().min(params.top_k as usize), &mut self.entries);
-        } else if params.typical_p < 1.0 || (params.top_p >= 1.0 && params.min_p <= 0.0) {
-            select_top(logits, logits.len(), &mut self.entries);
-        } else if params.top_p < 1.0 {
-            return self.select_nucleus(logits, params.top_p);
-        } else {
-            self.others = Some(Filter::MinP);
-            select_from(logits, log_softmax_stats(logits).max + params.min_p.min(1.0).ln(), &mut self.entries);
-        }
-        self.kept = self.entries.len();
-    }
-
-    /// Top-p of a whole vocabulary: the nucleus is sought among the best few, then among more. What the others weigh is
-    /// known from the vectorized pass.
-    fn select_nucleus(&mut self, logits: &[f32], p: f32) {
-        self.others = Some(Filter::TopP);
-        let stats = log_softmax_stats(logits);
-        let mut n = 256;
-        loop {
-            select_top(logits, n.min(logits.len()), &mut self.entries);
-            let nucleus = leading_mass(&mut self.entries, &stats, by_rank, |mass| mass >= p);
-            if nucleus.is_some() || n >= logits.len() {
-                self.kept = self.entries.len();
-                self.cut_to(nucleus.unwrap_or(self.kept), Filter::TopP);
-                return;
+        let is_greedy = params.is_greedy();
+        let mut race = Race::new(self, logits);
+        for filter in params.samplers.iter() {
+            if is_greedy && filter == Filter::Temperature {
+                break;
             }
-            n *= 8;
+            race.acting = filter;
+            match filter.act() {
+                Act::Cuts(_) if is_greedy => {}
+                Act::Cuts(run) | Act::Changes(run) => run(&mut race, params, situation),
+            }
         }
+        if is_greedy { race.take_best() } else { race.weigh() }
     }
 
     /// The kept tokens with their probabilities, in the order of their ids.
@@ -125,81 +134,167 @@ impl Chain {
         }
     }
 
-    /// Writes the penalized logits, and says whether any penalty is on.
-    fn penalize(&mut self, logits: &[f32], history: &[TokenId], params: &SamplingParams) -> bool {
-        let SamplingParams { repeat_penalty, presence_penalty, frequency_penalty, repeat_last_n, .. } = *params;
-        let last_n = usize::try_from(repeat_last_n).unwrap_or(history.len()).min(history.len());
-        if last_n == 0 || (repeat_penalty == 1.0 && presence_penalty == 0.0 && frequency_penalty == 0.0) {
-            return false;
-        }
-        self.penalized.clear();
-        self.penalized.extend_from_slice(logits);
-        self.next_round(logits.len());
-        for &token in &history[history.len() - last_n..] {
-            let Some(logit) = self.penalized.get_mut(token as usize) else { continue };
-            let seen = &mut self.seen[token as usize];
-            if *seen != self.round {
-                *seen = self.round;
-                *logit = if *logit > 0.0 { *logit / repeat_penalty } else { *logit * repeat_penalty };
-                *logit -= presence_penalty;
-            }
-            *logit -= frequency_penalty;
-        }
-        true
-    }
-
     fn next_round(&mut self, vocabulary: usize) {
         self.round = self.round.wrapping_add(1);
-        if self.seen.len() != vocabulary || self.round == 0 {
-            self.seen.clear();
-            self.seen.resize(vocabulary, 0);
+        if self.met.len() != vocabulary || self.round == 0 {
+            self.met.clear();
+            self.met.resize(vocabulary, (0, 0));
             self.round = 1;
         }
     }
+}
 
-    fn stats(&mut self) -> LogSoftmaxStats {
-        self.scratch.clear();
-        self.scratch.extend(self.entries[..self.kept].iter().map(|entry| entry.logit));
-        log_softmax_stats(&self.scratch)
+/// A distribution on its way through the filters.
+#[derive(Debug)]
+pub(super) struct Race<'a> {
+    chain: &'a mut Chain,
+    logits: &'a [f32],
+    /// Whether `chain.changed` stands for `logits`.
+    is_changed: bool,
+    /// Whether the tokens that are left are listed in `chain.entries`.
+    is_listed: bool,
+    /// Divides the logits, which are kept as they are as long as nobody asks for their probabilities: so they are divided
+    /// once, and last, in the usual order.
+    divisor: f32,
+    /// The filter at work.
+    acting: Filter,
+}
+
+impl<'a> Race<'a> {
+    fn new(chain: &'a mut Chain, logits: &'a [f32]) -> Self {
+        // Tokens without any probability are nobody's cut: they count as the first one's.
+        let acting = Filter::TopK;
+        Self { chain, logits, is_changed: false, is_listed: false, divisor: 1.0, acting }
     }
 
-    fn cut_to(&mut self, kept: usize, filter: Filter) {
-        if kept < self.kept {
-            self.kept = kept;
-            self.cuts.push((kept, filter));
+    /// How many tokens are left.
+    pub(super) fn len(&self) -> usize {
+        if self.is_listed { self.chain.kept } else { self.logits.len() }
+    }
+
+    /// The logits that are left, without those that are not listed, in no order.
+    pub(super) fn logits(&mut self) -> &[f32] {
+        if !self.is_listed {
+            return if self.is_changed { &self.chain.changed } else { self.logits };
         }
+        self.chain.scratch.clear();
+        self.chain.scratch.extend(self.chain.entries[..self.chain.kept].iter().map(|entry| entry.logit));
+        &self.chain.scratch
     }
 
-    /// Locally typical sampling (Meister et al. 2022): those whose surprise is nearest the entropy, up to a mass over p.
-    fn typical_p(&mut self, p: f32) {
-        if p >= 1.0 || self.kept <= 1 {
+    /// Maximum, normalizer and entropy of what is left.
+    pub(super) fn stats(&mut self) -> LogSoftmaxStats {
+        self.divide();
+        log_softmax_stats(self.logits())
+    }
+
+    /// The greatest logit.
+    pub(super) fn best(&mut self) -> f32 {
+        vector::max(self.logits())
+    }
+
+    /// What the logits are still to be divided by: a distance between two of them is so many times as large.
+    pub(super) fn divisor(&self) -> f32 {
+        self.divisor
+    }
+
+    /// Divides all logits by this, before their probabilities are asked for.
+    pub(super) fn heat(&mut self, temperature: f32) {
+        self.divisor *= temperature;
+    }
+
+    /// Carries out the division that is due.
+    fn divide(&mut self) {
+        let divisor = std::mem::replace(&mut self.divisor, 1.0);
+        if divisor == 1.0 {
             return;
         }
-        let stats = self.stats();
-        let distance = |entry: &Entry| (-stats.log_probability(entry.logit) - stats.entropy).abs();
-        let order = |a: &Entry, b: &Entry| distance(a).total_cmp(&distance(b)).then(a.token.cmp(&b.token));
-        let kept = leading_mass(&mut self.entries[..self.kept], &stats, order, |mass| mass > p);
-        self.cut_to(kept.unwrap_or(self.kept), Filter::TypicalP);
+        // A divisor next to zero must not make an infinity of what is a number.
+        let divided = |logit: f32| (logit / divisor).min(f32::MAX);
+        if self.is_listed {
+            self.chain.entries[..self.chain.kept].iter_mut().for_each(|entry| entry.logit = divided(entry.logit));
+        } else {
+            self.change();
+            self.chain.changed.iter_mut().for_each(|logit| *logit = divided(*logit));
+        }
     }
 
-    /// Nucleus sampling (Holtzman et al. 2019): the fewest most probable ones whose mass reaches p.
-    fn top_p(&mut self, p: f32) {
-        if p >= 1.0 || self.kept <= 1 || self.others == Some(Filter::TopP) {
-            return;
+    /// Makes `chain.changed` stand for the logits.
+    fn change(&mut self) {
+        if !std::mem::replace(&mut self.is_changed, true) {
+            self.chain.changed.clear();
+            self.chain.changed.extend_from_slice(self.logits);
         }
-        let stats = self.stats();
-        let kept = leading_mass(&mut self.entries[..self.kept], &stats, by_rank, |mass| mass >= p);
-        self.cut_to(kept.unwrap_or(self.kept), Filter::TopP);
     }
 
-    /// Those at least p times as probable as the best.
-    fn min_p(&mut self, p: f32) {
-        if p <= 0.0 || self.kept <= 1 {
-            return;
+    /// Shows `edit` the logit of each of `tokens` that is left, one after the other, and whether it is met for the first
+    /// time.
+    pub(super) fn edit(&mut self, tokens: &[TokenId], mut edit: impl FnMut(&mut f32, bool)) {
+        self.divide();
+        self.chain.next_round(self.logits.len());
+        let places = if self.is_listed {
+            // Two rounds: what is listed, and what has been met.
+            let round = self.chain.round;
+            for (at, entry) in self.chain.entries[..self.chain.kept].iter().enumerate() {
+                if let Some(met) = self.chain.met.get_mut(entry.token as usize) {
+                    *met = (round, at as u32);
+                }
+            }
+            self.chain.next_round(self.logits.len());
+            Some(round)
+        } else {
+            self.change();
+            None
+        };
+        let Chain { entries, changed, met, round, .. } = &mut *self.chain;
+        for &token in tokens {
+            let Some(met) = met.get_mut(token as usize) else { continue };
+            let is_first = met.0 != *round;
+            match places {
+                None => {
+                    met.0 = *round;
+                    edit(&mut changed[token as usize], is_first);
+                }
+                Some(listed) if met.0 == listed || met.0 == *round => {
+                    met.0 = *round;
+                    edit(&mut entries[met.1 as usize].logit, is_first);
+                }
+                Some(_) => {}
+            }
         }
-        let entries = &mut self.entries[..self.kept];
-        let best = entries.iter().fold(f32::NEG_INFINITY, |best, entry| best.max(entry.logit));
-        let least = best + p.min(1.0).ln();
+    }
+
+    /// Lists the tokens that are left; where nothing was cut, all that have a probability.
+    pub(super) fn list(&mut self) {
+        if !self.is_listed {
+            self.keep_top(usize::MAX);
+            self.chain.others = Some(Filter::TopK);
+        }
+    }
+
+    /// Keeps the `k` most probable tokens.
+    pub(super) fn keep_top(&mut self, k: usize) {
+        let k = k.min(self.len());
+        if self.is_listed {
+            let entries = &mut self.chain.entries[..self.chain.kept];
+            if k < entries.len() && k > 0 {
+                entries.select_nth_unstable_by(k - 1, by_rank);
+            }
+            return self.cut_to(k.max(1));
+        }
+        let logits = if self.is_changed { &self.chain.changed } else { self.logits };
+        select_top(logits, k, &mut self.chain.entries);
+        self.listed();
+    }
+
+    /// Keeps the tokens whose logit is `least` or more.
+    pub(super) fn keep_from(&mut self, least: f32) {
+        if !self.is_listed {
+            let logits = if self.is_changed { &self.chain.changed } else { self.logits };
+            select_from(logits, least, &mut self.chain.entries);
+            return self.listed();
+        }
+        let entries = &mut self.chain.entries[..self.chain.kept];
         let mut kept = 0;
         for at in 0..entries.len() {
             if entries[at].logit >= least {
@@ -207,19 +302,75 @@ impl Chain {
                 kept += 1;
             }
         }
-        self.cut_to(kept, Filter::MinP);
+        self.cut_to(kept);
     }
 
-    /// Temperature, and the probabilities of what is left.
-    fn weigh(&mut self, temperature: f32) {
-        let entries = &mut self.entries[..self.kept];
+    /// Keeps the first tokens of `order` until their mass is `enough`; `stats` are those of what is left.
+    pub(super) fn keep_leading(
+        &mut self,
+        stats: &LogSoftmaxStats,
+        order: impl Fn(&Entry, &Entry) -> Ordering,
+        enough: impl Fn(f32) -> bool,
+    ) {
+        self.list();
+        let kept = leading_mass(&mut self.chain.entries[..self.chain.kept], stats, order, enough);
+        self.cut_to(kept.unwrap_or(self.chain.kept));
+    }
+
+    /// Keeps the most probable tokens until their mass is `enough`. Of a whole vocabulary they are sought among the best
+    /// few, then among more. What the others weigh is known from the vectorized pass.
+    pub(super) fn keep_most_probable(&mut self, enough: impl Fn(f32) -> bool) {
+        let stats = self.stats();
+        if self.is_listed {
+            return self.keep_leading(&stats, by_rank, enough);
+        }
+        let mut n = 256;
+        loop {
+            self.is_listed = false;
+            self.keep_top(n);
+            let nucleus = leading_mass(&mut self.chain.entries, &stats, by_rank, &enough);
+            if nucleus.is_some() || n >= self.logits.len() {
+                return self.cut_to(nucleus.unwrap_or(self.chain.kept));
+            }
+            n *= 8;
+        }
+    }
+
+    /// Those that the filter at work leaves are now listed.
+    fn listed(&mut self) {
+        self.is_listed = true;
+        self.chain.kept = self.chain.entries.len();
+        self.chain.others = Some(self.acting);
+    }
+
+    fn cut_to(&mut self, kept: usize) {
+        if kept < self.chain.kept {
+            self.chain.kept = kept;
+            self.chain.cuts.push((kept, self.acting));
+        }
+    }
+
+    /// The end of the race under temperature 0.
+    fn take_best(mut self) {
+        self.is_listed = false;
+        self.keep_top(1);
+        self.chain.others = None;
+        self.chain.weights.clear();
+        self.chain.weights.resize(self.chain.kept, 1.0);
+    }
+
+    /// The end of the race: the probabilities of what is left.
+    fn weigh(mut self) {
+        self.list();
+        let Chain { entries, kept, weights, .. } = self.chain;
+        let entries = &mut entries[..*kept];
         entries.sort_unstable_by_key(|entry| entry.token);
         let best = entries.iter().fold(f32::NEG_INFINITY, |best, entry| best.max(entry.logit));
-        self.weights.clear();
-        self.weights.extend(entries.iter().map(|entry| vector::exp_portable((entry.logit - best) / temperature)));
-        let total: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
+        weights.clear();
+        weights.extend(entries.iter().map(|entry| vector::exp_portable((entry.logit - best) / self.divisor)));
+        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
         let scale = (1.0 / total) as f32;
-        self.weights.iter_mut().for_each(|weight| *weight *= scale);
+        weights.iter_mut().for_each(|weight| *weight *= scale);
     }
 }
 

@@ -1,41 +1,26 @@
 //! From logits to a token: the chain of filters and the seeded draw.
+//!
+//! What can be set stands in one table, a row a parameter: [`PARAMETERS`].
 
 mod chain;
+mod dice;
+mod filters;
 mod params;
 mod sampler;
+mod samplers;
 mod stats;
+mod table;
 
-pub use params::{InvalidSampling, PRESET_NAMES, SamplingParams};
+pub use chain::{Situation, Vocabulary};
+pub use dice::Dice;
+pub use params::{InvalidSampling, Kind, PRESET_NAMES, ParameterError, ParameterSpec, ParameterValue, Slider};
 pub use sampler::{Draw, Sampler, distribution, fresh_seed, most_probable};
+pub use samplers::{InvalidSamplers, Samplers};
 pub use stats::{LogSoftmaxStats, log_softmax_stats, not_numbers, rank_of};
+pub use table::{Filter, PARAMETERS, Parameter, SamplingParams};
 
 use crate::TokenId;
 use serde::{Deserialize, Serialize};
-
-/// The filter that removed a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Filter {
-    /// Not among the k most probable.
-    TopK,
-    /// Too far from the typical surprise.
-    TypicalP,
-    /// Outside the nucleus.
-    TopP,
-    /// Too improbable beside the best.
-    MinP,
-}
-
-impl Filter {
-    /// Its name as the sampling panel and the flags spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TopK => "top-k",
-            Self::TypicalP => "typical",
-            Self::TopP => "top-p",
-            Self::MinP => "min-p",
-        }
-    }
-}
 
 /// A token that might come next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,51 +1,98 @@
-//! What a person can turn while the model speaks.
+//! What a person can turn while the model speaks: the set of all parameters, and what is known of each.
+//!
+//! Struct, names and ranges are written once, in [`table`](super::table).
 
-use serde::{Deserialize, Serialize};
+use gibber_files::quoted;
 
-/// How the next token is chosen from the model's distribution.
-///
-/// The filters act in this order: penalties, top-k, typical-p, top-p, min-p, temperature. The defaults are those of the
-/// `balanced` preset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SamplingParams {
-    /// Divides the logits before the draw; 0 always takes the most probable token (greedy). 0 to 5.
-    pub temperature: f32,
-    /// Keeps the k most probable tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keeps the smallest set of most probable tokens whose mass reaches p (Holtzman et al. 2019); 1 keeps all.
-    pub top_p: f32,
-    /// Keeps tokens at least this many times as probable as the best one; 0 keeps all.
-    pub min_p: f32,
-    /// Keeps the tokens whose surprise is nearest the entropy, up to this mass (Meister et al. 2022); 1 keeps all.
-    pub typical_p: f32,
-    /// Divides (positive) or multiplies (negative) the logit of a token that was seen (Keskar et al. 2019); 1 is off.
-    pub repeat_penalty: f32,
-    /// How many of the last tokens the penalties look at; 0 none, -1 the whole context.
-    pub repeat_last_n: i32,
-    /// Subtracted from the logit of each token that was seen; 0 is off. -2 to 2.
-    pub presence_penalty: f32,
-    /// Subtracted from the logit once for each time the token was seen; 0 is off. -2 to 2.
-    pub frequency_penalty: f32,
-    /// Makes the draws repeatable; `None` takes a fresh seed for each reply.
-    pub seed: Option<u64>,
+use super::table::PARAMETERS;
+use super::{Filter, InvalidSamplers, Parameter, Samplers, SamplingParams};
+
+/// A parameter's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParameterValue {
+    /// Of a [`Kind::Number`].
+    Number(f32),
+    /// Of a [`Kind::Whole`].
+    Whole(i64),
+    /// Of the seed; `None` is a fresh one for each reply.
+    Seed(Option<u64>),
+    /// Of the order of the filters.
+    Samplers(Samplers),
 }
 
-impl Default for SamplingParams {
-    fn default() -> Self {
-        Self {
-            temperature: 0.8,
-            top_k: 40,
-            top_p: 0.95,
-            min_p: 0.05,
-            typical_p: 1.0,
-            repeat_penalty: 1.0,
-            repeat_last_n: 64,
-            presence_penalty: 0.0,
-            frequency_penalty: 0.0,
-            seed: None,
-        }
-    }
+/// What a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// A number.
+    Number {
+        /// The least allowed.
+        least: f32,
+        /// The most allowed.
+        most: f32,
+    },
+    /// A whole number.
+    Whole {
+        /// The least allowed.
+        least: i64,
+        /// The most allowed.
+        most: i64,
+    },
+    /// A seed, or none.
+    Seed,
+    /// The names of filters, in order.
+    Samplers,
+}
+
+/// How arrow keys and a mouse move a parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slider {
+    /// What its two ends stand for; values beyond them can be typed.
+    pub ends: (f64, f64),
+    /// How far an arrow key moves it.
+    pub step: f64,
+    /// How far Shift and an arrow key move it.
+    pub large_step: f64,
+    /// How far the arrow keys go.
+    pub reach: (f64, f64),
+}
+
+/// What is known of a parameter: a row of [`PARAMETERS`].
+#[derive(Debug)]
+pub struct ParameterSpec {
+    /// Which one.
+    pub parameter: Parameter,
+    /// Its key in config.toml, and the name of its field.
+    pub key: &'static str,
+    /// Its name in commands.
+    pub name: &'static str,
+    /// Other names that are understood.
+    pub aliases: &'static [&'static str],
+    /// Its flag, without the two dashes.
+    pub flag: &'static str,
+    /// The letter of its short flag.
+    pub letter: Option<char>,
+    /// What the value of its flag is called in the help.
+    pub value_name: &'static str,
+    /// Its name in the panel.
+    pub label: &'static str,
+    /// Its name where there is little room.
+    pub short_label: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// How many digits follow its point.
+    pub decimals: usize,
+    /// How it is moved; `None` where it can only be typed.
+    pub slider: Option<Slider>,
+    /// The number that leaves the distribution as it is.
+    pub neutral: f64,
+    /// The filter that it is a parameter of; without that one in the order it does nothing.
+    pub filter: Option<Filter>,
+    /// Reads it.
+    pub(super) get: fn(&SamplingParams) -> ParameterValue,
+    /// Writes it; a value of another kind is passed over.
+    pub(super) set: fn(&mut SamplingParams, ParameterValue),
 }
 
 /// The built-in presets, most cautious first; `balanced` is the default.
@@ -68,24 +115,217 @@ impl SamplingParams {
     /// # Errors
     /// [`InvalidSampling`] of the first one that is outside, or not a number.
     pub fn validate(&self) -> Result<(), InvalidSampling> {
-        // Every top-k means something; a repeat_last_n of any size does, from -1 on.
-        let ranges = [
-            ("temperature", self.temperature, 0.0, 5.0),
-            ("top_p", self.top_p, 0.0, 1.0),
-            ("min_p", self.min_p, 0.0, 1.0),
-            ("typical_p", self.typical_p, 0.0, 1.0),
-            ("repeat_penalty", self.repeat_penalty, 0.1, 10.0),
-            ("repeat_last_n", self.repeat_last_n as f32, -1.0, i32::MAX as f32),
-            ("presence_penalty", self.presence_penalty, -2.0, 2.0),
-            ("frequency_penalty", self.frequency_penalty, -2.0, 2.0),
-        ];
-        for (name, value, least, most) in ranges {
-            if !(least..=most).contains(&value) {
-                return Err(InvalidSampling { name, value, least, most });
+        PARAMETERS.iter().try_for_each(|spec| spec.check(&(spec.get)(self)))
+    }
+
+    /// Whether the most probable token is always taken.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature <= 0.0 && self.samplers.has(Filter::Temperature)
+    }
+}
+
+impl ParameterSpec {
+    /// Whether this value is in range.
+    ///
+    /// # Errors
+    /// [`InvalidSampling`], where it is not.
+    fn check(&self, value: &ParameterValue) -> Result<(), InvalidSampling> {
+        let invalid =
+            |value: String, least: String, most: String| Err(InvalidSampling { name: self.key, value, least, most });
+        match (self.kind, value) {
+            (Kind::Number { least, most }, ParameterValue::Number(value)) if !(least..=most).contains(value) => {
+                invalid(value.to_string(), least.to_string(), most.to_string())
             }
+            (Kind::Whole { least, most }, ParameterValue::Whole(value)) if !(least..=most).contains(value) => {
+                invalid(value.to_string(), least.to_string(), most.to_string())
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Reads a value from a text, as a person types it.
+    ///
+    /// # Errors
+    /// [`ParameterError`] where the text is not of its kind, or out of range.
+    pub fn parse(&self, text: &str) -> Result<ParameterValue, ParameterError> {
+        let text = text.trim();
+        let wrong = || ParameterError::NotAValue {
+            name: self.name,
+            wanted: self.kind.wanted(),
+            text: quoted::shortened(text).into_owned(),
+        };
+        let value = match self.kind {
+            Kind::Number { .. } => {
+                // A decimal comma is what many keyboards give.
+                let number = text.replace(',', ".").parse::<f32>().ok().filter(|number| number.is_finite());
+                ParameterValue::Number(number.ok_or_else(wrong)?)
+            }
+            Kind::Whole { least, .. } => {
+                let number = text.parse().ok().filter(|number| *number >= least);
+                ParameterValue::Whole(number.ok_or_else(wrong)?)
+            }
+            Kind::Seed => ParameterValue::Seed(match text {
+                "random" | "-1" => None,
+                _ => Some(text.parse().map_err(|_| wrong())?),
+            }),
+            Kind::Samplers => ParameterValue::Samplers(text.parse()?),
+        };
+        self.check(&value)?;
+        Ok(value)
+    }
+}
+
+impl Kind {
+    /// What is taken, to be read after "wants".
+    pub fn wanted(self) -> String {
+        match self {
+            Self::Number { .. } => "a number, such as 0.7".to_owned(),
+            Self::Whole { least, .. } => format!("a whole number from {least} on"),
+            Self::Seed => "a whole number from 0 on, or `random` (-1)".to_owned(),
+            Self::Samplers => Samplers::wanted(),
+        }
+    }
+}
+
+impl Parameter {
+    /// What is known of it.
+    pub fn spec(self) -> &'static ParameterSpec {
+        &PARAMETERS[self as usize]
+    }
+
+    /// The parameter of this exact name or alias.
+    pub fn named(name: &str) -> Option<Self> {
+        PARAMETERS.iter().find(|spec| spec.name == name || spec.aliases.contains(&name)).map(|spec| spec.parameter)
+    }
+
+    /// The parameter of this key of config.toml.
+    pub fn of_key(key: &str) -> Option<Self> {
+        PARAMETERS.iter().find(|spec| spec.key == key).map(|spec| spec.parameter)
+    }
+
+    /// Its value.
+    pub fn get(self, params: &SamplingParams) -> ParameterValue {
+        (self.spec().get)(params)
+    }
+
+    /// Gives it this value, which is one of its own or came from [`ParameterSpec::parse`].
+    pub fn set(self, params: &mut SamplingParams, value: ParameterValue) {
+        (self.spec().set)(params, value);
+    }
+
+    /// Its value as a number; `None` for a random seed, and for what is no number.
+    pub fn value(self, params: &SamplingParams) -> Option<f64> {
+        match self.get(params) {
+            ParameterValue::Number(value) => Some(f64::from(value)),
+            ParameterValue::Whole(value) => Some(value as f64),
+            ParameterValue::Seed(seed) => seed.map(|seed| seed as f64),
+            ParameterValue::Samplers(_) => None,
+        }
+    }
+
+    /// Whether it changes anything: it is not off, and its filter is among those that act.
+    pub fn acts(self, params: &SamplingParams) -> bool {
+        let is_on = match self.get(params) {
+            ParameterValue::Number(value) => f64::from(value) != self.spec().neutral,
+            ParameterValue::Whole(value) => value as f64 != self.spec().neutral,
+            ParameterValue::Seed(seed) => seed.is_some(),
+            ParameterValue::Samplers(samplers) => samplers != Samplers::default(),
+        };
+        is_on && self.is_reached(params)
+    }
+
+    /// Whether its filter is among those that act, or it has none.
+    pub fn is_reached(self, params: &SamplingParams) -> bool {
+        self.spec().filter.is_none_or(|filter| params.samplers.has(filter))
+    }
+
+    /// Its value as a person reads it.
+    pub fn display(self, params: &SamplingParams) -> String {
+        match self.get(params) {
+            ParameterValue::Number(value) => format!("{:.*}", self.spec().decimals, f64::from(value)),
+            ParameterValue::Whole(value) => value.to_string(),
+            ParameterValue::Seed(seed) => seed.map_or_else(|| "random".to_owned(), |seed| seed.to_string()),
+            ParameterValue::Samplers(samplers) => samplers.to_string(),
+        }
+    }
+
+    /// Sets it from a text.
+    ///
+    /// # Errors
+    /// [`ParameterError`] where the text is not of its kind, or out of range; `params` is then unchanged.
+    pub fn parse_into(self, params: &mut SamplingParams, text: &str) -> Result<(), ParameterError> {
+        self.set(params, self.spec().parse(text)?);
         Ok(())
     }
+
+    /// Puts it back to what the `balanced` preset has.
+    pub fn reset(self, params: &mut SamplingParams) {
+        self.set(params, self.get(&SamplingParams::default()));
+    }
+
+    /// Where its slider stands, 0 to 1; `None` where it has none.
+    pub fn fraction(self, params: &SamplingParams) -> Option<f64> {
+        let (least, most) = self.spec().slider?.ends;
+        self.value(params).map(|value| ((value - least) / (most - least)).clamp(0.0, 1.0))
+    }
+
+    /// Moves it by `steps` (large ones where `large`), as far as the keys go; what can only be typed stays as it is.
+    pub fn nudge(self, params: &mut SamplingParams, steps: i32, large: bool) {
+        if let ParameterValue::Seed(seed) = self.get(params) {
+            let seed = nudged_seed(seed, i64::from(steps) * if large { 10 } else { 1 });
+            return self.set(params, ParameterValue::Seed(seed));
+        }
+        let (Some(slider), Some(value)) = (self.spec().slider, self.value(params)) else { return };
+        let step = if large { slider.large_step } else { slider.step };
+        // On the step's own raster, so that 0.83 goes to 0.85 and not to 0.88.
+        let raster = value / step;
+        let nearest = if steps > 0 { (raster + 1e-6).floor() } else { (raster - 1e-6).ceil() };
+        let wanted = (nearest + f64::from(steps)) * step;
+        self.put_number(params, wanted.clamp(slider.reach.0, slider.reach.1));
+    }
+
+    /// Puts it where its slider stands at `place`, 0 to 1, on the raster of its steps.
+    pub fn slide(self, params: &mut SamplingParams, place: f64) {
+        let Some(slider) = self.spec().slider else { return };
+        let (least, most) = slider.ends;
+        let wanted = least + place.clamp(0.0, 1.0) * (most - least);
+        self.put_number(params, ((wanted / slider.step).round() * slider.step).clamp(least, most));
+    }
+
+    /// Gives it a number, as short as it is shown.
+    fn put_number(self, params: &mut SamplingParams, number: f64) {
+        // The text is a number in range by its making.
+        let _ = self.parse_into(params, &format!("{number:.*}", self.spec().decimals));
+    }
+}
+
+/// Down from 0 is random, up from random is 0.
+fn nudged_seed(seed: Option<u64>, by: i64) -> Option<u64> {
+    match seed {
+        None => (by > 0).then_some(0),
+        Some(seed) => seed.checked_add_signed(by),
+    }
+}
+
+/// Why a typed value was not taken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ParameterError {
+    /// The text is not of the kind that is wanted.
+    #[error("{name} wants {wanted}, not `{text}`")]
+    NotAValue {
+        /// The parameter.
+        name: &'static str,
+        /// What it takes.
+        wanted: String,
+        /// What was typed.
+        text: String,
+    },
+    /// It is no list of filters.
+    #[error(transparent)]
+    NoSamplers(#[from] InvalidSamplers),
+    /// The number is outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] InvalidSampling),
 }
 
 /// A sampling parameter outside its range.
@@ -95,66 +335,81 @@ pub struct InvalidSampling {
     /// Which one, as config.toml spells it.
     pub name: &'static str,
     /// What it was.
-    pub value: f32,
+    pub value: String,
     /// The least allowed.
-    pub least: f32,
+    pub least: String,
     /// The most allowed.
-    pub most: f32,
+    pub most: String,
+}
+
+/// A field of [`SamplingParams`].
+pub(super) trait Field {
+    /// Its value.
+    fn get(&self) -> ParameterValue;
+
+    /// Takes a value; one of another kind is passed over.
+    fn put(&mut self, value: ParameterValue);
+}
+
+impl Field for f32 {
+    fn get(&self) -> ParameterValue {
+        ParameterValue::Number(*self)
+    }
+
+    fn put(&mut self, value: ParameterValue) {
+        if let ParameterValue::Number(value) = value {
+            *self = value;
+        }
+    }
+}
+
+impl Field for u32 {
+    fn get(&self) -> ParameterValue {
+        ParameterValue::Whole(i64::from(*self))
+    }
+
+    fn put(&mut self, value: ParameterValue) {
+        if let ParameterValue::Whole(value) = value {
+            *self = u32::try_from(value).unwrap_or(if value < 0 { 0 } else { Self::MAX });
+        }
+    }
+}
+
+impl Field for i32 {
+    fn get(&self) -> ParameterValue {
+        ParameterValue::Whole(i64::from(*self))
+    }
+
+    fn put(&mut self, value: ParameterValue) {
+        if let ParameterValue::Whole(value) = value {
+            *self = i32::try_from(value).unwrap_or(if value < 0 { Self::MIN } else { Self::MAX });
+        }
+    }
+}
+
+impl Field for Option<u64> {
+    fn get(&self) -> ParameterValue {
+        ParameterValue::Seed(*self)
+    }
+
+    fn put(&mut self, value: ParameterValue) {
+        if let ParameterValue::Seed(value) = value {
+            *self = value;
+        }
+    }
+}
+
+impl Field for Samplers {
+    fn get(&self) -> ParameterValue {
+        ParameterValue::Samplers(self.clone())
+    }
+
+    fn put(&mut self, value: ParameterValue) {
+        if let ParameterValue::Samplers(value) = value {
+            *self = value;
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn presets_are_valid_and_the_default_is_balanced() {
-        for name in PRESET_NAMES {
-            let preset = SamplingParams::preset(name).unwrap();
-            assert_eq!(preset.validate(), Ok(()), "{name}");
-            assert_eq!(preset.seed, None, "{name}");
-        }
-        assert_eq!(SamplingParams::preset("balanced"), Some(SamplingParams::default()));
-        assert_eq!(SamplingParams::preset("Balanced"), None);
-    }
-
-    #[test]
-    fn a_value_out_of_range_is_named_with_its_range() {
-        let wrong = SamplingParams { temperature: 7.5, ..SamplingParams::default() };
-        assert_eq!(
-            wrong.validate().unwrap_err().to_string(),
-            "temperature = 7.5 is out of range: it must be from 0 to 5"
-        );
-        let wrong = SamplingParams { repeat_last_n: -2, ..SamplingParams::default() };
-        assert!(wrong.validate().unwrap_err().to_string().starts_with("repeat_last_n = -2 is out of range"));
-    }
-
-    #[test]
-    fn every_float_refuses_what_is_not_a_number() {
-        type Field = fn(&mut SamplingParams) -> &mut f32;
-        let fields: [Field; 7] = [
-            |p| &mut p.temperature,
-            |p| &mut p.top_p,
-            |p| &mut p.min_p,
-            |p| &mut p.typical_p,
-            |p| &mut p.repeat_penalty,
-            |p| &mut p.presence_penalty,
-            |p| &mut p.frequency_penalty,
-        ];
-        for (i, field) in fields.iter().enumerate() {
-            for bad in [f32::NAN, f32::INFINITY, -3.0, 11.0] {
-                let mut params = SamplingParams::default();
-                *field(&mut params) = bad;
-                assert!(params.validate().is_err(), "field {i} took {bad}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_ends_of_a_range_are_inside() {
-        let low =
-            SamplingParams { repeat_penalty: 0.1, presence_penalty: -2.0, temperature: 0.0, ..Default::default() };
-        assert_eq!(low.validate(), Ok(()));
-        let high = SamplingParams { top_k: u32::MAX, repeat_last_n: i32::MAX, temperature: 5.0, ..Default::default() };
-        assert_eq!(high.validate(), Ok(()));
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use rand_pcg::rand_core::Rng;
 
 use super::chain::{Chain, Entry, Fate, select_top};
 use super::stats::{LogSoftmaxStats, log_softmax_stats, rank_of};
-use super::{Candidate, Distribution, SamplingParams};
+use super::{Candidate, Dice, Distribution, SamplingParams, Situation, Vocabulary};
 use crate::TokenId;
 
 /// Which of the generator's sequences is used: the default of the PCG library.
@@ -33,11 +33,14 @@ pub struct Draw {
 /// [`Sampler::draw`] (and of [`Sampler::take`]) takes one 64-bit number from it, also at temperature 0, so that the n-th token of a reply always
 /// meets the n-th number, whatever the filters were before. Its upper 53 bits are a fraction `u` of 1, and the token is
 /// the first one, in the order of ids, at which the running sum of the probabilities exceeds `u`. Nothing else is
-/// random: the same logits, parameters and seed give the same tokens.
+/// random but what filters draw from the [`Dice`] of the same seed: the same logits, parameters and seed give the same
+/// tokens.
 #[derive(Debug)]
 pub struct Sampler {
     params: SamplingParams,
     generator: Pcg32,
+    /// Those of the next token.
+    dice: Dice,
     chain: Chain,
     stats: LogSoftmaxStats,
     /// The most probable tokens, in the making.
@@ -48,7 +51,8 @@ impl Sampler {
     /// A sampler at the start of `seed`'s sequence. `params.seed` is not looked at: see [`fresh_seed`].
     pub fn new(params: SamplingParams, seed: u64) -> Self {
         let stats = log_softmax_stats(&[]);
-        Self { params, generator: Pcg32::new(seed, STREAM), chain: Chain::default(), stats, top: Vec::new() }
+        let (generator, dice) = (Pcg32::new(seed, STREAM), Dice::new(seed, 0));
+        Self { params, generator, dice, chain: Chain::default(), stats, top: Vec::new() }
     }
 
     /// The filters in use.
@@ -56,25 +60,36 @@ impl Sampler {
         &self.params
     }
 
+    /// The random numbers of the next token, for filters that draw some.
+    pub fn dice(&self) -> Dice {
+        self.dice
+    }
+
     /// Changes the filters from the next draw on. The generator goes on where it is: a new seed is for a new reply.
     pub fn set_params(&mut self, params: SamplingParams) {
         self.params = params;
     }
 
-    /// Chooses the next token. `history` is the prompt and the reply so far, for the penalties. `None` where a logit is NaN
-    /// or positive infinity, or all are negative infinity.
-    pub fn draw(&mut self, logits: &[f32], history: &[TokenId]) -> Option<Draw> {
+    /// Chooses the next token. `history` is the prompt and the reply so far. `None` where a logit is NaN or positive
+    /// infinity, or all are negative infinity.
+    pub fn draw(&mut self, logits: &[f32], history: &[TokenId], vocabulary: &dyn Vocabulary) -> Option<Draw> {
         let fraction = (self.generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-        self.shape(logits, history)?;
+        self.shape_next(logits, history, vocabulary)?;
         let token = self.pick(fraction)?;
         Some(self.drawn(token, logits))
     }
 
     /// Takes a token that somebody else has chosen, in the place of a draw: it meets a number too, so that the draws
     /// after it meet theirs. `None` as for a draw.
-    pub fn take(&mut self, token: TokenId, logits: &[f32], history: &[TokenId]) -> Option<Draw> {
+    pub fn take(
+        &mut self,
+        token: TokenId,
+        logits: &[f32],
+        history: &[TokenId],
+        vocabulary: &dyn Vocabulary,
+    ) -> Option<Draw> {
         self.generator.next_u64();
-        self.shape(logits, history)?;
+        self.shape_next(logits, history, vocabulary)?;
         Some(self.drawn(token, logits))
     }
 
@@ -98,10 +113,17 @@ impl Sampler {
         self.top.iter().map(candidate).collect()
     }
 
+    /// Runs the filters for the next token.
+    fn shape_next(&mut self, logits: &[f32], history: &[TokenId], vocabulary: &dyn Vocabulary) -> Option<()> {
+        let next = self.dice.next();
+        let dice = std::mem::replace(&mut self.dice, next);
+        self.shape(logits, &Situation { history, vocabulary, dice })
+    }
+
     /// `None` where the logits are no distribution.
-    fn shape(&mut self, logits: &[f32], history: &[TokenId]) -> Option<()> {
+    fn shape(&mut self, logits: &[f32], situation: &Situation<'_>) -> Option<()> {
         self.stats = log_softmax_stats(logits);
-        self.stats.are_numbers().then(|| self.chain.run(logits, history, &self.params))
+        self.stats.are_numbers().then(|| self.chain.run(logits, &self.params, situation))
     }
 
     fn pick(&self, fraction: f64) -> Option<TokenId> {
@@ -127,16 +149,17 @@ impl Sampler {
     }
 }
 
-/// The distribution that [`Sampler::draw`] would draw from, with the `n` most probable tokens; `None` as for a draw.
+/// The distribution that [`Sampler::draw`] would draw from in this situation, with the `n` most probable tokens; `None` as
+/// for a draw.
 pub fn distribution(
     logits: &[f32],
-    history: &[TokenId],
+    situation: &Situation<'_>,
     params: &SamplingParams,
     n: usize,
     text_of: impl Fn(TokenId) -> String,
 ) -> Option<Distribution> {
     let mut sampler = Sampler::new(params.clone(), 0);
-    sampler.shape(logits, history)?;
+    sampler.shape(logits, situation)?;
     let candidates = sampler.candidates(logits, n, text_of);
     Some(Distribution { entropy: sampler.stats.entropy, kept_mass: sampler.kept_mass(logits), candidates })
 }

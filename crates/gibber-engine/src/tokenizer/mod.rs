@@ -26,7 +26,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::caught::caught;
-use super::{EngineError, TokenId};
+use super::{EngineError, TokenId, sampling};
 use bounds::Growth;
 use bpe::PreTokenizer;
 use pieces::{PieceKind, Pieces};
@@ -225,6 +225,16 @@ impl Tokenizer {
     /// Whether the token is a mark such as `<|im_end|>` and no text.
     pub fn is_special(&self, token: TokenId) -> bool {
         self.pieces.is_special(token)
+    }
+}
+
+impl sampling::Vocabulary for Tokenizer {
+    fn size(&self) -> usize {
+        self.vocabulary_size()
+    }
+
+    fn bytes_of(&self, token: TokenId) -> &[u8] {
+        self.token_bytes(token)
     }
 }
 

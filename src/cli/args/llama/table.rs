@@ -64,8 +64,7 @@ const MEMORY: &str = "the weights are mapped or loaded as the model needs it";
 const IN_TURNS: &str = "where the context is full, whole turns are left out of the prompt, the oldest first, and the \
                         system message stays";
 const NO_CONSTRAINT: &str = "a reply cannot be bound to a JSON schema or a grammar";
-const NO_SUCH_SAMPLING: &str = "there is no such way to choose tokens here; there are --temp, --top-k, --top-p, --min-p, \
-                                --typical and the penalties";
+const NO_SUCH_SAMPLING: &str = "there is no such way to choose tokens here; --help lists those that there are";
 const ROPE: &str = "positions are scaled as the model's file says";
 const NO_ADAPTER: &str = "a model is run as its file is: an adapter has to be merged into it before";
 const NO_SERVER: &str = "this program is no server";
@@ -87,8 +86,6 @@ pub(super) const ROWS: &[Row] = &[
     row(&["-ctk"], Same("--cache-type-k")),
     row(&["-ctv"], Same("--cache-type-v")),
     row(&["--n-predict", "--max-tokens", "--num-predict"], Same("--predict")),
-    row(&["--temperature"], Same("--temp")),
-    row(&["--typical-p"], Same("--typical")),
     row(&["--log-verbose"], Same("--verbose")),
     row(&["--chat-template-file"], Same("--chat-template")),
     row(&["-rea", "--reasoning"], Same("--think")),
@@ -195,9 +192,11 @@ pub(super) const ROWS: &[Row] = &[
     row(&["-l", "--logit-bias"], Refused("no logit of a single token can be changed")),
     row(&["-j", "-jf", "--json-schema", "--json-schema-file"], Refused(NO_CONSTRAINT)),
     row(&["--grammar", "--grammar-file", "--format"], Refused(NO_CONSTRAINT)),
-    row(&["--samplers", "--sampler-seq", "--sampling-seq", "--sampling-method"], Refused(NO_SUCH_SAMPLING)),
-    row(&["--mirostat*", "--dry-*", "--xtc-*", "--dynatemp-*", "--adaptive-*"], Refused(NO_SUCH_SAMPLING)),
-    row(&["--top-nsigma", "--top-n-sigma", "--tfs", "--top-a"], Refused(NO_SUCH_SAMPLING)),
+    row(
+        &["--sampling-method", "--mirostat*", "--dry-*", "--xtc-*", "--dynatemp-*", "--adaptive-*"],
+        Refused(NO_SUCH_SAMPLING),
+    ),
+    row(&["--tfs", "--top-a"], Refused(NO_SUCH_SAMPLING)),
     row(
         &["-gan", "-gaw", "--grp-attn-n", "--grp-attn-w"],
         Refused("the context is not stretched by groups; -c says how long it is"),

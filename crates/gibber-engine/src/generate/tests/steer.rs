@@ -1,7 +1,7 @@
 //! A reply that a person steers, beside the same one that nobody does.
 
 use super::*;
-use crate::sampling::Distribution;
+use crate::sampling::{Dice, Distribution};
 
 /// Follows a script of steps, and keeps the front end's account of the reply.
 #[derive(Default)]
@@ -250,4 +250,14 @@ fn the_time_that_a_person_takes_is_no_time_of_the_reply() {
     assert!(parts.iter().sum::<Duration>() <= took, "{parts:?} in {took:?}");
     let spans = [stats.prefill_time, stats.decode_time, stats.paused_time];
     assert!(spans.iter().sum::<Duration>() <= took, "{spans:?} in {took:?}");
+}
+
+#[test]
+fn the_dice_of_a_reply_are_those_of_the_last_token_that_has_stayed() {
+    let stats =
+        |completion_tokens, steer_log| GenerationStats { seed: 7, completion_tokens, steer_log, ..Default::default() };
+    assert_eq!(stats(3, Vec::new()).last_dice(), Dice::new(7, 2));
+    // The second token was taken back, and another one chosen after it.
+    assert_eq!(stats(2, vec![(2, Steer::TakeBack)]).last_dice(), Dice::new(7, 2));
+    assert_eq!(stats(0, Vec::new()).last_dice(), Dice::new(7, 0));
 }

@@ -1,6 +1,17 @@
 use super::*;
 use crate::sampling::Filter;
 
+/// A vocabulary that no filter here asks for.
+static NONE: Vec<Vec<u8>> = Vec::new();
+
+fn after(history: &[TokenId]) -> Situation<'_> {
+    Situation { history, vocabulary: &NONE, dice: Dice::default() }
+}
+
+fn in_order(samplers: &str, params: SamplingParams) -> SamplingParams {
+    SamplingParams { samplers: samplers.parse().unwrap(), ..params }
+}
+
 /// Everything off: the model's own distribution.
 fn open() -> SamplingParams {
     SamplingParams { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplingParams::default() }
@@ -13,7 +24,7 @@ fn logits() -> Vec<f32> {
 
 fn draws(params: SamplingParams, seed: u64, n: usize) -> Vec<TokenId> {
     let mut sampler = Sampler::new(params, seed);
-    (0..n).map(|_| sampler.draw(&logits(), &[]).unwrap().token).collect()
+    (0..n).map(|_| sampler.draw(&logits(), &[], &NONE).unwrap().token).collect()
 }
 
 /// What is kept, with its probability in thousandths.
@@ -23,7 +34,7 @@ fn kept(params: &SamplingParams, history: &[TokenId]) -> Vec<(TokenId, u32)> {
 
 fn kept_of(logits: &[f32], params: &SamplingParams, history: &[TokenId]) -> Vec<(TokenId, u32)> {
     let mut sampler = Sampler::new(params.clone(), 0);
-    sampler.shape(logits, history);
+    sampler.shape(logits, &after(history));
     sampler.chain.kept().map(|(token, p)| (token, (p * 1000.0).round() as u32)).collect()
 }
 
@@ -79,7 +90,7 @@ fn penalties_act_on_the_last_n_tokens_of_the_history() {
     let logits = [2.0, 1.0, -1.0, 0.5];
     let mut chain = Chain::default();
     let mut penalized = |params: SamplingParams, history: &[TokenId]| {
-        chain.run(&logits, history, &params);
+        chain.run(&logits, &params, &after(history));
         chain.kept().map(|(_, p)| p.ln()).collect::<Vec<f32>>()
     };
     // Log-probabilities up to a constant are logits: compare with token 3, which is never seen.
@@ -103,7 +114,7 @@ fn penalties_act_on_the_last_n_tokens_of_the_history() {
 #[test]
 fn greedy_takes_the_best_after_the_penalties() {
     let mut sampler = Sampler::new(SamplingParams { temperature: 0.0, presence_penalty: 1.0, ..open() }, 0);
-    let draw = sampler.draw(&logits(), &[0]).unwrap();
+    let draw = sampler.draw(&logits(), &[0], &NONE).unwrap();
     assert_eq!(draw.token, 2);
     assert!((draw.logprob - 0.25f32.ln()).abs() < 1e-5, "of the model's own distribution: {draw:?}");
     assert!((draw.entropy - 1.4651).abs() < 1e-3, "{draw:?}");
@@ -113,15 +124,15 @@ fn greedy_takes_the_best_after_the_penalties() {
 fn every_draw_takes_one_number_whatever_the_filters() {
     let mut sampler = Sampler::new(open(), 7);
     for _ in 0..5 {
-        sampler.draw(&logits(), &[]);
+        sampler.draw(&logits(), &[], &NONE);
     }
-    let rest: Vec<TokenId> = (0..7).map(|_| sampler.draw(&logits(), &[]).unwrap().token).collect();
+    let rest: Vec<TokenId> = (0..7).map(|_| sampler.draw(&logits(), &[], &NONE).unwrap().token).collect();
     let mut changed = Sampler::new(SamplingParams { temperature: 0.0, ..open() }, 7);
     for _ in 0..5 {
-        changed.draw(&logits(), &[]);
+        changed.draw(&logits(), &[], &NONE);
     }
     changed.set_params(open());
-    let same: Vec<TokenId> = (0..7).map(|_| changed.draw(&logits(), &[]).unwrap().token).collect();
+    let same: Vec<TokenId> = (0..7).map(|_| changed.draw(&logits(), &[], &NONE).unwrap().token).collect();
     assert_eq!(rest, same);
     assert_eq!(rest, draws(open(), 7, 12)[5..]);
 }
@@ -141,7 +152,7 @@ fn draws_follow_the_probabilities() {
 #[test]
 fn candidates_tell_before_after_and_what_cut_them() {
     let params = SamplingParams { top_k: 5, typical_p: 0.94, top_p: 0.85, min_p: 0.6, ..open() };
-    let shape = distribution(&logits(), &[], &params, 10, |token| format!("<{token}>")).unwrap();
+    let shape = distribution(&logits(), &after(&[]), &params, 10, |token| format!("<{token}>")).unwrap();
     let found: Vec<_> = shape.candidates.iter().map(|c| (c.text.as_str(), c.cut_by)).collect();
     let expected = [
         ("<0>", None),
@@ -152,17 +163,17 @@ fn candidates_tell_before_after_and_what_cut_them() {
         ("<4>", Some(Filter::TopK)),
     ];
     assert_eq!(found, expected);
-    let after: f32 = shape.candidates.iter().map(|c| c.after).sum();
-    assert!((after - 1.0).abs() < 1e-5);
+    let share: f32 = shape.candidates.iter().map(|c| c.after).sum();
+    assert!((share - 1.0).abs() < 1e-5);
     assert!((shape.candidates[1].before - 0.25).abs() < 1e-5);
     assert!((shape.kept_mass - 0.65).abs() < 1e-5);
-    assert_eq!(distribution(&logits(), &[], &params, 2, |_| String::new()).unwrap().candidates.len(), 2);
+    assert_eq!(distribution(&logits(), &after(&[]), &params, 2, |_| String::new()).unwrap().candidates.len(), 2);
 }
 
 #[test]
 fn greedy_candidates_blame_no_filter() {
     let params = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
-    let shape = distribution(&logits(), &[], &params, 3, |_| String::new()).unwrap();
+    let shape = distribution(&logits(), &after(&[]), &params, 3, |_| String::new()).unwrap();
     let after: Vec<f32> = shape.candidates.iter().map(|c| c.after).collect();
     assert_eq!(after, [1.0, 0.0, 0.0]);
     assert!(shape.candidates.iter().all(|c| c.cut_by.is_none()));
@@ -187,7 +198,7 @@ fn the_strictest_filters_keep_the_best_token() {
 fn odd_logits_are_survived() {
     let everything = SamplingParams { typical_p: 0.9, repeat_penalty: 1.3, ..SamplingParams::default() };
     for params in [everything, open(), SamplingParams { temperature: 0.0, ..open() }] {
-        let draw = |logits: &[f32]| Sampler::new(params.clone(), 1).draw(logits, &[0, 1]).map(|draw| draw.token);
+        let draw = |logits: &[f32]| Sampler::new(params.clone(), 1).draw(logits, &[0, 1], &NONE).map(|draw| draw.token);
         assert_eq!(draw(&[]), None);
         assert_eq!(draw(&[f32::NAN; 3]), None);
         assert_eq!(draw(&[f32::NEG_INFINITY; 50]), None);
@@ -256,10 +267,106 @@ fn a_nucleus_of_any_size_is_what_a_full_look_finds() {
 #[test]
 fn without_top_k_the_right_filter_is_blamed() {
     let blame = |params: SamplingParams| {
-        let shape = distribution(&logits(), &[], &params, 6, |_| String::new()).unwrap();
+        let shape = distribution(&logits(), &after(&[]), &params, 6, |_| String::new()).unwrap();
         shape.candidates.iter().map(|c| c.cut_by).collect::<Vec<_>>()
     };
     let (p, m) = (Some(Filter::TopP), Some(Filter::MinP));
     assert_eq!(blame(SamplingParams { top_p: 0.7, min_p: 0.55, ..open() }), [None, None, m, p, p, p]);
     assert_eq!(blame(SamplingParams { min_p: 0.55, ..open() }), [None, None, m, m, m, m]);
+}
+
+#[test]
+fn each_order_keeps_what_its_filters_leave_to_one_another() {
+    let top = |order: &str, top_k, top_p| in_order(order, SamplingParams { top_k, top_p, ..open() });
+    // Of two that top-k leaves the first has 0.615; of all it takes two to reach 0.6, and then top-k one more.
+    assert_eq!(kept(&top("top_k;top_p", 2, 0.6), &[]), [(0, 1000)]);
+    assert_eq!(kept(&top("top_p;top_k", 2, 0.6), &[]), [(0, 615), (2, 385)]);
+    assert_eq!(kept(&top("top_p;top_k", 1, 0.7), &[]), [(0, 1000)]);
+    // What is not named does nothing.
+    assert_eq!(kept(&top("top_p", 1, 0.7), &[]).len(), 3);
+    assert_eq!(kept(&top("none", 1, 0.1), &[]).len(), 6);
+}
+
+#[test]
+fn a_temperature_before_the_others_is_what_they_see() {
+    // Temperature 2 takes square roots: 0.283, 0.1, 0.224, 0.2, 0.063, 0.127 of 1.
+    let hot = |order: &str, params: SamplingParams| in_order(order, SamplingParams { temperature: 2.0, ..params });
+    let tokens = |params: &SamplingParams| kept(params, &[]).iter().map(|(token, _)| *token).collect::<Vec<_>>();
+    let nucleus = SamplingParams { top_p: 0.6, ..open() };
+    assert_eq!(tokens(&hot("temperature;top_p", nucleus.clone())), [0, 2, 3]);
+    assert_eq!(tokens(&hot("top_p;temperature", nucleus)), [0, 2]);
+    let least = SamplingParams { min_p: 0.4, ..open() };
+    assert_eq!(tokens(&hot("temperature;min_p", least.clone())), [0, 2, 3, 5]);
+    assert_eq!(tokens(&hot("min_p;temperature", least.clone())), [0, 2, 3]);
+    assert_eq!(kept(&hot("temperature;min_p", least), &[])[0], (0, 340));
+    assert_eq!(
+        tokens(&hot("top_k;temperature;min_p", SamplingParams { min_p: 0.4, top_k: 5, ..open() })),
+        [0, 2, 3, 5]
+    );
+    assert_eq!(tokens(&hot("temperature;typ_p", SamplingParams { typical_p: 0.3, ..open() })), [2, 3]);
+}
+
+#[test]
+fn penalties_see_what_is_left_to_them_wherever_they_stand() {
+    let params = SamplingParams { presence_penalty: 1.0, frequency_penalty: 0.5, top_k: 3, ..open() };
+    // 0.4 met twice is divided by e^2, 0.25 met once by e^1.5.
+    let history = [0, 0, 2, 1, 99];
+    let before = kept(&in_order("penalties;top_k", params.clone()), &history);
+    assert_eq!(before.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [2, 3, 5]);
+    let behind = kept(&in_order("top_k;penalties", params.clone()), &history);
+    let weights = [0.4 * (-2f32).exp(), 0.25 * (-1.5f32).exp(), 0.2];
+    let total: f32 = weights.iter().sum();
+    let expected: Vec<u32> = weights.iter().map(|weight| (weight / total * 1000.0).round() as u32).collect();
+    assert_eq!(behind, [(0, expected[0]), (2, expected[1]), (3, expected[2])]);
+    // A temperature before them acts on the logits that they change.
+    let hot = in_order("temperature;penalties", SamplingParams { temperature: 2.0, top_k: 0, ..params.clone() });
+    let cold = in_order("penalties;temperature", SamplingParams { temperature: 2.0, top_k: 0, ..params });
+    assert_ne!(kept(&hot, &history), kept(&cold, &history));
+}
+
+#[test]
+fn temperature_0_is_greedy_only_where_it_is_among_the_samplers() {
+    let cold = |order: &str| in_order(order, SamplingParams { temperature: 0.0, top_k: 3, ..open() });
+    assert_eq!(kept(&cold("top_k;temperature"), &[]), [(0, 1000)]);
+    assert_eq!(kept(&cold("temperature;top_k"), &[]), [(0, 1000)]);
+    assert_eq!(kept(&cold("top_k"), &[]).len(), 3);
+    // What stands behind it comes too late.
+    let late = SamplingParams { presence_penalty: 2.0, ..cold("temperature;penalties") };
+    assert_eq!(kept(&late, &[0]), [(0, 1000)]);
+}
+
+#[test]
+fn in_another_order_the_right_filter_is_blamed() {
+    let params = SamplingParams { top_k: 2, top_p: 0.9, min_p: 0.1, ..open() };
+    let params = in_order("min_p;top_p;temperature;top_k", params);
+    let shape = distribution(&logits(), &after(&[]), &params, 6, |_| String::new()).unwrap();
+    let blame: Vec<_> = shape.candidates.iter().map(|candidate| candidate.cut_by).collect();
+    let (k, p, m) = (Some(Filter::TopK), Some(Filter::TopP), Some(Filter::MinP));
+    assert_eq!(blame, [None, None, k, k, p, m], "{shape:?}");
+}
+
+#[test]
+fn every_order_of_the_filters_leaves_a_distribution() {
+    let logits: Vec<f32> = (0..600u64).map(|i| ((i * 2_654_435_761) % 1000) as f32 / 100.0 - 5.0).collect();
+    let params = SamplingParams {
+        temperature: 1.3,
+        top_k: 50,
+        top_p: 0.8,
+        min_p: 0.02,
+        typical_p: 0.9,
+        repeat_penalty: 1.2,
+        ..SamplingParams::default()
+    };
+    for first in Filter::ALL {
+        for second in Filter::ALL.into_iter().filter(|second| *second != first) {
+            let rest = Filter::ALL.into_iter().filter(|other| *other != first && *other != second);
+            let order: Vec<&str> = [first, second].into_iter().chain(rest).map(Filter::name).collect();
+            let order = order.join(";");
+            let kept = kept_of(&logits, &in_order(&order, params.clone()), &[3, 5, 5, 599]);
+            let total: u32 = kept.iter().map(|(_, share)| share).sum();
+            assert!(!kept.is_empty() && kept.len() <= 50, "{order}: {kept:?}");
+            assert!(kept.is_sorted_by_key(|(token, _)| *token), "{order}");
+            assert!(total.abs_diff(1000) <= 30, "{order}: {total}");
+        }
+    }
 }

@@ -1,0 +1,69 @@
+//! The flags of the sampling, one for each row of the table of parameters.
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+
+use crate::settings::Settings;
+use gibber_engine::sampling::{PARAMETERS, Parameter, ParameterSpec, ParameterValue};
+
+/// How the next token is chosen: what was given, in the order of the table.
+#[derive(Debug, Clone, Default)]
+pub(in crate::cli) struct Sampling(Vec<(Parameter, ParameterValue)>);
+
+impl Sampling {
+    /// Over what the file and the environment say.
+    pub(super) fn apply(&self, settings: &mut Settings) {
+        for (parameter, value) in &self.0 {
+            parameter.set(&mut settings.sampling, value.clone());
+        }
+    }
+}
+
+/// The flag of a parameter. Its other names are flags too, as far as they look like one.
+fn flag(spec: &'static ParameterSpec) -> Arg {
+    let names = std::iter::once(spec.name).chain(spec.aliases.iter().copied());
+    let aliases = names.filter(|name| *name != spec.flag && !name.contains('_'));
+    let flag = Arg::new(spec.key)
+        .long(spec.flag)
+        .aliases(aliases)
+        .value_name(spec.value_name)
+        .help(sentence(spec.help))
+        .help_heading("Sampling")
+        .action(ArgAction::Set)
+        .allow_negative_numbers(true)
+        .value_parser(|text: &str| spec.parse(text));
+    match spec.letter {
+        Some(letter) => flag.short(letter),
+        None => flag,
+    }
+}
+
+/// With a capital letter, as the help of the other flags begins.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+impl Args for Sampling {
+    fn augment_args(command: Command) -> Command {
+        command.args(PARAMETERS.iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Sampling {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let given = |spec: &ParameterSpec| {
+            let value = matches.try_get_one::<ParameterValue>(spec.key).ok().flatten()?;
+            Some((spec.parameter, value.clone()))
+        };
+        Ok(Self(PARAMETERS.iter().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
