@@ -20,6 +20,22 @@ pub(super) fn penalties(race: &mut Race<'_>, params: &SamplingParams, situation:
     });
 }
 
+/// Top-n-sigma (Tang et al. 2024): those whose logit is at most n standard deviations below the best. A temperature moves
+/// all of these numbers alike, so it does not matter whether it has acted.
+pub(super) fn top_n_sigma(race: &mut Race<'_>, params: &SamplingParams, _: &Situation<'_>) {
+    if params.top_n_sigma <= 0.0 || race.len() <= 1 {
+        return;
+    }
+    let logits = race.logits();
+    let finite = || logits.iter().filter(|logit| logit.is_finite()).map(|&logit| f64::from(logit));
+    let count = finite().count() as f64;
+    let mean = finite().sum::<f64>() / count;
+    let variance = finite().map(|logit| (logit - mean).powi(2)).sum::<f64>() / count;
+    let distance = params.top_n_sigma * variance.sqrt() as f32;
+    let least = race.best() - distance;
+    race.keep_from(least);
+}
+
 /// The k most probable tokens.
 pub(super) fn top_k(race: &mut Race<'_>, params: &SamplingParams, _: &Situation<'_>) {
     if params.top_k > 0 {

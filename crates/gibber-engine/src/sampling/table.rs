@@ -52,6 +52,11 @@ macro_rules! filters {
 filters! {
     /// Makes what was said less likely.
     Penalties { name: "penalties", aliases: &[], letter: 'e', label: "penalties", act: Act::Changes(filters::penalties) }
+    /// Too far below the best logit, in standard deviations.
+    TopNSigma {
+        name: "top_n_sigma", aliases: &["top_nsigma"], letter: 's', label: "n-sigma",
+        act: Act::Cuts(filters::top_n_sigma)
+    }
     /// Not among the k most probable.
     TopK { name: "top_k", aliases: &["topk"], letter: 'k', label: "top-k", act: Act::Cuts(filters::top_k) }
     /// Too far from the typical surprise.
@@ -298,6 +303,22 @@ parameters! {
         slider: Some(LOGIT),
         neutral: 0.0,
         filter: Some(Filter::Penalties),
+    }
+    /// Keeps the tokens whose logit is within n standard deviations of the best one (Tang et al. 2024); 0 or less keeps all.
+    TopNSigma: top_n_sigma: f32 = 0.0, {
+        name: "top-n-sigma",
+        aliases: &["top_n_sigma", "top-nsigma"],
+        flag: "top-nsigma",
+        letter: None,
+        value_name: "N",
+        label: "n-sigma",
+        short_label: "n-sigma",
+        help: "keeps the tokens whose logit is within n standard deviations of the best; 0 or -1 keeps all",
+        kind: Kind::Number { least: -1.0, most: 100.0 },
+        decimals: 2,
+        slider: Some(Slider { ends: (0.0, 5.0), step: 0.05, large_step: 0.5, reach: (0.0, 100.0) }),
+        neutral: 0.0,
+        filter: Some(Filter::TopNSigma),
     }
     /// The filters that act, in their order.
     Samplers: samplers: Samplers = Samplers::default(), {

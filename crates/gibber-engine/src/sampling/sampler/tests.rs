@@ -370,3 +370,28 @@ fn every_order_of_the_filters_leaves_a_distribution() {
         }
     }
 }
+
+#[test]
+fn top_n_sigma_keeps_what_is_near_the_best_logit() {
+    let tokens = |params: &SamplingParams| kept(params, &[]).iter().map(|(token, _)| *token).collect::<Vec<_>>();
+    let within = |n: f32| SamplingParams { top_n_sigma: n, ..open() };
+    // The logits are -0.92, -3.00, -1.39, -1.61, -3.91 and -2.53, with a standard deviation of 1.027.
+    assert_eq!(tokens(&within(0.5)), [0, 2]);
+    assert_eq!(tokens(&within(1.0)), [0, 2, 3]);
+    assert_eq!(tokens(&within(2.0)), [0, 2, 3, 5]);
+    for off in [0.0, -1.0] {
+        assert_eq!(tokens(&within(off)).len(), 6, "llama.cpp turns it off so");
+    }
+    // A temperature leaves the choice as it is, and what has no probability is not counted.
+    let hot = SamplingParams { temperature: 4.0, ..within(1.0) };
+    assert_eq!(tokens(&in_order("temperature;top_n_sigma", hot)), [0, 2, 3]);
+    let odd = [logits(), vec![f32::NEG_INFINITY; 9]].concat();
+    assert_eq!(kept_of(&odd, &within(1.0), &[]), kept(&within(1.0), &[]));
+    // Of the three that top-k leaves the deviation is 0.289.
+    let three = SamplingParams { top_k: 3, ..within(1.0) };
+    assert_eq!(tokens(&in_order("top_k;top_n_sigma", three.clone())), [0]);
+    let shape = distribution(&logits(), &after(&[]), &three, 6, |_| String::new()).unwrap();
+    let blame: Vec<_> = shape.candidates.iter().map(|candidate| candidate.cut_by).collect();
+    let cut = Some(Filter::TopNSigma);
+    assert_eq!(blame, [None, None, None, cut, cut, cut], "it comes before top-k in the usual order");
+}
