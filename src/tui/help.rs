@@ -44,7 +44,10 @@ impl Help {
                 self.query.clear();
                 self.top = 0;
             }
-            Some(KeyAction::Stop | KeyAction::Interrupt | KeyAction::Choose) => return Outcome::Close,
+            // The key that has opened it closes it, too.
+            Some(KeyAction::Stop | KeyAction::Interrupt | KeyAction::Choose | KeyAction::Help) => {
+                return Outcome::Close;
+            }
             // The last line is known when they are drawn.
             Some(action) => match row_after(action, self.top, usize::MAX) {
                 Some(top) => self.top = top,

@@ -16,6 +16,7 @@ mod help;
 mod highlight;
 mod input;
 mod lanes;
+mod layers;
 mod markdown;
 mod mouse;
 mod overlay;

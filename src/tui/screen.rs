@@ -6,7 +6,7 @@ use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
 use super::lanes::LanesView;
 use super::mouse::{Held, MouseTip, Targets};
-use super::overlay::{Choice, Item, Outcome, Overlay};
+use super::overlay::{Choice, Item, Overlay};
 use super::palette::palette;
 use super::panels::SamplingPanel;
 use super::popup::Popup;
@@ -14,9 +14,10 @@ use super::text::one_line;
 use super::theme::Theme;
 use super::token_view::TokenView;
 use crate::app::SessionRecord;
-use crate::app::keymap::{Context, Key, KeyAction, KeyPress};
+use crate::app::keymap::{Context, KeyAction};
 use crate::app::step::Step;
 use crate::app::{Action, App, Effect, List, ListRow, Moment};
+use crate::chat::MessageId;
 
 /// What only the event loop can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,62 +81,9 @@ impl Screen {
         }
     }
 
-    /// A key was pressed.
-    pub(super) fn on_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
-        self.mouse_tip.on_key();
-        let opens_help = app.keymap().action(self.focus, press) == Some(KeyAction::Help);
-        if opens_help && matches!(self.overlays.last(), Some(Overlay::Help(_))) {
-            return (self.close_overlay(app, now), Vec::new());
-        }
-        if let Some(overlay) = self.overlays.last_mut() {
-            match overlay.on_key(app, press) {
-                Outcome::Taken => return Default::default(),
-                Outcome::Close => return (self.close_overlay(app, now), Vec::new()),
-                Outcome::Chosen(choice) => return self.choose(app, choice, now),
-                Outcome::Chats(request) => return (self.chat_request(app, request, now), Vec::new()),
-                Outcome::Act(action) => return (app.handle(action, now), Vec::new()),
-                Outcome::Passed => {}
-            }
-        }
-        if app.comparison().is_some() {
-            return self.lanes_key(app, press, now);
-        }
-        if self.focus == Context::Composer && self.popup_key(app, press) {
-            return (self.wanted_names(), Vec::new());
-        }
-        let outcome = match self.step_action(app, press).or_else(|| app.keymap().action(self.focus, press)) {
-            Some(KeyAction::PickCandidate) => (self.pick(app, press, now), Vec::new()),
-            // Where nothing is marked the key is one for writing.
-            Some(KeyAction::ToggleFold) if self.conversation.marked().is_none() => {
-                (self.unbound(app, press, now), Vec::new())
-            }
-            Some(action) => self.act(app, action, now),
-            None => (self.unbound(app, press, now), Vec::new()),
-        };
-        self.end_edit(app);
-        self.update_popup(app);
-        let (mut effects, requests) = outcome;
-        effects.extend(self.wanted_names());
-        (effects, requests)
-    }
-
-    /// What a key does to a reply that is paused. In the sampling panel digits and the like are a value's.
-    fn step_action(&self, app: &App, press: KeyPress) -> Option<KeyAction> {
-        let is_free = match self.focus {
-            Context::Sampling => press.key == Key::Char(' ') && !self.sampling.is_typing(),
-            _ => self.composer.is_empty(),
-        };
-        app.keymap().bound(Context::Stepping, press).filter(|_| is_free && app.is_paused())
-    }
-
-    fn pick(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Vec<Effect> {
-        let place = app.keymap().place(Context::Stepping, press);
-        place.map_or_else(Vec::new, |place| app.handle(Action::Step(Step::Pick(place)), now))
-    }
-
     /// What is being typed can be completed. What was recalled stands there whole: a list over it would take the keys that
     /// walk the history.
-    fn update_popup(&mut self, app: &App) {
+    pub(super) fn update_popup(&mut self, app: &App) {
         if self.composer.is_browsing() {
             self.popup.dismiss(self.composer.text());
         }
@@ -143,7 +91,7 @@ impl Screen {
     }
 
     /// Asks for what the list of completions wants to know.
-    fn wanted_names(&mut self) -> Vec<Effect> {
+    pub(super) fn wanted_names(&mut self) -> Vec<Effect> {
         self.popup.take_wanted().into_iter().collect()
     }
 
@@ -208,7 +156,7 @@ impl Screen {
     }
 
     /// Brings back what was being written before a message was edited.
-    fn end_edit(&mut self, app: &App) {
+    pub(super) fn end_edit(&mut self, app: &App) {
         if app.editing().is_none()
             && let Some(draft) = self.draft.take()
             && self.composer.whole_text() != draft
@@ -229,7 +177,7 @@ impl Screen {
     }
 
     /// What is asked for in the list of chats.
-    fn chat_request(&mut self, app: &mut App, request: ChatRequest, now: Moment) -> Vec<Effect> {
+    pub(super) fn chat_request(&mut self, app: &mut App, request: ChatRequest, now: Moment) -> Vec<Effect> {
         match request {
             ChatRequest::Search(text) => vec![Effect::SearchSessions(text)],
             ChatRequest::Rename(session, title) => app.handle(Action::RenameSaved(session, title), now),
@@ -238,12 +186,12 @@ impl Screen {
         }
     }
 
-    fn close_overlay(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+    pub(super) fn close_overlay(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
         self.overlays.pop();
         if std::mem::take(&mut self.choosing_session) { app.handle(Action::CloseList, now) } else { Vec::new() }
     }
 
-    fn choose(&mut self, app: &mut App, choice: Choice, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+    pub(super) fn choose(&mut self, app: &mut App, choice: Choice, now: Moment) -> (Vec<Effect>, Vec<Request>) {
         self.overlays.pop();
         let effects = match choice {
             Choice::Session(id) => {
@@ -278,68 +226,7 @@ impl Screen {
         (effects, Vec::new())
     }
 
-    /// A key while lanes are on screen: those of the conversation and of writing have to wait.
-    fn lanes_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> (Vec<Effect>, Vec<Request>) {
-        let (chosen, count) = app.comparison().map_or((0, 1), |comparison| (comparison.chosen, comparison.lanes.len()));
-        let Some(action) = app.keymap().action(Context::Lanes, press) else { return Default::default() };
-        let effects = match action {
-            KeyAction::PreviousLane => app.handle(Action::ChooseLane((chosen + count - 1) % count), now),
-            KeyAction::NextLane => app.handle(Action::ChooseLane((chosen + 1) % count), now),
-            KeyAction::PickLane => {
-                let lane = app.keymap().place(Context::Lanes, press);
-                lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now))
-            }
-            KeyAction::KeepLane => app.handle(Action::KeepLane, now),
-            KeyAction::ScrollUp => return self.scroll_lane(|lanes| lanes.scroll(-1)),
-            KeyAction::ScrollDown => return self.scroll_lane(|lanes| lanes.scroll(1)),
-            KeyAction::PageUp => return self.scroll_lane(|lanes| lanes.scroll_page(-1)),
-            KeyAction::PageDown => return self.scroll_lane(|lanes| lanes.scroll_page(1)),
-            KeyAction::Top => return self.scroll_lane(|lanes| lanes.go_to(true)),
-            KeyAction::Bottom => return self.scroll_lane(|lanes| lanes.go_to(false)),
-            KeyAction::Stop | KeyAction::Interrupt => app.handle(Action::Stop, now),
-            KeyAction::Help
-            | KeyAction::Tokens
-            | KeyAction::Redraw
-            | KeyAction::ToggleMouse
-            | KeyAction::ToggleSource
-            | KeyAction::ToggleThoughts => {
-                return self.act(app, action, now);
-            }
-            _ => Vec::new(),
-        };
-        (effects, Vec::new())
-    }
-
-    fn scroll_lane(&mut self, scroll: impl FnOnce(&mut LanesView)) -> (Vec<Effect>, Vec<Request>) {
-        scroll(&mut self.lanes);
-        Default::default()
-    }
-
-    /// Keys that the list of completions takes while it is there.
-    fn popup_key(&mut self, app: &App, press: KeyPress) -> bool {
-        let Some(action) = app.keymap().bound(Context::Completion, press).filter(|_| self.popup.is_open()) else {
-            return false;
-        };
-        match action {
-            KeyAction::SelectUp => self.popup.select(-1),
-            KeyAction::SelectDown => self.popup.select(1),
-            KeyAction::Stop => self.popup.dismiss(self.composer.text()),
-            KeyAction::Complete => self.complete(app),
-            // A whole name is given; the beginning of one is completed, and never given.
-            KeyAction::Choose if !self.popup.is_whole(self.composer.text()) => self.complete(app),
-            _ => return false,
-        }
-        true
-    }
-
-    fn complete(&mut self, app: &App) {
-        if let Some((line, cursor)) = self.popup.chosen().map(|(line, cursor)| (line.to_owned(), cursor)) {
-            self.composer.set_at(&line, cursor);
-            self.popup.update(app, &line, cursor);
-        }
-    }
-
-    fn act(&mut self, app: &mut App, action: KeyAction, now: Moment) -> (Vec<Effect>, Vec<Request>) {
+    pub(super) fn act(&mut self, app: &mut App, action: KeyAction, now: Moment) -> (Vec<Effect>, Vec<Request>) {
         // A value that was being typed counts as soon as something else is done; only Esc forgets it.
         let mut effects = if action == KeyAction::DeleteBack { Vec::new() } else { self.end_typing(app, action, now) };
         let mut requests = Vec::new();
@@ -356,9 +243,10 @@ impl Screen {
             KeyAction::OpenChat => effects.extend(app.handle(Action::Give("open"), now)),
             KeyAction::PreviousBranch => effects.extend(self.walk_branches(app, -1, now)),
             KeyAction::NextBranch => effects.extend(self.walk_branches(app, 1, now)),
-            KeyAction::CopyMessage | KeyAction::CopyCode | KeyAction::EditMessage | KeyAction::RegenerateMessage => {
-                effects.extend(self.act_on_message(app, action, now));
-            }
+            KeyAction::CopyMessage => effects.extend(self.act_on_message(app, now, Action::CopyMessage)),
+            KeyAction::EditMessage => effects.extend(self.act_on_message(app, now, Action::EditMessage)),
+            KeyAction::CopyCode => effects.extend(self.copy_code(app, now)),
+            KeyAction::RegenerateMessage => effects.extend(self.regenerate(app, now)),
             KeyAction::Decrease => effects.extend(self.nudge(app, -1, false, now)),
             KeyAction::Increase => effects.extend(self.nudge(app, 1, false, now)),
             KeyAction::DecreaseMuch => effects.extend(self.nudge(app, -1, true, now)),
@@ -431,13 +319,30 @@ impl Screen {
 
     fn act_on_composer(&mut self, app: &App, action: KeyAction) {
         let composer = &mut self.composer;
-        if let Some((motion, select)) = motion_of(action) {
-            return composer.go(motion, select);
-        }
         match action {
             KeyAction::NewLine => composer.insert("\n"),
-            KeyAction::HistoryBack if !composer.up(false) => composer.history_back(app.history()),
-            KeyAction::HistoryForward if !composer.down(false) => composer.history_forward(app.history()),
+            KeyAction::Left => composer.go(Motion::Left, false),
+            KeyAction::Right => composer.go(Motion::Right, false),
+            KeyAction::WordLeft => composer.go(Motion::WordLeft, false),
+            KeyAction::WordRight => composer.go(Motion::WordRight, false),
+            KeyAction::LineStart => composer.go(Motion::LineStart, false),
+            KeyAction::LineEnd => composer.go(Motion::LineEnd, false),
+            KeyAction::SelectLeft => composer.go(Motion::Left, true),
+            KeyAction::SelectRight => composer.go(Motion::Right, true),
+            KeyAction::SelectWordLeft => composer.go(Motion::WordLeft, true),
+            KeyAction::SelectWordRight => composer.go(Motion::WordRight, true),
+            KeyAction::SelectToStart => composer.go(Motion::LineStart, true),
+            KeyAction::SelectToEnd => composer.go(Motion::LineEnd, true),
+            KeyAction::HistoryBack => {
+                if !composer.up(false) {
+                    composer.history_back(app.history());
+                }
+            }
+            KeyAction::HistoryForward => {
+                if !composer.down(false) {
+                    composer.history_forward(app.history());
+                }
+            }
             KeyAction::Undo => composer.undo(),
             KeyAction::Redo => composer.redo(),
             KeyAction::DeleteBack => composer.delete(Motion::Left),
@@ -446,40 +351,83 @@ impl Screen {
             KeyAction::DeleteWordForward => composer.kill(Motion::WordRight),
             KeyAction::DeleteToStart => composer.kill(Motion::LineStart),
             KeyAction::DeleteToEnd => composer.kill(Motion::LineEnd),
-            KeyAction::SelectRowUp if !composer.up(true) => composer.go(Motion::LineStart, true),
-            KeyAction::SelectRowDown if !composer.down(true) => composer.go(Motion::LineEnd, true),
+            KeyAction::SelectRowUp => {
+                if !composer.up(true) {
+                    composer.go(Motion::LineStart, true);
+                }
+            }
+            KeyAction::SelectRowDown => {
+                if !composer.down(true) {
+                    composer.go(Motion::LineEnd, true);
+                }
+            }
             KeyAction::SelectAll => composer.select_all(),
             KeyAction::InsertCut => composer.yank(),
             KeyAction::UnfoldPaste => drop(composer.unfold()),
-            _ => {}
+            // The layers above end these.
+            KeyAction::PickCandidate
+            | KeyAction::PreviousLane
+            | KeyAction::NextLane
+            | KeyAction::PickLane
+            | KeyAction::KeepLane
+            | KeyAction::PreviousToken
+            | KeyAction::NextToken
+            | KeyAction::ScoreTokens
+            | KeyAction::Leave
+            | KeyAction::Choose
+            | KeyAction::Complete
+            | KeyAction::RenameChat
+            | KeyAction::DeleteChat
+            | KeyAction::RestoreChat => {}
+            // What is done before one comes here.
+            KeyAction::Stop
+            | KeyAction::Interrupt
+            | KeyAction::Help
+            | KeyAction::NextFocus
+            | KeyAction::PreviousFocus
+            | KeyAction::Redraw
+            | KeyAction::NewChat
+            | KeyAction::OpenChat
+            | KeyAction::Palette
+            | KeyAction::ToggleMouse
+            | KeyAction::ToggleSource
+            | KeyAction::ToggleThoughts
+            | KeyAction::ToggleFold
+            | KeyAction::Pause
+            | KeyAction::GoOn
+            | KeyAction::DrawToken
+            | KeyAction::TakeTokenBack
+            | KeyAction::Tokens
+            | KeyAction::NextHeat
+            | KeyAction::TogglePanels
+            | KeyAction::PageUp
+            | KeyAction::PageDown
+            | KeyAction::Top
+            | KeyAction::Bottom
+            | KeyAction::Send
+            | KeyAction::Editor
+            | KeyAction::HistorySearch
+            | KeyAction::CopySelected
+            | KeyAction::CutSelected
+            | KeyAction::ScrollUp
+            | KeyAction::ScrollDown
+            | KeyAction::PreviousBranch
+            | KeyAction::NextBranch
+            | KeyAction::PreviousMessage
+            | KeyAction::NextMessage
+            | KeyAction::CopyMessage
+            | KeyAction::CopyCode
+            | KeyAction::EditMessage
+            | KeyAction::RegenerateMessage
+            | KeyAction::SelectUp
+            | KeyAction::SelectDown
+            | KeyAction::Decrease
+            | KeyAction::Increase
+            | KeyAction::DecreaseMuch
+            | KeyAction::IncreaseMuch
+            | KeyAction::ResetParameter
+            | KeyAction::NextPreset => {}
         }
-    }
-
-    /// A key that no binding has: it is written, or is part of a value.
-    fn unbound(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Vec<Effect> {
-        let mut effects = app.handle(Action::Other, now);
-        if self.focus == Context::Sampling && !press.ctrl && !press.alt {
-            match press.key {
-                Key::Enter => {
-                    effects.extend(self.commit_typed(app, now));
-                    return effects;
-                }
-                Key::Backspace => {
-                    self.sampling.backspace();
-                    return effects;
-                }
-                Key::Char(character) if self.sampling.type_char(character) => return effects,
-                _ => {}
-            }
-        }
-        if let (Key::Char(character), false, false) = (press.key, press.ctrl, press.alt) {
-            effects.extend(self.commit_typed(app, now));
-            self.focus = Context::Composer;
-            self.composer.insert(character.encode_utf8(&mut [0; 4]));
-        } else if press.key == Key::Enter {
-            self.focus = Context::Composer;
-        }
-        effects
     }
 
     fn end_typing(&mut self, app: &mut App, action: KeyAction, now: Moment) -> Vec<Effect> {
@@ -531,19 +479,21 @@ impl Screen {
     }
 
     /// What is done to the marked message, or to the last one.
-    fn act_on_message(&mut self, app: &mut App, action: KeyAction, now: Moment) -> Vec<Effect> {
-        let Some(message) = self.conversation.marked().or(app.transcript().head()) else {
-            return app.handle(Action::Other, now);
-        };
-        let action = match action {
-            KeyAction::CopyMessage => Action::CopyMessage(message),
-            KeyAction::CopyCode => Action::CopyCode(message, self.conversation.next_code(message)),
-            KeyAction::EditMessage => Action::EditMessage(message),
-            _ => {
-                self.conversation.go_to_end();
-                Action::RegenerateAt(message)
-            }
-        };
+    fn act_on_message(&self, app: &mut App, now: Moment, act: impl FnOnce(MessageId) -> Action) -> Vec<Effect> {
+        let message = self.conversation.marked().or(app.transcript().head());
+        app.handle(message.map_or(Action::Other, act), now)
+    }
+
+    /// Another answer beside this one, at whose end one then is.
+    fn regenerate(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+        let effects = self.act_on_message(app, now, Action::RegenerateAt);
+        self.conversation.go_to_end();
+        effects
+    }
+
+    fn copy_code(&mut self, app: &mut App, now: Moment) -> Vec<Effect> {
+        let message = self.conversation.marked().or(app.transcript().head());
+        let action = message.map_or(Action::Other, |id| Action::CopyCode(id, self.conversation.next_code(id)));
         app.handle(action, now)
     }
 
@@ -568,25 +518,6 @@ fn list_overlay(app: &App, list: List) -> Overlay {
         detail: one_line(&detail),
     };
     Overlay::picker_at(list.title(), rows.into_iter().map(item).collect(), present.unwrap_or(0))
-}
-
-/// Where a key moves the cursor to, and whether it selects on the way.
-fn motion_of(action: KeyAction) -> Option<(Motion, bool)> {
-    Some(match action {
-        KeyAction::Left => (Motion::Left, false),
-        KeyAction::Right => (Motion::Right, false),
-        KeyAction::WordLeft => (Motion::WordLeft, false),
-        KeyAction::WordRight => (Motion::WordRight, false),
-        KeyAction::LineStart => (Motion::LineStart, false),
-        KeyAction::LineEnd => (Motion::LineEnd, false),
-        KeyAction::SelectLeft => (Motion::Left, true),
-        KeyAction::SelectRight => (Motion::Right, true),
-        KeyAction::SelectWordLeft => (Motion::WordLeft, true),
-        KeyAction::SelectWordRight => (Motion::WordRight, true),
-        KeyAction::SelectToStart => (Motion::LineStart, true),
-        KeyAction::SelectToEnd => (Motion::LineEnd, true),
-        _ => return None,
-    })
 }
 
 pub(super) fn session_item(record: &SessionRecord) -> Item {

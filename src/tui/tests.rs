@@ -9,6 +9,7 @@ mod first_steps;
 mod heat;
 mod keys;
 mod lanes;
+mod layers;
 mod lists;
 mod markdown;
 mod messages;
