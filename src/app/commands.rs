@@ -2,86 +2,13 @@
 
 use std::sync::LazyLock;
 
-use super::parameters::{PARAMETERS, Parameter};
+use gibber_files::quoted;
 
-/// What a slash command does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommandId {
-    /// Lists keys and commands.
-    Help,
-    /// Leaves.
-    Quit,
-    /// Starts a new conversation.
-    New,
-    /// Goes on with a saved conversation.
-    Open,
-    /// Names this conversation.
-    Rename,
-    /// Deletes this conversation.
-    Delete,
-    /// Looks for a text in all saved conversations.
-    Search,
-    /// Writes this conversation to a file.
-    Export,
-    /// Reads a conversation from a file.
-    Import,
-    /// Puts a file into the question.
-    Read,
-    /// Says an earlier question, or the last reply, in other words.
-    Edit,
-    /// Answers the last question anew.
-    Regenerate,
-    /// Answers the last question under several settings side by side.
-    Compare,
-    /// Takes back the last question and its answer.
-    Undo,
-    /// Brings again what was taken back.
-    Redo,
-    /// Gives the first words of the next reply.
-    Begin,
-    /// Goes on with a reply that was cut.
-    Continue,
-    /// Pauses the running reply, or lets it go on.
-    Pause,
-    /// Whether every reply begins paused.
-    Step,
-    /// Shows another answer to the same question.
-    Branch,
-    /// Puts the last reply on the clipboard.
-    Copy,
-    /// Sets the system message.
-    System,
-    /// Sets the chat template.
-    Template,
-    /// Whether the model thinks before it answers, and whether that is shown.
-    Think,
-    /// Shows replies as they were written, or as Markdown.
-    Raw,
-    /// Shows what the model really sees.
-    Prompt,
-    /// Loads another model.
-    Model,
-    /// Sets a parameter by its name.
-    Set,
-    /// Sets this parameter.
-    Parameter(Parameter),
-    /// Shows every setting.
-    Show,
-    /// Sets all sampling parameters at once.
-    Preset,
-    /// Shows how sure the model was of each token.
-    Heat,
-    /// Scores each token of the conversation.
-    Score,
-    /// Shows what the reply on screen cost.
-    Stats,
-    /// Counts the tokens of a text.
-    Tokens,
-    /// Changes the colours.
-    Theme,
-    /// Makes the settings the default.
-    Save,
-}
+use super::parameters::{Kind, PARAMETERS};
+use super::report::overview;
+use super::step::Step;
+use super::{Action, App, Effect, FilePurpose, Moment, NoteKind, files};
+use Argument::{Needed, Nothing, Optional};
 
 /// When a command may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,27 +36,54 @@ pub enum Completer {
     Models,
     /// The names of themes.
     Themes,
+    /// The names of filters, one behind the other.
+    Samplers,
     /// The names of commands.
     Commands,
     /// These words.
     Words(&'static [&'static str]),
     /// The titles of saved conversations.
     Chats,
+    /// The name of a file for this conversation, with one of these endings.
+    NewFile(&'static [&'static str]),
     /// Names of files with one of these endings; none are any.
     Files(&'static [&'static str]),
 }
 
+/// Whether an argument follows a command, and what it is called in the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Argument {
+    /// None: words behind it are refused, since they were meant to say something.
+    Nothing,
+    /// One that can be left out.
+    Optional(&'static str),
+    /// One that it needs.
+    Needed(&'static str),
+}
+
+/// A command as it was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// Which one.
+    pub(super) command: &'static SlashCommand,
+    /// What follows its name; as the command's row says, it may be empty or not.
+    pub(super) argument: &'a str,
+    /// When.
+    pub(super) now: Moment,
+}
+
+/// What a command does.
+type Run = fn(&mut App, Call<'_>) -> Vec<Effect>;
+
 /// A command that begins with `/`.
 #[derive(Debug, Clone, Copy)]
 pub struct SlashCommand {
-    /// What it does.
-    pub id: CommandId,
     /// Its name, without the slash.
     pub name: &'static str,
     /// Other names, which match exactly too.
     pub aliases: &'static [&'static str],
-    /// What follows it, as help shows it.
-    pub arguments: &'static str,
+    /// What follows it.
+    pub argument: Argument,
     /// What it does, in a line.
     pub help: &'static str,
     /// When it may be given.
@@ -138,11 +92,13 @@ pub struct SlashCommand {
     pub completer: Completer,
     /// Whether only the full screen can do it.
     pub full_screen: bool,
+    /// Does it.
+    pub(super) run: Run,
 }
 
-const fn command(id: CommandId, name: &'static str, arguments: &'static str, help: &'static str) -> SlashCommand {
+const fn command(name: &'static str, argument: Argument, help: &'static str, run: Run) -> SlashCommand {
     let (when, completer) = (When::Always, Completer::None);
-    SlashCommand { id, name, aliases: &[], arguments, help, when, completer, full_screen: false }
+    SlashCommand { name, aliases: &[], argument, help, when, completer, full_screen: false, run }
 }
 
 impl SlashCommand {
@@ -168,136 +124,218 @@ impl SlashCommand {
 
     /// `/name ARGUMENTS`, as help shows it.
     pub fn usage(&self) -> String {
-        if self.arguments.is_empty() { format!("/{}", self.name) } else { format!("/{} {}", self.name, self.arguments) }
+        match self.argument {
+            Argument::Nothing => format!("/{}", self.name),
+            Argument::Optional(what) | Argument::Needed(what) => format!("/{} {what}", self.name),
+        }
+    }
+
+    /// Whether something may follow it.
+    pub fn takes_argument(&self) -> bool {
+        self.argument != Argument::Nothing
+    }
+
+    /// Why it cannot be given with this argument: the one place that says so for every command.
+    pub fn refusal_of(&self, argument: &str) -> Option<String> {
+        match self.argument {
+            Argument::Nothing if !argument.is_empty() => Some(format!(
+                "nothing was done: `{}` behind /{} has no meaning ({}: {})",
+                quoted::shortened(argument),
+                self.name,
+                self.usage(),
+                self.help
+            )),
+            Argument::Needed(_) if argument.is_empty() => Some(format!("{}: {}", self.usage(), self.help)),
+            Argument::Nothing | Argument::Optional(_) | Argument::Needed(_) => None,
+        }
     }
 }
 
 const MAIN: &[SlashCommand] = &[
-    command(CommandId::Help, "help", "[COMMAND]", "list keys and commands, or explain one")
-        .also(&["?"])
-        .completes(Completer::Commands),
-    command(CommandId::Quit, "quit", "", "leave; everything is saved already").also(&["exit", "bye"]),
-    command(CommandId::New, "new", "", "start a new chat").idle(),
+    command("help", Optional("[COMMAND]"), "list keys and commands, or explain one", |app, call| {
+        app.help(call.argument)
+    })
+    .also(&["?"])
+    .completes(Completer::Commands),
+    command("quit", Nothing, "leave; everything is saved already", |app, call| app.handle(Action::Quit, call.now))
+        .also(&["exit", "bye"]),
+    command("new", Nothing, "start a new chat", |app, call| app.new_chat(call.now)).idle(),
     command(
-        CommandId::Open,
         "open",
-        "[TEXT]",
+        Optional("[TEXT]"),
         "list the saved chats, or those with a text in them, and go on with one; a whole title opens that chat",
+        |app, call| app.library.open_chat(call.argument),
     )
     .idle()
     .completes(Completer::Chats),
-    command(CommandId::Rename, "rename", "TITLE", "give this chat another title"),
-    command(CommandId::Delete, "delete", "", "delete this chat and begin a new one; /undo brings it back").idle(),
-    command(CommandId::Search, "search", "TEXT", "look for a text in all saved chats, and go on with one")
-        .idle()
-        .completes(Completer::Chats),
+    command("rename", Needed("TITLE"), "give this chat another title", |app, call| app.chat.rename(call.argument)),
+    command("delete", Nothing, "delete this chat and begin a new one; /undo brings it back", |app, call| {
+        app.delete_chat(call.now)
+    })
+    .idle(),
+    command("search", Needed("TEXT"), "look for a text in all saved chats, and go on with one", |app, call| {
+        app.library.search_chats(call.argument)
+    })
+    .idle()
+    .completes(Completer::Chats),
     command(
-        CommandId::Export,
         "export",
-        "[FILE]",
+        Optional("[FILE]"),
         "write this chat to a file: .md, .json (every branch) or .txt; without a name to one called as the chat",
+        |app, call| app.chat.export(&files::unquoted(call.argument)),
     )
-    .completes(Completer::Files(&["md", "json", "txt"])),
-    command(CommandId::Import, "import", "FILE", "go on with a chat from a .json file")
-        .idle()
-        .completes(Completer::Files(&["json"])),
-    command(CommandId::Read, "read", "FILE", "put a file into the question").completes(Completer::Files(&[])),
+    .completes(Completer::NewFile(&["md", "json", "txt"])),
+    command("import", Needed("FILE"), "go on with a chat from a .json file", |_, call| {
+        vec![Effect::ReadFile { purpose: FilePurpose::Import, path: files::unquoted(call.argument) }]
+    })
+    .idle()
+    .completes(Completer::Files(&["json"])),
+    command("read", Needed("FILE"), "put a file into the question", |_, call| {
+        vec![Effect::ReadFile { purpose: FilePurpose::Read, path: files::unquoted(call.argument) }]
+    })
+    .completes(Completer::Files(&[])),
     command(
-        CommandId::Edit,
         "edit",
-        "[N|reply]",
+        Optional("[N|reply]"),
         "say your last question, your Nth, or the last reply in other words; it becomes a branch",
+        |app, call| app.chat.edit(call.argument),
     )
     .idle()
     .completes(Completer::Words(&["reply"])),
-    command(CommandId::Regenerate, "regen", "", "answer the last question anew; the former answer stays as a branch")
-        .idle(),
+    command("regen", Nothing, "answer the last question anew; the former answer stays as a branch", |app, call| {
+        app.regenerate(call.now)
+    })
+    .idle(),
     command(
-        CommandId::Compare,
         "compare",
-        "[LANE…] [-- TEXT]",
+        Optional("[LANE…] [-- TEXT]"),
         "answer the last question, or TEXT, under 2 to 4 presets, NAME=VALUE or fresh seeds (a number) side by side",
+        |app, call| app.compare(call.argument, call.now),
     )
     .idle()
     .completes(Completer::Lanes),
-    command(CommandId::Undo, "undo", "", "take back the last question and its answer (nothing is deleted)").idle(),
-    command(CommandId::Redo, "redo", "", "bring again what /undo took back").idle(),
-    command(CommandId::Begin, "begin", "TEXT", "give the first words of the next reply; `-` takes them back")
-        .also(&["prefill"]),
-    command(CommandId::Continue, "continue", "", "go on with a reply that was stopped or cut").idle(),
-    command(CommandId::Pause, "pause", "", "pause the running reply and choose its tokens, or let it go on")
-        .on_full_screen(),
-    command(CommandId::Step, "step", "[on|off]", "begin each reply paused, so that you choose each token")
-        .on_full_screen(),
+    command("undo", Nothing, "take back the last question and its answer (nothing is deleted)", |app, _| app.undo())
+        .idle(),
+    command("redo", Nothing, "bring again what /undo took back", |app, _| app.chat.redo()).idle(),
+    command("begin", Optional("[TEXT]"), "give the first words of the next reply; `-` takes them back", |app, call| {
+        app.begin_with(call.argument, call.now)
+    })
+    .also(&["prefill"]),
+    command("continue", Nothing, "go on with a reply that was stopped or cut", |app, call| {
+        app.continue_reply(call.now)
+    })
+    .idle(),
+    command("pause", Nothing, "pause the running reply and choose its tokens, or let it go on", |app, call| {
+        app.chat.step(Step::TogglePause, call.now)
+    })
+    .on_full_screen(),
+    command("step", Optional("[on|off]"), "begin each reply paused, so that you choose each token", |app, call| {
+        let said = app.setup.set_stepping(call.argument, &app.view.keymap);
+        app.say_of_it(said);
+        Vec::new()
+    })
+    .on_full_screen(),
     command(
-        CommandId::Branch,
         "branch",
-        "[K [N]]",
+        Optional("[K [N]]"),
         "show the next answer to the same question, or the Kth; with N the Kth wording of your Nth question",
+        |app, call| app.chat.branch(call.argument),
     )
     .idle(),
-    command(CommandId::Copy, "copy", "[N|code]", "copy the last reply, the Nth message, or the last code block")
-        .completes(Completer::Words(&["code"])),
-    command(CommandId::System, "system", "TEXT", "set the system message; `-` takes the template's own").idle(),
     command(
-        CommandId::Template,
+        "copy",
+        Optional("[N|code]"),
+        "copy the last reply, the Nth message, or the last code block",
+        |app, call| app.chat.copy(call.argument, app.view.shows_thoughts),
+    )
+    .completes(Completer::Words(&["code"])),
+    command("system", Optional("[TEXT]"), "set the system message; `-` takes the template's own", |app, call| {
+        app.chat.set_system(call.argument)
+    })
+    .idle(),
+    command(
         "template",
-        "[NAME]",
+        Optional("[NAME]"),
         "set the chat template: `model`, `raw`, a built-in name or a file",
+        |app, call| app.set_template(&files::unquoted(call.argument)),
     )
     .idle()
     .completes(Completer::Templates),
     command(
-        CommandId::Think,
         "think",
-        "[on|off|auto|show|hide]",
+        Optional("[on|off|auto|show|hide]"),
         "let the model think before it answers, or not; show its thoughts, or fold them",
+        |app, call| app.think(call.argument),
     )
     .completes(Completer::Words(&["on", "off", "auto", "show", "hide"])),
-    command(CommandId::Raw, "raw", "", "on the full screen, show replies as they were written, or as Markdown again"),
-    command(CommandId::Prompt, "prompt", "", "show what the model really sees"),
-    command(CommandId::Model, "model", "[NAME]", "list the models, or load one by name or path")
-        .idle()
-        .completes(Completer::Models),
-    command(CommandId::Set, "set", "NAME VALUE", "set a parameter, also in the middle of a reply")
-        .completes(Completer::Parameters),
-    command(CommandId::Show, "show", "", "show every setting"),
     command(
-        CommandId::Preset,
+        "raw",
+        Nothing,
+        "on the full screen, show replies as they were written, or as Markdown again",
+        |app, call| app.handle(Action::ToggleSource, call.now),
+    ),
+    command("prompt", Nothing, "show what the model really sees", |app, _| app.show_prompt()),
+    command("model", Optional("[NAME]"), "list the models, or load one by name or path", |app, call| {
+        app.model_command(call.argument)
+    })
+    .idle()
+    .completes(Completer::Models),
+    command("set", Needed("NAME VALUE"), "set a parameter, also in the middle of a reply", |app, call| {
+        app.set(call.argument)
+    })
+    .completes(Completer::Parameters),
+    command("show", Nothing, "show every setting", |app, _| {
+        app.note(NoteKind::Info, overview(&app.setup, &app.engine, &app.chat));
+        Vec::new()
+    }),
+    command(
         "preset",
-        "[NAME | save NAME | delete NAME]",
+        Optional("[NAME | save NAME | delete NAME]"),
         "set all sampling parameters at once, or keep those in force under a name",
+        |app, call| app.preset_command(call.argument),
     )
     .completes(Completer::Presets),
-    command(CommandId::Stats, "stats", "", "show what the reply on screen cost, and where its time went"),
-    command(CommandId::Tokens, "tokens", "TEXT", "show the tokens of a text"),
+    command("stats", Nothing, "show what the reply on screen cost, and where its time went", |app, _| {
+        app.chat.stats();
+        Vec::new()
+    }),
+    command("tokens", Needed("TEXT"), "show the tokens of a text", |app, call| app.show_tokens(call.argument)),
     command(
-        CommandId::Heat,
         "heat",
-        "[off|probability|rank|entropy]",
+        Optional("[off|probability|rank|entropy]"),
         "show how sure the model was of each token, or the next measure of it",
+        |app, call| {
+            app.set_heat(call.argument);
+            Vec::new()
+        },
     )
     .completes(Completer::Words(&crate::settings::Heat::NAMES))
     .on_full_screen(),
     command(
-        CommandId::Score,
         "score",
-        "",
+        Nothing,
         "have the model rate each token of this chat that was not drawn in this run",
+        |app, _| app.score_path(),
     )
     .idle()
     .on_full_screen(),
-    command(CommandId::Theme, "theme", "[NAME]", "choose the colours, or take those of this theme")
-        .completes(Completer::Themes)
-        .on_full_screen(),
-    command(CommandId::Save, "save", "", "make the settings the default, in config.toml"),
+    command("theme", Optional("[NAME]"), "choose the colours, or take those of this theme", |_, call| {
+        vec![Effect::ReadThemes { wanted: (!call.argument.is_empty()).then(|| call.argument.to_owned()) }]
+    })
+    .completes(Completer::Themes)
+    .on_full_screen(),
+    command("save", Nothing, "make the settings the default, in config.toml", |app, _| {
+        vec![Effect::SaveSettings(Box::new(app.setup.to_save(app.chat.system())))]
+    }),
 ];
 
 /// Every command, in the order of help: the table above, and a direct form for each of [`PARAMETERS`].
 pub fn all() -> &'static [SlashCommand] {
     static ALL: LazyLock<Vec<SlashCommand>> = LazyLock::new(|| {
+        let run: Run = |app, call| app.parameter_command(call);
         let direct = PARAMETERS.iter().map(|spec| {
-            command(CommandId::Parameter(spec.parameter), spec.name, "VALUE", spec.help).also(spec.aliases)
+            let completer = if spec.kind == Kind::Samplers { Completer::Samplers } else { Completer::None };
+            command(spec.name, Optional("[VALUE]"), spec.help, run).also(spec.aliases).completes(completer)
         });
         MAIN.iter().copied().chain(direct).collect()
     });
@@ -395,11 +433,23 @@ mod tests {
 
     #[test]
     fn names_match_exactly_and_never_by_prefix() {
-        assert_eq!(find("quit").map(|c| c.id), Some(CommandId::Quit));
-        assert_eq!(find("?").map(|c| c.id), Some(CommandId::Help));
-        assert_eq!(find("temp").map(|c| c.id), Some(CommandId::Parameter(Parameter::Temperature)));
+        assert_eq!(find("quit").map(|c| c.name), Some("quit"));
+        assert_eq!(find("?").map(|c| c.name), Some("help"));
+        assert_eq!(find("temp").map(|c| c.name), Some("temperature"));
         for wrong in ["qui", "QUIT", "quit ", "te", ""] {
             assert!(find(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_needed_optional_or_refused_as_the_row_says() {
+        for command in all() {
+            let (without, with) = (command.refusal_of(""), command.refusal_of("mychat"));
+            match command.argument {
+                Nothing => assert!(without.is_none() && with.unwrap().contains("`mychat`"), "/{}", command.name),
+                Optional(_) => assert!(without.is_none() && with.is_none(), "/{}", command.name),
+                Needed(what) => assert!(without.unwrap().contains(what) && with.is_none(), "/{}", command.name),
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::commands::{self, CommandId, Completer, Line};
-use super::parameters::PARAMETERS;
+use super::commands::{self, Completer, Line};
+use super::parameters::{PARAMETERS, Samplers};
 use super::{App, Effect, files, run_command};
 use crate::settings::Think;
 use crate::worker::protocol::Lookup;
@@ -86,7 +86,7 @@ fn names(prefix: &str) -> Vec<Completion> {
             } else {
                 command.aliases.iter().find(|alias| alias.starts_with(prefix)).unwrap_or(&command.name)
             };
-            let space = if command.arguments.is_empty() { "" } else { " " };
+            let space = if command.takes_argument() { " " } else { "" };
             let label = if name == command.name { command.usage() } else { format!("/{name} = /{}", command.name) };
             completion(format!("/{name}{space}"), label, command.help.to_owned())
         })
@@ -98,14 +98,22 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     if command.completer == Completer::Lanes {
         return lanes(app, name, argument);
     }
+    if command.completer == Completer::Samplers {
+        return samplers(name, argument);
+    }
     if command.completer == Completer::Chats {
         return chats(app, name, argument.trim_start());
     }
     let candidates: Vec<(String, String)> = match command.completer {
-        Completer::Files(_) if command.id == CommandId::Export && !app.transcript().nodes().is_empty() => {
+        Completer::NewFile(_) if !app.transcript().nodes().is_empty() => {
             vec![(files::free_name(app, &app.export_name()), "called as this chat".to_owned())]
         }
-        Completer::None | Completer::Lanes | Completer::Chats | Completer::Files(_) => Vec::new(),
+        Completer::None
+        | Completer::Lanes
+        | Completer::Samplers
+        | Completer::Chats
+        | Completer::NewFile(_)
+        | Completer::Files(_) => Vec::new(),
         Completer::Words(words) => words.iter().map(|word| ((*word).to_owned(), String::new())).collect(),
         Completer::Parameters => settable(argument),
         Completer::Presets => {
@@ -163,6 +171,18 @@ fn lanes(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     let (before, typed) = argument.split_at(start);
     let words = app.setup.lane_words().into_iter().filter(|(word, _)| word.starts_with(typed) && word != typed);
     words.map(|(word, help)| completion(format!("/{name} {before}{word}"), word, help)).collect()
+}
+
+/// The filter that is being typed behind those that stand there, each of which acts once.
+fn samplers(name: &str, argument: &str) -> Vec<Completion> {
+    let start = argument.rfind(';').map_or(0, |at| at + 1);
+    let (before, typed) = argument.split_at(start);
+    let is_new = |filter: &str| !before.split(';').any(|other| other == filter);
+    let every = Samplers::default();
+    let names = every.iter().map(|filter| filter.name()).filter(|filter| is_new(filter));
+    let whole = ["default"].into_iter().filter(|_| before.is_empty());
+    let fitting = names.chain(whole).filter(|candidate| candidate.starts_with(typed) && *candidate != typed);
+    fitting.map(|word| completion(format!("/{name} {before}{word}"), word.to_owned(), String::new())).collect()
 }
 
 /// Titles of which a word begins with what was typed.
@@ -229,5 +249,8 @@ mod tests {
         assert_eq!(lines("/compare creative,te"), ["/compare creative,temperature="]);
         assert_eq!(lines("/compare precise -- cr"), Vec::<String>::new());
         assert_eq!(lines("/system x"), Vec::<String>::new());
+        assert_eq!(lines("/samplers top_k;te"), ["/samplers top_k;temperature"]);
+        assert_eq!(lines("/samplers top_k;top_k"), Vec::<String>::new());
+        assert_eq!(lines("/samplers d"), ["/samplers default"]);
     }
 }

@@ -46,7 +46,7 @@ enum Kind<'a> {
 fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
     if let Line::Command { name, .. } = commands::parse(text) {
         let endings = match commands::find(name)?.completer {
-            Completer::Files(endings) => endings,
+            Completer::Files(endings) | Completer::NewFile(endings) => endings,
             Completer::Models => &["gguf", "safetensors"],
             Completer::Templates => &["jinja"],
             // In the question that it asks.
@@ -58,7 +58,8 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
         let before = &text[..text.len() - written.len()];
         let path = open_path(written)?;
         let is_one_line = !text.contains('\n') && cursor == text.len();
-        let is_meant = matches!(commands::find(name)?.completer, Completer::Files(_)) || is_path(&path);
+        let is_meant =
+            matches!(commands::find(name)?.completer, Completer::Files(_) | Completer::NewFile(_)) || is_path(&path);
         return (is_one_line && is_meant).then_some(Typed { path, kind: Kind::Argument(before, endings) });
     }
     mention_at(text, cursor)

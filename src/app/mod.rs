@@ -320,7 +320,7 @@ impl App {
         self.chat.clear_hint();
         match action {
             Action::Enter(line) => self.enter(&line, now),
-            Action::Give(name) => self.give(name, now),
+            Action::Give(name) => self.give_by_key(name, now),
             Action::Stop | Action::Interrupt if self.generation().is_none() && self.chat.leave_edit() => Vec::new(),
             Action::Interrupt if armed => self.quit(),
             Action::Stop if self.comparison().is_some() => self.chat.stop_comparison(),

@@ -4,7 +4,9 @@
 //! the direct forms (`/temperature 0.7`) and the line REPL all go by it, so that they take and refuse the same.
 
 use gibber_engine::sampling::PRESET_NAMES;
-pub use gibber_engine::sampling::{Kind, PARAMETERS, Parameter, ParameterSpec, ParameterValue, SamplingParams};
+pub use gibber_engine::sampling::{
+    Kind, PARAMETERS, Parameter, ParameterSpec, ParameterValue, Samplers, SamplingParams,
+};
 
 /// The parameters that do something, with their values: `temperature 0.80 · top-k 40`.
 pub fn in_force(params: &SamplingParams) -> String {

@@ -1,11 +1,9 @@
-//! What each slash command does.
+//! Giving slash commands, and what those do that stand nowhere else.
 
 use std::path::{Path, PathBuf};
 
-use super::commands::{self, CommandId, Line, SlashCommand, When};
-use super::report::overview;
-use super::step::Step;
-use super::{Action, App, Effect, FilePurpose, List, Moment, NoteKind, files, theme_problem};
+use super::commands::{self, Call, Line, When};
+use super::{App, Effect, List, Moment, NoteKind, files, theme_problem};
 use crate::chat::template::BUILTIN_NAMES;
 use crate::settings::theme::Theme;
 use crate::worker::protocol::TemplateChoice;
@@ -20,106 +18,46 @@ impl App {
         let mut effects = self.catalog.remember(line);
         effects.extend(match commands::parse(line) {
             Line::Message(text) => self.send(text, now),
-            Line::Command { name, argument } => match commands::find(name) {
-                None => {
-                    self.note(NoteKind::Error, commands::unknown(name));
-                    vec![Effect::Compose(line.to_owned())]
-                }
-                Some(command) => match self.has_to_wait(command) {
-                    Some(text) => {
-                        self.chat.set_hint(text);
-                        vec![Effect::Compose(line.to_owned())]
-                    }
-                    None => {
-                        self.chat.leave_edit();
-                        self.run(command, argument, now)
-                    }
-                },
+            Line::Command { name, argument } => match self.give(name, argument, now) {
+                Some(effects) => effects,
+                // What cannot be given can be mended.
+                None => vec![Effect::Compose(line.to_owned())],
             },
         });
         effects
     }
 
     /// A command that a key stands for: no line of the person's, so that it is neither remembered nor given back.
-    pub(super) fn give(&mut self, name: &str, now: Moment) -> Vec<Effect> {
-        let Some(command) = commands::find(name) else { return Vec::new() };
-        if let Some(text) = self.has_to_wait(command) {
-            self.chat.set_hint(text);
-            return Vec::new();
+    pub(super) fn give_by_key(&mut self, name: &str, now: Moment) -> Vec<Effect> {
+        self.give(name, "", now).unwrap_or_default()
+    }
+
+    /// Gives a command; `None`, and a word why, where it cannot be given so or now.
+    fn give(&mut self, name: &str, argument: &str, now: Moment) -> Option<Vec<Effect>> {
+        let Some(command) = commands::find(name) else {
+            self.note(NoteKind::Error, commands::unknown(name));
+            return None;
+        };
+        if let Some(refusal) = command.refusal_of(argument) {
+            self.note(NoteKind::Error, refusal);
+            return None;
+        }
+        if let (When::Idle, Some(busy)) = (command.when, self.busy()) {
+            self.chat.set_hint(format!("/{} has to wait: {busy}", command.name));
+            return None;
         }
         self.chat.leave_edit();
-        self.run(command, "", now)
+        Some((command.run)(self, Call { command, argument, now }))
     }
 
-    /// Why a command cannot be carried out while a reply is running.
-    fn has_to_wait(&self, command: &SlashCommand) -> Option<String> {
-        let busy = self.busy().filter(|_| command.when == When::Idle)?;
-        Some(format!("/{} has to wait: {busy}", command.name))
+    /// `/model [NAME]`
+    pub(super) fn model_command(&mut self, argument: &str) -> Vec<Effect> {
+        if argument.is_empty() { vec![Effect::ListModels] } else { self.load_model(files::unquoted(argument)) }
     }
 
-    fn run(&mut self, command: &SlashCommand, argument: &str, now: Moment) -> Vec<Effect> {
-        match command.id {
-            CommandId::Help => return self.help(argument),
-            CommandId::Quit => return self.handle(Action::Quit, now),
-            CommandId::New => return self.new_chat(now),
-            CommandId::Open => return self.library.open_chat(argument),
-            CommandId::Rename | CommandId::Search | CommandId::Import | CommandId::Read if argument.is_empty() => {
-                return self.missing(command);
-            }
-            CommandId::Rename => return self.chat.rename(argument),
-            CommandId::Delete => return self.delete_chat(now),
-            CommandId::Search => return self.library.search_chats(argument),
-            CommandId::Export => return self.chat.export(&files::unquoted(argument)),
-            CommandId::Import => {
-                return vec![Effect::ReadFile { purpose: FilePurpose::Import, path: files::unquoted(argument) }];
-            }
-            CommandId::Read => {
-                return vec![Effect::ReadFile { purpose: FilePurpose::Read, path: files::unquoted(argument) }];
-            }
-            CommandId::Edit => return self.chat.edit(argument),
-            CommandId::Regenerate => return self.regenerate(now),
-            CommandId::Compare => return self.compare(argument, now),
-            CommandId::Continue => return self.continue_reply(now),
-            CommandId::Pause => return self.chat.step(Step::TogglePause, now),
-            CommandId::Step => {
-                let said = self.setup.set_stepping(argument, &self.view.keymap);
-                self.say_of_it(said);
-            }
-            CommandId::Undo => return self.undo(),
-            CommandId::Redo => return self.chat.redo(),
-            CommandId::Begin => return self.begin_with(argument, now),
-            CommandId::Branch => return self.chat.branch(argument),
-            CommandId::Copy => return self.chat.copy(argument, self.view.shows_thoughts),
-            CommandId::System => return self.chat.set_system(argument),
-            CommandId::Prompt => return self.show_prompt(),
-            CommandId::Tokens if argument.is_empty() => return self.missing(command),
-            CommandId::Tokens => return self.show_tokens(argument),
-            CommandId::Model if argument.is_empty() => return vec![Effect::ListModels],
-            CommandId::Model => return self.load_model(files::unquoted(argument)),
-            CommandId::Set => return self.set(command, argument),
-            CommandId::Parameter(parameter) if argument.is_empty() => {
-                self.note(NoteKind::Info, self.setup.parameter_text(parameter));
-            }
-            CommandId::Parameter(parameter) => return self.set_parameter(parameter, argument),
-            CommandId::Preset => return self.preset_command(argument),
-            CommandId::Template => return self.set_template(&files::unquoted(argument)),
-            CommandId::Raw => return self.handle(Action::ToggleSource, now),
-            CommandId::Think => return self.think(argument),
-            CommandId::Heat => self.set_heat(argument),
-            CommandId::Score => return self.score_path(),
-            CommandId::Show => self.note(NoteKind::Info, overview(&self.setup, &self.engine, &self.chat)),
-            CommandId::Stats => self.chat.stats(),
-            CommandId::Theme => {
-                return vec![Effect::ReadThemes { wanted: (!argument.is_empty()).then(|| argument.to_owned()) }];
-            }
-            CommandId::Save => return vec![Effect::SaveSettings(Box::new(self.setup.to_save(self.chat.system())))],
-        }
-        Vec::new()
-    }
-
-    pub(super) fn missing(&mut self, command: &SlashCommand) -> Vec<Effect> {
-        self.note(NoteKind::Error, format!("{}: {}", command.usage(), command.help));
-        Vec::new()
+    /// The direct form of `/set`, such as `/temperature 0.7`: the command is called as the parameter.
+    pub(super) fn parameter_command(&mut self, call: Call<'_>) -> Vec<Effect> {
+        self.set(&format!("{} {}", call.command.name, call.argument))
     }
 
     /// `/heat [MEASURE]`; without one, the next.
@@ -150,7 +88,7 @@ impl App {
         Vec::new()
     }
 
-    fn help(&mut self, argument: &str) -> Vec<Effect> {
+    pub(super) fn help(&mut self, argument: &str) -> Vec<Effect> {
         let name = argument.trim_start_matches('/');
         if name.is_empty() {
             return vec![Effect::ShowHelp];
@@ -165,7 +103,7 @@ impl App {
         Vec::new()
     }
 
-    fn set_template(&mut self, argument: &str) -> Vec<Effect> {
+    pub(super) fn set_template(&mut self, argument: &str) -> Vec<Effect> {
         let mut effects = Vec::new();
         if !argument.is_empty() {
             if let Err(error) = check_template(argument) {

@@ -1,6 +1,5 @@
 //! Commands that set something: `/set`, the parameters by their names, presets, `/think`.
 
-use super::commands::SlashCommand;
 use super::parameters::{PARAMETERS, Parameter, unless_left_out};
 use super::requests::Owner;
 use super::setup::CANDIDATES;
@@ -10,12 +9,11 @@ use gibber_engine::SamplingParams;
 
 impl App {
     /// `/set NAME VALUE`, also `/set parameter NAME VALUE`.
-    pub(super) fn set(&mut self, command: &SlashCommand, argument: &str) -> Vec<Effect> {
+    pub(super) fn set(&mut self, argument: &str) -> Vec<Effect> {
         let argument = argument.strip_prefix("parameter ").unwrap_or(argument).trim_start();
         let (name, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
         let value = value.trim();
         let said = match (name, value) {
-            ("", _) => return self.missing(command),
             ("max-tokens" | "num_predict" | "predict", _) => self.setup.set_max_tokens(value),
             ("lookup", _) => self.setup.set_lookup(value),
             ("think", _) => return self.think(if value.is_empty() { "on" } else { value }),

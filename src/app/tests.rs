@@ -351,6 +351,28 @@ fn settings_are_saved_as_they_are_now() {
     );
 }
 
+/// Words were typed to say something: what they would have said is not what the command does without them.
+#[test]
+fn words_behind_a_command_that_takes_none_are_refused() {
+    let mut machine = Machine::new();
+    machine.say("Q", "A");
+    let lines =
+        ["/save mychat", "/quit now", "/exit 1", "/new foo", "/delete 3", "/undo 2", "/redo 1", "/regen warmer"];
+    for line in lines.into_iter().chain(["/continue please", "/show system", "/stats 2", "/prompt 1", "/raw on"]) {
+        let effects = machine.enter(line);
+        let [Effect::Store(StoreOp::AppendHistory(_)), Effect::Compose(text)] = &effects[..] else {
+            panic!("{line}: {effects:?}")
+        };
+        assert_eq!(text, line, "it can be mended");
+        assert!(machine.last_note().starts_with("nothing was done: `"), "{line}: {}", machine.last_note());
+        assert_eq!(machine.path(), ["Q", "A"], "{line}");
+    }
+    machine.enter("/rename");
+    assert_eq!(machine.last_note(), "/rename TITLE: give this chat another title");
+    machine.enter("/save");
+    assert_ne!(machine.last_note(), "nothing was done");
+}
+
 #[test]
 fn a_parameter_without_its_filter_says_that_it_changes_nothing() {
     let mut machine = Machine::new();
@@ -364,7 +386,7 @@ fn a_parameter_without_its_filter_says_that_it_changes_nothing() {
     machine.enter("/samplers top_k;top_q");
     assert!(machine.last_note().starts_with("there is no sampler `top_q`"), "{}", machine.last_note());
     machine.enter("/show");
-    let usual = SamplingParams::default().samplers;
+    let usual = parameters::SamplingParams::default().samplers;
     assert!(machine.last_note().contains(&format!("\nsamplers          {usual}\n")), "{}", machine.last_note());
 }
 

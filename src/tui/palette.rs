@@ -31,10 +31,10 @@ pub(super) fn palette(app: &App) -> Overlay {
 
 /// A command that takes nothing is given at once; others go into the composer.
 fn command(command: &commands::SlashCommand) -> Item {
-    let choice = if command.arguments.is_empty() {
-        Choice::Command(format!("/{}", command.name))
-    } else {
+    let choice = if command.takes_argument() {
         Choice::Text(format!("/{} ", command.name))
+    } else {
+        Choice::Command(format!("/{}", command.name))
     };
     Item { choice, label: command.usage(), detail: command.help.to_owned() }
 }

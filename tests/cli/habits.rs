@@ -367,6 +367,21 @@ fn the_log_has_what_is_asked_for_and_without_a_fault_there_is_none() {
 }
 
 #[test]
+fn words_that_a_command_has_no_use_for_are_an_error_and_change_nothing() {
+    let gibber = Gibber::new();
+    let lines = b"/set temp 0.3\n/save mychat\n/quit now\n/undo 2\n/set temp\n";
+    let output = gibber.run_with_stdin(&["repl"], lines);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    for (word, command) in [("mychat", "save"), ("now", "quit"), ("2", "undo")] {
+        assert!(error.contains(&format!("nothing was done: `{word}` behind /{command} has no meaning")), "{error}");
+    }
+    assert!(said.contains("temperature = 0.30: "), "what follows is read on: {said}");
+    assert!(!gibber.path("config.toml").exists(), "no settings were written");
+}
+
+#[test]
 fn samplers_are_named_in_their_order_as_llama_cpp_names_them() {
     let gibber = Gibber::new();
     let run = |samplers: &str| {

@@ -106,7 +106,7 @@ fn the_palette_has_commands_keys_themes_presets_models_and_chats() {
         ("modgpt", "model gpt2"),
         ("europe", "chat Capitals of Europe"),
         ("f2", "show or hide the panels"),
-        ("temper", "/temperature VALUE"),
+        ("temper", "/temperature [VALUE]"),
     ] {
         let row = best(&mut stage, query);
         assert!(row.contains(wanted), "{query}: {row}");

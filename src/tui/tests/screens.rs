@@ -111,7 +111,7 @@ fn the_list_of_keys_and_commands() {
     stage.keys("<F1>");
     insta::assert_snapshot!(stage.draw());
     stage.keys("<End>");
-    assert!(stage.draw().contains("/frequency-penalty VALUE"), "its end can be reached");
+    assert!(stage.draw().contains("/samplers [VALUE]"), "its end can be reached");
     stage.keys("<Esc>");
     assert!(!stage.draw().contains("Keys and commands"));
 }

@@ -45,7 +45,8 @@ impl Worker {
             first.control.tell_dropped();
         }
         let outcome = generate_lanes(inference, &reader.tokenizer, tokens, &mut lanes);
-        let told: Vec<(Option<usize>, Dice)> = lanes.iter().map(|lane| (lane.control.told, lane.control.dice)).collect();
+        let told: Vec<(Option<usize>, Dice)> =
+            lanes.iter().map(|lane| (lane.control.told, lane.control.dice)).collect();
         let first = lanes.into_iter().next().map(|lane| lane.control.source);
         if let Some(source) = first {
             reader.remember(&source);
