@@ -17,8 +17,10 @@
 //! whatever ends the program, and bounds how long leaving takes. `unsafe` code is in the engine and in `gibber_signals`
 //! alone.
 //!
-//! A key press becomes an [`app::Action`]; [`app::App`] turns it into state and [`app::Effect`]s; the front end's loop
-//! carries the effects out (submit to the [`worker`], save to the [`store`], quit). The worker answers with
+//! A key goes through the screen's layers, of which the first that takes it makes an [`app::Action`] of it; [`app::App`] turns
+//! that into state and [`app::Effect`]s; the front end's loop carries the effects out (submit to the [`worker`], save to the
+//! [`store`], read a file), and what comes of it goes back as an [`app::Outcome`]. What only a screen does is
+//! [`app::OnScreen`]. The worker answers with
 //! [`worker::protocol::EngineEvent`]s, which go back into the same state machine; a frame is a pure function of it.
 //!
 //! Chat templates of models and files are strangers' programs: the binary starts itself once more to run them

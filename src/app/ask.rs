@@ -5,7 +5,7 @@ use super::attachments::{mentions, with_files};
 use super::commands::escape;
 use super::lanes::{LaneSetting, split_question};
 use super::requests::Owner;
-use super::{App, Effect, Moment, NoteKind};
+use super::{App, Effect, Moment, NoteKind, OnScreen};
 use crate::chat::{MessageId, Role};
 use crate::worker::protocol::{EngineCommand, Prompt};
 
@@ -37,7 +37,7 @@ impl App {
             Err(error) => {
                 self.note(NoteKind::Error, error);
                 let line = lanes.map_or_else(|| escape(text), |lanes| format!("/compare {lanes} -- {text}"));
-                return vec![Effect::Compose(line)];
+                return vec![Effect::Screen(OnScreen::Compose(line))];
             }
         };
         match lanes {
@@ -98,7 +98,7 @@ impl App {
     /// What cannot be done now is given back, with the reason.
     fn give_back(&mut self, refusal: String, line: String) -> Vec<Effect> {
         self.chat.set_hint(refusal);
-        vec![Effect::Compose(line)]
+        vec![Effect::Screen(OnScreen::Compose(line))]
     }
 
     /// Why no reply can be asked for now.
@@ -228,7 +228,7 @@ impl App {
         let (words, question) = split_question(argument);
         if let Err(error) = self.lane_settings(words) {
             self.note(NoteKind::Error, error);
-            return vec![Effect::Compose(again)];
+            return vec![Effect::Screen(OnScreen::Compose(again))];
         }
         match question.filter(|question| !question.is_empty()) {
             Some(question) if !mentions(question).is_empty() => {

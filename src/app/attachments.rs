@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Effect;
+use super::{Effect, OnScreen};
 
 /// Bytes of text that a token does not stand for on the average: the longest ones of vocabularies are runs of blanks. A file
 /// with more of them for each token of the context is not even handed to the tokenizer, which counts all others.
@@ -88,7 +88,7 @@ fn fenced(name: &str, text: &str) -> String {
 /// A file's text, put into the composer.
 pub(super) fn compose_file(path: &str, text: &str) -> Effect {
     let name = std::path::Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-    Effect::ComposeFile { text: fenced(&name, text), name: name.into_owned() }
+    Effect::Screen(OnScreen::ComposeFile { text: fenced(&name, text), name: name.into_owned() })
 }
 
 /// A fence that the text does not have.

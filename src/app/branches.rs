@@ -5,7 +5,7 @@ use super::attachments::split;
 use super::commands::escape;
 use super::keymap::{Context, KeyAction, Keymap};
 use super::open_chat::OpenChat;
-use super::{Effect, NoteKind};
+use super::{Effect, NoteKind, OnScreen};
 use crate::chat::{Message, MessageId, MessageState, Node, Role, title, without_line_end};
 
 /// The argument of `/edit` that means the last reply.
@@ -84,7 +84,7 @@ impl OpenChat {
         // Models end with spaces and line feeds that nobody means.
         let text = escape(split(&node.message.content).0.trim_end());
         self.branches.editing = Some(id);
-        vec![Effect::EditText(text)]
+        vec![Effect::Screen(OnScreen::EditText(text))]
     }
 
     /// `/begin TEXT`: the first words of the next reply; returns the question at the head, if one waits for its answer.
@@ -121,7 +121,7 @@ impl OpenChat {
         };
         self.branches.undone.push(former);
         self.set_hint("taken back; /redo brings it again");
-        vec![self.session.put(), Effect::Compose(escape(split(&question).0))]
+        vec![self.session.put(), Effect::Screen(OnScreen::Compose(escape(split(&question).0)))]
     }
 
     /// `/redo`: what `/undo` took back comes again.

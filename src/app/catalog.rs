@@ -1,7 +1,7 @@
 //! What there is to choose from: models, themes, earlier prompts, names of files.
 
 use super::files::Listing;
-use super::{Effect, List, ListedModel};
+use super::{Effect, List, ListedModel, OnScreen};
 use crate::settings::theme::{self, Styles, Theme};
 use crate::store::StoreOp;
 
@@ -48,7 +48,7 @@ impl Catalog {
     pub(super) fn models_listed(&mut self, listed: Vec<ListedModel>) -> Vec<Effect> {
         self.models = listed.iter().map(|model| model.name.clone()).collect();
         self.listed = listed;
-        vec![Effect::ShowList(List::Models)]
+        vec![Effect::Screen(OnScreen::ShowList(List::Models))]
     }
 }
 

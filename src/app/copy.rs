@@ -1,7 +1,7 @@
 //! What goes to the clipboard: messages as they were written, and the code in them.
 
 use super::open_chat::OpenChat;
-use super::{Effect, NoteKind};
+use super::{Effect, NoteKind, OnScreen};
 use crate::chat::thinking::{Thought, answer_of};
 use crate::chat::{MessageId, Node, Role};
 
@@ -70,7 +70,7 @@ impl OpenChat {
 
     fn copied(&mut self, which: &str, text: String) -> Vec<Effect> {
         self.note(NoteKind::Info, format!("copied {which}{} characters", text.chars().count()));
-        vec![Effect::CopyText(text)]
+        vec![Effect::Screen(OnScreen::CopyText(text))]
     }
 }
 

@@ -3,7 +3,7 @@
 use crossbeam_channel::Receiver;
 
 use super::files::FileEntry;
-use super::{Action, App, List, ListedModel, Moment, attachments};
+use super::{App, List, ListedModel, Moment, Outcome, attachments};
 use crate::chat::Transcript;
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
@@ -80,10 +80,15 @@ pub enum Effect {
         /// What it is to hold.
         text: String,
     },
+    /// Do what only the screen does.
+    Screen(OnScreen),
+}
+
+/// What only the screen does; each front end has one of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnScreen {
     /// Put a text on the clipboard.
     CopyText(String),
-    /// Edit a text in the person's editor, and put the result into the composer.
-    OpenEditor(String),
     /// Put a text into the composer, where that is empty.
     Compose(String),
     /// Put a file's text into the composer, where that is empty.
@@ -207,10 +212,8 @@ pub trait FrontEndIo {
     fn write_file(&mut self, path: &str, text: &str, numbered: bool) -> Result<String, String>;
 }
 
-/// Carries out what both front ends carry out alike, also what that leads to, and returns the rest in order: the
-/// effects that need the screen ([`Effect::CopyText`], [`Effect::OpenEditor`], [`Effect::Compose`],
-/// [`Effect::ComposeFile`], [`Effect::EditText`], [`Effect::ShowHelp`], [`Effect::ShowList`], [`Effect::ShowPalette`],
-/// [`Effect::Quit`]).
+/// Carries out what both front ends carry out alike, also what that leads to, and returns in order what is left for the
+/// screen.
 ///
 /// `send` hands a command to the engine's thread.
 pub fn carry_out(
@@ -219,7 +222,7 @@ pub fn carry_out(
     io: &mut dyn FrontEndIo,
     send: &mut dyn FnMut(EngineCommand),
     now: Moment,
-) -> Vec<Effect> {
+) -> Vec<OnScreen> {
     let mut left = Vec::new();
     let mut waiting = std::collections::VecDeque::from(effects);
     while let Some(effect) = waiting.pop_front() {
@@ -232,7 +235,7 @@ pub fn carry_out(
                 io.store(op);
                 Vec::new()
             }
-            Effect::SaveSettings(settings) => app.handle(Action::SettingsSaved(io.save_settings(&settings)), now),
+            Effect::SaveSettings(settings) => app.on_outcome(Outcome::SettingsSaved(io.save_settings(&settings)), now),
             Effect::LoadModel { id, name } => match io.resolve_model(&name) {
                 Ok((place, params)) => {
                     send(EngineCommand::Load { id, place, params });
@@ -240,27 +243,27 @@ pub fn carry_out(
                 }
                 Err(error) => app.on_event(EngineEvent::Failed { id, error }, now),
             },
-            Effect::ReadThemes { wanted } => app.handle(Action::ThemesRead { own: io.themes(), wanted }, now),
-            Effect::ListModels => app.handle(Action::ModelsListed(io.describe_models()), now),
-            Effect::ReadPalette => app.handle(palette_read(io), now),
+            Effect::ReadThemes { wanted } => app.on_outcome(Outcome::ThemesRead { own: io.themes(), wanted }, now),
+            Effect::ListModels => app.on_outcome(Outcome::ModelsListed(io.describe_models()), now),
+            Effect::ReadPalette => app.on_outcome(palette_read(io), now),
             Effect::SavePreset { name, params } => {
                 let outcome = io.save_preset(&name, params.as_deref());
-                app.handle(Action::PresetSaved { name, is_there: params.is_some(), outcome }, now)
+                app.on_outcome(Outcome::PresetSaved { name, is_there: params.is_some(), outcome }, now)
             }
-            Effect::ListSessions => app.handle(Action::SessionsListed(io.sessions()), now),
-            Effect::OpenSession(id) => app.handle(Action::SessionOpened(io.open_session(id)), now),
-            Effect::TakeSession(id) => app.handle(Action::SessionTaken(io.open_session(id)), now),
+            Effect::ListSessions => app.on_outcome(Outcome::SessionsListed(io.sessions()), now),
+            Effect::OpenSession(id) => app.on_outcome(Outcome::SessionOpened(io.open_session(id)), now),
+            Effect::TakeSession(id) => app.on_outcome(Outcome::SessionTaken(io.open_session(id)), now),
             Effect::SearchSessions(text) => {
                 let hits = io.search_sessions(&text);
-                app.handle(Action::SessionsFound { text, hits }, now)
+                app.on_outcome(Outcome::SessionsFound { text, hits }, now)
             }
             Effect::ReadFile { purpose, path } => {
                 let text = io.read_file(&path, purpose);
-                app.handle(Action::FileRead { purpose, path, text }, now)
+                app.on_outcome(Outcome::FileRead { purpose, path, text }, now)
             }
             Effect::Attach { text, lanes } => {
                 let files = attachments::gather(&text, &mut |path| io.find_file(path));
-                app.handle(Action::Attached { text, lanes, files }, now)
+                app.on_outcome(Outcome::Attached { text, lanes, files }, now)
             }
             Effect::Look(text) => {
                 io.look(text);
@@ -268,21 +271,13 @@ pub fn carry_out(
             }
             Effect::ListFiles(folder) => {
                 let entries = io.list_files(&folder);
-                app.handle(Action::FilesListed { folder, entries }, now)
+                app.on_outcome(Outcome::FilesListed { folder, entries }, now)
             }
             Effect::WriteFile { path, numbered, text } => {
-                app.handle(Action::FileWritten(io.write_file(&path, &text, numbered)), now)
+                app.on_outcome(Outcome::FileWritten(io.write_file(&path, &text, numbered)), now)
             }
-            Effect::ReadChats => app.handle(Action::ChatsRead(saved_records(io)), now),
-            screen @ (Effect::CopyText(_)
-            | Effect::OpenEditor(_)
-            | Effect::Compose(_)
-            | Effect::ComposeFile { .. }
-            | Effect::EditText(_)
-            | Effect::ShowHelp
-            | Effect::ShowList(_)
-            | Effect::ShowPalette
-            | Effect::Quit) => {
+            Effect::ReadChats => app.on_outcome(Outcome::ChatsRead(saved_records(io)), now),
+            Effect::Screen(screen) => {
                 left.push(screen);
                 Vec::new()
             }
@@ -294,8 +289,8 @@ pub fn carry_out(
     left
 }
 
-fn palette_read(io: &mut dyn FrontEndIo) -> Action {
-    Action::PaletteRead { models: io.models(), themes: io.themes(), sessions: saved_records(io) }
+fn palette_read(io: &mut dyn FrontEndIo) -> Outcome {
+    Outcome::PaletteRead { models: io.models(), themes: io.themes(), sessions: saved_records(io) }
 }
 
 /// The conversations that can be chosen. A list that cannot be read has none; /open says why.

@@ -38,6 +38,7 @@ mod loading;
 mod looking;
 mod open_chat;
 mod opening;
+mod outcome;
 mod replies;
 mod report;
 mod requests;
@@ -55,21 +56,20 @@ use std::time::{Duration, Instant};
 pub use ahead::ContextUse;
 pub use catalog::theme_problem;
 pub use compare::{Comparison, Lane, Parting};
-pub use effects::{Effect, FilePurpose, FrontEndIo, Looked, carry_out};
+pub use effects::{Effect, FilePurpose, FrontEndIo, Looked, OnScreen, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use lists::{List, ListRow, ListedModel};
 pub use loading::Loading;
 pub use looking::{Chance, LookedAt, Scoring, Section};
 pub use note::{Note, NoteKind};
+pub use outcome::Outcome;
 pub use parameters::Parameter;
 pub use replies::{NextToken, TracedToken};
 pub use run_command::{describe_template, help_text, template_choice};
 pub use saved::SavedChats;
 pub use start::{Moment, Start};
 
-use crate::chat::{MessageId, Transcript};
-use crate::settings::theme::Theme;
-use crate::store::{SearchHit, SessionSummary};
+use crate::chat::MessageId;
 pub use crate::store::{SessionId, SessionRecord, StoreNews};
 use crate::worker::protocol::{EngineEvent, RequestId};
 use catalog::Catalog;
@@ -83,7 +83,7 @@ use session::Session;
 use setup::Setup;
 use view::View;
 
-/// What a person did, or what came back from outside.
+/// What a person did, and wants.
 #[derive(Debug)]
 pub enum Action {
     /// Entered a line: a message or a slash command.
@@ -167,87 +167,12 @@ pub enum Action {
     DeleteSaved(SessionId),
     /// Wants the one back that was deleted last.
     RestoreSaved,
-    /// The outcome of [`Effect::TakeSession`]: a conversation that is to be deleted.
-    SessionTaken(Result<(SessionRecord, Transcript), String>),
     /// Wants the list of saved conversations no more.
     CloseList,
     /// Did something that concerns the front end only: a hint that waited for the next key goes.
     Other,
-    /// The outcome of [`Effect::SearchSessions`]: what was looked for, and the messages that have it.
-    SessionsFound {
-        /// What was looked for.
-        text: String,
-        /// Where it is.
-        hits: Result<Vec<SearchHit>, String>,
-    },
-    /// The outcome of [`Effect::ReadFile`]: what it was read for, the file, and its text.
-    FileRead {
-        /// What it was read for.
-        purpose: FilePurpose,
-        /// The file, as it was named.
-        path: String,
-        /// Its text, or a sentence that says why not.
-        text: Result<String, String>,
-    },
-    /// The outcome of [`Effect::Attach`]: the message, and the files that it names.
-    Attached {
-        /// The message.
-        text: String,
-        /// The lanes, where its answers are to be compared.
-        lanes: Option<String>,
-        /// Each file as it was named, and its text; or a sentence that says which cannot be read.
-        files: Result<Vec<(String, String)>, String>,
-    },
-    /// The outcome of [`Effect::ListFiles`].
-    FilesListed {
-        /// The folder, as it was named.
-        folder: String,
-        /// What is in it.
-        entries: Vec<files::FileEntry>,
-    },
-    /// The outcome of [`Effect::ReadChats`]: the newest first.
-    ChatsRead(Vec<SessionRecord>),
-    /// The outcome of [`Effect::WriteFile`]: where it is.
-    FileWritten(Result<String, String>),
-    /// The outcome of [`Effect::SaveSettings`].
-    SettingsSaved(Result<String, String>),
-    /// The outcome of [`Effect::ReadThemes`].
-    ThemesRead {
-        /// The person's own.
-        own: Vec<Theme>,
-        /// The one that is to be put in force.
-        wanted: Option<String>,
-    },
-    /// The outcome of [`Effect::ListModels`].
-    ModelsListed(Vec<ListedModel>),
     /// Wants all that can be done in one list.
     OpenPalette,
-    /// The outcome of [`Effect::ReadPalette`].
-    PaletteRead {
-        /// The names of the models.
-        models: Vec<String>,
-        /// The person's own themes.
-        themes: Vec<Theme>,
-        /// The saved conversations, the newest first.
-        sessions: Vec<SessionRecord>,
-    },
-    /// The outcome of [`Effect::SavePreset`].
-    PresetSaved {
-        /// The preset.
-        name: String,
-        /// Whether it is there now, or was deleted.
-        is_there: bool,
-        /// Where, or why not.
-        outcome: Result<String, String>,
-    },
-    /// The outcome of [`Effect::ListSessions`].
-    SessionsListed(Result<Vec<SessionSummary>, String>),
-    /// The outcome of [`Effect::OpenSession`].
-    SessionOpened(Result<(SessionRecord, Transcript), String>),
-    /// The store's thread could not write.
-    StoreNews(StoreNews),
-    /// Something failed in the front end.
-    Failed(String),
 }
 
 /// The state of the program: its owners, each of which has what belongs together, and what goes on between them.
@@ -374,55 +299,11 @@ impl App {
             Action::CloseList => self.library.close_list(),
             Action::Other => Vec::new(),
             Action::OpenPalette => vec![Effect::ReadPalette],
-            Action::PaletteRead { models, themes, sessions } => {
-                (self.catalog.models, self.library.recent) = (models, sessions);
-                self.catalog.set_themes(themes);
-                vec![Effect::ShowPalette]
-            }
-            Action::ModelsListed(models) => self.catalog.models_listed(models),
-            Action::ThemesRead { own, wanted } => self.themes_read(own, wanted),
-            Action::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => self.imported(&path, &text, now),
-            Action::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => {
-                vec![attachments::compose_file(&path, &text)]
-            }
-            Action::Attached { text, lanes, files } => self.attached(&text, lanes.as_deref(), files, now),
             Action::ChooseFound(id, message) => self.library.choose_chat(id, Some(message)),
             Action::RenameSaved(id, title) => self.library.rename(id, &title, &mut self.chat),
             Action::DeleteSaved(id) => self.delete_saved(id, now),
             Action::RestoreSaved => self.library.restore(&mut self.chat),
-            Action::SessionTaken(Ok((record, transcript))) => self.library.chat_taken(record, transcript),
-            Action::SessionsListed(Ok(list)) => self.library.chats_listed(list, &mut self.chat, now),
-            Action::SessionsFound { text, hits: Ok(hits) } => self.library.found(text, hits),
-            outcome => self.take_outcome(outcome),
         }
-    }
-
-    /// What came back from outside.
-    fn take_outcome(&mut self, outcome: Action) -> Vec<Effect> {
-        match outcome {
-            Action::ChatsRead(chats) => self.library.recent = chats,
-            Action::FilesListed { folder, entries } => self.catalog.listing = files::Listing { folder, entries },
-            Action::SettingsSaved(Ok(path)) => {
-                self.note(NoteKind::Info, format!("the settings are now the default, in {path}"))
-            }
-            Action::StoreNews(StoreNews::Saved) => {
-                self.note(NoteKind::Info, StoreNews::SAVED.to_owned());
-            }
-            Action::SettingsSaved(Err(error))
-            | Action::StoreNews(StoreNews::Failed(error) | StoreNews::Lost(error))
-            | Action::Failed(error) => self.note(NoteKind::Error, error),
-            Action::PresetSaved { name, is_there, outcome } => self.preset_saved(&name, is_there, outcome),
-            Action::SessionOpened(Ok((record, transcript))) => return self.chat_opened(record, transcript),
-            Action::FileWritten(Ok(path)) => self.note(NoteKind::Info, format!("{path} is written")),
-            Action::SessionsListed(Err(error))
-            | Action::SessionsFound { hits: Err(error), .. }
-            | Action::SessionTaken(Err(error))
-            | Action::FileRead { text: Err(error), .. }
-            | Action::FileWritten(Err(error))
-            | Action::SessionOpened(Err(error)) => self.note(NoteKind::Error, error),
-            _ => {}
-        }
-        Vec::new()
     }
 
     /// What the engine's thread says: its owner gets it.
@@ -507,7 +388,7 @@ impl App {
     /// Leaves; what is running is stopped and what there is of it saved.
     fn quit(&mut self) -> Vec<Effect> {
         let mut effects = self.chat.cut();
-        effects.push(Effect::Quit);
+        effects.push(Effect::Screen(OnScreen::Quit));
         effects
     }
 

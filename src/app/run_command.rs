@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::commands::{self, Call, Line, When};
-use super::{App, Effect, List, Moment, NoteKind, files, theme_problem};
+use super::{App, Effect, List, Moment, NoteKind, OnScreen, files, theme_problem};
 use crate::chat::template::BUILTIN_NAMES;
 use crate::settings::theme::Theme;
 use crate::worker::protocol::TemplateChoice;
@@ -21,7 +21,7 @@ impl App {
             Line::Command { name, argument } => match self.give(name, argument, now) {
                 Some(effects) => effects,
                 // What cannot be given can be mended.
-                None => vec![Effect::Compose(line.to_owned())],
+                None => vec![Effect::Screen(OnScreen::Compose(line.to_owned()))],
             },
         });
         effects
@@ -77,7 +77,7 @@ impl App {
     /// The themes have been read: one is put in force, or the person chooses.
     pub(super) fn themes_read(&mut self, own: Vec<Theme>, wanted: Option<String>) -> Vec<Effect> {
         self.catalog.set_themes(own);
-        let Some(name) = wanted else { return vec![Effect::ShowList(List::Themes)] };
+        let Some(name) = wanted else { return vec![Effect::Screen(OnScreen::ShowList(List::Themes))] };
         match theme_problem(&self.catalog.themes, &name) {
             Some(problem) => self.note(NoteKind::Error, problem),
             None => {
@@ -91,7 +91,7 @@ impl App {
     pub(super) fn help(&mut self, argument: &str) -> Vec<Effect> {
         let name = argument.trim_start_matches('/');
         if name.is_empty() {
-            return vec![Effect::ShowHelp];
+            return vec![Effect::Screen(OnScreen::ShowHelp)];
         }
         match commands::find(name) {
             Some(command) => {

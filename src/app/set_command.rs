@@ -3,7 +3,7 @@
 use super::parameters::{PARAMETERS, Parameter, unless_left_out};
 use super::requests::Owner;
 use super::setup::CANDIDATES;
-use super::{App, Effect, List, NoteKind};
+use super::{App, Effect, List, NoteKind, OnScreen};
 use crate::worker::protocol::{EngineCommand, EngineEvent};
 use gibber_engine::SamplingParams;
 
@@ -95,7 +95,7 @@ impl App {
     /// `/preset [NAME]`, `/preset save NAME`, `/preset delete NAME`.
     pub(super) fn preset_command(&mut self, argument: &str) -> Vec<Effect> {
         let outcome = match argument.split_once(char::is_whitespace).unwrap_or((argument, "")) {
-            ("", _) => return vec![Effect::ShowList(List::Presets)],
+            ("", _) => return vec![Effect::Screen(OnScreen::ShowList(List::Presets))],
             ("save", name) => {
                 let name = name.trim();
                 self.setup.save_preset(name).map(|params| (name, Some(Box::new(params))))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::chat::{MessageState, Role};
 use crate::settings::Settings;
+use crate::store::SessionSummary;
 use crate::store::StoreOp;
 use crate::worker::fake::sample_model;
 use crate::worker::protocol::{EngineCommand, FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
@@ -180,7 +181,7 @@ fn regenerating_makes_a_branch_and_undo_takes_the_turn_back() {
     machine.enter("/branch 3");
     assert_eq!(machine.last_note(), "/branch wants a number from 1 to 2, not `3`");
     let effects = machine.enter("/undo");
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "Q")));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Screen(OnScreen::Compose(text)) if text == "Q")));
     assert!(machine.path().is_empty());
     assert_eq!(machine.app.transcript().nodes().len(), 3);
 }
@@ -313,7 +314,7 @@ fn a_dead_worker_ends_the_reply_and_later_questions_are_kept() {
     assert_eq!(saved(&effects), [("half", MessageState::Cut)]);
     assert!(machine.last_note().contains("a crash"));
     let effects = machine.enter("again");
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "again")));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Screen(OnScreen::Compose(text)) if text == "again")));
     assert_eq!(machine.path(), ["Q", "half"]);
 }
 
@@ -325,7 +326,7 @@ fn without_a_model_a_question_is_kept_and_the_way_out_named() {
     app.on_event(EngineEvent::Failed { id, error: "cannot read model.gguf".into() }, now);
     assert!(app.notes()[0].text.starts_with("cannot read model.gguf; /model"));
     let effects = app.handle(Action::Enter("Q".into()), now);
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "Q")));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Screen(OnScreen::Compose(text)) if text == "Q")));
 }
 
 #[test]
@@ -360,7 +361,7 @@ fn words_behind_a_command_that_takes_none_are_refused() {
         ["/save mychat", "/quit now", "/exit 1", "/new foo", "/delete 3", "/undo 2", "/redo 1", "/regen warmer"];
     for line in lines.into_iter().chain(["/continue please", "/show system", "/stats 2", "/prompt 1", "/raw on"]) {
         let effects = machine.enter(line);
-        let [Effect::Store(StoreOp::AppendHistory(_)), Effect::Compose(text)] = &effects[..] else {
+        let [Effect::Store(StoreOp::AppendHistory(_)), Effect::Screen(OnScreen::Compose(text))] = &effects[..] else {
             panic!("{line}: {effects:?}")
         };
         assert_eq!(text, line, "it can be mended");
@@ -460,15 +461,15 @@ fn what_does_not_stop_can_be_left() {
     assert!(!machine.app.quit_armed());
     // The engine does not react.
     assert!(interrupt(&mut machine).is_empty() && machine.app.quit_armed());
-    assert!(matches!(interrupt(&mut machine).last(), Some(Effect::Quit)));
+    assert!(matches!(interrupt(&mut machine).last(), Some(Effect::Screen(OnScreen::Quit))));
 }
 
 #[test]
 fn what_the_store_has_to_say_is_said_once_and_shortly() {
     let mut machine = Machine::new();
     let failed = StoreNews::Failed(format!("{} cannot be written", "x".repeat(50_000)));
-    machine.app.handle(Action::StoreNews(failed), machine.now);
-    machine.app.handle(Action::StoreNews(StoreNews::Saved), machine.now);
+    machine.app.on_outcome(Outcome::StoreNews(failed), machine.now);
+    machine.app.on_outcome(Outcome::StoreNews(StoreNews::Saved), machine.now);
     let [failed, saved] = machine.app.notes() else { panic!("{:?}", machine.app.notes()) };
     assert!(failed.text.len() < 1100 && failed.text.ends_with("cannot be written"), "{}", failed.text);
     assert_eq!((saved.kind, saved.text.as_str()), (NoteKind::Info, "what could not be saved is saved now"));
@@ -489,14 +490,16 @@ fn a_damaged_chat_of_the_list_is_named_and_an_id_opens_its_chat() {
     let line = |record, damage| SessionSummary { record, updated: 1, messages: 1, damage };
     let list =
         vec![line(record(5, "sound"), None), line(record(1 << 62, "hurt"), Some("`title` holds bytes".to_owned()))];
-    machine.app.handle(Action::SessionsListed(Ok(list.clone())), machine.now);
+    machine.app.on_outcome(Outcome::SessionsListed(Ok(list.clone())), machine.now);
     let note = machine.app.notes().last().expect("a note");
     assert!(note.text.contains("hurt") && note.text.contains("`title` holds bytes"), "{}", note.text);
     assert_eq!(machine.app.saved().map(|saved| saved.chats.len()), Some(2));
     machine.app.handle(Action::CloseList, machine.now);
     machine.enter("/open 4611686018427387904");
-    machine.app.handle(Action::SessionsFound { text: (1_i64 << 62).to_string(), hits: Ok(Vec::new()) }, machine.now);
-    let effects = machine.app.handle(Action::SessionsListed(Ok(list)), machine.now);
+    machine
+        .app
+        .on_outcome(Outcome::SessionsFound { text: (1_i64 << 62).to_string(), hits: Ok(Vec::new()) }, machine.now);
+    let effects = machine.app.on_outcome(Outcome::SessionsListed(Ok(list)), machine.now);
     let opens = |effect: &Effect| matches!(effect, Effect::OpenSession(id) if id.0 == 1 << 62);
     assert!(effects.iter().any(opens), "{effects:?}");
 }
@@ -506,8 +509,8 @@ fn an_imported_chat_has_a_clean_title_and_a_date_and_goes_on() {
     let mut machine = Machine::new();
     let text = r#"{"format":"gibber chat","version":1,"title":"a\nb\u001b[31m","head":4294967295,
         "messages":[{"id":4294967295,"parent":null,"role":"user","content":"x"}]}"#;
-    let read = Action::FileRead { purpose: FilePurpose::Import, path: "a.json".into(), text: Ok(text.to_owned()) };
-    let effects = machine.app.handle(read, machine.now);
+    let read = Outcome::FileRead { purpose: FilePurpose::Import, path: "a.json".into(), text: Ok(text.to_owned()) };
+    let effects = machine.app.on_outcome(read, machine.now);
     let Effect::Store(StoreOp::PutSession(record)) = &effects[0] else { panic!("{effects:?}") };
     assert_eq!((record.title.as_str(), record.created), ("a b [31m", 1_790_000_000));
     assert_eq!(machine.app.transcript().path().len(), 1);

@@ -22,7 +22,7 @@ use signal_hook::consts::SIGHUP;
 
 use crate::app::attachments::folded;
 use crate::app::commands::{self, Line, refuse_on_lines};
-use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind, StoreNews};
+use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind, OnScreen, Outcome, StoreNews};
 use crate::chat::{Role, one_line};
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
@@ -201,7 +201,7 @@ impl Repl {
         let (line, told) = self.signals.while_reading(&self.store_news, news_line, || input.read(prompt, initial));
         for news in told {
             self.failed |= !matches!(news, StoreNews::Saved);
-            self.quietly(|app, now| app.handle(Action::StoreNews(news), now))?;
+            self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(news), now))?;
             self.skip_notes();
         }
         Ok(line)
@@ -330,20 +330,20 @@ impl Repl {
         let (mut app, mut io) = (self.app.borrow_mut(), self.io.borrow_mut());
         let left = app::carry_out(&mut app, effects, &mut **io, &mut send, Moment::now());
         let mut next = Next::Read(String::new());
-        for effect in left {
-            match effect {
-                Effect::Quit => next = Next::Leave(ExitReason::Quit),
-                Effect::ComposeFile { text, name } if !self.edits => {
+        for wish in left {
+            match wish {
+                OnScreen::Quit => next = Next::Leave(ExitReason::Quit),
+                OnScreen::ComposeFile { text, name } if !self.edits => {
                     self.before.push_str(&text);
                     self.printer.line(&format!("{name} goes before the next question"))?;
                 }
-                Effect::Compose(text) | Effect::ComposeFile { text, .. } | Effect::EditText(text) => {
+                OnScreen::Compose(text) | OnScreen::ComposeFile { text, .. } | OnScreen::EditText(text) => {
                     next = Next::Read(text)
                 }
-                Effect::ShowHelp => self.printer.text(&app::help_text())?,
-                Effect::ShowList(list) => self.printer.text(&app.list_text(list))?,
-                Effect::CopyText(text) => self.printer.copy(&text)?,
-                _ => {}
+                // The commands are all that can be done here.
+                OnScreen::ShowHelp | OnScreen::ShowPalette => self.printer.text(&app::help_text())?,
+                OnScreen::ShowList(list) => self.printer.text(&app.list_text(list))?,
+                OnScreen::CopyText(text) => self.printer.copy(&text)?,
             }
         }
         Ok(next)
@@ -362,7 +362,7 @@ impl Repl {
             },
             recv(signals) -> signal => return self.on_signal(signal.ok()),
             recv(failures) -> failure => match failure {
-                Ok(failure) => self.quietly(|app, now| app.handle(Action::StoreNews(failure), now))?,
+                Ok(failure) => self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(failure), now))?,
                 Err(_) => self.store_news = never(),
             },
             recv(timer) -> _ => self.quietly(App::tick)?,

@@ -17,7 +17,7 @@ use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
 use super::{ExitReason, TuiError, editor, terminal, view};
-use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, StoreNews, carry_out};
+use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, Outcome, StoreNews, carry_out};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
 
@@ -196,7 +196,7 @@ impl Loop {
                 return Ok(if closing { Urgency::Now } else { Urgency::Soon });
             }
             Wake::StoreNews(text) => {
-                let effects = self.app.handle(Action::StoreNews(text), now);
+                let effects = self.app.on_outcome(Outcome::StoreNews(text), now);
                 self.carry_out(effects)?;
             }
             Wake::Colors => return Ok(Urgency::Soon),
@@ -275,7 +275,7 @@ impl Loop {
         match edited {
             Ok(edited) => self.screen.replace_text(&edited),
             Err(error) => {
-                self.app.handle(Action::Failed(error), Moment::now());
+                self.app.on_outcome(Outcome::Failed(error), Moment::now());
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::token_view::TokenView;
 use crate::app::SessionRecord;
 use crate::app::keymap::{Context, KeyAction};
 use crate::app::step::Step;
-use crate::app::{Action, App, Effect, List, ListRow, Moment};
+use crate::app::{Action, App, Effect, List, ListRow, Moment, OnScreen};
 use crate::chat::MessageId;
 
 /// What only the event loop can do.
@@ -114,28 +114,31 @@ impl Screen {
         self.popup.dismiss(self.composer.text());
     }
 
-    /// What the effects that need the screen ask for.
-    pub(super) fn carry_out(&mut self, app: &App, effects: Vec<Effect>) -> Vec<Request> {
+    /// Does what only the screen does.
+    pub(super) fn carry_out(&mut self, app: &App, wishes: Vec<OnScreen>) -> Vec<Request> {
         let mut requests = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::CopyText(text) => requests.push(Request::Copy(text)),
-                Effect::OpenEditor(text) => requests.push(Request::Edit(text)),
-                Effect::Compose(text) if self.composer.is_empty() => {
-                    self.composer.give_back(&text);
-                    // It was just given: no popup over the answer to it.
-                    self.popup.dismiss(&text);
+        for wish in wishes {
+            match wish {
+                OnScreen::CopyText(text) => requests.push(Request::Copy(text)),
+                OnScreen::Compose(text) => {
+                    // What is being written stays.
+                    if self.composer.is_empty() {
+                        self.composer.give_back(&text);
+                        // It was just given: no popup over the answer to it.
+                        self.popup.dismiss(&text);
+                    }
                 }
-                Effect::ComposeFile { name, text } if self.composer.is_empty() => {
-                    self.composer.set_file(&name, &text);
-                    self.popup.dismiss(self.composer.text());
+                OnScreen::ComposeFile { name, text } => {
+                    if self.composer.is_empty() {
+                        self.composer.set_file(&name, &text);
+                        self.popup.dismiss(self.composer.text());
+                    }
                 }
-                Effect::EditText(text) => self.begin_edit(&text),
-                Effect::ShowHelp => self.overlays.push(Overlay::help(app.keymap())),
-                Effect::ShowPalette => self.overlays.push(palette(app)),
-                Effect::ShowList(list) => self.overlays.push(list_overlay(app, list)),
-                Effect::Quit => requests.push(Request::Quit),
-                _ => {}
+                OnScreen::EditText(text) => self.begin_edit(&text),
+                OnScreen::ShowHelp => self.overlays.push(Overlay::help(app.keymap())),
+                OnScreen::ShowPalette => self.overlays.push(palette(app)),
+                OnScreen::ShowList(list) => self.overlays.push(list_overlay(app, list)),
+                OnScreen::Quit => requests.push(Request::Quit),
             }
         }
         self.end_edit(app);

@@ -1,3 +1,4 @@
+use super::super::OnScreen;
 use super::*;
 use crate::app::{App, Start};
 use crate::store::StoreOp;
@@ -140,7 +141,11 @@ fn what_cannot_be_compared_is_told_and_given_back() {
     let mut machine = Machine::new();
     let effects = machine.enter("/compare presise");
     assert!(machine.last_note().starts_with("`presise` is no lane"), "{}", machine.last_note());
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Compose(text) if text == "/compare presise")));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Screen(OnScreen::Compose(text)) if text == "/compare presise"))
+    );
     machine.enter("/new");
     machine.enter("/compare");
     assert_eq!(machine.last_note(), "there is no question to answer yet: /compare … -- TEXT asks one");

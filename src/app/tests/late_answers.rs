@@ -1,5 +1,6 @@
 //! An answer that comes once its chat is no longer open finds nobody.
 
+use super::super::Outcome;
 use super::*;
 use crate::chat::{Message, Transcript};
 use crate::worker::protocol::{ContextParts, Distribution, PromptToken};
@@ -15,7 +16,7 @@ fn saved_chat(id: i64, texts: &[&str]) -> (SessionRecord, Transcript) {
 }
 
 fn open(machine: &mut Machine, chat: (SessionRecord, Transcript)) -> Vec<Effect> {
-    machine.app.handle(Action::SessionOpened(Ok(chat)), machine.now)
+    machine.app.on_outcome(Outcome::SessionOpened(Ok(chat)), machine.now)
 }
 
 /// The request that the effects open last.
