@@ -103,15 +103,27 @@ pub(super) enum Fate {
 impl Chain {
     /// Runs the filters. At least one token is kept where any logit is a number; none otherwise.
     pub(super) fn run(&mut self, logits: &[f32], params: &SamplingParams, situation: &Situation<'_>) {
+        let filters = params.samplers.iter().map(|filter| (filter, filter.act()));
+        self.run_each(filters, logits, params, situation);
+    }
+
+    /// As [`Self::run`], with these filters.
+    pub(super) fn run_each(
+        &mut self,
+        filters: impl Iterator<Item = (Filter, Act)>,
+        logits: &[f32],
+        params: &SamplingParams,
+        situation: &Situation<'_>,
+    ) {
         self.cuts.clear();
         let is_greedy = params.is_greedy();
         let mut race = Race::new(self, logits);
-        for filter in params.samplers.iter() {
+        for (filter, act) in filters {
             if is_greedy && filter == Filter::Temperature {
                 break;
             }
             race.acting = filter;
-            match filter.act() {
+            match act {
                 Act::Cuts(_) if is_greedy => {}
                 Act::Cuts(run) | Act::Changes(run) => run(&mut race, params, situation),
             }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::sampling::Filter;
+use crate::sampling::chain::Act;
 
 /// A vocabulary that no filter here asks for.
 static NONE: Vec<Vec<u8>> = Vec::new();
@@ -368,6 +369,38 @@ fn every_order_of_the_filters_leaves_a_distribution() {
             assert!(kept.is_sorted_by_key(|(token, _)| *token), "{order}");
             assert!(total.abs_diff(1000) <= 30, "{order}: {total}");
         }
+    }
+}
+
+/// What filters to come ask for: numbers of their own, the tokens before, and what tokens stand for.
+#[test]
+fn a_filter_may_draw_numbers_and_ask_for_the_tokens_before_and_their_texts() {
+    // As many of the best as its number says, but at least one; and nothing that was said, or ends a line.
+    let by_chance = Act::Cuts(|race, _, situation| {
+        let number = situation.dice.generator(Filter::TopK).next_u64() % 4;
+        race.keep_top(1 + number as usize);
+    });
+    let no_lines = Act::Changes(|race, _, situation| {
+        let vocabulary = situation.vocabulary;
+        let is_line = |token: &TokenId| vocabulary.bytes_of(*token) == b"\n";
+        let lines: Vec<TokenId> = (0..vocabulary.size() as TokenId).filter(is_line).collect();
+        race.edit(&[situation.history, &lines].concat(), |logit, _| *logit = f32::NEG_INFINITY);
+    });
+    let vocabulary: Vec<Vec<u8>> =
+        [&b"a"[..], b"b", b"\n", b"c", b"d", b"e"].iter().map(|text| text.to_vec()).collect();
+    let mut chain = Chain::default();
+    let mut kept = |place, history: &[TokenId]| {
+        let situation = Situation { history, vocabulary: &vocabulary, dice: Dice::new(7, place) };
+        let filters = [(Filter::Penalties, no_lines), (Filter::TopK, by_chance)].into_iter();
+        chain.run_each(filters, &logits(), &open(), &situation);
+        chain.kept().map(|(token, _)| token).collect::<Vec<_>>()
+    };
+    let places: Vec<Vec<TokenId>> = (0..20).map(|place| kept(place, &[0])).collect();
+    assert!(places.iter().all(|tokens| !tokens.contains(&0) && !tokens.contains(&2)), "{places:?}");
+    assert!(places.iter().any(|tokens| tokens.len() == 1) && places.iter().any(|tokens| tokens.len() == 4));
+    // A preview, or a replay, of any place meets what was met there.
+    for place in [3, 0, 19, 3] {
+        assert_eq!(kept(place as u64, &[0]), places[place], "place {place}");
     }
 }
 
