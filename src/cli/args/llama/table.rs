@@ -46,7 +46,7 @@ pub(super) fn meaning_of(command: &str, name: &str) -> Option<Meaning> {
         None => *flag == name,
     };
     let is_for = |row: &&Row| row.commands.is_empty() || row.commands.contains(&command);
-    ROWS.iter().filter(is_for).find(|row| row.flags.iter().any(|flag| is_named(flag))).map(|row| row.meaning)
+    ROWS.iter().filter(is_for).find(|row| row.flags.iter().any(&is_named)).map(|row| row.meaning)
 }
 
 use Meaning::{NoEffect, Refused, Same};
