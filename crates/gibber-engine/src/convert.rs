@@ -17,9 +17,11 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::EngineError;
 use super::kernels::ThreadPool;
-use super::load::{self, ModelFiles, ModelSource};
+use super::source::{self, ModelFiles, ModelSource};
 use super::weights::gguf::{Gguf, Header, Metadata, padding, parts};
 use super::weights::{DType, Storage, Tensor};
 use tensors::{ModelShape, OutTensor, RowOrder};
@@ -35,6 +37,15 @@ const NOT_COPIED: [&str; 6] = [
     "split.no",
     "split.tensors.count",
 ];
+
+/// What came of [`crate::load::LoadOptions::quantize`], for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantized {
+    /// A sentence.
+    pub text: String,
+    /// Whether it is worth saying unasked: it took time, or is not what was asked for.
+    pub is_news: bool,
+}
 
 /// A tensor that was written, and how far the whole is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +89,7 @@ impl Conversion {
     /// model follow from its configuration, its tokenizer and its chat template.
     ///
     /// # Errors
-    /// Those of [`load::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read, is
+    /// Those of [`source::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read, is
     /// damaged or lacks a part; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for.
     pub fn new(source: &ModelSource, kind: FileType) -> Result<Self, EngineError> {
         match source {
@@ -90,7 +101,7 @@ impl Conversion {
                 refuse_incomplete(source)?;
                 Self::of_gguf(Path::new(name), &Storage::from_static(bytes), kind)
             }
-            ModelSource::Path(_) | ModelSource::Synthetic(_) => Self::of_files(&load::open(source)?, kind),
+            ModelSource::Path(_) | ModelSource::Synthetic(_) => Self::of_files(&source::open(source)?, kind),
         }
     }
 
@@ -209,7 +220,7 @@ impl Conversion {
 /// Refuses a GGUF file that cannot run before anything is written: what lacks a part here lacks it in the copy. What the
 /// engine merely does not support is copied all the same.
 fn refuse_incomplete(source: &ModelSource) -> Result<(), EngineError> {
-    match load::open(source).and_then(|files| files.check_parts()) {
+    match source::open(source).and_then(|files| files.check_parts()) {
         Ok(()) | Err(EngineError::Unsupported { .. }) => Ok(()),
         Err(error) => Err(error),
     }

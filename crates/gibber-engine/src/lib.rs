@@ -25,7 +25,7 @@
 //! # }
 //! ```
 //!
-//! What stands where: [`load`] finds out what a file is and reads it ([`keys`], [`weights`], [`tokenizer`]);
+//! What stands where: [`source`] finds out what a file is ([`keys`], [`weights`], [`tokenizer`]) and [`load`] makes it run;
 //! [`model::family`] has a file for each family of models with all that is known of it, and [`model`] is the one forward
 //! pass over [`kernels`] and, behind a doorway of its own, the linked BLAS ([`blas`]); [`inference`] owns the state of a
 //! sequence; [`sampling`] draws tokens and [`generate`] makes replies of them; [`convert`] quantizes; [`score`] says what a
@@ -45,6 +45,7 @@ pub mod load;
 pub mod model;
 pub mod sampling;
 pub mod score;
+pub mod source;
 pub mod synthetic;
 pub mod tokenizer;
 pub mod weights;

@@ -1,57 +1,34 @@
-//! From a file on disk (or the embedded bytes) to a model that can run.
-//!
-//! [`open`] reads what a model is (its shape, its tensors by name, where its tokenizer is) without touching a weight;
-//! [`load`] makes it run. What a file asks for and the engine does not do is an error that names it: nothing is guessed.
+//! From what is on disk ([`open`]) to a model that can run ([`load`]).
 
 mod cancel;
-mod gguf;
-mod hugging_face;
-mod memory;
 mod progress;
 #[cfg(test)]
 mod tests;
-mod tokenizer_files;
 
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use super::convert::Quantized;
 use super::inference::Inference;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::pool::{default_threads, useful_threads};
 use super::model::{Model, ModelConfig};
-use super::tokenizer::{self, Tokenizer};
-use super::weights::gguf::parts::PartName;
-use super::weights::{DType, Storage, Weights};
-use super::{EngineError, FileType, TokenId, convert, synthetic};
+use super::source::memory;
+pub use super::source::{MemoryProbe, ModelFiles, ModelSource, open};
+use super::tokenizer::Tokenizer;
+use super::{EngineError, FileType, TokenId, convert};
 pub use cancel::CancelFlag;
-pub use memory::MemoryProbe;
 use progress::Progress;
 
 /// The context where nobody asks for one: longer ones cost memory that few chats use.
 pub const DEFAULT_CONTEXT: usize = 8192;
 /// Between two reports of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Where a model is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModelSource {
-    /// A GGUF file, or a Hugging Face folder (`config.json`, `model.safetensors`, a tokenizer).
-    Path(PathBuf),
-    /// The bytes of a GGUF file that were put into the executable.
-    Embedded {
-        /// What it is called.
-        name: &'static str,
-        /// The file.
-        bytes: &'static [u8],
-    },
-    /// Random weights of a known shape, for measuring: `gpt2`, `gpt2-medium`, …
-    Synthetic(String),
-}
 
 /// How a model is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,15 +64,6 @@ impl Default for LoadOptions {
             cancel: CancelFlag::default(),
         }
     }
-}
-
-/// What came of [`LoadOptions::quantize`], for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quantized {
-    /// A sentence.
-    pub text: String,
-    /// Whether it is worth saying unasked: it took time, or is not what was asked for.
-    pub is_news: bool,
 }
 
 /// What a loaded model is.
@@ -135,107 +103,6 @@ pub struct ModelInfo {
     pub quantized: Option<Quantized>,
 }
 
-/// What the files of a model say, before any of it is computed with.
-#[derive(Debug)]
-pub struct ModelFiles {
-    /// What people call it.
-    pub name: String,
-    /// The file or the folder.
-    pub path: PathBuf,
-    /// Its shape.
-    pub config: ModelConfig,
-    /// Its tensors, those that only training uses left out.
-    pub weights: Weights,
-    /// Its own chat template (Jinja).
-    pub chat_template: Option<String>,
-    /// The text of its begin token, for the template.
-    pub bos_token: Option<String>,
-    /// The text of its end token, for the template.
-    pub eos_token: Option<String>,
-    tokenizer: TokenizerFiles,
-}
-
-/// Where the tokenizer is to come from.
-#[derive(Debug, Clone)]
-enum TokenizerFiles {
-    /// The metadata of a GGUF file.
-    Gguf(Storage),
-    /// A folder's.
-    HuggingFace(tokenizer_files::TokenizerFiles),
-    /// No text, only bytes: for models of random weights.
-    Bytes,
-}
-
-impl ModelFiles {
-    /// Builds the tokenizer, which takes a moment: tens of thousands of merges.
-    ///
-    /// # Errors
-    /// Where it is broken or unsupported.
-    pub fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
-        let tokenizer = match &self.tokenizer {
-            TokenizerFiles::Gguf(storage) => gguf::tokenizer(&self.path, storage)?,
-            TokenizerFiles::HuggingFace(files) => files.build()?,
-            TokenizerFiles::Bytes => tokenizer::of_bytes(self.config.vocab_size)?,
-        };
-        Ok(tokenizer.limited_to(self.config.vocab_size, self.tokenizer_path()))
-    }
-
-    /// What [`Self::tokenizer`] would refuse, as far as that is known without building it.
-    ///
-    /// # Errors
-    /// Those of [`Self::tokenizer`].
-    fn check_tokenizer(&self) -> Result<(), EngineError> {
-        match &self.tokenizer {
-            TokenizerFiles::Gguf(storage) => gguf::check_tokenizer(&self.path, storage),
-            TokenizerFiles::HuggingFace(files) => files.check(),
-            TokenizerFiles::Bytes => Ok(()),
-        }
-    }
-
-    /// The file that the tokenizer is in.
-    pub(crate) fn tokenizer_path(&self) -> &Path {
-        match &self.tokenizer {
-            TokenizerFiles::HuggingFace(files) => files.path(),
-            TokenizerFiles::Gguf(_) | TokenizerFiles::Bytes => &self.path,
-        }
-    }
-
-    /// Refuses tensors that nobody has asked for: the model would compute something else with them.
-    pub(crate) fn refuse_untaken(&self) -> Result<(), EngineError> {
-        let Some(&name) = self.weights.untaken().first() else { return Ok(()) };
-        let architecture = self.config.family.name();
-        let what = format!("tensor `{name}` is not part of a {architecture} model as this engine computes it");
-        Err(EngineError::unsupported(self.weights.path(), what))
-    }
-
-    /// What [`load`] would refuse, without reading the weights or building the tokenizer.
-    ///
-    /// # Errors
-    /// Those of [`load`].
-    pub fn check(&self, memory: MemoryProbe) -> Result<(), EngineError> {
-        memory::check(&self.path, self.weights.total_bytes(), memory)?;
-        self.check_parts()?;
-        self.refuse_untaken()
-    }
-
-    /// Whether all is there that its configuration asks for.
-    pub(crate) fn check_parts(&self) -> Result<(), EngineError> {
-        Model::check(self.config.clone(), &self.weights)?;
-        self.check_tokenizer()
-    }
-
-    /// How many weights there are.
-    pub fn parameters(&self) -> u64 {
-        self.weights.iter().map(|tensor| tensor.len() as u64).sum()
-    }
-
-    /// The format that most weights are stored in.
-    pub fn format(&self) -> DType {
-        let values_in = |dtype| self.weights.iter().filter(|t| t.dtype() == dtype).map(|t| t.len()).sum::<usize>();
-        DType::ALL.iter().copied().max_by_key(|&dtype| values_in(dtype)).unwrap_or(DType::F32)
-    }
-}
-
 /// A model that can run, with all that belongs to it.
 #[derive(Debug)]
 pub struct LoadedModel {
@@ -251,37 +118,6 @@ pub struct LoadedModel {
     pub bos_token: Option<String>,
     /// The text of its end token, for the template.
     pub eos_token: Option<String>,
-}
-
-/// Reads what the model at `source` is.
-///
-/// # Errors
-/// [`EngineError::Io`] and [`EngineError::Format`] for files that cannot be read or are broken,
-/// [`EngineError::Unsupported`] for what the engine does not do; each names the file and what it is about.
-pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
-    let files = match source {
-        ModelSource::Path(path) if path.is_dir() => hugging_face::open(path)?,
-        ModelSource::Path(path) => gguf::open(path, &display_name(path), Storage::open(path)?)?,
-        ModelSource::Embedded { name, bytes } => {
-            let path = PathBuf::from(format!("{name} (embedded)"));
-            gguf::open(&path, &display_name(Path::new(name)), Storage::from_static(bytes))?
-        }
-        ModelSource::Synthetic(spec) => {
-            let (config, weights) = synthetic::build(spec)?;
-            ModelFiles {
-                name: format!("{spec} (random weights)"),
-                path: PathBuf::from(spec),
-                config,
-                weights,
-                chat_template: None,
-                bos_token: None,
-                eos_token: None,
-                tokenizer: TokenizerFiles::Bytes,
-            }
-        }
-    };
-    files.config.check(&files.path)?;
-    Ok(files)
 }
 
 /// Loads the model at `source`. `on_progress(done, total)` is told the bytes of weights prepared so far.
@@ -399,25 +235,4 @@ fn threads(options: &LoadOptions) -> Result<usize, EngineError> {
         Some(0) => Err(EngineError::Invalid("0 threads cannot compute: at least one can (-t/--threads)".into())),
         Some(threads) => Ok(useful_threads(threads)),
     }
-}
-
-/// The name of a file or folder without its ending and without the name of a weight format:
-/// `SmolLM2-135M-Instruct.Q4_1.gguf` is `SmolLM2-135M-Instruct`.
-fn display_name(path: &Path) -> String {
-    let resolved = path.file_name().is_none().then(|| path.canonicalize().ok()).flatten();
-    let path = resolved.as_deref().unwrap_or(path);
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let part = PartName::of(Path::new(&*name));
-    let name = part.as_ref().map_or_else(|| name.strip_suffix(".gguf").unwrap_or(&name), PartName::stem);
-    match name.rsplit_once(['.', '-']) {
-        Some((stem, format)) if !stem.is_empty() && is_format_name(format) => stem.to_owned(),
-        _ => name.to_owned(),
-    }
-}
-
-/// Whether `text` names a weight format, such as `Q4_1`, `f16` or `Q4_K_M`.
-fn is_format_name(text: &str) -> bool {
-    let text = text.to_ascii_uppercase();
-    let base = ["_S", "_M", "_L"].iter().find_map(|size| text.strip_suffix(size)).unwrap_or(&text);
-    DType::ALL.iter().any(|dtype| dtype.name() == base || dtype.name() == text)
 }

@@ -11,14 +11,15 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use super::Quantized;
 use super::file_type::FileType;
 use super::tensors::{OutTensor, RowOrder};
 use super::{Out, Scratch, bytes_after, hugging_face, planned, put_table, shape_of, write, write_error};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
-use crate::load::{ModelFiles, ModelSource, Quantized};
 use crate::model::Model;
 use crate::model::family::rope;
+use crate::source::{ModelFiles, ModelSource};
 use crate::weights::gguf::{Gguf, Header, parts};
 use crate::weights::{Storage, Weights};
 use gibber_files::private;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::tensors::{RowOrder, Source, interleaved};
 use crate::keys::GgufWriter;
-use crate::load::ModelFiles;
 use crate::model::family::rope;
 use crate::model::{ModelConfig, ModelTensors, Slot, Stored, TensorSpec};
+use crate::source::ModelFiles;
 use crate::tokenizer::{Cuts, Vocabulary};
 use crate::weights::gguf::Header;
 use crate::weights::{DType, Storage, Tensor};

@@ -3,6 +3,7 @@
 mod parts;
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,6 +13,8 @@ use crate::model::{
     Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, NormConfig, NormKind, RopeConfig,
     RopeScaling, RopeStyle, Sizes,
 };
+use crate::source::display_name;
+use crate::weights::{DType, Storage};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)

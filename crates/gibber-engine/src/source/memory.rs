@@ -25,7 +25,7 @@ impl Eq for MemoryProbe {}
 
 /// Refuses a model at `path` whose weights take more memory than there is. They are laid out anew for the processor as
 /// they are loaded, and the file's own pages are given back as that goes on: what is held is about one copy.
-pub(super) fn check(path: &Path, needed: u64, probe: MemoryProbe) -> Result<(), EngineError> {
+pub(crate) fn check(path: &Path, needed: u64, probe: MemoryProbe) -> Result<(), EngineError> {
     match (probe.0)() {
         Some(available) if needed > available => {
             Err(EngineError::NoMemory { path: path.to_owned(), needed, available })
