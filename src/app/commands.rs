@@ -1,4 +1,4 @@
-//! The one table of slash commands: the popup, `/help`, the line REPL and the README come from it.
+//! The one table of slash commands: the popup, `/help`, the line REPL and docs/commands.md come from it.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! The one table of key bindings: the full screen's keymap, F1's list and the README come from it.
+//! The one table of key bindings: the full screen's keymap, F1's list and docs/keys.md come from it.
 //!
 //! Ctrl-M, Ctrl-I and Ctrl-H are never bound: plain terminals send the same bytes for them as for Enter, Tab and
 //! Backspace.

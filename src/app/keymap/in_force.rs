@@ -155,7 +155,7 @@ fn row_of<'a>(rows: &'a mut [KeyRow], line: &KeySetting) -> Result<&'a mut KeyRo
         let near =
             BINDINGS.iter().map(|row| row.action.name()).min_by_key(|name| strsim::levenshtein(name, line.action));
         return Err(format!(
-            "there is no action of this name, or part of the screen; did you mean `{}`? F1 and the README list them",
+            "there is no action of this name, or part of the screen; did you mean `{}`? F1 and docs/keys.md list them",
             near.unwrap_or_default()
         ));
     };
