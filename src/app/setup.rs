@@ -41,6 +41,7 @@ impl Setup {
             candidates: CANDIDATES,
             lookup: self.settings.model.lookup,
             stepping: if self.steps { Stepping::FromStart } else { Stepping::OnDemand },
+            replay: None,
         }
     }
 

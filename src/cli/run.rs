@@ -118,6 +118,7 @@ fn params(context: &Context) -> GenerationParams {
         candidates: 0,
         lookup: context.settings.model.lookup,
         stepping: Stepping::Off,
+        replay: None,
     }
 }
 

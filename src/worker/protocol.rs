@@ -32,6 +32,7 @@ use gibber_engine::sampling::SamplingParams;
 use gibber_engine::{CacheTypes, FileType, TokenId};
 
 pub use gibber_engine::generate::{FinishReason, GenerationStats, Lookup, Steer, TokenTrace};
+pub use gibber_engine::inference::Passes;
 pub use gibber_engine::sampling::{Candidate, Distribution};
 pub use gibber_engine::score::{ScoredToken, TokenScore};
 
@@ -158,6 +159,24 @@ pub struct GenerationParams {
     pub lookup: Lookup,
     /// Whether a person may choose its tokens.
     pub stepping: Stepping,
+    /// What an earlier reply was made by, where it is to be computed again: from an empty cache, with the same filters and
+    /// picks at the same places. What else comes meanwhile but a cancel has no effect.
+    pub replay: Option<Box<Replay>>,
+}
+
+/// What, beside the prompt and the parameters, a reply was made by.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    /// As [`GenerationStats::sampling_log`].
+    pub sampling: Vec<(usize, SamplingParams)>,
+    /// As [`GenerationStats::steer_log`].
+    pub steps: Vec<(usize, Steer)>,
+    /// As [`GenerationStats::passes`].
+    pub passes: Passes,
+    /// How many tokens it had.
+    pub tokens: usize,
+    /// Whether it ended by itself. One that was stopped is stopped there again.
+    pub ends: bool,
 }
 
 impl Default for GenerationParams {
@@ -169,6 +188,7 @@ impl Default for GenerationParams {
             candidates: 10,
             lookup: Lookup::default(),
             stepping: Stepping::default(),
+            replay: None,
         }
     }
 }
@@ -473,6 +493,16 @@ pub enum EngineEvent {
         /// Tokens of the prompt.
         total: usize,
     },
+    /// The prompt is computed, and the first token of the reply (or of this lane of `Compare`) is chosen next: its seed and
+    /// how its prompt was computed are known. Told once.
+    Began {
+        /// Of the request.
+        id: RequestId,
+        /// Which lane, from 0; 0 where there is one reply.
+        lane: usize,
+        /// What is known by now.
+        stats: Box<GenerationStats>,
+    },
     /// A token of the reply.
     Token {
         /// Of the request.
@@ -635,6 +665,7 @@ impl EngineEvent {
             | Self::ThoughtOpened { id, .. }
             | Self::PromptFault { id, .. }
             | Self::PrefillProgress { id, .. }
+            | Self::Began { id, .. }
             | Self::Token { id, .. }
             | Self::Paused { id, .. }
             | Self::Resumed { id }

@@ -1,6 +1,7 @@
 //! The engine's thread: takes one command after the other, and gives each exactly one closing event.
 
 mod lanes;
+mod replaying;
 mod steering;
 
 use std::any::Any;
@@ -29,6 +30,7 @@ use gibber_engine::load::{LoadOptions, LoadedModel, MemoryProbe, ModelSource, lo
 use gibber_engine::sampling::{self, SamplingParams, Situation, fresh_seed};
 use gibber_engine::score::{score, score_prompt};
 use gibber_engine::{EngineError, TokenId};
+use replaying::Replaying;
 use steering::PauseState;
 
 /// Tokens of a prompt that are scored between two words of it.
@@ -242,14 +244,26 @@ impl Worker {
         // A prompt that is written for the sake of a figure, or for more room in the context, ends by itself.
         drop(watch);
         let pause = PauseState::new(&params);
+        let replay = params.replay.as_deref().cloned();
         let options = options_of(params, &source, asked);
-        let mut running = Running { id, channels, reader, source, pause, told: None };
+        let passes = replay.as_ref().map(|replay| replay.passes.clone());
+        let replaying = replay.map(Replaying::new);
+        let mut running = Running { id, channels, reader, source, pause, told: None, replaying };
         running.tell_dropped();
+        if let Some(passes) = &passes {
+            inference.prefill_in_passes(&tokens, passes, &mut |progress| {
+                running.on_prefill(progress);
+                if running.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
         let Running { source, told, .. } = running;
-        reader.remember(&source);
-        let dice = outcome.as_ref().map(|(_, stats)| stats.last_dice()).unwrap_or_default();
-        draws.keep(ReplyRef { request: id, lane: 0 }, inference, told, dice);
+        // What a reply that is computed again does without says nothing of the conversation, and nothing of it is on screen.
+        if passes.is_none() {
+            reader.remember(&source);
+            let dice = outcome.as_ref().map(|(_, stats)| stats.last_dice()).unwrap_or_default();
+            draws.keep(ReplyRef { request: id, lane: 0 }, inference, told, dice);
+        }
         let (reason, stats) = outcome?;
         Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
     }
@@ -339,7 +353,7 @@ impl Worker {
         let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
         let pause = PauseState::default();
-        let running = Running { id, channels, reader, source, pause, told: None };
+        let running = Running { id, channels, reader, source, pause, told: None, replaying: None };
         running.tell_dropped();
         let total = tokens.len();
         let mut cancelled = false;
@@ -436,6 +450,8 @@ struct Running<'a, 'p> {
     pause: PauseState,
     /// Tokens in the context with the last one that was told.
     told: Option<usize>,
+    /// Of a reply that is computed again.
+    replaying: Option<Replaying>,
 }
 
 impl Running<'_, '_> {
@@ -452,8 +468,15 @@ impl Control for Running<'_, '_> {
         self.channels.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
     }
 
+    fn on_start(&mut self, stats: &GenerationStats) {
+        self.channels.emit(EngineEvent::Began { id: self.id, lane: 0, stats: Box::new(stats.clone()) });
+    }
+
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
         self.told = Some(context_used);
+        if let Some(replaying) = &mut self.replaying {
+            replaying.told_one();
+        }
         self.channels.emit(EngineEvent::Token { id: self.id, trace, context_used });
     }
 
@@ -461,24 +484,33 @@ impl Control for Running<'_, '_> {
         #[cfg(test)]
         tests::panic_on_demand(self.id);
         ahead::answer_measures(self.channels, self.reader);
-        self.channels.is_cancelled(self.id)
+        self.channels.is_cancelled(self.id) || self.replaying.as_ref().is_some_and(Replaying::is_done)
     }
 
     fn may_take_back(&self) -> bool {
-        self.pause.can_be
+        self.replaying.as_ref().map_or(self.pause.can_be, Replaying::takes_back)
     }
 
     fn steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
-        self.next_steer(rest)
+        match &mut self.replaying {
+            Some(replaying) => Some(replaying.next_step()),
+            None => self.next_steer(rest),
+        }
     }
 
     fn on_taken_back(&mut self, tokens: usize, context_used: usize) {
         self.told = (tokens > 0).then_some(context_used);
+        if let Some(replaying) = &mut self.replaying {
+            replaying.told(tokens);
+        }
         self.channels.emit(EngineEvent::TakenBack { id: self.id, tokens, context_used });
     }
 
-    fn new_sampling(&mut self, _chosen: usize) -> Option<SamplingParams> {
-        self.channels.new_sampling(self.id)
+    fn new_sampling(&mut self, chosen: usize) -> Option<SamplingParams> {
+        match &mut self.replaying {
+            Some(replaying) => replaying.new_sampling(chosen),
+            None => self.channels.new_sampling(self.id),
+        }
     }
 
     fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {

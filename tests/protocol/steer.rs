@@ -1,7 +1,7 @@
 //! The promises, while a reply is paused.
 
 use super::*;
-use gibber::worker::protocol::{Steer, Stepping};
+use gibber::worker::protocol::{Replay, Steer, Stepping};
 
 /// A reply that begins paused.
 fn stepping(seed: u64, max_tokens: usize) -> GenerationParams {
@@ -196,4 +196,54 @@ fn without_stepping_nothing_can_be_paused() {
     let events = client.until(EngineEvent::is_closing);
     assert!(!events.iter().any(|event| matches!(event, EngineEvent::Paused { .. })));
     assert_eq!(gather(&events).tokens.len(), 20);
+}
+
+/// The tokens that are part of the reply in the end.
+fn kept(events: &[EngineEvent]) -> Vec<TokenId> {
+    let mut kept = Vec::new();
+    for event in events {
+        match event {
+            EngineEvent::Token { trace, .. } => kept.push(trace.token),
+            EngineEvent::TakenBack { tokens, .. } => kept.truncate(*tokens),
+            _ => {}
+        }
+    }
+    kept
+}
+
+/// Invariant 4, as a request of its own: from an empty cache, whatever came before.
+#[test]
+fn a_reply_is_computed_again_from_its_logs() {
+    let mut client = Client::tiny();
+    let prompt = || raw("Hello to all the foxes, dogs, cats, birds and trees of this world");
+    // The prompt is partly there, computed token by token, when the reply is asked for.
+    client.reply(raw("Hello to all"), open(9, 12));
+    let id = client.send_generate(prompt(), stepping(4, 9));
+    let mut events = client.until_paused();
+    events.extend(client.steer(id, Steer::Pick(tops(&events)[2])));
+    let sampling = SamplingParams { temperature: 1.7, top_k: 3, ..open(4, 9).sampling };
+    client.worker.send(EngineCommand::SetSampling { id, sampling });
+    events.extend(client.until_paused());
+    for steer in [Steer::Draw, Steer::Draw, Steer::TakeBack, Steer::TakeBack, Steer::Draw] {
+        events.extend(client.steer(id, steer));
+    }
+    client.worker.send(EngineCommand::Resume { id });
+    events.extend(client.until(EngineEvent::is_closing));
+    let (tokens, Reply { reason, stats, .. }) = (kept(&events), gather(&events));
+    assert_eq!(tokens.len(), stats.completion_tokens);
+    client.reply(raw("Something else"), open(1, 5));
+    let mut again = |ends, tokens| {
+        let (sampling, steps) = (stats.sampling_log.clone(), stats.steer_log.clone());
+        let replay = Replay { sampling, steps, passes: stats.passes.clone(), tokens, ends };
+        let params = GenerationParams { replay: Some(Box::new(replay)), ..open(4, 9) };
+        client.send_generate(prompt(), params);
+        let events = client.until(EngineEvent::is_closing);
+        (kept(&events), gather(&events))
+    };
+    let (found, reply) = again(true, tokens.len());
+    assert_eq!((found, &reply.reason), (tokens.clone(), &reason));
+    assert_eq!((&reply.stats.steer_log, &reply.stats.sampling_log), (&stats.steer_log, &stats.sampling_log));
+    assert_eq!((reply.stats.prompt_hash, &reply.stats.passes), (stats.prompt_hash, &stats.passes));
+    let (found, reply) = again(false, 4);
+    assert_eq!((&found[..4], reply.reason), (&tokens[..4], FinishReason::Cancelled), "it is stopped there again");
 }

@@ -68,6 +68,11 @@ pub trait Control {
     /// Prefill has come this far.
     fn on_prefill(&mut self, _progress: PrefillProgress) {}
 
+    /// The prompt is computed, and the first token is chosen next: `stats` has the seed, and how the prompt was computed.
+    fn on_start(&mut self, stats: &GenerationStats) {
+        let _ = stats;
+    }
+
     /// A token is certain. `context_used` counts the prompt and the reply up to it.
     fn on_token(&mut self, trace: TokenTrace, context_used: usize);
 
@@ -138,6 +143,12 @@ pub fn generate(
     Ok((reason?, reply.stats))
 }
 
+/// The 64 bits of FNV-1a (Fowler, Noll and Vo) over the ids.
+fn hash(tokens: &[TokenId]) -> u64 {
+    let bytes = tokens.iter().flat_map(|token| token.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A reply in the making.
 struct Reply<'a> {
     inference: &'a mut Inference,
@@ -175,6 +186,7 @@ impl<'a> Reply<'a> {
         let context = inference.context();
         let stats = GenerationStats {
             prompt_tokens: prompt.len(),
+            prompt_hash: hash(&prompt),
             seed: options.seed,
             sampling_log: vec![(0, options.sampling.clone())],
             ..GenerationStats::default()
@@ -219,7 +231,9 @@ impl<'a> Reply<'a> {
         let progress = self.prefill()?;
         self.stats.prefill_time = started.elapsed();
         self.stats.reused_tokens = progress.reused;
+        self.stats.passes = self.inference.passes().clone();
         self.keep_first_logits();
+        self.control.on_start(&self.stats);
         Ok((progress.done < progress.total).then_some(FinishReason::Cancelled))
     }
 

@@ -1,6 +1,7 @@
 //! A model, its KV cache and the logits of the last position: everything a reply needs, behind four verbs.
 
 mod pace;
+mod passes;
 mod together;
 
 use std::ops::ControlFlow;
@@ -16,6 +17,7 @@ use super::model::{KvCache, Model, Pass, RunState};
 use super::{EngineError, TokenId};
 pub(super) use pace::LEAST_GAIN;
 pub use pace::Pace;
+pub use passes::Passes;
 
 /// Positions whose logits are computed at a time when all are asked for.
 const LOGITS_AT_A_TIME: usize = 32;
@@ -45,6 +47,8 @@ pub struct Inference {
     state: RunState,
     batch: usize,
     held: Vec<TokenId>,
+    /// How they were computed.
+    passes: Passes,
     /// The last draft. What of it has not come true yet stands in the cache behind `held`.
     draft: Vec<TokenId>,
     /// `(1 + LONGEST_DRAFT, vocab_size)`: after the token before the draft, and after each token of the draft.
@@ -88,8 +92,9 @@ impl Inference {
         let before_last = BeforeLast::Gone;
         let (held, draft) = (Vec::with_capacity(context), Vec::with_capacity(LONGEST_DRAFT));
         let model = Arc::new(model);
-        let (file, batch, row, pace) = (Arc::from(""), batch.max(1), None, Pace::default());
-        Ok(Self { model, file, cache, state, batch, held, draft, logits, row, former, before_last, pace })
+        let (file, batch, passes) = (Arc::from(""), batch.max(1), Passes::default());
+        let (row, pace) = (None, Pace::default());
+        Ok(Self { model, file, cache, state, batch, held, passes, draft, logits, row, former, before_last, pace })
     }
 
     /// The same with the file that the weights were read from, for errors.
@@ -126,6 +131,7 @@ impl Inference {
             state,
             batch: self.batch,
             held,
+            passes: self.passes.clone(),
             draft: Vec::with_capacity(LONGEST_DRAFT),
             logits,
             row: self.row.map(|_| 0),
@@ -165,6 +171,7 @@ impl Inference {
     pub fn truncate(&mut self, tokens: usize) {
         if tokens < self.held.len() {
             self.held.truncate(tokens);
+            self.passes.truncate(tokens);
             (self.row, self.before_last) = (None, BeforeLast::Gone);
         }
         self.forget_draft();
@@ -304,6 +311,7 @@ impl Inference {
             && self.draft.get(row) == Some(&token)
         {
             self.held.push(token);
+            self.passes.add(1, 1);
             (self.row, self.before_last) = (Some(row + 1), BeforeLast::Drafted);
             self.pace.note_accepted();
             return Ok(());
@@ -324,6 +332,7 @@ impl Inference {
         }
         self.check_computed(&[token])?;
         self.held.push(token);
+        self.passes.add(1, 1);
         self.draft.extend_from_slice(draft);
         self.keep_logits(0, 1 + draft.len());
         self.before_last = aside;
@@ -349,7 +358,7 @@ impl Inference {
         }
     }
 
-    /// Runs over `tokens` from an empty cache and shows the logits after each position, in order:
+    /// Runs over `tokens` from an empty cache, which is empty again afterwards, and shows the logits after each position, in order:
     /// `on_logits(i, logits)` are those that predict token `i + 1`. Stops where it breaks.
     ///
     /// # Errors
@@ -364,6 +373,8 @@ impl Inference {
         self.state.set_exact(true);
         let result = self.logits_of_each(tokens, on_logits);
         self.state.set_exact(false);
+        // No prompt goes on from what was computed otherwise than prompts are.
+        self.truncate(0);
         result
     }
 
@@ -425,6 +436,7 @@ impl Inference {
         self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, tokens));
         self.check_computed(tokens)?;
         self.held.extend_from_slice(tokens);
+        self.passes.add(tokens.len(), tokens.len());
         Ok(())
     }
 

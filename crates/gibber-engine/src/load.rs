@@ -16,6 +16,7 @@ pub use super::convert::Quantized;
 use super::inference::Inference;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
+use super::kernels::isa::Isa;
 use super::kernels::pool::{default_threads, useful_threads};
 use super::model::{Model, ModelConfig};
 use super::source::memory;
@@ -75,6 +76,14 @@ pub struct ModelInfo {
     pub architecture: String,
     /// The format of most of its weights: `Q4_1`, `Q8_0`, `F32`, …
     pub format: String,
+    /// A hash of its weights, in the format they are computed with, and of what its files say beside them.
+    pub hash: String,
+    /// The file or the folder that it is in.
+    pub path: PathBuf,
+    /// The instruction set of the inner loops.
+    pub isa: String,
+    /// Prompt tokens computed in one pass.
+    pub batch: usize,
     /// How many weights it has.
     pub parameters: u64,
     /// Bytes of its weights in memory.
@@ -145,12 +154,17 @@ pub fn load(
         Some(kind) => progress.quantize(&mut files, source, kind, options.quantized_folder.as_deref(), &pool)?,
         None => None,
     };
-    let (model, tokenizer) = load_parts(&files, &pool, &options.cancel, &mut |done, total| progress.load(done, total))?;
+    let Parts { model, tokenizer, hash } =
+        load_parts(&files, &pool, &options.cancel, &mut |done, total| progress.load(done, total))?;
     files.refuse_untaken()?;
     let inference = Inference::new(model, options.cache, context, options.batch, pool)?.of_file(&files.path);
     let info = ModelInfo {
         architecture: files.config.family.name().to_owned(),
         format: files.format().to_string(),
+        hash,
+        path: std::path::absolute(&files.path).unwrap_or_else(|_| files.path.clone()),
+        isa: Isa::active().as_str().to_owned(),
+        batch: options.batch.max(1),
         parameters: files.parameters(),
         weight_bytes: files.weights.total_bytes(),
         vocabulary: files.config.vocab_size,
@@ -176,13 +190,21 @@ pub fn load(
     })
 }
 
-/// Prepares weights and tokenizer side by side: together they are most of the time until the first token.
+/// What is made of a model's files.
+struct Parts {
+    model: Model,
+    tokenizer: Tokenizer,
+    hash: String,
+}
+
+/// Prepares weights and tokenizer side by side: together they are most of the time until the first token. Beside them the
+/// files are hashed.
 fn load_parts(
     files: &ModelFiles,
     pool: &ThreadPool,
     cancel: &CancelFlag,
     on_progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Model, Tokenizer), EngineError> {
+) -> Result<Parts, EngineError> {
     if cancel.is_set() {
         return Err(EngineError::Cancelled);
     }
@@ -191,6 +213,7 @@ fn load_parts(
     let (waiting, done) = (thread::current(), AtomicBool::new(false));
     thread::scope(|scope| {
         let tokenizer = scope.spawn(|| files.tokenizer());
+        let hash = scope.spawn(|| files.hash());
         let model = scope.spawn(|| {
             let model = Model::load(files.config.clone(), &files.weights, pool);
             done.store(true, Ordering::Release);
@@ -212,8 +235,9 @@ fn load_parts(
         }
         let model = model.join().map_err(|_| died("weights"))??;
         let tokenizer = tokenizer.join().map_err(|_| died("tokenizer"))??;
+        let hash = hash.join().map_err(|_| died("hash"))?;
         on_progress(total, total);
-        Ok((model, tokenizer))
+        Ok(Parts { model, tokenizer, hash })
     })
 }
 

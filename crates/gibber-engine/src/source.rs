@@ -121,6 +121,12 @@ impl ModelFiles {
         self.check_tokenizer()
     }
 
+    /// A hash of the weights and of what is said beside them: the metadata of GGUF, or config.json.
+    pub fn hash(&self) -> String {
+        let config = gibber_files::read(&self.path.join("config.json"), gibber_files::SMALL).unwrap_or_default();
+        self.weights.fingerprint(&config)
+    }
+
     /// How many weights there are.
     pub fn parameters(&self) -> u64 {
         self.weights.iter().map(|tensor| tensor.len() as u64).sum()

@@ -92,6 +92,10 @@ impl Control for Running<'_, '_> {
         self.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
     }
 
+    fn on_start(&mut self, stats: &GenerationStats) {
+        self.emit(EngineEvent::Began { id: self.id, lane: self.lane, stats: Box::new(stats.clone()) });
+    }
+
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
         self.told = Some(context_used);
         self.emit(EngineEvent::LaneToken { id: self.id, lane: self.lane, trace, context_used });

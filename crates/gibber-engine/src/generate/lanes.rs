@@ -38,10 +38,13 @@ pub fn generate_lanes<C: Control>(
         forks.push(leader.inference.fork()?);
     }
     let (prefill_time, reused_tokens) = (leader.stats.prefill_time, leader.stats.reused_tokens);
+    let passes = leader.stats.passes.clone();
     let mut replies = vec![leader];
     for (lane, fork) in others.iter_mut().zip(&mut forks) {
         let mut reply = Reply::new(fork, tokenizer, prompt.clone(), &lane.options, &mut lane.control);
         (reply.stats.prefill_time, reply.stats.reused_tokens) = (prefill_time, reused_tokens);
+        reply.stats.passes = passes.clone();
+        reply.control.on_start(&reply.stats);
         replies.push(reply);
     }
     let outcome = match end {

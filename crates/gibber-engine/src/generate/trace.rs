@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Steer;
 use crate::TokenId;
+use crate::inference::Passes;
 use crate::sampling::{Candidate, Dice, SamplingParams};
 
 /// Why a reply ended.
@@ -92,6 +93,10 @@ pub struct GenerationStats {
     pub steer_log: Vec<(usize, Steer)>,
     /// Tokens of the reply that a person picked.
     pub picked_tokens: usize,
+    /// The tokens of the prompt, as a hash.
+    pub prompt_hash: u64,
+    /// How the prompt was computed. With the seed and both logs it replays the reply bit by bit.
+    pub passes: Passes,
 }
 
 impl GenerationStats {

@@ -219,3 +219,48 @@ fn a_prompt_that_was_computed_ahead_in_any_chunks_has_the_same_logits() {
         assert_eq!(bits(&inference), alone, "what is there already is left as it is");
     }
 }
+
+/// What [`Inference::prefill_in_passes`] promises: a prompt that has come about in any way is computed again, from nothing,
+/// with the same bits; and in another way it has others, so that this is worth noting.
+#[test]
+fn a_prompt_is_computed_again_in_the_passes_that_it_was_computed_in() {
+    for mut inference in [synthetic("tiny:q4_1"), synthetic("tiny"), fixture("tiny-llama.Q8_0.gguf")] {
+        let prompt = tokens(100);
+        // Thirty at once, of which ten stay; one by one; ahead in chunks; and the rest.
+        prefill(&mut inference, &tokens(30).iter().map(|token| token + 1).collect::<Vec<_>>());
+        prefill(&mut inference, &prompt[..30]);
+        inference.truncate(10);
+        prompt[10..25].iter().for_each(|&token| inference.push(token).unwrap());
+        let mut chunks = [17, 3, 20, 0].into_iter();
+        inference.prefill_ahead(&prompt[..80], &mut |_| chunks.next().unwrap_or(0)).unwrap();
+        prefill(&mut inference, &prompt);
+        assert_eq!(inference.passes().tokens(), prompt.len());
+        let expected = (bits(&inference), inference.passes().clone());
+        assert_eq!(expected.1.runs(), [(10, 30), (15, 1), (17, 17), (3, 1), (20, 20), (35, 35)]);
+        let next = |inference: &mut Inference| {
+            inference.push(5).unwrap();
+            bits(inference)
+        };
+        let after = next(&mut inference);
+        let go_on = &mut |_| ControlFlow::Continue(());
+        inference.prefill_in_passes(&prompt, &expected.1, go_on).unwrap();
+        assert_eq!((bits(&inference), inference.passes().clone()), expected);
+        assert_eq!(next(&mut inference), after, "the cache is the same as well");
+        // Passes of something else: the prompt is computed all the same.
+        for runs in [
+            vec![],
+            vec![(99, 1)],
+            vec![(100, 99)],
+            vec![(100, u32::MAX)],
+            vec![(u32::MAX, 1), (100, 1)],
+            vec![(0, 20), (100, 1)],
+        ] {
+            inference.prefill_in_passes(&prompt, &Passes::new(runs), go_on).unwrap();
+            assert_eq!(inference.held(), prompt);
+            assert!(inference.logits().is_some());
+        }
+        let mut stop = |_| ControlFlow::Break(());
+        let stopped = inference.prefill_in_passes(&prompt, &expected.1, &mut stop).unwrap();
+        assert_eq!((stopped.done, stopped.total), (0, 100));
+    }
+}

@@ -45,12 +45,14 @@ impl Inference {
         }
         self.check_computed(&tokens[..n])?;
         self.held.push(token);
+        self.passes.add(1, 1);
         self.keep_logits(0, 1 + others.iter().flatten().count());
         self.before_last = aside;
         let vocab = self.model.config().vocab_size;
         let rows = self.logits.chunks_exact(vocab).skip(1).zip(others_aside);
         for ((other, token), (logits, aside)) in others.iter_mut().flatten().zip(rows) {
             other.held.push(*token);
+            other.passes.add(1, 1);
             other.logits[..vocab].copy_from_slice(logits);
             (other.row, other.before_last) = (Some(0), aside);
         }

@@ -6,6 +6,7 @@
 pub mod dequantize;
 pub(crate) mod disguise;
 mod dtype;
+mod fingerprint;
 pub mod gguf;
 pub mod quantize;
 pub mod safetensors;
@@ -88,7 +89,7 @@ impl Weights {
         if !tensor.dtype().is_computable() {
             return Err(self.unsupported_format(tensor));
         }
-        if self.table.is_closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return Err(EngineError::Cancelled);
         }
         taken.store(true, Ordering::Relaxed);
@@ -121,6 +122,11 @@ impl Weights {
     /// From now on [`Self::tensor`] fails, through whatever view: who loads a model from it stops.
     pub fn give_no_more(&self) {
         self.table.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::give_no_more`] was called.
+    pub(super) fn is_closed(&self) -> bool {
+        self.table.is_closed.load(Ordering::Relaxed)
     }
 
     /// Bytes of the tensors that [`Self::tensor`] has given out, through whatever view: how far a load has come.

@@ -102,6 +102,16 @@ impl Tensor {
         self.storage.release(self.range.clone());
     }
 
+    /// As [`Self::release`], of these of its bytes alone.
+    pub(super) fn release_part(&self, part: Range<usize>) {
+        self.storage.release(self.range.start + part.start..self.range.start + part.end);
+    }
+
+    /// What stands before it in its file.
+    pub(super) fn before(&self) -> &[u8] {
+        &self.storage.bytes()[..self.range.start]
+    }
+
     /// Its values without a copy, where they are [`DType::F32`] and lie on a boundary of 4 bytes.
     pub fn f32s(&self) -> Option<&[f32]> {
         if self.dtype != DType::F32 || cfg!(target_endian = "big") {
