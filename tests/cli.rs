@@ -26,6 +26,8 @@ mod parrot;
 mod quantize;
 #[path = "cli/quoting.rs"]
 mod quoting;
+#[path = "cli/replay.rs"]
+mod replay;
 #[path = "cli/roles.rs"]
 mod roles;
 #[path = "cli/store.rs"]
@@ -34,6 +36,8 @@ mod store;
 mod templates;
 #[path = "cli/thoughts.rs"]
 mod thoughts;
+#[path = "cli/two_programs.rs"]
+mod two_programs;
 
 /// The program with a config directory that goes with the test.
 struct Gibber {

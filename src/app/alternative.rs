@@ -4,8 +4,9 @@ use super::loading::Engine;
 use super::looking::Context;
 use super::open_chat::OpenChat;
 use super::{Effect, MessageId, TracedToken};
-use crate::chat::{Message, MessageState, Role};
+use crate::chat::{Message, MessageState, Role, provenance};
 use crate::worker::protocol::TokenTrace;
+use gibber_engine::TokenId;
 
 impl OpenChat {
     /// Takes the alternative `candidate` in the place of `token` of the reply `message`, which stays as a branch: a reply
@@ -16,7 +17,7 @@ impl OpenChat {
         context: &Context,
         engine: &Engine,
     ) -> Result<Alternative, String> {
-        let Taken { parent, reply, start, tokens, is_end } =
+        let Taken { parent, reply, start, tokens, is_end, chosen } =
             self.alternative((message, token, candidate), context, engine)?;
         let state = if is_end { MessageState::Complete } else { MessageState::Cut };
         let id = self.session.transcript.append_to(parent, Message::new(Role::Assistant, reply), state);
@@ -24,6 +25,10 @@ impl OpenChat {
         self.share_scores(message, id, start, candidate);
         if let Some(node) = self.session.transcript.node(message) {
             self.replies.begin_as(id, node, tokens);
+        }
+        if !is_end {
+            let taken = provenance::Alternative { start, token: chosen, rank: candidate as u32 };
+            self.record_alternative(message, id, taken);
         }
         let effects = std::iter::once(self.session.put()).chain(self.session.put_message(id)).collect();
         Ok(Alternative { effects, goes_on: (!is_end).then_some((parent, id)) })
@@ -71,7 +76,7 @@ impl OpenChat {
                 TracedToken { trace, ..drawn.clone() }
             }));
         }
-        Ok(Taken { parent: node.parent, reply, start, tokens, is_end })
+        Ok(Taken { parent: node.parent, reply, start, tokens, is_end, chosen: candidate.token })
     }
 }
 
@@ -93,4 +98,6 @@ struct Taken {
     tokens: Vec<TracedToken>,
     /// Whether the alternative ends the reply.
     is_end: bool,
+    /// The alternative.
+    chosen: TokenId,
 }

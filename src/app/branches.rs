@@ -200,6 +200,7 @@ impl OpenChat {
         let how = keymap.key(Context::Anywhere, KeyAction::Stop).map(|key| format!(": stop it first ({key})"));
         let what = match &self.comparison {
             Some(comparison) if comparison.is_running() => Some("a comparison"),
+            _ if self.replaying.is_some() => Some("a replay"),
             _ => self.generation.is_some().then_some("a reply"),
         };
         what.map(|what| format!("{what} is running{}", how.unwrap_or_default()))

@@ -299,6 +299,13 @@ const MAIN: &[SlashCommand] = &[
         app.chat.stats();
         Vec::new()
     }),
+    command(
+        "replay",
+        Optional("[N]"),
+        "compute the last reply, or your chat's Nth, again from what is stored of it, and say whether it is the same",
+        |app, call| app.replay(call.argument),
+    )
+    .idle(),
     command("tokens", Needed("TEXT"), "show the tokens of a text", |app, call| app.show_tokens(call.argument)),
     command(
         "heat",

@@ -9,6 +9,7 @@ use super::generation::SAVE_INTERVAL;
 use super::lanes::{LaneSetting, differences};
 use super::loading::Engine;
 use super::open_chat::OpenChat;
+use super::records::Asked;
 use super::setup::Setup;
 use super::{Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
@@ -152,6 +153,10 @@ impl OpenChat {
         let lanes: Vec<Lane> = settings.into_iter().map(lane).collect();
         let params = lanes.iter().map(|lane| setup.generation_params(SamplingParams::clone(&lane.sampling)));
         let command = EngineCommand::Compare { id, prompt, lanes: params.collect() };
+        for (at, lane) in lanes.iter().enumerate() {
+            let (name, sampling, begin) = (Some(lane.label.as_str()), &*lane.sampling, begin.len());
+            self.begin_record(&Asked { request: id, lane: at, name, sampling, continued: None, begin }, setup);
+        }
         self.comparison = Some(Comparison {
             id,
             lanes,

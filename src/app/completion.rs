@@ -219,7 +219,10 @@ mod tests {
 
     #[test]
     fn names_are_completed_from_their_beginning() {
-        assert_eq!(lines("/re"), ["/rename ", "/read ", "/regen", "/redo", "/repeat-penalty ", "/repeat-last-n "]);
+        assert_eq!(
+            lines("/re"),
+            ["/rename ", "/read ", "/regen", "/redo", "/replay ", "/repeat-penalty ", "/repeat-last-n "]
+        );
         assert_eq!(lines("/by"), ["/bye"]);
         assert_eq!(lines("hello"), Vec::<String>::new());
         assert_eq!(lines("//re"), Vec::<String>::new());

@@ -176,6 +176,18 @@ pub trait FrontEndIo {
     /// One clear sentence.
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String>;
 
+    /// As [`Self::open_session`], of one that is only looked at: it is not gone on with.
+    ///
+    /// # Errors
+    /// One clear sentence.
+    fn read_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
+        self.open_session(id)
+    }
+
+    /// Has what other programs have written to the open chat told as [`FrontEndIo::store_news`], and waits a moment for
+    /// that: to be called before the person says something.
+    fn catch_up(&mut self) {}
+
     /// The messages that have `text` in them, each with the words around it; the conversation that was changed last first.
     /// A text without anything in it ends a search: nothing is kept any longer for the next letter.
     ///
@@ -252,7 +264,7 @@ pub fn carry_out(
             }
             Effect::ListSessions => app.on_outcome(Outcome::SessionsListed(io.sessions()), now),
             Effect::OpenSession(id) => app.on_outcome(Outcome::SessionOpened(io.open_session(id)), now),
-            Effect::TakeSession(id) => app.on_outcome(Outcome::SessionTaken(io.open_session(id)), now),
+            Effect::TakeSession(id) => app.on_outcome(Outcome::SessionTaken(io.read_session(id)), now),
             Effect::SearchSessions(text) => {
                 let hits = io.search_sessions(&text);
                 app.on_outcome(Outcome::SessionsFound { text, hits }, now)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::loading::Engine;
 use super::open_chat::OpenChat;
 use super::parameters::{PARAMETERS, Parameter};
+use super::records::Asked;
 use super::setup::Setup;
 use super::step::Pause;
 use super::{Effect, Moment, NoteKind, TracedToken};
@@ -272,6 +273,8 @@ impl OpenChat {
             unsaved_since: None,
             last_save: None,
         });
+        let (name, sampling) = (None, &setup.sampling);
+        self.begin_record(&Asked { request: id, lane: 0, name, sampling, continued, begin: 0 }, setup);
         if let Some(message) = continued {
             self.session.transcript.set_state(message, MessageState::Streaming);
         }
@@ -284,6 +287,7 @@ impl OpenChat {
     pub(super) fn change_of_sampling(&mut self, sampling: &SamplingParams) -> Option<RequestId> {
         let generation = self.generation.as_mut()?;
         generation.sampling_log.push((generation.tokens, sampling.clone()));
+        self.session.records.resampled(generation.id, generation.tokens, sampling);
         Some(generation.id)
     }
 

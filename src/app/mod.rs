@@ -38,7 +38,10 @@ mod loading;
 mod looking;
 mod open_chat;
 mod opening;
+mod others;
 mod outcome;
+mod records;
+mod replay;
 mod replies;
 mod report;
 mod requests;
@@ -64,6 +67,7 @@ pub use looking::{Chance, LookedAt, Scoring, Section};
 pub use note::{Note, NoteKind};
 pub use outcome::Outcome;
 pub use parameters::Parameter;
+pub use replay::{ReplayOutcome, ReplayPlan};
 pub use replies::{NextToken, TracedToken};
 pub use run_command::{describe_template, help_text, template_choice};
 pub use saved::SavedChats;
@@ -250,6 +254,7 @@ impl App {
             Action::Interrupt if armed => self.quit(),
             Action::Stop if self.comparison().is_some() => self.chat.stop_comparison(),
             Action::Interrupt if self.comparison().is_some_and(|lanes| !lanes.stopping) => self.chat.stop_comparison(),
+            Action::Stop | Action::Interrupt if self.chat.is_replaying() => self.chat.stop_replay().unwrap_or_default(),
             Action::Stop => match self.generation() {
                 None => self.engine.stop_loading().map_or_else(|| self.chat.stop(), |stop| vec![stop]),
                 Some(_) => self.chat.stop(),
@@ -321,9 +326,18 @@ impl App {
                 if matches!(event, EngineEvent::Finished { .. }) {
                     self.view.count_reply();
                 }
-                return self.chat.on_reply_event(event, now, &self.setup, &mut self.engine);
+                self.chat.record(&event, &self.engine);
+                let effects = self.chat.on_reply_event(event, now, &self.setup, &mut self.engine);
+                self.chat.bind_records();
+                return effects;
             }
-            Owner::Comparison => return self.chat.on_lanes_event(event, now, &self.setup, &mut self.engine),
+            Owner::Comparison => {
+                self.chat.record(&event, &self.engine);
+                let effects = self.chat.on_lanes_event(event, now, &self.setup, &mut self.engine);
+                self.chat.bind_records();
+                return effects;
+            }
+            Owner::Replay => return self.on_replay_event(&event),
             Owner::Scoring => self.chat.on_scoring_event(event),
             Owner::Preview(message) => self.chat.replies.on_preview(message, event),
             Owner::Prompt => self.chat.on_counted(event, prompt_text),

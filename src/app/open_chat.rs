@@ -8,6 +8,8 @@ use super::adapted::Adapted;
 use super::ahead::Ahead;
 use super::branches::Branches;
 use super::looking::Scores;
+use super::records::summary_of;
+use super::replay::Replaying;
 use super::replies::{NextToken, Replies};
 use super::session::Session;
 use super::setup::Setup;
@@ -39,6 +41,8 @@ pub(super) struct OpenChat {
     pub(super) generation: Option<Generation>,
     /// The replies that are looked at side by side.
     pub(super) comparison: Option<Comparison>,
+    /// The reply that is computed again.
+    pub(super) replaying: Option<Replaying>,
     /// What everything else was found to be, and the scoring at work.
     pub(super) scores: Scores,
     /// Messages that the last request had to leave out.
@@ -57,12 +61,17 @@ pub(super) struct OpenChat {
 impl OpenChat {
     /// A chat of which nothing is known yet but what is stored.
     pub(super) fn new(session: Session) -> Self {
+        let mut replies = Replies::of_chat_with(&session.record.model);
+        for node in session.transcript.nodes() {
+            summary_of(node).into_iter().for_each(|summary| replies.restore(node.id, summary));
+        }
         Self {
             branches: Branches::default(),
             notes: Notes::default(),
-            replies: Replies::of_chat_with(&session.record.model),
+            replies,
             generation: None,
             comparison: None,
+            replaying: None,
             scores: Scores::default(),
             dropped: Vec::new(),
             adapted: Adapted::default(),
@@ -216,7 +225,7 @@ impl OpenChat {
 
     /// The engine is gone: what is running ends.
     pub(super) fn on_worker_died(&mut self, text: String) -> Vec<Effect> {
-        self.scores.at_work = None;
+        (self.scores.at_work, self.replaying) = (None, None);
         if self.generation.is_some() {
             return self.reply_failed(text);
         }
@@ -244,7 +253,8 @@ impl OpenChat {
 
     /// The program ends: what is running is stopped, and what there is of it saved, without waiting for the engine.
     pub(super) fn cut(&mut self) -> Vec<Effect> {
-        let mut effects = self.cut_reply();
+        let mut effects = self.stop_replay().unwrap_or_default();
+        effects.extend(self.cut_reply());
         effects.extend(self.cut_lanes());
         effects
     }

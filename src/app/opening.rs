@@ -12,7 +12,8 @@ use crate::store::{SessionId, SessionRecord, StoreOp};
 impl App {
     /// Starts a new chat; the former one stays in the store.
     pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
-        let fresh = Session::fresh(&mut self.seed, self.chat.system(), now);
+        let mut fresh = Session::fresh(&mut self.seed, self.chat.system(), now);
+        fresh.record.model = self.engine.model_name().to_owned();
         self.replace_chat(fresh)
     }
 
@@ -33,8 +34,9 @@ impl App {
 
     /// A chosen chat has come.
     pub(super) fn chat_opened(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
-        let wanted = self.library.take_wanted();
-        let Some(effects) = self.open(record, transcript) else { return Vec::new() };
+        let (wanted, id) = (self.library.take_wanted(), record.id);
+        let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
+        effects.push(Effect::Store(StoreOp::Opened(id)));
         if let Some(message) = wanted {
             self.chat.reveal(message);
         }

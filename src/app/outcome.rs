@@ -128,6 +128,11 @@ impl App {
             }
             Outcome::SettingsSaved(Ok(path)) => Ok(format!("the settings are now the default, in {path}")),
             Outcome::FileWritten(Ok(path)) => Ok(format!("{path} is written")),
+            Outcome::StoreNews(StoreNews::Others(others)) => return self.chat.others_wrote(others, &self.view.keymap),
+            Outcome::StoreNews(StoreNews::Told(text)) => {
+                self.note(NoteKind::Warning, text);
+                return Vec::new();
+            }
             Outcome::StoreNews(StoreNews::Saved) => Ok(StoreNews::SAVED.to_owned()),
             Outcome::StoreNews(StoreNews::Failed(error) | StoreNews::Lost(error))
             | Outcome::SettingsSaved(Err(error))

@@ -121,6 +121,11 @@ impl Replies {
         (reply.summary, reply.source) = (Some(summary), Some(source));
     }
 
+    /// What is stored of how a reply ended.
+    pub(super) fn restore(&mut self, id: MessageId, summary: ReplySummary) {
+        self.of.entry(id).or_default().summary = Some(summary);
+    }
+
     /// A reply is no more.
     pub(super) fn forget(&mut self, id: MessageId) {
         self.of.remove(&id);

@@ -18,6 +18,8 @@ pub(super) enum Owner {
     Reply,
     /// Replies that are looked at side by side.
     Comparison,
+    /// A reply that is computed again.
+    Replay,
     /// The scores of a chat.
     Scoring,
     /// What the last token of this reply was drawn from.

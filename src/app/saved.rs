@@ -158,7 +158,7 @@ impl Library {
         if id == chat.id() {
             return chat.set_title(title);
         }
-        vec![Effect::Store(StoreOp::PutSession(entry.record.clone()))]
+        vec![Effect::Store(StoreOp::Rename { session: id, title })]
     }
 
     /// A chat of the list that is to be deleted was read.

@@ -1,5 +1,6 @@
 //! A chat as the store has it, and keeping it saved.
 
+use super::records::Records;
 use super::{Effect, Moment};
 use crate::chat::{MessageId, Transcript, without_line_end};
 use crate::store::{SessionId, SessionRecord, StoreOp};
@@ -10,6 +11,8 @@ pub(super) struct Session {
     pub(super) record: SessionRecord,
     pub(super) transcript: Transcript,
     stored: bool,
+    /// How the replies come to be that are being made.
+    pub(super) records: Records,
 }
 
 impl Session {
@@ -21,12 +24,12 @@ impl Session {
             created: now.unix,
             ..SessionRecord::default()
         };
-        Self { record, transcript: Transcript::default(), stored: false }
+        Self { record, transcript: Transcript::default(), stored: false, records: Records::default() }
     }
 
     /// A conversation from the store.
     pub(super) fn saved(record: SessionRecord, transcript: Transcript) -> Self {
-        Self { record, transcript, stored: true }
+        Self { record, transcript, stored: true, records: Records::default() }
     }
 
     /// Writes the record, with the head as it is now.
@@ -43,7 +46,8 @@ impl Session {
 
     /// Writes a message as it is now.
     pub(super) fn put_message(&self, id: MessageId) -> Option<Effect> {
-        let node = self.transcript.node(id)?.clone();
+        let mut node = self.transcript.node(id)?.clone();
+        node.provenance = self.records.unfinished(id).or(node.provenance);
         Some(Effect::Store(StoreOp::PutMessage { session: self.record.id, node }))
     }
 }

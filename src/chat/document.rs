@@ -83,7 +83,7 @@ struct Entry<'a> {
     state: MessageState,
     /// How it came to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    provenance: Option<&'a Provenance>,
+    provenance: Option<Provenance>,
 }
 
 impl Document {
@@ -99,7 +99,7 @@ impl Document {
     fn to_json(&self) -> String {
         let entries = self.transcript.nodes().iter().map(|node| {
             let Node { id, parent, ref message, state, ref provenance } = *node;
-            let provenance = provenance.as_deref();
+            let provenance = provenance.as_deref().map(Provenance::exported);
             Entry { id, parent, role: message.role, content: &message.content, state, provenance }
         });
         let file = File {

@@ -38,6 +38,9 @@ pub struct ModelIdentity {
     pub hash: String,
     /// The format of most of its weights.
     pub format: String,
+    /// Where it was on this machine: no part of what is exported.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
 }
 
 /// A stretch of a reply that was generated in one go.
@@ -46,6 +49,9 @@ pub struct ModelIdentity {
 pub struct Passage {
     /// Where it begins in the message, in bytes.
     pub start: usize,
+    /// Where what is part of this reply ends, in bytes; `None` where all of it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<usize>,
     /// Whether what stands before it in the message was part of the prompt.
     pub is_continued: bool,
     /// The model, where it is not that of the whole reply.
@@ -89,6 +95,9 @@ pub struct Machine {
     pub isa: String,
     /// How keys and values were kept.
     pub cache: String,
+    /// The format that weights were quantized to as they were loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantize: Option<String>,
     /// Tokens of the context.
     pub context: usize,
     /// Prompt tokens computed in one pass.
@@ -203,14 +212,25 @@ pub struct Cost {
 }
 
 impl Provenance {
-    /// What is known of a reply of which only the beginning, the first `end` bytes and `tokens` tokens after the first
-    /// `passage` passages, is part of another: its last passage has no end of its own.
+    /// What is known of a reply that begins with the first `end` bytes of this one.
     #[must_use]
     pub fn beginning(&self, end: usize) -> Self {
         let mut beginning = Self { perplexity: None, lane: None, ..self.clone() };
         beginning.passages.retain(|passage| passage.start < end);
         beginning.alternatives.retain(|alternative| alternative.start < end);
+        if let Some(last) = beginning.passages.last_mut() {
+            last.end = Some(last.end.map_or(end, |before| before.min(end)));
+        }
         beginning
+    }
+
+    /// As it may leave this machine: without what only tells of it.
+    #[must_use]
+    pub fn exported(&self) -> Self {
+        let mut exported = self.clone();
+        let models = exported.passages.iter_mut().filter_map(|passage| passage.model.as_mut());
+        models.chain([&mut exported.model]).for_each(|model| model.path.clear());
+        exported
     }
 
     /// The model that wrote a passage.

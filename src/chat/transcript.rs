@@ -181,9 +181,9 @@ impl Transcript {
     }
 
     /// Says how a message came to be.
-    pub fn set_provenance(&mut self, id: MessageId, provenance: Provenance) {
+    pub fn set_provenance(&mut self, id: MessageId, provenance: impl Into<Arc<Provenance>>) {
         if let Some(at) = self.position(id) {
-            self.nodes[at].provenance = Some(Arc::new(provenance));
+            self.nodes[at].provenance = Some(provenance.into());
         }
     }
 
@@ -253,6 +253,19 @@ impl Transcript {
         if self.node(id).is_some() && !self.path().iter().any(|node| node.id == id) {
             self.head = Some(self.newest_leaf(id));
         }
+    }
+
+    /// Goes on from the head to the newest reply below it; returns whether there is one. A question that waits for its
+    /// answer is nothing to go on from.
+    pub fn follow(&mut self) -> bool {
+        let Some(head) = self.head else { return false };
+        let mut leaf = self.node(self.newest_leaf(head));
+        while let Some(node) = leaf.filter(|node| node.id > head && node.message.role != Role::Assistant) {
+            leaf = node.parent.and_then(|parent| self.node(parent));
+        }
+        let reply = leaf.map(|node| node.id).filter(|id| *id > head);
+        self.head = reply.or(self.head);
+        reply.is_some()
     }
 
     /// Where a new answer beside the one at the head would hang: the question. `None` where there is nothing to answer.
@@ -366,6 +379,21 @@ mod tests {
         assert_eq!(t.branch_position(answer), (1, 1));
         assert!(!t.switch_branch(answer, 1));
         assert_eq!(t.last_fork(), None);
+    }
+
+    #[test]
+    fn what_others_add_below_the_head_is_followed_to_its_last_reply() {
+        let (mut t, _, answer) = conversation();
+        assert!(!t.follow());
+        let question = t.append(user("q2"), MessageState::Complete);
+        t.set_head(Some(answer));
+        assert!(!t.follow(), "a question waits for its answer");
+        assert_eq!(t.head(), Some(answer));
+        let reply = t.append_to(Some(question), model("b"), MessageState::Complete);
+        t.append(user("q3"), MessageState::Complete);
+        t.set_head(Some(answer));
+        assert!(t.follow());
+        assert_eq!(t.head(), Some(reply));
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub(super) enum Command {
     /// The saved chats
     #[command(subcommand)]
     Sessions(Sessions),
+    /// Compute a reply of a saved chat again from what is stored of it, and say whether it is the same
+    Replay(Replay),
     /// The settings file
     #[command(subcommand)]
     Config(Config),
@@ -185,6 +187,18 @@ pub(super) struct Run {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) chat: Chat,
+}
+
+/// `gibber replay`
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The chat: its number in the list, or its id
+    pub(super) chat: String,
+    /// The number of the reply on the branch that is on screen; the last one where none is given
+    #[arg(value_name = "N")]
+    pub(super) number: Option<usize>,
+    #[command(flatten)]
+    pub(super) model: Model,
 }
 
 /// `gibber score`

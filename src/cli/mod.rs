@@ -20,6 +20,7 @@ mod models;
 mod output;
 mod quantize;
 mod repl;
+mod replay;
 mod run;
 mod score;
 mod session;
@@ -242,6 +243,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Config(command)) => config::run(&command, &common),
         Some(Command::Sessions(command)) => sessions::run(&command, &common),
+        Some(Command::Replay(arguments)) => replay::run(Context::new(&common)?, &arguments),
         Some(Command::Run(arguments)) => run::run(Context::new(&common)?, &arguments),
         Some(Command::Score(arguments)) => score::run(Context::new(&common)?, &arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(Context::new(&common)?, &arguments),

@@ -22,6 +22,7 @@ pub(super) struct Session {
     worker: WorkerHandle,
     interrupt: Interrupt,
     last: RequestId,
+    model: Option<ModelInfo>,
 }
 
 impl Session {
@@ -35,6 +36,7 @@ impl Session {
             worker: WorkerHandle::spawn(super::resources()),
             interrupt: Interrupt::install(ending::PATIENCE)?,
             last: RequestId(0),
+            model: None,
         };
         let info = session.load(place, context.load_params())?;
         super::models::say_quantized(&info, context.verbose);
@@ -42,7 +44,13 @@ impl Session {
             tell!("{}", super::models::headline(&info));
             info.notes.iter().for_each(|note| tell!("note: {note}"));
         }
+        session.model = Some(info);
         Ok(session)
+    }
+
+    /// The model that is loaded.
+    pub(super) fn model(&self) -> Option<&ModelInfo> {
+        self.model.as_ref()
     }
 
     /// Says where the person wants the model to think, or not to, and its template cannot be told.

@@ -46,7 +46,7 @@ struct HitRow<'a> {
 
 pub(super) fn run(command: &Sessions, common: &Common) -> Result<()> {
     let paths = Paths::new(common.config_dir.as_deref())?;
-    let store = Store { path: paths.database() };
+    let store = Store::of(&paths);
     let mut output = Output::stdout();
     match command {
         Sessions::List { json } => store.print_list(&mut output, *json),
@@ -117,11 +117,15 @@ fn write(file: &Path, document: &Document, force: bool) -> Result<()> {
 }
 
 /// The database, which is not made before something is put into it.
-struct Store {
+pub(super) struct Store {
     path: PathBuf,
 }
 
 impl Store {
+    pub(super) fn of(paths: &Paths) -> Self {
+        Self { path: paths.database() }
+    }
+
     /// For what changes something.
     fn open(&self) -> Result<Database> {
         let database = Database::open(&self.path)?;
@@ -145,7 +149,7 @@ impl Store {
     }
 
     /// The chat that `name` stands for: its number in the list, or its id.
-    fn chat(&self, name: &str) -> Result<StoredSession> {
+    pub(super) fn chat(&self, name: &str) -> Result<StoredSession> {
         let list = self.list()?;
         // As jq prints a text.
         let bare = name.trim().trim_matches('"');

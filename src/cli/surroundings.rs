@@ -41,6 +41,8 @@ pub(super) struct Surroundings {
     /// While the person is looking for something in the chats.
     search: Option<Search>,
     reader: FileReader,
+    /// Whether it was said that not all of the chats can be read.
+    told_of_misses: bool,
     /// Whether something could not be saved in the end; known once this is dropped.
     is_unsaved: Arc<AtomicBool>,
 }
@@ -66,8 +68,15 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let seed = random();
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
-    let surroundings =
-        Surroundings { paths, load, writer, reader: FileReader::new(), search: None, is_unsaved: Arc::default() };
+    let surroundings = Surroundings {
+        paths,
+        load,
+        writer,
+        reader: FileReader::new(),
+        search: None,
+        told_of_misses: false,
+        is_unsaved: Arc::default(),
+    };
     Ok((App::new(start, Moment::now()), surroundings))
 }
 
@@ -77,6 +86,9 @@ impl Drop for Surroundings {
         let is_closed = self.writer.close(|news| match news {
             StoreNews::Failed(failure) => tell!("warning: not everything is saved yet: {failure}"),
             StoreNews::Saved => tell!("{}", StoreNews::SAVED),
+            StoreNews::Told(text) => tell!("warning: {text}"),
+            // Whoever opens the chat again will see it.
+            StoreNews::Others(_) => {}
             StoreNews::Lost(failure) => {
                 self.is_unsaved.store(true, Ordering::Release);
                 tell!("warning: not everything is saved: {failure}");
@@ -99,6 +111,12 @@ impl Surroundings {
     /// Tells, once this is dropped, whether something could not be saved.
     pub(super) fn is_unsaved(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_unsaved)
+    }
+
+    fn load(&self, id: SessionId) -> Result<StoredSession, StoreError> {
+        let path = self.paths.database();
+        let unknown = || StoreError::UnknownSession { path: path.clone(), id: id.0 };
+        Database::open_to_read(&path)?.ok_or_else(unknown)?.load(id)
     }
 
     fn write_settings(&self, settings: &Settings) -> Result<String> {
@@ -168,20 +186,32 @@ impl FrontEndIo for Surroundings {
 
     fn sessions(&mut self) -> Result<Vec<SessionSummary>, String> {
         let database = Database::open_to_read(&self.paths.database()).map_err(|error| error.to_string())?;
+        if let Some(misses) = database.as_ref().and_then(Database::misses)
+            && !std::mem::replace(&mut self.told_of_misses, true)
+        {
+            self.writer.tell(misses);
+        }
         database.map_or_else(|| Ok(Vec::new()), |database| database.list().map_err(|error| error.to_string()))
     }
 
     fn open_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
-        let path = self.paths.database();
-        let unknown = || StoreError::UnknownSession { path: path.clone(), id: id.0 };
-        let loaded = Database::open_to_read(&path)
-            .and_then(|database| database.ok_or_else(unknown)?.load(id))
-            .map_err(|error| error.to_string())?;
-        let StoredSession { record, transcript, is_renumbered, .. } = loaded;
-        if is_renumbered {
+        let stored = self.load(id).map_err(|error| error.to_string())?;
+        let (record, transcript) = (stored.record.clone(), stored.transcript.clone());
+        if stored.is_renumbered {
             self.writer.replace(&record, &transcript);
+        } else {
+            self.writer.was_read(stored);
         }
         Ok((record, transcript))
+    }
+
+    fn read_session(&mut self, id: SessionId) -> Result<(SessionRecord, Transcript), String> {
+        let StoredSession { record, transcript, .. } = self.load(id).map_err(|error| error.to_string())?;
+        Ok((record, transcript))
+    }
+
+    fn catch_up(&mut self) {
+        self.writer.catch_up();
     }
 
     fn search_sessions(&mut self, text: &str) -> Result<Vec<SearchHit>, String> {

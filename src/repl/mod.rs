@@ -200,9 +200,10 @@ impl Repl {
     ) -> Result<Result<String, ReadlineError>, ReplError> {
         let (line, told) = self.signals.while_reading(&self.store_news, news_line, || input.read(prompt, initial));
         for news in told {
-            self.failed |= !matches!(news, StoreNews::Saved);
+            self.failed |= matches!(news, StoreNews::Failed(_) | StoreNews::Lost(_));
+            let is_said = news_line(&news).is_some();
             self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(news), now))?;
-            self.skip_notes();
+            if is_said { self.skip_notes() } else { self.print_notes()? }
         }
         Ok(line)
     }
@@ -212,6 +213,7 @@ impl Repl {
             self.fail(&refusal)?;
             return Ok(Next::Read(String::new()));
         }
+        self.catch_up()?;
         let line = self.with_files(line);
         let chat = self.app.borrow().session().id;
         let next = self.act(Action::Enter(line.clone()))?;
@@ -227,6 +229,15 @@ impl Repl {
             (None, _) => {}
         }
         Ok(next)
+    }
+
+    /// Takes in what the store has to say, first of all what other programs have written to this chat.
+    fn catch_up(&mut self) -> Result<(), ReplError> {
+        self.io.borrow_mut().catch_up();
+        while let Ok(news) = self.store_news.try_recv() {
+            self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(news), now))?;
+        }
+        self.print_notes()
     }
 
     /// A question behind the files that were read for it, where no editor has put them there.
@@ -438,11 +449,14 @@ impl Repl {
     }
 }
 
-/// What is said of the store's news while a line is read.
-fn news_line(news: &StoreNews) -> String {
+/// What is said of the store's news while a line is read. What others have written is told with the line, since only then
+/// it is known where it belongs.
+fn news_line(news: &StoreNews) -> Option<String> {
     match news {
-        StoreNews::Saved => StoreNews::SAVED.to_owned(),
-        StoreNews::Failed(error) | StoreNews::Lost(error) => format!("error: {}", quoted::lines(error)),
+        StoreNews::Saved => Some(StoreNews::SAVED.to_owned()),
+        StoreNews::Told(text) => Some(format!("warning: {}", quoted::lines(text))),
+        StoreNews::Failed(error) | StoreNews::Lost(error) => Some(format!("error: {}", quoted::lines(error))),
+        StoreNews::Others(_) => None,
     }
 }
 

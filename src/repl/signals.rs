@@ -51,11 +51,11 @@ impl Signals {
         &self.received
     }
 
-    /// Reads a line. Meanwhile the words that `word` has for each of `news` are said, as they come; they are returned.
+    /// Reads a line. Meanwhile the words that `word` has for any of `news` are said, as they come; they are returned.
     pub(super) fn while_reading<T, N: Send>(
         &self,
         news: &Receiver<N>,
-        word: impl Fn(&N) -> String + Send,
+        word: impl Fn(&N) -> Option<String> + Send,
         read: impl FnOnce() -> T,
     ) -> (T, Vec<N>) {
         // An interrupt that came before was meant for what ran then; what asks to leave, or says that a file is gone, still holds.
@@ -77,15 +77,20 @@ impl Signals {
     }
 }
 
-/// Says each of `news` as it comes, until `has_read` is disconnected; returns them.
-fn tell_news<N>(line: &ReadLine, news: &Receiver<N>, word: impl Fn(&N) -> String, has_read: &Receiver<()>) -> Vec<N> {
+/// Says what there is to say of each of `news` as it comes, until `has_read` is disconnected; returns them.
+fn tell_news<N>(
+    line: &ReadLine,
+    news: &Receiver<N>,
+    word: impl Fn(&N) -> Option<String>,
+    has_read: &Receiver<()>,
+) -> Vec<N> {
     let mut told = Vec::new();
     loop {
         select! {
             recv(has_read) -> _ => return told,
             recv(news) -> new => match new {
                 Ok(new) => {
-                    line.say(&word(&new));
+                    word(&new).into_iter().for_each(|word| line.say(&word));
                     told.push(new);
                 }
                 // Nobody is left to bring any.

@@ -98,6 +98,55 @@ pub enum StoreOp {
     },
     /// Delete a conversation with its messages.
     DeleteSession(SessionId),
+    /// Give a conversation another title.
+    Rename {
+        /// The conversation.
+        session: SessionId,
+        /// The title.
+        title: String,
+    },
+    /// A conversation that was read is on screen now, and is gone on with: what others write to it is told from now on.
+    Opened(SessionId),
+    /// Messages of [`Others`] are part of the conversation now: each as it is here, and its number in the database.
+    TakenOver {
+        /// The conversation.
+        session: SessionId,
+        /// The messages.
+        messages: Vec<(Node, MessageId)>,
+    },
     /// Add a line to the prompt history.
     AppendHistory(String),
+}
+
+/// What other programs have written to a conversation that is open here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Others {
+    /// The conversation.
+    pub session: SessionId,
+    /// Its title, where that is another one now.
+    pub title: Option<String>,
+    /// Messages that are new or have changed, each after what it answers.
+    pub messages: Vec<Added>,
+}
+
+/// A message of another program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Added {
+    /// Where it belongs.
+    pub to: To,
+    /// The message, with its numbers in the database.
+    pub node: Node,
+}
+
+/// Where a message of another program belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// It is this one, as it is now.
+    Known(MessageId),
+    /// It begins the conversation.
+    Root,
+    /// It answers this one.
+    Answer(MessageId),
+    /// It answers the one of this number in the database, which was told of before it.
+    New(MessageId),
 }

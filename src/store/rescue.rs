@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::writer::Held;
 use super::{Database, Paths, SessionId, SessionRecord, StoreOp, StoredSession, files};
 use crate::chat::document::{Document, DocumentFormat};
 use crate::chat::{Node, Transcript};
@@ -14,14 +15,20 @@ struct Chat {
     nodes: BTreeMap<crate::chat::MessageId, Node>,
 }
 
-/// Writes a file for each chat of which `pending` has something that is not saved, with what is saved of it where that can
-/// be read. Returns their names; a chat of which not even that can be written has none.
-pub(super) fn rescue(paths: &Paths, pending: &[StoreOp]) -> Vec<PathBuf> {
+/// Writes a file for each chat of which `pending` has something that is not saved, with what is `held` of it or, where
+/// that is nothing, what can be read. Returns their names; a chat of which not even that can be written has none.
+pub(super) fn rescue(paths: &Paths, held: &Held, pending: &[StoreOp]) -> Vec<PathBuf> {
     let stored = Database::open_to_read(&paths.database()).ok().flatten();
     let load = |id: SessionId| stored.as_ref().and_then(|database| database.load(id).ok()).map(Chat::stored);
+    let known = |id: SessionId| {
+        held.chat(id).map(|(record, nodes)| Chat {
+            record: Some(record.clone()),
+            nodes: nodes.map(|node| (node.id, node.clone())).collect(),
+        })
+    };
     let mut chats: BTreeMap<SessionId, Chat> = BTreeMap::new();
     let mut of = |id: SessionId, change: &dyn Fn(&mut Chat)| {
-        change(chats.entry(id).or_insert_with(|| load(id).unwrap_or_default()));
+        change(chats.entry(id).or_insert_with(|| known(id).or_else(|| load(id)).unwrap_or_default()));
     };
     for operation in pending {
         match operation {
@@ -34,7 +41,12 @@ pub(super) fn rescue(paths: &Paths, pending: &[StoreOp]) -> Vec<PathBuf> {
             }),
             // What is put after it was brought back.
             StoreOp::DeleteSession(id) => of(*id, &|chat| *chat = Chat::default()),
-            StoreOp::AppendHistory(_) => {}
+            StoreOp::Rename { session, title } => of(*session, &|chat| {
+                if let Some(record) = &mut chat.record {
+                    record.title.clone_from(title);
+                }
+            }),
+            StoreOp::Opened(_) | StoreOp::TakenOver { .. } | StoreOp::AppendHistory(_) => {}
         }
     }
     let file = |(id, chat): (SessionId, Chat)| {

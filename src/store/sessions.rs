@@ -4,19 +4,22 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Row, Transaction, params};
+use rusqlite::Row;
 
 use super::search::{Text, Texts};
 use super::{SessionId, SessionRecord, StoreError};
 use crate::chat::rebuild::{self, LooseMessage};
-use crate::chat::{MessageId, MessageState, Node, Role, Transcript};
+use crate::chat::{MessageId, Node, Role, Transcript};
 use connect::Opened;
+pub(super) use connect::{Identity, identity};
 use rows::{Columns, Names};
+pub(super) use writes::{MessageRow, Writes};
 
 mod carve;
 mod connect;
 pub mod repair;
 mod rows;
+mod writes;
 
 /// A line of the list of chats.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +58,8 @@ pub struct StoredSession {
     pub damage: Option<String>,
     /// Whether its messages had to be numbered anew: before anything is added to it, all of it is to be written again.
     pub is_renumbered: bool,
+    /// How often it had been changed when it was read, where the database counts that.
+    pub changes: i64,
 }
 
 /// The open database.
@@ -91,9 +96,9 @@ impl Database {
         let Self { opened, path } = self;
         let run = || {
             let transaction = opened.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let writes = Writes { transaction };
+            let writes = Writes::new(transaction);
             write(&writes)?;
-            writes.transaction.commit()
+            writes.commit()
         };
         run().map_err(|error| StoreError::database(path, error))
     }
@@ -121,6 +126,8 @@ impl Database {
     /// # Errors
     /// [`StoreError::UnknownSession`], and as the database's.
     pub fn load(&self, id: SessionId) -> Result<StoredSession, StoreError> {
+        // Before the rest: what is changed meanwhile is read again then.
+        let changes = self.changes(id)?.unwrap_or(0);
         let names = self.names()?;
         let record = format!("SELECT {} FROM sessions WHERE id = ?1", names.chat);
         let found = self.rows(&record, [id.0], |row| {
@@ -140,7 +147,7 @@ impl Database {
             Some(format!("in message {}, {damage}", at + 1))
         });
         let (transcript, is_renumbered) = transcript_of(messages, record.head);
-        Ok(StoredSession { record, transcript, damage, is_renumbered })
+        Ok(StoredSession { record, transcript, damage, is_renumbered, changes })
     }
 
     /// The messages that have `text` in them, in any case of letters; the chats that were changed last first.
@@ -149,11 +156,6 @@ impl Database {
     /// As the database's.
     pub fn search(&self, text: &str) -> Result<Vec<SearchHit>, StoreError> {
         Ok(self.texts()?.find(text))
-    }
-
-    /// Whether it is still the file of its name, and not one that was moved away.
-    pub(super) fn is_in_place(&self) -> bool {
-        connect::identity(&self.path).is_some_and(|identity| Some(identity) == self.opened.identity)
     }
 
     /// What is in the files of the database and could not be read with it, a sentence.
@@ -166,6 +168,11 @@ impl Database {
         self.opened.former.as_deref()
     }
 
+    /// As [`Self::former`], once.
+    pub(super) fn take_former(&mut self) -> Option<PathBuf> {
+        self.opened.former.take()
+    }
+
     /// What its format calls what is read; another program may bring it to a later one meanwhile.
     fn names(&self) -> Result<Names, StoreError> {
         connect::format(&self.opened.connection).map(Names::of).map_err(|error| self.failed(error))
@@ -174,6 +181,16 @@ impl Database {
     /// Whether others can write while this is open, and are seen to.
     pub(super) fn is_shared(&self) -> bool {
         self.opened.is_shared
+    }
+
+    /// How often a chat has been changed; `None` where there is none, or where the database is of a format that does not
+    /// count.
+    pub(super) fn changes(&self, id: SessionId) -> Result<Option<i64>, StoreError> {
+        if connect::format(&self.opened.connection).map_err(|error| self.failed(error))? < 2 {
+            return Ok(None);
+        }
+        let found = self.rows("SELECT changes FROM sessions WHERE id = ?1", [id.0], |row| row.get(0).unwrap_or(0))?;
+        Ok(found.into_iter().next())
     }
 
     /// A number that is another one after somebody else has written.
@@ -250,64 +267,6 @@ impl Database {
     }
 }
 
-/// A transaction under way.
-#[derive(Debug)]
-pub(super) struct Writes<'a> {
-    transaction: Transaction<'a>,
-}
-
-impl Writes<'_> {
-    pub(super) fn put_session(&self, record: &SessionRecord, now: i64) -> rusqlite::Result<()> {
-        let SessionRecord { id, title, model, system, head, created, settings } = record;
-        let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO sessions (id, title, model, system, head, created, updated, settings)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (id) DO UPDATE SET title = ?2, model = ?3, system = ?4, head = ?5, updated = ?7, settings = ?8,
-                                            changes = changes + 1",
-        )?;
-        let settings = (!settings.is_empty()).then(|| json(settings));
-        statement.execute(params![id.0, title, model, system, head.map(|head| head.0), created, now, settings])?;
-        Ok(())
-    }
-
-    fn rename(&self, id: SessionId, title: &str) -> rusqlite::Result<()> {
-        let query = "UPDATE sessions SET title = ?2, changes = changes + 1 WHERE id = ?1";
-        self.transaction.execute(query, params![id.0, title])?;
-        Ok(())
-    }
-
-    pub(super) fn delete(&self, id: SessionId) -> rusqlite::Result<()> {
-        self.transaction.execute("DELETE FROM messages WHERE session = ?1", [id.0])?;
-        self.transaction.execute("DELETE FROM sessions WHERE id = ?1", [id.0])?;
-        Ok(())
-    }
-
-    pub(super) fn delete_message(&self, session: SessionId, message: MessageId) -> rusqlite::Result<()> {
-        self.transaction
-            .execute("DELETE FROM messages WHERE session = ?1 AND id = ?2", [session.0, message.0.into()])?;
-        Ok(())
-    }
-
-    pub(super) fn put_message(&self, session: SessionId, node: &Node, now: i64) -> rusqlite::Result<()> {
-        let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO messages (session, id, parent, role, content, state, provenance) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (session, id) DO UPDATE SET parent = ?3, role = ?4, content = ?5, state = ?6, provenance = ?7",
-        )?;
-        let Node { id, parent, message, state, provenance } = node;
-        let (role, state) = (message.role.as_str(), state_name(*state));
-        let provenance = provenance.as_deref().map(json);
-        statement.execute(params![session.0, id.0, parent.map(|id| id.0), role, message.content, state, provenance])?;
-        self.touch(session, now)
-    }
-
-    /// A chat has changed.
-    fn touch(&self, session: SessionId, now: i64) -> rusqlite::Result<()> {
-        let query = "UPDATE sessions SET updated = ?2, changes = changes + 1 WHERE id = ?1";
-        self.transaction.prepare_cached(query)?.execute(params![session.0, now])?;
-        Ok(())
-    }
-}
-
 /// The tree of stored messages, and whether they had to be numbered anew.
 fn transcript_of(messages: Vec<LooseMessage>, head: Option<MessageId>) -> (Transcript, bool) {
     let id_of = |message: &LooseMessage| message.id.as_ref().and_then(rows::message_id);
@@ -321,20 +280,6 @@ fn transcript_of(messages: Vec<LooseMessage>, head: Option<MessageId>) -> (Trans
         Some(Node { id, parent, message, state, provenance })
     };
     (Transcript::from_parts(messages.into_iter().filter_map(node).collect(), head), false)
-}
-
-/// As it is kept in a column.
-fn json(value: &impl serde::Serialize) -> String {
-    // Nothing that is kept so fails to be written: texts are the keys of all its maps.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn state_name(state: MessageState) -> &'static str {
-    match state {
-        MessageState::Complete => "complete",
-        MessageState::Streaming => "streaming",
-        MessageState::Cut => "cut",
-    }
 }
 
 #[cfg(test)]

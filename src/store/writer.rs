@@ -1,4 +1,6 @@
-//! The thread that writes, so that nobody else waits for the disk.
+//! The thread that writes, so that nobody else waits for the disk; and that reads what other programs have written.
+
+mod held;
 
 use std::collections::VecDeque;
 use std::thread::JoinHandle;
@@ -8,9 +10,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use gibber_signals::ending::ends_within;
 
 use super::rescue::rescue;
-use super::sessions::Database;
-use super::{Paths, SessionId, SessionRecord, StoreError, StoreOp, history};
+use super::sessions::{self, Database, StoredSession};
+use super::{Others, Paths, SessionId, SessionRecord, StoreError, StoreOp, brought_up, history};
 use crate::chat::{MessageId, Transcript};
+
+pub(super) use held::Held;
 
 /// How long the end of the program waits for the last writes, whatever they do: a drive that is gone keeps them for ever.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
@@ -24,8 +28,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How long the end of the program waits for what is in the way of its last words.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether others have written to the chat that is open.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a request waits at most for what others have written.
+const LOOK_PATIENCE: Duration = Duration::from_millis(250);
+
 /// How the saving goes, where it does not go by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum StoreNews {
     /// Something cannot be saved, for this reason, and is tried again.
     Failed(String),
@@ -33,6 +43,22 @@ pub enum StoreNews {
     Saved,
     /// The program ends, and something is not saved, for this reason.
     Lost(String),
+    /// Something that a person should know, and that is no fault of this program.
+    Told(String),
+    /// Other programs have written to the chat that is open.
+    Others(Others),
+}
+
+/// What the thread is sent.
+#[derive(Debug)]
+enum Order {
+    Write(StoreOp),
+    /// A chat was read; whether it is gone on with, [`StoreOp::Opened`] says.
+    Read(Box<StoredSession>),
+    /// Look for what others have written, and say when that is told.
+    Look(Sender<()>),
+    /// Something that a person should know.
+    Tell(String),
 }
 
 impl StoreNews {
@@ -47,7 +73,7 @@ impl StoreNews {
 /// the end of the program it is tried for a few seconds more.
 #[derive(Debug)]
 pub struct StoreWriter {
-    operations: Option<Sender<StoreOp>>,
+    operations: Option<Sender<Order>>,
     news: Receiver<StoreNews>,
     thread: Option<JoinHandle<()>>,
 }
@@ -70,9 +96,30 @@ impl StoreWriter {
 
     /// Hands over an operation; returns at once.
     pub fn send(&self, operation: StoreOp) {
+        self.order(Order::Write(operation));
+    }
+
+    /// Says what was read of a chat that is about to be opened. After [`StoreOp::Opened`] what others add to it comes as news.
+    pub fn was_read(&self, stored: StoredSession) {
+        self.order(Order::Read(Box::new(stored)));
+    }
+
+    /// Has something told as news.
+    pub fn tell(&self, text: &str) {
+        self.order(Order::Tell(text.to_owned()));
+    }
+
+    /// Has what others have written to the open chat told as news, and waits a moment for that.
+    pub fn catch_up(&self) {
+        let (sender, done) = crossbeam_channel::bounded(1);
+        self.order(Order::Look(sender));
+        let _ = done.recv_timeout(LOOK_PATIENCE);
+    }
+
+    fn order(&self, order: Order) {
         if let Some(operations) = &self.operations {
             // The thread ends only after the sender is gone.
-            let _ = operations.send(operation);
+            let _ = operations.send(order);
         }
     }
 
@@ -138,6 +185,8 @@ struct Worker {
     paths: Paths,
     news: Sender<StoreNews>,
     database: Option<Database>,
+    /// Which file it was when it was last read or written.
+    identity: Option<sessions::Identity>,
     /// What is to be written to the database, in order; an operation that a later one replaces is gone.
     pending: Vec<StoreOp>,
     /// Prompts that are to be added to the history.
@@ -146,22 +195,50 @@ struct Worker {
     reported: Option<String>,
     /// While something could not be written.
     retry: Option<Retry>,
+    /// The chat that was read last, until it is opened.
+    read: Option<Box<StoredSession>>,
+    /// The chats that this program has to do with.
+    held: Held,
+    /// What is looked into for others' messages, with the version of the database then.
+    reader: Option<(Database, Option<i64>)>,
+    /// When that is done the next time.
+    look_at: Option<Instant>,
 }
 
 impl Worker {
     fn new(paths: Paths, news: Sender<StoreNews>) -> Self {
         let (pending, prompts) = (Vec::new(), VecDeque::new());
-        Self { paths, news, database: None, pending, prompts, reported: None, retry: None }
+        let (held, reader, read) = (Held::default(), None, None);
+        let (database, identity) = (None, None);
+        let look_at = None;
+        Self {
+            paths,
+            news,
+            database,
+            identity,
+            pending,
+            prompts,
+            reported: None,
+            retry: None,
+            read,
+            held,
+            reader,
+            look_at,
+        }
     }
 
-    fn run(mut self, operations: &Receiver<StoreOp>) {
+    fn run(mut self, operations: &Receiver<Order>) {
         loop {
-            let received = match &self.retry {
+            let retry = self.retry.as_ref().map(|retry| retry.at);
+            let received = match [retry, self.look_at].into_iter().flatten().min() {
                 None => operations.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(retry) => operations.recv_deadline(retry.at),
+                Some(deadline) => operations.recv_deadline(deadline),
             };
+            let mut waiting = Vec::new();
             match received {
-                Ok(first) => std::iter::once(first).chain(operations.try_iter()).for_each(|next| self.keep(next)),
+                Ok(first) => {
+                    std::iter::once(first).chain(operations.try_iter()).for_each(|next| waiting.extend(self.on(next)));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -169,8 +246,62 @@ impl Worker {
             if self.retry.as_ref().is_none_or(|retry| retry.at <= Instant::now()) {
                 self.write();
             }
+            if !waiting.is_empty() || self.look_at.is_some_and(|at| at <= Instant::now()) {
+                self.look();
+            }
+            for done in waiting {
+                let _ = done.send(());
+            }
+            let has_chat = self.held.open().is_some();
+            let soon = || Instant::now() + LOOK_INTERVAL;
+            self.look_at = has_chat.then(|| self.look_at.filter(|at| *at > Instant::now()).unwrap_or_else(soon));
         }
         self.end();
+    }
+
+    /// Takes an order in; who waits for a look at the database is returned.
+    fn on(&mut self, order: Order) -> Option<Sender<()>> {
+        match order {
+            Order::Write(operation) => self.keep(operation),
+            Order::Read(stored) => self.read = Some(stored),
+            Order::Look(done) => return Some(done),
+            Order::Tell(text) => self.say(StoreNews::Told(text)),
+        }
+        None
+    }
+
+    /// A chat that was read is on screen.
+    fn opened(&mut self, opened: SessionId) {
+        let Some(stored) = self.read.take_if(|stored| stored.record.id == opened) else { return };
+        // What is still to be written of it is called as it was.
+        if !self.pending.iter().any(|pending| target_of(pending).is_some_and(|(id, _)| id == opened)) {
+            self.held.opened(*stored);
+            self.identity = self.identity.or_else(|| sessions::identity(&self.paths.database()));
+        }
+    }
+
+    /// Tells what others have written to the chat that is open. What cannot be read now can the next time.
+    fn look(&mut self) {
+        let Some(id) = self.held.open() else { return };
+        // One that is another file now is found out by the next write.
+        if self.identity != sessions::identity(&self.paths.database()) {
+            return self.reader = None;
+        }
+        let reader = self.reader.take().or_else(|| {
+            let database = Database::open_to_read(&self.paths.database()).ok().flatten()?;
+            database.is_shared().then_some((database, None))
+        });
+        let Some((database, former)) = reader else { return };
+        let version = database.version().ok();
+        if version != former || former.is_none() {
+            let pending = &self.pending;
+            let awaited =
+                |message: MessageId| pending.iter().any(|operation| target_of(operation) == Some((id, Some(message))));
+            if let Ok(Some(others)) = self.held.others(&database, id, awaited) {
+                self.say(StoreNews::Others(others));
+            }
+        }
+        self.reader = Some((database, version));
     }
 
     /// The program ends: what is still not written is tried a few times, and given up with a word.
@@ -189,7 +320,7 @@ impl Worker {
 
     /// What is not saved is put beside, where that can be done.
     fn give_up(&mut self, error: &StoreError) {
-        let files = rescue(&self.paths, &self.pending);
+        let files = rescue(&self.paths, &self.held, &self.pending);
         let Some(first) = files.first() else { return self.say(StoreNews::Lost(error.to_string())) };
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         let (names, first) = (names.join(" and "), first.display());
@@ -240,6 +371,12 @@ impl Worker {
             self.pending.retain(|pending| target_of(pending).is_none_or(|(session, _)| session != id));
             return self.pending.push(operation);
         }
+        if let StoreOp::TakenOver { session, messages } = operation {
+            return self.held.taken_over(session, messages);
+        }
+        if let StoreOp::Opened(id) = operation {
+            return self.opened(id);
+        }
         let target = target_of(&operation);
         match self.pending.iter_mut().find(|pending| target.is_some() && target_of(pending) == target) {
             Some(pending) => *pending = operation,
@@ -251,24 +388,49 @@ impl Worker {
         if self.pending.is_empty() {
             return Ok(());
         }
-        // One that was moved away or replaced meanwhile is not written to any more.
-        self.database = self.database.take().filter(Database::is_in_place);
+        // One that was moved away, deleted or replaced meanwhile is not written to any more.
+        let path = self.paths.database();
+        if self.identity.is_some() && self.identity != sessions::identity(&path) {
+            (self.database, self.reader, self.identity) = (None, None, None);
+            self.held.forget_places();
+        }
         let database = match &mut self.database {
             Some(database) => database,
-            none => none.insert(Database::open(&self.paths.database())?),
+            none => none.insert(Database::open(&path)?),
         };
+        self.identity = sessions::identity(&path);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-        let pending = &self.pending;
-        database.in_transaction(|writes| {
+        let (pending, held) = (&self.pending, &mut self.held);
+        held.begin();
+        let mut displaced = 0;
+        let written = database.in_transaction(|writes| {
+            displaced = held.write_displaced(writes, now)?;
             pending.iter().try_for_each(|operation| match operation {
-                StoreOp::PutSession(record) => writes.put_session(record, now),
-                StoreOp::PutMessage { session, node } => writes.put_message(*session, node, now),
-                StoreOp::DeleteMessage { session, message } => writes.delete_message(*session, *message),
-                StoreOp::DeleteSession(id) => writes.delete(*id),
-                StoreOp::AppendHistory(_) => Ok(()),
+                StoreOp::PutSession(record) => held.put_session(writes, record, now),
+                StoreOp::PutMessage { session, node } => held.put_message(writes, *session, node, now),
+                StoreOp::DeleteMessage { session, message } => held.delete_message(writes, *session, *message),
+                StoreOp::DeleteSession(id) => held.delete(writes, *id),
+                StoreOp::Rename { session, title } => writes.rename(*session, title),
+                StoreOp::Opened(_) | StoreOp::TakenOver { .. } | StoreOp::AppendHistory(_) => Ok(()),
             })
-        })?;
+        });
+        if written.is_err() {
+            held.roll_back();
+        }
+        written?;
         self.pending.clear();
+        let former = database.take_former();
+        if let Some(former) = former {
+            self.say(StoreNews::Told(brought_up(&path, &former)));
+        }
+        if displaced > 0 {
+            self.say(StoreNews::Told(made_anew(&path, displaced)));
+        }
+        for title in self.held.take_restored() {
+            let text =
+                format!("another program has deleted the chat “{title}”: it is saved again, since it goes on here");
+            self.say(StoreNews::Told(text));
+        }
         Ok(())
     }
 
@@ -292,13 +454,23 @@ impl Worker {
     }
 }
 
+fn made_anew(path: &std::path::Path, chats: usize) -> String {
+    let path = path.display();
+    let chats = if chats == 1 { "the chat".to_owned() } else { format!("the {chats} chats") };
+    format!("{path} was deleted or moved away while gibber was running: it was made anew, with {chats} of this program")
+}
+
 /// What an operation replaces in the database.
 fn target_of(operation: &StoreOp) -> Option<(SessionId, Option<MessageId>)> {
     match operation {
         StoreOp::PutSession(record) => Some((record.id, None)),
         StoreOp::PutMessage { session, node } => Some((*session, Some(node.id))),
         StoreOp::DeleteMessage { session, message } => Some((*session, Some(*message))),
-        StoreOp::DeleteSession(_) | StoreOp::AppendHistory(_) => None,
+        StoreOp::DeleteSession(_)
+        | StoreOp::Rename { .. }
+        | StoreOp::Opened(_)
+        | StoreOp::TakenOver { .. }
+        | StoreOp::AppendHistory(_) => None,
     }
 }
 

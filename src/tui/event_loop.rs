@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select, unbounded};
-use crossterm::event::{Event, MouseEventKind};
+use crossterm::event::{Event, KeyCode, MouseEventKind};
 use crossterm::style::Colored;
 use gibber_signals::ending::{self, Wish};
 use gibber_signals::mapped;
@@ -223,6 +223,9 @@ impl Loop {
         match event {
             Event::Key(key) => {
                 let Some(press) = key_press(&key) else { return Ok(Urgency::None) };
+                if key.code == KeyCode::Enter {
+                    self.catch_up(now)?;
+                }
                 let (effects, requests) = self.screen.on_key(&mut self.app, press, now);
                 self.carry_out(effects)?;
                 self.fulfil(requests)?;
@@ -242,6 +245,17 @@ impl Loop {
             Event::FocusGained | Event::FocusLost => return Ok(Urgency::None),
         }
         Ok(Urgency::Now)
+    }
+
+    /// Takes in what other programs have written to this chat before the person says something.
+    fn catch_up(&mut self, now: Moment) -> Result<(), TuiError> {
+        self.io.catch_up();
+        let news = self.io.store_news();
+        while let Ok(news) = news.try_recv() {
+            let effects = self.app.on_outcome(Outcome::StoreNews(news), now);
+            self.carry_out(effects)?;
+        }
+        Ok(())
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), TuiError> {

@@ -15,6 +15,7 @@ mod markdown;
 mod messages;
 mod mouse;
 mod own_keys;
+mod replay;
 mod saved;
 mod screens;
 mod stage;

@@ -499,8 +499,13 @@ fn a_new_database_is_laid_out_as_one_of_the_first_format_that_was_brought_up() {
         let mut rows = database.prepare("SELECT name, rootpage FROM sqlite_schema ORDER BY rootpage").unwrap();
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     };
+    let tables = "SELECT sql FROM sqlite_schema WHERE name = 'messages'";
     let expected = places(&new);
     assert_eq!(places(&old), expected, "a repair looks for the tables there");
+    for gibber in [&old, &new] {
+        let sql: String = database(gibber).query_row(tables, [], |row| row.get(0)).unwrap();
+        assert!(!sql.contains("WITHOUT ROWID"), "a long message would be read by every comparison on the way: {sql}");
+    }
 }
 
 #[test]
@@ -516,4 +521,54 @@ fn damaged_databases_of_the_first_format_come_back_in_the_new_one() {
         assert!(gibber.stdout(&["sessions", "search", "漢字"]).contains("The Seine"), "{start}");
         assert!(gibber.stdout(&["sessions", "search", "word end"]).contains("word end"), "{start}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_old_database_where_nothing_can_be_written_is_read_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let gibber = of_the_first_format();
+    let permit = |mode| fs::set_permissions(gibber.directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+    for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
+        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+    }
+    permit(0o500);
+    let [list, found, rename] = [&["list"][..], &["search", "seine"], &["rename", "1", "New"]]
+        .map(|arguments| gibber.run(&[&["sessions"], arguments].concat()));
+    permit(0o700);
+    assert!(list.stderr.is_empty() && stdout_of(list).contains("Rivers of Europe"));
+    assert!(stdout_of(found).contains("漢字"));
+    let error = failure(&rename, 1);
+    assert!(error.contains("chats.db") || error.contains("chats-format-1.db"), "{error}");
+    assert_eq!(format_of(&gibber.path("chats.db")), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_in_a_log_that_cannot_be_read_is_said_to_be_missing() {
+    use std::os::unix::fs::PermissionsExt;
+    let gibber = Gibber::new();
+    import(&gibber, "in the file");
+    let open = database(&gibber);
+    open.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE sessions SET title = 'in the log'").unwrap();
+    let names = ["chats.db", "chats.db-wal"];
+    let copies = names.map(|name| fs::read(gibber.path(name)).unwrap());
+    drop(open);
+    let other = Gibber::new();
+    for (name, copy) in names.iter().zip(copies) {
+        other.write(name, copy);
+    }
+    let permit = |name: &str, mode| fs::set_permissions(other.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
+        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+    }
+    permit("chats.db-wal", 0o000);
+    permit("", 0o500);
+    let list = other.run(&["sessions", "list"]);
+    permit("", 0o700);
+    permit("chats.db-wal", 0o600);
+    let said = String::from_utf8_lossy(&list.stderr).into_owned();
+    assert!(said.contains("chats.db-wal cannot be read") && said.contains("are missing"), "{said}");
+    assert!(stdout_of(list).contains("in the file"));
+    assert!(other.stdout(&["sessions", "list"]).contains("in the log"));
 }

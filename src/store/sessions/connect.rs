@@ -63,14 +63,12 @@ const MIGRATIONS: [&str; 2] = [
 ];
 
 /// What tells a file from another of the same name: its device and its number there.
-type Identity = (u64, u64);
+pub(in crate::store) type Identity = (u64, u64);
 
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// Which file it is.
-    pub(super) identity: Option<Identity>,
     /// Whether other programs can read and write at the same time.
     pub(super) is_shared: bool,
     /// What is not read with it, though it is there; a sentence.
@@ -101,12 +99,12 @@ pub(super) fn to_write(path: &Path) -> Result<Opened, StoreError> {
     // What was deleted is not left in the file, where a repair might find it.
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(failed)?;
     let former = migrate(&mut connection, path)?;
-    Ok(Opened { identity: identity(path), former, ..Opened::new(connection) })
+    Ok(Opened { former, ..Opened::new(connection) })
 }
 
 impl Opened {
     fn new(connection: Connection) -> Self {
-        Self { connection, identity: None, is_shared: true, misses: None, former: None, _copy: None }
+        Self { connection, is_shared: true, misses: None, former: None, _copy: None }
     }
 }
 
@@ -231,7 +229,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 /// Which file `path` names now.
-pub(super) fn identity(path: &Path) -> Option<Identity> {
+pub(in crate::store) fn identity(path: &Path) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt;
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
@@ -324,8 +322,12 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<Option<PathBuf>, 
         ..=0 => return Err(StoreError::Corrupt { path: path.into() }),
         found => Some(keep(path, found)?),
     };
-    take_steps(&transaction, found, present()).map_err(failed)?;
-    transaction.commit().map_err(failed)?;
+    let taken = take_steps(&transaction, found, present()).and_then(|()| transaction.commit());
+    if let (Err(_), Some(copy)) = (&taken, &former) {
+        // It is tried again, and makes another one then.
+        let _ = std::fs::remove_file(copy);
+    }
+    taken.map_err(failed)?;
     // The pages that the former tables have left go, and tables come to lie where a repair looks for them first. Where
     // others have the database open it stays as it is, which is no worse.
     let _ = connection.execute_batch("VACUUM");

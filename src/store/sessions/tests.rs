@@ -1,5 +1,5 @@
 use super::*;
-use crate::chat::Message;
+use crate::chat::{Message, MessageState};
 
 fn record(id: i64, title: &str) -> SessionRecord {
     SessionRecord {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::chat::document::Document;
 use crate::chat::{Message, MessageState, Node, Role};
-use crate::store::SessionRecord;
+use crate::store::{SessionRecord, To};
 
 const SESSION: SessionId = SessionId(5);
 
@@ -175,10 +175,134 @@ fn what_is_not_saved_at_the_end_is_in_a_file_that_can_be_imported() {
         StoreOp::PutSession(SessionRecord { head: Some(MessageId(1)), ..record }),
         StoreOp::PutMessage { session: SESSION, node: answer },
     ];
-    let files = rescue(&paths, &pending);
+    let files = rescue(&paths, &Held::default(), &pending);
     assert_eq!(files, [directory.path().join("unsaved-5.json")]);
     let document = Document::from_json(&std::fs::read_to_string(&files[0]).unwrap()).unwrap();
     let said: Vec<&str> = document.transcript.path().iter().map(|node| node.message.content.as_str()).collect();
     assert_eq!((document.title.as_str(), said), ("t", vec!["saved", "not saved"]));
-    assert!(rescue(&paths, &[StoreOp::DeleteSession(SESSION)]).is_empty());
+    assert!(rescue(&paths, &Held::default(), &[StoreOp::DeleteSession(SESSION)]).is_empty());
+}
+
+/// A program of its own with the chat open.
+fn opened(paths: &Paths) -> Worker {
+    let mut worker = Worker::new(paths.clone(), unbounded().0);
+    let stored = Database::open_to_read(&paths.database()).unwrap().unwrap().load(SESSION).unwrap();
+    worker.on(Order::Read(Box::new(stored)));
+    worker.keep(StoreOp::Opened(SESSION));
+    worker
+}
+
+fn answer(id: u32, parent: u32, content: &str) -> StoreOp {
+    let node = Node { id: MessageId(id), parent: Some(MessageId(parent)), ..node(content) };
+    StoreOp::PutMessage { session: SESSION, node }
+}
+
+fn write(worker: &mut Worker, operations: impl IntoIterator<Item = StoreOp>) {
+    operations.into_iter().for_each(|operation| worker.keep(operation));
+    worker.write();
+    assert!(worker.pending.is_empty());
+}
+
+/// Each message with what it answers, by their texts.
+fn tree(paths: &Paths) -> Vec<(String, Option<String>)> {
+    let loaded = Database::open(&paths.database()).unwrap().load(SESSION).unwrap();
+    let text = |id: MessageId| loaded.transcript.node(id).unwrap().message.content.clone();
+    loaded.transcript.nodes().iter().map(|node| (text(node.id), node.parent.map(text))).collect()
+}
+
+fn stored() -> (tempfile::TempDir, Paths) {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    let mut worker = Worker::new(paths.clone(), unbounded().0);
+    write(&mut worker, [session(), message("root", MessageState::Complete)]);
+    (directory, paths)
+}
+
+#[test]
+fn messages_of_two_programs_that_are_called_alike_stand_side_by_side() {
+    let (_directory, paths) = stored();
+    let (mut one, mut two) = (opened(&paths), opened(&paths));
+    write(&mut one, [answer(1, 0, "of one"), answer(2, 1, "below one")]);
+    write(&mut two, [answer(1, 0, "of two"), answer(2, 1, "below two"), answer(2, 1, "below two, and more")]);
+    write(&mut one, [answer(2, 1, "below one, and more")]);
+    let pair = |text: &str, parent: Option<&str>| (text.to_owned(), parent.map(str::to_owned));
+    assert_eq!(
+        tree(&paths),
+        [
+            pair("root", None),
+            pair("of one", Some("root")),
+            pair("below one, and more", Some("of one")),
+            pair("of two", Some("root")),
+            pair("below two, and more", Some("of two")),
+        ]
+    );
+}
+
+#[test]
+fn one_message_that_two_programs_go_on_with_becomes_two() {
+    let (_directory, paths) = stored();
+    let (mut one, mut two) = (opened(&paths), opened(&paths));
+    write(&mut one, [message("root of one", MessageState::Complete)]);
+    write(&mut two, [message("root of two", MessageState::Complete), answer(1, 0, "below two")]);
+    let texts: Vec<(String, Option<String>)> = tree(&paths);
+    let expected = [("root of one", None), ("root of two", None), ("below two", Some("root of two"))];
+    assert_eq!(texts, expected.map(|(text, parent)| (text.to_owned(), parent.map(str::to_owned))));
+}
+
+#[test]
+fn a_title_of_another_program_is_not_taken_back() {
+    let (_directory, paths) = stored();
+    let (mut one, mut two) = (opened(&paths), opened(&paths));
+    let StoreOp::PutSession(record) = session() else { panic!("a session") };
+    write(&mut one, [StoreOp::PutSession(SessionRecord { title: "of one".into(), ..record.clone() })]);
+    write(&mut two, [StoreOp::PutSession(SessionRecord { system: "of two".into(), ..record })]);
+    let record = Database::open(&paths.database()).unwrap().load(SESSION).unwrap().record;
+    assert_eq!((record.title.as_str(), record.system.as_str()), ("of one", "of two"));
+}
+
+#[test]
+fn what_others_write_is_told_once_and_where_it_belongs() {
+    let (_directory, paths) = stored();
+    let (mut one, mut two) = (opened(&paths), opened(&paths));
+    let (sender, news) = unbounded();
+    one.news = sender;
+    one.look();
+    assert!(news.try_recv().is_err(), "nothing was written");
+    write(&mut one, [answer(1, 0, "mine")]);
+    one.look();
+    assert!(news.try_recv().is_err(), "what is written here is no news");
+    write(&mut two, [answer(1, 0, "theirs"), answer(2, 1, "below")]);
+    one.look();
+    let Ok(StoreNews::Others(others)) = news.try_recv() else { panic!("others have written") };
+    let found: Vec<(To, &str)> =
+        others.messages.iter().map(|added| (added.to, added.node.message.content.as_str())).collect();
+    assert_eq!(found, [(To::Answer(MessageId(0)), "theirs"), (To::New(MessageId(2)), "below")]);
+    one.look();
+    assert!(news.try_recv().is_err(), "once");
+    let taken = others
+        .messages
+        .iter()
+        .zip(2..)
+        .map(|(added, name)| (Node { id: MessageId(name), ..added.node.clone() }, added.node.id));
+    one.keep(StoreOp::TakenOver { session: SESSION, messages: taken.collect() });
+    write(&mut two, [answer(2, 1, "below, and more")]);
+    one.look();
+    let Ok(StoreNews::Others(others)) = news.try_recv() else { panic!("it was gone on with") };
+    assert_eq!(others.messages.len(), 1);
+    assert_eq!(others.messages[0].to, To::Known(MessageId(3)));
+}
+
+#[test]
+fn a_write_that_fails_leaves_nothing_known_that_is_not_so() {
+    let (_directory, paths) = stored();
+    let mut worker = opened(&paths);
+    write(&mut worker, [answer(1, 0, "first")]);
+    let other = locked(&paths);
+    worker.keep(answer(2, 1, "second"));
+    worker.keep(session());
+    worker.write();
+    assert_eq!(worker.pending.len(), 2);
+    other.execute_batch("ROLLBACK").unwrap();
+    write(&mut worker, []);
+    assert_eq!(tree(&paths).last().unwrap(), &("second".to_owned(), Some("first".to_owned())));
 }

@@ -59,7 +59,7 @@ fn a_chat_of_the_list_is_renamed_deleted_and_brought_back() {
     assert!(stage.draw().contains("title: Rivers"));
     stage.keys("<Ctrl-U>Waters<Enter>");
     assert!(stage.draw().contains("▸ Waters"));
-    let renamed = |op: &StoreOp| matches!(op, StoreOp::PutSession(record) if record.title == "Waters");
+    let renamed = |op: &StoreOp| matches!(op, StoreOp::Rename { title, .. } if title == "Waters");
     assert!(stage.memory.stored.iter().any(renamed));
     stage.keys("<Del>");
     let shown = stage.draw();
