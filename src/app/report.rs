@@ -35,7 +35,7 @@ impl OpenChat {
         let Some(summary) = self.summary().filter(|_| self.generation.is_none()) else {
             let text = match self.reply_on_screen() {
                 Some(_) if self.generation.is_some() => "the reply is still running: what it cost is known at its end",
-                Some(_) => "what this reply cost is not known: it was not generated in this run",
+                Some(_) => "nothing is known of what this reply cost",
                 None => "there was no reply yet",
             };
             return self.note(NoteKind::Info, text.to_owned());

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::store::SessionSummary;
 use crate::store::StoreOp;
 use crate::worker::fake::sample_model;
-use crate::worker::protocol::{EngineCommand, FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
+use crate::worker::protocol::{ContextParts, EngineCommand, FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
 
 mod late_answers;
 
@@ -516,4 +516,37 @@ fn an_imported_chat_has_a_clean_title_and_a_date_and_goes_on() {
     assert_eq!(machine.app.transcript().path().len(), 1);
     machine.say("more", "yes");
     assert_eq!(machine.app.transcript().path().len(), 3);
+}
+
+#[test]
+fn turns_that_were_left_out_are_seen_again_in_a_larger_context() {
+    let mut machine = Machine::new();
+    machine.say("Q", "A");
+    machine.enter("R");
+    machine.app.on_event(EngineEvent::TurnsDropped { id: machine.id(), messages: vec![0, 1] }, machine.now);
+    machine.token("B", 10);
+    machine.finish(FinishReason::EndOfTurn);
+    let first = machine.app.transcript().path()[0].id;
+    assert!(machine.app.is_dropped(first));
+    let effects = machine.enter("/model larger");
+    let Some(Effect::LoadModel { id, .. }) = effects.last() else { panic!("{effects:?}") };
+    let model = gibber_engine::load::ModelInfo { context: 32_768, ..sample_model() };
+    machine.app.on_event(EngineEvent::Loaded { id: *id, model: Box::new(model) }, machine.now);
+    machine.app.look_ahead("", machine.now);
+    machine.now.at += Duration::from_secs(1);
+    let effects = machine.app.tick(machine.now);
+    let measure = effects.iter().find_map(|effect| match effect {
+        Effect::Submit(EngineCommand::Measure { id, .. }) => Some(*id),
+        _ => None,
+    });
+    let id = measure.unwrap_or_else(|| panic!("{effects:?}"));
+    let parts = |dropped| ContextParts { system: 1, turns: 9, dropped, context: 32_768, ..ContextParts::default() };
+    machine.app.on_event(EngineEvent::Measured { id, parts: parts(Vec::new()) }, machine.now);
+    assert!(!machine.app.is_dropped(first), "there is room for it");
+    // Where nobody measures, the next request tells.
+    machine.enter("S");
+    assert!(machine.app.is_dropped(first), "as far as is known of a request that has not begun");
+    let event = EngineEvent::PrefillProgress { id: machine.id(), reused: 0, done: 1, total: 9 };
+    machine.app.on_event(event, machine.now);
+    assert!(!machine.app.is_dropped(first));
 }

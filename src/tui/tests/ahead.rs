@@ -202,14 +202,13 @@ fn the_context_does_not_fall_back_when_a_reply_ends() {
 }
 
 #[test]
-fn turns_are_seen_again_in_a_larger_context_and_the_prompt_is_what_is_seen() {
+fn the_prompt_that_is_shown_is_what_the_model_sees() {
     let long = "a b c d e f g h i j k l m n";
     let script = FakeWorker::new()
         .load(Ok(ModelInfo { context: 40, ..sample_model() }))
         .context(40)
         .reply([Step::text("first")])
-        .reply([Step::DropTurns(vec![0, 1]), Step::text("second")])
-        .load(Ok(sample_model()));
+        .reply([Step::DropTurns(vec![0, 1]), Step::text("second")]);
     let mut stage = Stage::new(120, 40, script);
     for _ in 0..2 {
         stage.keys(&format!("{long}<Enter>"));

@@ -253,7 +253,7 @@ fn the_statistics_are_of_the_reply_on_screen_and_the_load_counts_once() {
     assert!(first.contains("load           42 ms"), "it has waited for it: {first}");
     assert!(stage.draw().contains("100 tok/s"));
     stage.keys("/edit reply<Enter>!<Enter>");
-    assert!(stats(&mut stage).contains("what this reply cost is not known"));
+    assert!(stats(&mut stage).contains("nothing is known of what this reply cost"));
     stage.keys("/step on<Enter>/regen<Enter>");
     stage.pump(IS_PAUSED);
     assert!(stats(&mut stage).contains("there was no reply yet"));
