@@ -12,8 +12,8 @@ use crate::{stdout, system, terminal};
 /// What is said of it.
 pub const CHANGED: &str = "a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again";
 
-/// The same, as a handler says it.
-const SAID: &[u8] = b"error: a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again\n";
+/// The same, as a handler says it behind half a line; in one piece, since whoever writes that line writes on.
+const SAID: &[u8] = b"\nerror: a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again\n";
 
 /// How long a thread that cannot go on waits for the others to end the program.
 const PATIENCE: libc::time_t = 10;
@@ -69,11 +69,8 @@ pub(crate) fn on_bus(code: c_int) {
     let bell = BELL.load(Ordering::Acquire);
     if bell < 0 || LISTENER.load(Ordering::Relaxed) == system::this_thread() {
         terminal::restore();
-        if stdout::take_line() && system::is_terminal(libc::STDERR_FILENO) {
-            // Half a reply stands there.
-            system::write(libc::STDERR_FILENO, b"\n");
-        }
-        system::write(libc::STDERR_FILENO, SAID);
+        let is_in_line = stdout::take_line() && system::is_terminal(libc::STDERR_FILENO);
+        system::write(libc::STDERR_FILENO, if is_in_line { SAID } else { SAID.trim_ascii_start() });
         system::exit(1);
     }
     system::write(bell, b"!");
