@@ -104,7 +104,8 @@ fn two_programs_in_one_chat_take_turns_and_lose_nothing() {
     wait_for(&gibber, 6);
     let said = two.ask("From two again");
     assert!(said.contains("another program has added 2 messages"), "{said}");
-    (one.end(), two.end());
+    one.end();
+    two.end();
     let chat = exported(&gibber);
     assert_eq!(questions(&chat), ["First", "From two", "From one", "From two again"]);
     assert_eq!(chat["title"], "TA");

@@ -21,11 +21,11 @@ fn open(machine: &mut Machine, chat: (SessionRecord, Transcript)) -> Vec<Effect>
 
 /// The request that the effects open last.
 fn request(effects: &[Effect]) -> RequestId {
-    let ids = effects.iter().filter_map(|effect| match effect {
+    let mut ids = effects.iter().filter_map(|effect| match effect {
         Effect::Submit(command) => command.request(),
         _ => None,
     });
-    ids.last().unwrap_or_else(|| panic!("nothing is asked: {effects:?}"))
+    ids.next_back().unwrap_or_else(|| panic!("nothing is asked: {effects:?}"))
 }
 
 fn scores(id: RequestId, words: &[&str]) -> EngineEvent {
