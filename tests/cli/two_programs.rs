@@ -19,7 +19,7 @@ struct Repl {
 impl Repl {
     fn start(gibber: &Gibber) -> Self {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama");
-        let mut command = gibber.command(&["repl", "-m", model, "--chat-template", "plain", "-n", "3"]);
+        let mut command = gibber.command(&["repl", "-m", model, "--chat-template", "plain", "-n", "3", "--seed", "7"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let (sender, said) = channel();
         let [stdout, stderr]: [Box<dyn Read + Send>; 2] =
