@@ -125,7 +125,7 @@ fn attend_chunk(isa: Isa, chunk: &Chunk<'_>, partials: &mut [f32]) {
         // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(_) => unsafe { avx2::attend_chunk(chunk, partials) },
-        // SAFETY: plain Rust asks for nothing.
+        // SAFETY: instructions of the processor are all that is asked for, and `Portable` is plain Rust.
         _ => unsafe { kernel::attend_chunk::<Portable>(chunk, partials) },
     }
 }
@@ -139,7 +139,7 @@ fn expand(isa: Isa, head: HeadTiles<'_>, Range { start, end }: Range<usize>, out
         // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(_) => unsafe { avx2::expand(head, start, end, out) },
-        // SAFETY: plain Rust asks for nothing.
+        // SAFETY: instructions of the processor are all that is asked for, and `Portable` is plain Rust.
         _ => unsafe { kernel::expand::<Portable>(head, start, end, out) },
     }
 }

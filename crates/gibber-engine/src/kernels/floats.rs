@@ -19,6 +19,8 @@ mod portable;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod kernel;
 
 pub use format::FloatFormat;
 pub use pairs::PairedRows;

@@ -257,7 +257,8 @@ impl WeightMatrix {
         pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let range = piece * width..self.out_features.min((piece + 1) * width);
             for_each_overlap(&self.parts, range, |part, from, at| {
-                // SAFETY: these columns are this piece's alone, and `out` has `n` rows of `out_features`.
+                // SAFETY: `multiply` asserted that `out` has `n` rows of `out_features`; `run` hands each piece out once and
+                // `for_each_overlap` stays within its `range`, so these columns are nobody else's.
                 let mut out = unsafe { MatMut::from_raw(out.get().add(at.start), n, at.len(), self.out_features) };
                 match part {
                     Part::Packed(packed) => packed.multiply(isa, from, &quantized[..n], &mut out),
@@ -289,7 +290,8 @@ impl WeightMatrix {
         let out = SharedPtr::new(out);
         workspace.pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let columns = piece * width..self.out_features.min((piece + 1) * width);
-            // SAFETY: the window's columns are this piece's alone, and `out` has `n` rows of `out_features`.
+            // SAFETY: `multiply` asserted that `out` has `n` rows of `out_features`; `run` hands each piece out once and
+            // `for_each_overlap` stays within its `columns`, each window going before the next comes.
             let window = |columns: &Range<usize>| unsafe {
                 MatMut::from_raw(out.get().add(columns.start), n, columns.len(), self.out_features)
             };

@@ -11,6 +11,8 @@ pub mod isa;
 pub mod matrix;
 pub mod packed;
 pub mod pool;
+#[cfg(target_arch = "x86_64")]
+mod registers;
 pub mod rotary;
 pub mod table;
 pub mod tiles;

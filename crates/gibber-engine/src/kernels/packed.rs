@@ -24,6 +24,8 @@ mod avx512;
 mod expand;
 mod format;
 mod gemm;
+#[cfg(target_arch = "x86_64")]
+mod kernel;
 mod pack;
 mod portable;
 

@@ -241,7 +241,8 @@ impl ThreadPool {
         let base = SharedPtr::new(out);
         self.run(length.div_ceil(part), &|thread, index| {
             let start = index * part;
-            // SAFETY: each index is handed out once, and the parts of different indices do not overlap.
+            // SAFETY: `run` hands each index out once; its part begins within `out`, since there are `length / part` rounded
+            // up, ends there (`min`), and overlaps no other's. `out` is borrowed until `run` returns, after all calls.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(start), part.min(length - start)) };
             task(thread, index, part);
         });
@@ -291,7 +292,8 @@ impl Drop for ThreadPool {
 /// A pointer that threads may share because each uses another part of what it points to.
 pub(super) struct SharedPtr<T>(*mut T);
 
-// SAFETY: the users of this type take care that no two threads touch the same element.
+// SAFETY: all that threads can share through it is the address. Whoever reads or writes behind it does so in an `unsafe`
+// block of their own, which names why no other thread touches the same elements; `T: Send` lets them be touched there.
 unsafe impl<T: Send> Sync for SharedPtr<T> {}
 
 impl<T> SharedPtr<T> {

@@ -58,7 +58,8 @@ impl TokenTiles {
         let low_each = self.low.len().checked_div(tiles).unwrap_or(0);
         let low = SharedPtr::new(&mut self.low);
         pool.for_each_part(&mut self.blocks, each, &|_, tile, blocks| {
-            // SAFETY: each tile's part of the low bytes is this call's alone.
+            // SAFETY: `low` was resized to `low_each` for each of the tiles above, and `for_each_part` hands each of them out
+            // once: this part is within it and this call's alone. The slice is borrowed until all calls are done.
             let low = unsafe { std::slice::from_raw_parts_mut(low.get().add(tile * low_each), low_each) };
             let x = &x[tile * TILE * k..x.len().min((tile + 1) * TILE * k)];
             if x.len() < TILE * k {

@@ -62,9 +62,12 @@ impl Storage {
     /// again. For bytes that were copied into another form.
     pub(super) fn release(&self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if let Kind::Mapped(map) = &self.0 {
+        if let Kind::Mapped(map) = &self.0
+            && map.get(range.clone()).is_some()
+        {
             // SAFETY: the map is of a file and is never written, so its pages hold what the file does, before and after. The
-            // range is in the map; whole pages are meant, and a neighbour's bytes on the first and last are read again.
+            // range is in the map, as was looked; whole pages are meant, and a neighbour's bytes on the first and last are
+            // read again.
             #[allow(unsafe_code, reason = "the system's advice about a map is unsafe by its nature")]
             // Where the advice is not taken, the memory stays in use until the map goes.
             let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };

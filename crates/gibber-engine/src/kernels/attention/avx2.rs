@@ -84,13 +84,15 @@ impl Lanes for Avx2 {
 /// See [`kernel::attend_chunk`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn attend_chunk(chunk: &Chunk<'_>, partials: &mut [f32]) {
-    // SAFETY: the processor has what this function is compiled for.
+    // SAFETY: what is asked for are the instructions of the `Avx2` above: this function is compiled for all of them, so
+    // whoever calls it has shown that the processor has them (`super` does with an `isa::Avx2`).
     unsafe { kernel::attend_chunk::<Avx2>(chunk, partials) }
 }
 
 /// See [`kernel::expand`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn expand(head: HeadTiles<'_>, start: usize, end: usize, out: &mut [f32]) {
-    // SAFETY: the processor has what this function is compiled for.
+    // SAFETY: what is asked for are the instructions of the `Avx2` above: this function is compiled for all of them, so
+    // whoever calls it has shown that the processor has them (`super` does with an `isa::Avx2`).
     unsafe { kernel::expand::<Avx2>(head, start, end, out) }
 }

@@ -74,13 +74,15 @@ impl Lanes for Avx512 {
 /// See [`kernel::attend_chunk`].
 #[target_feature(enable = "avx512f,avx2,fma,f16c")]
 pub(super) fn attend_chunk(chunk: &Chunk<'_>, partials: &mut [f32]) {
-    // SAFETY: the processor has what this function is compiled for.
+    // SAFETY: what is asked for are the instructions of the `Avx512` above: this function is compiled for all of them, so
+    // whoever calls it has shown that the processor has them (`super` does with an `isa::Avx512`).
     unsafe { kernel::attend_chunk::<Avx512>(chunk, partials) }
 }
 
 /// See [`kernel::expand`].
 #[target_feature(enable = "avx512f,avx2,fma,f16c")]
 pub(super) fn expand(head: HeadTiles<'_>, start: usize, end: usize, out: &mut [f32]) {
-    // SAFETY: the processor has what this function is compiled for.
+    // SAFETY: what is asked for are the instructions of the `Avx512` above: this function is compiled for all of them, so
+    // whoever calls it has shown that the processor has them (`super` does with an `isa::Avx512`).
     unsafe { kernel::expand::<Avx512>(head, start, end, out) }
 }

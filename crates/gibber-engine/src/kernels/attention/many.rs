@@ -32,8 +32,9 @@ pub(super) fn attend(isa: Isa, workspace: &Workspace, request: &Request<'_>, out
         let tile = Tile { isa, request, kv_head, first: tokens.start, rows: tokens.len() };
         let columns = request.group() * request.shape.head_dim;
         let first = tokens.start * width + kv_head * columns;
-        // SAFETY: `out` has `n` rows of `width`, of which these are the rows of this tile's tokens and the columns of this
-        // group of heads: this piece's alone.
+        // SAFETY: `out` has `n` rows of `width`, as `n` was computed, and `n_kv_head` times `columns` are at most `width`: the
+        // rows of this tile's tokens and the columns of this group of heads are within it. `run` hands each piece out
+        // once, so they are nobody else's.
         let mut out = unsafe { MatMut::from_raw(out.get().add(first), tokens.len(), columns, width) };
         workspace.with_scratch(thread, tile.scratch_len(), |scratch| tile.attend(&mut out, scratch));
     });

@@ -30,7 +30,7 @@ pub(super) fn multiply_panels(
     for (first, tile) in x.tiles() {
         let tokens = first..x.tokens().min(first + TILE);
         for window in panels {
-            let values = multiply_tile(isa, format, window.panel, tile);
+            let values = multiply_tile(isa, format, Product::new(format, window.panel, tile));
             for (token, values) in tokens.clone().zip(&values) {
                 out.row_mut(token)[window.at..][..window.lanes.len()].copy_from_slice(&values[window.lanes.clone()]);
             }
@@ -46,27 +46,63 @@ pub(super) struct Window<'a> {
     pub(super) at: usize,
 }
 
+/// A panel and the tokens of a tile that are as wide, which [`Product::new`] alone makes, after it has looked: kernels need
+/// not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product<'a> {
+    panel: &'a Panel,
+    tile: Tile<'a>,
+    each: usize,
+}
+
+impl<'a> Product<'a> {
+    /// # Panics
+    /// Where the panel is not as wide as the tokens.
+    fn new(format: PackedFormat, panel: &'a Panel, tile: Tile<'a>) -> Self {
+        let (each, blocks) = (if format.scales().has_halves() { 2 } else { 1 }, tile.blocks.len());
+        assert!(panel.steps.len() == blocks * STEPS && panel.scales.len() == blocks * each, "a panel of another width");
+        assert!(panel.minimums.len() == panel.scales.len(), "a minimum for each scale");
+        assert!(tile.low.is_empty() || tile.low.len() == blocks, "low bytes of all blocks or of none");
+        Self { panel, tile, each }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a> Product<'a> {
+    /// [`STEPS`] steps and [`Self::each`] scales and minimums for each block of the tile.
+    pub(super) fn panel(&self) -> &'a Panel {
+        self.panel
+    }
+
+    /// With low bytes for each block where [`Self::has_two_bytes`].
+    pub(super) fn tile(&self) -> Tile<'a> {
+        self.tile
+    }
+
+    /// Scales and minimums a block: 1 or 2.
+    pub(super) fn each(&self) -> usize {
+        self.each
+    }
+
+    /// Whether activations have two bytes; otherwise one.
+    pub(super) fn has_two_bytes(&self) -> bool {
+        !self.tile.low.is_empty()
+    }
+}
+
 /// The products of the panel's sixteen rows with each token of a tile.
-///
-/// # Panics
-/// Where the panel is not as wide as the tokens.
-fn multiply_tile(isa: Isa, format: PackedFormat, panel: &Panel, tile: Tile<'_>) -> [Lanes; TILE] {
-    let each = if format.scales().has_halves() { 2 } else { 1 };
-    assert!(panel.steps.len() == tile.blocks.len() * STEPS && panel.scales.len() == tile.blocks.len() * each);
-    assert!(panel.minimums.len() == panel.scales.len() && (tile.low.is_empty() || tile.low.len() == tile.blocks.len()));
+fn multiply_tile(isa: Isa, format: PackedFormat, product: Product<'_>) -> [Lanes; TILE] {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(isa) => super::avx512::multiply_tile(isa, each, panel, tile),
+        Isa::Avx512(isa) => super::avx512::multiply_tile(isa, product),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(proof) if is_faster(isa, format) => {
-            super::avx2::multiply_tile(proof, format.bits(), each, panel, tile)
-        }
-        _ => multiply_plainly(each, panel, tile),
+        Isa::Avx2(proof) if is_faster(isa, format) => super::avx2::multiply_tile(proof, format.bits(), product),
+        _ => multiply_plainly(product),
     }
 }
 
 /// The plain twin.
-fn multiply_plainly(each: usize, panel: &Panel, tile: Tile<'_>) -> [Lanes; TILE] {
+fn multiply_plainly(Product { panel, tile, each }: Product<'_>) -> [Lanes; TILE] {
     let (steps, columns) = (STEPS / each, BLOCK / each);
     let mut out = [[0.0; super::ROWS]; TILE];
     for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {

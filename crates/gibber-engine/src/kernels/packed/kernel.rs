@@ -1,0 +1,237 @@
+//! What the kernels for x86-64 have in common, written once over [`Registers`]: how a packed block is taken apart in
+//! registers, and what becomes of its products.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::{__m128i, _mm_and_si128, _mm_set1_epi8, _mm_srli_epi16};
+
+use super::expand::Lanes;
+use super::format::{Quant, ROWS, Scales, VECTOR, low_bits, quants_at};
+use crate::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
+use crate::kernels::registers::{Registers, prefetch};
+
+/// How an instruction set multiplies the quants of a block, which is where they differ.
+pub(super) trait Multiplier: Registers {
+    /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher
+    /// stops at each page.
+    const AHEAD: usize;
+
+    /// The whole-number products of a block, of `T` tokens and `R` registers of rows: for the first sixteen columns and
+    /// for the last where those have scales of their own, otherwise all in the first.
+    ///
+    /// # Safety
+    /// As [`take_step`], for each of the registers.
+    unsafe fn products<F: Quant, const T: usize, const R: usize>(
+        self,
+        quants: *const u8,
+        x: [&Block; T],
+    ) -> [[[Self::Whole; R]; T]; 2];
+}
+
+/// `T` tokens times the rows in `R` registers of a group, from row `row` on. What a token gets does not depend on `T` or
+/// `R`.
+///
+/// # Safety
+/// The group has as many blocks as each of `x`, and as many rows from `row` on.
+#[inline(always)]
+pub(super) unsafe fn multiply<I: Multiplier, F: Quant, const T: usize, const R: usize>(
+    isa: I,
+    group: &[u8],
+    x: [&[Block]; T],
+    row: usize,
+) -> [[I::Floats; R]; T] {
+    let mut acc = [[isa.splat_float(0.0); R]; T];
+    let mut acc_minimums = [[isa.splat_float(0.0); R]; T];
+    let blocks = x[0].len();
+    let (share, quants_at) = (group.len() / blocks.max(1), quants_at(F::SCALES, blocks));
+    for block in 0..blocks {
+        prefetch(group.as_ptr().wrapping_add(I::AHEAD + block * share), share);
+        let x: [&Block; T] = std::array::from_fn(|token| &x[token][block]);
+        // SAFETY: block `block` and the rows are in the group, as the caller promises.
+        let products = unsafe {
+            let quants = group.as_ptr().add(quants_at + block * F::QUANT_BYTES + row * STEP);
+            isa.products::<F, T, R>(quants, x)
+        };
+        for r in 0..R {
+            // SAFETY: as above.
+            let (scales, minimums) = unsafe { take_scales::<I, F>(isa, group.as_ptr(), block, row + r * I::WIDTH) };
+            for t in 0..T {
+                let [first, second] = x[t].sums;
+                let sums = if F::SCALES.has_halves() { [first, second] } else { [first + second, 0] };
+                for half in 0..1 + usize::from(F::SCALES.has_halves()) {
+                    let mut product = products[half][t][r];
+                    if F::OFFSET != 0 {
+                        product = isa.sub(product, isa.splat(F::OFFSET * sums[half]));
+                    }
+                    let scale = isa.mul_floats(scales[half], isa.splat_float(x[t].scale));
+                    acc[t][r] = isa.mul_add(isa.to_floats(product), scale, acc[t][r]);
+                    if F::SCALES.has_minimum() {
+                        let sum = isa.splat_float(x[t].scale * sums[half] as f32);
+                        acc_minimums[t][r] = isa.mul_add(minimums[half], sum, acc_minimums[t][r]);
+                    }
+                }
+            }
+        }
+    }
+    for t in 0..T {
+        for r in 0..R {
+            acc[t][r] = isa.add_floats(acc[t][r], acc_minimums[t][r]);
+        }
+    }
+    acc
+}
+
+/// The first and the second quants of step `S`, a byte each.
+///
+/// # Safety
+/// The quants of a block of the format must be readable from `quants` on, but for those of the rows before.
+#[inline(always)]
+pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
+    isa: I,
+    quants: *const u8,
+) -> (I::Whole, I::Whole) {
+    let (s, odd) = (S as i32, 4 * (S as i32 % 2));
+    // SAFETY: the vectors of a block are as many as the format says, and the caller promises that they are there.
+    let (mut first, mut second) = unsafe {
+        match low_bits(F::BITS) {
+            2 => {
+                let both = load(isa, quants, S / 2);
+                (shifted(isa, both, -odd, 3), shifted(isa, both, -odd - 2, 3))
+            }
+            4 => {
+                let both = load(isa, quants, S);
+                (isa.and(both, bytes(isa, 15)), shifted(isa, both, -4, 15))
+            }
+            _ => (load(isa, quants, S), load(isa, quants, 4 + S)),
+        }
+    };
+    if F::BITS == 3 || F::BITS == 5 {
+        // SAFETY: as above.
+        let bits = unsafe { load(isa, quants, F::LOW_VECTORS) };
+        let place = low_bits(F::BITS) as i32;
+        first = isa.or(first, shifted(isa, bits, place - s, 1 << place));
+        second = isa.or(second, shifted(isa, bits, place - 4 - s, 1 << place));
+    }
+    if F::BITS == 6 {
+        // SAFETY: as above.
+        let bits = unsafe { load(isa, quants, F::LOW_VECTORS + S / 2) };
+        first = isa.or(first, shifted(isa, bits, 4 - odd, 0x30));
+        second = isa.or(second, shifted(isa, bits, 2 - odd, 0x30));
+    }
+    (first, second)
+}
+
+/// Vector `vector`, or the register of its rows that `quants` begins with.
+///
+/// # Safety
+/// It must be readable.
+#[inline(always)]
+pub(super) unsafe fn load<I: Registers>(isa: I, quants: *const u8, vector: usize) -> I::Whole {
+    // SAFETY: the caller's promise.
+    unsafe { isa.load(quants.add(vector * VECTOR)) }
+}
+
+/// `byte` in every byte.
+#[inline(always)]
+fn bytes<I: Registers>(isa: I, byte: u8) -> I::Whole {
+    isa.splat(i32::from_ne_bytes([byte; 4]))
+}
+
+/// Each byte shifted to the left by `left` bits (to the right where that is negative), the bits of `mask` kept.
+#[inline(always)]
+fn shifted<I: Registers>(isa: I, a: I::Whole, left: i32, mask: u8) -> I::Whole {
+    let moved = if left >= 0 { isa.shift_left_16(a, left) } else { isa.shift_right_16(a, -left) };
+    isa.and(moved, bytes(isa, mask))
+}
+
+/// The same four bytes in every lane.
+#[inline(always)]
+pub(super) fn four_bytes<I: Registers>(isa: I, bytes: [i8; STEP]) -> I::Whole {
+    isa.splat(i32::from_le_bytes(zerocopy::transmute!(bytes)))
+}
+
+/// The four bytes of step `step` in every lane.
+#[inline(always)]
+pub(super) fn broadcast_step<I: Registers>(isa: I, x: &[i8; BLOCK], step: usize) -> I::Whole {
+    let steps: &[[i8; STEP]; STEPS] = zerocopy::transmute_ref!(x);
+    four_bytes(isa, steps[step])
+}
+
+/// `254 · high + low`.
+#[inline(always)]
+pub(super) fn join_bytes<I: Registers>(isa: I, high: I::Whole, low: I::Whole) -> I::Whole {
+    const { assert!(HIGH == 256 - 2) };
+    isa.add(isa.sub(isa.times_256(high), isa.add(high, high)), low)
+}
+
+/// Scales of the first and the last sixteen columns, and minimums, of a register of rows from `row` on, of block `block`.
+///
+/// # Safety
+/// The scales of a group must be readable from `scales` on, and have as many rows from `row` on.
+#[inline(always)]
+unsafe fn take_scales<I: Registers, F: Quant>(
+    isa: I,
+    scales: *const u8,
+    block: usize,
+    row: usize,
+) -> ([I::Floats; 2], [I::Floats; 2]) {
+    let (halves, bytes) = F::SCALES.offsets(block);
+    let zero = isa.splat_float(0.0);
+    // SAFETY: `offsets` stays within the scales of the group; what is read at each place is what the kind of scales has
+    // there.
+    unsafe {
+        let halves = scales.add(halves + 2 * row);
+        let bytes = scales.add(bytes + row);
+        let scale = isa.load_f16(halves);
+        match F::SCALES {
+            Scales::Half => ([scale; 2], [zero; 2]),
+            Scales::HalfMinimum => ([scale; 2], [isa.load_f16(halves.add(2 * ROWS)); 2]),
+            Scales::SuperMinimum => {
+                let minimum = isa.load_f16(halves.add(2 * ROWS));
+                let scale = times(isa, scale, isa.widen_u8(isa.load_bytes(bytes)));
+                let minimum = times(isa, minimum, isa.widen_u8(isa.load_bytes(bytes.add(ROWS))));
+                ([scale; 2], [isa.sub_floats(zero, minimum); 2])
+            }
+            Scales::SuperHalves => {
+                let (first, second) = (isa.load_bytes(bytes), isa.load_bytes(bytes.add(ROWS)));
+                ([times(isa, scale, isa.widen_i8(first)), times(isa, scale, isa.widen_i8(second))], [zero; 2])
+            }
+            Scales::SuperHalvesMinimum => {
+                let minimum = isa.sub_floats(zero, isa.load_f16(halves.add(2 * ROWS)));
+                let (first, second) = (isa.load_bytes(bytes), isa.load_bytes(bytes.add(ROWS)));
+                (
+                    [times(isa, scale, low_nibbles(isa, first)), times(isa, scale, low_nibbles(isa, second))],
+                    [times(isa, minimum, high_nibbles(isa, first)), times(isa, minimum, high_nibbles(isa, second))],
+                )
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn times<I: Registers>(isa: I, by: I::Floats, whole: I::Whole) -> I::Floats {
+    isa.mul_floats(by, isa.to_floats(whole))
+}
+
+#[inline(always)]
+fn low_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Whole {
+    // SAFETY: every x86-64 has SSE2.
+    isa.widen_u8(unsafe { _mm_and_si128(bytes, _mm_set1_epi8(15)) })
+}
+
+#[inline(always)]
+fn high_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Whole {
+    // SAFETY: every x86-64 has SSE2.
+    low_nibbles(isa, unsafe { _mm_srli_epi16::<4>(bytes) })
+}
+
+/// The rows of `R` registers.
+#[inline(always)]
+pub(super) fn to_lanes<I: Registers, const R: usize>(isa: I, registers: [I::Floats; R]) -> Lanes {
+    const { assert!(R * I::WIDTH == ROWS) };
+    let mut out = [0.0; ROWS];
+    for (r, &register) in registers.iter().enumerate() {
+        // SAFETY: `out` has room for all of them, as was asserted.
+        unsafe { isa.store(register, out.as_mut_ptr().add(r * I::WIDTH)) };
+    }
+    out
+}
