@@ -75,8 +75,9 @@ impl Replies {
         if let Some(models @ [_, ..]) = self.of.get(&node.id).map(|reply| reply.models.as_slice()) {
             return Some(models.join(" + "));
         }
-        let stored = node.provenance.as_ref().map(|provenance| &provenance.model.name).filter(|name| !name.is_empty());
-        Some(stored.unwrap_or(&self.model_before).clone()).filter(|model| !model.is_empty())
+        let stored = node.provenance.as_ref().map(|provenance| provenance.writers().join(" + ")).unwrap_or_default();
+        let known = if stored.is_empty() { self.model_before.clone() } else { stored };
+        Some(known).filter(|model| !model.is_empty())
     }
 
     /// A model begins a reply.
@@ -171,5 +172,29 @@ impl<'a> NextToken<'a> {
     pub(super) fn to_come(distribution: &'a Distribution) -> Self {
         let Distribution { entropy, kept_mass, candidates } = distribution;
         Self { entropy: *entropy, kept_mass: *kept_mass, candidates, chosen: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::provenance::{ModelIdentity, Passage, Provenance};
+    use crate::chat::{Message, MessageState, Role, Transcript};
+
+    #[test]
+    fn a_reply_says_who_wrote_it_from_whatever_is_known() {
+        let mut transcript = Transcript::default();
+        let id = transcript.append(Message::new(Role::Assistant, "a"), MessageState::Complete);
+        let writer = |replies: &Replies, transcript: &Transcript| replies.writer(transcript.node(id)?);
+        assert_eq!(writer(&Replies::default(), &transcript), None);
+        let mut replies = Replies::of_chat_with("the chat's");
+        assert_eq!(writer(&replies, &transcript).as_deref(), Some("the chat's"));
+        let model = |name: &str| ModelIdentity { name: name.to_owned(), ..ModelIdentity::default() };
+        let passage = |name: Option<&str>| Passage { model: name.map(model), ..Passage::default() };
+        let passages = vec![passage(Some("One")), passage(None), passage(None)];
+        transcript.set_provenance(id, Provenance { model: model("Two"), passages, ..Provenance::default() });
+        assert_eq!(writer(&replies, &transcript).as_deref(), Some("One + Two"));
+        replies.go_on(transcript.node(id).unwrap(), "Three");
+        assert_eq!(writer(&replies, &transcript).as_deref(), Some("One + Two + Three"));
     }
 }

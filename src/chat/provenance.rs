@@ -233,6 +233,15 @@ impl Provenance {
         exported
     }
 
+    /// The names of the models that wrote the reply, one after the other; mostly there is one.
+    pub fn writers(&self) -> Vec<&str> {
+        let of_passages = self.passages.iter().map(|passage| self.model_of(passage));
+        let all = of_passages.chain([&self.model]).map(|model| model.name.as_str());
+        let mut writers: Vec<&str> = all.filter(|name| !name.is_empty()).collect();
+        writers.dedup();
+        writers
+    }
+
     /// The model that wrote a passage.
     pub fn model_of<'a>(&'a self, passage: &'a Passage) -> &'a ModelIdentity {
         passage.model.as_ref().unwrap_or(&self.model)
