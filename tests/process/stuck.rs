@@ -54,10 +54,11 @@ fn signals_end_a_screen_whose_worker_hangs() {
 
 #[test]
 fn the_line_mode_is_left_while_its_worker_hangs() {
-    let ways: [(&dyn Fn(&Terminal), u32); 3] = [
-        (&|terminal| terminal.press(key::CTRL_C), 130),
-        (&|terminal| terminal.signal(Signal::TERM), 143),
-        (&|terminal| terminal.signal(Signal::HUP), 129),
+    type Leave = fn(&Terminal);
+    let ways: [(Leave, u32); 3] = [
+        (|terminal| terminal.press(key::CTRL_C), 130),
+        (|terminal| terminal.signal(Signal::TERM), 143),
+        (|terminal| terminal.signal(Signal::HUP), 129),
     ];
     for (leave, code) in ways {
         let home = Home::new();
