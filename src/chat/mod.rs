@@ -1,5 +1,6 @@
 //! Conversations: messages, the tree they form, templates that turn them into a prompt, and the context window.
 
+pub mod code;
 pub mod columns;
 pub mod context_window;
 pub mod document;

@@ -183,8 +183,16 @@ mod tests {
         let open = Thought::of("<think>\nHm").unwrap();
         assert_eq!((&*open.text, open.is_over, open.summary(true).as_str()), ("Hm", false, "thinking: 1 word"));
         assert_eq!(open.summary(false), "a thought of 1 word that did not end");
-        for none in ["", "Four.", "I <think> so </think>", "<thin", "It ends with </think>, say.", "```\n</think>\n```"]
-        {
+        for none in [
+            "",
+            "Four.",
+            "I <think> so </think>",
+            "<thin",
+            "It ends with </think>, say.",
+            "```\n</think>\n```",
+            "~~~\n</think>\n~~~",
+            "````\n```\n</think>\n````",
+        ] {
             assert_eq!(Thought::of(none), None, "{none}");
         }
         assert!(Thought::of("<think>\n\n</think>\n\nFour.").unwrap().is_absent());
@@ -203,6 +211,8 @@ mod tests {
             ("<think>a</think>b <think>c", "a", "b <think>c", true),
             ("<think>a</think>`<think>` and `</think>` are tags", "a", "`<think>` and `</think>` are tags", true),
             ("<think>a</think>\n```\n<think>x</think>\n```\n", "a", "```\n<think>x</think>\n```\n", true),
+            ("<think>a</think>\n~~~\n<think>x</think>\n~~~\n", "a", "~~~\n<think>x</think>\n~~~\n", true),
+            ("<think>a</think>\n````\n```\n<think>x</think>\n````", "a", "````\n```\n<think>x</think>\n````", true),
             ("<think>a</think>[THINK]b[/THINK]", "a", "[THINK]b[/THINK]", true),
             ("<think>a</thi", "a", "", false),
         ] {

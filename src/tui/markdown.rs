@@ -8,11 +8,12 @@ mod writer;
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, Options, Parser};
+use pulldown_cmark::{Event, Parser};
 
 use super::highlight::{self, Highlights};
 use super::text::Row;
 use super::theme::Theme;
+use crate::chat::code::MARKDOWN;
 use references::References;
 use writer::{Writer, blank_before};
 
@@ -177,7 +178,7 @@ impl Markdown {
         let mut is_empty = true;
         block.missing.clear();
         let resolve = |link| self.references.resolve(&link, &mut block.missing);
-        let parser = Parser::new_with_broken_link_callback(&mended, OPTIONS, Some(resolve));
+        let parser = Parser::new_with_broken_link_callback(&mended, MARKDOWN, Some(resolve));
         for (event, place) in parser.into_offset_iter() {
             is_empty = false;
             writer.event(event, place);
@@ -198,7 +199,7 @@ impl Markdown {
         let finished = self.blocks.len() - usize::from(self.is_streaming && !self.blocks.is_empty());
         let mut news = Vec::new();
         for block in self.blocks.iter().take(finished).skip(known).filter(|block| block.defines) {
-            news.extend(self.references.define(&source[block.range.clone()], OPTIONS));
+            news.extend(self.references.define(&source[block.range.clone()], MARKDOWN));
         }
         if news.is_empty() {
             return;
@@ -224,8 +225,6 @@ impl Markdown {
     }
 }
 
-const OPTIONS: Options = Options::ENABLE_TABLES.union(Options::ENABLE_STRIKETHROUGH).union(Options::ENABLE_TASKLISTS);
-
 /// The blocks at the top level from `from` on, which begins one: each from the start of its line to its last character.
 /// What no block has (the definitions of links) is one too, so that nothing is lost.
 fn blocks(source: &str, from: usize) -> Vec<Range<usize>> {
@@ -245,7 +244,7 @@ fn blocks(source: &str, from: usize) -> Vec<Range<usize>> {
         }
         end = start + text.len();
     };
-    for (event, range) in Parser::new_ext(&source[from..], OPTIONS).into_offset_iter() {
+    for (event, range) in Parser::new_ext(&source[from..], MARKDOWN).into_offset_iter() {
         let range = range.start + from..range.end + from;
         match event {
             Event::Start(_) => {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::chat::code::fenced_ranges;
+
 /// What begins a thought, and what ends it.
 #[derive(Debug)]
 pub(super) struct Marks {
@@ -194,22 +196,14 @@ fn begun(text: &str, marks: &[&str]) -> usize {
     marks.iter().map(of_one).max().unwrap_or(0)
 }
 
-/// Where `mark` stands in a text, but in its code, where marks are only written about.
-fn places_outside_code(text: &str, mark: &str) -> impl Iterator<Item = usize> {
-    let (mut is_fenced, mut at) = (false, 0);
-    text.split_inclusive('\n').flat_map(move |line| {
-        let start = at;
-        at += line.len();
-        if line.trim_start().starts_with("```") {
-            is_fenced = !is_fenced;
-            return Vec::new();
-        }
-        let (mut ticks, mut seen) = (0, 0);
-        let outside = line.match_indices(mark).filter(|(place, _)| {
-            ticks += line[seen..*place].matches('`').count();
-            seen = *place;
-            !is_fenced && ticks % 2 == 0
-        });
-        outside.map(|(place, _)| start + place).collect()
-    })
+/// Where `mark` stands in a text, but in its code, where marks are only written about. What a line says so far decides of
+/// the code within it, so that what was found outside of it stays so while the text grows.
+fn places_outside_code<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = usize> {
+    let fences = if text.contains(mark) { fenced_ranges(text) } else { Vec::new() };
+    let is_inline = |place: usize| {
+        let line = text[..place].rfind('\n').map_or(0, |feed| feed + 1);
+        text[line..place].matches('`').count() % 2 == 1
+    };
+    let is_code = move |place: usize| fences.iter().any(|fence| fence.contains(&place)) || is_inline(place);
+    text.match_indices(mark).map(|(place, _)| place).filter(move |&place| !is_code(place))
 }

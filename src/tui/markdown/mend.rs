@@ -1,6 +1,8 @@
 //! What a text that is still coming would look like with its end: open emphasis is closed, a line that may become
 //! anything is kept back.
 
+use crate::chat::code::ends_with_code;
+
 /// The part of a text in the making that can be shown: a last line of marks alone can still become a rule, a list, a
 /// heading, a fence or the line under a table's head, and would jump.
 pub(super) fn settled(source: &str) -> &str {
@@ -13,7 +15,7 @@ pub(super) fn settled(source: &str) -> &str {
 /// How much of a block in the making to show, and what closes the emphasis that is open there.
 pub(super) fn mend(block: &str) -> (usize, String) {
     let whole = (block.len(), String::new());
-    if is_in_fence(block) {
+    if ends_with_code(block) {
         return whole;
     }
     let start = block.rfind('\n').map_or(0, |at| at + 1);
@@ -25,15 +27,6 @@ pub(super) fn mend(block: &str) -> (usize, String) {
     } else {
         (keep, open.marks.iter().rev().map(String::as_str).collect())
     }
-}
-
-fn is_in_fence(block: &str) -> bool {
-    let is_mark = |c: char| c.is_whitespace() || matches!(c, '>' | '-' | '*' | '+' | '.' | ')') || c.is_ascii_digit();
-    let is_fence = |line: &&str| {
-        let line = line.trim_start_matches(is_mark);
-        line.starts_with("```") || line.starts_with("~~~")
-    };
-    block.lines().filter(is_fence).count() % 2 == 1
 }
 
 /// The marks that are open at the end of a line.
@@ -146,6 +139,9 @@ mod tests {
             ("**done**\n- **bo", "**done**\n- **bo**"),
             ("```\na **b", "```\na **b"),
             ("- ```\n  a **b", "- ```\n  a **b"),
+            ("````\n```\na **b", "````\n```\na **b"),
+            ("~~~\n```\n~~~\na **b", "~~~\n```\n~~~\na **b**"),
+            ("    a **b", "    a **b"),
             ("é **ü", "é **ü**"),
         ] {
             assert_eq!(mended(text), wanted, "{text:?}");

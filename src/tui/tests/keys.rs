@@ -315,6 +315,21 @@ fn the_last_reply_is_copied_and_the_mouse_toggled() {
 }
 
 #[test]
+fn code_within_longer_fences_and_lists_is_copied_without_its_marks() {
+    for (reply, wanted) in [
+        ("````md\n```rust\nx\n```\n````\nSo.", "```rust\nx\n```\n"),
+        ("1. so:\n\n   ~~~\n   ls\n   ~~~\n", "ls\n"),
+        ("> ```\n> quoted\n> ```", "quoted\n"),
+    ] {
+        let mut stage = Stage::new(80, 24, FakeWorker::new().reply([Step::Token(reply.into())]));
+        stage.keys("Q<Enter>");
+        stage.pump_to_end();
+        stage.keys("/copy code<Enter>");
+        assert_eq!(stage.requests, [Request::Copy(wanted.to_owned())], "{reply}");
+    }
+}
+
+#[test]
 fn the_token_view_shows_alternatives_and_goes_on_from_one() {
     let script = FakeWorker::new().reply([Step::text("one two three")]).reply([Step::text(" more")]);
     let mut stage = Stage::new(100, 30, script);
