@@ -1,8 +1,8 @@
 //! Files that are private to the user, and are never seen half written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::StoreError;
 use gibber_files::private;
@@ -43,34 +43,19 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), StoreError>
     if target.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return write_in_place(&target, content.as_ref()).map_err(|source| StoreError::io("write", path, source));
     }
-    let scratch = scratch_beside(&target);
-    let written = write_and_sync(&scratch, content.as_ref())
-        .and_then(|()| std::fs::rename(&scratch, &target))
-        // Of the scratch file nobody has heard.
-        .map_err(|source| StoreError::io("write", path, source));
-    if written.is_err() {
-        // The error that is reported is the first one; a left-over file does no harm.
-        let _ = std::fs::remove_file(&scratch);
-    }
-    written
+    write_beside(&target, content.as_ref()).map_err(|source| StoreError::io("write", path, source))
+}
+
+fn write_beside(target: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut scratch = gibber_files::scratch_beside(target, &private::options())?;
+    scratch.as_file_mut().write_all(content)?;
+    scratch.as_file().sync_all()?;
+    scratch.persist(target).map(drop).map_err(|failed| failed.error)
 }
 
 /// What is no file is not replaced by one: the null device takes what is written to it, anything else is an error.
 fn write_in_place(target: &Path, content: &[u8]) -> std::io::Result<()> {
     gibber_files::open_with(OpenOptions::new().write(true), target)?.write_all(content)
-}
-
-fn write_and_sync(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file: File = private::options().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// A name in the same directory, since a rename does not cross file systems; the process number keeps two programs apart.
-fn scratch_beside(target: &Path) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    target.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -96,6 +81,14 @@ mod tests {
         write_atomic(&path, "x").unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_the_system_allows() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x".repeat(255));
+        replace(&path, "x").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "x");
     }
 
     #[cfg(unix)]

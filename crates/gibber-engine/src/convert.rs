@@ -12,7 +12,7 @@ mod tensors;
 mod tests;
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -193,20 +193,20 @@ impl Conversion {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(refused("is no regular file: give another name"));
         }
-        let scratch = Scratch::beside(path);
         let taken = || path.exists() && !replace;
         if taken() {
             return Err(refused("is there already: choose another name, or replace it with --force"));
         }
-        let mut file = File::create(&scratch.0).map_err(|source| write_error(path, source))?;
-        let mut out = Out { path, source: &self.source, to: &mut file };
+        let cannot = |source| write_error(path, source);
+        let mut scratch = gibber_files::scratch_beside(path, &OpenOptions::new()).map_err(cannot)?;
+        let mut out = Out { path, source: &self.source, to: scratch.as_file_mut() };
         let flow = write(&self.header, &self.tensors, &mut out, pool, on_step)?;
         if flow.is_continue() {
-            file.sync_all().map_err(|source| write_error(path, source))?;
+            scratch.as_file().sync_all().map_err(cannot)?;
             if taken() {
                 return Err(refused("was made by somebody else meanwhile"));
             }
-            fs::rename(&scratch.0, path).map_err(|source| write_error(path, source))?;
+            scratch.persist(path).map_err(|failed| cannot(failed.error))?;
         }
         Ok(flow)
     }
@@ -239,25 +239,6 @@ fn refuse_missing_layer(path: &Path, tensors: &[Tensor], n_layer: usize) -> Resu
 
 /// The output projection.
 const OUTPUT: &str = "output.weight";
-
-/// A file on its way; what is left of it goes when this does.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    /// In the same folder, since a rename does not cross file systems; the process number keeps two programs apart.
-    fn beside(path: &Path) -> Self {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        Self(path.with_file_name(name))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // After a rename there is nothing of that name any more.
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 fn write_error(path: &Path, source: io::Error) -> EngineError {
     EngineError::Write { path: path.to_owned(), source }

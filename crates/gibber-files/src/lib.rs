@@ -11,6 +11,7 @@
 
 pub mod private;
 pub mod quoted;
+mod scratch;
 
 use std::fmt;
 use std::fs::{File, FileType, Metadata, OpenOptions};
@@ -19,6 +20,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+
+pub use scratch::scratch_beside;
 
 /// Bytes of a text that somebody wrote: settings, themes.
 pub const SMALL: u64 = 4 << 20;

@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 use super::Quantized;
 use super::file_type::FileType;
 use super::tensors::{OutTensor, RowOrder};
-use super::{Out, Scratch, bytes_after, hugging_face, planned, put_table, shape_of, write, write_error};
+use super::{Out, bytes_after, hugging_face, planned, put_table, shape_of, write, write_error};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
 use crate::model::Model;
@@ -23,6 +23,7 @@ use crate::source::{ModelFiles, ModelSource};
 use crate::weights::gguf::{Gguf, Header, parts};
 use crate::weights::{Storage, Weights};
 use gibber_files::private;
+use tempfile::TempPath;
 
 /// To be counted up whenever the same source would be quantized to other bytes.
 const VERSION: u32 = 1;
@@ -209,13 +210,17 @@ impl Kept {
         header.string(STAMP, &self.stamp);
         put_table(&mut header, tensors)?;
         // What a program that was killed has left has this name as well, and is overwritten.
-        let scratch = if is_alone { Scratch(self.path.with_extension("tmp")) } else { Scratch::beside(&self.path) };
-        let mut file = file(&scratch.0).map_err(cannot)?;
+        let (mut file, scratch) = if is_alone {
+            let path = TempPath::try_from_path(self.path.with_extension("tmp")).map_err(cannot)?;
+            (file(&path).map_err(cannot)?, path)
+        } else {
+            gibber_files::scratch_beside(&self.path, &private::options()).map_err(cannot)?.into_parts()
+        };
         let mut out = Out { path: &self.path, source: files.weights.path(), to: &mut file };
         write_with_progress(&header, tensors, &mut out, pool, on_progress)?;
-        let trailer = trailer_of(Storage::open(&scratch.0)?.bytes(), pool);
+        let trailer = trailer_of(Storage::open(&scratch)?.bytes(), pool);
         file.write_all(&trailer).and_then(|()| file.sync_all()).map_err(cannot)?;
-        fs::rename(&scratch.0, &self.path).map_err(cannot)?;
+        scratch.persist(&self.path).map_err(|failed| cannot(failed.error))?;
         let unusable = || cannot(std::io::Error::other("it cannot be read again as it was written"));
         self.open(files.weights.path(), pool).ok_or_else(unusable)
     }
