@@ -239,7 +239,7 @@ impl App {
     }
 
     fn lane_settings(&mut self, words: &str) -> Result<Vec<LaneSetting>, String> {
-        self.setup.lane_settings(words, &mut self.seed)
+        self.setup.lane_settings(words, &mut self.random)
     }
 
     /// Answers a question, or the last one, under the settings that `words` name.

@@ -1,8 +1,10 @@
 //! The lanes of a comparison as a person writes them: `precise temperature=0.2,top-k=10 seed=7 3`.
 
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::Rng;
+
 use super::compare::MOST_LANES;
 use super::parameters::{PARAMETERS, Parameter};
-use super::session::next_random;
 use super::setup::Setup;
 use gibber_engine::SamplingParams;
 
@@ -36,7 +38,7 @@ pub(super) fn split_question(argument: &str) -> (&str, Option<&str>) {
 
 impl Setup {
     /// The lanes that `words` ask for; without any, the present filters beside two presets.
-    pub(super) fn lane_settings(&self, words: &str, seed: &mut u64) -> Result<Vec<LaneSetting>, String> {
+    pub(super) fn lane_settings(&self, words: &str, random: &mut Pcg64Mcg) -> Result<Vec<LaneSetting>, String> {
         let mut lanes = Vec::new();
         for word in words.split_whitespace() {
             match word.parse::<usize>() {
@@ -58,7 +60,7 @@ impl Setup {
         if lanes.len() > MOST_LANES {
             return Err(format!("/compare makes 2 to {MOST_LANES} lanes, and `{words}` asks for more"));
         }
-        give_seeds(&mut lanes, next_random(seed) % SEEDS);
+        give_seeds(&mut lanes, random.next_u64() % SEEDS);
         Ok(lanes)
     }
 
@@ -149,6 +151,8 @@ pub(super) fn differences<'a>(
 
 #[cfg(test)]
 mod tests {
+    use rand_pcg::rand_core::SeedableRng;
+
     use super::*;
     use crate::settings::Settings;
 
@@ -157,7 +161,7 @@ mod tests {
     }
 
     fn lanes(words: &str) -> Result<Vec<LaneSetting>, String> {
-        setup().lane_settings(words, &mut 7)
+        setup().lane_settings(words, &mut Pcg64Mcg::seed_from_u64(7))
     }
 
     fn labels(lanes: Vec<LaneSetting>) -> Vec<String> {
@@ -181,18 +185,21 @@ mod tests {
         assert_eq!(labels(lanes("precise").unwrap()), ["balanced", "precise"]);
         let mut setup = setup();
         setup.sampling = setup.preset_named("precise").unwrap();
-        assert_eq!(labels(setup.lane_settings("", &mut 7).unwrap()), ["precise", "creative", "balanced"]);
+        assert_eq!(
+            labels(setup.lane_settings("", &mut Pcg64Mcg::seed_from_u64(7)).unwrap()),
+            ["precise", "creative", "balanced"]
+        );
     }
 
     #[test]
     fn a_number_is_as_many_fresh_seeds() {
         let mut setup = setup();
         setup.sampling.seed = Some(5);
-        let lanes = setup.lane_settings("3", &mut 7).unwrap();
+        let lanes = setup.lane_settings("3", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
         let seeds: Vec<u64> = lanes.iter().filter_map(|lane| lane.sampling.seed).collect();
         assert!(seeds.len() == 3 && seeds[0] != seeds[1] && seeds[1] != seeds[2] && !seeds.contains(&5), "{seeds:?}");
         assert_eq!(lanes[2].label, format!("seed {}", seeds[2]));
-        let same = setup.lane_settings("creative creative", &mut 7).unwrap();
+        let same = setup.lane_settings("creative creative", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
         assert_ne!(same[0].sampling.seed, same[1].sampling.seed, "two of the same would say the same");
     }
 

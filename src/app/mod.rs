@@ -56,6 +56,9 @@ mod view;
 
 use std::time::{Duration, Instant};
 
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::SeedableRng;
+
 pub use ahead::ContextUse;
 pub use catalog::theme_problem;
 pub use compare::{Comparison, Lane, Parting};
@@ -199,16 +202,17 @@ pub struct App {
     /// What is said first, once it has been started.
     opening: Option<(String, Moment)>,
     /// Names of chats, and seeds of lanes, are drawn from it.
-    seed: u64,
+    random: Pcg64Mcg,
 }
 
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, models, session, message, themes, is_first_run, warnings, mut seed } = start;
+        let Start { settings, history, models, session, message, themes, is_first_run, warnings, seed } = start;
+        let mut random = Pcg64Mcg::seed_from_u64(seed);
         let session = match session {
             Some((record, transcript)) => Session::saved(record, transcript),
-            None => Session::fresh(&mut seed, &settings.chat.system, now),
+            None => Session::fresh(&mut random, &settings.chat.system, now),
         };
         let mut chat = OpenChat::new(session);
         for warning in warnings {
@@ -223,7 +227,7 @@ impl App {
             library: Library::default(),
             catalog: Catalog::new(models, themes, history),
             opening: message.map(|message| (message, now)),
-            seed,
+            random,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use rand_pcg::rand_core::Rng;
+
 use super::chats::deletion;
-use super::session::{Session, next_random};
+use super::session::Session;
 use super::{App, Effect, Moment, NoteKind};
 use crate::chat::Transcript;
 use crate::chat::document::Document;
@@ -12,7 +14,7 @@ use crate::store::{SessionId, SessionRecord, StoreOp};
 impl App {
     /// Starts a new chat; the former one stays in the store.
     pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
-        let mut fresh = Session::fresh(&mut self.seed, self.chat.system(), now);
+        let mut fresh = Session::fresh(&mut self.random, self.chat.system(), now);
         fresh.record.model = self.engine.model_name().to_owned();
         self.replace_chat(fresh)
     }
@@ -52,7 +54,7 @@ impl App {
                 return Vec::new();
             }
         };
-        let id = SessionId::drawn(next_random(&mut self.seed));
+        let id = SessionId::drawn(self.random.next_u64());
         let (record, transcript) = SessionRecord::of_document(id, document);
         let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
         self.note(NoteKind::Info, format!("from {path}"));

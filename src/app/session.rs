@@ -1,5 +1,8 @@
 //! A chat as the store has it, and keeping it saved.
 
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::Rng;
+
 use super::records::Records;
 use super::{Effect, Moment};
 use crate::chat::{MessageId, Transcript, without_line_end};
@@ -17,9 +20,9 @@ pub(super) struct Session {
 
 impl Session {
     /// An empty conversation; nothing is saved of it before its first question.
-    pub(super) fn fresh(seed: &mut u64, system: &str, now: Moment) -> Self {
+    pub(super) fn fresh(random: &mut Pcg64Mcg, system: &str, now: Moment) -> Self {
         let record = SessionRecord {
-            id: SessionId::drawn(next_random(seed)),
+            id: SessionId::drawn(random.next_u64()),
             system: without_line_end(system).to_owned(),
             created: now.unix,
             ..SessionRecord::default()
@@ -52,23 +55,16 @@ impl Session {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood 2014): the next number after `state`.
-pub(super) fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
+    use rand_pcg::rand_core::SeedableRng;
+
     use super::*;
 
     #[test]
     fn names_of_conversations_are_positive_and_differ() {
-        let mut seed = 0;
-        let ids: Vec<i64> = (0..100).map(|_| SessionId::drawn(next_random(&mut seed)).0).collect();
+        let mut random = Pcg64Mcg::seed_from_u64(0);
+        let ids: Vec<i64> = (0..100).map(|_| SessionId::drawn(random.next_u64()).0).collect();
         assert!(ids.iter().all(|&id| id > 0 && id < 1 << 53), "what JavaScript and jq count with exactly");
         assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     }

@@ -219,7 +219,7 @@ impl Store {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
         let document =
             Document::text_of(&bytes).and_then(Document::from_json).map_err(|reason| anyhow!("{name}: {reason}"))?;
-        let id = SessionId::drawn(super::surroundings::random());
+        let id = SessionId::drawn(gibber_engine::sampling::drawn());
         let (record, transcript) = SessionRecord::of_document(id, document.completed(file, now));
         self.open()?.put(&record, &transcript)?;
         Ok(record)

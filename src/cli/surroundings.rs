@@ -1,7 +1,5 @@
 //! What lies around a chat: its settings file, its database, the models that can be named.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -65,7 +63,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let themes = themes::own(&paths);
     let warnings = themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths));
     let warnings = warnings.chain(super::thread_warning(&settings)).collect();
-    let seed = random();
+    let seed = gibber_engine::sampling::drawn();
     let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
     let surroundings = Surroundings {
@@ -100,11 +98,6 @@ impl Drop for Surroundings {
             tell!("warning: the last of this chat may not be saved: {} does not answer", database.display());
         }
     }
-}
-
-/// A number that the standard library draws afresh for each hasher.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 impl Surroundings {

@@ -255,7 +255,7 @@ fn a_kept_file_of_a_model_that_has_changed_is_replaced() {
     let config = std::fs::read(stage.model().join("config.json")).unwrap();
     std::fs::write(stage.model().join("config.json"), [&config[..], b"\n"].concat()).unwrap();
     assert!(stage.is_made(FileType::Q8_0));
-    let weights = File::options().write(true).open(stage.model().join("model.safetensors")).unwrap();
+    let weights = std::fs::File::options().write(true).open(stage.model().join("model.safetensors")).unwrap();
     weights.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     assert!(stage.is_made(FileType::Q8_0));
     assert!(!stage.is_made(FileType::Q8_0));

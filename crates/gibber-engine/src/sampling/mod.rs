@@ -14,7 +14,7 @@ mod table;
 pub use chain::{Situation, Vocabulary};
 pub use dice::Dice;
 pub use params::{InvalidSampling, Kind, PRESET_NAMES, ParameterError, ParameterSpec, ParameterValue, Slider};
-pub use sampler::{Draw, Sampler, distribution, fresh_seed, most_probable};
+pub use sampler::{Draw, Sampler, distribution, drawn, fresh_seed, most_probable};
 pub use samplers::{InvalidSamplers, Samplers};
 pub use stats::{LogSoftmaxStats, log_softmax_stats, not_numbers, rank_of};
 pub use table::{Filter, PARAMETERS, Parameter, SamplingParams};

@@ -190,8 +190,13 @@ fn rank_top(logits: &[f32], n: usize, top: &mut Vec<Entry>) {
 
 /// A seed that nobody chose: 32 bits, so that it is quickly typed again.
 pub fn fresh_seed() -> u64 {
-    // The standard library keys its hash maps from the system's random numbers.
-    RandomState::new().build_hasher().finish() >> 32
+    drawn() >> 32
+}
+
+/// A number that nobody can foresee, drawn afresh with each call: the standard library keys its hash maps from the
+/// system's random numbers.
+pub fn drawn() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
