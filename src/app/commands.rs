@@ -408,19 +408,11 @@ pub fn unknown(name: &str) -> String {
 
 /// The name or alias nearest to a mistyped one, where one is near enough to be meant.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
+    let beginning = name.to_lowercase();
     let names =
         || all().iter().flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()));
-    if name.len() > 1
-        && let Some(longer) = names().find(|candidate| candidate.starts_with(&name))
-    {
-        return Some(longer);
-    }
-    names()
-        .map(|candidate| (strsim::damerau_levenshtein(&name, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= 2.min(candidate.len() / 2))
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
+    let longer = names().find(|candidate| beginning.len() > 1 && candidate.starts_with(&beginning));
+    longer.or_else(|| super::nearest::nearest(name, names()))
 }
 
 #[cfg(test)]

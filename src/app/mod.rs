@@ -14,6 +14,7 @@ pub mod effects;
 pub mod files;
 pub mod keymap;
 pub mod meter;
+mod nearest;
 pub mod note;
 pub mod parameters;
 pub mod step;

@@ -1,4 +1,4 @@
-//! Which rows of a list are meant by what was typed, the best first.
+//! Which rows of a list are meant by what was typed: all lists over the screen ask here.
 
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
@@ -12,28 +12,40 @@ pub(super) enum Order {
     Best,
 }
 
+/// The words of a search, in any case of letters.
+#[derive(Debug)]
+pub(super) struct Words(Vec<String>);
+
+impl Words {
+    pub(super) fn of(query: &str) -> Self {
+        Self(query.split_whitespace().map(str::to_lowercase).collect())
+    }
+
+    /// Whether a text has each of them, whole or within longer ones.
+    pub(super) fn are_in(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        self.0.iter().all(|word| text.contains(word))
+    }
+}
+
 /// The places of the rows that match `query`: those whose label does, in `order`, and then those that only mention each
 /// word. A row is (label, detail).
 pub(super) fn matching<'a>(query: &str, rows: impl Iterator<Item = (&'a str, &'a str)>, order: Order) -> Vec<usize> {
-    let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
+    let words = Words::of(query);
     let pattern = Pattern::new(name(query), CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
     let mut config = Config::DEFAULT;
     config.prefer_prefix = true;
     let mut matcher = Matcher::new(config);
     let mut buffer = Vec::new();
-    let has_words = |text: &str| {
-        let text = text.to_lowercase();
-        words.iter().all(|word| text.contains(word))
-    };
     // (what comes first, place): the least first.
     let mut found: Vec<((u8, u32), usize)> = Vec::new();
     for (place, (label, detail)) in rows.enumerate() {
         let score = pattern.score(Utf32Str::new(name(label), &mut buffer), &mut matcher);
         let rank = match (score, order) {
-            (Some(_), Order::List) if has_words(label) => (0, 0),
+            (Some(_), Order::List) if words.are_in(label) => (0, 0),
             (Some(score), Order::List) => (1, u32::MAX - score),
             (Some(score), Order::Best) => (0, u32::MAX - score),
-            (None, _) if has_words(&format!("{label} {detail}")) => (2, 0),
+            (None, _) if words.are_in(&format!("{label} {detail}")) => (2, 0),
             (None, _) => continue,
         };
         found.push((rank, place));

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::fuzzy::Words;
 use super::overlay::{Outcome, edit_line, frame, row_after};
 use super::text::{Wrapped, one_line, width_of};
 use super::theme::Theme;
@@ -66,7 +67,7 @@ impl Help {
 
     /// What the query leaves: entries that have each of its words, and the headings over them.
     fn matching(&self) -> Vec<&Row> {
-        let words: Vec<String> = self.query.split_whitespace().map(str::to_lowercase).collect();
+        let words = Words::of(&self.query);
         let mut shown: Vec<&Row> = Vec::new();
         for row in &self.rows {
             match row {
@@ -75,8 +76,7 @@ impl Help {
                     shown.push(row);
                 }
                 Row::Entry { left, right, name } => {
-                    let text = format!("{left} {right} {name}").to_lowercase();
-                    if words.iter().all(|word| text.contains(word)) {
+                    if words.are_in(&format!("{left} {right} {name}")) {
                         shown.push(row);
                     }
                 }

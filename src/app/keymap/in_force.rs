@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::nearest::nearest;
 use super::{BINDINGS, Binding, Context, Key, KeyAction, KeyPress};
 use crate::settings::keys::{KeySetting, KeySettings};
 
@@ -152,12 +153,13 @@ fn with_arrows(key: &str) -> String {
 /// The row that a line of `[keys]` is about.
 fn row_of<'a>(rows: &'a mut [KeyRow], line: &KeySetting) -> Result<&'a mut KeyRow, String> {
     let Some(action) = KeyAction::of_name(line.action) else {
-        let near =
-            BINDINGS.iter().map(|row| row.action.name()).min_by_key(|name| strsim::levenshtein(name, line.action));
-        return Err(format!(
-            "there is no action of this name, or part of the screen; did you mean `{}`? F1 and docs/keys.md list them",
-            near.unwrap_or_default()
-        ));
+        let names: Vec<String> = BINDINGS.iter().map(|row| row.action.name()).collect();
+        let list = "F1 and docs/keys.md list them";
+        let next = match nearest(line.action, names.iter().map(String::as_str)) {
+            Some(near) => format!("; did you mean `{near}`? {list}"),
+            None => format!(": {list}"),
+        };
+        return Err(format!("there is no action of this name, or part of the screen{next}"));
     };
     let contexts: Vec<Context> =
         rows.iter().filter(|row| row.binding.action == action).map(|row| row.binding.context).collect();
