@@ -13,18 +13,14 @@ pub use in_force::{KeyProblem, KeyRow, Keymap};
 
 /// A key, without its modifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "a key is what is written on it")]
 pub enum Key {
     /// A character; a letter is in lower case where Ctrl or Alt is held.
     Char(char),
-    /// Enter.
     Enter,
-    /// Escape.
     Esc,
-    /// Tab.
     Tab,
-    /// Backspace.
     Backspace,
-    /// Delete.
     Delete,
     /// Arrow up.
     Up,
@@ -34,13 +30,9 @@ pub enum Key {
     Left,
     /// Arrow right.
     Right,
-    /// Home.
     Home,
-    /// End.
     End,
-    /// Page up.
     PageUp,
-    /// Page down.
     PageDown,
     /// A function key, from 1.
     F(u8),

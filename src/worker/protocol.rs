@@ -237,13 +237,13 @@ impl ContextParts {
     }
 }
 
-/// From a front end to the engine's thread.
+/// From a front end to the engine's thread; `id` is that of the request.
+#[expect(missing_docs, reason = "the request's `id` says itself what it is")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EngineCommand {
     /// Load a model in place of the one that is loaded. Closes with `Loaded` or `Failed`; after a failure the former
     /// model is still there.
     Load {
-        /// Of this request.
         id: RequestId,
         /// Where it is.
         place: ModelPlace,
@@ -252,7 +252,6 @@ pub enum EngineCommand {
     },
     /// Generate a reply. Closes with `Finished` or `Failed`.
     Generate {
-        /// Of this request.
         id: RequestId,
         /// What to go on from.
         prompt: Prompt,
@@ -265,7 +264,6 @@ pub enum EngineCommand {
     /// whichever of them the conversation goes on from, its reply need not be computed again. Closes with `Compared` or
     /// `Failed`.
     Compare {
-        /// Of this request.
         id: RequestId,
         /// What to go on from.
         prompt: Prompt,
@@ -302,7 +300,6 @@ pub enum EngineCommand {
     /// token to come), from logits that are still kept: no forward pass. Closes with `Distribution`, or with `Failed` where
     /// they are kept no more.
     Preview {
-        /// Of this request.
         id: RequestId,
         /// The reply.
         of: ReplyRef,
@@ -313,7 +310,6 @@ pub enum EngineCommand {
     },
     /// Log-probability and rank of each token of a text. Closes with `Scored` or `Failed`.
     Score {
-        /// Of this request.
         id: RequestId,
         /// Taken byte for byte; special tokens written out in it are parsed as such.
         text: String,
@@ -321,7 +317,6 @@ pub enum EngineCommand {
     /// Score the tokens of a prompt as the model sees it: rendered, and without the turns that the context has no room
     /// for. The cache holds the prompt afterwards. Closes with `PromptScored` or `Failed`.
     ScorePrompt {
-        /// Of this request.
         id: RequestId,
         /// What to score.
         prompt: Prompt,
@@ -333,7 +328,6 @@ pub enum EngineCommand {
     /// Render a prompt as a reply to it would be asked for, without the turns that the context has no room for, and count
     /// its tokens, without running the model. Closes with `Counted` or `Failed`.
     Count {
-        /// Of this request.
         id: RequestId,
         /// What to render.
         prompt: Prompt,
@@ -344,7 +338,6 @@ pub enum EngineCommand {
     /// what `Generate` with the same prompt and `max_tokens` would compute. It gives way by itself to every command that
     /// comes after it, but for `Measure`, within one short chunk. Closes with `Prefilled` or `Failed`.
     Prefill {
-        /// Of this request.
         id: RequestId,
         /// What `Generate` is to be asked.
         prompt: Prompt,
@@ -353,7 +346,6 @@ pub enum EngineCommand {
     },
     /// Say what a template can do with the model that is loaded. Closes with `TemplateDescribed` or `Failed`.
     DescribeTemplate {
-        /// Of this request.
         id: RequestId,
         /// Which template.
         template: TemplateChoice,
@@ -361,7 +353,6 @@ pub enum EngineCommand {
     /// Say what of the context a prompt would take if a reply to it were asked for now. Nothing is computed by the model,
     /// and it is answered also while a reply runs, between two of its tokens. Closes with `Measured` or `Failed`.
     Measure {
-        /// Of this request.
         id: RequestId,
         /// What `Generate` would be asked.
         prompt: Prompt,
@@ -433,12 +424,12 @@ pub enum PromptFault {
     },
 }
 
-/// From the engine's thread to the front end.
+/// From the engine's thread to the front end; `id` is that of the request.
+#[expect(missing_docs, reason = "the request's `id` says itself what it is")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EngineEvent {
     /// A model is being loaded.
     LoadProgress {
-        /// Of the request.
         id: RequestId,
         /// Bytes prepared.
         done: u64,
@@ -447,14 +438,12 @@ pub enum EngineEvent {
     },
     /// A model is loaded. Closing.
     Loaded {
-        /// Of the request.
         id: RequestId,
         /// What it is.
         model: Box<ModelInfo>,
     },
     /// The context was full: these messages of the request are no longer part of the prompt.
     TurnsDropped {
-        /// Of the request.
         id: RequestId,
         /// Indices into `Prompt::Chat::messages`, ascending; all that are dropped by now.
         messages: Vec<usize>,
@@ -462,7 +451,6 @@ pub enum EngineEvent {
     /// What of the request's messages is in the prompt otherwise than it stands; told once, before the first token, where
     /// there is any of it.
     Adapted {
-        /// Of the request.
         id: RequestId,
         /// What, with indices into `Prompt::Chat::messages`.
         adaptation: Adaptation,
@@ -470,21 +458,18 @@ pub enum EngineEvent {
     /// The prompt has opened the thought that the reply begins with, such as `<think>` and a line feed: what the model says
     /// goes on from this text, which is part of the reply. Told once, before the first token; of `Compare` for all lanes.
     ThoughtOpened {
-        /// Of the request.
         id: RequestId,
         /// What the template wrote.
         opening: String,
     },
     /// The prompt does not say what it should, and the reply is to it all the same. Told once for a template.
     PromptFault {
-        /// Of the request.
         id: RequestId,
         /// What is wrong.
         fault: PromptFault,
     },
     /// The prompt is being computed.
     PrefillProgress {
-        /// Of the request.
         id: RequestId,
         /// Tokens taken from the KV cache.
         reused: usize,
@@ -496,7 +481,6 @@ pub enum EngineEvent {
     /// The prompt is computed, and the first token of the reply (or of this lane of `Compare`) is chosen next: its seed and
     /// how its prompt was computed are known. Told once.
     Began {
-        /// Of the request.
         id: RequestId,
         /// Which lane, from 0; 0 where there is one reply.
         lane: usize,
@@ -505,7 +489,6 @@ pub enum EngineEvent {
     },
     /// A token of the reply.
     Token {
-        /// Of the request.
         id: RequestId,
         /// The token and how it was chosen.
         trace: TokenTrace,
@@ -515,7 +498,6 @@ pub enum EngineEvent {
     /// A generation is paused before a token: told when that begins, and again after each change (a token, a take-back,
     /// other filters).
     Paused {
-        /// Of the request.
         id: RequestId,
         /// What the token to come is chosen from, with the sampling in force.
         distribution: Distribution,
@@ -525,14 +507,10 @@ pub enum EngineEvent {
         context_used: usize,
     },
     /// A paused generation goes on.
-    Resumed {
-        /// Of the request.
-        id: RequestId,
-    },
+    Resumed { id: RequestId },
     /// A token was taken back: of those that were told only the first `tokens` are part of the reply any more. One that
     /// was part of a character, or may become a stop text, may be told again later.
     TakenBack {
-        /// Of the request.
         id: RequestId,
         /// Tokens of this request that are left.
         tokens: usize,
@@ -541,21 +519,18 @@ pub enum EngineEvent {
     },
     /// Answer to `Preview`. Closing.
     Distribution {
-        /// Of the request.
         id: RequestId,
         /// The distribution.
         distribution: Distribution,
     },
     /// Answer to `Score`. Closing.
     Scored {
-        /// Of the request.
         id: RequestId,
         /// Each token of the text.
         tokens: Vec<ScoredToken>,
     },
     /// Answer to `ScorePrompt`. Closing.
     PromptScored {
-        /// Of the request.
         id: RequestId,
         /// The tokens that were wanted, in order.
         tokens: Vec<PromptToken>,
@@ -564,7 +539,6 @@ pub enum EngineEvent {
     },
     /// Answer to `Count`. Closing.
     Counted {
-        /// Of the request.
         id: RequestId,
         /// The prompt as the model sees it.
         text: String,
@@ -577,7 +551,6 @@ pub enum EngineEvent {
     },
     /// A prompt was computed ahead, or as much of it as there was time for. Closing.
     Prefilled {
-        /// Of the request.
         id: RequestId,
         /// Tokens that were in the KV cache already.
         reused: usize,
@@ -588,21 +561,18 @@ pub enum EngineEvent {
     },
     /// Answer to `DescribeTemplate`. Closing.
     TemplateDescribed {
-        /// Of the request.
         id: RequestId,
         /// Whether it can be told that the model is to think, or not to (`Prompt::Chat::thinking`).
         can_switch_thinking: bool,
     },
     /// Answer to `Measure`. Closing.
     Measured {
-        /// Of the request.
         id: RequestId,
         /// What takes how much.
         parts: ContextParts,
     },
     /// A generation ended. Closing.
     Finished {
-        /// Of the request.
         id: RequestId,
         /// Why.
         reason: FinishReason,
@@ -613,7 +583,6 @@ pub enum EngineEvent {
     },
     /// A token of a lane of `Compare`.
     LaneToken {
-        /// Of the request.
         id: RequestId,
         /// Which lane, from 0.
         lane: usize,
@@ -624,7 +593,6 @@ pub enum EngineEvent {
     },
     /// A lane of `Compare` ended; the others go on.
     LaneFinished {
-        /// Of the request.
         id: RequestId,
         /// Which lane, from 0.
         lane: usize,
@@ -635,14 +603,12 @@ pub enum EngineEvent {
     },
     /// Every lane of `Compare` has ended, and has been told to. Closing.
     Compared {
-        /// Of the request.
         id: RequestId,
         /// Tokens in the KV cache of the first lane: the prompt and its reply.
         context_used: usize,
     },
     /// A request failed; the worker lives on. Closing.
     Failed {
-        /// Of the request.
         id: RequestId,
         /// One clear sentence.
         error: String,
