@@ -7,6 +7,7 @@
 //! modules may use it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +101,77 @@ fn imports_go_the_way_the_map_says() {
     let checked = below_src.filter(|(path, _)| !is_test(path));
     let broken: Vec<_> = checked.flat_map(|(path, source)| forbidden_imports(path, source)).collect();
     assert!(broken.is_empty(), "forbidden imports:\n{}", broken.join("\n"));
+}
+
+/// Modules of the screen that may import each other: what the mouse does is methods of the screen in a file of their own.
+const ONE_ROOM: [(&str, &str); 1] = [("mouse", "screen")];
+
+#[test]
+fn no_modules_of_the_screen_import_each_other_by_any_way() {
+    let sources = sources();
+    let of_screen: Vec<_> = sources
+        .iter()
+        .filter_map(|(path, source)| Some((path.strip_prefix("src/tui").ok()?, source.as_str())))
+        .filter(|(path, _)| !path.starts_with("tests") && path.file_name().is_some_and(|name| name != "tests.rs"))
+        .collect();
+    assert_eq!(circles(&of_screen, "tui"), Vec::<String>::new());
+}
+
+#[test]
+fn a_circle_of_imports_is_caught_however_long_it_is() {
+    let of = |sources: &[(&str, &'static str)]| {
+        let files: Vec<_> = sources.iter().map(|(path, source)| (Path::new(*path), *source)).collect();
+        circles(&files, "tui")
+    };
+    assert_eq!(of(&[("a.rs", "use super::b::X;"), ("b.rs", "use super::c;"), ("c.rs", "")]).len(), 0);
+    assert_eq!(of(&[("a.rs", "use super::{b::X, c};"), ("b.rs", ""), ("c.rs", "fn f() { super::a::g() }")]).len(), 1);
+    assert_eq!(
+        of(&[("a.rs", "use super::b;"), ("b.rs", "use super::c;"), ("c/d.rs", "use super::super::a;")]).len(),
+        3
+    );
+    assert_eq!(of(&[("a.rs", "use crate::tui::b;"), ("b.rs", "// super::a\nuse crate::tui::a::X;")]).len(), 1);
+    assert_eq!(of(&[("mouse.rs", "use super::screen;"), ("screen.rs", "use super::mouse;")]).len(), 0);
+}
+
+/// The pairs of modules within a layer that lead to each other, with the paths of files below the layer's folder.
+fn circles(files: &[(&Path, &str)], layer: &str) -> Vec<String> {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, source) in files {
+        let module = module_of(path);
+        let Some(first) = module.first() else { continue };
+        let code = source.split("#[cfg(test)]\nmod tests").next().map(without_comments_and_texts).unwrap_or_default();
+        imports.entry(first.clone()).or_default().extend(siblings(&code, module.len(), layer));
+    }
+    let leads = |from: &String, to: &String| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
+        while let Some(next) = open.pop().and_then(|module| imports.get(module)) {
+            open.extend(next.iter().filter(|module| seen.insert(*module)));
+        }
+        seen.contains(to)
+    };
+    let is_one_room = |a: &str, b: &str| ONE_ROOM.iter().any(|pair| *pair == (a, b));
+    let modules: Vec<&String> = imports.keys().collect();
+    let pairs = modules.iter().enumerate().flat_map(|(at, a)| modules[at + 1..].iter().map(move |b| (*a, *b)));
+    pairs
+        .filter(|(a, b)| leads(a, b) && leads(b, a) && !is_one_room(a, b))
+        .map(|(a, b)| format!("{a} <-> {b}"))
+        .collect()
+}
+
+/// The modules of a layer that a file at this depth in it names.
+fn siblings(code: &str, depth: usize, layer: &str) -> Vec<String> {
+    let starts = ["super::".repeat(depth), format!("crate::{layer}::")];
+    let mut found = Vec::new();
+    for start in &starts {
+        for (at, _) in code.match_indices(start.as_str()) {
+            let rest = &code[at + start.len()..];
+            let is_whole = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if is_whole && !rest.starts_with("super::") {
+                spread(rest, "", &mut found);
+            }
+        }
+    }
+    found.into_iter().filter_map(|path| path.split("::").next().map(str::to_owned)).collect()
 }
 
 #[test]

@@ -3,25 +3,13 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::overlay::{Choice, Outcome, edit_line, frame, row_after};
+use super::line_input::LineInput;
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
+use super::window::{ChatRequest, Choice, Outcome, frame, row_after};
 use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
 use crate::app::{SavedChats, SessionId};
 use crate::chat::MessageId;
-
-/// What a key asks of the program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ChatRequest {
-    /// Look for a text.
-    Search(String),
-    /// Give a chat a title.
-    Rename(SessionId, String),
-    /// Delete a chat.
-    Delete(SessionId),
-    /// Bring the one back that was deleted last.
-    Restore,
-}
 
 /// A row: a chat, or a place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,15 +26,15 @@ pub(super) struct ChatList {
     rows: Vec<Row>,
     /// [`SavedChats::changes`] of what the rows show.
     shown: u64,
-    query: String,
+    query: LineInput,
     selected: usize,
     /// The chat that is given a title, and the title so far.
-    renaming: Option<(SessionId, String)>,
+    renaming: Option<(SessionId, LineInput)>,
 }
 
 impl ChatList {
     pub(super) fn new(saved: &SavedChats) -> Self {
-        let query = saved.query.clone();
+        let query = LineInput::new(&saved.query);
         let mut list = Self { rows: Vec::new(), shown: saved.changes, query, selected: 0, renaming: None };
         list.fill(saved);
         list
@@ -85,12 +73,12 @@ impl ChatList {
     /// Returns what is to be searched for then.
     pub(super) fn paste(&mut self, text: &str) -> Option<String> {
         if let Some((_, title)) = &mut self.renaming {
-            title.push_str(&one_line(text));
+            title.insert(text);
             return None;
         }
-        self.query.push_str(&one_line(text));
+        self.query.insert(text);
         self.selected = 0;
-        Some(self.query.clone())
+        Some(self.query.text().to_owned())
     }
 
     pub(super) fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
@@ -104,7 +92,7 @@ impl ChatList {
             Some(KeyAction::RenameChat) => {
                 let chosen = row.map(|row| row.session);
                 let title = self.rows.iter().find(|row| Some(row.session) == chosen && row.message.is_none());
-                self.renaming = title.map(|row| (row.session, row.label.clone()));
+                self.renaming = title.map(|row| (row.session, LineInput::new(&row.label)));
             }
             Some(KeyAction::DeleteChat) => {
                 return row.map_or(Outcome::Taken, |row| Outcome::Chats(ChatRequest::Delete(row.session)));
@@ -120,9 +108,9 @@ impl ChatList {
                 Some(row) => self.selected = row,
                 None => return Outcome::Passed,
             },
-            None if edit_line(&mut self.query, press) => {
+            None if self.query.on_key(keymap, press) => {
                 self.selected = 0;
-                return Outcome::Chats(ChatRequest::Search(self.query.clone()));
+                return Outcome::Chats(ChatRequest::Search(self.query.text().to_owned()));
             }
             None => {}
         }
@@ -134,12 +122,11 @@ impl ChatList {
         match keymap.action(Context::Chats, press) {
             Some(KeyAction::Stop | KeyAction::Interrupt) => self.renaming = None,
             Some(KeyAction::Choose) => {
-                let request = ChatRequest::Rename(*session, std::mem::take(title));
+                let request = ChatRequest::Rename(*session, title.text().to_owned());
                 self.renaming = None;
                 return Outcome::Chats(request);
             }
-            _ if keymap.bound(Context::Composer, press) == Some(KeyAction::DeleteToStart) => title.clear(),
-            _ => drop(edit_line(title, press)),
+            _ => _ = title.on_key(keymap, press),
         }
         Outcome::Taken
     }
@@ -158,8 +145,8 @@ impl ChatList {
         }
         let width = usize::from(inner.width);
         let line = match &self.renaming {
-            Some((_, title)) => format!("title: {}▏", one_line(title)),
-            None => format!("> {}▏", one_line(&self.query)),
+            Some((_, title)) => format!("title: {}", title.shown()),
+            None => format!("> {}", self.query.shown()),
         };
         buffer.set_stringn(inner.x, inner.y, line, width, theme.text());
         let shown = usize::from(inner.height) - 1;
@@ -186,7 +173,7 @@ impl ChatList {
 
     /// Marks what was found in a row.
     fn mark_found(&self, row: Rect, buffer: &mut Buffer, theme: Theme) {
-        let wanted: Vec<String> = self.query.trim().chars().map(|c| c.to_lowercase().collect()).collect();
+        let wanted: Vec<String> = self.query.text().trim().chars().map(|c| c.to_lowercase().collect()).collect();
         let cells: Vec<String> = row.positions().map(|place| buffer[place].symbol().to_lowercase()).collect();
         let Some(at) = cells.windows(wanted.len().max(1)).position(|window| window == wanted) else { return };
         let found = Rect { x: row.x + at as u16, width: wanted.len() as u16, ..row };

@@ -12,6 +12,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::text::{Wrapped, columns};
 use super::theme::Theme;
+use crate::app::keymap::KeyAction;
 use draft::Draft;
 use pastes::Pastes;
 
@@ -114,6 +115,37 @@ impl Composer {
 
     pub(super) fn is_empty(&self) -> bool {
         self.draft.text().is_empty()
+    }
+
+    /// Does what a key does within a line; returns whether it is such a key.
+    pub(super) fn edit_line(&mut self, action: KeyAction) -> bool {
+        match action {
+            KeyAction::Left => self.go(Motion::Left, false),
+            KeyAction::Right => self.go(Motion::Right, false),
+            KeyAction::WordLeft => self.go(Motion::WordLeft, false),
+            KeyAction::WordRight => self.go(Motion::WordRight, false),
+            KeyAction::LineStart => self.go(Motion::LineStart, false),
+            KeyAction::LineEnd => self.go(Motion::LineEnd, false),
+            KeyAction::SelectLeft => self.go(Motion::Left, true),
+            KeyAction::SelectRight => self.go(Motion::Right, true),
+            KeyAction::SelectWordLeft => self.go(Motion::WordLeft, true),
+            KeyAction::SelectWordRight => self.go(Motion::WordRight, true),
+            KeyAction::SelectToStart => self.go(Motion::LineStart, true),
+            KeyAction::SelectToEnd => self.go(Motion::LineEnd, true),
+            KeyAction::Undo => self.undo(),
+            KeyAction::Redo => self.redo(),
+            KeyAction::DeleteBack => self.delete(Motion::Left),
+            KeyAction::DeleteForward | KeyAction::DeleteOrQuit => self.delete(Motion::Right),
+            KeyAction::DeleteWordBack => self.kill(Motion::WordLeft),
+            KeyAction::DeleteWordForward => self.kill(Motion::WordRight),
+            KeyAction::DeleteToStart => self.kill(Motion::LineStart),
+            KeyAction::DeleteToEnd => self.kill(Motion::LineEnd),
+            KeyAction::SelectAll => self.select_all(),
+            KeyAction::InsertCut => self.yank(),
+            // Whoever asks has an arm for each of the others.
+            _ => return false,
+        }
+        true
     }
 
     /// Inserts what was typed, in the place of what is selected.

@@ -1,7 +1,7 @@
 //! What of the context is taken by what: the bar with its legend in the panel, the numbers of the folded line, and what
 //! the composer's line says of the draft.
 
-use super::panels::grouped;
+use super::figures::grouped;
 use crate::app::{App, ContextUse};
 
 /// The parts of the bar, in order, each with its mark. The marks differ also where nothing has a colour.

@@ -4,9 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::fuzzy::Words;
-use super::overlay::{Outcome, edit_line, frame, row_after};
-use super::text::{Wrapped, one_line, width_of};
+use super::line_input::LineInput;
+use super::text::{Wrapped, width_of};
 use super::theme::Theme;
+use super::window::{Outcome, frame, row_after};
 use crate::app::commands;
 use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
 
@@ -14,7 +15,7 @@ use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
 #[derive(Debug)]
 pub(super) struct Help {
     rows: Vec<Row>,
-    query: String,
+    query: LineInput,
     /// The line at the top.
     top: usize,
 }
@@ -36,12 +37,12 @@ enum Row {
 impl Help {
     /// With the keys in force.
     pub(super) fn new(keymap: &Keymap) -> Self {
-        Self { rows: rows(keymap), query: String::new(), top: 0 }
+        Self { rows: rows(keymap), query: LineInput::default(), top: 0 }
     }
 
     pub(super) fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
         match keymap.action(Context::List, press) {
-            Some(KeyAction::Stop) if !self.query.is_empty() => {
+            Some(KeyAction::Stop) if !self.query.text().is_empty() => {
                 self.query.clear();
                 self.top = 0;
             }
@@ -54,20 +55,20 @@ impl Help {
                 Some(top) => self.top = top,
                 None => return Outcome::Passed,
             },
-            None if edit_line(&mut self.query, press) => self.top = 0,
+            None if self.query.on_key(keymap, press) => self.top = 0,
             None => {}
         }
         Outcome::Taken
     }
 
     pub(super) fn paste(&mut self, text: &str) {
-        self.query.push_str(&one_line(text));
+        self.query.insert(text);
         self.top = 0;
     }
 
     /// What the query leaves: entries that have each of its words, and the headings over them.
     fn matching(&self) -> Vec<&Row> {
-        let words = Words::of(&self.query);
+        let words = Words::of(self.query.text());
         let mut shown: Vec<&Row> = Vec::new();
         for row in &self.rows {
             match row {
@@ -93,7 +94,7 @@ impl Help {
             return;
         }
         let width = usize::from(inner.width);
-        buffer.set_stringn(inner.x, inner.y, format!("> {}▏", one_line(&self.query)), width, theme.text());
+        buffer.set_stringn(inner.x, inner.y, format!("> {}", self.query.shown()), width, theme.text());
         let inner = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
         let rows = self.matching();
         if rows.is_empty() && inner.height > 0 {

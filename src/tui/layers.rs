@@ -1,8 +1,8 @@
 //! Which part of the screen a key is for: an ordered list of layers, from what lies on top down to the text that is being
 //! written. The first one that takes a key ends its way.
 
-use super::overlay::Outcome;
 use super::screen::{Request, Screen};
+use super::window::Outcome;
 use crate::app::keymap::{Context, Key, KeyAction, KeyPress};
 use crate::app::step::Step;
 use crate::app::{Action, App, Effect, Moment};

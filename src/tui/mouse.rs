@@ -1,11 +1,11 @@
-//! The mouse: what was drawn where, and what a click, a drag and the wheel do there.
+//! The mouse: what a click, a drag and the wheel do there.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 
 use super::conversation::Released;
-use super::panels::slider_fraction;
 use super::screen::{Request, Screen};
+use super::targets::{Target, slider_fraction};
 use crate::app::keymap::{Context, Key, KeyPress};
 use crate::app::parameters::PARAMETERS;
 use crate::app::step::Step;
@@ -13,37 +13,6 @@ use crate::app::{Action, App, Effect, Moment};
 
 /// Rows that a notch of the mouse wheel scrolls.
 const WHEEL: isize = 3;
-
-/// What can be clicked besides text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    /// The parameter of this place in the panel's list.
-    Parameter(usize),
-    /// Its slider.
-    Slider(usize),
-    /// The candidate of this place for the next token.
-    Candidate(usize),
-}
-
-/// Where the last frame has what can be clicked.
-#[derive(Debug, Default)]
-pub(super) struct Targets(Vec<(Rect, Target)>);
-
-impl Targets {
-    /// A new frame begins.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// What was drawn here can be clicked; of two on one place the first counts.
-    pub(super) fn push(&mut self, area: Rect, target: Target) {
-        self.0.push((area, target));
-    }
-
-    fn at(&self, column: u16, row: u16) -> Option<(Rect, Target)> {
-        self.0.iter().find(|(area, _)| area.contains(Position::new(column, row))).copied()
-    }
-}
 
 /// Where the button was pressed that is still held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

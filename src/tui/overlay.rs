@@ -2,60 +2,17 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::{Clear, Widget};
 
-use super::chat_list::{ChatList, ChatRequest};
+use super::chat_list::ChatList;
 use super::fuzzy::{self, Order};
 use super::help::Help;
-use super::text::{Wrapped, fit, one_line, whole_hints, width_of};
+use super::line_input::LineInput;
+use super::text::{Wrapped, fit, one_line, width_of};
 use super::theme::Theme;
 use super::token_view::TokenView;
-use crate::app::keymap::{Context, Key, KeyAction, KeyPress, Keymap};
-use crate::app::{Action, App, Effect, List, SessionId};
-use crate::chat::MessageId;
-
-/// What became of a key.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// It was for the overlay.
-    Taken,
-    /// It was not.
-    Passed,
-    /// The overlay is to go.
-    Close,
-    /// This was chosen, and the overlay is to go.
-    Chosen(Choice),
-    /// This is to be done, and the overlay stays.
-    Act(Action),
-    /// The list of chats asks for this, and stays.
-    Chats(ChatRequest),
-}
-
-/// What can be chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// A saved conversation.
-    Session(SessionId),
-    /// A message of one, where something was found.
-    Found(SessionId, MessageId),
-    /// A row of a list.
-    Row(List, String),
-    /// A command, whole.
-    Command(String),
-    /// What a key does in a part of the screen.
-    Action(Context, KeyAction),
-    /// A text for the composer: an earlier prompt, or a command.
-    Text(String),
-    /// Another token in the place of one of a reply, to go on from.
-    Alternative {
-        /// The reply.
-        message: MessageId,
-        /// The token's place.
-        token: usize,
-        /// Which of the alternatives to it.
-        candidate: usize,
-    },
-}
+use super::window::{Choice, Outcome, frame, row_after};
+use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
+use crate::app::{App, Effect, List};
 
 /// Something over the screen.
 #[derive(Debug)]
@@ -75,7 +32,7 @@ pub(super) enum Overlay {
 pub(super) struct Picker {
     title: &'static str,
     items: Vec<Item>,
-    query: String,
+    query: LineInput,
     selected: usize,
     order: Order,
 }
@@ -99,7 +56,7 @@ impl Overlay {
 
     /// A list with the cursor on one of its rows.
     pub(super) fn picker_at(title: &'static str, items: Vec<Item>, selected: usize) -> Self {
-        Self::Picker(Picker { title, items, query: String::new(), selected, order: Order::List })
+        Self::Picker(Picker { title, items, query: LineInput::default(), selected, order: Order::List })
     }
 
     /// The same list with its matches in another order.
@@ -152,7 +109,7 @@ impl Overlay {
         match self {
             Self::Help(help) => help.paste(text),
             Self::Picker(picker) => {
-                picker.query.push_str(&one_line(text));
+                picker.query.insert(text);
                 picker.selected = 0;
             }
             Self::Tokens(_) => {}
@@ -164,11 +121,11 @@ impl Overlay {
 
 impl Picker {
     fn matching(&self) -> Vec<&Item> {
-        if self.query.trim().is_empty() {
+        if self.query.text().trim().is_empty() {
             return self.items.iter().collect();
         }
         let rows = self.items.iter().map(|item| (item.label.as_str(), item.detail.as_str()));
-        fuzzy::matching(&self.query, rows, self.order).into_iter().map(|place| &self.items[place]).collect()
+        fuzzy::matching(self.query.text(), rows, self.order).into_iter().map(|place| &self.items[place]).collect()
     }
 
     fn on_key(&mut self, keymap: &Keymap, press: KeyPress) -> Outcome {
@@ -183,7 +140,7 @@ impl Picker {
                 Some(row) => self.selected = row,
                 None => return Outcome::Passed,
             },
-            None if edit_line(&mut self.query, press) => self.selected = 0,
+            None if self.query.on_key(keymap, press) => self.selected = 0,
             None => {}
         }
         Outcome::Taken
@@ -198,7 +155,7 @@ impl Picker {
             return;
         }
         let width = usize::from(inner.width);
-        buffer.set_stringn(inner.x, inner.y, format!("> {}▏", one_line(&self.query)), width, theme.text());
+        buffer.set_stringn(inner.x, inner.y, format!("> {}", self.query.shown()), width, theme.text());
         let items = self.matching();
         let list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
         let list = draw_cut_detail(items.get(self.selected).copied(), list, buffer, theme);
@@ -254,51 +211,4 @@ fn draw_cut_detail(chosen: Option<&Item>, list: Rect, buffer: &mut Buffer, theme
         buffer.set_stringn(below.x, y, &row.text, width, theme.faint());
     }
     Rect { height: list.height - height, ..list }
-}
-
-/// Rows that Page Up and Page Down go.
-const PAGE: usize = 10;
-
-/// The row of a list that a key leads to, `last` being the last one; `None` for keys that do something else.
-pub(super) fn row_after(action: KeyAction, row: usize, last: usize) -> Option<usize> {
-    Some(match action {
-        KeyAction::SelectUp => row.saturating_sub(1),
-        KeyAction::SelectDown => (row + 1).min(last),
-        KeyAction::PageUp => row.saturating_sub(PAGE),
-        KeyAction::PageDown => (row + PAGE).min(last),
-        KeyAction::Top => 0,
-        KeyAction::Bottom => last,
-        _ => return None,
-    })
-}
-
-/// Writes a character, or deletes the last one; returns whether the key does that.
-pub(super) fn edit_line(line: &mut String, press: KeyPress) -> bool {
-    match press.key {
-        _ if press.ctrl || press.alt => return false,
-        Key::Backspace => drop(line.pop()),
-        Key::Char(character) => line.push(character),
-        _ => return false,
-    }
-    true
-}
-
-/// Clears a box in the middle, draws its border, and returns its inside.
-pub(super) fn frame(area: Rect, title: &str, hint: &str, buffer: &mut Buffer, theme: Theme) -> Rect {
-    let margin = if area.width > 60 { 4 } else { 0 };
-    let outer = Rect {
-        x: area.x + margin,
-        y: area.y + u16::from(area.height > 16),
-        width: (area.width - 2 * margin).min(100),
-        height: area.height - 2 * u16::from(area.height > 16),
-    };
-    Clear.render(outer, buffer);
-    let block = ratatui::widgets::Block::bordered()
-        .border_style(theme.line())
-        .title_style(theme.title())
-        .title(title.to_owned())
-        .title_bottom(format!(" {} ", whole_hints(hint, usize::from(outer.width).saturating_sub(4))));
-    let inner = block.inner(outer);
-    block.render(outer, buffer);
-    inner
 }

@@ -1,8 +1,9 @@
 //! Ctrl-P: all that can be done, in one list: commands, what keys do, themes, presets, models, saved chats.
 
 use super::fuzzy::Order;
-use super::overlay::{Choice, Item, Overlay};
+use super::overlay::{Item, Overlay};
 use super::text::one_line;
+use super::window::Choice;
 use crate::app::keymap::{Context, KeyAction, KeyRow};
 use crate::app::{App, List, SessionRecord, commands};
 
@@ -60,6 +61,7 @@ fn named(list: List, kind: &str, name: &str, detail: &str) -> Item {
 }
 
 fn chat(record: &SessionRecord) -> Item {
-    let Item { choice, label, detail } = super::screen::session_item(record);
-    Item { choice, label: format!("chat {label}"), detail }
+    let title = if record.title.is_empty() { "(without a title)" } else { &record.title };
+    let label = format!("chat {}", one_line(title));
+    Item { choice: Choice::Session(record.id), label, detail: one_line(&record.model) }
 }

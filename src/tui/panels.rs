@@ -5,9 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::context::{self, Part};
-use super::mouse::{Target, Targets};
-use super::step_view::{percent, pick_keys};
-use super::text::{fit, one_line, width_of};
+use super::figures::{grouped, percent, token_text};
+use super::step_view::pick_keys;
+use super::targets::{Target, Targets};
+use super::text::{fit, width_of};
 use super::theme::Theme;
 use crate::app::parameters::{PARAMETERS, Parameter, ParameterValue};
 use crate::app::{App, ContextUse, NextToken, Phase};
@@ -306,20 +307,6 @@ impl Pen<'_> {
     }
 }
 
-/// Where on a slider that was drawn at `area` a column is, 0 to 1.
-pub(super) fn slider_fraction(area: Rect, column: u16) -> f64 {
-    let at = column.clamp(area.x, area.right().saturating_sub(1)) - area.x;
-    f64::from(at) / f64::from(area.width.saturating_sub(1).max(1))
-}
-
-/// A token's text so that spaces and line feeds are seen.
-pub(super) fn token_text(text: &str) -> String {
-    if text.trim().is_empty() && !text.is_empty() {
-        return one_line(&text.replace('\n', "↵").replace(' ', "␣").replace('\t', "⇥"));
-    }
-    one_line(&text.replace('\n', "↵"))
-}
-
 /// Tokens a second: of this moment while a reply runs, otherwise of the last one.
 fn rate_text(app: &App) -> String {
     let rate = match app.generation() {
@@ -358,19 +345,6 @@ fn sparkline(app: &App, width: usize) -> String {
     let shown: Vec<f64> = course.skip(skip).collect();
     let most = shown.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     shown.iter().map(|rate| LEVELS[((rate / most * 7.0).round() as usize).min(7)]).collect()
-}
-
-/// `8 192`: a space between thousands.
-pub(super) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + 2);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The panels in one line, for a narrow screen.

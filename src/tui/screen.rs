@@ -1,19 +1,20 @@
 //! The state of the screen (focus, composer, scroll, overlays), and what keys do to it and to the program.
 
 use super::ascii::Charset;
-use super::chat_list::{ChatList, ChatRequest};
+use super::chat_list::ChatList;
 use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
 use super::lanes::LanesView;
-use super::mouse::{Held, MouseTip, Targets};
-use super::overlay::{Choice, Item, Overlay};
+use super::mouse::{Held, MouseTip};
+use super::overlay::{Item, Overlay};
 use super::palette::palette;
 use super::panels::SamplingPanel;
 use super::popup::Popup;
+use super::targets::Targets;
 use super::text::one_line;
 use super::theme::Theme;
 use super::token_view::TokenView;
-use crate::app::SessionRecord;
+use super::window::{ChatRequest, Choice};
 use crate::app::keymap::{Context, KeyAction};
 use crate::app::step::Step;
 use crate::app::{Action, App, Effect, List, ListRow, Moment, OnScreen};
@@ -324,18 +325,29 @@ impl Screen {
         let composer = &mut self.composer;
         match action {
             KeyAction::NewLine => composer.insert("\n"),
-            KeyAction::Left => composer.go(Motion::Left, false),
-            KeyAction::Right => composer.go(Motion::Right, false),
-            KeyAction::WordLeft => composer.go(Motion::WordLeft, false),
-            KeyAction::WordRight => composer.go(Motion::WordRight, false),
-            KeyAction::LineStart => composer.go(Motion::LineStart, false),
-            KeyAction::LineEnd => composer.go(Motion::LineEnd, false),
-            KeyAction::SelectLeft => composer.go(Motion::Left, true),
-            KeyAction::SelectRight => composer.go(Motion::Right, true),
-            KeyAction::SelectWordLeft => composer.go(Motion::WordLeft, true),
-            KeyAction::SelectWordRight => composer.go(Motion::WordRight, true),
-            KeyAction::SelectToStart => composer.go(Motion::LineStart, true),
-            KeyAction::SelectToEnd => composer.go(Motion::LineEnd, true),
+            KeyAction::Left
+            | KeyAction::Right
+            | KeyAction::WordLeft
+            | KeyAction::WordRight
+            | KeyAction::LineStart
+            | KeyAction::LineEnd
+            | KeyAction::SelectLeft
+            | KeyAction::SelectRight
+            | KeyAction::SelectWordLeft
+            | KeyAction::SelectWordRight
+            | KeyAction::SelectToStart
+            | KeyAction::SelectToEnd
+            | KeyAction::Undo
+            | KeyAction::Redo
+            | KeyAction::DeleteBack
+            | KeyAction::DeleteForward
+            | KeyAction::DeleteOrQuit
+            | KeyAction::DeleteWordBack
+            | KeyAction::DeleteWordForward
+            | KeyAction::DeleteToStart
+            | KeyAction::DeleteToEnd
+            | KeyAction::SelectAll
+            | KeyAction::InsertCut => _ = composer.edit_line(action),
             KeyAction::HistoryBack => {
                 if !composer.up(false) {
                     composer.history_back(app.history());
@@ -346,14 +358,6 @@ impl Screen {
                     composer.history_forward(app.history());
                 }
             }
-            KeyAction::Undo => composer.undo(),
-            KeyAction::Redo => composer.redo(),
-            KeyAction::DeleteBack => composer.delete(Motion::Left),
-            KeyAction::DeleteForward | KeyAction::DeleteOrQuit => composer.delete(Motion::Right),
-            KeyAction::DeleteWordBack => composer.kill(Motion::WordLeft),
-            KeyAction::DeleteWordForward => composer.kill(Motion::WordRight),
-            KeyAction::DeleteToStart => composer.kill(Motion::LineStart),
-            KeyAction::DeleteToEnd => composer.kill(Motion::LineEnd),
             KeyAction::SelectRowUp => {
                 if !composer.up(true) {
                     composer.go(Motion::LineStart, true);
@@ -364,8 +368,6 @@ impl Screen {
                     composer.go(Motion::LineEnd, true);
                 }
             }
-            KeyAction::SelectAll => composer.select_all(),
-            KeyAction::InsertCut => composer.yank(),
             KeyAction::UnfoldPaste => drop(composer.unfold()),
             // The layers above end these.
             KeyAction::PickCandidate
@@ -521,9 +523,4 @@ fn list_overlay(app: &App, list: List) -> Overlay {
         detail: one_line(&detail),
     };
     Overlay::picker_at(list.title(), rows.into_iter().map(item).collect(), present.unwrap_or(0))
-}
-
-pub(super) fn session_item(record: &SessionRecord) -> Item {
-    let title = if record.title.is_empty() { "(without a title)" } else { &record.title };
-    Item { choice: Choice::Session(record.id), label: one_line(title), detail: one_line(&record.model) }
 }

@@ -3,8 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::mouse::{Target, Targets};
-use super::panels::token_text;
+use super::figures::{percent, token_text};
+use super::targets::{Target, Targets};
 use super::text::fit;
 use super::theme::Theme;
 use crate::app::App;
@@ -56,11 +56,6 @@ fn cell(candidate: &Candidate, is_wide: bool) -> String {
     };
     let before = if is_wide { format!("{:>4}→", percent(candidate.before)) } else { String::new() };
     format!(" {before}{after:<4} {}", token_text(&candidate.text))
-}
-
-/// In four columns.
-pub(super) fn percent(share: f32) -> String {
-    if share >= 0.9995 { "100".to_owned() } else { format!("{:.1}", share * 100.0) }
 }
 
 /// What the status line says, in words that can be left out from the end.

@@ -6,10 +6,10 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::conversation::{model_name, writer_name};
-use super::overlay::{Choice, Outcome, frame};
-use super::panels::{grouped, token_text};
+use super::figures::{grouped, token_text};
 use super::text::{Wrapped, fit, width_of};
 use super::theme::Theme;
+use super::window::{Choice, Outcome, frame};
 use crate::app::keymap::{Context, KeyAction, KeyPress};
 use crate::app::{Action, App, LookedAt, Section, parameters};
 use crate::chat::{MessageId, Role};
