@@ -1,7 +1,7 @@
 //! What is done while the person writes or reads: the prompt is computed before it is sent, and what it takes of the
 //! context is counted.
 //!
-//! Only a front end that calls [`App::look_ahead`] has any of it. Nothing happens before a short pause in the writing,
+//! Only a front end that calls [`App::on_draft`] has any of it. Nothing happens before a short pause in the writing,
 //! and nothing twice.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::attachments::{gather, mentions, with_files};
 use super::commands::{self, Line};
 use super::requests::Owner;
-use super::{App, Effect, Looked, Moment, SessionId};
+use super::{App, AttachmentsFound, Effect, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
 use crate::worker::protocol::{ContextParts, EngineCommand, EngineEvent, Prompt, RequestId};
 
@@ -55,9 +55,9 @@ struct Files {
     /// Ticks up with each change of them.
     revision: u64,
     /// The draft that they were read for.
-    looked: Option<String>,
+    attachments_found: Option<String>,
     /// The draft for which they are being read.
-    looking: Option<String>,
+    reading_for: Option<String>,
 }
 
 /// A request, and the prompt that it is about.
@@ -174,7 +174,7 @@ impl Ahead {
 impl App {
     /// Looks at what is in the composer, and at the conversation around it. To be called with every change, before
     /// [`App::tick`], by a front end in which the person can read and write while the engine computes.
-    pub fn look_ahead(&mut self, composer: &str, now: Moment) -> Vec<Effect> {
+    pub fn on_draft(&mut self, composer: &str, now: Moment) -> Vec<Effect> {
         // A reply that is edited is sent to nobody.
         let is_sent = self.editing().is_none_or(|node| node.message.role == Role::User);
         let draft = draft_of(composer).filter(|_| is_sent);
@@ -208,7 +208,7 @@ impl App {
         if self.engine.loading.is_some() || self.engine.is_dead {
             return Vec::new();
         }
-        if let Some(look) = self.look_at_files(now) {
+        if let Some(look) = self.look_up_files(now) {
             return vec![look];
         }
         let mut effects = Vec::new();
@@ -224,29 +224,29 @@ impl App {
 
     /// Has the files read that the draft names, where that was not done for it. It is waited for, but not for long: a
     /// slow file is counted once it has come.
-    fn look_at_files(&mut self, now: Moment) -> Option<Effect> {
+    fn look_up_files(&mut self, now: Moment) -> Option<Effect> {
         let draft = self.chat.ahead.draft.as_ref().filter(|draft| !mentions(draft).is_empty())?;
         let files = &mut self.chat.ahead.files;
-        if files.looking.is_some() || files.looked.as_ref() == Some(draft) {
+        if files.reading_for.is_some() || files.attachments_found.as_ref() == Some(draft) {
             return None;
         }
-        files.looking = Some(draft.clone());
+        files.reading_for = Some(draft.clone());
         self.chat.ahead.due = Some(now.at + PATIENCE);
-        Some(Effect::Look(draft.clone()))
+        Some(Effect::LookUpAttachments(draft.clone()))
     }
 
     /// The files that a draft names have come.
-    pub fn looked(&mut self, looked: Looked, now: Moment) {
+    pub fn attachments_found(&mut self, attachments_found: AttachmentsFound, now: Moment) {
         let files = &mut self.chat.ahead.files;
-        if files.looking.take_if(|looking| *looking == looked.text).is_none() {
+        if files.reading_for.take_if(|reading_for| *reading_for == attachments_found.text).is_none() {
             return;
         }
         // What cannot be sent is told once it is to be sent.
-        let read = looked.files.unwrap_or_default();
+        let read = attachments_found.files.unwrap_or_default();
         if files.read != read {
             (files.read, files.revision) = (read, files.revision + 1);
         }
-        files.looked = Some(looked.text);
+        files.attachments_found = Some(attachments_found.text);
         self.chat.ahead.due = Some(now.at);
     }
 

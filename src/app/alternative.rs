@@ -1,7 +1,7 @@
 //! Going on from another token in the place of one that was said.
 
+use super::inspector::Context;
 use super::loading::Engine;
-use super::looking::Context;
 use super::open_chat::OpenChat;
 use super::{Effect, MessageId, TracedToken};
 use crate::chat::{Message, MessageState, Role, provenance};

@@ -67,8 +67,8 @@ pub enum Effect {
         /// The lanes, where its answers are to be compared.
         lanes: Option<String>,
     },
-    /// Read the files that a draft names, without waiting for them: [`FrontEndIo::looked`] has them later.
-    Look(String),
+    /// Read the files that a draft names, without waiting for them: [`FrontEndIo::attachments_found`] has them later.
+    LookUpAttachments(String),
     /// Look into a folder; empty is the one that the program runs in.
     ListFiles(String),
     /// Write a file that is not there yet.
@@ -121,7 +121,7 @@ pub enum FilePurpose {
 
 /// The files that a draft names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
+pub struct AttachmentsFound {
     /// The draft.
     pub text: String,
     /// Each file as it was named, and its text; or a sentence that says which cannot be read.
@@ -208,10 +208,10 @@ pub trait FrontEndIo {
     fn find_file(&mut self, path: &str) -> Result<Option<String>, String>;
 
     /// Has the files that a draft names read by another thread; of several drafts that wait, the last counts.
-    fn look(&mut self, text: String);
+    fn look_up_attachments(&mut self, text: String);
 
     /// Where that thread says what it has read.
-    fn looked(&self) -> Receiver<Looked>;
+    fn attachments_found(&self) -> Receiver<AttachmentsFound>;
 
     /// What is in a folder (empty is the one that the program runs in), by name; nothing where it cannot be read.
     fn list_files(&mut self, folder: &str) -> Vec<FileEntry>;
@@ -277,8 +277,8 @@ pub fn carry_out(
                 let files = attachments::gather(&text, &mut |path| io.find_file(path));
                 app.on_outcome(Outcome::Attached { text, lanes, files }, now)
             }
-            Effect::Look(text) => {
-                io.look(text);
+            Effect::LookUpAttachments(text) => {
+                io.look_up_attachments(text);
                 Vec::new()
             }
             Effect::ListFiles(folder) => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::adapted::Adapted;
 use super::ahead::Ahead;
 use super::branches::Branches;
-use super::looking::Scores;
+use super::inspector::Scores;
 use super::records::summary_of;
 use super::replay::Replaying;
 use super::replies::{NextToken, Replies};

@@ -532,7 +532,7 @@ fn turns_that_were_left_out_are_seen_again_in_a_larger_context() {
     let Some(Effect::LoadModel { id, .. }) = effects.last() else { panic!("{effects:?}") };
     let model = gibber_engine::load::ModelInfo { context: 32_768, ..sample_model() };
     machine.app.on_event(EngineEvent::Loaded { id: *id, model: Box::new(model) }, machine.now);
-    machine.app.look_ahead("", machine.now);
+    machine.app.on_draft("", machine.now);
     machine.now.at += Duration::from_secs(1);
     let effects = machine.app.tick(machine.now);
     let measure = effects.iter().find_map(|effect| match effect {

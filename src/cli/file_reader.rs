@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::models;
 use super::surroundings::{MAX_FILE, names_file, read_text};
-use crate::app::Looked;
+use crate::app::AttachmentsFound;
 use crate::app::attachments::gather;
 
 /// How long the screen waits for a file: on a drive that is gone, the system would wait for ever.
@@ -35,18 +35,18 @@ pub(super) fn aside<T: Send + 'static>(path: &str, job: impl FnOnce() -> T + Sen
 pub(super) struct FileReader {
     /// Of the thread, once there is one. It ends when this goes.
     drafts: Option<Sender<String>>,
-    sender: Sender<Looked>,
-    looked: Receiver<Looked>,
+    sender: Sender<AttachmentsFound>,
+    attachments_found: Receiver<AttachmentsFound>,
 }
 
 impl FileReader {
     pub(super) fn new() -> Self {
-        let (sender, looked) = unbounded();
-        Self { drafts: None, sender, looked }
+        let (sender, attachments_found) = unbounded();
+        Self { drafts: None, sender, attachments_found }
     }
 
     /// Has the files of a draft read. Where no thread can be had, they are read once it is sent.
-    pub(super) fn look(&mut self, text: String) {
+    pub(super) fn look_up_attachments(&mut self, text: String) {
         if self.drafts.is_none() {
             let (drafts, waiting) = unbounded();
             let sender = self.sender.clone();
@@ -59,8 +59,8 @@ impl FileReader {
         }
     }
 
-    pub(super) fn looked(&self) -> &Receiver<Looked> {
-        &self.looked
+    pub(super) fn attachments_found(&self) -> &Receiver<AttachmentsFound> {
+        &self.attachments_found
     }
 }
 
@@ -71,18 +71,18 @@ fn stamp(metadata: &Metadata) -> Stamp {
     (metadata.len(), metadata.modified().ok())
 }
 
-fn read(drafts: &Receiver<String>, sender: &Sender<Looked>) {
+fn read(drafts: &Receiver<String>, sender: &Sender<AttachmentsFound>) {
     let mut known = HashMap::new();
     while let Ok(text) = drafts.recv() {
         let text = drafts.try_iter().last().unwrap_or(text);
-        if sender.send(look(text, &mut known)).is_err() {
+        if sender.send(look_up_attachments(text, &mut known)).is_err() {
             return;
         }
     }
 }
 
 /// Reads what is not `known` as it is now; what the draft does not name is forgotten.
-fn look(text: String, known: &mut HashMap<String, (Stamp, String)>) -> Looked {
+fn look_up_attachments(text: String, known: &mut HashMap<String, (Stamp, String)>) -> AttachmentsFound {
     let mut former = std::mem::take(known);
     let files = gather(&text, &mut |path| {
         if !names_file(path) {
@@ -97,7 +97,7 @@ fn look(text: String, known: &mut HashMap<String, (Stamp, String)>) -> Looked {
         known.insert(path.to_owned(), (stamp, content.clone()));
         Ok(Some(content))
     });
-    Looked { text, files }
+    AttachmentsFound { text, files }
 }
 
 #[cfg(test)]
@@ -112,8 +112,8 @@ mod tests {
         let draft = format!("@{path} @{path}s");
         let mut known = HashMap::new();
         let mut texts = || {
-            let looked = look(draft.clone(), &mut known);
-            let texts: Vec<String> = looked.files.unwrap().into_iter().map(|(_, text)| text).collect();
+            let attachments_found = look_up_attachments(draft.clone(), &mut known);
+            let texts: Vec<String> = attachments_found.files.unwrap().into_iter().map(|(_, text)| text).collect();
             // What is kept is what comes the next time.
             if let Some((_, kept)) = known.get_mut(&path) {
                 kept.push('!');
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn drafts_are_answered_by_the_thread() {
         let mut reader = FileReader::new();
-        reader.look("see @Cargo.toml".to_owned());
-        let looked = reader.looked().recv_timeout(Duration::from_secs(60)).unwrap();
-        assert_eq!(looked.text, "see @Cargo.toml");
-        assert_eq!(looked.files.unwrap()[0].0, "Cargo.toml");
+        reader.look_up_attachments("see @Cargo.toml".to_owned());
+        let attachments_found = reader.attachments_found().recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(attachments_found.text, "see @Cargo.toml");
+        assert_eq!(attachments_found.files.unwrap()[0].0, "Cargo.toml");
     }
 }

@@ -12,7 +12,7 @@ use super::args::Chat;
 use super::file_reader::{FileReader, aside};
 use super::{Context, Usage, load_params, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
-use crate::app::{App, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, Start, template_choice};
+use crate::app::{App, AttachmentsFound, FilePurpose, FrontEndIo, ListedModel, Moment, Start, template_choice};
 use crate::chat::Transcript;
 use crate::chat::document::Document;
 use crate::settings::theme::Theme;
@@ -229,12 +229,12 @@ impl FrontEndIo for Surroundings {
         aside(&path.clone(), move || if names_file(&path) { read_text(&path, MAX_FILE).map(Some) } else { Ok(None) })?
     }
 
-    fn look(&mut self, text: String) {
-        self.reader.look(text);
+    fn look_up_attachments(&mut self, text: String) {
+        self.reader.look_up_attachments(text);
     }
 
-    fn looked(&self) -> Receiver<Looked> {
-        self.reader.looked().clone()
+    fn attachments_found(&self) -> Receiver<AttachmentsFound> {
+        self.reader.attachments_found().clone()
     }
 
     fn list_files(&mut self, folder: &str) -> Vec<FileEntry> {

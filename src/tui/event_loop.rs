@@ -17,7 +17,7 @@ use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
 use super::{ExitReason, TuiError, editor, terminal, view};
-use crate::app::{Action, App, Effect, FrontEndIo, Looked, Moment, Outcome, StoreNews, carry_out};
+use crate::app::{Action, App, AttachmentsFound, Effect, FrontEndIo, Moment, Outcome, StoreNews, carry_out};
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
 
@@ -44,9 +44,10 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
-    let (failures, looked) = (io.store_news(), io.looked());
+    let (failures, attachments_found) = (io.store_news(), io.attachments_found());
     let (clipboard, drawn) = (Clipboard::system(), Instant::now());
-    let mut state = Loop { app, screen, worker, io, terminal, input, clipboard, looked, drawn, wish, exit: None };
+    let mut state =
+        Loop { app, screen, worker, io, terminal, input, clipboard, attachments_found, drawn, wish, exit: None };
     state.draw()?;
     let effects = state.app.start();
     state.carry_out(effects)?;
@@ -75,7 +76,7 @@ enum Wake {
     StoreNews(StoreNews),
     /// Code can have its colours.
     Colors,
-    Looked(Looked),
+    AttachmentsFound(AttachmentsFound),
     Signal(i32),
 }
 
@@ -88,7 +89,7 @@ struct Loop {
     io: Box<dyn FrontEndIo>,
     input: Input,
     clipboard: Clipboard,
-    looked: Receiver<Looked>,
+    attachments_found: Receiver<AttachmentsFound>,
     drawn: Instant,
     wish: Wish,
     exit: Option<ExitReason>,
@@ -124,12 +125,12 @@ impl Loop {
                     .or_else(|| engine.try_recv().map(|event| Wake::Engine(Box::new(event))).ok())
                     .or_else(|| failures.try_recv().map(Wake::StoreNews).ok())
                     .or_else(|| highlight::news().try_recv().map(|()| Wake::Colors).ok())
-                    .or_else(|| self.looked.try_recv().map(Wake::Looked).ok());
+                    .or_else(|| self.attachments_found.try_recv().map(Wake::AttachmentsFound).ok());
                 let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
             }
             let now = Moment::now();
-            let effects = self.app.look_ahead(&self.screen.composer.whole_text(), now);
+            let effects = self.app.on_draft(&self.screen.composer.whole_text(), now);
             self.carry_out(effects)?;
             let effects = self.app.tick(now);
             self.carry_out(effects)?;
@@ -165,7 +166,7 @@ impl Loop {
             recv(keys) -> event => event.ok().map(Wake::Terminal),
             recv(signals) -> signal => signal.ok().map(Wake::Signal),
             // Its sender is beside it, and never gone.
-            recv(self.looked) -> looked => looked.ok().map(Wake::Looked),
+            recv(self.attachments_found) -> attachments_found => attachments_found.ok().map(Wake::AttachmentsFound),
             recv(tokens) -> event => {
                 let gone = EngineEvent::WorkerDied { error: "its thread has ended".to_owned() };
                 Some(Wake::Engine(Box::new(event.unwrap_or_else(|_| {
@@ -200,8 +201,8 @@ impl Loop {
                 self.carry_out(effects)?;
             }
             Wake::Colors => return Ok(Urgency::Soon),
-            Wake::Looked(looked) => {
-                self.app.looked(looked, now);
+            Wake::AttachmentsFound(attachments_found) => {
+                self.app.attachments_found(attachments_found, now);
                 return Ok(Urgency::None);
             }
             Wake::Signal(SIGTSTP) => {

@@ -11,7 +11,7 @@ use super::text::{Wrapped, fit, width_of};
 use super::theme::Theme;
 use super::window::{Choice, Outcome, frame};
 use crate::app::keymap::{Context, KeyAction, KeyPress};
-use crate::app::{Action, App, LookedAt, Section, parameters};
+use crate::app::{Action, App, InspectedToken, Section, parameters};
 use crate::chat::{MessageId, Role};
 
 /// Rows of the alternatives and of what is said of the token, at most.
@@ -46,7 +46,7 @@ impl<'a> Place<'a> {
     }
 
     /// The token under the cursor; `None` where its message has no known ones.
-    fn looked_at(&self) -> Option<&LookedAt<'a>> {
+    fn inspected(&self) -> Option<&InspectedToken<'a>> {
         let section = self.section()?;
         match usize::try_from(self.token) {
             Ok(token) => section.tokens.get(token),
@@ -109,7 +109,7 @@ impl TokenView {
 
     pub(super) fn on_key(&mut self, app: &App, press: KeyPress) -> Outcome {
         let mut place = self.place(app);
-        let alternatives = place.looked_at().map_or(0, |token| token.candidates.len());
+        let alternatives = place.inspected().map_or(0, |token| token.candidates.len());
         self.refusal = None;
         match app.keymap().action(Context::Tokens, press) {
             Some(KeyAction::Stop) if app.scoring().is_some() => return Outcome::Act(Action::StopScoring),
@@ -141,11 +141,11 @@ impl TokenView {
     /// Goes on from the choice, or has the message scored.
     fn enter(&mut self, place: &Place) -> Outcome {
         let Some(section) = place.section() else { return Outcome::Taken };
-        let Some(looked_at) = place.looked_at() else {
+        let Some(inspected) = place.inspected() else {
             return if section.is_known { Outcome::Taken } else { Outcome::Act(Action::ScorePath) };
         };
         match (section.role, section.message, usize::try_from(place.token)) {
-            (Role::Assistant, Some(message), Ok(token)) if self.selected < looked_at.candidates.len() => {
+            (Role::Assistant, Some(message), Ok(token)) if self.selected < inspected.candidates.len() => {
                 return Outcome::Chosen(Choice::Alternative { message, token, candidate: self.selected });
             }
             (Role::Assistant, _, Ok(_)) => {}
@@ -175,7 +175,7 @@ impl TokenView {
         let text = Rect { height: inner.height - detail, ..inner };
         draw_text(app, &place, text, buffer, theme);
         let area = Rect { y: text.bottom(), height: detail, ..inner };
-        let rows = match place.looked_at() {
+        let rows = match place.inspected() {
             Some(token) => self.token_rows(app, section, token, theme),
             None => unknown_rows(app, section, theme),
         };
@@ -193,7 +193,7 @@ impl TokenView {
             let hints = app.keymap().hints(Context::Tokens, "<stop> stops");
             return format!(" scoring {} of {} tokens · {hints} ", scoring.done, scoring.total);
         }
-        let choose = match place.looked_at() {
+        let choose = match place.inspected() {
             None if place.section().is_some_and(|section| !section.is_known) => "<choose> scores it · ",
             Some(_) if place.token >= 0 && place.section().is_some_and(|section| section.role == Role::Assistant) => {
                 "<select-up>/<select-down> choose · <choose> goes on from it · "
@@ -205,7 +205,7 @@ impl TokenView {
     }
 
     /// What is known of a token.
-    fn token_rows(&self, app: &App, section: &Section, token: &LookedAt, theme: Theme) -> Vec<(String, Style)> {
+    fn token_rows(&self, app: &App, section: &Section, token: &InspectedToken, theme: Theme) -> Vec<(String, Style)> {
         let picked = token.drawn.is_some_and(|drawn| drawn.trace.picked);
         let mut facts = format!("{:?}{}", token.text, if picked { " · picked" } else { "" });
         match token.chance {
@@ -250,7 +250,7 @@ impl TokenView {
     }
 
     /// How a token came there.
-    fn origin(&self, section: &Section, token: &LookedAt) -> String {
+    fn origin(&self, section: &Section, token: &InspectedToken) -> String {
         if let Some(drawn) = token.drawn {
             return parameters::in_force(&drawn.sampling);
         }
@@ -349,7 +349,7 @@ fn draw_text(app: &App, place: &Place, area: Rect, buffer: &mut Buffer, theme: T
 
 /// `you ── scored`: whose message follows, and how its tokens are known.
 fn heading(app: &App, section: &Section) -> String {
-    let is_drawn = |token: Option<&LookedAt>| token.is_some_and(|token| token.drawn.is_some());
+    let is_drawn = |token: Option<&InspectedToken>| token.is_some_and(|token| token.drawn.is_some());
     let (first, last) = (section.tokens.first(), section.tokens.last());
     let state = match first {
         _ if section.message.is_some_and(|id| app.is_dropped(id)) => "no longer seen by the model",

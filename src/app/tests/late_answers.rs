@@ -73,7 +73,7 @@ fn no_late_answer_changes_the_chat_that_is_open() {
         let prompt = request(&machine.enter("/prompt"));
         let tokens = request(&machine.enter("/tokens x"));
         let preview = request(&machine.enter("/top-k 3"));
-        machine.app.look_ahead("a draft", machine.now);
+        machine.app.on_draft("a draft", machine.now);
         machine.now.at += Duration::from_secs(1);
         let effects = machine.app.tick(machine.now);
         let ahead: Vec<RequestId> = effects
@@ -113,7 +113,7 @@ fn no_late_answer_changes_the_chat_that_is_open() {
         let used = machine.app.context_use();
         assert_eq!((used.system, used.turns, machine.app.next_token()), (0, 0, None));
         // The chat that is open is looked at as any is.
-        machine.app.look_ahead("a draft", machine.now);
+        machine.app.on_draft("a draft", machine.now);
         machine.now.at += Duration::from_secs(1);
         assert!(!machine.app.tick(machine.now).is_empty());
     }

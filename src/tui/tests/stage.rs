@@ -10,7 +10,8 @@ use crate::app::attachments::gather;
 use crate::app::files::FileEntry;
 use crate::app::keymap::{Key, KeyPress};
 use crate::app::{
-    App, Effect, FilePurpose, FrontEndIo, ListedModel, Looked, Moment, SessionId, SessionRecord, Start, carry_out,
+    App, AttachmentsFound, Effect, FilePurpose, FrontEndIo, ListedModel, Moment, SessionId, SessionRecord, Start,
+    carry_out,
 };
 use crate::chat::{Node, Transcript};
 use crate::settings::Settings;
@@ -125,11 +126,11 @@ impl FrontEndIo for Memory {
         }
     }
 
-    fn look(&mut self, text: String) {
+    fn look_up_attachments(&mut self, text: String) {
         self.drafts.push(text);
     }
 
-    fn looked(&self) -> Receiver<Looked> {
+    fn attachments_found(&self) -> Receiver<AttachmentsFound> {
         never()
     }
 
@@ -232,7 +233,7 @@ impl Stage {
 
     /// Lets time pass, as the loop does: what is in the composer is looked at, and what is due is done.
     pub(super) fn pass(&mut self, milliseconds: u64) {
-        let effects = self.app.look_ahead(&self.screen.composer.whole_text(), self.now);
+        let effects = self.app.on_draft(&self.screen.composer.whole_text(), self.now);
         self.carry_out(effects);
         self.now.at += Duration::from_millis(milliseconds);
         let effects = self.app.tick(self.now);
@@ -247,7 +248,7 @@ impl Stage {
     pub(super) fn read_drafts(&mut self) {
         for text in std::mem::take(&mut self.memory.drafts) {
             let files = gather(&text, &mut |path| self.memory.find_file(path));
-            self.app.looked(Looked { text, files }, self.now);
+            self.app.attachments_found(AttachmentsFound { text, files }, self.now);
         }
     }
 

@@ -62,7 +62,7 @@ pub struct Scoring {
 
 /// A token of the conversation.
 #[derive(Debug, Clone, Copy)]
-pub struct LookedAt<'a> {
+pub struct InspectedToken<'a> {
     /// The token.
     pub token: TokenId,
     /// Its text; empty inside a character that is split over tokens.
@@ -98,14 +98,14 @@ pub struct Section<'a> {
     /// All of its text.
     pub text: &'a str,
     /// What the template writes before it.
-    pub before: Vec<LookedAt<'a>>,
+    pub before: Vec<InspectedToken<'a>>,
     /// Its tokens.
-    pub tokens: Vec<LookedAt<'a>>,
+    pub tokens: Vec<InspectedToken<'a>>,
     /// Whether nothing more is to be known: not so where it, or a part of it, was not scored.
     pub is_known: bool,
 }
 
-impl<'a> LookedAt<'a> {
+impl<'a> InspectedToken<'a> {
     fn drawn(traced: &'a TracedToken) -> Self {
         let trace = &traced.trace;
         let chance = Chance { logprob: trace.logprob, entropy: trace.entropy, rank: trace.rank };
@@ -170,9 +170,9 @@ impl OpenChat {
         let is_given = first == 0 || text.get(..first).is_some_and(is_opening);
         let is_known = is_given || scored.is_some_and(|scored| scored.length >= first.min(text.len()));
         let head = scored.filter(|_| first > 0).map_or(&[][..], |scored| &scored.tokens);
-        let head = head.iter().map(LookedAt::scored).filter(|token| token.end() <= first.min(text.len()));
-        let tokens = head.chain(drawn.iter().map(LookedAt::drawn)).collect();
-        let before = scored.map_or(&[][..], |scored| &scored.before).iter().map(LookedAt::scored).collect();
+        let head = head.iter().map(InspectedToken::scored).filter(|token| token.end() <= first.min(text.len()));
+        let tokens = head.chain(drawn.iter().map(InspectedToken::drawn)).collect();
+        let before = scored.map_or(&[][..], |scored| &scored.before).iter().map(InspectedToken::scored).collect();
         Section { message, role, text, before, tokens, is_known }
     }
 
