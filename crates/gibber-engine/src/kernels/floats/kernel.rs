@@ -1,7 +1,7 @@
 //! The loops for x86-64, written once over [`Registers`].
 #![allow(unsafe_code)]
 
-use super::{AHEAD, LANES, Lanes};
+use super::{LANES, Lanes, PREFETCH_BYTES};
 use crate::kernels::registers::{Registers, prefetch};
 
 /// A format of weights, known at compile time.
@@ -88,7 +88,7 @@ fn tile<I: Registers, W: Weight, const V: usize, const T: usize>(
     for k in 0..steps {
         // SAFETY: the step is in `weights`, as was asserted.
         let weights = unsafe { weights.as_ptr().add(k * step) };
-        prefetch(weights.wrapping_add(AHEAD), step);
+        prefetch(weights.wrapping_add(PREFETCH_BYTES), step);
         let mut factors = [isa.splat_float(0.0); T];
         for (factor, x) in factors.iter_mut().zip(x) {
             // SAFETY: every input has `steps` values, as was asserted.

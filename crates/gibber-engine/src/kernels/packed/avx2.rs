@@ -98,7 +98,7 @@ unsafe fn multiply<F: Quant, const T: usize, const R: usize>(
 }
 
 impl Multiplier for Avx2 {
-    const AHEAD: usize = 1024;
+    const PREFETCH_BYTES: usize = 1024;
 
     #[inline(always)]
     unsafe fn products<F: Quant, const T: usize, const R: usize>(

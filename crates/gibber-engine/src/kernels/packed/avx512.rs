@@ -82,7 +82,7 @@ unsafe fn multiply<F: Quant, const T: usize>(isa: Avx512, group: &[u8], x: [&[Bl
 }
 
 impl Multiplier for Avx512 {
-    const AHEAD: usize = 2048;
+    const PREFETCH_BYTES: usize = 2048;
 
     #[inline(always)]
     unsafe fn products<F: Quant, const T: usize, const R: usize>(

@@ -13,7 +13,7 @@ use crate::kernels::registers::{Registers, prefetch};
 pub(super) trait Multiplier: Registers {
     /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher
     /// stops at each page.
-    const AHEAD: usize;
+    const PREFETCH_BYTES: usize;
 
     /// The whole-number products of a block, of `T` tokens and `R` registers of rows: for the first sixteen columns and
     /// for the last where those have scales of their own, otherwise all in the first.
@@ -44,7 +44,7 @@ pub(super) unsafe fn multiply<I: Multiplier, F: Quant, const T: usize, const R: 
     let blocks = x[0].len();
     let (share, quants_at) = (group.len() / blocks.max(1), quants_at(F::SCALES, blocks));
     for block in 0..blocks {
-        prefetch(group.as_ptr().wrapping_add(I::AHEAD + block * share), share);
+        prefetch(group.as_ptr().wrapping_add(I::PREFETCH_BYTES + block * share), share);
         let x: [&Block; T] = std::array::from_fn(|token| &x[token][block]);
         // SAFETY: block `block` and the rows are in the group, as the caller promises.
         let products = unsafe {
