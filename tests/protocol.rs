@@ -2,8 +2,8 @@
 //! default one where words matter. (A panic needs a fault inside: see `src/worker/thread/tests.rs`.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "protocol/ahead.rs"]
-mod ahead;
+#[path = "protocol/eager_prefill.rs"]
+mod eager_prefill;
 #[path = "protocol/lanes.rs"]
 mod lanes;
 #[path = "protocol/steer.rs"]

@@ -21,7 +21,6 @@ pub mod step;
 pub mod timeline;
 
 mod adapted;
-mod ahead;
 mod alternative;
 mod ask;
 mod branches;
@@ -29,6 +28,7 @@ mod catalog;
 mod chats;
 mod compare;
 mod copy;
+mod eager_prefill;
 mod first_steps;
 mod folding;
 mod generation;
@@ -60,9 +60,9 @@ use std::time::{Duration, Instant};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
-pub use ahead::ContextUse;
 pub use catalog::theme_problem;
 pub use compare::{Comparison, Lane, Parting};
+pub use eager_prefill::ContextUse;
 pub use effects::{AttachmentsFound, Effect, FilePurpose, FrontEndIo, OnScreen, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use inspector::{Chance, InspectedToken, Scoring, Section};
@@ -347,7 +347,7 @@ impl App {
             Owner::Preview(message) => self.chat.replies.on_preview(message, event),
             Owner::Prompt => self.chat.on_counted(event, prompt_text),
             Owner::Tokens => self.chat.on_counted(event, tokens_text),
-            Owner::Prefill | Owner::Measure => self.chat.ahead.on_event(event, now),
+            Owner::Prefill | Owner::Measure => self.chat.eager_prefill.on_event(event, now),
         }
         Vec::new()
     }
@@ -388,7 +388,7 @@ impl App {
     /// Time has passed: saves what is due. To be called when [`App::deadline`] is reached.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = self.chat.save_what_is_due(now);
-        effects.extend(self.tick_ahead(now));
+        effects.extend(self.tick_prefill(now));
         effects
     }
 
@@ -401,7 +401,7 @@ impl App {
 
     /// When [`App::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.chat.save_deadline(), self.chat.ahead.deadline()].into_iter().flatten().min()
+        [self.chat.save_deadline(), self.chat.eager_prefill.deadline()].into_iter().flatten().min()
     }
 
     /// Leaves; what is running is stopped and what there is of it saved.

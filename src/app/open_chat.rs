@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::adapted::Adapted;
-use super::ahead::Ahead;
 use super::branches::Branches;
+use super::eager_prefill::EagerPrefill;
 use super::inspector::Scores;
 use super::records::summary_of;
 use super::replay::Replaying;
@@ -51,7 +51,7 @@ pub(super) struct OpenChat {
     /// Tokens in the context, as they were told last.
     pub(super) context_used: usize,
     /// What is done while the person writes.
-    pub(super) ahead: Ahead,
+    pub(super) eager_prefill: EagerPrefill,
     /// The messages that are shown the other way: files that are not folded, thoughts that are not as the others.
     pub(super) turned: HashSet<MessageId>,
     /// The message that a search has led to.
@@ -76,7 +76,7 @@ impl OpenChat {
             dropped: Vec::new(),
             adapted: Adapted::default(),
             context_used: 0,
-            ahead: Ahead::default(),
+            eager_prefill: EagerPrefill::default(),
             turned: HashSet::new(),
             revealed: None,
             session,
@@ -85,7 +85,7 @@ impl OpenChat {
 
     /// Another one takes the place of `self`; returns what stops the requests of this one.
     pub(super) fn replace(&mut self, session: Session) -> Vec<Effect> {
-        let effects = self.stop_scoring().into_iter().chain(self.ahead.give_way()).collect();
+        let effects = self.stop_scoring().into_iter().chain(self.eager_prefill.give_way()).collect();
         let next = self.notes.next;
         *self = Self::new(session);
         self.notes.next = next;
@@ -218,7 +218,7 @@ impl OpenChat {
 impl OpenChat {
     /// It is spoken to with another model from now on.
     pub(super) fn on_model(&mut self, name: String) {
-        self.ahead.forget();
+        self.eager_prefill.forget();
         self.context_used = 0;
         self.session.record.model = name;
     }

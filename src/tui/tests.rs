@@ -1,9 +1,9 @@
 //! Keys are pressed and events fed; what is on screen is compared, and what was asked of the worker and of the store.
 
-mod ahead;
 mod ascii;
 mod branches;
 mod chats;
+mod eager_prefill;
 mod files;
 mod first_steps;
 mod heat;

@@ -13,7 +13,7 @@
 //! assert!(matches!(control.next_command(), Some(EngineCommand::Score { .. })));
 //! ```
 
-mod ahead;
+mod eager_prefill;
 mod prompt_scores;
 mod steering;
 

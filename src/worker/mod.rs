@@ -1,6 +1,6 @@
 //! The thread that owns the engine.
 
-mod ahead;
+mod eager_prefill;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fake;
 pub mod handle;

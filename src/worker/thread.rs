@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::WorkerHandle;
-use super::ahead::{self, FIRST_CHUNK};
+use super::eager_prefill::{self, FIRST_CHUNK};
 use super::last_draws::LastDraws;
 use super::loaded::{Loaded, Reader, RequestError, Source};
 use super::places::Place;
@@ -310,7 +310,7 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let Self { channels, loaded, chunk, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        ahead::answer_measures(channels, &loaded.reader);
+        eager_prefill::answer_measures(channels, &loaded.reader);
         if channels.should_yield(id) {
             return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
         }
@@ -318,7 +318,7 @@ impl Worker {
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
         loaded.take_up(&tokens);
         let Loaded { inference, reader, .. } = loaded;
-        let progress = ahead::prefill(inference, reader, &tokens, chunk, channels, id)?;
+        let progress = eager_prefill::prefill(inference, reader, &tokens, chunk, channels, id)?;
         let PrefillProgress { reused, done, total } = progress;
         Ok(EngineEvent::Prefilled { id, reused, done, total })
     }
@@ -329,7 +329,7 @@ impl Worker {
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;
         let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
-            ahead::answer_measures(channels, reader);
+            eager_prefill::answer_measures(channels, reader);
             cancelled = channels.is_cancelled(id);
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -359,7 +359,7 @@ impl Worker {
         let mut cancelled = false;
         let text_of = |token| running.reader.tokenizer.piece(token);
         let scores = score_prompt(inference, &tokens, first, candidates, text_of, &mut |done| {
-            ahead::answer_measures(running.channels, running.reader);
+            eager_prefill::answer_measures(running.channels, running.reader);
             cancelled = running.channels.is_cancelled(id);
             if done % PROGRESS_STEP == 0 {
                 running.channels.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
@@ -483,7 +483,7 @@ impl Control for Running<'_, '_> {
     fn is_cancelled(&mut self) -> bool {
         #[cfg(test)]
         tests::panic_on_demand(self.id);
-        ahead::answer_measures(self.channels, self.reader);
+        eager_prefill::answer_measures(self.channels, self.reader);
         self.channels.is_cancelled(self.id) || self.replaying.as_ref().is_some_and(Replaying::is_done)
     }
 

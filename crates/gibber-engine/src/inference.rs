@@ -237,7 +237,7 @@ impl Inference {
     ///
     /// # Errors
     /// Those of [`Self::prefill`].
-    pub fn prefill_ahead(
+    pub fn prefill_eagerly(
         &mut self,
         prompt: &[TokenId],
         chunk: &mut dyn FnMut(PrefillProgress) -> usize,

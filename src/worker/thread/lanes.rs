@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
-use crate::worker::ahead::answer_measures;
+use crate::worker::eager_prefill::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::protocol::{
     EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace,

@@ -1,6 +1,6 @@
 //! A reply that is paused: it holds its logits, and waits for what the person wants.
 
-use super::super::ahead::answer_measures;
+use super::super::eager_prefill::answer_measures;
 use super::super::protocol::{EngineCommand, EngineEvent, GenerationParams, RequestId, Stepping};
 use super::{RequestError, Running, check, count};
 use gibber_engine::generate::{AtRest, Steer};

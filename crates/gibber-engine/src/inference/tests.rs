@@ -204,18 +204,18 @@ fn a_prompt_that_was_computed_ahead_in_any_chunks_has_the_same_logits() {
     for chunk in [1, 5, MAX_TOKENS_ONE_BY_ONE] {
         inference.truncate(0);
         let mut asked = 0;
-        let stopped = inference.prefill_ahead(&prompt, &mut |_| {
+        let stopped = inference.prefill_eagerly(&prompt, &mut |_| {
             asked += 1;
             if asked > 2 { 0 } else { chunk }
         });
         let done = 2 * chunk;
         assert_eq!(stopped.unwrap(), PrefillProgress { reused: 0, done, total: 59 });
         assert_eq!((inference.held().len(), inference.logits()), (done, None));
-        let went_on = inference.prefill_ahead(&prompt, &mut |_| chunk);
+        let went_on = inference.prefill_eagerly(&prompt, &mut |_| chunk);
         assert_eq!(went_on.unwrap(), PrefillProgress { reused: done, done: 59, total: 59 });
         prefill(&mut inference, &prompt);
         assert_eq!(bits(&inference), alone, "chunks of {chunk}");
-        inference.prefill_ahead(&prompt[..40], &mut |_| panic!("there is nothing to compute")).unwrap();
+        inference.prefill_eagerly(&prompt[..40], &mut |_| panic!("there is nothing to compute")).unwrap();
         assert_eq!(bits(&inference), alone, "what is there already is left as it is");
     }
 }
@@ -232,7 +232,7 @@ fn a_prompt_is_computed_again_in_the_passes_that_it_was_computed_in() {
         inference.truncate(10);
         prompt[10..25].iter().for_each(|&token| inference.push(token).unwrap());
         let mut chunks = [17, 3, 20, 0].into_iter();
-        inference.prefill_ahead(&prompt[..80], &mut |_| chunks.next().unwrap_or(0)).unwrap();
+        inference.prefill_eagerly(&prompt[..80], &mut |_| chunks.next().unwrap_or(0)).unwrap();
         prefill(&mut inference, &prompt);
         assert_eq!(inference.passes().tokens(), prompt.len());
         let expected = (bits(&inference), inference.passes().clone());

@@ -20,7 +20,7 @@ pub(super) const FIRST_CHUNK: usize = 16;
 /// `chunk` is the length of the next one, learned from those before it.
 ///
 /// # Errors
-/// Those of [`Inference::prefill_ahead`].
+/// Those of [`Inference::prefill_eagerly`].
 pub(super) fn prefill(
     inference: &mut Inference,
     reader: &Reader,
@@ -30,7 +30,7 @@ pub(super) fn prefill(
     id: RequestId,
 ) -> Result<PrefillProgress, EngineError> {
     let mut begun: Option<(Instant, usize)> = None;
-    inference.prefill_ahead(tokens, &mut |progress| {
+    inference.prefill_eagerly(tokens, &mut |progress| {
         if let Some((begun, before)) = begun {
             *chunk = chunk_after(*chunk, progress.done - before, begun.elapsed());
         }

@@ -25,7 +25,7 @@ type Place = (SessionId, Option<MessageId>);
 
 /// What was looked at, and what is under way.
 #[derive(Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct EagerPrefill {
     /// Stands for the prompt that would be sent now.
     seen: Option<u64>,
     /// The message that is being written.
@@ -105,7 +105,7 @@ impl ContextUse {
     }
 }
 
-impl Ahead {
+impl EagerPrefill {
     /// When it wants to be looked at.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.due
@@ -180,31 +180,33 @@ impl App {
         let draft = draft_of(composer).filter(|_| is_sent);
         let prompt = self.fingerprint(draft);
         if self.chat.is_replying() {
-            self.chat.ahead.held = Some(self.place());
+            self.chat.eager_prefill.held = Some(self.place());
         }
-        if self.chat.ahead.seen == Some(prompt) {
+        if self.chat.eager_prefill.seen == Some(prompt) {
             return Vec::new();
         }
-        let goes_on = match (&self.chat.ahead.draft, draft) {
+        let goes_on = match (&self.chat.eager_prefill.draft, draft) {
             (Some(before), Some(draft)) => draft.starts_with(before.as_str()),
             (None, _) => true,
             (Some(_), None) => false,
         };
-        let same_place = self.chat.ahead.computing.as_ref().is_none_or(|asked| asked.place == self.place());
-        self.chat.ahead.seen = Some(prompt);
-        self.chat.ahead.draft = draft.map(str::to_owned);
-        self.chat.ahead.note_change(now);
-        let stop = if goes_on && same_place { None } else { self.chat.ahead.give_way() };
+        let same_place = self.chat.eager_prefill.computing.as_ref().is_none_or(|asked| asked.place == self.place());
+        self.chat.eager_prefill.seen = Some(prompt);
+        self.chat.eager_prefill.draft = draft.map(str::to_owned);
+        self.chat.eager_prefill.note_change(now);
+        let stop = if goes_on && same_place { None } else { self.chat.eager_prefill.give_way() };
         stop.into_iter().collect()
     }
 
     /// Asks for what is due.
-    pub(super) fn tick_ahead(&mut self, now: Moment) -> Vec<Effect> {
-        if self.chat.ahead.due.is_none_or(|due| due > now.at) {
+    pub(super) fn tick_prefill(&mut self, now: Moment) -> Vec<Effect> {
+        if self.chat.eager_prefill.due.is_none_or(|due| due > now.at) {
             return Vec::new();
         }
-        (self.chat.ahead.due, self.chat.ahead.changed) = (None, None);
-        let Some(seen) = self.chat.ahead.seen.filter(|_| self.engine.model.is_some()) else { return Vec::new() };
+        (self.chat.eager_prefill.due, self.chat.eager_prefill.changed) = (None, None);
+        let Some(seen) = self.chat.eager_prefill.seen.filter(|_| self.engine.model.is_some()) else {
+            return Vec::new();
+        };
         if self.engine.loading.is_some() || self.engine.is_dead {
             return Vec::new();
         }
@@ -212,11 +214,14 @@ impl App {
             return vec![look];
         }
         let mut effects = Vec::new();
-        let measured = self.chat.ahead.measured.as_ref().map(|measured| measured.prompt);
-        if self.chat.ahead.measuring.is_none() && measured != Some(seen) {
+        let measured = self.chat.eager_prefill.measured.as_ref().map(|measured| measured.prompt);
+        if self.chat.eager_prefill.measuring.is_none() && measured != Some(seen) {
             effects.push(self.ask_to_measure(seen));
         }
-        if self.chat.ahead.computing.is_none() && self.chat.ahead.tried != Some(seen) && self.wants_prefill() {
+        if self.chat.eager_prefill.computing.is_none()
+            && self.chat.eager_prefill.tried != Some(seen)
+            && self.wants_prefill()
+        {
             effects.push(self.ask_to_prefill(seen));
         }
         effects
@@ -225,19 +230,19 @@ impl App {
     /// Has the files read that the draft names, where that was not done for it. It is waited for, but not for long: a
     /// slow file is counted once it has come.
     fn look_up_files(&mut self, now: Moment) -> Option<Effect> {
-        let draft = self.chat.ahead.draft.as_ref().filter(|draft| !mentions(draft).is_empty())?;
-        let files = &mut self.chat.ahead.files;
+        let draft = self.chat.eager_prefill.draft.as_ref().filter(|draft| !mentions(draft).is_empty())?;
+        let files = &mut self.chat.eager_prefill.files;
         if files.reading_for.is_some() || files.attachments_found.as_ref() == Some(draft) {
             return None;
         }
         files.reading_for = Some(draft.clone());
-        self.chat.ahead.due = Some(now.at + PATIENCE);
+        self.chat.eager_prefill.due = Some(now.at + PATIENCE);
         Some(Effect::LookUpAttachments(draft.clone()))
     }
 
     /// The files that a draft names have come.
     pub fn attachments_found(&mut self, attachments_found: AttachmentsFound, now: Moment) {
-        let files = &mut self.chat.ahead.files;
+        let files = &mut self.chat.eager_prefill.files;
         if files.reading_for.take_if(|reading_for| *reading_for == attachments_found.text).is_none() {
             return;
         }
@@ -247,12 +252,12 @@ impl App {
             (files.read, files.revision) = (read, files.revision + 1);
         }
         files.attachments_found = Some(attachments_found.text);
-        self.chat.ahead.due = Some(now.at);
+        self.chat.eager_prefill.due = Some(now.at);
     }
 
     /// A draft with the files that it names, as far as they are known.
     fn with_known_files(&self, draft: &str) -> String {
-        let known = &self.chat.ahead.files.read;
+        let known = &self.chat.eager_prefill.files.read;
         let mut find = |path: &str| Ok(known.iter().find(|(name, _)| name == path).map(|(_, text)| text.clone()));
         let files = gather(draft, &mut find);
         let former = self.editing().map(|node| node.message.content.as_str());
@@ -263,17 +268,17 @@ impl App {
     fn ask_to_measure(&mut self, prompt: u64) -> Effect {
         let asked = self.asked(Owner::Measure, prompt);
         let id = asked.id;
-        self.chat.ahead.measuring = Some(asked);
-        let (prompt, draft) = (self.next_prompt(), self.chat.ahead.draft.is_some());
+        self.chat.eager_prefill.measuring = Some(asked);
+        let (prompt, draft) = (self.next_prompt(), self.chat.eager_prefill.draft.is_some());
         Effect::Submit(EngineCommand::Measure { id, prompt, draft, max_tokens: self.setup.max_tokens() })
     }
 
     fn ask_to_prefill(&mut self, prompt: u64) -> Effect {
         let asked = self.asked(Owner::Prefill, prompt);
         let id = asked.id;
-        self.chat.ahead.computing = Some(asked);
-        self.chat.ahead.tried = Some(prompt);
-        self.chat.ahead.is_stopped = false;
+        self.chat.eager_prefill.computing = Some(asked);
+        self.chat.eager_prefill.tried = Some(prompt);
+        self.chat.eager_prefill.is_stopped = false;
         let (prompt, max_tokens) = (self.next_prompt(), self.setup.max_tokens());
         Effect::Submit(EngineCommand::Prefill { id, prompt, max_tokens })
     }
@@ -281,17 +286,18 @@ impl App {
     /// A draft is computed, and a conversation that was opened or switched to. With a seed that is set nothing is: its
     /// replies are to be the same to the last bit, however the prompt was written.
     fn wants_prefill(&self) -> bool {
-        let is_new = self.chat.ahead.held != Some(self.place()) && !self.chat.session.transcript.path().is_empty();
+        let is_new =
+            self.chat.eager_prefill.held != Some(self.place()) && !self.chat.session.transcript.path().is_empty();
         self.setup.settings.chat.prefill_ahead
             && !self.chat.is_replying()
             && self.setup.sampling.seed.is_none()
-            && (self.chat.ahead.draft.is_some() || is_new)
+            && (self.chat.eager_prefill.draft.is_some() || is_new)
     }
 
     /// Puts a stop to the computing before anything else that the engine is asked for.
     pub(super) fn give_way(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         if effects.iter().any(|effect| matches!(effect, Effect::Submit(_) | Effect::LoadModel { .. })) {
-            effects.splice(0..0, self.chat.ahead.give_way());
+            effects.splice(0..0, self.chat.eager_prefill.give_way());
         }
         effects
     }
@@ -304,7 +310,7 @@ impl App {
     /// What would be sent now.
     fn next_prompt(&self) -> Prompt {
         let (mut prompt, sent) = self.chat.prompt(&self.setup);
-        if let (Prompt::Chat { messages, .. }, Some(draft)) = (&mut prompt, &self.chat.ahead.draft) {
+        if let (Prompt::Chat { messages, .. }, Some(draft)) = (&mut prompt, &self.chat.eager_prefill.draft) {
             // A question that is edited stands where it stood.
             let edited = self.editing().map(|node| Some(node.id));
             let place = edited.and_then(|id| sent.iter().position(|sent| *sent == id));
@@ -329,7 +335,7 @@ impl App {
         (state, edited, self.chat.system(), &self.setup.template, chat.think.for_template(), chat.max_tokens, draft)
             .hash(&mut hasher);
         if draft.is_some() {
-            self.chat.ahead.files.revision.hash(&mut hasher);
+            self.chat.eager_prefill.files.revision.hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -340,13 +346,13 @@ impl App {
     /// What of the context is taken by what.
     pub fn context_use(&self) -> ContextUse {
         let (held, window) = self.context();
-        let Some(Measured { parts, dropped, .. }) = &self.chat.ahead.measured else {
+        let Some(Measured { parts, dropped, .. }) = &self.chat.eager_prefill.measured else {
             return ContextUse { turns: held, window, ..ContextUse::default() };
         };
         let is_current = self.measured_now().is_some();
         let used = if is_current { parts.system + parts.turns } else { held };
         let system = parts.system.min(used);
-        let draft = if self.chat.ahead.draft.is_some() { parts.draft } else { 0 };
+        let draft = if self.chat.eager_prefill.draft.is_some() { parts.draft } else { 0 };
         let (dropped, going) = match is_current {
             true => {
                 let going: Vec<MessageId> = dropped.iter().copied().filter(|id| !self.is_dropped(*id)).collect();
@@ -359,7 +365,7 @@ impl App {
 
     /// What was measured last, where it is of the chat as it is now; the draft may be another.
     fn measured_now(&self) -> Option<&Measured> {
-        let measured = self.chat.ahead.measured.as_ref().filter(|_| !self.chat.is_replying())?;
+        let measured = self.chat.eager_prefill.measured.as_ref().filter(|_| !self.chat.is_replying())?;
         (measured.chat == self.fingerprint(None)).then_some(measured)
     }
 
@@ -370,16 +376,21 @@ impl App {
 
     /// Tokens of the message that is being written, as it was when they were counted last.
     pub fn draft_tokens(&self) -> Option<usize> {
-        let counted =
-            self.chat.ahead.measured.as_ref().map(|measured| measured.parts.draft_text).filter(|count| *count > 0);
-        counted.filter(|_| self.chat.ahead.draft.is_some())
+        let counted = self
+            .chat
+            .eager_prefill
+            .measured
+            .as_ref()
+            .map(|measured| measured.parts.draft_text)
+            .filter(|count| *count > 0);
+        counted.filter(|_| self.chat.eager_prefill.draft.is_some())
     }
 
     /// Whether the model has read the message that is being written, to its end.
     pub fn draft_is_read(&self) -> bool {
-        self.chat.ahead.draft.is_some()
-            && self.chat.ahead.computed.is_some()
-            && self.chat.ahead.computed == self.chat.ahead.seen
+        self.chat.eager_prefill.draft.is_some()
+            && self.chat.eager_prefill.computed.is_some()
+            && self.chat.eager_prefill.computed == self.chat.eager_prefill.seen
     }
 }
 
