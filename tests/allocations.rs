@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use gibber_engine::generate::{
-    Control, GenerateOptions, Lane, Lookup, StopCondition, TokenTrace, generate, generate_lanes,
+    Control, GenerateOptions, Lane, PromptLookup, StopCondition, TokenTrace, generate, generate_lanes,
 };
 use gibber_engine::inference::{Inference, LONGEST_DRAFT, PrefillProgress};
 use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
@@ -230,7 +230,7 @@ fn a_token_that_is_told_costs_no_more_than_its_text() {
     let mut model = model(file(DEFAULT_MODEL), 2);
     let said = "One fox, two dogs, three cats, four birds, five trees. ";
     let prompt = model.tokenizer.encode(&format!("{said}{said}One fox, two dogs,"), false).unwrap();
-    for lookup in [Lookup::Off, Lookup::On] {
+    for lookup in [PromptLookup::Off, PromptLookup::On] {
         let options = GenerateOptions {
             sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
             seed: 1,
@@ -244,7 +244,7 @@ fn a_token_that_is_told_costs_no_more_than_its_text() {
             generate(&mut model.inference, &model.tokenizer, prompt.clone(), &options, &mut listener).unwrap();
         IS_COUNTING.store(false, Ordering::SeqCst);
         assert_eq!(stats.completion_tokens, TOKENS);
-        assert_eq!(stats.accepted_tokens > 0, lookup == Lookup::On);
+        assert_eq!(stats.accepted_tokens > 0, lookup == PromptLookup::On);
         assert!(listener.count <= TOKENS - FROM, "{} allocations, {lookup:?}", listener.count);
     }
 }
@@ -261,7 +261,7 @@ fn a_token_of_a_lane_costs_no_more_than_its_text() {
             seed: seed as u64,
             stop: StopCondition { max_tokens: Some(tokens), texts: vec!["never said".into()] },
             candidates: 0,
-            lookup: Lookup::Off,
+            lookup: PromptLookup::Off,
             asked: Instant::now(),
         },
         // All count what is everybody's, from the same round on.

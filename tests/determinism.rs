@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gibber_engine::generate::{Control, GenerateOptions, Lookup, StopCondition, TokenTrace, generate};
+use gibber_engine::generate::{Control, GenerateOptions, PromptLookup, StopCondition, TokenTrace, generate};
 use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
 use gibber_engine::{SamplingParams, TokenId};
 
@@ -35,7 +35,7 @@ fn file(path: &str) -> ModelSource {
 }
 
 /// Greedy and with a seed, each from an empty cache: the replies, and the tokens of drafts that came true.
-fn replies(model: &mut LoadedModel, tokens: usize, lookup: Lookup) -> (Vec<Notes>, usize) {
+fn replies(model: &mut LoadedModel, tokens: usize, lookup: PromptLookup) -> (Vec<Notes>, usize) {
     let prompt = model.tokenizer.encode(PROMPT, true).unwrap();
     let prompt = &prompt[..prompt.len().min(model.inference.context() - tokens)];
     let mut accepted = 0;
@@ -61,11 +61,11 @@ fn replies(model: &mut LoadedModel, tokens: usize, lookup: Lookup) -> (Vec<Notes
 
 /// Compares with one thread and no drafts; returns how many tokens of drafts came true.
 fn assert_same_replies(source: &ModelSource, tokens: usize) -> usize {
-    let (expected, _) = replies(&mut model(source, 1), tokens, Lookup::Off);
+    let (expected, _) = replies(&mut model(source, 1), tokens, PromptLookup::Off);
     let mut drafts_came_true = 0;
     for threads in THREADS {
         let mut model = model(source, threads);
-        for lookup in [Lookup::Off, Lookup::On] {
+        for lookup in [PromptLookup::Off, PromptLookup::On] {
             let (found, accepted) = replies(&mut model, tokens, lookup);
             drafts_came_true += accepted;
             for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {

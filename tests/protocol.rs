@@ -18,7 +18,7 @@ use gibber::chat::template::Sandbox;
 use gibber::chat::{Message, Role};
 use gibber::worker::protocol::{
     Candidate, ContextParts, Distribution, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats,
-    LoadParams, Lookup, ModelPlace, Prompt, ReplyRef, RequestId, TemplateChoice,
+    LoadParams, ModelPlace, Prompt, PromptLookup, ReplyRef, RequestId, TemplateChoice,
 };
 use gibber::worker::{Resources, WorkerHandle};
 use gibber_engine::load::{MemoryProbe, ModelInfo, ModelSource};
@@ -191,7 +191,7 @@ fn open(seed: u64, max_tokens: usize) -> GenerationParams {
         max_tokens: Some(max_tokens),
         stop: Vec::new(),
         candidates: 0,
-        lookup: Lookup::Off,
+        lookup: PromptLookup::Off,
         ..GenerationParams::default()
     }
 }
@@ -407,7 +407,7 @@ fn a_preview_reshapes_the_last_token_of_any_reply_without_computing() {
     // Cut by a limit, with drafts, and by a stop text: the last token is chosen in other ways each time.
     params.max_tokens = Some(4);
     let cut = client.reply(chat(&[(Role::User, "What is the capital of Italy?")]), params.clone());
-    params.lookup = Lookup::On;
+    params.lookup = PromptLookup::On;
     params.max_tokens = Some(24);
     let drafted =
         client.reply(raw("one two three four five six. one two three four five six. one two"), params.clone());

@@ -6,7 +6,7 @@ use super::commands::{self, Completer, Line};
 use super::parameters::{PARAMETERS, Samplers};
 use super::{App, Effect, files, run_command};
 use crate::settings::Think;
-use crate::worker::protocol::Lookup;
+use crate::worker::protocol::PromptLookup;
 
 /// Titles of chats that are offered at most.
 const MOST_CHATS: usize = 200;
@@ -147,7 +147,7 @@ fn settable(argument: &str) -> Vec<(String, String)> {
         values.iter().map(|value| (format!("{name} {value}"), String::new())).collect()
     };
     if argument.starts_with("lookup ") {
-        return values("lookup", &Lookup::NAMES);
+        return values("lookup", &PromptLookup::NAMES);
     }
     if argument.starts_with("think ") {
         return values("think", &Think::NAMES);

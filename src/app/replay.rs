@@ -8,8 +8,8 @@ use super::{App, Effect, NoteKind};
 use crate::chat::provenance::{Ending, Passage};
 use crate::chat::{Message, Provenance, Role, Transcript, one_line};
 use crate::worker::protocol::{
-    EngineCommand, EngineEvent, FinishReason, GenerationParams, Lookup, Passes, Prompt, Replay, RequestId, Stepping,
-    TokenTrace,
+    EngineCommand, EngineEvent, FinishReason, GenerationParams, Passes, Prompt, PromptLookup, Replay, RequestId,
+    Stepping, TokenTrace,
 };
 use gibber_engine::SamplingParams;
 use gibber_engine::load::ModelInfo;
@@ -183,7 +183,7 @@ impl ReplayPlan {
             max_tokens: passage.max_tokens,
             stop: passage.stop.clone(),
             candidates: 0,
-            lookup: Lookup::Off,
+            lookup: PromptLookup::Off,
             stepping: Stepping::Off,
             replay: Some(Box::new(replay)),
         };

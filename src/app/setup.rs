@@ -6,7 +6,7 @@ use super::parameters::{self, Parameter, unless_left_out};
 use super::run_command::{describe_template, template_choice};
 use crate::chat::without_line_end;
 use crate::settings::{Heat, Settings, Think};
-use crate::worker::protocol::{GenerationParams, Lookup, Stepping, TemplateChoice};
+use crate::worker::protocol::{GenerationParams, PromptLookup, Stepping, TemplateChoice};
 use gibber_engine::SamplingParams;
 use gibber_engine::sampling::PRESET_NAMES;
 
@@ -104,8 +104,8 @@ impl Setup {
 
     /// `/set lookup WHEN`
     pub(super) fn set_lookup(&mut self, value: &str) -> Result<String, String> {
-        let names = Lookup::NAMES.join(", ");
-        let lookup = Lookup::named(value).ok_or_else(|| format!("lookup wants {names}, not `{value}`"))?;
+        let names = PromptLookup::NAMES.join(", ");
+        let lookup = PromptLookup::named(value).ok_or_else(|| format!("lookup wants {names}, not `{value}`"))?;
         self.settings.model.lookup = lookup;
         Ok(format!("lookup = {value}, from the next reply on"))
     }

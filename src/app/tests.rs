@@ -8,7 +8,9 @@ use crate::settings::Settings;
 use crate::store::SessionSummary;
 use crate::store::StoreOp;
 use crate::worker::fake::sample_model;
-use crate::worker::protocol::{ContextParts, EngineCommand, FinishReason, GenerationStats, Lookup, Prompt, TokenTrace};
+use crate::worker::protocol::{
+    ContextParts, EngineCommand, FinishReason, GenerationStats, Prompt, PromptLookup, TokenTrace,
+};
 
 mod late_answers;
 
@@ -262,7 +264,7 @@ fn lookup_is_set_for_the_next_reply_and_what_came_of_it_is_told() {
         Effect::Submit(EngineCommand::Generate { params, .. }) => Some(params.lookup),
         _ => None,
     };
-    assert_eq!(asked.iter().find_map(lookup_of), Some(Lookup::On));
+    assert_eq!(asked.iter().find_map(lookup_of), Some(PromptLookup::On));
     machine.token("Again", 10);
     let stats =
         GenerationStats { completion_tokens: 9, drafted_tokens: 8, accepted_tokens: 5, ..GenerationStats::default() };

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use super::text::Kept;
 use crate::chat::template::RAW_NAME;
 use crate::settings::{Settings, Think};
-use gibber_engine::{CacheType, FileType, Lookup};
+use gibber_engine::{CacheType, FileType, PromptLookup};
 pub(super) use llama::Translated;
 use sampling::Sampling;
 
@@ -112,9 +112,9 @@ pub(super) struct Model {
     pub(super) cache_type_v: Option<CacheType>,
 }
 
-/// One of the words of [`Lookup`].
-fn parse_lookup() -> impl TypedValueParser<Value = Lookup> {
-    PossibleValuesParser::new(Lookup::NAMES).map(|name| Lookup::named(&name).unwrap_or_default())
+/// One of the words of [`PromptLookup`].
+fn parse_lookup() -> impl TypedValueParser<Value = PromptLookup> {
+    PossibleValuesParser::new(PromptLookup::NAMES).map(|name| PromptLookup::named(&name).unwrap_or_default())
 }
 
 fn parse_think() -> impl TypedValueParser<Value = Think> {
@@ -156,7 +156,7 @@ pub(super) struct Prompt {
     /// Draft the reply from what the chat has said already, and check several tokens in one pass (llama.cpp calls this
     /// lookup decoding): the same text, sooner where it repeats itself. `auto` drafts where that pays
     #[arg(long, value_name = "WHEN", value_parser = parse_lookup())]
-    lookup: Option<Lookup>,
+    lookup: Option<PromptLookup>,
     /// Chat template: chatml, llama2, llama3, mistral, zephyr, dialogpt, plain, raw, or a Jinja file
     #[arg(long, value_name = "NAME-OR-FILE", value_hint = ValueHint::FilePath)]
     chat_template: Option<String>,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use gibber_engine::{CacheType, Lookup, SamplingParams};
+use gibber_engine::{CacheType, PromptLookup, SamplingParams};
 
 pub use load::{Problem, SettingsError, line_of_key};
 
@@ -56,7 +56,7 @@ pub struct ModelSettings {
     /// Chat template: empty is the model's own, otherwise a built-in name or a file.
     pub template: String,
     /// Whether replies are drafted from what the chat has said already.
-    pub lookup: Lookup,
+    pub lookup: PromptLookup,
 }
 
 impl Default for ModelSettings {
@@ -70,7 +70,7 @@ impl Default for ModelSettings {
             cache_type_k: CacheType::default(),
             cache_type_v: CacheType::default(),
             template: String::new(),
-            lookup: Lookup::default(),
+            lookup: PromptLookup::default(),
         }
     }
 }

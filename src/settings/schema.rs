@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Heat, Think};
 use gibber_engine::sampling::{self, PARAMETERS, Samplers};
-use gibber_engine::{CacheType, FileType, Lookup};
+use gibber_engine::{CacheType, FileType, PromptLookup};
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,7 +131,7 @@ pub static SECTIONS: [Section; 4] = [
             key("cache_type_k", CACHE_TYPE),
             key("cache_type_v", CACHE_TYPE),
             key("template", Kind::Text),
-            key("lookup", Kind::OneOf(&Lookup::NAMES)),
+            key("lookup", Kind::OneOf(&PromptLookup::NAMES)),
         ],
     },
     Section {

@@ -31,7 +31,7 @@ use gibber_engine::load::{CancelFlag, LoadOptions, MemoryProbe, ModelInfo};
 use gibber_engine::sampling::SamplingParams;
 use gibber_engine::{CacheTypes, FileType, TokenId};
 
-pub use gibber_engine::generate::{FinishReason, GenerationStats, Lookup, Steer, TokenTrace};
+pub use gibber_engine::generate::{FinishReason, GenerationStats, PromptLookup, Steer, TokenTrace};
 pub use gibber_engine::inference::Passes;
 pub use gibber_engine::sampling::{Candidate, Distribution};
 pub use gibber_engine::score::{ScoredToken, TokenScore};
@@ -156,7 +156,7 @@ pub struct GenerationParams {
     /// How many alternatives each [`TokenTrace`] lists; 0 for none.
     pub candidates: usize,
     /// Whether the reply is drafted from what the chat has said already: the same reply, maybe sooner.
-    pub lookup: Lookup,
+    pub lookup: PromptLookup,
     /// Whether a person may choose its tokens.
     pub stepping: Stepping,
     /// What an earlier reply was made by, where it is to be computed again: from an empty cache, with the same filters and
@@ -186,7 +186,7 @@ impl Default for GenerationParams {
             max_tokens: None,
             stop: Vec::new(),
             candidates: 10,
-            lookup: Lookup::default(),
+            lookup: PromptLookup::default(),
             stepping: Stepping::default(),
             replay: None,
         }

@@ -156,7 +156,7 @@ fn a_running_reply_is_paused_before_its_next_token_and_drafts_do_not_show() {
     let text =
         "one two three four five six seven eight nine ten. one two three four five six seven eight nine ten. one";
     let mut whole = greedy(40);
-    whole.lookup = Lookup::On;
+    whole.lookup = PromptLookup::On;
     let plain = client.reply(raw(text), whole.clone());
     assert!(plain.stats.accepted_tokens > 5, "{:?}", plain.stats);
     whole.stepping = Stepping::OnDemand;

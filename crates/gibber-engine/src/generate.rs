@@ -5,7 +5,7 @@
 
 mod hold_back;
 mod lanes;
-mod lookup;
+mod prompt_lookup;
 mod steer;
 mod trace;
 
@@ -18,8 +18,8 @@ use super::tokenizer::Tokenizer;
 use super::{EngineError, TokenId};
 use hold_back::HoldBack;
 pub use lanes::{Lane, generate_lanes};
-use lookup::Drafter;
-pub use lookup::Lookup;
+use prompt_lookup::Drafter;
+pub use prompt_lookup::PromptLookup;
 pub use steer::{AtRest, Steer};
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
 
@@ -44,7 +44,7 @@ pub struct GenerateOptions {
     /// How many alternatives each token's trace lists.
     pub candidates: usize,
     /// Whether tokens are drafted from those before. It changes nothing but the time that the reply takes.
-    pub lookup: Lookup,
+    pub lookup: PromptLookup,
     /// When the reply was asked for: the time to the first token counts from here.
     pub asked: Instant,
 }
@@ -57,7 +57,7 @@ impl Default for GenerateOptions {
             seed: 0,
             stop: StopCondition::default(),
             candidates: 0,
-            lookup: Lookup::default(),
+            lookup: PromptLookup::default(),
             asked: Instant::now(),
         }
     }

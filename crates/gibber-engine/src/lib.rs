@@ -52,7 +52,7 @@ pub mod weights;
 
 pub use convert::FileType;
 pub use error::EngineError;
-pub use generate::Lookup;
+pub use generate::PromptLookup;
 pub use kernels::attention::{CacheType, CacheTypes};
 pub use sampling::SamplingParams;
 

@@ -1,5 +1,5 @@
 mod lanes;
-mod lookup;
+mod prompt_lookup;
 mod steer;
 
 use super::*;
@@ -81,7 +81,7 @@ fn options(seed: u64, max_tokens: usize) -> GenerateOptions {
         seed,
         stop: StopCondition { max_tokens: Some(max_tokens), texts: Vec::new() },
         candidates: 0,
-        lookup: Lookup::Off,
+        lookup: PromptLookup::Off,
         asked: Instant::now(),
     }
 }

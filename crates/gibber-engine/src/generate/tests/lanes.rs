@@ -58,7 +58,7 @@ fn various() -> Vec<GenerateOptions> {
     vec![
         options(1, 40),
         options(2, 25),
-        GenerateOptions { sampling: greedy.clone(), lookup: Lookup::On, ..options(3, 60) },
+        GenerateOptions { sampling: greedy.clone(), lookup: PromptLookup::On, ..options(3, 60) },
         GenerateOptions { sampling: SamplingParams { repeat_penalty: 1.3, ..greedy }, candidates: 3, ..options(3, 40) },
     ]
 }
@@ -212,7 +212,7 @@ fn lanes_share_their_passes_and_count_the_time_of_each() {
 fn the_last_lane_drafts_again() {
     let said: Vec<TokenId> = (40..60).cycle().take(50).collect();
     let greedy = SamplingParams { temperature: 0.0, repeat_penalty: 1.0, ..open() };
-    let long = GenerateOptions { sampling: greedy, lookup: Lookup::On, ..options(1, 70) };
+    let long = GenerateOptions { sampling: greedy, lookup: PromptLookup::On, ..options(1, 70) };
     let mut model = loaded(fixture("tiny-llama"), CacheTypes::default(), 128);
     let mut lanes = lanes([options(2, 5), long]);
     generate_lanes(&mut model.inference, &model.tokenizer, said, &mut lanes).unwrap();

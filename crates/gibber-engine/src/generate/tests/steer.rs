@@ -131,7 +131,7 @@ fn a_pick_is_the_persons_whatever_the_filters_say_and_is_marked() {
 #[test]
 fn what_was_taken_back_leaves_nothing_behind() {
     let mut model = tiny(512);
-    for (lookup, draws) in [(Lookup::Off, 7), (Lookup::On, 7), (Lookup::On, 25)] {
+    for (lookup, draws) in [(PromptLookup::Off, 7), (PromptLookup::On, 7), (PromptLookup::On, 25)] {
         let mut cold = options(5, 40);
         cold.sampling.temperature = 0.0;
         cold.lookup = lookup;

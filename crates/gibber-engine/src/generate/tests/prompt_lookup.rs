@@ -30,7 +30,7 @@ fn told(
     prompt: &[TokenId],
     options: &GenerateOptions,
     mut script: Script,
-    lookup: Lookup,
+    lookup: PromptLookup,
 ) -> (Told, Drafts) {
     let options = GenerateOptions { lookup, ..options.clone() };
     let (reason, stats) = run(model, prompt, &options, &mut script);
@@ -70,12 +70,12 @@ fn assert_same(
             (next.len() < model.inference.context()).then(|| told(model, &next, options, Script::default(), lookup).0);
         (first, second, drafts)
     };
-    let (plain, second, none) = both_turns(Lookup::Off);
+    let (plain, second, none) = both_turns(PromptLookup::Off);
     assert_eq!(none, Drafts::default());
-    let (on, second_on, drafts) = both_turns(Lookup::On);
+    let (on, second_on, drafts) = both_turns(PromptLookup::On);
     assert_eq!(ids(&on), ids(&plain), "{options:?}");
     assert!(on == plain && second_on == second, "the same tokens, and something else differs: {options:?}");
-    let (auto, second_auto, _) = both_turns(Lookup::Auto);
+    let (auto, second_auto, _) = both_turns(PromptLookup::Auto);
     assert!(auto == plain && second_auto == second, "{options:?}");
     assert!(drafts.accepted <= drafts.drafted);
     (plain, drafts)
@@ -225,7 +225,7 @@ fn always_on_drafts_the_same_each_time() {
     let mut model = synthetic("tiny:q8_0");
     let mut counts = || {
         model.inference.truncate(0);
-        told(&mut model, &repetitive(), &greedy(60), Script::default(), Lookup::On).1
+        told(&mut model, &repetitive(), &greedy(60), Script::default(), PromptLookup::On).1
     };
     let first = counts();
     assert!(first.accepted > 10, "{first:?}");

@@ -19,7 +19,7 @@ use odds::Odds;
 /// Whether tokens of a reply are drafted by prompt lookup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Lookup {
+pub enum PromptLookup {
     /// Never.
     Off,
     /// Wherever the last tokens stood before and drafts were right often enough, whatever a draft costs on this machine.
@@ -29,7 +29,7 @@ pub enum Lookup {
     Auto,
 }
 
-impl Lookup {
+impl PromptLookup {
     /// What the flags and config.toml call them.
     pub const NAMES: [&str; 3] = ["off", "on", "auto"];
 
@@ -54,7 +54,7 @@ const NOMINAL_COST: f32 = 0.25;
 /// Drafts what may come next.
 #[derive(Debug)]
 pub(super) struct Drafter {
-    mode: Lookup,
+    mode: PromptLookup,
     index: NgramIndex,
     odds: Odds,
     /// The place that the reply follows at present.
@@ -66,8 +66,8 @@ pub(super) struct Drafter {
 
 impl Drafter {
     /// For at most `context` tokens.
-    pub(super) fn new(mode: Lookup, context: usize) -> Self {
-        let index = NgramIndex::new(if mode == Lookup::Off { 0 } else { context });
+    pub(super) fn new(mode: PromptLookup, context: usize) -> Self {
+        let index = NgramIndex::new(if mode == PromptLookup::Off { 0 } else { context });
         Self { mode, index, odds: Odds::new(), found: None, seen: 0, draft: Vec::with_capacity(LONGEST_DRAFT) }
     }
 
@@ -80,7 +80,7 @@ impl Drafter {
 
     /// Takes in what `tokens`, the prompt and the reply, has got behind what was taken in before.
     pub(super) fn follow(&mut self, tokens: &[TokenId]) {
-        if self.mode == Lookup::Off {
+        if self.mode == PromptLookup::Off {
             return;
         }
         let followed = self.found.take().filter(|_| tokens.len() == self.seen + 1);
@@ -104,11 +104,11 @@ impl Drafter {
         if let Some(found) = self.found {
             let most = most.min(LONGEST_DRAFT);
             let length = match (self.mode, pace.least_gain()) {
-                (Lookup::Off, _) | (Lookup::Auto, None) => 0,
-                (Lookup::On, _) => {
+                (PromptLookup::Off, _) | (PromptLookup::Auto, None) => 0,
+                (PromptLookup::On, _) => {
                     self.best_length(found, most, LEAST_GAIN, |length| 1.0 + NOMINAL_COST * length as f32)
                 }
-                (Lookup::Auto, Some(gain)) => {
+                (PromptLookup::Auto, Some(gain)) => {
                     self.best_length(found, most, gain, |length| pace.relative_cost(1 + length))
                 }
             };
