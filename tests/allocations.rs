@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use gibber_engine::generate::{
-    Control, GenerateOptions, Lane, PromptLookup, StopCondition, TokenTrace, generate, generate_lanes,
+    Control, GenerateOptions, PromptLookup, StopCondition, TokenTrace, Variant, generate, generate_variants,
 };
 use gibber_engine::inference::{Inference, LONGEST_DRAFT, PrefillProgress};
 use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
@@ -179,7 +179,7 @@ fn assert_company_allocates_nothing(inference: &mut Inference, samplers: &mut [S
 fn a_reply_asks_for_no_memory_but_what_it_sends_away() {
     decoding_allocates_nothing();
     a_token_that_is_told_costs_no_more_than_its_text();
-    a_token_of_a_lane_costs_no_more_than_its_text();
+    a_token_of_a_variant_costs_no_more_than_its_text();
 }
 
 fn decoding_allocates_nothing() {
@@ -250,12 +250,12 @@ fn a_token_that_is_told_costs_no_more_than_its_text() {
 }
 
 /// The whole loop of lanes, of which one ends before the others.
-fn a_token_of_a_lane_costs_no_more_than_its_text() {
+fn a_token_of_a_variant_costs_no_more_than_its_text() {
     const FROM: usize = 3;
     const TOKENS: usize = 20;
     let mut model = model(file(DEFAULT_MODEL), 2);
     let prompt = model.tokenizer.encode("Once upon a time", false).unwrap();
-    let lane = |(seed, tokens): (usize, usize)| Lane {
+    let variant = |(seed, tokens): (usize, usize)| Variant {
         options: GenerateOptions {
             sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
             seed: seed as u64,
@@ -267,11 +267,11 @@ fn a_token_of_a_lane_costs_no_more_than_its_text() {
         // All count what is everybody's, from the same round on.
         control: Listener { from: if seed == 0 { FROM } else { 0 }, tokens: 0, count: 0 },
     };
-    let mut lanes: Vec<Lane<Listener>> = [TOKENS, TOKENS, 10].into_iter().enumerate().map(lane).collect();
-    generate_lanes(&mut model.inference, &model.tokenizer, prompt, &mut lanes).unwrap();
+    let mut variants: Vec<Variant<Listener>> = [TOKENS, TOKENS, 10].into_iter().enumerate().map(variant).collect();
+    generate_variants(&mut model.inference, &model.tokenizer, prompt, &mut variants).unwrap();
     IS_COUNTING.store(false, Ordering::SeqCst);
-    let told: Vec<usize> = lanes.iter().map(|lane| lane.control.tokens).collect();
+    let told: Vec<usize> = variants.iter().map(|variant| variant.control.tokens).collect();
     assert_eq!(told, [TOKENS, TOKENS, 10]);
-    let count = lanes[1].control.count;
+    let count = variants[1].control.count;
     assert!(count <= told.iter().sum::<usize>() - 3 * FROM + 2, "{count} allocations");
 }

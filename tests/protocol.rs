@@ -4,10 +4,10 @@
 
 #[path = "protocol/eager_prefill.rs"]
 mod eager_prefill;
-#[path = "protocol/lanes.rs"]
-mod lanes;
 #[path = "protocol/steer.rs"]
 mod steer;
+#[path = "protocol/variants.rs"]
+mod variants;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -150,7 +150,7 @@ fn gather(events: &[EngineEvent]) -> Reply {
     };
     let (reason, stats, context_used) = (reason.clone(), stats.clone(), *context_used);
     let (text, tokens, last) = (String::new(), Vec::new(), Vec::new());
-    let of = ReplyRef { request: events[0].request().expect("a request"), lane: 0 };
+    let of = ReplyRef { request: events[0].request().expect("a request"), variant: 0 };
     let mut reply = Reply { of, last, text, tokens, prefill: vec![], dropped: vec![], reason, stats, context_used };
     for event in events {
         match event {
@@ -222,15 +222,15 @@ fn every_request_is_closed_exactly_once() {
     let messages = vec![Message::new(Role::User, "x")];
     expected.insert(client.send_generate(Prompt::Chat { messages, template, thinking: None }, open(1, 5)));
     let commands: [fn(RequestId) -> EngineCommand; 11] = [
-        |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), lanes: vec![open(1, 4), open(2, 3)] },
-        |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), lanes: vec![] },
+        |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), variants: vec![open(1, 4), open(2, 3)] },
+        |id| EngineCommand::Compare { id, prompt: Prompt::Raw("abc".into()), variants: vec![] },
         |id| EngineCommand::Prefill { id, prompt: Prompt::Raw("ahead".into()), max_tokens: None },
         |id| EngineCommand::Measure { id, prompt: Prompt::Raw("count me".into()), draft: true, max_tokens: None },
         |id| EngineCommand::Score { id, text: "some text".into() },
         |id| EngineCommand::ScorePrompt { id, prompt: Prompt::Raw("some text".into()), from: 0, candidates: 2 },
         |id| EngineCommand::Preview {
             id,
-            of: ReplyRef { request: RequestId(3), lane: 0 },
+            of: ReplyRef { request: RequestId(3), variant: 0 },
             sampling: SamplingParams::default(),
             candidates: 3,
         },
@@ -432,7 +432,7 @@ fn a_preview_reshapes_the_last_token_of_any_reply_without_computing() {
     let (reused, ..) =
         client.prefill(chat(&[question, (Role::Assistant, &stopped.text), (Role::User, "And of Italy?")]));
     assert_eq!(reused, stopped.context_used, "the cache holds what it held");
-    let (id, nobody) = (client.id(), ReplyRef { request: RequestId(0), lane: 0 });
+    let (id, nobody) = (client.id(), ReplyRef { request: RequestId(0), variant: 0 });
     let answer = client.ask(EngineCommand::Preview { id, of: nobody, sampling: greedy(1).sampling, candidates: 5 });
     assert!(matches!(answer[..], [EngineEvent::Failed { .. }]), "{answer:?}");
 }
@@ -489,22 +489,24 @@ fn turns_are_dropped_before_a_reply_and_stay_dropped() {
 
 /// Each lane of a comparison is the reply that its parameters and seed give alone, turns that are dropped included.
 #[test]
-fn lanes_say_what_each_would_say_alone() {
+fn variants_say_what_each_would_say_alone() {
     let mut client = Client::tiny();
     let filler = "x".repeat(20);
     let long = [(Role::User, "first"), (Role::Assistant, filler.as_str()), (Role::User, "go on")];
     for (prompt, lengths) in [(chat(&[(Role::User, "hi")]), [12, 30]), (chat(&long), [90, 10])] {
         let params = vec![open(1, lengths[0]), greedy(lengths[1])];
-        let (id, lanes) = (client.id(), params.clone());
-        let events = client.ask(EngineCommand::Compare { id, prompt: prompt.clone(), lanes });
+        let (id, variants) = (client.id(), params.clone());
+        let events = client.ask(EngineCommand::Compare { id, prompt: prompt.clone(), variants });
         assert!(matches!(events.last(), Some(EngineEvent::Compared { .. })), "{events:?}");
         for (at, params) in params.into_iter().enumerate() {
             let tokens = events.iter().filter_map(|event| match event {
-                EngineEvent::LaneToken { lane, trace, .. } if *lane == at => Some(trace.token),
+                EngineEvent::VariantToken { variant, trace, .. } if *variant == at => Some(trace.token),
                 _ => None,
             });
             let end = events.iter().find_map(|event| match event {
-                EngineEvent::LaneFinished { lane, reason, stats, .. } if *lane == at => Some((reason, stats.seed)),
+                EngineEvent::VariantFinished { variant, reason, stats, .. } if *variant == at => {
+                    Some((reason, stats.seed))
+                }
                 _ => None,
             });
             let mut fresh = Client::tiny();
@@ -517,24 +519,24 @@ fn lanes_say_what_each_would_say_alone() {
 }
 
 #[test]
-fn a_cancel_stops_its_lane_within_a_token_and_no_other() {
+fn a_cancel_stops_its_variant_within_a_token_and_no_other() {
     // A tiny model would have filled its context before the cancel comes; this one counts on.
     let mut client = Client::smollm2(None);
     let id = client.id();
-    let lanes = vec![GenerationParams { max_tokens: None, ..greedy(0) }, greedy(20)];
-    client.worker.send(EngineCommand::Compare { id, prompt: raw("1, 2, 3, 4, 5, 6, 7,"), lanes });
-    while !matches!(client.event(), EngineEvent::LaneToken { .. }) {}
-    client.send(EngineCommand::CancelLane { id, lane: 0 });
+    let variants = vec![GenerationParams { max_tokens: None, ..greedy(0) }, greedy(20)];
+    client.worker.send(EngineCommand::Compare { id, prompt: raw("1, 2, 3, 4, 5, 6, 7,"), variants });
+    while !matches!(client.event(), EngineEvent::VariantToken { .. }) {}
+    client.send(EngineCommand::CancelVariant { id, variant: 0 });
     let mut ends = Vec::new();
     loop {
         match client.event() {
-            EngineEvent::LaneFinished { lane, reason, .. } => ends.push((lane, reason)),
+            EngineEvent::VariantFinished { variant, reason, .. } => ends.push((variant, reason)),
             event if event.is_closing() => break,
             _ => {}
         }
     }
     // The second lane may have said all before the cancel reaches the first.
-    ends.sort_by_key(|&(lane, _)| lane);
+    ends.sort_by_key(|&(variant, _)| variant);
     assert_eq!(ends, [(0, FinishReason::Cancelled), (1, FinishReason::Length)]);
 }
 
@@ -650,7 +652,11 @@ fn a_cancel_stops_a_template_that_hangs() {
     let event = client.event();
     assert!(matches!(event, EngineEvent::Finished { reason: FinishReason::Cancelled, .. }), "{event:?}");
     let id = client.id();
-    client.worker.send(EngineCommand::Compare { id, prompt: prompt("two"), lanes: vec![GenerationParams::default()] });
+    client.worker.send(EngineCommand::Compare {
+        id,
+        prompt: prompt("two"),
+        variants: vec![GenerationParams::default()],
+    });
     client.worker.send(EngineCommand::Cancel { id });
     let event = client.event();
     assert!(matches!(&event, EngineEvent::Failed { error, .. } if error.contains("no longer wanted")), "{event:?}");

@@ -3,8 +3,8 @@
 
 use super::attachments::{mentions, with_files};
 use super::commands::escape;
-use super::lanes::{LaneSetting, split_question};
 use super::requests::Owner;
+use super::variants::{VariantSetting, split_question};
 use super::{App, Effect, Moment, NoteKind, OnScreen};
 use crate::chat::{MessageId, Role};
 use crate::worker::protocol::{EngineCommand, Prompt};
@@ -19,15 +19,15 @@ impl App {
         }
         match self.refusal() {
             Some(refusal) => self.give_back(refusal, escape(text)),
-            None => vec![Effect::Attach { text: text.to_owned(), lanes: None }],
+            None => vec![Effect::Attach { text: text.to_owned(), variants: None }],
         }
     }
 
-    /// The files that a message names were read. With `lanes` it is a question whose answers are compared.
+    /// The files that a message names were read. With `variants` it is a question whose answers are compared.
     pub(super) fn attached(
         &mut self,
         text: &str,
-        lanes: Option<&str>,
+        variants: Option<&str>,
         files: Result<Vec<(String, String)>, String>,
         now: Moment,
     ) -> Vec<Effect> {
@@ -36,12 +36,12 @@ impl App {
             Ok(whole) => whole,
             Err(error) => {
                 self.note(NoteKind::Error, error);
-                let line = lanes.map_or_else(|| escape(text), |lanes| format!("/compare {lanes} -- {text}"));
+                let line = variants.map_or_else(|| escape(text), |variants| format!("/compare {variants} -- {text}"));
                 return vec![Effect::Screen(OnScreen::Compose(line))];
             }
         };
-        match lanes {
-            Some(lanes) => self.compare_answers(lanes, Some(&whole), now),
+        match variants {
+            Some(variants) => self.compare_answers(variants, Some(&whole), now),
             None => self.say(&whole, now),
         }
     }
@@ -219,32 +219,32 @@ impl App {
 
 /// Several replies beside each other.
 impl App {
-    /// `/compare [LANE…] [-- TEXT]`.
+    /// `/compare [VARIANT…] [-- TEXT]`.
     pub(super) fn compare(&mut self, argument: &str, now: Moment) -> Vec<Effect> {
         let again = format!("/compare {argument}");
         if let Some(refusal) = self.refusal() {
             return self.give_back(refusal, again);
         }
         let (words, question) = split_question(argument);
-        if let Err(error) = self.lane_settings(words) {
+        if let Err(error) = self.variant_settings(words) {
             self.note(NoteKind::Error, error);
             return vec![Effect::Screen(OnScreen::Compose(again))];
         }
         match question.filter(|question| !question.is_empty()) {
             Some(question) if !mentions(question).is_empty() => {
-                vec![Effect::Attach { text: question.to_owned(), lanes: Some(words.to_owned()) }]
+                vec![Effect::Attach { text: question.to_owned(), variants: Some(words.to_owned()) }]
             }
             question => self.compare_answers(words, question, now),
         }
     }
 
-    fn lane_settings(&mut self, words: &str) -> Result<Vec<LaneSetting>, String> {
-        self.setup.lane_settings(words, &mut self.random)
+    fn variant_settings(&mut self, words: &str) -> Result<Vec<VariantSetting>, String> {
+        self.setup.variant_settings(words, &mut self.random)
     }
 
     /// Answers a question, or the last one, under the settings that `words` name.
     fn compare_answers(&mut self, words: &str, question: Option<&str>, now: Moment) -> Vec<Effect> {
-        let settings = match self.lane_settings(words) {
+        let settings = match self.variant_settings(words) {
             Ok(settings) => settings,
             Err(error) => {
                 self.note(NoteKind::Error, error);
@@ -264,7 +264,7 @@ impl App {
         };
         let id = self.requests.of_chat(Owner::Comparison, self.chat.id());
         self.engine.meter.restart();
-        effects.push(Effect::Submit(self.chat.begin_lanes(id, parent, settings, &self.setup, now)));
+        effects.push(Effect::Submit(self.chat.begin_variants(id, parent, settings, &self.setup, now)));
         effects
     }
 }

@@ -29,7 +29,7 @@ pub enum Completer {
     /// The names of presets.
     Presets,
     /// What lanes of a comparison are made of: presets, parameters, numbers.
-    Lanes,
+    Variants,
     /// The names of templates.
     Templates,
     /// The names of models, which the front end's surroundings know.
@@ -213,7 +213,7 @@ const MAIN: &[SlashCommand] = &[
         |app, call| app.compare(call.argument, call.now),
     )
     .idle()
-    .completes(Completer::Lanes),
+    .completes(Completer::Variants),
     command("undo", Nothing, "take back the last question and its answer (nothing is deleted)", |app, _| app.undo())
         .idle(),
     command("redo", Nothing, "bring again what /undo took back", |app, _| app.chat.redo()).idle(),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::generation::SAVE_INTERVAL;
-use super::lanes::{LaneSetting, differences};
 use super::loading::Engine;
 use super::open_chat::OpenChat;
 use super::records::Asked;
 use super::setup::Setup;
+use super::variants::{VariantSetting, differences};
 use super::{Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::worker::protocol::{
@@ -19,11 +19,11 @@ use crate::worker::protocol::{
 use gibber_engine::SamplingParams;
 
 /// The most lanes of a comparison.
-pub(super) const MOST_LANES: usize = 4;
+pub(super) const MOST_VARIANTS: usize = 4;
 
 /// One of the replies.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Variant {
     /// What it is called: its preset, its parameters or its seed.
     pub label: String,
     /// The parameters in which the lanes differ, with its values.
@@ -40,7 +40,7 @@ pub struct Lane {
     context_used: usize,
 }
 
-impl Lane {
+impl Variant {
     /// `creative: temperature 1.10 · top-k 0`: what it is called, and in what it differs where that says more.
     pub fn heading(&self) -> String {
         match self.differences.as_str() {
@@ -73,7 +73,7 @@ pub struct Comparison {
     /// The request.
     pub id: RequestId,
     /// The replies: two to four.
-    pub lanes: Vec<Lane>,
+    pub variants: Vec<Variant>,
     /// The lane that is looked at: it is the reply of the conversation.
     pub chosen: usize,
     /// How far the prompt has come.
@@ -106,8 +106,8 @@ impl Comparison {
 
     /// Tokens in the context of the lane that is looked at; `None` before its first one.
     pub(super) fn context_used(&self) -> Option<usize> {
-        let lane = self.lanes.get(self.chosen)?;
-        (lane.tokens > 0).then_some(lane.context_used)
+        let variant = self.variants.get(self.chosen)?;
+        (variant.tokens > 0).then_some(variant.context_used)
     }
 
     pub(super) fn save_deadline(&self) -> Option<Instant> {
@@ -115,18 +115,18 @@ impl Comparison {
     }
 
     fn messages(&self) -> impl Iterator<Item = MessageId> + '_ {
-        self.lanes.iter().filter_map(|lane| lane.message)
+        self.variants.iter().filter_map(|variant| variant.message)
     }
 }
 
 /// What can be done with them.
 impl OpenChat {
     /// Begins answers to `parent` under these settings; returns what is asked of the engine.
-    pub(super) fn begin_lanes(
+    pub(super) fn begin_variants(
         &mut self,
         id: RequestId,
         parent: MessageId,
-        settings: Vec<LaneSetting>,
+        settings: Vec<VariantSetting>,
         setup: &Setup,
         now: Moment,
     ) -> EngineCommand {
@@ -140,7 +140,7 @@ impl OpenChat {
             messages.push(Message::new(Role::Assistant, begin.clone()));
         }
         let samplings: Vec<SamplingParams> = settings.iter().map(|setting| setting.sampling.clone()).collect();
-        let lane = |setting: LaneSetting| Lane {
+        let variant = |setting: VariantSetting| Variant {
             differences: differences(&setting.sampling, samplings.iter()),
             label: setting.label,
             message: None,
@@ -150,16 +150,16 @@ impl OpenChat {
             tokens: 0,
             context_used: 0,
         };
-        let lanes: Vec<Lane> = settings.into_iter().map(lane).collect();
-        let params = lanes.iter().map(|lane| setup.generation_params(SamplingParams::clone(&lane.sampling)));
-        let command = EngineCommand::Compare { id, prompt, lanes: params.collect() };
-        for (at, lane) in lanes.iter().enumerate() {
-            let (name, sampling, begin) = (Some(lane.label.as_str()), &*lane.sampling, begin.len());
-            self.begin_record(&Asked { request: id, lane: at, name, sampling, continued: None, begin }, setup);
+        let variants: Vec<Variant> = settings.into_iter().map(variant).collect();
+        let params = variants.iter().map(|variant| setup.generation_params(SamplingParams::clone(&variant.sampling)));
+        let command = EngineCommand::Compare { id, prompt, variants: params.collect() };
+        for (at, variant) in variants.iter().enumerate() {
+            let (name, sampling, begin) = (Some(variant.label.as_str()), &*variant.sampling, begin.len());
+            self.begin_record(&Asked { request: id, variant: at, name, sampling, continued: None, begin }, setup);
         }
         self.comparison = Some(Comparison {
             id,
-            lanes,
+            variants,
             chosen: 0,
             phase: Phase::Waiting,
             stopping: false,
@@ -177,29 +177,29 @@ impl OpenChat {
     }
 
     /// Looks at a lane: it becomes the reply of the conversation.
-    pub(super) fn choose_lane(&mut self, lane: usize) -> Vec<Effect> {
-        let Some(comparison) = self.comparison.as_mut().filter(|c| lane < c.lanes.len() && !c.keeps) else {
+    pub(super) fn choose_variant(&mut self, variant: usize) -> Vec<Effect> {
+        let Some(comparison) = self.comparison.as_mut().filter(|c| variant < c.variants.len() && !c.keeps) else {
             return Vec::new();
         };
-        comparison.chosen = lane;
+        comparison.chosen = variant;
         self.settle_head();
         self.session.put_if_stored()
     }
 
     /// Keeps the chosen lane. Others that go on are stopped; where it goes on itself, it is kept once it has ended.
-    pub(super) fn keep_lane(&mut self) -> Vec<Effect> {
+    pub(super) fn keep_variant(&mut self) -> Vec<Effect> {
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         if !comparison.running {
             return self.close_comparison();
         }
         // Before the first token there is nothing to keep.
-        if comparison.lanes[comparison.chosen].message.is_none() {
+        if comparison.variants[comparison.chosen].message.is_none() {
             return Vec::new();
         }
         comparison.keeps = true;
         let (id, chosen) = (comparison.id, comparison.chosen);
-        let others = (0..comparison.lanes.len()).filter(|&lane| lane != chosen);
-        others.map(|lane| Effect::Submit(EngineCommand::CancelLane { id, lane })).collect()
+        let others = (0..comparison.variants.len()).filter(|&variant| variant != chosen);
+        others.map(|variant| Effect::Submit(EngineCommand::CancelVariant { id, variant })).collect()
     }
 
     /// Stops the lanes; once they have ended, leaves them with the chosen one as the reply.
@@ -213,12 +213,12 @@ impl OpenChat {
     }
 
     /// The program ends: stops the lanes and saves what there is of them, without waiting for the engine.
-    pub(super) fn cut_lanes(&mut self) -> Vec<Effect> {
+    pub(super) fn cut_variants(&mut self) -> Vec<Effect> {
         if !self.comparison.as_ref().is_some_and(Comparison::is_running) {
             return Vec::new();
         }
         let mut effects = self.stop_comparison();
-        effects.extend(self.end_running_lanes());
+        effects.extend(self.end_running_variants());
         effects
     }
 
@@ -226,15 +226,19 @@ impl OpenChat {
     fn settle_head(&mut self) {
         let Some(comparison) = &self.comparison else { return };
         let nothing = if comparison.running { Some(comparison.parent) } else { comparison.former_head };
-        let chosen = comparison.lanes.get(comparison.chosen).and_then(|lane| lane.message);
+        let chosen = comparison.variants.get(comparison.chosen).and_then(|variant| variant.message);
         let head = chosen.or_else(|| comparison.messages().next()).or(nothing);
         self.session.transcript.set_head(head);
     }
 
     /// Cuts the lanes that go on, and saves them.
-    fn end_running_lanes(&mut self) -> Vec<Effect> {
+    fn end_running_variants(&mut self) -> Vec<Effect> {
         let Some(comparison) = &self.comparison else { return Vec::new() };
-        let open = comparison.lanes.iter().filter(|lane| lane.summary.is_none()).filter_map(|lane| lane.message);
+        let open = comparison
+            .variants
+            .iter()
+            .filter(|variant| variant.summary.is_none())
+            .filter_map(|variant| variant.message);
         let mut effects = Vec::new();
         for message in open.collect::<Vec<_>>() {
             self.session.transcript.set_state(message, MessageState::Cut);
@@ -248,16 +252,21 @@ impl OpenChat {
         self.settle_head();
         let Some(comparison) = self.comparison.take() else { return Vec::new() };
         let kept = self.session.transcript.head();
-        let lane = comparison.lanes.iter().enumerate().find(|(_, lane)| lane.message.is_some() && lane.message == kept);
-        if let Some((at, lane)) = lane {
-            self.context_used = lane.context_used;
+        let variant = comparison
+            .variants
+            .iter()
+            .enumerate()
+            .find(|(_, variant)| variant.message.is_some() && variant.message == kept);
+        if let Some((at, variant)) = variant {
+            self.context_used = variant.context_used;
             let branches: Vec<String> = comparison
                 .messages()
                 .filter(|&message| Some(message) != kept)
                 .map(|message| format!("/branch {}", self.session.transcript.branch_position(message).0))
                 .collect();
             if !branches.is_empty() {
-                let text = format!("lane {} ({}) is kept; {} shows another", at + 1, lane.label, branches.join(" or "));
+                let text =
+                    format!("lane {} ({}) is kept; {} shows another", at + 1, variant.label, branches.join(" or "));
                 self.note(NoteKind::Info, text);
             }
         }
@@ -267,7 +276,7 @@ impl OpenChat {
 
 /// What becomes of them.
 impl OpenChat {
-    pub(super) fn on_lanes_event(
+    pub(super) fn on_variants_event(
         &mut self,
         event: EngineEvent,
         now: Moment,
@@ -304,20 +313,22 @@ impl OpenChat {
                 comparison.begin = opening;
                 Vec::new()
             }
-            EngineEvent::LaneToken { lane, trace, context_used, .. } => {
+            EngineEvent::VariantToken { variant, trace, context_used, .. } => {
                 self.context_used = context_used;
-                self.lane_token(lane, trace, context_used, now, engine)
+                self.variant_token(variant, trace, context_used, now, engine)
             }
-            EngineEvent::LaneFinished { lane, reason, stats, .. } => self.lane_finished(lane, reason, stats, engine),
+            EngineEvent::VariantFinished { variant, reason, stats, .. } => {
+                self.variant_finished(variant, reason, stats, engine)
+            }
             EngineEvent::Compared { .. } => self.compared(engine),
             EngineEvent::Failed { error, .. } => self.comparison_failed(error),
             _ => Vec::new(),
         }
     }
 
-    fn lane_token(
+    fn variant_token(
         &mut self,
-        lane: usize,
+        variant: usize,
         trace: TokenTrace,
         context_used: usize,
         now: Moment,
@@ -327,13 +338,13 @@ impl OpenChat {
         let model = engine.model_name();
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         let (parent, begin) = (comparison.parent, comparison.begin.as_str());
-        let Some(lane) = comparison.lanes.get_mut(lane) else { return Vec::new() };
+        let Some(variant) = comparison.variants.get_mut(variant) else { return Vec::new() };
         comparison.phase = Phase::Decoding;
-        let (first, _) = lane.times.unwrap_or((now.at, now.at));
-        lane.times = Some((first, now.at));
-        lane.tokens += 1;
-        lane.context_used = context_used;
-        let message = *lane.message.get_or_insert_with(|| {
+        let (first, _) = variant.times.unwrap_or((now.at, now.at));
+        variant.times = Some((first, now.at));
+        variant.tokens += 1;
+        variant.context_used = context_used;
+        let message = *variant.message.get_or_insert_with(|| {
             let reply = Message::new(Role::Assistant, begin);
             let id = self.session.transcript.append_to(Some(parent), reply, MessageState::Streaming);
             self.replies.begin(id, model);
@@ -341,28 +352,32 @@ impl OpenChat {
         });
         let start = self.session.transcript.node(message).map_or(0, |node| node.message.content.len());
         self.session.transcript.push_text(message, &trace.text);
-        let sampling = Arc::clone(&lane.sampling);
-        let is_first = lane.tokens == 1;
+        let sampling = Arc::clone(&variant.sampling);
+        let is_first = variant.tokens == 1;
         self.replies.push(message, TracedToken { trace, sampling, start });
         let due = now.at >= comparison.saved + SAVE_INTERVAL;
         if is_first {
             self.settle_head();
         }
-        if is_first || due { self.save_lanes(now) } else { Vec::new() }
+        if is_first || due { self.save_variants(now) } else { Vec::new() }
     }
 
     /// Writes what there is of the lanes that go on.
-    pub(super) fn save_lanes(&mut self, now: Moment) -> Vec<Effect> {
+    pub(super) fn save_variants(&mut self, now: Moment) -> Vec<Effect> {
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         comparison.saved = now.at;
-        let open = comparison.lanes.iter().filter(|lane| lane.summary.is_none()).filter_map(|lane| lane.message);
+        let open = comparison
+            .variants
+            .iter()
+            .filter(|variant| variant.summary.is_none())
+            .filter_map(|variant| variant.message);
         let messages: Vec<MessageId> = open.collect();
         let mut effects = vec![self.session.put()];
         effects.extend(messages.into_iter().filter_map(|message| self.session.put_message(message)));
         effects
     }
 
-    fn lane_finished(
+    fn variant_finished(
         &mut self,
         at: usize,
         reason: FinishReason,
@@ -372,15 +387,15 @@ impl OpenChat {
         let (load_time, window) = (engine.load_time(), engine.window());
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         let request = comparison.id;
-        let Some(lane) = comparison.lanes.get_mut(at) else { return Vec::new() };
-        let perplexity = lane.message.and_then(|message| self.replies.perplexity(message));
-        let context = (lane.context_used, window);
+        let Some(variant) = comparison.variants.get_mut(at) else { return Vec::new() };
+        let perplexity = variant.message.and_then(|message| self.replies.perplexity(message));
+        let context = (variant.context_used, window);
         let summary = ReplySummary { reason, stats, draw_time: Duration::ZERO, load_time, context, perplexity };
-        lane.summary = Some(summary.clone());
-        let Some(message) = lane.message else { return Vec::new() };
+        variant.summary = Some(summary.clone());
+        let Some(message) = variant.message else { return Vec::new() };
         let whole = matches!(summary.reason, FinishReason::EndOfTurn | FinishReason::StopString(_));
         self.session.transcript.set_state(message, if whole { MessageState::Complete } else { MessageState::Cut });
-        self.replies.end(message, summary, ReplyRef { request, lane: at });
+        self.replies.end(message, summary, ReplyRef { request, variant: at });
         self.session.put_message(message).into_iter().collect()
     }
 
@@ -402,7 +417,7 @@ impl OpenChat {
 
     /// The lanes can go on no more; what they have said stays.
     pub(super) fn comparison_failed(&mut self, error: String) -> Vec<Effect> {
-        let mut effects = self.end_running_lanes();
+        let mut effects = self.end_running_variants();
         if let Some(comparison) = self.comparison.as_mut() {
             comparison.running = false;
         }
@@ -415,18 +430,20 @@ impl OpenChat {
 /// What is seen of them.
 impl OpenChat {
     /// The tokens of a lane.
-    pub(super) fn lane_tokens(&self, lane: usize) -> &[TracedToken] {
-        let lane = self.comparison.as_ref().and_then(|comparison| comparison.lanes.get(lane));
-        lane.and_then(|lane| lane.message).and_then(|message| self.replies.tokens(message)).unwrap_or_default()
+    pub(super) fn variant_tokens(&self, variant: usize) -> &[TracedToken] {
+        let variant = self.comparison.as_ref().and_then(|comparison| comparison.variants.get(variant));
+        variant.and_then(|variant| variant.message).and_then(|message| self.replies.tokens(message)).unwrap_or_default()
     }
 
     /// Where a lane parts from each of the others.
-    pub(super) fn partings(&self, lane: usize) -> Vec<Parting> {
+    pub(super) fn partings(&self, variant: usize) -> Vec<Parting> {
         let Some(comparison) = &self.comparison else { return Vec::new() };
-        let has_ended = |lane: usize| comparison.lanes.get(lane).is_some_and(|lane| lane.summary.is_some());
-        let others = (0..comparison.lanes.len()).filter(|&other| other != lane);
+        let has_ended =
+            |variant: usize| comparison.variants.get(variant).is_some_and(|variant| variant.summary.is_some());
+        let others = (0..comparison.variants.len()).filter(|&other| other != variant);
         let parting = |other| {
-            let (one, two) = ((self.lane_tokens(lane), has_ended(lane)), (self.lane_tokens(other), has_ended(other)));
+            let (one, two) =
+                ((self.variant_tokens(variant), has_ended(variant)), (self.variant_tokens(other), has_ended(other)));
             Parting { other, token: parting(one, two) }
         };
         others.map(parting).collect()

@@ -95,8 +95,8 @@ fn names(prefix: &str) -> Vec<Completion> {
 
 fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     let Some(command) = commands::find(name) else { return Vec::new() };
-    if command.completer == Completer::Lanes {
-        return lanes(app, name, argument);
+    if command.completer == Completer::Variants {
+        return variants(app, name, argument);
     }
     if command.completer == Completer::Samplers {
         return samplers(name, argument);
@@ -109,7 +109,7 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
             vec![(files::free_name(app, &app.export_name()), "called as this chat".to_owned())]
         }
         Completer::None
-        | Completer::Lanes
+        | Completer::Variants
         | Completer::Samplers
         | Completer::Chats
         | Completer::NewFile(_)
@@ -163,13 +163,13 @@ fn settable(argument: &str) -> Vec<(String, String)> {
 }
 
 /// The word that is being typed of several: a lane, or a part of one after a comma.
-fn lanes(app: &App, name: &str, argument: &str) -> Vec<Completion> {
+fn variants(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     if argument.split_whitespace().any(|word| word == "--") {
         return Vec::new();
     }
     let start = argument.rfind([' ', ',']).map_or(0, |at| at + 1);
     let (before, typed) = argument.split_at(start);
-    let words = app.setup.lane_words().into_iter().filter(|(word, _)| word.starts_with(typed) && word != typed);
+    let words = app.setup.variant_words().into_iter().filter(|(word, _)| word.starts_with(typed) && word != typed);
     words.map(|(word, help)| completion(format!("/{name} {before}{word}"), word, help)).collect()
 }
 

@@ -65,7 +65,7 @@ pub enum Effect {
         /// The message.
         text: String,
         /// The lanes, where its answers are to be compared.
-        lanes: Option<String>,
+        variants: Option<String>,
     },
     /// Read the files that a draft names, without waiting for them: [`FrontEndIo::attachments_found`] has them later.
     LookUpAttachments(String),
@@ -273,9 +273,9 @@ pub fn carry_out(
                 let text = io.read_file(&path, purpose);
                 app.on_outcome(Outcome::FileRead { purpose, path, text }, now)
             }
-            Effect::Attach { text, lanes } => {
+            Effect::Attach { text, variants } => {
                 let files = attachments::gather(&text, &mut |path| io.find_file(path));
-                app.on_outcome(Outcome::Attached { text, lanes, files }, now)
+                app.on_outcome(Outcome::Attached { text, variants, files }, now)
             }
             Effect::LookUpAttachments(text) => {
                 io.look_up_attachments(text);

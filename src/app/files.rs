@@ -6,7 +6,7 @@ use super::App;
 use super::attachments::{Mention, mentions};
 use super::commands::{self, Completer, Line};
 use super::completion::Completion;
-use super::lanes::split_question;
+use super::variants::split_question;
 
 /// Names that the list shows at most.
 const MOST: usize = 200;
@@ -50,7 +50,7 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
             Completer::Models => &["gguf", "safetensors"],
             Completer::Templates => &["jinja"],
             // In the question that it asks.
-            Completer::Lanes if split_question(&text[..cursor]).1.is_some() => return mention_at(text, cursor),
+            Completer::Variants if split_question(&text[..cursor]).1.is_some() => return mention_at(text, cursor),
             _ => return None,
         };
         let start = text.find(' ')? + 1;

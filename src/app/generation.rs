@@ -274,7 +274,7 @@ impl OpenChat {
             last_save: None,
         });
         let (name, sampling) = (None, &setup.sampling);
-        self.begin_record(&Asked { request: id, lane: 0, name, sampling, continued, begin: 0 }, setup);
+        self.begin_record(&Asked { request: id, variant: 0, name, sampling, continued, begin: 0 }, setup);
         if let Some(message) = continued {
             self.session.transcript.set_state(message, MessageState::Streaming);
         }
@@ -445,7 +445,7 @@ impl OpenChat {
                 let (draw_time, perplexity) = (generation.draw_time, self.replies.perplexity(message));
                 let context = (self.context_used, engine.window());
                 let summary = ReplySummary { reason, stats, draw_time, load_time, context, perplexity };
-                self.replies.end(message, summary, ReplyRef { request: generation.id, lane: 0 });
+                self.replies.end(message, summary, ReplyRef { request: generation.id, variant: 0 });
             }
             None => {
                 self.session.transcript.set_head(generation.former_head);

@@ -34,7 +34,6 @@ mod folding;
 mod generation;
 pub mod heat;
 mod inspector;
-mod lanes;
 mod lists;
 mod loading;
 mod open_chat;
@@ -53,6 +52,7 @@ mod set_command;
 mod setup;
 mod shown;
 mod start;
+mod variants;
 mod view;
 
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
 pub use catalog::theme_problem;
-pub use compare::{Comparison, Lane, Parting};
+pub use compare::{Comparison, Parting, Variant};
 pub use eager_prefill::ContextUse;
 pub use effects::{AttachmentsFound, Effect, FilePurpose, FrontEndIo, OnScreen, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
@@ -162,7 +162,7 @@ pub enum Action {
     /// Wants to say this message, a question or a reply, in other words; what is sent stands beside it.
     EditMessage(MessageId),
     /// Looks at this lane of a comparison.
-    ChooseLane(usize),
+    ChooseVariant(usize),
     /// Keeps the lane of a comparison that is looked at; the others stay as branches.
     KeepLane,
     /// Chose a saved conversation.
@@ -258,7 +258,9 @@ impl App {
             Action::Stop | Action::Interrupt if self.generation().is_none() && self.chat.leave_edit() => Vec::new(),
             Action::Interrupt if armed => self.quit(),
             Action::Stop if self.comparison().is_some() => self.chat.stop_comparison(),
-            Action::Interrupt if self.comparison().is_some_and(|lanes| !lanes.stopping) => self.chat.stop_comparison(),
+            Action::Interrupt if self.comparison().is_some_and(|variants| !variants.stopping) => {
+                self.chat.stop_comparison()
+            }
             Action::Stop | Action::Interrupt if self.chat.is_replaying() => self.chat.stop_replay().unwrap_or_default(),
             Action::Stop => match self.generation() {
                 None => self.engine.stop_loading().map_or_else(|| self.chat.stop(), |stop| vec![stop]),
@@ -303,8 +305,8 @@ impl App {
             Action::SwitchBranch(by) => self.when_idle(|chat| chat.switch_branch(by)),
             Action::SwitchBranchAt(message, by) => self.when_idle(|chat| chat.switch_branch_at(message, by)),
             Action::EditMessage(message) => self.when_idle(|chat| chat.edit_message(message)),
-            Action::ChooseLane(lane) => self.chat.choose_lane(lane),
-            Action::KeepLane => self.chat.keep_lane(),
+            Action::ChooseVariant(variant) => self.chat.choose_variant(variant),
+            Action::KeepLane => self.chat.keep_variant(),
             Action::ChooseSession(id) => self.library.choose_chat(id, None),
             Action::CloseList => self.library.close_list(),
             Action::Other => Vec::new(),
@@ -338,7 +340,7 @@ impl App {
             }
             Owner::Comparison => {
                 self.chat.record(&event, &self.engine);
-                let effects = self.chat.on_lanes_event(event, now, &self.setup, &mut self.engine);
+                let effects = self.chat.on_variants_event(event, now, &self.setup, &mut self.engine);
                 self.chat.bind_records();
                 return effects;
             }

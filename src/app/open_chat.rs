@@ -238,14 +238,14 @@ impl OpenChat {
 
     /// When what has come is to be saved.
     pub(super) fn save_deadline(&self) -> Option<Instant> {
-        let lanes = self.comparison.as_ref().and_then(Comparison::save_deadline);
-        lanes.or_else(|| self.generation.as_ref().and_then(Generation::save_deadline))
+        let variants = self.comparison.as_ref().and_then(Comparison::save_deadline);
+        variants.or_else(|| self.generation.as_ref().and_then(Generation::save_deadline))
     }
 
     /// Saves it.
     pub(super) fn save_what_is_due(&mut self, now: Moment) -> Vec<Effect> {
         match self.save_deadline() {
-            Some(deadline) if deadline <= now.at && self.comparison.is_some() => self.save_lanes(now),
+            Some(deadline) if deadline <= now.at && self.comparison.is_some() => self.save_variants(now),
             Some(deadline) if deadline <= now.at => self.save_reply(now),
             _ => Vec::new(),
         }
@@ -255,7 +255,7 @@ impl OpenChat {
     pub(super) fn cut(&mut self) -> Vec<Effect> {
         let mut effects = self.stop_replay().unwrap_or_default();
         effects.extend(self.cut_reply());
-        effects.extend(self.cut_lanes());
+        effects.extend(self.cut_variants());
         effects
     }
 }

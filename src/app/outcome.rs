@@ -32,7 +32,7 @@ pub enum Outcome {
         /// The message.
         text: String,
         /// The lanes, where its answers are to be compared.
-        lanes: Option<String>,
+        variants: Option<String>,
         /// Each file as it was named, and its text; or a sentence that says which cannot be read.
         files: Result<Vec<(String, String)>, String>,
     },
@@ -109,7 +109,9 @@ impl App {
             Outcome::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => {
                 return vec![attachments::compose_file(&path, &text)];
             }
-            Outcome::Attached { text, lanes, files } => return self.attached(&text, lanes.as_deref(), files, now),
+            Outcome::Attached { text, variants, files } => {
+                return self.attached(&text, variants.as_deref(), files, now);
+            }
             Outcome::SessionTaken(Ok((record, transcript))) => return self.library.chat_taken(record, transcript),
             Outcome::SessionsListed(Ok(list)) => return self.library.chats_listed(list, &mut self.chat, now),
             Outcome::SessionsFound { text, hits: Ok(hits) } => return self.library.found(text, hits),

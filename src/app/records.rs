@@ -27,7 +27,7 @@ pub(super) struct Records {
 #[derive(Debug)]
 struct Making {
     request: RequestId,
-    lane: usize,
+    variant: usize,
     /// Its message, from its first token on.
     message: Option<MessageId>,
     /// What is known of what it begins with.
@@ -47,7 +47,7 @@ impl Making {
             }
         }
         whole.passages.push(self.passage.clone());
-        whole.lane = self.name.clone().or(whole.lane);
+        whole.variant = self.name.clone().or(whole.variant);
         whole.perplexity = None;
         whole
     }
@@ -94,8 +94,8 @@ impl Making {
 }
 
 impl Records {
-    fn of(&mut self, request: RequestId, lane: usize) -> Option<&mut Making> {
-        self.making.iter_mut().find(|making| making.request == request && making.lane == lane)
+    fn of(&mut self, request: RequestId, variant: usize) -> Option<&mut Making> {
+        self.making.iter_mut().find(|making| making.request == request && making.variant == variant)
     }
 
     /// Those of all lanes of a request.
@@ -120,7 +120,7 @@ impl Records {
 /// What is asked for, of which a record is made.
 pub(super) struct Asked<'a> {
     pub(super) request: RequestId,
-    pub(super) lane: usize,
+    pub(super) variant: usize,
     /// What it is called in a comparison.
     pub(super) name: Option<&'a str>,
     pub(super) sampling: &'a SamplingParams,
@@ -157,7 +157,7 @@ impl OpenChat {
         let base = continued.and_then(|node| node.provenance.as_deref().cloned()).unwrap_or_default();
         self.session.records.making.push(Making {
             request: asked.request,
-            lane: asked.lane,
+            variant: asked.variant,
             message: asked.continued,
             base,
             model: ModelIdentity::default(),
@@ -184,26 +184,26 @@ impl OpenChat {
                 .all_of(*id)
                 .filter(|making| !making.passage.is_continued)
                 .for_each(|making| making.passage.start = opening.len()),
-            EngineEvent::Began { id, lane, stats } => {
-                if let Some(making) = records.of(*id, *lane) {
+            EngineEvent::Began { id, variant, stats } => {
+                if let Some(making) = records.of(*id, *variant) {
                     making.began(stats);
                     engine.model.iter().for_each(|model| making.made_by(model));
                 }
             }
             EngineEvent::Token { id, trace, .. } => add(records.of(*id, 0), trace),
-            EngineEvent::LaneToken { id, lane, trace, .. } => add(records.of(*id, *lane), trace),
+            EngineEvent::VariantToken { id, variant, trace, .. } => add(records.of(*id, *variant), trace),
             EngineEvent::TakenBack { id, tokens, .. } => {
                 if let Some(making) = records.of(*id, 0) {
                     making.passage.tokens.truncate(*tokens);
                 }
             }
             EngineEvent::Finished { id, reason, stats, .. } => self.end_record(*id, 0, Some((reason, stats)), engine),
-            EngineEvent::LaneFinished { id, lane, reason, stats } => {
-                self.end_record(*id, *lane, Some((reason, stats)), engine);
+            EngineEvent::VariantFinished { id, variant, reason, stats } => {
+                self.end_record(*id, *variant, Some((reason, stats)), engine);
             }
             EngineEvent::Failed { id, .. } => {
-                let lanes: Vec<usize> = records.all_of(*id).map(|making| making.lane).collect();
-                lanes.into_iter().for_each(|lane| self.end_record(*id, lane, None, engine));
+                let variants: Vec<usize> = records.all_of(*id).map(|making| making.variant).collect();
+                variants.into_iter().for_each(|variant| self.end_record(*id, variant, None, engine));
             }
             _ => {}
         }
@@ -212,8 +212,8 @@ impl OpenChat {
     /// Which messages the replies at work have become.
     pub(super) fn bind_records(&mut self) {
         let records = &mut self.session.records;
-        let mut bind = |request, lane, message: Option<MessageId>| {
-            if let Some(making) = records.of(request, lane) {
+        let mut bind = |request, variant, message: Option<MessageId>| {
+            if let Some(making) = records.of(request, variant) {
                 making.message = message;
             }
         };
@@ -221,8 +221,8 @@ impl OpenChat {
             bind(generation.id, 0, generation.message);
         }
         if let Some(comparison) = &self.comparison {
-            for (at, lane) in comparison.lanes.iter().enumerate() {
-                bind(comparison.id, at, lane.message);
+            for (at, variant) in comparison.variants.iter().enumerate() {
+                bind(comparison.id, at, variant.message);
             }
         }
     }
@@ -230,12 +230,12 @@ impl OpenChat {
     fn end_record(
         &mut self,
         request: RequestId,
-        lane: usize,
+        variant: usize,
         end: Option<(&FinishReason, &GenerationStats)>,
         engine: &Engine,
     ) {
         let making = &mut self.session.records.making;
-        let Some(at) = making.iter().position(|making| making.request == request && making.lane == lane) else {
+        let Some(at) = making.iter().position(|making| making.request == request && making.variant == variant) else {
             return;
         };
         let mut making = making.swap_remove(at);

@@ -138,13 +138,13 @@ impl App {
     }
 
     /// The tokens of a lane.
-    pub fn lane_tokens(&self, lane: usize) -> &[TracedToken] {
-        self.chat.lane_tokens(lane)
+    pub fn variant_tokens(&self, variant: usize) -> &[TracedToken] {
+        self.chat.variant_tokens(variant)
     }
 
     /// Where a lane parts from each of the others.
-    pub fn partings(&self, lane: usize) -> Vec<Parting> {
-        self.chat.partings(lane)
+    pub fn partings(&self, variant: usize) -> Vec<Parting> {
+        self.chat.partings(variant)
     }
 
     /// How a reply of this run ended, and what it cost.

@@ -224,7 +224,7 @@ mod tests {
         transcript.switch_branch(second, -1);
         let (title, model) = ("Why? | *a*".to_owned(), "tiny".to_owned());
         let settings = ChatSettings { template: Some("chatml".into()), ..ChatSettings::default() };
-        let made = Provenance { lane: Some("creative".into()), ..Provenance::default() };
+        let made = Provenance { variant: Some("creative".into()), ..Provenance::default() };
         transcript.set_provenance(second, made);
         Document { title, model, system: "Be brief.".into(), created: 1_790_000_000, transcript, settings }
     }

@@ -22,7 +22,7 @@ pub struct Provenance {
     pub alternatives: Vec<Alternative>,
     /// What the reply was called in a comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lane: Option<String>,
+    pub variant: Option<String>,
     /// How surprising the reply was to the model itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f32>,
@@ -215,7 +215,7 @@ impl Provenance {
     /// What is known of a reply that begins with the first `end` bytes of this one.
     #[must_use]
     pub fn beginning(&self, end: usize) -> Self {
-        let mut beginning = Self { perplexity: None, lane: None, ..self.clone() };
+        let mut beginning = Self { perplexity: None, variant: None, ..self.clone() };
         beginning.passages.retain(|passage| passage.start < end);
         beginning.alternatives.retain(|alternative| alternative.start < end);
         if let Some(last) = beginning.passages.last_mut() {
@@ -289,7 +289,7 @@ mod tests {
             cost: Some(Cost { ttft_ms: 0.1, ..Cost::default() }),
             ..Passage::default()
         };
-        let record = Provenance { passages: vec![passage], lane: Some("seed 7".into()), ..Provenance::default() };
+        let record = Provenance { passages: vec![passage], variant: Some("seed 7".into()), ..Provenance::default() };
         let json = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), record, "{json}");
     }

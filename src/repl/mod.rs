@@ -3,12 +3,12 @@
 
 mod helper;
 mod input;
-mod lanes;
 mod line;
 mod printer;
 mod reply;
 mod signals;
 mod stand_in;
+mod variants;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -29,10 +29,10 @@ use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
 use input::Input;
 pub use input::prints_only;
-use lanes::LanesPrinted;
 use printer::Printer;
 use reply::ReplyPrinted;
 use signals::Signals;
+use variants::VariantsPrinted;
 
 /// What stands before a line that is typed.
 const PROMPT: &str = "> ";
@@ -83,7 +83,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         notes_printed: 0,
         answered: false,
         reply: ReplyPrinted::default(),
-        lanes: LanesPrinted::default(),
+        variants: VariantsPrinted::default(),
     };
     let was_terminal = stdout().is_terminal();
     let outcome = repl.converse(&mut input);
@@ -131,7 +131,7 @@ struct Repl {
     answered: bool,
     /// The running reply.
     reply: ReplyPrinted,
-    lanes: LanesPrinted,
+    variants: VariantsPrinted,
 }
 
 impl Repl {
@@ -397,7 +397,7 @@ impl Repl {
         if is_end {
             self.reply.end(&self.app.borrow(), &mut self.printer)?;
         }
-        self.lanes.print(&self.app.borrow(), &mut self.printer)?;
+        self.variants.print(&self.app.borrow(), &mut self.printer)?;
         // Nobody looks at the lanes side by side here: the first is kept, and a note says how to keep another.
         if compared { self.quietly(|app, now| app.handle(Action::KeepLane, now)) } else { Ok(()) }
     }

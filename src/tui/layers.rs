@@ -73,14 +73,14 @@ impl Screen {
     /// The keys of the conversation and of writing have to wait while replies are compared.
     fn comparison_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Option<Done> {
         let comparison = app.comparison()?;
-        let (chosen, count) = (comparison.chosen, comparison.lanes.len());
-        let Some(action) = app.keymap().action(Context::Lanes, press) else { return Some(Done::default()) };
+        let (chosen, count) = (comparison.chosen, comparison.variants.len());
+        let Some(action) = app.keymap().action(Context::Variants, press) else { return Some(Done::default()) };
         let effects = match action {
-            KeyAction::PreviousLane => app.handle(Action::ChooseLane((chosen + count - 1) % count), now),
-            KeyAction::NextLane => app.handle(Action::ChooseLane((chosen + 1) % count), now),
-            KeyAction::PickLane => {
-                let lane = app.keymap().place(Context::Lanes, press);
-                lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now))
+            KeyAction::PreviousVariant => app.handle(Action::ChooseVariant((chosen + count - 1) % count), now),
+            KeyAction::NextVariant => app.handle(Action::ChooseVariant((chosen + 1) % count), now),
+            KeyAction::PickVariant => {
+                let variant = app.keymap().place(Context::Variants, press);
+                variant.map_or_else(Vec::new, |variant| app.handle(Action::ChooseVariant(variant), now))
             }
             KeyAction::KeepLane => app.handle(Action::KeepLane, now),
             KeyAction::Stop | KeyAction::Interrupt => app.handle(Action::Stop, now),
@@ -91,21 +91,21 @@ impl Screen {
             | KeyAction::ToggleSource
             | KeyAction::ToggleThoughts => return Some(self.act(app, action, now)),
             scrolling => {
-                self.scroll_lanes(scrolling);
+                self.scroll_variants(scrolling);
                 Vec::new()
             }
         };
         Some((effects, Vec::new()))
     }
 
-    fn scroll_lanes(&mut self, action: KeyAction) {
+    fn scroll_variants(&mut self, action: KeyAction) {
         match action {
-            KeyAction::ScrollUp => self.lanes.scroll(-1),
-            KeyAction::ScrollDown => self.lanes.scroll(1),
-            KeyAction::PageUp => self.lanes.scroll_page(-1),
-            KeyAction::PageDown => self.lanes.scroll_page(1),
-            KeyAction::Top => self.lanes.go_to(true),
-            KeyAction::Bottom => self.lanes.go_to(false),
+            KeyAction::ScrollUp => self.variants.scroll(-1),
+            KeyAction::ScrollDown => self.variants.scroll(1),
+            KeyAction::PageUp => self.variants.scroll_page(-1),
+            KeyAction::PageDown => self.variants.scroll_page(1),
+            KeyAction::Top => self.variants.go_to(true),
+            KeyAction::Bottom => self.variants.go_to(false),
             // Everything else waits until the comparison is over.
             _ => {}
         }

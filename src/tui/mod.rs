@@ -16,7 +16,6 @@ mod heat;
 mod help;
 mod highlight;
 mod input;
-mod lanes;
 mod layers;
 mod line_input;
 mod markdown;
@@ -32,6 +31,7 @@ mod terminal;
 mod text;
 mod theme;
 mod token_view;
+mod variants;
 mod view;
 mod window;
 

@@ -96,8 +96,8 @@ impl Screen {
             overlay.on_key(app, KeyPress::plain(if up { Key::Up } else { Key::Down }));
             return Vec::new();
         }
-        if self.lanes.is_open() {
-            self.lanes.scroll_at(x, y, by);
+        if self.variants.is_open() {
+            self.variants.scroll_at(x, y, by);
             return Vec::new();
         }
         let Some((_, Target::Parameter(row) | Target::Slider(row))) = self.targets.at(x, y) else {
@@ -111,9 +111,9 @@ impl Screen {
     }
 
     fn on_press(&mut self, app: &mut App, x: u16, y: u16, now: Moment) -> Vec<Effect> {
-        if self.lanes.is_open() {
-            let lane = self.lanes.lane_at(x, y);
-            return lane.map_or_else(Vec::new, |lane| app.handle(Action::ChooseLane(lane), now));
+        if self.variants.is_open() {
+            let variant = self.variants.variant_at(x, y);
+            return variant.map_or_else(Vec::new, |variant| app.handle(Action::ChooseVariant(variant), now));
         }
         // A value that was being typed counts as soon as something else is done.
         let mut effects = self.commit_typed(app, now);

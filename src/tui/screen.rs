@@ -4,7 +4,6 @@ use super::ascii::Charset;
 use super::chat_list::ChatList;
 use super::composer::{Composer, Motion};
 use super::conversation::Conversation;
-use super::lanes::LanesView;
 use super::mouse::{Held, MouseTip};
 use super::overlay::{Item, Overlay};
 use super::palette::palette;
@@ -14,6 +13,7 @@ use super::targets::Targets;
 use super::text::one_line;
 use super::theme::Theme;
 use super::token_view::TokenView;
+use super::variants::VariantsView;
 use super::window::{ChatRequest, Choice};
 use crate::app::keymap::{Context, KeyAction};
 use crate::app::step::Step;
@@ -43,7 +43,7 @@ pub(super) struct Screen {
     pub(super) focus: Context,
     pub(super) composer: Composer,
     pub(super) conversation: Conversation,
-    pub(super) lanes: LanesView,
+    pub(super) variants: VariantsView,
     pub(super) sampling: SamplingPanel,
     pub(super) popup: Popup,
     pub(super) overlays: Vec<Overlay>,
@@ -68,7 +68,7 @@ impl Screen {
             focus: Context::Composer,
             composer: Composer::default(),
             conversation: Conversation::default(),
-            lanes: LanesView::default(),
+            variants: VariantsView::default(),
             sampling: SamplingPanel::default(),
             popup: Popup::default(),
             overlays: Vec::new(),
@@ -371,9 +371,9 @@ impl Screen {
             KeyAction::UnfoldPaste => drop(composer.unfold()),
             // The layers above end these.
             KeyAction::PickCandidate
-            | KeyAction::PreviousLane
-            | KeyAction::NextLane
-            | KeyAction::PickLane
+            | KeyAction::PreviousVariant
+            | KeyAction::NextVariant
+            | KeyAction::PickVariant
             | KeyAction::KeepLane
             | KeyAction::PreviousToken
             | KeyAction::NextToken

@@ -6,13 +6,13 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Style};
 
 use super::context;
-use super::lanes;
 use super::overlay::Overlay;
 use super::panels;
 use super::screen::Screen;
 use super::step_view;
 use super::text::{fit, one_line, whole_hints, width_of};
 use super::theme::Theme;
+use super::variants;
 use crate::app::keymap::Context;
 use crate::app::{App, Loading, Phase};
 use crate::chat::Role;
@@ -93,13 +93,13 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     if screen.focus == Context::Composer {
         screen.popup.draw(Rect { y: layout.separator.y, ..layout.composer }, buffer, theme);
     }
-    screen.lanes.draw(app, Rect { y: area.y + 1, height: area.height - 2, ..area }, buffer, theme);
+    screen.variants.draw(app, Rect { y: area.y + 1, height: area.height - 2, ..area }, buffer, theme);
     for overlay in &mut screen.overlays {
         overlay.draw(app, area, buffer, theme);
     }
     paint_ground(theme.text(), buffer);
     screen.charset.apply(buffer);
-    let is_writing = screen.overlays.is_empty() && !screen.lanes.is_open();
+    let is_writing = screen.overlays.is_empty() && !screen.variants.is_open();
     if let Some(position) = cursor.filter(|_| is_writing && screen.focus == Context::Composer) {
         frame.set_cursor_position(position);
     }
@@ -282,7 +282,7 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
         return (text, theme.warning());
     }
     if let Some(comparison) = app.comparison() {
-        return (lanes::status(app, comparison), theme.accent());
+        return (variants::status(app, comparison), theme.accent());
     }
     if let Some(generation) = app.generation() {
         let text = match (generation.stopping, generation.phase) {

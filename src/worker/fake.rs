@@ -105,8 +105,8 @@ impl FakeWorker {
     }
 
     /// What the lanes of the next `Compare` without a script do: a step each in turn, and of a text a word each.
-    pub fn lanes(mut self, lanes: impl IntoIterator<Item = Vec<Step>>) -> Self {
-        self.comparisons.push_back(lanes.into_iter().collect());
+    pub fn variants(mut self, variants: impl IntoIterator<Item = Vec<Step>>) -> Self {
+        self.comparisons.push_back(variants.into_iter().collect());
         self
     }
 
@@ -257,13 +257,13 @@ impl Actor {
         match command {
             EngineCommand::Load { id, .. } => self.load(id),
             EngineCommand::Generate { id, prompt, params } => return self.generate(id, &prompt, params),
-            EngineCommand::Compare { id, prompt, lanes } => return self.compare(id, &prompt, lanes),
+            EngineCommand::Compare { id, prompt, variants } => return self.compare(id, &prompt, variants),
             EngineCommand::SetSampling { .. }
             | EngineCommand::Pause { .. }
             | EngineCommand::Resume { .. }
             | EngineCommand::Steer { .. } => {}
             EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
-            EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
+            EngineCommand::CancelVariant { id, variant } => self.cancelled.push((id, Some(variant))),
             EngineCommand::Preview { id, sampling, candidates, .. } => {
                 self.emit(EngineEvent::Distribution { id, distribution: distribution(&sampling, candidates) });
             }
@@ -327,12 +327,12 @@ impl Actor {
         }
     }
 
-    fn compare(&mut self, id: RequestId, prompt: &Prompt, lanes: Vec<GenerationParams>) -> Next {
+    fn compare(&mut self, id: RequestId, prompt: &Prompt, variants: Vec<GenerationParams>) -> Next {
         let prompt_tokens = words(&plain_text(prompt)).len();
         let mut scripts = self.script.comparisons.pop_front().unwrap_or_default().into_iter();
         let mut running: Vec<(Reply, VecDeque<Step>)> = Vec::new();
-        for (lane, params) in lanes.into_iter().enumerate() {
-            let reply = Reply { lane: Some(lane), ..Reply::new(id, prompt_tokens, params) };
+        for (variant, params) in variants.into_iter().enumerate() {
+            let reply = Reply { variant: Some(variant), ..Reply::new(id, prompt_tokens, params) };
             running.push((reply, scripts.next().unwrap_or_default().into_iter().flat_map(word_by_word).collect()));
         }
         self.emit(EngineEvent::PrefillProgress { id, reused: 0, done: prompt_tokens, total: prompt_tokens });
@@ -345,7 +345,7 @@ impl Actor {
                 };
                 match played {
                     Played::On => running.push((reply, steps)),
-                    Played::Finished(reason) => self.end_lane(reply, reason),
+                    Played::Finished(reason) => self.end_variant(reply, reason),
                     Played::Failed(error) => {
                         self.emit(EngineEvent::Failed { id, error });
                         return Next::Command;
@@ -362,9 +362,9 @@ impl Actor {
         Next::Command
     }
 
-    fn end_lane(&self, reply: Reply, reason: FinishReason) {
-        let (id, lane) = (reply.id, reply.lane.unwrap_or(0));
-        self.emit(EngineEvent::LaneFinished { id, lane, reason, stats: reply.into_stats() });
+    fn end_variant(&self, reply: Reply, reason: FinishReason) {
+        let (id, variant) = (reply.id, reply.variant.unwrap_or(0));
+        self.emit(EngineEvent::VariantFinished { id, variant, reason, stats: reply.into_stats() });
     }
 
     fn finish(&mut self, reply: Reply, reason: FinishReason) -> Next {
@@ -431,7 +431,7 @@ impl Actor {
         if played != Played::On {
             return played;
         }
-        let token = match reply.lane {
+        let token = match reply.variant {
             // Lanes that say the same have the same tokens.
             Some(_) => text.bytes().fold(0, |id: TokenId, byte| id.wrapping_mul(31).wrapping_add(byte.into())),
             None => reply.stats.completion_tokens as TokenId,
@@ -456,8 +456,8 @@ impl Actor {
             picked,
         };
         let (id, context_used) = (reply.id, self.context_used);
-        self.emit(match reply.lane {
-            Some(lane) => EngineEvent::LaneToken { id, lane, trace, context_used },
+        self.emit(match reply.variant {
+            Some(variant) => EngineEvent::VariantToken { id, variant, trace, context_used },
             None => EngineEvent::Token { id, trace, context_used },
         });
         match reply.max_tokens {
@@ -488,8 +488,10 @@ impl Actor {
                 other => self.wait_or_cancel(other),
             }
         }
-        let is_cancelled =
-            self.cancelled.iter().any(|(id, lane)| *id == reply.id && (lane.is_none() || *lane == reply.lane));
+        let is_cancelled = self
+            .cancelled
+            .iter()
+            .any(|(id, variant)| *id == reply.id && (variant.is_none() || *variant == reply.variant));
         if is_cancelled { Played::Finished(FinishReason::Cancelled) } else { Played::On }
     }
 
@@ -508,7 +510,7 @@ impl Actor {
     fn wait_or_cancel(&mut self, command: EngineCommand) {
         match command {
             EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
-            EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
+            EngineCommand::CancelVariant { id, variant } => self.cancelled.push((id, Some(variant))),
             other => self.waiting.push_back(other),
         }
     }
@@ -536,7 +538,7 @@ enum Played {
 struct Reply {
     id: RequestId,
     /// Which of several it is.
-    lane: Option<usize>,
+    variant: Option<usize>,
     sampling: SamplingParams,
     candidates: usize,
     max_tokens: Option<usize>,
@@ -560,7 +562,7 @@ impl Reply {
         let GenerationParams { sampling, max_tokens, candidates, stepping, .. } = params;
         Self {
             id,
-            lane: None,
+            variant: None,
             sampling,
             candidates,
             max_tokens,

@@ -52,7 +52,7 @@ pub(super) struct Loaded {
     pub(super) inference: Inference,
     /// The lanes of the last comparison but the one in `inference`, until a reply is asked for: only its prompt says which
     /// of them was kept.
-    pub(super) lanes: Vec<Inference>,
+    pub(super) variants: Vec<Inference>,
     pub(super) reader: Reader,
 }
 
@@ -105,24 +105,24 @@ impl Loaded {
             left_out: LeftOut::default(),
             faulty: Vec::new(),
         };
-        Self { inference: model.inference, lanes: Vec::new(), reader }
+        Self { inference: model.inference, variants: Vec::new(), reader }
     }
 
     /// Goes on from the lane that shares most with `prompt`.
     pub(super) fn take_up(&mut self, prompt: &[TokenId]) {
         let here = self.inference.shared_with(prompt);
-        let there = self.lanes.iter_mut().map(|lane| (lane.shared_with(prompt), lane));
-        if let Some((shared, lane)) = there.max_by_key(|(shared, _)| *shared)
+        let there = self.variants.iter_mut().map(|variant| (variant.shared_with(prompt), variant));
+        if let Some((shared, variant)) = there.max_by_key(|(shared, _)| *shared)
             && shared > here
         {
-            std::mem::swap(&mut self.inference, lane);
+            std::mem::swap(&mut self.inference, variant);
         }
     }
 
     /// As [`Self::take_up`], and gives the other lanes up.
     pub(super) fn settle(&mut self, prompt: &[TokenId]) {
         self.take_up(prompt);
-        self.lanes.clear();
+        self.variants.clear();
     }
 }
 

@@ -46,7 +46,7 @@ pub struct ReplyRef {
     /// What asked for it.
     pub request: RequestId,
     /// Which lane, from 0; 0 where there are none.
-    pub lane: usize,
+    pub variant: usize,
 }
 
 /// Where a model is.
@@ -268,7 +268,7 @@ pub enum EngineCommand {
         /// What to go on from.
         prompt: Prompt,
         /// How each lane is generated. Its sampling is not changed on the way, and it cannot be paused.
-        lanes: Vec<GenerationParams>,
+        variants: Vec<GenerationParams>,
     },
     /// Change the sampling of the running generation `id` from its next token on; without effect once that has closed.
     SetSampling {
@@ -368,11 +368,11 @@ pub enum EngineCommand {
         id: RequestId,
     },
     /// Stop one lane of the comparison `id`; the others go on.
-    CancelLane {
+    CancelVariant {
         /// The comparison.
         id: RequestId,
         /// Which lane, from 0.
-        lane: usize,
+        variant: usize,
     },
     /// End the thread.
     Shutdown,
@@ -397,7 +397,7 @@ impl EngineCommand {
             | Self::Resume { .. }
             | Self::Steer { .. }
             | Self::Cancel { .. }
-            | Self::CancelLane { .. }
+            | Self::CancelVariant { .. }
             | Self::Shutdown => None,
         }
     }
@@ -483,7 +483,7 @@ pub enum EngineEvent {
     Began {
         id: RequestId,
         /// Which lane, from 0; 0 where there is one reply.
-        lane: usize,
+        variant: usize,
         /// What is known by now.
         stats: Box<GenerationStats>,
     },
@@ -582,20 +582,20 @@ pub enum EngineEvent {
         context_used: usize,
     },
     /// A token of a lane of `Compare`.
-    LaneToken {
+    VariantToken {
         id: RequestId,
         /// Which lane, from 0.
-        lane: usize,
+        variant: usize,
         /// The token and how it was chosen.
         trace: TokenTrace,
         /// Tokens in that lane's KV cache by now (prompt and reply).
         context_used: usize,
     },
     /// A lane of `Compare` ended; the others go on.
-    LaneFinished {
+    VariantFinished {
         id: RequestId,
         /// Which lane, from 0.
-        lane: usize,
+        variant: usize,
         /// Why.
         reason: FinishReason,
         /// What it cost. Its times are those that it waited: what lanes share counts for each of them.
@@ -644,8 +644,8 @@ impl EngineEvent {
             | Self::TemplateDescribed { id, .. }
             | Self::Measured { id, .. }
             | Self::Finished { id, .. }
-            | Self::LaneToken { id, .. }
-            | Self::LaneFinished { id, .. }
+            | Self::VariantToken { id, .. }
+            | Self::VariantFinished { id, .. }
             | Self::Compared { id, .. }
             | Self::Failed { id, .. } => Some(*id),
             Self::WorkerDied { .. } => None,

@@ -93,7 +93,7 @@ impl Channels {
         match command {
             EngineCommand::Shutdown => self.closing = true,
             EngineCommand::Cancel { id } => self.cancelled.push((id, None)),
-            EngineCommand::CancelLane { id, lane } => self.cancelled.push((id, Some(lane))),
+            EngineCommand::CancelVariant { id, variant } => self.cancelled.push((id, Some(variant))),
             command => self.waiting.push_back(command),
         }
     }
@@ -105,8 +105,8 @@ impl Channels {
     }
 
     /// Whether a lane of the comparison `id` is to stop.
-    pub(super) fn is_lane_cancelled(&mut self, id: RequestId, lane: usize) -> bool {
-        self.is_cancelled(id) || self.cancelled.contains(&(id, Some(lane)))
+    pub(super) fn is_variant_cancelled(&mut self, id: RequestId, variant: usize) -> bool {
+        self.is_cancelled(id) || self.cancelled.contains(&(id, Some(variant)))
     }
 
     /// Whether the request `id` is to stop, also since another one waits.

@@ -1,8 +1,8 @@
 //! The engine's thread: takes one command after the other, and gives each exactly one closing event.
 
-mod lanes;
 mod replaying;
 mod steering;
+mod variants;
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -115,7 +115,7 @@ impl Worker {
                     // Half a forward pass may be in the cache.
                     if let Some(loaded) = &mut self.loaded {
                         loaded.inference.truncate(0);
-                        loaded.lanes.clear();
+                        loaded.variants.clear();
                     }
                     EngineEvent::Failed { id, error: describe_panic(panic.as_ref()) }
                 }
@@ -135,7 +135,7 @@ impl Worker {
                 let outcome = self.generate(id, &prompt, params);
                 self.or_cancelled(id, outcome)
             }
-            EngineCommand::Compare { id, prompt, lanes } => self.compare(id, &prompt, lanes),
+            EngineCommand::Compare { id, prompt, variants } => self.compare(id, &prompt, variants),
             EngineCommand::Preview { id, of, sampling, candidates } => self.preview(id, of, &sampling, candidates),
             EngineCommand::Score { id, text } => self.score(id, &text),
             EngineCommand::ScorePrompt { id, prompt, from, candidates } => {
@@ -157,7 +157,7 @@ impl Worker {
             | EngineCommand::Resume { .. }
             | EngineCommand::Steer { .. }
             | EngineCommand::Cancel { .. }
-            | EngineCommand::CancelLane { .. }
+            | EngineCommand::CancelVariant { .. }
             | EngineCommand::Shutdown => Err(RequestError::Cancelled),
         }
     }
@@ -170,7 +170,7 @@ impl Worker {
         let options = &params.options(self.resources.memory);
         let source = &self.source(place)?;
         if let Some(loaded) = &mut self.loaded {
-            loaded.lanes.clear();
+            loaded.variants.clear();
         }
         // The model in use stays until the new one is there, so that nothing is lost where it cannot be loaded; unless
         // there is no memory for both.
@@ -262,7 +262,7 @@ impl Worker {
         if passes.is_none() {
             reader.remember(&source);
             let dice = outcome.as_ref().map(|(_, stats)| stats.last_dice()).unwrap_or_default();
-            draws.keep(ReplyRef { request: id, lane: 0 }, inference, told, dice);
+            draws.keep(ReplyRef { request: id, variant: 0 }, inference, told, dice);
         }
         let (reason, stats) = outcome?;
         Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
@@ -469,7 +469,7 @@ impl Control for Running<'_, '_> {
     }
 
     fn on_start(&mut self, stats: &GenerationStats) {
-        self.channels.emit(EngineEvent::Began { id: self.id, lane: 0, stats: Box::new(stats.clone()) });
+        self.channels.emit(EngineEvent::Began { id: self.id, variant: 0, stats: Box::new(stats.clone()) });
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {

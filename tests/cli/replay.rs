@@ -206,11 +206,12 @@ fn statistics_are_shown_again_after_reopening() {
 }
 
 #[test]
-fn lanes_of_a_comparison_say_what_they_were_called() {
+fn variants_of_a_comparison_say_what_they_were_called() {
     let gibber = Gibber::new();
     held(&gibber, TINY, None, &["-n", "6"], "/compare seed=3 creative -- Hi\n");
     let chat = exported(&gibber);
-    let lanes: Vec<&str> = replies(&chat).iter().map(|reply| reply["provenance"]["lane"].as_str().unwrap()).collect();
-    assert_eq!(lanes, ["seed 3", "creative"]);
+    let variants: Vec<&str> =
+        replies(&chat).iter().map(|reply| reply["provenance"]["lane"].as_str().unwrap()).collect();
+    assert_eq!(variants, ["seed 3", "creative"]);
     assert!(stdout_of(replay(&gibber, None, &[])).contains("reply 1 is identical"));
 }

@@ -135,7 +135,7 @@ fn sampling_preview_and_count_act_at_once_while_it_is_paused() {
     let events = client.until_paused();
     let Some(EngineEvent::Paused { distribution, .. }) = events.last() else { panic!("{events:?}") };
     assert!(distribution.candidates[1].cut_by.is_some() && events.len() == 1, "{events:?}");
-    let (preview, of) = (client.id(), ReplyRef { request: id, lane: 0 });
+    let (preview, of) = (client.id(), ReplyRef { request: id, variant: 0 });
     let wide = SamplingParams { top_k: 2, ..sampling.clone() };
     let answer = client.ask(EngineCommand::Preview { id: preview, of, sampling: wide, candidates: 3 });
     let [EngineEvent::Distribution { distribution, .. }] = &answer[..] else { panic!("{answer:?}") };

@@ -4,10 +4,10 @@
 //! two tokens whether anything has changed.
 
 mod hold_back;
-mod lanes;
 mod prompt_lookup;
 mod steer;
 mod trace;
+mod variants;
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use super::sampling::{Draw, Sampler, SamplingParams, log_softmax_stats, not_numb
 use super::tokenizer::Tokenizer;
 use super::{EngineError, TokenId};
 use hold_back::HoldBack;
-pub use lanes::{Lane, generate_lanes};
 use prompt_lookup::Drafter;
 pub use prompt_lookup::PromptLookup;
 pub use steer::{AtRest, Steer};
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
+pub use variants::{Variant, generate_variants};
 
 /// What ends a reply, beside the model's own end token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub trait Control {
         Ok(None)
     }
 
-    /// One of several replies has ended; told by [`generate_lanes`] alone.
+    /// One of several replies has ended; told by [`generate_variants`] alone.
     fn on_end(&mut self, _reason: FinishReason, _stats: GenerationStats) {}
 
     /// Whether [`Control::steer`] may want tokens back: how each was chosen is kept for that.

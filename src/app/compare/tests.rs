@@ -41,7 +41,7 @@ impl Machine {
     }
 
     /// A token whose id is its text's length.
-    fn token(&mut self, lane: usize, text: &str) -> Vec<Effect> {
+    fn token(&mut self, variant: usize, text: &str) -> Vec<Effect> {
         let trace = TokenTrace {
             token: text.len() as u32,
             text: text.to_owned(),
@@ -52,11 +52,11 @@ impl Machine {
             kept_mass: 1.0,
             candidates: Vec::new(),
         };
-        self.feed(|id| EngineEvent::LaneToken { id, lane, trace, context_used: 10 })
+        self.feed(|id| EngineEvent::VariantToken { id, variant, trace, context_used: 10 })
     }
 
-    fn end(&mut self, lane: usize, reason: FinishReason) -> Vec<Effect> {
-        self.feed(|id| EngineEvent::LaneFinished { id, lane, reason, stats: GenerationStats::default() })
+    fn end(&mut self, variant: usize, reason: FinishReason) -> Vec<Effect> {
+        self.feed(|id| EngineEvent::VariantFinished { id, variant, reason, stats: GenerationStats::default() })
     }
 
     fn compared(&mut self) -> Vec<Effect> {
@@ -74,7 +74,7 @@ impl Machine {
 
 fn asked(effects: &[Effect]) -> (&Prompt, &[GenerationParams]) {
     let command = effects.iter().find_map(|effect| match effect {
-        Effect::Submit(EngineCommand::Compare { prompt, lanes, .. }) => Some((prompt, lanes.as_slice())),
+        Effect::Submit(EngineCommand::Compare { prompt, variants, .. }) => Some((prompt, variants.as_slice())),
         _ => None,
     });
     command.expect("lanes are asked for")
@@ -89,12 +89,12 @@ fn saved(effects: &[Effect]) -> Vec<(&str, MessageState)> {
 }
 
 #[test]
-fn lanes_become_siblings_and_the_kept_one_is_the_reply() {
+fn variants_become_siblings_and_the_kept_one_is_the_reply() {
     let mut machine = Machine::new();
     let effects = machine.enter("/compare precise creative");
-    let (prompt, lanes) = asked(&effects);
+    let (prompt, variants) = asked(&effects);
     assert!(matches!(prompt, Prompt::Chat { messages, .. } if messages.len() == 1), "the last question, unanswered");
-    let temperatures: Vec<f32> = lanes.iter().map(|lane| lane.sampling.temperature).collect();
+    let temperatures: Vec<f32> = variants.iter().map(|variant| variant.sampling.temperature).collect();
     assert_eq!(temperatures, [0.2, 1.1]);
     assert_eq!(machine.app.refusal().as_deref(), Some("a comparison is running: stop it first (Esc)"));
     assert_eq!(saved(&machine.token(0, "one")), [("one", MessageState::Streaming)]);
@@ -105,7 +105,7 @@ fn lanes_become_siblings_and_the_kept_one_is_the_reply() {
     machine.end(1, FinishReason::Length);
     machine.compared();
     assert_eq!(machine.path(), ["q", "one more"], "the first one, until another is chosen");
-    machine.act(crate::app::Action::ChooseLane(1));
+    machine.act(crate::app::Action::ChooseVariant(1));
     assert_eq!(machine.path(), ["q", "other"]);
     let effects = machine.act(crate::app::Action::KeepLane);
     let head = machine.app.transcript().head();
@@ -115,9 +115,9 @@ fn lanes_become_siblings_and_the_kept_one_is_the_reply() {
     assert_eq!(machine.app.transcript().branch_position(head.unwrap()), (3, 3), "beside the former answer");
     machine.enter("/branch 2");
     assert_eq!(machine.path(), ["q", "one more"]);
-    let lane = machine.app.transcript().head().unwrap();
-    assert_eq!(machine.app.tokens_of(lane).map(<[_]>::len), Some(2), "its tokens can be walked");
-    let summary = machine.app.summary(lane).unwrap();
+    let variant = machine.app.transcript().head().unwrap();
+    assert_eq!(machine.app.tokens_of(variant).map(<[_]>::len), Some(2), "its tokens can be walked");
+    let summary = machine.app.summary(variant).unwrap();
     assert!(summary.perplexity.is_some(), "its footer is that of any reply");
 }
 
@@ -126,12 +126,12 @@ fn a_question_comes_with_the_command_and_begins_as_it_was_told_to() {
     let mut machine = Machine::new();
     machine.enter("/begin Well,");
     let effects = machine.enter("/compare 2 -- What is it?");
-    let (prompt, lanes) = asked(&effects);
+    let (prompt, variants) = asked(&effects);
     let Prompt::Chat { messages, .. } = prompt else { panic!("{prompt:?}") };
     let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(texts, ["q", "a", "What is it?", "Well,"]);
-    assert_ne!(lanes[0].sampling.seed, lanes[1].sampling.seed);
-    assert!(lanes.iter().all(|lane| lane.sampling.seed.is_some()));
+    assert_ne!(variants[0].sampling.seed, variants[1].sampling.seed);
+    assert!(variants.iter().all(|variant| variant.sampling.seed.is_some()));
     machine.token(0, " one");
     assert_eq!(machine.path(), ["q", "a", "What is it?", "Well, one"]);
 }
@@ -152,7 +152,7 @@ fn what_cannot_be_compared_is_told_and_given_back() {
 }
 
 #[test]
-fn stopping_cuts_every_lane_and_leaving_keeps_them_all() {
+fn stopping_cuts_every_variant_and_leaving_keeps_them_all() {
     let mut machine = Machine::new();
     machine.enter("/compare 2");
     machine.token(0, "one");
@@ -174,14 +174,14 @@ fn stopping_cuts_every_lane_and_leaving_keeps_them_all() {
 }
 
 #[test]
-fn a_lane_that_is_kept_on_the_way_goes_on_alone() {
+fn a_variant_that_is_kept_on_the_way_goes_on_alone() {
     let mut machine = Machine::new();
     machine.enter("/compare 3");
     assert!(machine.act(crate::app::Action::KeepLane).is_empty(), "there is nothing to keep yet");
-    for lane in 0..3 {
-        machine.token(lane, "x");
+    for variant in 0..3 {
+        machine.token(variant, "x");
     }
-    machine.act(crate::app::Action::ChooseLane(1));
+    machine.act(crate::app::Action::ChooseVariant(1));
     let effects = machine.act(crate::app::Action::KeepLane);
     assert_eq!(effects.len(), 2, "the others are stopped: {effects:?}");
     machine.end(0, FinishReason::Cancelled);
@@ -194,7 +194,7 @@ fn a_lane_that_is_kept_on_the_way_goes_on_alone() {
 }
 
 #[test]
-fn the_end_of_the_program_and_of_the_engine_cut_the_lanes() {
+fn the_end_of_the_program_and_of_the_engine_cut_the_variants() {
     for die in [false, true] {
         let mut machine = Machine::new();
         machine.enter("/compare 2");
@@ -213,7 +213,7 @@ fn the_end_of_the_program_and_of_the_engine_cut_the_lanes() {
 }
 
 #[test]
-fn lanes_that_say_nothing_leave_the_chat_as_it_was() {
+fn variants_that_say_nothing_leave_the_chat_as_it_was() {
     let mut machine = Machine::new();
     machine.enter("/compare 2");
     machine.end(0, FinishReason::EndOfTurn);
@@ -224,7 +224,7 @@ fn lanes_that_say_nothing_leave_the_chat_as_it_was() {
 }
 
 #[test]
-fn lanes_that_grow_are_saved_every_half_second() {
+fn variants_that_grow_are_saved_every_half_second() {
     let mut machine = Machine::new();
     machine.enter("/compare 2");
     machine.token(0, "one");
@@ -240,14 +240,14 @@ fn lanes_that_grow_are_saved_every_half_second() {
 }
 
 #[test]
-fn lanes_part_at_the_first_token_that_differs() {
+fn variants_part_at_the_first_token_that_differs() {
     let mut machine = Machine::new();
     machine.enter("/compare 3");
-    for (lane, texts) in [(0, ["a", "bb", "ccc"]), (1, ["a", "bb", "dddd"]), (2, ["a", "eeeee", "ccc"])] {
-        texts.into_iter().for_each(|text| drop(machine.token(lane, text)));
+    for (variant, texts) in [(0, ["a", "bb", "ccc"]), (1, ["a", "bb", "dddd"]), (2, ["a", "eeeee", "ccc"])] {
+        texts.into_iter().for_each(|text| drop(machine.token(variant, text)));
     }
-    let token = |machine: &Machine, lane: usize| -> Vec<Option<usize>> {
-        machine.app.partings(lane).into_iter().map(|parting| parting.token).collect()
+    let token = |machine: &Machine, variant: usize| -> Vec<Option<usize>> {
+        machine.app.partings(variant).into_iter().map(|parting| parting.token).collect()
     };
     assert_eq!(token(&machine, 0), [Some(2), Some(1)]);
     assert_eq!(token(&machine, 2), [Some(1), Some(1)]);
@@ -262,7 +262,7 @@ fn lanes_part_at_the_first_token_that_differs() {
 }
 
 #[test]
-fn the_statistics_of_a_kept_lane_are_its_own() {
+fn the_statistics_of_a_kept_variant_are_its_own() {
     let mut machine = Machine::new();
     machine.enter("/compare precise creative");
     let trace = |text: &str| TokenTrace {
@@ -275,14 +275,14 @@ fn the_statistics_of_a_kept_lane_are_its_own() {
         kept_mass: 1.0,
         candidates: Vec::new(),
     };
-    for (lane, context_used) in [(0, 20), (1, 20), (1, 31)] {
-        machine.feed(|id| EngineEvent::LaneToken { id, lane, trace: trace("x"), context_used });
+    for (variant, context_used) in [(0, 20), (1, 20), (1, 31)] {
+        machine.feed(|id| EngineEvent::VariantToken { id, variant, trace: trace("x"), context_used });
     }
     machine.end(0, FinishReason::EndOfTurn);
     machine.end(1, FinishReason::EndOfTurn);
     machine.feed(|id| EngineEvent::Compared { id, context_used: 20 });
     assert_eq!(machine.app.context().0, 20);
-    machine.act(crate::app::Action::ChooseLane(1));
+    machine.act(crate::app::Action::ChooseVariant(1));
     assert_eq!(machine.app.context().0, 31, "of the lane that is looked at");
     machine.act(crate::app::Action::KeepLane);
     assert_eq!(machine.app.context().0, 31);

@@ -130,8 +130,8 @@ fn a_long_file_that_is_read_is_folded_while_one_writes_and_in_the_conversation()
 
 #[test]
 fn the_question_of_a_comparison_has_its_files() {
-    let lanes = ["One.", "Two."].map(|text| vec![Step::text(text)]);
-    let mut stage = Stage::new(100, 30, FakeWorker::new().lanes(lanes));
+    let variants = ["One.", "Two."].map(|text| vec![Step::text(text)]);
+    let mut stage = Stage::new(100, 30, FakeWorker::new().variants(variants));
     stage.memory.files.insert("notes.txt".to_owned(), "river\n".to_owned());
     stage.memory.files.insert("picture.png".to_owned(), "\0".to_owned());
     stage.keys("/compare 2 -- See @picture.png<Esc><Enter>");

@@ -174,10 +174,10 @@ fn a_click_puts_the_cursor_into_what_is_written() {
 }
 
 #[test]
-fn a_click_chooses_a_lane_and_the_wheel_scrolls_the_one_under_it() {
+fn a_click_chooses_a_variant_and_the_wheel_scrolls_the_one_under_it() {
     let long = (0..200).map(|at| format!("word{at} ")).collect::<String>();
-    let lanes = [vec![Step::text(long.as_str())], vec![Step::text(long.as_str())]];
-    let mut stage = Stage::new(100, 20, FakeWorker::new().lanes(lanes));
+    let variants = [vec![Step::text(long.as_str())], vec![Step::text(long.as_str())]];
+    let mut stage = Stage::new(100, 20, FakeWorker::new().variants(variants));
     stage.keys("/compare 2 -- A question<Enter>");
     stage.pump_to_end();
     stage.draw();

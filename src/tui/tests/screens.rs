@@ -247,11 +247,11 @@ fn a_thought_is_folded_to_a_line_and_a_key_shows_it() {
 }
 
 #[test]
-fn a_thought_that_the_template_opens_is_folded_in_a_chat_and_in_lanes() {
+fn a_thought_that_the_template_opens_is_folded_in_a_chat_and_in_variants() {
     let opened = || Step::OpenThought("<think>\n".into());
     let steps = ["They ask ", "why.\n", "</think>\n\n", "Because."].map(|text| Step::Token(text.into()));
     let script = FakeWorker::new().reply([opened()].into_iter().chain(steps.clone()));
-    let script = script.lanes([[opened()].into_iter().chain(steps).collect(), vec![Step::text("So.</think>Yes.")]]);
+    let script = script.variants([[opened()].into_iter().chain(steps).collect(), vec![Step::text("So.</think>Yes.")]]);
     let mut stage = Stage::new(100, 24, script);
     stage.keys("Why?<Enter>");
     stage.pump_to_end();

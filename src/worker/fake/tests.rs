@@ -117,17 +117,17 @@ fn a_paused_reply_waits_for_steps_and_is_cancelled_at_once() {
 }
 
 #[test]
-fn lanes_speak_a_word_each_in_turn_and_one_event_closes_them() {
+fn variants_speak_a_word_each_in_turn_and_one_event_closes_them() {
     let scripts = [vec![Step::text("one two")], vec![Step::text("one"), Step::Finish(FinishReason::Length)]];
-    let (worker, _control) = FakeWorker::new().lanes(scripts).spawn();
-    let (prompt, lanes) = (Prompt::Raw("a prompt".into()), vec![GenerationParams::default(); 2]);
-    worker.send(EngineCommand::Compare { id: RequestId(1), prompt, lanes });
+    let (worker, _control) = FakeWorker::new().variants(scripts).spawn();
+    let (prompt, variants) = (Prompt::Raw("a prompt".into()), vec![GenerationParams::default(); 2]);
+    worker.send(EngineCommand::Compare { id: RequestId(1), prompt, variants });
     let events = events_of_request(&worker);
     let told: Vec<String> = events
         .iter()
         .filter_map(|event| match event {
-            EngineEvent::LaneToken { lane, trace, .. } => Some(format!("{lane}{}", trace.text)),
-            EngineEvent::LaneFinished { lane, reason, .. } => Some(format!("{lane} {}", reason.as_str())),
+            EngineEvent::VariantToken { variant, trace, .. } => Some(format!("{variant}{}", trace.text)),
+            EngineEvent::VariantFinished { variant, reason, .. } => Some(format!("{variant} {}", reason.as_str())),
             _ => None,
         })
         .collect();

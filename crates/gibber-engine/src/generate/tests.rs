@@ -1,6 +1,6 @@
-mod lanes;
 mod prompt_lookup;
 mod steer;
+mod variants;
 
 use super::*;
 use crate::load::{LoadOptions, LoadedModel, ModelSource, load};

@@ -5,33 +5,33 @@ use super::*;
 const PROMPT: &str = "Once upon a time, there was a";
 
 /// What each lane has said.
-fn compare(client: &mut Client, lanes: &[GenerationParams]) -> Vec<String> {
-    let (id, params) = (client.id(), lanes.to_vec());
-    let events = client.ask(EngineCommand::Compare { id, prompt: raw(PROMPT), lanes: params });
+fn compare(client: &mut Client, variants: &[GenerationParams]) -> Vec<String> {
+    let (id, params) = (client.id(), variants.to_vec());
+    let events = client.ask(EngineCommand::Compare { id, prompt: raw(PROMPT), variants: params });
     let said = |at: usize| {
         let traces = events.iter().filter_map(move |event| match event {
-            EngineEvent::LaneToken { lane, trace, .. } if *lane == at => Some(trace.text.as_str()),
+            EngineEvent::VariantToken { variant, trace, .. } if *variant == at => Some(trace.text.as_str()),
             _ => None,
         });
         traces.collect()
     };
-    (0..lanes.len()).map(said).collect()
+    (0..variants.len()).map(said).collect()
 }
 
 /// Whichever lane the conversation goes on from, as much is computed already as if there had been no other, and what comes
 /// is the same; the others are there until a reply is asked for.
 #[test]
-fn the_lane_that_is_kept_is_computed_already() {
-    let lanes = [greedy(12), open(7, 12), open(8, 12)];
+fn the_variant_that_is_kept_is_computed_already() {
+    let variants = [greedy(12), open(7, 12), open(8, 12)];
     let mut client = Client::smollm2(None);
-    let said = compare(&mut client, &lanes);
+    let said = compare(&mut client, &variants);
     let next: Vec<Prompt> = said.iter().map(|said| raw(&format!("{PROMPT}{said} and then"))).collect();
     let alone = |at: usize| {
         let mut client = Client::smollm2(None);
-        assert_eq!(client.reply(raw(PROMPT), lanes[at].clone()).text, said[at]);
+        assert_eq!(client.reply(raw(PROMPT), variants[at].clone()).text, said[at]);
         client.reply(next[at].clone(), greedy(6))
     };
-    let expected: Vec<Reply> = (0..lanes.len()).map(alone).collect();
+    let expected: Vec<Reply> = (0..variants.len()).map(alone).collect();
     let prompt = client.count(raw(PROMPT)).len();
     for at in [2, 0, 1, 2] {
         let (reused, ..) = client.prefill(next[at].clone());
@@ -47,29 +47,29 @@ fn the_lane_that_is_kept_is_computed_already() {
 }
 
 #[test]
-fn the_kept_lane_need_not_be_computed_ahead() {
-    let lanes = [greedy(12), open(7, 12)];
+fn the_kept_variant_need_not_be_computed_ahead() {
+    let variants = [greedy(12), open(7, 12)];
     let mut client = Client::smollm2(None);
-    let said = compare(&mut client, &lanes);
+    let said = compare(&mut client, &variants);
     let next = raw(&format!("{PROMPT}{} and then", said[1]));
     let mut alone = Client::smollm2(None);
-    alone.reply(raw(PROMPT), lanes[1].clone());
+    alone.reply(raw(PROMPT), variants[1].clone());
     let (expected, kept) = (alone.reply(next.clone(), greedy(6)), client.reply(next, greedy(6)));
     assert_eq!((kept.stats.reused_tokens, kept.text), (expected.stats.reused_tokens, expected.text));
 }
 
 #[test]
-fn the_last_token_of_each_lane_can_be_reshaped() {
+fn the_last_token_of_each_variant_can_be_reshaped() {
     let mut client = Client::smollm2(None);
     let params = [open(7, 6), open(8, 6)].map(|params| GenerationParams { candidates: 4, ..params });
-    let (id, lanes) = (client.id(), params.to_vec());
-    let events = client.ask(EngineCommand::Compare { id, prompt: raw(PROMPT), lanes });
+    let (id, variants) = (client.id(), params.to_vec());
+    let events = client.ask(EngineCommand::Compare { id, prompt: raw(PROMPT), variants });
     for (at, params) in params.into_iter().enumerate() {
         let drawn = events.iter().rev().find_map(|event| match event {
-            EngineEvent::LaneToken { lane, trace, .. } if *lane == at => Some(trace.candidates.clone()),
+            EngineEvent::VariantToken { variant, trace, .. } if *variant == at => Some(trace.candidates.clone()),
             _ => None,
         });
-        let (id, of) = (client.id(), ReplyRef { request: id, lane: at });
+        let (id, of) = (client.id(), ReplyRef { request: id, variant: at });
         match client.ask(EngineCommand::Preview { id, of, sampling: params.sampling, candidates: 4 }).pop() {
             Some(EngineEvent::Distribution { distribution, .. }) => assert_eq!(Some(distribution.candidates), drawn),
             other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ use super::markdown::{Page, colors};
 use super::text::{Row, Wrapped, fit, one_line};
 use super::theme::Theme;
 use crate::app::keymap::Context;
-use crate::app::{App, Comparison, Lane, Parting, Phase};
+use crate::app::{App, Comparison, Parting, Phase, Variant};
 use crate::worker::protocol::RequestId;
 
 /// Columns and rows of a lane, its border counted in, below which fewer are shown side by side.
@@ -23,7 +23,7 @@ const MARK: &str = "▸";
 
 /// How far each lane is scrolled.
 #[derive(Debug, Default)]
-pub(super) struct LanesView {
+pub(super) struct VariantsView {
     /// The comparison on screen.
     of: Option<RequestId>,
     chosen: usize,
@@ -45,7 +45,7 @@ struct Scroll {
     total: usize,
 }
 
-impl LanesView {
+impl VariantsView {
     /// No comparison is on screen.
     pub(super) fn close(&mut self) {
         *self = Self::default();
@@ -56,19 +56,19 @@ impl LanesView {
     }
 
     /// The lane at a place of the screen.
-    pub(super) fn lane_at(&self, column: u16, row: u16) -> Option<usize> {
+    pub(super) fn variant_at(&self, column: u16, row: u16) -> Option<usize> {
         let place = Position::new(column, row);
-        self.places.iter().find(|(_, area)| area.contains(place)).map(|&(lane, _)| lane)
+        self.places.iter().find(|(_, area)| area.contains(place)).map(|&(variant, _)| variant)
     }
 
     /// Scrolls the lane at a place of the screen by rows, down if positive.
     pub(super) fn scroll_at(&mut self, column: u16, row: u16, by: isize) {
-        self.scroll_lane(self.lane_at(column, row).unwrap_or(self.chosen), by);
+        self.scroll_variant(self.variant_at(column, row).unwrap_or(self.chosen), by);
     }
 
     /// Scrolls the chosen lane by rows, down if positive.
     pub(super) fn scroll(&mut self, by: isize) {
-        self.scroll_lane(self.chosen, by);
+        self.scroll_variant(self.chosen, by);
     }
 
     /// How many blocks of Markdown were laid out.
@@ -77,8 +77,8 @@ impl LanesView {
         self.texts.iter().map(SingleMessage::work).sum()
     }
 
-    fn scroll_lane(&mut self, lane: usize, by: isize) {
-        let Some(scroll) = self.scrolls.get_mut(lane) else { return };
+    fn scroll_variant(&mut self, variant: usize, by: isize) {
+        let Some(scroll) = self.scrolls.get_mut(variant) else { return };
         let end = scroll.total.saturating_sub(scroll.height);
         let top = scroll.top.map_or(end, |top| top.min(end)).saturating_add_signed(by);
         scroll.top = (top < end).then_some(top);
@@ -99,7 +99,7 @@ impl LanesView {
 
     pub(super) fn draw(&mut self, app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
         let Some(comparison) = app.comparison() else { return self.close() };
-        let count = comparison.lanes.len();
+        let count = comparison.variants.len();
         if self.of != Some(comparison.id) {
             let texts = std::iter::repeat_with(SingleMessage::default).take(count).collect();
             *self = Self { of: Some(comparison.id), scrolls: vec![Scroll::default(); count], texts, ..Self::default() };
@@ -107,13 +107,13 @@ impl LanesView {
         self.chosen = comparison.chosen;
         Clear.render(area, buffer);
         self.places = places(count, comparison.chosen, area);
-        for (lane, area) in self.places.clone() {
-            self.draw_lane(app, comparison, lane, area, buffer, theme);
+        for (variant, area) in self.places.clone() {
+            self.draw_variant(app, comparison, variant, area, buffer, theme);
         }
         self.was_drawn = true;
     }
 
-    fn draw_lane(
+    fn draw_variant(
         &mut self,
         app: &App,
         comparison: &Comparison,
@@ -122,15 +122,15 @@ impl LanesView {
         buffer: &mut Buffer,
         theme: Theme,
     ) {
-        let (Some(lane), Some(scroll), Some(said)) =
-            (comparison.lanes.get(at), self.scrolls.get_mut(at), self.texts.get_mut(at))
+        let (Some(variant), Some(scroll), Some(said)) =
+            (comparison.variants.get(at), self.scrolls.get_mut(at), self.texts.get_mut(at))
         else {
             return;
         };
         let chosen = at == comparison.chosen;
         let kept = if chosen && comparison.is_kept() { " · kept" } else { "" };
         let mark = if chosen { MARK } else { "" };
-        let title = format!(" {mark}{} {}{kept} ", at + 1, one_line(&lane.label));
+        let title = format!(" {mark}{} {}{kept} ", at + 1, one_line(&variant.label));
         let (border, style) = match chosen {
             true => (BorderType::Thick, theme.accent()),
             false => (BorderType::Plain, theme.line()),
@@ -143,21 +143,21 @@ impl LanesView {
         let inner = block.inner(area);
         block.render(area, buffer);
         let partings = app.partings(at);
-        let (head, text, foot) = parts(app, lane, (at, &partings), inner);
+        let (head, text, foot) = parts(app, variant, (at, &partings), inner);
         let mut pen = Pen { buffer, y: inner.y, inner };
         pen.rows(&head, theme.faint());
         let page = Page { width: usize::from(text.width).max(1), theme, colors: colors(!self.was_drawn) };
-        let total = lane.message.map_or(0, |message| said.lay_out(app, message, page));
+        let total = variant.message.map_or(0, |message| said.lay_out(app, message, page));
         let height = usize::from(text.height);
         (scroll.height, scroll.total) = (height, total);
         let end = total.saturating_sub(height);
         let top = scroll.top.map_or(end, |top| top.min(end));
         let marks = marks(app, at, &partings);
-        let last = match lane.message {
+        let last = match variant.message {
             Some(message) => said.draw(app, message, top, text, (&mut *pen.buffer, theme), &marks),
             None => Some((text.x, text.y)),
         };
-        let is_running = lane.summary.is_none() && !matches!(comparison.phase, Phase::Waiting);
+        let is_running = variant.summary.is_none() && !matches!(comparison.phase, Phase::Waiting);
         if let Some((x, y)) = last.filter(|_| is_running && top == end && !text.is_empty()) {
             pen.buffer.set_string(x.min(text.right() - 1), y, "▌", theme.accent());
         }
@@ -203,26 +203,26 @@ fn places(count: usize, chosen: usize, area: Rect) -> Vec<(usize, Rect)> {
         let place = |at: usize| start + (usize::from(length) * at / parts) as u16;
         (place(at), place(at + 1) - place(at))
     };
-    let place = |lane: usize| {
-        let (x, width) = cut(area.x, area.width, lane % columns, columns);
-        let (y, height) = cut(area.y, area.height, lane / columns, rows);
-        (lane, Rect { x, y, width, height })
+    let place = |variant: usize| {
+        let (x, width) = cut(area.x, area.width, variant % columns, columns);
+        let (y, height) = cut(area.y, area.height, variant / columns, rows);
+        (variant, Rect { x, y, width, height })
     };
     (0..count).map(place).collect()
 }
 
 /// The rows over a lane's text, where the text is, and the rows under it.
-fn parts(app: &App, lane: &Lane, (at, told): (usize, &[Parting]), inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
+fn parts(app: &App, variant: &Variant, (at, told): (usize, &[Parting]), inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
     let width = usize::from(inner.width);
     let rows_of = |text: &str| match text {
         "" => Vec::new(),
         text => Wrapped::new(text, width).rows().to_vec(),
     };
     let height = usize::from(inner.height);
-    let mut foot = rows_of(&cost(app, lane));
+    let mut foot = rows_of(&cost(app, variant));
     foot.extend(rows_of(&partings(app, at, told)));
     foot.truncate(height / 3);
-    let mut head = if lane.differences == lane.label { Vec::new() } else { rows_of(&lane.differences) };
+    let mut head = if variant.differences == variant.label { Vec::new() } else { rows_of(&variant.differences) };
     head.truncate(height.saturating_sub(foot.len()) / 3);
     let text =
         Rect { y: inner.y + head.len() as u16, height: inner.height - (head.len() + foot.len()) as u16, ..inner };
@@ -230,17 +230,17 @@ fn parts(app: &App, lane: &Lane, (at, told): (usize, &[Parting]), inner: Rect) -
 }
 
 /// `27 tok · 31 tok/s · perplexity 3.2 · stop: end of turn`
-fn cost(app: &App, lane: &Lane) -> String {
-    let tokens = lane.message.and_then(|message| app.tokens_of(message)).map_or(0, <[_]>::len);
-    let rate = match &lane.summary {
+fn cost(app: &App, variant: &Variant) -> String {
+    let tokens = variant.message.and_then(|message| app.tokens_of(message)).map_or(0, <[_]>::len);
+    let rate = match &variant.summary {
         Some(summary) => Some(summary.stats.decode_tokens_per_second()).filter(|rate| *rate > 0.0),
-        None => lane.rate(),
+        None => variant.rate(),
     };
     let mut parts = vec![format!("{tokens} tok")];
     parts.extend(rate.map(|rate| format!("{rate:.0} tok/s")));
-    let perplexity = lane.message.and_then(|message| app.perplexity_of(message));
+    let perplexity = variant.message.and_then(|message| app.perplexity_of(message));
     parts.extend(perplexity.map(|value| format!("perplexity {value:.1}")));
-    parts.extend(lane.summary.as_ref().map(|summary| format!("stop: {}", summary.stop())));
+    parts.extend(variant.summary.as_ref().map(|summary| format!("stop: {}", summary.stop())));
     parts.join(" · ")
 }
 
@@ -250,7 +250,7 @@ fn partings(app: &App, at: usize, told: &[Parting]) -> String {
     for parting in told {
         places.entry(parting.token).or_default().push((parting.other + 1).to_string());
     }
-    let same = places.remove(&None).filter(|_| !app.lane_tokens(at).is_empty());
+    let same = places.remove(&None).filter(|_| !app.variant_tokens(at).is_empty());
     let texts: Vec<String> = places
         .into_iter()
         .filter_map(|(token, others)| Some(format!("at token {} from {}", token? + 1, others.join(", "))))
@@ -263,7 +263,7 @@ fn partings(app: &App, at: usize, told: &[Parting]) -> String {
 /// Faint as far as all lanes say the same, and a mark at each token where a lane parts from another. They are laid over
 /// the rows that are in view: so Markdown stays what it is, and no row is broken otherwise for them.
 fn marks(app: &App, at: usize, partings: &[Parting]) -> Marks {
-    let tokens = app.lane_tokens(at);
+    let tokens = app.variant_tokens(at);
     let mut places: Vec<usize> = partings.iter().filter_map(|parting| parting.token).collect();
     places.sort_unstable();
     places.dedup();
@@ -281,8 +281,8 @@ fn marks(app: &App, at: usize, partings: &[Parting]) -> Marks {
 
 /// What the status line says of a comparison.
 pub(super) fn status(app: &App, comparison: &Comparison) -> String {
-    let (chosen, count) = (comparison.chosen + 1, comparison.lanes.len());
-    let hints = |text: String| app.keymap().hints(Context::Lanes, &text);
+    let (chosen, count) = (comparison.chosen + 1, comparison.variants.len());
+    let hints = |text: String| app.keymap().hints(Context::Variants, &text);
     let choose = format!("<previous-lane>/<next-lane> or 1-{count} choose");
     if !comparison.is_running() {
         return hints(format!(

@@ -3,7 +3,7 @@
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
 
-use super::compare::MOST_LANES;
+use super::compare::MOST_VARIANTS;
 use super::parameters::{PARAMETERS, Parameter};
 use super::setup::Setup;
 use gibber_engine::SamplingParams;
@@ -16,7 +16,7 @@ const QUESTION: &str = "--";
 
 /// A lane as it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct LaneSetting {
+pub(super) struct VariantSetting {
     /// What it is called.
     pub(super) label: String,
     /// The filters, with the seed that it draws with.
@@ -38,68 +38,68 @@ pub(super) fn split_question(argument: &str) -> (&str, Option<&str>) {
 
 impl Setup {
     /// The lanes that `words` ask for; without any, the present filters beside two presets.
-    pub(super) fn lane_settings(&self, words: &str, random: &mut Pcg64Mcg) -> Result<Vec<LaneSetting>, String> {
-        let mut lanes = Vec::new();
+    pub(super) fn variant_settings(&self, words: &str, random: &mut Pcg64Mcg) -> Result<Vec<VariantSetting>, String> {
+        let mut variants = Vec::new();
         for word in words.split_whitespace() {
             match word.parse::<usize>() {
                 Ok(count) => {
-                    let lane = LaneSetting { has_own_seed: false, ..self.present_lane() };
-                    let fresh = SamplingParams { seed: None, ..lane.sampling.clone() };
+                    let variant = VariantSetting { has_own_seed: false, ..self.present_variant() };
+                    let fresh = SamplingParams { seed: None, ..variant.sampling.clone() };
                     // One more than is allowed is enough to be refused.
-                    let count = count.min(MOST_LANES + 1);
-                    lanes.extend(vec![LaneSetting { label: String::new(), sampling: fresh, ..lane }; count]);
+                    let count = count.min(MOST_VARIANTS + 1);
+                    variants.extend(vec![VariantSetting { label: String::new(), sampling: fresh, ..variant }; count]);
                 }
-                Err(_) => lanes.push(self.lane_of(word)?),
+                Err(_) => variants.push(self.variant_of(word)?),
             }
         }
-        match lanes.len() {
-            0 => lanes = self.usual_lanes(),
-            1 => lanes.insert(0, self.present_lane()),
+        match variants.len() {
+            0 => variants = self.usual_variants(),
+            1 => variants.insert(0, self.present_variant()),
             _ => {}
         }
-        if lanes.len() > MOST_LANES {
-            return Err(format!("/compare makes 2 to {MOST_LANES} lanes, and `{words}` asks for more"));
+        if variants.len() > MOST_VARIANTS {
+            return Err(format!("/compare makes 2 to {MOST_VARIANTS} lanes, and `{words}` asks for more"));
         }
-        give_seeds(&mut lanes, random.next_u64() % SEEDS);
-        Ok(lanes)
+        give_seeds(&mut variants, random.next_u64() % SEEDS);
+        Ok(variants)
     }
 
     /// The filters in force as a lane.
-    fn present_lane(&self) -> LaneSetting {
+    fn present_variant(&self) -> VariantSetting {
         let label = self.preset().unwrap_or("present").to_owned();
-        LaneSetting { label, sampling: self.sampling.clone(), has_own_seed: false }
+        VariantSetting { label, sampling: self.sampling.clone(), has_own_seed: false }
     }
 
-    fn usual_lanes(&self) -> Vec<LaneSetting> {
-        let present = self.present_lane();
+    fn usual_variants(&self) -> Vec<VariantSetting> {
+        let present = self.present_variant();
         let others = ["precise", "creative", "balanced"].into_iter().filter(|name| present.label != *name).take(2);
-        let others: Vec<LaneSetting> = others.filter_map(|name| self.lane_of(name).ok()).collect();
+        let others: Vec<VariantSetting> = others.filter_map(|name| self.variant_of(name).ok()).collect();
         std::iter::once(present).chain(others).collect()
     }
 
     /// A lane from a preset and parameters, `creative,top-k=10`.
-    fn lane_of(&self, word: &str) -> Result<LaneSetting, String> {
-        let LaneSetting { mut sampling, mut has_own_seed, .. } = self.present_lane();
+    fn variant_of(&self, word: &str) -> Result<VariantSetting, String> {
+        let VariantSetting { mut sampling, mut has_own_seed, .. } = self.present_variant();
         let mut labels = Vec::new();
         for part in word.split(',').filter(|part| !part.is_empty()) {
             match part.split_once('=') {
                 Some((name, value)) => {
-                    let parameter = Parameter::named(name).ok_or_else(|| self.no_such_lane(part))?;
+                    let parameter = Parameter::named(name).ok_or_else(|| self.no_such_variant(part))?;
                     parameter.parse_into(&mut sampling, value).map_err(|error| error.to_string())?;
                     has_own_seed |= parameter == Parameter::Seed && sampling.seed.is_some();
                     labels.push(format!("{} {}", parameter.spec().name, parameter.display(&sampling)));
                 }
                 None => {
-                    let preset = self.preset_named(part).ok_or_else(|| self.no_such_lane(part))?;
+                    let preset = self.preset_named(part).ok_or_else(|| self.no_such_variant(part))?;
                     sampling = SamplingParams { seed: preset.seed.or(sampling.seed), ..preset };
                     labels.push(part.to_owned());
                 }
             }
         }
-        Ok(LaneSetting { label: labels.join(" · "), sampling, has_own_seed })
+        Ok(VariantSetting { label: labels.join(" · "), sampling, has_own_seed })
     }
 
-    fn no_such_lane(&self, word: &str) -> String {
+    fn no_such_variant(&self, word: &str) -> String {
         let presets = self.preset_names().join(", ");
         format!(
             "`{word}` is no lane: a lane is a preset ({presets}), NAME=VALUE of parameters or a number of fresh seeds; a question comes after {QUESTION}"
@@ -107,9 +107,9 @@ impl Setup {
     }
 
     /// What a lane can be made of, each with a word on it.
-    pub(super) fn lane_words(&self) -> Vec<(String, String)> {
+    pub(super) fn variant_words(&self) -> Vec<(String, String)> {
         let presets = self.preset_names().into_iter().map(|name| (name, "a preset".to_owned()));
-        let counts = (2..=MOST_LANES).map(|count| (count.to_string(), "as many fresh seeds".to_owned()));
+        let counts = (2..=MOST_VARIANTS).map(|count| (count.to_string(), "as many fresh seeds".to_owned()));
         let parameters = PARAMETERS.iter().map(|spec| (format!("{}=", spec.name), spec.help.to_owned()));
         presets.chain(counts).chain(parameters).collect()
     }
@@ -117,19 +117,19 @@ impl Setup {
 
 /// Lanes without a seed of their own draw with the same one, so that what differs is the setting; where the setting is the
 /// same too, with the next one.
-fn give_seeds(lanes: &mut [LaneSetting], drawn: u64) {
-    for at in 0..lanes.len() {
-        let (before, rest) = lanes.split_at_mut(at);
-        let lane = &mut rest[0];
-        if lane.has_own_seed {
+fn give_seeds(variants: &mut [VariantSetting], drawn: u64) {
+    for at in 0..variants.len() {
+        let (before, rest) = variants.split_at_mut(at);
+        let variant = &mut rest[0];
+        if variant.has_own_seed {
             continue;
         }
-        lane.sampling.seed = lane.sampling.seed.or(Some(drawn));
-        while before.iter().any(|other| other.sampling == lane.sampling) {
-            lane.sampling.seed = lane.sampling.seed.map(|seed| seed.wrapping_add(1));
+        variant.sampling.seed = variant.sampling.seed.or(Some(drawn));
+        while before.iter().any(|other| other.sampling == variant.sampling) {
+            variant.sampling.seed = variant.sampling.seed.map(|seed| seed.wrapping_add(1));
         }
-        if lane.label.is_empty() {
-            lane.label = format!("seed {}", lane.sampling.seed.unwrap_or(drawn));
+        if variant.label.is_empty() {
+            variant.label = format!("seed {}", variant.sampling.seed.unwrap_or(drawn));
         }
     }
 }
@@ -160,33 +160,33 @@ mod tests {
         Setup::new(Settings::default())
     }
 
-    fn lanes(words: &str) -> Result<Vec<LaneSetting>, String> {
-        setup().lane_settings(words, &mut Pcg64Mcg::seed_from_u64(7))
+    fn variants(words: &str) -> Result<Vec<VariantSetting>, String> {
+        setup().variant_settings(words, &mut Pcg64Mcg::seed_from_u64(7))
     }
 
-    fn labels(lanes: Vec<LaneSetting>) -> Vec<String> {
-        lanes.into_iter().map(|lane| lane.label).collect()
+    fn labels(variants: Vec<VariantSetting>) -> Vec<String> {
+        variants.into_iter().map(|variant| variant.label).collect()
     }
 
     #[test]
-    fn lanes_are_presets_parameters_and_seeds() {
-        let lanes = lanes("temp=0.2,top-k=10 creative,top_p=0.5 seed=7").unwrap();
-        let said: Vec<&str> = lanes.iter().map(|lane| lane.label.as_str()).collect();
+    fn variants_are_presets_parameters_and_seeds() {
+        let variants = variants("temp=0.2,top-k=10 creative,top_p=0.5 seed=7").unwrap();
+        let said: Vec<&str> = variants.iter().map(|variant| variant.label.as_str()).collect();
         assert_eq!(said, ["temperature 0.20 · top-k 10", "creative · top-p 0.50", "seed 7"]);
-        assert_eq!((lanes[0].sampling.temperature, lanes[0].sampling.top_k), (0.2, 10));
-        assert_eq!((lanes[1].sampling.temperature, lanes[1].sampling.top_p), (1.1, 0.5));
-        assert_eq!(lanes[2].sampling, SamplingParams { seed: Some(7), ..SamplingParams::default() });
-        assert_eq!(lanes[0].sampling.seed, lanes[1].sampling.seed, "the setting differs, not the luck");
+        assert_eq!((variants[0].sampling.temperature, variants[0].sampling.top_k), (0.2, 10));
+        assert_eq!((variants[1].sampling.temperature, variants[1].sampling.top_p), (1.1, 0.5));
+        assert_eq!(variants[2].sampling, SamplingParams { seed: Some(7), ..SamplingParams::default() });
+        assert_eq!(variants[0].sampling.seed, variants[1].sampling.seed, "the setting differs, not the luck");
     }
 
     #[test]
     fn what_is_not_said_is_the_present_sampling_and_two_presets() {
-        assert_eq!(labels(lanes("").unwrap()), ["balanced", "precise", "creative"]);
-        assert_eq!(labels(lanes("precise").unwrap()), ["balanced", "precise"]);
+        assert_eq!(labels(variants("").unwrap()), ["balanced", "precise", "creative"]);
+        assert_eq!(labels(variants("precise").unwrap()), ["balanced", "precise"]);
         let mut setup = setup();
         setup.sampling = setup.preset_named("precise").unwrap();
         assert_eq!(
-            labels(setup.lane_settings("", &mut Pcg64Mcg::seed_from_u64(7)).unwrap()),
+            labels(setup.variant_settings("", &mut Pcg64Mcg::seed_from_u64(7)).unwrap()),
             ["precise", "creative", "balanced"]
         );
     }
@@ -195,16 +195,16 @@ mod tests {
     fn a_number_is_as_many_fresh_seeds() {
         let mut setup = setup();
         setup.sampling.seed = Some(5);
-        let lanes = setup.lane_settings("3", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
-        let seeds: Vec<u64> = lanes.iter().filter_map(|lane| lane.sampling.seed).collect();
+        let variants = setup.variant_settings("3", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
+        let seeds: Vec<u64> = variants.iter().filter_map(|variant| variant.sampling.seed).collect();
         assert!(seeds.len() == 3 && seeds[0] != seeds[1] && seeds[1] != seeds[2] && !seeds.contains(&5), "{seeds:?}");
-        assert_eq!(lanes[2].label, format!("seed {}", seeds[2]));
-        let same = setup.lane_settings("creative creative", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
+        assert_eq!(variants[2].label, format!("seed {}", seeds[2]));
+        let same = setup.variant_settings("creative creative", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
         assert_ne!(same[0].sampling.seed, same[1].sampling.seed, "two of the same would say the same");
     }
 
     #[test]
-    fn what_is_no_lane_is_told_in_a_sentence() {
+    fn what_is_no_variant_is_told_in_a_sentence() {
         for (words, part) in [
             ("presise creative", "`presise` is no lane: a lane is a preset (precise, balanced, creative)"),
             ("warmth=3", "`warmth=3` is no lane"),
@@ -213,7 +213,7 @@ mod tests {
             ("5", "/compare makes 2 to 4 lanes, and `5` asks for more"),
             ("3 precise creative", "asks for more"),
         ] {
-            let error = super::tests::lanes(words).unwrap_err();
+            let error = super::tests::variants(words).unwrap_err();
             assert!(error.contains(part), "{words}: {error}");
         }
     }

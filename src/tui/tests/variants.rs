@@ -9,15 +9,15 @@ use crate::tui::theme::Theme;
 use crate::worker::fake::{FakeWorker, Step};
 use crate::worker::protocol::{EngineCommand, EngineEvent, FinishReason};
 
-const LANES: [&str; 3] = [
+const VARIANTS: [&str; 3] = [
     "The capital of France is Paris, on the Seine.",
     "The capital of France is Paris, as everybody knows.",
     "The heart of France beats in Paris.",
 ];
 
 fn script() -> FakeWorker {
-    let lanes = LANES.map(|text| vec![Step::text(text)]);
-    FakeWorker::new().reply([Step::text("Paris.")]).lanes(lanes)
+    let variants = VARIANTS.map(|text| vec![Step::text(text)]);
+    FakeWorker::new().reply([Step::text("Paris.")]).variants(variants)
 }
 
 /// A question that was answered, and is being compared.
@@ -30,9 +30,9 @@ fn comparing(width: u16, height: u16, command: &str) -> Stage {
     stage
 }
 
-fn pump_lane_tokens(stage: &mut Stage, count: usize) {
+fn pump_variant_tokens(stage: &mut Stage, count: usize) {
     for _ in 0..count {
-        stage.pump(|event| matches!(event, EngineEvent::LaneToken { .. }));
+        stage.pump(|event| matches!(event, EngineEvent::VariantToken { .. }));
     }
 }
 
@@ -41,14 +41,14 @@ fn path(stage: &Stage) -> Vec<&str> {
 }
 
 #[test]
-fn lanes_grow_side_by_side() {
+fn variants_grow_side_by_side() {
     let mut stage = comparing(120, 20, "/compare");
-    pump_lane_tokens(&mut stage, 14);
+    pump_variant_tokens(&mut stage, 14);
     insta::assert_snapshot!(stage.draw());
 }
 
 #[test]
-fn lanes_that_have_ended_at_120x24_and_80x24() {
+fn variants_that_have_ended_at_120x24_and_80x24() {
     for (name, width) in [("wide", 120), ("narrow", 80)] {
         let mut stage = comparing(width, 24, "/compare");
         stage.pump_to_end();
@@ -57,7 +57,7 @@ fn lanes_that_have_ended_at_120x24_and_80x24() {
 }
 
 #[test]
-fn one_lane_at_a_time_where_the_screen_is_small() {
+fn one_variant_at_a_time_where_the_screen_is_small() {
     let mut stage = comparing(40, 10, "/compare precise temp=1.2");
     stage.pump_to_end();
     insta::assert_snapshot!(stage.draw());
@@ -66,7 +66,7 @@ fn one_lane_at_a_time_where_the_screen_is_small() {
 }
 
 #[test]
-fn four_lanes_stand_in_two_rows_on_a_narrow_screen() {
+fn four_variants_stand_in_two_rows_on_a_narrow_screen() {
     let mut stage = comparing(80, 24, "/compare 4");
     stage.pump_to_end();
     let shown = stage.draw();
@@ -79,7 +79,7 @@ fn four_lanes_stand_in_two_rows_on_a_narrow_screen() {
 }
 
 #[test]
-fn where_a_lane_parts_is_seen_without_colours_and_what_all_say_is_faint() {
+fn where_a_variant_parts_is_seen_without_colours_and_what_all_say_is_faint() {
     let mut stage = Stage::unloaded(120, 24, script(), Theme::new(false));
     let effects = stage.app.start();
     stage.carry_out(effects);
@@ -104,14 +104,14 @@ fn where_a_lane_parts_is_seen_without_colours_and_what_all_say_is_faint() {
 }
 
 #[test]
-fn a_lane_is_chosen_by_arrows_or_by_number_and_kept_by_enter() {
+fn a_variant_is_chosen_by_arrows_or_by_number_and_kept_by_enter() {
     let mut stage = comparing(120, 24, "/compare");
     stage.pump_to_end();
     let question = "What is the capital of France?";
     stage.keys("<Right>");
-    assert_eq!(path(&stage), [question, LANES[1]]);
+    assert_eq!(path(&stage), [question, VARIANTS[1]]);
     stage.keys("<Left><Left>");
-    assert_eq!(path(&stage), [question, LANES[2]], "round the end");
+    assert_eq!(path(&stage), [question, VARIANTS[2]], "round the end");
     stage.keys("1");
     assert!(stage.draw().contains("▸1 balanced"));
     stage.keys("9x<Ctrl-N>");
@@ -130,11 +130,11 @@ fn a_lane_is_chosen_by_arrows_or_by_number_and_kept_by_enter() {
 }
 
 #[test]
-fn escape_stops_every_lane_and_then_leaves_with_all_of_them_kept() {
+fn escape_stops_every_variant_and_then_leaves_with_all_of_them_kept() {
     let held = [vec![Step::text("one"), Step::Hold], vec![Step::text("two"), Step::Hold]];
-    let mut stage = Stage::new(80, 24, FakeWorker::new().lanes(held));
+    let mut stage = Stage::new(80, 24, FakeWorker::new().variants(held));
     stage.keys("/compare precise creative -- A question<Enter>");
-    pump_lane_tokens(&mut stage, 2);
+    pump_variant_tokens(&mut stage, 2);
     stage.keys("<Esc>");
     assert!(stage.draw().contains("stopping"));
     stage.pump_to_end();
@@ -149,11 +149,11 @@ fn escape_stops_every_lane_and_then_leaves_with_all_of_them_kept() {
 }
 
 #[test]
-fn enter_on_the_way_lets_the_lane_go_on_alone() {
-    let lanes = [vec![Step::text("one"), Step::Hold], vec![Step::text("two"), Step::Hold, Step::text(" and more")]];
-    let mut stage = Stage::new(100, 24, FakeWorker::new().lanes(lanes));
+fn enter_on_the_way_lets_the_variant_go_on_alone() {
+    let variants = [vec![Step::text("one"), Step::Hold], vec![Step::text("two"), Step::Hold, Step::text(" and more")]];
+    let mut stage = Stage::new(100, 24, FakeWorker::new().variants(variants));
     stage.keys("/compare 2 -- A question<Enter>");
-    pump_lane_tokens(&mut stage, 2);
+    pump_variant_tokens(&mut stage, 2);
     stage.keys("2<Enter>");
     assert!(stage.draw().contains("lane 2 goes on alone and is kept"));
     // The first lane may take one of them before it sees that it is to stop.
@@ -177,10 +177,10 @@ fn what_was_being_written_and_the_question_stay() {
 }
 
 #[test]
-fn a_lane_is_scrolled_by_itself() {
+fn a_variant_is_scrolled_by_itself() {
     let long = (0..80).map(|at| format!("word{at} ")).collect::<String>();
-    let lanes = [vec![Step::text(long.as_str())], vec![Step::text(long.as_str())]];
-    let mut stage = Stage::new(60, 14, FakeWorker::new().lanes(lanes));
+    let variants = [vec![Step::text(long.as_str())], vec![Step::text(long.as_str())]];
+    let mut stage = Stage::new(60, 14, FakeWorker::new().variants(variants));
     stage.keys("/compare 2 -- A question<Enter>");
     stage.pump_to_end();
     assert!(stage.draw().contains("word79") && !stage.draw().contains("word0 "));
@@ -192,7 +192,7 @@ fn a_lane_is_scrolled_by_itself() {
 }
 
 #[test]
-fn lanes_are_asked_for_from_one_prompt() {
+fn variants_are_asked_for_from_one_prompt() {
     let mut stage = Stage::new(80, 24, script());
     stage.keys("/compare<Enter>");
     assert!(stage.draw().contains("there is no question to answer yet"));
@@ -203,18 +203,18 @@ fn lanes_are_asked_for_from_one_prompt() {
     assert!(stage.draw().contains("creative"), "presets are completed");
     stage.keys("eative -- Hi<Enter>");
     let asked = stage.asked();
-    let Some(EngineCommand::Compare { lanes, .. }) = asked.last() else { panic!("{asked:?}") };
-    assert_eq!(lanes.iter().map(|lane| lane.sampling.temperature).collect::<Vec<_>>(), [0.8, 1.1]);
-    stage.pump(|event| matches!(event, EngineEvent::LaneFinished { reason: FinishReason::EndOfTurn, .. }));
+    let Some(EngineCommand::Compare { variants, .. }) = asked.last() else { panic!("{asked:?}") };
+    assert_eq!(variants.iter().map(|variant| variant.sampling.temperature).collect::<Vec<_>>(), [0.8, 1.1]);
+    stage.pump(|event| matches!(event, EngineEvent::VariantFinished { reason: FinishReason::EndOfTurn, .. }));
 }
 
 #[test]
-fn what_lanes_say_is_markdown_and_their_thoughts_are_folded() {
-    let lanes = [
+fn what_variants_say_is_markdown_and_their_thoughts_are_folded() {
+    let variants = [
         vec![Step::text("<think>\nShort or long?\n</think>\nA **bold** word\n\n- an item")],
         vec![Step::text("A `code` word")],
     ];
-    let mut stage = Stage::new(100, 20, FakeWorker::new().lanes(lanes));
+    let mut stage = Stage::new(100, 20, FakeWorker::new().variants(variants));
     stage.keys("/compare 2 -- A question<Enter>");
     stage.pump_to_end();
     let shown = stage.draw();
@@ -227,20 +227,20 @@ fn what_lanes_say_is_markdown_and_their_thoughts_are_folded() {
 }
 
 #[test]
-fn what_a_lane_has_said_is_not_rendered_again() {
+fn what_a_variant_has_said_is_not_rendered_again() {
     let mut work = Vec::new();
     for paragraphs in [20, 80] {
-        let lane = || (0..paragraphs).map(|at| Step::Token(format!("Paragraph {at} is **here**.\n\n")));
-        let lanes = [lane().collect::<Vec<_>>(), lane().collect()];
-        let mut stage = Stage::new(100, 20, FakeWorker::new().lanes(lanes));
+        let variant = || (0..paragraphs).map(|at| Step::Token(format!("Paragraph {at} is **here**.\n\n")));
+        let variants = [variant().collect::<Vec<_>>(), variant().collect()];
+        let mut stage = Stage::new(100, 20, FakeWorker::new().variants(variants));
         stage.keys("/compare 2 -- A question<Enter>");
         while stage.app.comparison().unwrap().is_running() {
             stage.pump(|_| true);
             stage.draw();
         }
-        let former = stage.screen.lanes.work();
+        let former = stage.screen.variants.work();
         stage.draw();
-        assert_eq!(stage.screen.lanes.work(), former, "a frame without news renders nothing");
+        assert_eq!(stage.screen.variants.work(), former, "a frame without news renders nothing");
         work.push(former);
     }
     // A token lays out the block that it is in, and at most the one before.

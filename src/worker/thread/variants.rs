@@ -10,7 +10,7 @@ use crate::worker::protocol::{
     EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace,
 };
 use crate::worker::running::Channels;
-use gibber_engine::generate::{Control, Lane, generate_lanes};
+use gibber_engine::generate::{Control, Variant, generate_variants};
 use gibber_engine::inference::PrefillProgress;
 use gibber_engine::sampling::{Dice, SamplingParams};
 use gibber_engine::{EngineError, TokenId};
@@ -20,41 +20,42 @@ impl Worker {
         &mut self,
         id: RequestId,
         prompt: &Prompt,
-        lanes: Vec<GenerationParams>,
+        variants: Vec<GenerationParams>,
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
-        lanes.iter().try_for_each(|lane| check(&lane.sampling))?;
+        variants.iter().try_for_each(|variant| check(&variant.sampling))?;
         let Self { channels, loaded, draws, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let _watch = resources.sandbox.watch(channels.watcher(id));
-        let longest = lanes.iter().map(|lane| lane.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
+        let longest = variants.iter().map(|variant| variant.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.settle(&tokens);
         tell_fault(channels, id, loaded.reader.new_fault(&source)?);
-        let Loaded { inference, lanes: left, reader } = loaded;
+        let Loaded { inference, variants: left, reader } = loaded;
         tell_remarks(channels, id, reader.remarks(&source)?);
         let channels = RefCell::new(channels);
-        let lane = |(lane, params)| {
+        let variant = |(variant, params)| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
-            let control = Running { id, lane, channels: &channels, reader, source, told: None, dice: Dice::default() };
-            Lane { options, control }
+            let control =
+                Running { id, variant, channels: &channels, reader, source, told: None, dice: Dice::default() };
+            Variant { options, control }
         };
-        let mut lanes: Vec<_> = lanes.into_iter().enumerate().map(lane).collect();
-        if let Some(first) = lanes.first() {
+        let mut variants: Vec<_> = variants.into_iter().enumerate().map(variant).collect();
+        if let Some(first) = variants.first() {
             first.control.tell_dropped();
         }
-        let outcome = generate_lanes(inference, &reader.tokenizer, tokens, &mut lanes);
+        let outcome = generate_variants(inference, &reader.tokenizer, tokens, &mut variants);
         let told: Vec<(Option<usize>, Dice)> =
-            lanes.iter().map(|lane| (lane.control.told, lane.control.dice)).collect();
-        let first = lanes.into_iter().next().map(|lane| lane.control.source);
+            variants.iter().map(|variant| (variant.control.told, variant.control.dice)).collect();
+        let first = variants.into_iter().next().map(|variant| variant.control.source);
         if let Some(source) = first {
             reader.remember(&source);
         }
         *left = outcome?;
-        let of_lanes = std::iter::once(&*inference).chain(&*left);
-        for (lane, (inference, (told, dice))) in of_lanes.zip(told).enumerate() {
-            draws.keep(ReplyRef { request: id, lane }, inference, told, dice);
+        let of_variants = std::iter::once(&*inference).chain(&*left);
+        for (variant, (inference, (told, dice))) in of_variants.zip(told).enumerate() {
+            draws.keep(ReplyRef { request: id, variant }, inference, told, dice);
         }
         Ok(EngineEvent::Compared { id, context_used: inference.held().len() })
     }
@@ -63,7 +64,7 @@ impl Worker {
 /// A lane at work, as the reply loop sees the world.
 struct Running<'a, 'p> {
     id: RequestId,
-    lane: usize,
+    variant: usize,
     /// Shared by the lanes, of which one is at work at a time.
     channels: &'a RefCell<&'a mut Channels>,
     reader: &'a Reader,
@@ -93,18 +94,18 @@ impl Control for Running<'_, '_> {
     }
 
     fn on_start(&mut self, stats: &GenerationStats) {
-        self.emit(EngineEvent::Began { id: self.id, lane: self.lane, stats: Box::new(stats.clone()) });
+        self.emit(EngineEvent::Began { id: self.id, variant: self.variant, stats: Box::new(stats.clone()) });
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
         self.told = Some(context_used);
-        self.emit(EngineEvent::LaneToken { id: self.id, lane: self.lane, trace, context_used });
+        self.emit(EngineEvent::VariantToken { id: self.id, variant: self.variant, trace, context_used });
     }
 
     fn is_cancelled(&mut self) -> bool {
         let channels = &mut *self.channels.borrow_mut();
         answer_measures(channels, self.reader);
-        channels.is_lane_cancelled(self.id, self.lane)
+        channels.is_variant_cancelled(self.id, self.variant)
     }
 
     fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {
@@ -121,6 +122,6 @@ impl Control for Running<'_, '_> {
 
     fn on_end(&mut self, reason: FinishReason, stats: GenerationStats) {
         self.dice = stats.last_dice();
-        self.emit(EngineEvent::LaneFinished { id: self.id, lane: self.lane, reason, stats });
+        self.emit(EngineEvent::VariantFinished { id: self.id, variant: self.variant, reason, stats });
     }
 }

@@ -11,7 +11,7 @@ struct Heard {
     end: Option<(FinishReason, GenerationStats)>,
     /// The order in which all lanes draw.
     turns: std::rc::Rc<std::cell::RefCell<Vec<usize>>>,
-    lane: usize,
+    variant: usize,
 }
 
 impl Control for Heard {
@@ -28,7 +28,7 @@ impl Control for Heard {
     }
 
     fn new_sampling(&mut self, tokens: usize) -> Option<SamplingParams> {
-        self.turns.borrow_mut().push(self.lane);
+        self.turns.borrow_mut().push(self.variant);
         self.script.new_sampling(tokens)
     }
 
@@ -42,14 +42,14 @@ impl Control for Heard {
     }
 }
 
-fn lanes(options: impl IntoIterator<Item = GenerateOptions>) -> Vec<Lane<Heard>> {
+fn variants(options: impl IntoIterator<Item = GenerateOptions>) -> Vec<Variant<Heard>> {
     let turns = std::rc::Rc::<std::cell::RefCell<Vec<usize>>>::default();
-    let heard = |lane| Heard { lane, turns: std::rc::Rc::clone(&turns), ..Heard::default() };
-    options.into_iter().enumerate().map(|(lane, options)| Lane { options, control: heard(lane) }).collect()
+    let heard = |variant| Heard { variant, turns: std::rc::Rc::clone(&turns), ..Heard::default() };
+    options.into_iter().enumerate().map(|(variant, options)| Variant { options, control: heard(variant) }).collect()
 }
 
-fn run_lanes(model: &mut LoadedModel, lanes: &mut [Lane<Heard>]) -> Vec<Inference> {
-    generate_lanes(&mut model.inference, &model.tokenizer, PROMPT.to_vec(), lanes).unwrap()
+fn run_variants(model: &mut LoadedModel, variants: &mut [Variant<Heard>]) -> Vec<Inference> {
+    generate_variants(&mut model.inference, &model.tokenizer, PROMPT.to_vec(), variants).unwrap()
 }
 
 /// Settings, seeds, lengths and lookups that differ.
@@ -82,23 +82,24 @@ fn assert_each_is_as_alone(
     plans: &[Plan<'_>],
 ) -> Vec<FinishReason> {
     let mut together = model();
-    let mut lanes = lanes(plans.iter().map(|plan| plan.options.clone()));
-    for (lane, plan) in lanes.iter_mut().zip(plans) {
-        lane.control.script = (plan.script)();
+    let mut variants = variants(plans.iter().map(|plan| plan.options.clone()));
+    for (variant, plan) in variants.iter_mut().zip(plans) {
+        variant.control.script = (plan.script)();
     }
-    let others = generate_lanes(&mut together.inference, &together.tokenizer, prompt.to_vec(), &mut lanes).unwrap();
+    let others =
+        generate_variants(&mut together.inference, &together.tokenizer, prompt.to_vec(), &mut variants).unwrap();
     let left = std::iter::once(&together.inference).chain(&others);
     let mut ends = Vec::new();
     assert_eq!(others.len() + 1, plans.len());
-    for (at, ((lane, left), plan)) in lanes.into_iter().zip(left).zip(plans).enumerate() {
+    for (at, ((variant, left), plan)) in variants.into_iter().zip(left).zip(plans).enumerate() {
         let (mut alone, mut heard) = (model(), (plan.script)());
         let (reason, stats) = run(&mut alone, prompt, &plan.options, &mut heard);
-        let Heard { script, end, .. } = lane.control;
+        let Heard { script, end, .. } = variant.control;
         assert_eq!(script.tokens, heard.tokens, "lane {at} of {what}");
         assert_eq!(script.context_used, heard.context_used, "lane {at} of {what}");
-        let (ended, of_lane) = end.unwrap();
-        assert_eq!((&ended, of_lane.completion_tokens), (&reason, stats.completion_tokens), "lane {at} of {what}");
-        assert_eq!((of_lane.seed, of_lane.prompt_tokens), (stats.seed, stats.prompt_tokens));
+        let (ended, of_variant) = end.unwrap();
+        assert_eq!((&ended, of_variant.completion_tokens), (&reason, stats.completion_tokens), "lane {at} of {what}");
+        assert_eq!((of_variant.seed, of_variant.prompt_tokens), (stats.seed, stats.prompt_tokens));
         assert_eq!(left.held(), alone.inference.held(), "lane {at} of {what}");
         let bits = |inference: &Inference| Some(inference.logits()?.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
         assert!(bits(left) == bits(&alone.inference), "the logits of lane {at} of {what}");
@@ -121,7 +122,7 @@ fn fixture(name: &str) -> ModelSource {
 }
 
 #[test]
-fn each_lane_says_what_it_would_say_alone_whatever_the_weights_are() {
+fn each_variant_says_what_it_would_say_alone_whatever_the_weights_are() {
     let packed = ["tiny:q8_0", "tiny:q4_0", "tiny:q4_1"].map(synthetic);
     let files = ["tiny-gpt2", "tiny-llama", "tiny-llama.BF16.gguf", "tiny-llama.Q8_0.gguf", "tiny-llama.Q4_1.gguf"];
     for source in packed.into_iter().chain(files.map(fixture)) {
@@ -133,7 +134,7 @@ fn each_lane_says_what_it_would_say_alone_whatever_the_weights_are() {
 
 /// Windows that slide, heads that are normed, biases.
 #[test]
-fn each_lane_says_what_it_would_say_alone_whatever_the_architecture_is() {
+fn each_variant_says_what_it_would_say_alone_whatever_the_architecture_is() {
     for name in ["variant-qwen2-window", "variant-mistral", "variant-qwen3", "variant-qwen2", "variant-gpt2-relu"] {
         let model = || loaded(fixture(name), CacheTypes::default(), 64);
         assert_each_is_as_alone(name, model, PROMPT, &unscripted(various()));
@@ -141,7 +142,7 @@ fn each_lane_says_what_it_would_say_alone_whatever_the_architecture_is() {
 }
 
 #[test]
-fn each_lane_says_what_it_would_say_alone_whatever_the_cache_is() {
+fn each_variant_says_what_it_would_say_alone_whatever_the_cache_is() {
     for keys in CacheType::ALL {
         for source in [synthetic("tiny:q8_0"), fixture("tiny-gpt2")] {
             let cache = CacheTypes { keys, values: keys };
@@ -153,7 +154,7 @@ fn each_lane_says_what_it_would_say_alone_whatever_the_cache_is() {
 
 /// More lanes than a pass takes.
 #[test]
-fn many_lanes_say_what_each_would_say_alone() {
+fn many_variants_say_what_each_would_say_alone() {
     let plans = unscripted((0..19).map(|seed| options(seed, 6 + seed as usize % 5)).collect());
     assert_each_is_as_alone("many", || tiny(4), PROMPT, &plans);
 }
@@ -161,7 +162,7 @@ fn many_lanes_say_what_each_would_say_alone() {
 /// Lanes that end by themselves, are stopped, or drop turns on the way leave the others alone, which are then of other
 /// lengths than they.
 #[test]
-fn lanes_of_different_fates_say_what_each_would_say_alone() {
+fn variants_of_different_fates_say_what_each_would_say_alone() {
     const CONTEXT: usize = 64;
     let prompt: Vec<TokenId> = (30..60).collect();
     let shorter = |lengths: &[usize]| Script {
@@ -185,23 +186,24 @@ fn lanes_of_different_fates_say_what_each_would_say_alone() {
 }
 
 #[test]
-fn the_prompt_is_computed_once_and_the_lanes_draw_one_after_the_other() {
+fn the_prompt_is_computed_once_and_the_variants_draw_one_after_the_other() {
     let mut model = tiny(4);
-    let mut lanes = lanes([options(1, 3), options(2, 3), options(3, 3)]);
-    run_lanes(&mut model, &mut lanes);
-    assert!(lanes[1..].iter().all(|lane| lane.control.script.prefill.is_empty()));
-    let told = lanes[0].control.script.prefill.last().unwrap();
+    let mut variants = variants([options(1, 3), options(2, 3), options(3, 3)]);
+    run_variants(&mut model, &mut variants);
+    assert!(variants[1..].iter().all(|variant| variant.control.script.prefill.is_empty()));
+    let told = variants[0].control.script.prefill.last().unwrap();
     assert_eq!((told.reused, told.done), (0, PROMPT.len()));
-    assert_eq!(*lanes[0].control.turns.borrow(), [0, 1, 2].repeat(3));
+    assert_eq!(*variants[0].control.turns.borrow(), [0, 1, 2].repeat(3));
 }
 
 /// The pass is one, so all have waited for it as long.
 #[test]
-fn lanes_share_their_passes_and_count_the_time_of_each() {
+fn variants_share_their_passes_and_count_the_time_of_each() {
     let mut model = tiny(4);
-    let mut lanes = lanes([options(1, 20), options(2, 20), options(3, 20), options(4, 10)]);
-    run_lanes(&mut model, &mut lanes);
-    let stats: Vec<&GenerationStats> = lanes.iter().map(|lane| &lane.control.end.as_ref().unwrap().1).collect();
+    let mut variants = variants([options(1, 20), options(2, 20), options(3, 20), options(4, 10)]);
+    run_variants(&mut model, &mut variants);
+    let stats: Vec<&GenerationStats> =
+        variants.iter().map(|variant| &variant.control.end.as_ref().unwrap().1).collect();
     assert!(stats.iter().all(|stats| stats.drafted_tokens == 0 && !stats.forward_time.is_zero()));
     assert_eq!(stats[0].forward_time, stats[1].forward_time);
     assert_eq!(stats[1].forward_time, stats[2].forward_time);
@@ -209,30 +211,30 @@ fn lanes_share_their_passes_and_count_the_time_of_each() {
 }
 
 #[test]
-fn the_last_lane_drafts_again() {
+fn the_last_variant_drafts_again() {
     let said: Vec<TokenId> = (40..60).cycle().take(50).collect();
     let greedy = SamplingParams { temperature: 0.0, repeat_penalty: 1.0, ..open() };
     let long = GenerateOptions { sampling: greedy, lookup: PromptLookup::On, ..options(1, 70) };
     let mut model = loaded(fixture("tiny-llama"), CacheTypes::default(), 128);
-    let mut lanes = lanes([options(2, 5), long]);
-    generate_lanes(&mut model.inference, &model.tokenizer, said, &mut lanes).unwrap();
-    let (_, stats) = lanes[1].control.end.as_ref().unwrap();
+    let mut variants = variants([options(2, 5), long]);
+    generate_variants(&mut model.inference, &model.tokenizer, said, &mut variants).unwrap();
+    let (_, stats) = variants[1].control.end.as_ref().unwrap();
     assert!(stats.drafted_tokens > 0, "{stats:?}");
 }
 
 #[test]
-fn a_cancel_ends_every_lane_also_while_the_prompt_is_computed() {
-    let mut lanes_in_prefill = lanes([options(1, 30), options(2, 30)]);
-    lanes_in_prefill[0].control.script.cancel_in_prefill = Some(2);
-    run_lanes(&mut tiny(2), &mut lanes_in_prefill);
-    let mut on_the_way = lanes([options(1, 30), options(2, 30)]);
-    for lane in &mut on_the_way {
-        lane.control.script.cancel_after_tokens = Some(4);
+fn a_cancel_ends_every_variant_also_while_the_prompt_is_computed() {
+    let mut variants_in_prefill = variants([options(1, 30), options(2, 30)]);
+    variants_in_prefill[0].control.script.cancel_in_prefill = Some(2);
+    run_variants(&mut tiny(2), &mut variants_in_prefill);
+    let mut on_the_way = variants([options(1, 30), options(2, 30)]);
+    for variant in &mut on_the_way {
+        variant.control.script.cancel_after_tokens = Some(4);
     }
-    run_lanes(&mut tiny(2), &mut on_the_way);
-    for lane in lanes_in_prefill.iter().chain(&on_the_way) {
-        assert_eq!(lane.control.end.as_ref().map(|end| &end.0), Some(&FinishReason::Cancelled));
+    run_variants(&mut tiny(2), &mut on_the_way);
+    for variant in variants_in_prefill.iter().chain(&on_the_way) {
+        assert_eq!(variant.control.end.as_ref().map(|end| &end.0), Some(&FinishReason::Cancelled));
     }
-    assert!(lanes_in_prefill.iter().all(|lane| lane.control.script.tokens.is_empty()));
-    assert!(on_the_way.iter().all(|lane| lane.control.script.tokens.len() == 4));
+    assert!(variants_in_prefill.iter().all(|variant| variant.control.script.tokens.is_empty()));
+    assert!(on_the_way.iter().all(|variant| variant.control.script.tokens.len() == 4));
 }

@@ -10,27 +10,27 @@ use super::{Control, EngineError, FinishReason, GenerateOptions, Inference, Repl
 
 /// One of the replies.
 #[derive(Debug)]
-pub struct Lane<C> {
+pub struct Variant<C> {
     /// How it is generated.
     pub options: GenerateOptions,
     /// What is told of it.
     pub control: C,
 }
 
-/// Generates a reply to `prompt` for each of `lanes`; each is told its end by [`Control::on_end`]. Prefill is told to the
+/// Generates a reply to `prompt` for each of `variants`; each is told its end by [`Control::on_end`]. Prefill is told to the
 /// first lane. Afterwards `inference` holds no more than the prompt and the reply of the first lane; those of the others
 /// are returned, to go on from any of them.
 ///
 /// # Errors
 /// As [`generate`](super::generate), of any lane, and where there is no memory for a lane's cache. Tokens that were told
 /// stay told.
-pub fn generate_lanes<C: Control>(
+pub fn generate_variants<C: Control>(
     inference: &mut Inference,
     tokenizer: &Tokenizer,
     prompt: Vec<TokenId>,
-    lanes: &mut [Lane<C>],
+    variants: &mut [Variant<C>],
 ) -> Result<Vec<Inference>, EngineError> {
-    let Some((first, others)) = lanes.split_first_mut() else { return Ok(Vec::new()) };
+    let Some((first, others)) = variants.split_first_mut() else { return Ok(Vec::new()) };
     let mut forks = Vec::with_capacity(others.len());
     let mut leader = Reply::new(inference, tokenizer, prompt.clone(), &first.options, &mut first.control);
     let end = leader.start()?;
@@ -40,8 +40,8 @@ pub fn generate_lanes<C: Control>(
     let (prefill_time, reused_tokens) = (leader.stats.prefill_time, leader.stats.reused_tokens);
     let passes = leader.stats.passes.clone();
     let mut replies = vec![leader];
-    for (lane, fork) in others.iter_mut().zip(&mut forks) {
-        let mut reply = Reply::new(fork, tokenizer, prompt.clone(), &lane.options, &mut lane.control);
+    for (variant, fork) in others.iter_mut().zip(&mut forks) {
+        let mut reply = Reply::new(fork, tokenizer, prompt.clone(), &variant.options, &mut variant.control);
         (reply.stats.prefill_time, reply.stats.reused_tokens) = (prefill_time, reused_tokens);
         reply.stats.passes = passes.clone();
         reply.control.on_start(&reply.stats);
