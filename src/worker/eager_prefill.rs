@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::loaded::{Reader, RequestError, Source};
+use super::mailbox::Mailbox;
 use super::protocol::{ContextParts, EngineCommand, EngineEvent, Prompt, RequestId, TemplateChoice};
-use super::running::Channels;
 use crate::chat::{Message, Role};
 use gibber_engine::inference::{Inference, PrefillProgress};
 use gibber_engine::{EngineError, TokenId};
@@ -26,7 +26,7 @@ pub(super) fn prefill(
     reader: &Reader,
     tokens: &[TokenId],
     chunk: &mut usize,
-    channels: &mut Channels,
+    mailbox: &mut Mailbox,
     id: RequestId,
 ) -> Result<PrefillProgress, EngineError> {
     let mut begun: Option<(Instant, usize)> = None;
@@ -34,9 +34,9 @@ pub(super) fn prefill(
         if let Some((begun, before)) = begun {
             *chunk = chunk_after(*chunk, progress.done - before, begun.elapsed());
         }
-        answer_measures(channels, reader);
+        answer_measures(mailbox, reader);
         begun = Some((Instant::now(), progress.done));
-        if channels.should_yield(id) { 0 } else { *chunk }
+        if mailbox.should_yield(id) { 0 } else { *chunk }
     })
 }
 
@@ -51,11 +51,11 @@ fn chunk_after(chunk: usize, tokens: usize, time: Duration) -> usize {
 }
 
 /// Answers the `Measure`s that have come while something else is at work.
-pub(super) fn answer_measures(channels: &mut Channels, reader: &Reader) {
-    while let Some(EngineCommand::Measure { id, prompt, draft, max_tokens }) = channels.next_measure() {
+pub(super) fn answer_measures(mailbox: &mut Mailbox, reader: &Reader) {
+    while let Some(EngineCommand::Measure { id, prompt, draft, max_tokens }) = mailbox.next_measure() {
         // A fault here is not to end what is at work.
         let outcome = catch_unwind(AssertUnwindSafe(|| reader.measure(&prompt, draft, max_tokens)));
-        channels.emit(match outcome {
+        mailbox.emit(match outcome {
             Ok(Ok(parts)) => EngineEvent::Measured { id, parts },
             Ok(Err(error)) => EngineEvent::Failed { id, error: error.to_string() },
             Err(_) => EngineEvent::Failed { id, error: "a fault in the program stopped the measuring".into() },

@@ -6,9 +6,9 @@ pub mod fake;
 pub mod handle;
 mod last_draws;
 mod loaded;
+mod mailbox;
 mod places;
 pub mod protocol;
-mod running;
 mod thread;
 
 pub use handle::WorkerHandle;

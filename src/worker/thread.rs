@@ -15,12 +15,12 @@ use super::WorkerHandle;
 use super::eager_prefill::{self, FIRST_CHUNK};
 use super::last_draws::LastDraws;
 use super::loaded::{Loaded, Reader, RequestError, Source};
+use super::mailbox::Mailbox;
 use super::places::Place;
 use super::protocol::{
     EngineCommand, EngineEvent, GenerationParams, LoadParams, ModelPlace, Prompt, PromptFault, PromptToken, ReplyRef,
     RequestId, TokenTrace,
 };
-use super::running::Channels;
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
 use gibber_engine::generate::{
     AtRest, Control, FinishReason, GenerateOptions, GenerationStats, Steer, StopCondition, generate,
@@ -67,7 +67,7 @@ impl WorkerHandle {
 /// The thread.
 fn main(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>, resources: Resources) {
     let worker = Worker {
-        channels: Channels::new(commands, events.clone()),
+        mailbox: Mailbox::new(commands, events.clone()),
         loaded: None,
         origin: None,
         draws: LastDraws::default(),
@@ -85,7 +85,7 @@ fn with_last_word(events: &Sender<EngineEvent>, run: impl FnOnce()) {
 }
 
 struct Worker {
-    channels: Channels,
+    mailbox: Mailbox,
     loaded: Option<Loaded>,
     /// Where the loaded model came from, to have it again.
     origin: Option<Origin>,
@@ -105,7 +105,7 @@ struct Origin {
 
 impl Worker {
     fn run(mut self) {
-        while let Some(command) = self.channels.next() {
+        while let Some(command) = self.mailbox.next() {
             let Some(id) = command.request() else { continue };
             let outcome = catch_unwind(AssertUnwindSafe(|| self.carry_out(command)));
             let closing = match outcome {
@@ -120,10 +120,10 @@ impl Worker {
                     EngineEvent::Failed { id, error: describe_panic(panic.as_ref()) }
                 }
             };
-            self.channels.emit(closing);
+            self.mailbox.emit(closing);
         }
-        for id in self.channels.drain() {
-            self.channels.emit(EngineEvent::Failed { id, error: "the program is ending".into() });
+        for id in self.mailbox.drain() {
+            self.mailbox.emit(EngineEvent::Failed { id, error: "the program is ending".into() });
         }
     }
 
@@ -202,10 +202,10 @@ impl Worker {
 
     /// Reads a model, and tells how far it is.
     fn read(&mut self, id: RequestId, source: &ModelSource, options: &LoadOptions) -> Result<LoadedModel, EngineError> {
-        let channels = &mut self.channels;
+        let mailbox = &mut self.mailbox;
         load(source, options, &mut |done, total| {
-            channels.emit(EngineEvent::LoadProgress { id, done, total });
-            if channels.is_cancelled(id) {
+            mailbox.emit(EngineEvent::LoadProgress { id, done, total });
+            if mailbox.is_cancelled(id) {
                 options.cancel.set();
             }
         })
@@ -233,14 +233,14 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
-        let Self { channels, loaded, draws, resources, .. } = self;
+        let Self { mailbox, loaded, draws, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let watch = resources.sandbox.watch(channels.watcher(id));
+        let watch = resources.sandbox.watch(mailbox.watcher(id));
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.settle(&tokens);
-        tell_fault(channels, id, loaded.reader.new_fault(&source)?);
+        tell_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
-        tell_remarks(channels, id, reader.remarks(&source)?);
+        tell_remarks(mailbox, id, reader.remarks(&source)?);
         // A prompt that is written for the sake of a figure, or for more room in the context, ends by itself.
         drop(watch);
         let pause = PauseState::new(&params);
@@ -248,7 +248,7 @@ impl Worker {
         let options = options_of(params, &source, asked);
         let passes = replay.as_ref().map(|replay| replay.passes.clone());
         let replaying = replay.map(Replaying::new);
-        let mut running = Running { id, channels, reader, source, pause, told: None, replaying };
+        let mut running = ActiveReply { id, mailbox, reader, source, pause, told: None, replaying };
         running.tell_dropped();
         if let Some(passes) = &passes {
             inference.prefill_in_passes(&tokens, passes, &mut |progress| {
@@ -257,7 +257,7 @@ impl Worker {
             })?;
         }
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
-        let Running { source, told, .. } = running;
+        let ActiveReply { source, told, .. } = running;
         // What a reply that is computed again does without says nothing of the conversation, and nothing of it is on screen.
         if passes.is_none() {
             reader.remember(&source);
@@ -275,7 +275,7 @@ impl Worker {
         outcome: Result<EngineEvent, RequestError>,
     ) -> Result<EngineEvent, RequestError> {
         match outcome {
-            Err(RequestError::Template(_)) if self.channels.is_cancelled(id) => {
+            Err(RequestError::Template(_)) if self.mailbox.is_cancelled(id) => {
                 let context_used = self.loaded.as_ref().map_or(0, |loaded| loaded.inference.held().len());
                 let (reason, stats) = (FinishReason::Cancelled, GenerationStats::default());
                 Ok(EngineEvent::Finished { id, reason, stats, context_used })
@@ -308,29 +308,29 @@ impl Worker {
         prompt: &Prompt,
         max_tokens: Option<usize>,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded, chunk, resources, .. } = self;
+        let Self { mailbox, loaded, chunk, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        eager_prefill::answer_measures(channels, &loaded.reader);
-        if channels.should_yield(id) {
+        eager_prefill::answer_measures(mailbox, &loaded.reader);
+        if mailbox.should_yield(id) {
             return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
         }
-        let _watch = resources.sandbox.watch(channels.watcher(id));
+        let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
         loaded.take_up(&tokens);
         let Loaded { inference, reader, .. } = loaded;
-        let progress = eager_prefill::prefill(inference, reader, &tokens, chunk, channels, id)?;
+        let progress = eager_prefill::prefill(inference, reader, &tokens, chunk, mailbox, id)?;
         let PrefillProgress { reused, done, total } = progress;
         Ok(EngineEvent::Prefilled { id, reused, done, total })
     }
 
     fn score(&mut self, id: RequestId, text: &str) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded, .. } = self;
+        let Self { mailbox, loaded, .. } = self;
         let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;
         let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
-            eager_prefill::answer_measures(channels, reader);
-            cancelled = channels.is_cancelled(id);
+            eager_prefill::answer_measures(mailbox, reader);
+            cancelled = mailbox.is_cancelled(id);
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if cancelled { Err(RequestError::Cancelled) } else { Ok(EngineEvent::Scored { id, tokens: scored }) }
@@ -343,9 +343,9 @@ impl Worker {
         from: usize,
         candidates: usize,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { channels, loaded, resources, .. } = self;
+        let Self { mailbox, loaded, resources, .. } = self;
         let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let _watch = resources.sandbox.watch(channels.watcher(id));
+        let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let mut source = reader.source(prompt)?;
         // As much as a reply that is running may hold.
         let tokens = reader.tokens(&mut source, 0)?;
@@ -353,16 +353,16 @@ impl Worker {
         let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
         let pause = PauseState::default();
-        let running = Running { id, channels, reader, source, pause, told: None, replaying: None };
+        let running = ActiveReply { id, mailbox, reader, source, pause, told: None, replaying: None };
         running.tell_dropped();
         let total = tokens.len();
         let mut cancelled = false;
         let text_of = |token| running.reader.tokenizer.piece(token);
         let scores = score_prompt(inference, &tokens, first, candidates, text_of, &mut |done| {
-            eager_prefill::answer_measures(running.channels, running.reader);
-            cancelled = running.channels.is_cancelled(id);
+            eager_prefill::answer_measures(running.mailbox, running.reader);
+            cancelled = running.mailbox.is_cancelled(id);
             if done % PROGRESS_STEP == 0 {
-                running.channels.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
+                running.mailbox.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
             }
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -425,26 +425,26 @@ fn shorter(reader: &Reader, source: &mut Source<'_>, reply: usize) -> Result<Opt
     Ok((source.dropped().len() > before).then_some(tokens))
 }
 
-fn tell_remarks(channels: &Channels, id: RequestId, remarks: Rendered) {
+fn tell_remarks(mailbox: &Mailbox, id: RequestId, remarks: Rendered) {
     let Rendered { opening, adaptation, .. } = remarks;
     if adaptation != Adaptation::default() {
-        channels.emit(EngineEvent::Adapted { id, adaptation });
+        mailbox.emit(EngineEvent::Adapted { id, adaptation });
     }
     if !opening.is_empty() {
-        channels.emit(EngineEvent::ThoughtOpened { id, opening });
+        mailbox.emit(EngineEvent::ThoughtOpened { id, opening });
     }
 }
 
-fn tell_fault(channels: &Channels, id: RequestId, fault: Option<PromptFault>) {
+fn tell_fault(mailbox: &Mailbox, id: RequestId, fault: Option<PromptFault>) {
     if let Some(fault) = fault {
-        channels.emit(EngineEvent::PromptFault { id, fault });
+        mailbox.emit(EngineEvent::PromptFault { id, fault });
     }
 }
 
 /// A generation at work, as the reply loop sees the world.
-struct Running<'a, 'p> {
+struct ActiveReply<'a, 'p> {
     id: RequestId,
-    channels: &'a mut Channels,
+    mailbox: &'a mut Mailbox,
     reader: &'a Reader,
     source: Source<'p>,
     pause: PauseState,
@@ -454,22 +454,22 @@ struct Running<'a, 'p> {
     replaying: Option<Replaying>,
 }
 
-impl Running<'_, '_> {
+impl ActiveReply<'_, '_> {
     fn tell_dropped(&self) {
         let messages = self.source.dropped();
         if !messages.is_empty() {
-            self.channels.emit(EngineEvent::TurnsDropped { id: self.id, messages });
+            self.mailbox.emit(EngineEvent::TurnsDropped { id: self.id, messages });
         }
     }
 }
 
-impl Control for Running<'_, '_> {
+impl Control for ActiveReply<'_, '_> {
     fn on_prefill(&mut self, PrefillProgress { reused, done, total }: PrefillProgress) {
-        self.channels.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
+        self.mailbox.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
     }
 
     fn on_start(&mut self, stats: &GenerationStats) {
-        self.channels.emit(EngineEvent::Began { id: self.id, variant: 0, stats: Box::new(stats.clone()) });
+        self.mailbox.emit(EngineEvent::Began { id: self.id, variant: 0, stats: Box::new(stats.clone()) });
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
@@ -477,14 +477,14 @@ impl Control for Running<'_, '_> {
         if let Some(replaying) = &mut self.replaying {
             replaying.told_one();
         }
-        self.channels.emit(EngineEvent::Token { id: self.id, trace, context_used });
+        self.mailbox.emit(EngineEvent::Token { id: self.id, trace, context_used });
     }
 
     fn is_cancelled(&mut self) -> bool {
         #[cfg(test)]
         tests::panic_on_demand(self.id);
-        eager_prefill::answer_measures(self.channels, self.reader);
-        self.channels.is_cancelled(self.id) || self.replaying.as_ref().is_some_and(Replaying::is_done)
+        eager_prefill::answer_measures(self.mailbox, self.reader);
+        self.mailbox.is_cancelled(self.id) || self.replaying.as_ref().is_some_and(Replaying::is_done)
     }
 
     fn may_take_back(&self) -> bool {
@@ -503,13 +503,13 @@ impl Control for Running<'_, '_> {
         if let Some(replaying) = &mut self.replaying {
             replaying.told(tokens);
         }
-        self.channels.emit(EngineEvent::TakenBack { id: self.id, tokens, context_used });
+        self.mailbox.emit(EngineEvent::TakenBack { id: self.id, tokens, context_used });
     }
 
     fn new_sampling(&mut self, chosen: usize) -> Option<SamplingParams> {
         match &mut self.replaying {
             Some(replaying) => replaying.new_sampling(chosen),
-            None => self.channels.new_sampling(self.id),
+            None => self.mailbox.new_sampling(self.id),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::eager_prefill::answer_measures;
 use super::super::protocol::{EngineCommand, EngineEvent, GenerationParams, RequestId, Stepping};
-use super::{RequestError, Running, check, count};
+use super::{ActiveReply, RequestError, check, count};
 use gibber_engine::generate::{AtRest, Steer};
 
 /// Whether a reply is paused, and whether it may be.
@@ -21,7 +21,7 @@ impl PauseState {
     }
 }
 
-impl Running<'_, '_> {
+impl ActiveReply<'_, '_> {
     /// How the next token is chosen: drawn at once, or, while the reply is paused, as the person says. `None` where
     /// something else has come meanwhile: other filters, a cancel, the end of the thread.
     pub(super) fn next_steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
@@ -33,24 +33,24 @@ impl Running<'_, '_> {
         }
         let id = self.id;
         loop {
-            answer_measures(self.channels, self.reader);
-            if self.pause.is_paused && (self.channels.is_cancelled(id) || self.channels.has_sampling(id)) {
+            answer_measures(self.mailbox, self.reader);
+            if self.pause.is_paused && (self.mailbox.is_cancelled(id) || self.mailbox.has_sampling(id)) {
                 return None;
             }
             let is_paused = self.pause.is_paused;
-            match self.channels.take(|command| concerns(command, id, is_paused)) {
+            match self.mailbox.take(|command| concerns(command, id, is_paused)) {
                 Some(EngineCommand::Pause { .. }) if !is_paused => {
                     self.pause.is_paused = true;
                     self.tell_paused(rest);
                 }
                 Some(EngineCommand::Resume { .. }) if is_paused => {
                     self.pause.is_paused = false;
-                    self.channels.emit(EngineEvent::Resumed { id });
+                    self.mailbox.emit(EngineEvent::Resumed { id });
                     return Some(Steer::Draw);
                 }
                 Some(EngineCommand::Steer { steer, .. }) if is_paused => return Some(steer),
                 Some(command) => self.answer(command, rest),
-                None if is_paused => self.channels.wait(),
+                None if is_paused => self.mailbox.wait(),
                 None => return Some(Steer::Draw),
             }
         }
@@ -59,7 +59,7 @@ impl Running<'_, '_> {
     fn tell_paused(&self, rest: &AtRest<'_>) {
         if let Some(distribution) = rest.distribution(rest.sampling, self.pause.candidates) {
             let (held_back, context_used) = (rest.held_back(), rest.context_used());
-            self.channels.emit(EngineEvent::Paused { id: self.id, distribution, held_back, context_used });
+            self.mailbox.emit(EngineEvent::Paused { id: self.id, distribution, held_back, context_used });
         }
     }
 
@@ -74,7 +74,7 @@ impl Running<'_, '_> {
             EngineCommand::Count { id, prompt, max_tokens } => (id, count(self.reader, id, &prompt, max_tokens)),
             _ => return,
         };
-        self.channels.emit(answer.unwrap_or_else(|error| EngineEvent::Failed { id, error: error.to_string() }));
+        self.mailbox.emit(answer.unwrap_or_else(|error| EngineEvent::Failed { id, error: error.to_string() }));
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
 use crate::worker::eager_prefill::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
+use crate::worker::mailbox::Mailbox;
 use crate::worker::protocol::{
     EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace,
 };
-use crate::worker::running::Channels;
 use gibber_engine::generate::{Control, Variant, generate_variants};
 use gibber_engine::inference::PrefillProgress;
 use gibber_engine::sampling::{Dice, SamplingParams};
@@ -24,21 +24,21 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         variants.iter().try_for_each(|variant| check(&variant.sampling))?;
-        let Self { channels, loaded, draws, resources, .. } = self;
+        let Self { mailbox, loaded, draws, resources, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let _watch = resources.sandbox.watch(channels.watcher(id));
+        let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let longest = variants.iter().map(|variant| variant.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.settle(&tokens);
-        tell_fault(channels, id, loaded.reader.new_fault(&source)?);
+        tell_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, variants: left, reader } = loaded;
-        tell_remarks(channels, id, reader.remarks(&source)?);
-        let channels = RefCell::new(channels);
+        tell_remarks(mailbox, id, reader.remarks(&source)?);
+        let mailbox = RefCell::new(mailbox);
         let variant = |(variant, params)| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
             let control =
-                Running { id, variant, channels: &channels, reader, source, told: None, dice: Dice::default() };
+                ActiveVariant { id, variant, mailbox: &mailbox, reader, source, told: None, dice: Dice::default() };
             Variant { options, control }
         };
         let mut variants: Vec<_> = variants.into_iter().enumerate().map(variant).collect();
@@ -62,11 +62,11 @@ impl Worker {
 }
 
 /// A lane at work, as the reply loop sees the world.
-struct Running<'a, 'p> {
+struct ActiveVariant<'a, 'p> {
     id: RequestId,
     variant: usize,
     /// Shared by the lanes, of which one is at work at a time.
-    channels: &'a RefCell<&'a mut Channels>,
+    mailbox: &'a RefCell<&'a mut Mailbox>,
     reader: &'a Reader,
     source: Source<'p>,
     /// Tokens in its context with the last one that was told.
@@ -75,9 +75,9 @@ struct Running<'a, 'p> {
     dice: Dice,
 }
 
-impl Running<'_, '_> {
+impl ActiveVariant<'_, '_> {
     fn emit(&self, event: EngineEvent) {
-        self.channels.borrow().emit(event);
+        self.mailbox.borrow().emit(event);
     }
 
     fn tell_dropped(&self) {
@@ -88,7 +88,7 @@ impl Running<'_, '_> {
     }
 }
 
-impl Control for Running<'_, '_> {
+impl Control for ActiveVariant<'_, '_> {
     fn on_prefill(&mut self, PrefillProgress { reused, done, total }: PrefillProgress) {
         self.emit(EngineEvent::PrefillProgress { id: self.id, reused, done, total });
     }
@@ -103,9 +103,9 @@ impl Control for Running<'_, '_> {
     }
 
     fn is_cancelled(&mut self) -> bool {
-        let channels = &mut *self.channels.borrow_mut();
-        answer_measures(channels, self.reader);
-        channels.is_variant_cancelled(self.id, self.variant)
+        let mailbox = &mut *self.mailbox.borrow_mut();
+        answer_measures(mailbox, self.reader);
+        mailbox.is_variant_cancelled(self.id, self.variant)
     }
 
     fn new_sampling(&mut self, _tokens: usize) -> Option<SamplingParams> {

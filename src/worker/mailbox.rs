@@ -9,9 +9,9 @@ use gibber_engine::SamplingParams;
 
 /// The engine's end of the two channels.
 #[derive(Debug)]
-pub(super) struct Channels {
+pub(super) struct Mailbox {
     commands: Receiver<EngineCommand>,
-    /// What a [`Channels::watcher`] has received before them.
+    /// What a [`Mailbox::watcher`] has received before them.
     heard: (Sender<EngineCommand>, Receiver<EngineCommand>),
     events: Sender<EngineEvent>,
     /// Commands that came while a request was at work, in order.
@@ -22,7 +22,7 @@ pub(super) struct Channels {
     closing: bool,
 }
 
-impl Channels {
+impl Mailbox {
     pub(super) fn new(commands: Receiver<EngineCommand>, events: Sender<EngineEvent>) -> Self {
         let (heard, waiting, cancelled) = (unbounded(), VecDeque::new(), Vec::new());
         Self { commands, heard, events, waiting, cancelled, closing: false }
@@ -137,7 +137,7 @@ impl Channels {
 }
 
 /// A reply that is paused.
-impl Channels {
+impl Mailbox {
     /// The first command that waits and is `wanted`, out of its turn.
     pub(super) fn take(&mut self, wanted: impl Fn(&EngineCommand) -> bool) -> Option<EngineCommand> {
         let at = self.waiting.iter().position(wanted)?;
