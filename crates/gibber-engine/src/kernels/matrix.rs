@@ -28,10 +28,10 @@ const PIECES_A_THREAD: usize = 4;
 /// pieces do not depend on the number of threads: the same seed gives the same text with any. OpenBLAS takes three times as
 /// long for pieces of 256.
 const PIECE_FOR_BLAS: usize = 512;
-const PIECE_FOR_WHOLE_NUMBERS: usize = 2 * ROWS;
+const PIECE_FOR_INTEGERS: usize = 2 * ROWS;
 /// From as many tokens on a prompt is computed with activations of one byte, where the matrix allows it. Shorter ones are
 /// done soon enough with two.
-const BYTES_FROM: usize = 128;
+const EIGHT_BITS_FROM: usize = 128;
 
 /// The threads and the memory that products need on the way.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ pub struct WeightMatrix {
     out_features: usize,
     /// One behind the other, each with its number of outputs.
     parts: Vec<(usize, Part)>,
-    needs_two_bytes: bool,
+    needs_16_bit_activations: bool,
     /// Where the matrix lies that was multiplied after this one the last time.
     next: Arc<Upcoming>,
 }
@@ -145,7 +145,7 @@ impl WeightMatrix {
             in_features: cols,
             out_features: rows,
             parts: vec![(rows, part)],
-            needs_two_bytes: false,
+            needs_16_bit_activations: false,
             next: Arc::default(),
         })
     }
@@ -159,7 +159,7 @@ impl WeightMatrix {
         let floats = FloatMatrix::from_columns(float_format(tensor)?, [rows, cols], tensor.bytes(), packer)?;
         tensor.release();
         let parts = vec![(cols, Part::Floats(floats))];
-        Ok(Self { in_features: rows, out_features: cols, parts, needs_two_bytes: false, next: Arc::default() })
+        Ok(Self { in_features: rows, out_features: cols, parts, needs_16_bit_activations: false, next: Arc::default() })
     }
 
     /// The outputs of `matrices`, one after another, from one input.
@@ -173,13 +173,13 @@ impl WeightMatrix {
         }
         let out_features = matrices.iter().map(|matrix| matrix.out_features).sum();
         let parts = matrices.into_iter().flat_map(|matrix| matrix.parts).collect();
-        Ok(Self { in_features, out_features, parts, needs_two_bytes: false, next: Arc::default() })
+        Ok(Self { in_features, out_features, parts, needs_16_bit_activations: false, next: Arc::default() })
     }
 
     /// For a matrix whose outputs suffer from rounded inputs: they keep two bytes also in long prompts.
     #[must_use]
-    pub fn with_two_bytes(self) -> Self {
-        Self { needs_two_bytes: true, ..self }
+    pub fn with_16_bit_activations(self) -> Self {
+        Self { needs_16_bit_activations: true, ..self }
     }
 
     /// Length of an input.
@@ -274,7 +274,7 @@ impl WeightMatrix {
     fn multiply_many(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         let k = self.in_features;
         let isa = Isa::active();
-        let one_byte = n >= BYTES_FROM && !self.needs_two_bytes && !workspace.exact;
+        let one_byte = n >= EIGHT_BITS_FROM && !self.needs_16_bit_activations && !workspace.exact;
         let precision = if one_byte { Precision::Byte } else { Precision::TwoBytes };
         let in_tiles = self.any_packed(|packed| packed.multiplies_tiles(isa));
         if in_tiles {
@@ -286,7 +286,7 @@ impl WeightMatrix {
         }
         let workspace = &*workspace;
         let inputs = MatRef::new(x, n, k, k);
-        let width = if in_tiles { PIECE_FOR_WHOLE_NUMBERS } else { self.blas_piece() };
+        let width = if in_tiles { PIECE_FOR_INTEGERS } else { self.blas_piece() };
         let out = SharedPtr::new(out);
         workspace.pool.run(self.out_features.div_ceil(width), &|thread, piece| {
             let columns = piece * width..self.out_features.min((piece + 1) * width);

@@ -374,7 +374,7 @@ const NO_NUMBERS: [f32; BLOCK] = [0.0; BLOCK];
 
 /// The whole number nearest to `x · inverse`, within ±[`LARGEST`], as `(high, low, whole)`.
 #[inline(always)]
-fn two_bytes<const FMA: bool>(x: f32, inverse: f32) -> (i8, i8, i32) {
+fn activations_have_16_bits<const FMA: bool>(x: f32, inverse: f32) -> (i8, i8, i32) {
     let whole = round::<FMA>(x, inverse);
     let high = round::<FMA>(whole as f32, 1.0 / HIGH as f32);
     (high as i8, (whole - HIGH * high) as i8, whole)
@@ -405,7 +405,7 @@ fn quantize_block<const FMA: bool>(x: &[f32], largest: f32, with_pairs: bool, bl
     let inverse = inverse_step(largest, LARGEST);
     let mut wholes = [0; BLOCK];
     for (((high, low), whole), &x) in block.high.iter_mut().zip(&mut block.low).zip(&mut wholes).zip(x) {
-        (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+        (*high, *low, *whole) = activations_have_16_bits::<FMA>(x, inverse);
     }
     let (first, second) = wholes.split_at(BLOCK / 2);
     block.sums = [first.iter().sum(), second.iter().sum()];
@@ -490,7 +490,7 @@ fn quantize_in_tile<const FMA: bool>(
     if let Some(low) = low {
         let mut low_bytes = [0; BLOCK];
         for (((high, low), whole), &x) in bytes.iter_mut().zip(&mut low_bytes).zip(&mut wholes).zip(x) {
-            (*high, *low, *whole) = two_bytes::<FMA>(x, inverse);
+            (*high, *low, *whole) = activations_have_16_bits::<FMA>(x, inverse);
         }
         spread(&low_bytes, low, token);
     } else {

@@ -47,7 +47,7 @@ impl Experts {
         let expert = |index| Dense::load(embd, config.expert, &group.of_expert(index));
         Ok(Self {
             config,
-            router: group.matrix(Slot::Router, [config.n_expert, embd])?.with_two_bytes(),
+            router: group.matrix(Slot::Router, [config.n_expert, embd])?.with_16_bit_activations(),
             experts: (0..config.n_expert).map(expert).collect::<Result<_, _>>()?,
         })
     }

@@ -55,7 +55,7 @@ impl Layer {
         let norm = |slot, is_there: bool| is_there.then(|| group.norm(slot)).transpose();
         Ok(Self {
             attention_norm: norm(Slot::AttentionNorm, layer.norm_before)?,
-            qkv: group.linear(Slot::QueriesKeysValues, [q + 2 * kv, embd], qkv_bias)?.with_two_bytes(),
+            qkv: group.linear(Slot::QueriesKeysValues, [q + 2 * kv, embd], qkv_bias)?.with_16_bit_activations(),
             heads: Heads::load(config, &layer.attention, group)?,
             attention_out: group.linear(Slot::AttentionOut, [embd, q], out_bias)?,
             attention_post_norm: norm(Slot::AttentionPostNorm, layer.norm_after)?,

@@ -110,9 +110,9 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// See [`WeightMatrix::with_two_bytes`].
-    pub(super) fn with_two_bytes(self) -> Self {
-        Self { weight: self.weight.with_two_bytes(), ..self }
+    /// See [`WeightMatrix::with_16_bit_activations`].
+    pub(super) fn with_16_bit_activations(self) -> Self {
+        Self { weight: self.weight.with_16_bit_activations(), ..self }
     }
 
     /// `out = x · Wᵀ + b` for the `n` rows of `x`.

@@ -198,13 +198,13 @@ pub(super) fn multiply_tile(isa: Avx2, bits: usize, product: Product<'_>) -> [La
 /// tokens from `token` on.
 ///
 /// # Safety
-/// The product is one of `EACH` scales a block, and has two bytes where `TWO_BYTES`.
+/// The product is one of `EACH` scales a block, and has two bytes where `ACTIVATIONS_HAVE_16_BITS`.
 ///
 /// # Panics
 /// Where the tile has no such tokens.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
+unsafe fn tile<const BITS: usize, const EACH: usize, const ACTIVATIONS_HAVE_16_BITS: bool>(
     isa: Avx2,
     product: Product<'_>,
     token: usize,
@@ -234,7 +234,7 @@ unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
                     let four = four_bytes(isa, block.high[step][token + t]);
                     high[t][0] = _mm256_add_epi16(high[t][0], _mm256_maddubs_epi16(w[0], four));
                     high[t][1] = _mm256_add_epi16(high[t][1], _mm256_maddubs_epi16(w[1], four));
-                    if TWO_BYTES {
+                    if ACTIVATIONS_HAVE_16_BITS {
                         // SAFETY: there are low bytes for each block, as `Product` looked and the caller promises.
                         let four = four_bytes(isa, unsafe { x.low.get_unchecked(index) }[step][token + t]);
                         low[t][0] = _mm256_add_epi16(low[t][0], _mm256_maddubs_epi16(w[0], four));
@@ -245,7 +245,7 @@ unsafe fn tile<const BITS: usize, const EACH: usize, const TWO_BYTES: bool>(
             for t in 0..AT_ONCE {
                 for r in 0..2 {
                     let mut product = _mm256_madd_epi16(high[t][r], ones);
-                    if TWO_BYTES {
+                    if ACTIVATIONS_HAVE_16_BITS {
                         product = join_bytes(isa, product, _mm256_madd_epi16(low[t][r], ones));
                     }
                     sums[t][r] = _mm256_add_epi32(sums[t][r], product);

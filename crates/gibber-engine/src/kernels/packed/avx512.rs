@@ -138,10 +138,13 @@ pub(super) fn multiply_tile(isa: Avx512, product: Product<'_>) -> [Lanes; TILE] 
 /// With `EACH` scales a block, and activations of two bytes or one.
 ///
 /// # Safety
-/// The product is one of `EACH` scales a block, and has two bytes where `TWO_BYTES`.
+/// The product is one of `EACH` scales a block, and has two bytes where `ACTIVATIONS_HAVE_16_BITS`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(isa: Avx512, product: Product<'_>) -> [Lanes; TILE] {
+unsafe fn tile<const EACH: usize, const ACTIVATIONS_HAVE_16_BITS: bool>(
+    isa: Avx512,
+    product: Product<'_>,
+) -> [Lanes; TILE] {
     let (panel, x) = (product.panel(), product.tile());
     let mut acc = [_mm512_setzero_ps(); TILE];
     for (index, block) in x.blocks.iter().enumerate() {
@@ -155,7 +158,7 @@ unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(isa: Avx512, product: P
                 for (sum, &bytes) in high.iter_mut().zip(&block.high[step]) {
                     *sum = _mm512_dpbusd_epi32(*sum, w, four_bytes(isa, bytes));
                 }
-                if TWO_BYTES {
+                if ACTIVATIONS_HAVE_16_BITS {
                     // SAFETY: there are low bytes for each block, as `Product` looked and the caller promises.
                     let block = unsafe { x.low.get_unchecked(index) };
                     for (sum, &bytes) in low.iter_mut().zip(&block[step]) {
@@ -172,7 +175,7 @@ unsafe fn tile<const EACH: usize, const TWO_BYTES: bool>(isa: Avx512, product: P
             };
             let sums = &block.sums[if EACH == 1 { 2 } else { half }];
             for t in 0..TILE {
-                let product = if TWO_BYTES { join_bytes(isa, high[t], low[t]) } else { high[t] };
+                let product = if ACTIVATIONS_HAVE_16_BITS { join_bytes(isa, high[t], low[t]) } else { high[t] };
                 let scale = _mm512_mul_ps(scales, _mm512_set1_ps(block.scales[t]));
                 acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, acc[t]);
                 acc[t] = _mm512_fmadd_ps(minimums, _mm512_set1_ps(sums[t]), acc[t]);

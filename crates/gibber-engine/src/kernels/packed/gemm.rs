@@ -116,7 +116,8 @@ fn multiply_plainly(Product { panel, tile, each }: Product<'_>) -> [Lanes; TILE]
             let low = tile.low.get(block).map(products);
             let sum = activations.sums[if each == 1 { 2 } else { half }][token];
             for (lane, out) in out.iter_mut().enumerate() {
-                let product = low.map_or(high[lane], |low| super::portable::two_bytes(high[lane], low[lane]));
+                let product =
+                    low.map_or(high[lane], |low| super::portable::activations_have_16_bits(high[lane], low[lane]));
                 *out += product as f32 * (scales[lane] * activations.scales[token]) + minimums[lane] * sum;
             }
         }

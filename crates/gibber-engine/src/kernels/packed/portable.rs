@@ -23,7 +23,7 @@ fn multiply(format: PackedFormat, group: &[u8], x: &[Block]) -> Lanes {
             let steps = &steps[half * STEPS / 2..(half + 1) * STEPS / 2];
             let (high, low) = (products(steps, &x.high[columns.clone()]), products(steps, &x.low[columns]));
             for (lane, out) in out.iter_mut().enumerate() {
-                let product = two_bytes(high[lane], low[lane]) - format.offset() * x.sums[half];
+                let product = activations_have_16_bits(high[lane], low[lane]) - format.offset() * x.sums[half];
                 *out += product as f32 * (scales[half][lane] * x.scale);
                 if format.scales().has_minimum() {
                     *out += minimums[half][lane] * (x.scale * x.sums[half] as f32);
@@ -47,7 +47,7 @@ pub(super) fn products(steps: &[Step], x: &[i8]) -> [i32; ROWS] {
 }
 
 /// The product of both bytes.
-pub(super) fn two_bytes(high: i32, low: i32) -> i32 {
+pub(super) fn activations_have_16_bits(high: i32, low: i32) -> i32 {
     HIGH * high + low
 }
 
