@@ -426,7 +426,7 @@ compiled_per_isa! {
 const MAGNITUDE: u32 = 0x7fff_ffff;
 /// The bits of infinity; a magnitude above is no number.
 const INFINITY: u32 = 0x7f80_0000;
-const HALF_NAN: u16 = 0x7e00;
+const F16_NAN: u16 = 0x7e00;
 
 /// The bits of the number of half precision nearest to `x`, a tie to the even one; `x` is within its range, or no number.
 #[inline(always)]
@@ -438,11 +438,11 @@ fn half_bits(x: f32) -> u16 {
     // Added to 0.5, what is below the normal range is rounded to its last bit by the addition itself.
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5_f32.to_bits());
     let bits = if magnitude < 113 << 23 { subnormal as u16 } else { normal as u16 };
-    sign | if magnitude > INFINITY { HALF_NAN } else { bits }
+    sign | if magnitude > INFINITY { F16_NAN } else { bits }
 }
 
 #[inline(always)]
-fn to_halves_body<const FMA: bool>(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK]) {
+fn to_f16_body<const FMA: bool>(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK]) {
     const MOST: f32 = 65504.0;
     for (out, &x) in out.iter_mut().zip(x) {
         *out = half_bits(x.clamp(-MOST, MOST)).to_ne_bytes();
@@ -451,7 +451,7 @@ fn to_halves_body<const FMA: bool>(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK])
 
 compiled_per_isa! {
     /// Each value as the bytes of the nearest number of half precision; those beyond its range as its greatest.
-    pub(super) fn to_halves(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK]) = to_halves_body
+    pub(super) fn to_f16(x: &[f32; BLOCK], out: &mut [[u8; 2]; BLOCK]) = to_f16_body
 }
 
 #[inline(always)]
@@ -627,7 +627,7 @@ mod tests {
             let mut x = [0.0; BLOCK];
             x[..chunk.len()].copy_from_slice(chunk);
             let mut out = [[0; 2]; BLOCK];
-            to_halves(&x, &mut out);
+            to_f16(&x, &mut out);
             for (x, out) in x.into_iter().zip(out) {
                 let exact = half::f16::from_f32(x.clamp(-65504.0, 65504.0));
                 assert_eq!(u16::from_ne_bytes(out), exact.to_bits(), "{x:e}");
@@ -650,7 +650,7 @@ mod tests {
         let mut out = [[0; 2]; BLOCK];
         let mut x = [1.0; BLOCK];
         x[3] = f32::NAN;
-        to_halves(&x, &mut out);
+        to_f16(&x, &mut out);
         assert!(half::f16::from_ne_bytes(out[3]).is_nan() && half::f16::from_ne_bytes(out[2]) == half::f16::ONE);
     }
 

@@ -317,7 +317,7 @@ fn write_row(layout: Layout, tile: &mut [u8], slot: usize, row: &[f32]) {
             CacheType::F16 => {
                 let (mut padded, mut halves) = ([0.0; BLOCK], [[0; 2]; BLOCK]);
                 padded[..count].copy_from_slice(values);
-                vector::to_halves(&padded, &mut halves);
+                vector::to_f16(&padded, &mut halves);
                 put(layout, tile, slot, first, &halves[..count]);
             }
             CacheType::Q8_0 => {

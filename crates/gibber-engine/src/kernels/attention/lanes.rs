@@ -83,7 +83,7 @@ impl Lanes for Portable {
     unsafe fn load_f16(at: *const u8) -> Self {
         // SAFETY: the caller's promise.
         let halves = unsafe { at.cast::<[u16; LANES]>().read_unaligned() };
-        Self(halves.map(half_to_float))
+        Self(halves.map(f16_to_f32))
     }
 
     #[inline(always)]
@@ -128,7 +128,7 @@ impl Lanes for Portable {
 /// their places in a float, whose exponent counts from elsewhere: a product puts that right, for numbers without a leading
 /// one as well.
 #[inline(always)]
-fn half_to_float(half: u16) -> f32 {
+fn f16_to_f32(half: u16) -> f32 {
     const REBASE: f32 = f32::from_bits((127 + 127 - 15) << 23);
     let magnitude = u32::from(half & 0x7fff) << 13;
     let sign = u32::from(half & 0x8000) << 16;
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn every_half_is_the_float_it_stands_for() {
         for bits in 0..=u16::MAX {
-            let (found, exact) = (half_to_float(bits), f16::from_bits(bits).to_f32());
+            let (found, exact) = (f16_to_f32(bits), f16::from_bits(bits).to_f32());
             assert!(found == exact || found.is_nan() && exact.is_nan(), "{bits:#x}: {found} instead of {exact}");
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockSc
     let zero = [0.0; ROWS];
     match kind {
         Scales::Half => BlockScales { scales: [first_half; 2], minimums: [zero; 2] },
-        Scales::HalfMinimum => BlockScales { scales: [first_half; 2], minimums: [second_half(); 2] },
+        Scales::F16Minimum => BlockScales { scales: [first_half; 2], minimums: [second_half(); 2] },
         Scales::SuperMinimum => BlockScales {
             scales: [times(first_half, bytes_at(first, f32::from)); 2],
             minimums: [negative(times(second_half(), bytes_at(second, f32::from))); 2],

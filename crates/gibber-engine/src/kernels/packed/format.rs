@@ -18,7 +18,7 @@ pub(in crate::kernels) enum Scales {
     /// A half-precision scale for each block of 32.
     Half,
     /// A half-precision scale and minimum for each block of 32.
-    HalfMinimum,
+    F16Minimum,
     /// A half-precision scale of scales and one of minimums for 256 columns; a byte of each for 32.
     SuperMinimum,
     /// A half-precision scale for 256 columns, a signed byte for 16.
@@ -35,21 +35,21 @@ impl Scales {
 
     /// Whether a minimum is added to the scaled quants.
     pub(in crate::kernels) const fn has_minimum(self) -> bool {
-        matches!(self, Self::HalfMinimum | Self::SuperMinimum | Self::SuperHalvesMinimum)
+        matches!(self, Self::F16Minimum | Self::SuperMinimum | Self::SuperHalvesMinimum)
     }
 
     /// Bytes of half-precision numbers before the bytes of the blocks: for a block of 32, or for 256 columns.
-    pub(in crate::kernels) const fn halves_bytes(self) -> usize {
+    pub(in crate::kernels) const fn f16_bytes(self) -> usize {
         match self {
             Self::Half | Self::SuperHalves => 2 * ROWS,
-            Self::HalfMinimum | Self::SuperMinimum | Self::SuperHalvesMinimum => 4 * ROWS,
+            Self::F16Minimum | Self::SuperMinimum | Self::SuperHalvesMinimum => 4 * ROWS,
         }
     }
 
     /// Bytes that a block of 32 adds behind those, in the formats of 256 columns.
     pub(in crate::kernels) const fn block_bytes(self) -> usize {
         match self {
-            Self::Half | Self::HalfMinimum => 0,
+            Self::Half | Self::F16Minimum => 0,
             Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => 2 * ROWS,
         }
     }
@@ -62,18 +62,18 @@ impl Scales {
     #[inline(always)]
     pub(in crate::kernels) const fn offsets(self, block: usize) -> (usize, usize) {
         if !self.is_super() {
-            return (block * self.halves_bytes(), 0);
+            return (block * self.f16_bytes(), 0);
         }
         let blocks = SUPER_BLOCK / BLOCK;
-        let start = block / blocks * (self.halves_bytes() + blocks * self.block_bytes());
-        (start, start + self.halves_bytes() + block % blocks * self.block_bytes())
+        let start = block / blocks * (self.f16_bytes() + blocks * self.block_bytes());
+        (start, start + self.f16_bytes() + block % blocks * self.block_bytes())
     }
 
     /// Bytes of the scales of `blocks` blocks of [`ROWS`] rows.
     const fn total_bytes(self, blocks: usize) -> usize {
         let per_block = if self.is_super() { blocks * self.block_bytes() } else { 0 };
         let halves = if self.is_super() { blocks.div_ceil(SUPER_BLOCK / BLOCK) } else { blocks };
-        halves * self.halves_bytes() + per_block
+        halves * self.f16_bytes() + per_block
     }
 }
 
@@ -155,11 +155,11 @@ formats! {
     /// 4 bits: `scale · (q - 8)`.
     Q4_0: 4, 8, Half;
     /// 4 bits: `scale · q + minimum`.
-    Q4_1: 4, 0, HalfMinimum;
+    Q4_1: 4, 0, F16Minimum;
     /// 5 bits: `scale · (q - 16)`.
     Q5_0: 5, 16, Half;
     /// 5 bits: `scale · q + minimum`.
-    Q5_1: 5, 0, HalfMinimum;
+    Q5_1: 5, 0, F16Minimum;
     /// 8 bits: `scale · q`, stored as `q + 128`.
     Q8_0: 8, 128, Half;
     /// 2 bits.

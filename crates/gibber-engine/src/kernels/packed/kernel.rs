@@ -184,7 +184,7 @@ unsafe fn take_scales<I: Registers, F: Quant>(
         let scale = isa.load_f16(halves);
         match F::SCALES {
             Scales::Half => ([scale; 2], [zero; 2]),
-            Scales::HalfMinimum => ([scale; 2], [isa.load_f16(halves.add(2 * ROWS)); 2]),
+            Scales::F16Minimum => ([scale; 2], [isa.load_f16(halves.add(2 * ROWS)); 2]),
             Scales::SuperMinimum => {
                 let minimum = isa.load_f16(halves.add(2 * ROWS));
                 let scale = times(isa, scale, isa.widen_u8(isa.load_bytes(bytes)));

@@ -163,7 +163,7 @@ fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lan
         PackedFormat::Q6_K => [file[192 + 2 * sub], file[192 + 2 * sub + 1]],
         _ => return,
     };
-    debug_assert!(!matches!(kind, Scales::Half | Scales::HalfMinimum));
+    debug_assert!(!matches!(kind, Scales::Half | Scales::F16Minimum));
     scales[bytes + lane] = first;
     scales[bytes + ROWS + lane] = second;
 }

@@ -41,12 +41,12 @@ fn q3_k(block: &Symmetric, out: &mut [u8]) {
 }
 
 fn q4_k(block: &WithMinimums, out: &mut [u8]) {
-    put_halves_and_scales(block, &mut out[..16]);
+    put_f16_and_scales(block, &mut out[..16]);
     put_four_bits(&block.codes, &mut out[16..]);
 }
 
 fn q5_k(block: &WithMinimums, out: &mut [u8]) {
-    put_halves_and_scales(block, &mut out[..16]);
+    put_f16_and_scales(block, &mut out[..16]);
     put_one_bit(&block.codes.map(|code| code >> 4), &mut out[16..48]);
     put_four_bits(&block.codes.map(|code| code & 15), &mut out[48..]);
 }
@@ -66,7 +66,7 @@ fn q6_k(block: &Symmetric, out: &mut [u8]) {
 
 /// `d`, `dmin`, then 8 scales and 8 minimums of six bits: those of the first 4 sub-blocks in a byte each, those of the
 /// others in the last 4 bytes and the upper two bits of the first 8.
-fn put_halves_and_scales(block: &WithMinimums, out: &mut [u8]) {
+fn put_f16_and_scales(block: &WithMinimums, out: &mut [u8]) {
     out[..2].copy_from_slice(&block.d.to_le_bytes());
     out[2..4].copy_from_slice(&block.dmin.to_le_bytes());
     let packed = &mut out[4..16];
