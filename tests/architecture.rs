@@ -165,8 +165,8 @@ fn siblings(code: &str, depth: usize, layer: &str) -> Vec<String> {
     for start in &starts {
         for (at, _) in code.match_indices(start.as_str()) {
             let rest = &code[at + start.len()..];
-            let is_whole = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-            if is_whole && !rest.starts_with("super::") {
+            let is_complete = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if is_complete && !rest.starts_with("super::") {
                 spread(rest, "", &mut found);
             }
         }

@@ -90,13 +90,13 @@ fn the_example_has_every_parameter_as_the_table_has_it() {
     for spec in &PARAMETERS {
         let value = match spec.parameter.get(&SamplingParams::default()) {
             ParameterValue::Number(number) => format!("{number:?}"),
-            ParameterValue::Whole(number) => number.to_string(),
+            ParameterValue::Integer(number) => number.to_string(),
             ParameterValue::Seed(seed) => seed.map_or_else(|| "-1".to_owned(), |seed| seed.to_string()),
             ParameterValue::Samplers(samplers) => format!("\"{samplers}\""),
         };
         let range = match spec.kind {
             Kind::Number { least, most } => format!(" From {least} to {most}."),
-            Kind::Whole { .. } | Kind::Seed | Kind::Samplers => String::new(),
+            Kind::Integer { .. } | Kind::Seed | Kind::Samplers => String::new(),
         };
         let (first, rest) = spec.help.split_at(1);
         section += &format!("# {}{rest}.{range}\n{} = {value}\n", first.to_uppercase(), spec.key);

@@ -171,7 +171,7 @@ pub(super) fn free_name(app: &App, name: &str) -> String {
 }
 
 /// Whether Enter has nothing to complete at the cursor: no name is begun, or a whole one is there.
-pub fn is_whole(app: &App, text: &str, cursor: usize) -> bool {
+pub fn is_complete(app: &App, text: &str, cursor: usize) -> bool {
     let Some(typed) = typed_at(text, cursor) else { return true };
     let (_, name) = parts(&typed.path);
     name.is_empty() || app.catalog.listing.entries.iter().any(|entry| entry.name == name && !entry.is_folder)

@@ -123,7 +123,7 @@ impl Settings {
         }
         if let Some(value) = set("GIBBER_THREADS") {
             let threads = value.to_str().and_then(|text| text.parse().ok()).filter(|n| *n <= 1024);
-            let allowed = Kind::Whole { least: 0, most: 1024 };
+            let allowed = Kind::Integer { least: 0, most: 1024 };
             self.model.threads =
                 threads.ok_or(SettingsError::Environment { name: "GIBBER_THREADS", value, allowed })?;
         }
@@ -265,7 +265,7 @@ fn is_allowed(kind: Kind, item: &Item) -> bool {
         Kind::Switch => item.is_bool(),
         Kind::FileType => item.as_str().is_some_and(|name| name.is_empty() || name.parse::<FileType>().is_ok()),
         Kind::OneOf(names) => item.as_str().is_some_and(|name| names.contains(&name)),
-        Kind::Whole { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
+        Kind::Integer { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
         Kind::Number { least, most } => {
             let number = item.as_float().or_else(|| item.as_integer().map(|value| value as f64));
             number.is_some_and(|number| (least..=most).contains(&(number as f32)))

@@ -16,7 +16,7 @@ pub enum Kind {
     /// `true` or `false`.
     Switch,
     /// A whole number within a range.
-    Whole {
+    Integer {
         /// The least allowed.
         least: i64,
         /// The most allowed.
@@ -46,8 +46,8 @@ impl fmt::Display for Kind {
             Self::Text => write!(f, "a string in quotes"),
             Self::Texts => write!(f, "a list of strings that are not empty, such as [\"User:\"]"),
             Self::Switch => write!(f, "true or false"),
-            Self::Whole { least, most: i64::MAX } => write!(f, "a whole number, {least} or more"),
-            Self::Whole { least, most } => write!(f, "a whole number from {least} to {most}"),
+            Self::Integer { least, most: i64::MAX } => write!(f, "a whole number, {least} or more"),
+            Self::Integer { least, most } => write!(f, "a whole number from {least} to {most}"),
             Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
             Self::FileType => {
                 let names: Vec<_> = FileType::all().map(|kind| format!("\"{}\"", kind.flag())).collect();
@@ -86,7 +86,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 const fn whole(name: &'static str, least: i64, most: i64) -> Key {
-    Key { name, kind: Kind::Whole { least, most } }
+    Key { name, kind: Kind::Integer { least, most } }
 }
 
 /// The section whose tables are the person's own presets: `[presets.NAME]`, each with the keys of `[sampling]`.
@@ -102,7 +102,7 @@ static SAMPLING_KEYS: [Key; PARAMETERS.len()] = {
     while at < keys.len() {
         let kind = match PARAMETERS[at].kind {
             sampling::Kind::Number { least, most } => Kind::Number { least, most },
-            sampling::Kind::Whole { least, most } => Kind::Whole { least, most },
+            sampling::Kind::Integer { least, most } => Kind::Integer { least, most },
             sampling::Kind::Seed => Kind::Seed,
             sampling::Kind::Samplers => Kind::Samplers,
         };

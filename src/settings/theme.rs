@@ -176,8 +176,8 @@ impl ThemeFile<'_> {
         // The default is read with nothing behind it.
         let plain = Styles::default();
         let Some(item) = root.get(INHERITS) else {
-            let is_whole = ROLES.iter().all(|role| root.contains_key(role));
-            return if is_whole { plain } else { Styles::builtin(DEFAULT).unwrap_or(plain) };
+            let is_complete = ROLES.iter().all(|role| root.contains_key(role));
+            return if is_complete { plain } else { Styles::builtin(DEFAULT).unwrap_or(plain) };
         };
         if let Some((name, _)) = BUILTIN.iter().find(|(name, _)| Some(*name) == item.as_str()) {
             return Styles::builtin(name).unwrap_or(plain);

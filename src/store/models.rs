@@ -200,9 +200,9 @@ pub fn find(models: &[FoundModel], name: &str) -> Match {
     if let Some(model) = called.or_else(|| models.iter().find(|model| model.names().any(|alias| alias == name))) {
         return Match::One(model.clone());
     }
-    let is_whole = |model: &&FoundModel| model.names().any(|known| known.eq_ignore_ascii_case(name));
+    let is_complete = |model: &&FoundModel| model.names().any(|known| known.eq_ignore_ascii_case(name));
     let is_short = |model: &&FoundModel| model.is_called(name);
-    let whole: Vec<_> = models.iter().filter(is_whole).collect();
+    let whole: Vec<_> = models.iter().filter(is_complete).collect();
     let short: Vec<_> = models.iter().filter(is_short).collect();
     match (&whole[..], &short[..]) {
         ([model], _) | ([], [model]) => Match::One((*model).clone()),

@@ -104,7 +104,7 @@ impl Composer {
     }
 
     /// What is written, whole.
-    pub(super) fn whole_text(&self) -> String {
+    pub(super) fn full_text(&self) -> String {
         self.pastes.expand(&self.draft)
     }
 
@@ -234,7 +234,7 @@ impl Composer {
 
     /// Takes the whole text to send it.
     pub(super) fn take(&mut self) -> String {
-        let text = self.whole_text();
+        let text = self.full_text();
         let former = std::mem::take(self);
         // The width stays: keys can come before the next frame.
         self.wrapped = Wrapped::new("", former.wrapped.width());

@@ -130,7 +130,7 @@ impl Loop {
                 urgency = urgency.max(self.on_wake(event)?);
             }
             let now = Moment::now();
-            let effects = self.app.on_draft(&self.screen.composer.whole_text(), now);
+            let effects = self.app.on_draft(&self.screen.composer.full_text(), now);
             self.carry_out(effects)?;
             let effects = self.app.tick(now);
             self.carry_out(effects)?;

@@ -119,7 +119,7 @@ impl Screen {
             KeyAction::Stop => self.popup.dismiss(self.composer.text()),
             KeyAction::Complete => self.complete(app),
             // A whole name is given; the beginning of one is completed, and never given.
-            KeyAction::Choose if !self.popup.is_whole(self.composer.text()) => self.complete(app),
+            KeyAction::Choose if !self.popup.is_complete(self.composer.text()) => self.complete(app),
             _ => return None,
         }
         Some(Done::default())

@@ -22,7 +22,7 @@ pub(super) struct Popup {
     /// What is to be looked up, and whether that was asked for.
     wanted: Option<(Wanted, bool)>,
     /// Whether Enter has nothing to complete in the name of a file.
-    is_whole_name: bool,
+    is_complete_name: bool,
 }
 
 impl Popup {
@@ -32,7 +32,7 @@ impl Popup {
         if self.wanted.as_ref().map(|(wanted, _)| wanted) != wanted.as_ref() {
             self.wanted = wanted.map(|wanted| (wanted, false));
         }
-        self.is_whole_name = files::is_whole(app, line, cursor);
+        self.is_complete_name = files::is_complete(app, line, cursor);
         if self.dismissed.as_deref() == Some(line) {
             self.items.clear();
             return;
@@ -72,9 +72,9 @@ impl Popup {
     }
 
     /// Whether the line is a command as it stands, so that Enter gives it.
-    pub(super) fn is_whole(&self, line: &str) -> bool {
+    pub(super) fn is_complete(&self, line: &str) -> bool {
         let commands::Line::Command { name, .. } = commands::parse(line) else {
-            return self.selected == 0 && self.is_whole_name;
+            return self.selected == 0 && self.is_complete_name;
         };
         // The first row of the list can be another command that only begins alike.
         commands::find(name).is_some() && self.selected == 0

@@ -153,7 +153,7 @@ impl Screen {
     fn begin_edit(&mut self, text: &str) {
         self.focus = Context::Composer;
         if self.draft.is_none() {
-            self.draft = Some(self.composer.whole_text());
+            self.draft = Some(self.composer.full_text());
         }
         self.composer.set(text);
         self.popup.dismiss(text);
@@ -163,7 +163,7 @@ impl Screen {
     pub(super) fn end_edit(&mut self, app: &App) {
         if app.editing().is_none()
             && let Some(draft) = self.draft.take()
-            && self.composer.whole_text() != draft
+            && self.composer.full_text() != draft
         {
             self.composer.set(&draft);
         }
@@ -275,7 +275,7 @@ impl Screen {
                 self.mouse = !self.mouse;
                 requests.push(Request::Mouse(self.mouse));
             }
-            KeyAction::Editor => requests.push(Request::Edit(self.composer.whole_text())),
+            KeyAction::Editor => requests.push(Request::Edit(self.composer.full_text())),
             KeyAction::CopySelected | KeyAction::CutSelected => {
                 effects.extend(app.handle(Action::Other, now));
                 let is_cut = action == KeyAction::CutSelected;

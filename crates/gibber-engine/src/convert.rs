@@ -106,7 +106,7 @@ impl Conversion {
     }
 
     fn of_gguf(path: &Path, storage: &Storage, kind: FileType) -> Result<Self, EngineError> {
-        let parts::Whole { first: (first, storage), tensors } = parts::open(path, storage.clone())?;
+        let parts::Complete { first: (first, storage), tensors } = parts::open(path, storage.clone())?;
         let metadata = Gguf::parse(&first, &storage)?.metadata;
         let mut header = Header::new();
         for (key, typed_value) in metadata.raw().filter(|(key, _)| !NOT_COPIED.contains(key)) {

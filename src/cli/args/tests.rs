@@ -58,7 +58,7 @@ fn every_parameter_has_its_flag_and_its_other_names() {
     for spec in &PARAMETERS {
         let (text, expected) = match spec.kind {
             Kind::Number { most, .. } => (most.to_string(), ParameterValue::Number(most)),
-            Kind::Whole { least, .. } => (least.to_string(), ParameterValue::Whole(least)),
+            Kind::Integer { least, .. } => (least.to_string(), ParameterValue::Integer(least)),
             Kind::Seed => ("7".into(), ParameterValue::Seed(Some(7))),
             Kind::Samplers => ("top_k".into(), ParameterValue::Samplers("top_k".parse().unwrap())),
         };

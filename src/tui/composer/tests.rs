@@ -155,7 +155,7 @@ fn a_large_paste_is_one_unit_that_is_sent_whole() {
     assert_eq!(composer.text(), format!("see {paste}!"));
     assert!(!composer.unfold());
     composer.undo();
-    assert_eq!(composer.whole_text(), format!("see {paste}!"));
+    assert_eq!(composer.full_text(), format!("see {paste}!"));
     let sent = composer.take();
     assert_eq!(sent, format!("see {paste}!"));
     composer.history_back(&[sent]);
@@ -171,17 +171,17 @@ fn a_label_that_is_typed_is_text() {
     composer.insert(" is not ");
     label.chars().for_each(|letter| composer.insert(&letter.to_string()));
     assert_eq!(composer.text(), format!("{label} is not {label}"));
-    assert_eq!(composer.whole_text(), format!("{paste} is not {label}"));
+    assert_eq!(composer.full_text(), format!("{paste} is not {label}"));
     composer.select_all();
     composer.copy();
     composer.go(Motion::Right, false);
     composer.yank();
-    assert_eq!(composer.whole_text(), format!("{paste} is not {label}{paste} is not {label}"));
+    assert_eq!(composer.full_text(), format!("{paste} is not {label}{paste} is not {label}"));
     let sent = composer.take();
     composer.insert(label);
-    assert_eq!(composer.whole_text(), label);
+    assert_eq!(composer.full_text(), label);
     composer.history_back(std::slice::from_ref(&sent));
-    assert_eq!(composer.whole_text(), sent);
+    assert_eq!(composer.full_text(), sent);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_completion_leaves_the_paste_beside_it_folded() {
     composer.insert(" @no");
     let completed = format!("{}tes.md ", composer.text());
     composer.set_at(&completed, completed.len());
-    assert_eq!(composer.whole_text(), format!("{paste} @notes.md "));
+    assert_eq!(composer.full_text(), format!("{paste} @notes.md "));
 }
 
 #[test]

@@ -233,7 +233,7 @@ impl Stage {
 
     /// Lets time pass, as the loop does: what is in the composer is looked at, and what is due is done.
     pub(super) fn pass(&mut self, milliseconds: u64) {
-        let effects = self.app.on_draft(&self.screen.composer.whole_text(), self.now);
+        let effects = self.app.on_draft(&self.screen.composer.full_text(), self.now);
         self.carry_out(effects);
         self.now.at += Duration::from_millis(milliseconds);
         let effects = self.app.tick(self.now);

@@ -119,7 +119,7 @@ fn a_huge_prompt_of_an_earlier_run_comes_back_folded() {
     let label = "[Sum up this text, please… #1: 10001 lines]";
     stage.keys("<Up><Up>");
     assert_eq!(stage.screen.composer.text(), label);
-    assert_eq!(stage.screen.composer.whole_text(), huge);
+    assert_eq!(stage.screen.composer.full_text(), huge);
     stage.keys("<Down><Ctrl-C><Ctrl-R>sum<Enter>");
     assert_eq!(stage.screen.composer.text(), label);
     stage.keys("<Enter>");

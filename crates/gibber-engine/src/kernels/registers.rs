@@ -15,27 +15,27 @@ pub(super) trait Registers: Copy {
     /// Lanes of 32 bits.
     const WIDTH: usize;
     /// Whole numbers of 32 bits, where an operation does not say otherwise.
-    type Whole: Copy;
+    type Integers: Copy;
     /// Single precision.
     type Floats: Copy;
 
     /// `x` in every lane.
-    fn splat(self, x: i32) -> Self::Whole;
-    fn and(self, a: Self::Whole, b: Self::Whole) -> Self::Whole;
-    fn or(self, a: Self::Whole, b: Self::Whole) -> Self::Whole;
-    fn add(self, a: Self::Whole, b: Self::Whole) -> Self::Whole;
-    fn sub(self, a: Self::Whole, b: Self::Whole) -> Self::Whole;
+    fn splat(self, x: i32) -> Self::Integers;
+    fn and(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
+    fn or(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
+    fn add(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
+    fn sub(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
     /// `256 · a`
-    fn times_256(self, a: Self::Whole) -> Self::Whole;
+    fn times_256(self, a: Self::Integers) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the left.
-    fn shift_left_16(self, a: Self::Whole, by: i32) -> Self::Whole;
+    fn shift_left_16(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the right.
-    fn shift_right_16(self, a: Self::Whole, by: i32) -> Self::Whole;
+    fn shift_right_16(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// The first bytes, a lane each.
-    fn widen_u8(self, bytes: __m128i) -> Self::Whole;
+    fn widen_u8(self, bytes: __m128i) -> Self::Integers;
     /// The first bytes with their signs, a lane each.
-    fn widen_i8(self, bytes: __m128i) -> Self::Whole;
-    fn to_floats(self, a: Self::Whole) -> Self::Floats;
+    fn widen_i8(self, bytes: __m128i) -> Self::Integers;
+    fn to_floats(self, a: Self::Integers) -> Self::Floats;
 
     /// `x` in every lane.
     fn splat_float(self, x: f32) -> Self::Floats;
@@ -47,7 +47,7 @@ pub(super) trait Registers: Copy {
 
     /// # Safety
     /// As many bytes as a register has must be readable at `at`, on any boundary.
-    unsafe fn load(self, at: *const u8) -> Self::Whole;
+    unsafe fn load(self, at: *const u8) -> Self::Integers;
     /// A byte for each lane, the first of the result.
     ///
     /// # Safety
@@ -76,7 +76,7 @@ macro_rules! registers {
     ) => {
         impl Registers for $isa {
             const WIDTH: usize = $width;
-            type Whole = $whole;
+            type Integers = $whole;
             type Floats = $floats;
 
             $(

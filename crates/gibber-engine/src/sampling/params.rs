@@ -12,8 +12,8 @@ use super::{Filter, InvalidSamplers, Parameter, Samplers, SamplingParams};
 pub enum ParameterValue {
     /// Of a [`Kind::Number`].
     Number(f32),
-    /// Of a [`Kind::Whole`].
-    Whole(i64),
+    /// Of a [`Kind::Integer`].
+    Integer(i64),
     /// Of the seed; `None` is a fresh one for each reply.
     Seed(Option<u64>),
     /// Of the order of the filters.
@@ -31,7 +31,7 @@ pub enum Kind {
         most: f32,
     },
     /// A whole number.
-    Whole {
+    Integer {
         /// The least allowed.
         least: i64,
         /// The most allowed.
@@ -136,7 +136,7 @@ impl ParameterSpec {
             (Kind::Number { least, most }, ParameterValue::Number(value)) if !(least..=most).contains(value) => {
                 invalid(value.to_string(), least.to_string(), most.to_string())
             }
-            (Kind::Whole { least, most }, ParameterValue::Whole(value)) if !(least..=most).contains(value) => {
+            (Kind::Integer { least, most }, ParameterValue::Integer(value)) if !(least..=most).contains(value) => {
                 invalid(value.to_string(), least.to_string(), most.to_string())
             }
             _ => Ok(()),
@@ -160,9 +160,9 @@ impl ParameterSpec {
                 let number = text.replace(',', ".").parse::<f32>().ok().filter(|number| number.is_finite());
                 ParameterValue::Number(number.ok_or_else(wrong)?)
             }
-            Kind::Whole { least, .. } => {
+            Kind::Integer { least, .. } => {
                 let number = text.parse().ok().filter(|number| *number >= least);
-                ParameterValue::Whole(number.ok_or_else(wrong)?)
+                ParameterValue::Integer(number.ok_or_else(wrong)?)
             }
             Kind::Seed => ParameterValue::Seed(match text {
                 "random" | "-1" => None,
@@ -180,7 +180,7 @@ impl Kind {
     pub fn wanted(self) -> String {
         match self {
             Self::Number { .. } => "a number, such as 0.7".to_owned(),
-            Self::Whole { least, .. } => format!("a whole number from {least} on"),
+            Self::Integer { least, .. } => format!("a whole number from {least} on"),
             Self::Seed => "a whole number from 0 on, or `random` (-1)".to_owned(),
             Self::Samplers => Samplers::wanted(),
         }
@@ -217,7 +217,7 @@ impl Parameter {
     pub fn value(self, params: &SamplingParams) -> Option<f64> {
         match self.get(params) {
             ParameterValue::Number(value) => Some(f64::from(value)),
-            ParameterValue::Whole(value) => Some(value as f64),
+            ParameterValue::Integer(value) => Some(value as f64),
             ParameterValue::Seed(seed) => seed.map(|seed| seed as f64),
             ParameterValue::Samplers(_) => None,
         }
@@ -227,7 +227,7 @@ impl Parameter {
     pub fn acts(self, params: &SamplingParams) -> bool {
         let is_on = match self.get(params) {
             ParameterValue::Number(value) => f64::from(value) != self.spec().neutral,
-            ParameterValue::Whole(value) => value as f64 != self.spec().neutral,
+            ParameterValue::Integer(value) => value as f64 != self.spec().neutral,
             ParameterValue::Seed(seed) => seed.is_some(),
             ParameterValue::Samplers(samplers) => samplers != Samplers::default(),
         };
@@ -243,7 +243,7 @@ impl Parameter {
     pub fn display(self, params: &SamplingParams) -> String {
         match self.get(params) {
             ParameterValue::Number(value) => format!("{:.*}", self.spec().decimals, f64::from(value)),
-            ParameterValue::Whole(value) => value.to_string(),
+            ParameterValue::Integer(value) => value.to_string(),
             ParameterValue::Seed(seed) => seed.map_or_else(|| "random".to_owned(), |seed| seed.to_string()),
             ParameterValue::Samplers(samplers) => samplers.to_string(),
         }
@@ -365,11 +365,11 @@ impl Field for f32 {
 
 impl Field for u32 {
     fn get(&self) -> ParameterValue {
-        ParameterValue::Whole(i64::from(*self))
+        ParameterValue::Integer(i64::from(*self))
     }
 
     fn put(&mut self, value: ParameterValue) {
-        if let ParameterValue::Whole(value) = value {
+        if let ParameterValue::Integer(value) = value {
             *self = u32::try_from(value).unwrap_or(if value < 0 { 0 } else { Self::MAX });
         }
     }
@@ -377,11 +377,11 @@ impl Field for u32 {
 
 impl Field for i32 {
     fn get(&self) -> ParameterValue {
-        ParameterValue::Whole(i64::from(*self))
+        ParameterValue::Integer(i64::from(*self))
     }
 
     fn put(&mut self, value: ParameterValue) {
-        if let ParameterValue::Whole(value) = value {
+        if let ParameterValue::Integer(value) = value {
             *self = i32::try_from(value).unwrap_or(if value < 0 { Self::MIN } else { Self::MAX });
         }
     }

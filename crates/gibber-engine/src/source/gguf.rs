@@ -16,7 +16,7 @@ pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFil
         let expected = "a GGUF file (it does not begin with `GGUF`); of a Hugging Face model, give the folder";
         return Err(disguise::mistaken(path, storage.bytes(), expected));
     }
-    let parts::Whole { first: (path, storage), tensors } = parts::open(path, storage)?;
+    let parts::Complete { first: (path, storage), tensors } = parts::open(path, storage)?;
     let weights = Weights::new(&path, tensors);
     let metadata = Gguf::parse(&path, &storage)?.metadata;
     let Keys { config, chat_template, bos_token, eos_token } = Keys::read(&path, &metadata, &weights)?;

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::cache::{BLOCK, CacheType, HeadTiles, LANES, Layout, Side, TILE};
-use super::lanes::{Element, Float, Half, Lanes, Whole};
+use super::lanes::{Element, F16, Float, I8, Lanes};
 
 /// Positions whose scores are held at a time.
 pub(super) const SPAN: usize = 2 * TILE;
@@ -134,8 +134,8 @@ impl Span<'_> {
         unsafe {
             match self.key_layout.cache_type {
                 CacheType::F32 => self.scores::<V, Float, G, W>(queries, &mut scores),
-                CacheType::F16 => self.scores::<V, Half, G, W>(queries, &mut scores),
-                CacheType::Q8_0 => self.scores::<V, Whole, G, W>(queries, &mut scores),
+                CacheType::F16 => self.scores::<V, F16, G, W>(queries, &mut scores),
+                CacheType::Q8_0 => self.scores::<V, I8, G, W>(queries, &mut scores),
             }
             for scores in &mut scores {
                 scores[..self.hidden].fill(f32::NEG_INFINITY);
@@ -145,7 +145,7 @@ impl Span<'_> {
             }
             match self.value_layout.cache_type {
                 CacheType::F32 => self.add_values::<V, Float, G, W>(&scores, partials, partial),
-                CacheType::F16 => self.add_values::<V, Half, G, W>(&scores, partials, partial),
+                CacheType::F16 => self.add_values::<V, F16, G, W>(&scores, partials, partial),
                 CacheType::Q8_0 => self.add_scaled_values::<V, G, W>(&scores, partials, partial),
             }
         }
@@ -253,9 +253,9 @@ impl Span<'_> {
                     let weights = Factors { at: scaled.as_ptr().cast(), stride: TILE };
                     let sums = partials.as_mut_ptr().add(column);
                     if wide {
-                        add_rows::<V, Whole, G, W>(rows, weights, sums, partial.len());
+                        add_rows::<V, I8, G, W>(rows, weights, sums, partial.len());
                     } else {
-                        add_rows::<V, Whole, G, 1>(rows, weights, sums, partial.len());
+                        add_rows::<V, I8, G, 1>(rows, weights, sums, partial.len());
                     }
                 }
                 column += if wide { W * LANES } else { LANES };
@@ -453,8 +453,8 @@ pub(super) unsafe fn expand<V: Lanes>(head: HeadTiles<'_>, start: usize, end: us
     unsafe {
         match head.layout.cache_type {
             CacheType::F32 => expand_elements::<V, Float>(head, start, end, out),
-            CacheType::F16 => expand_elements::<V, Half>(head, start, end, out),
-            CacheType::Q8_0 => expand_elements::<V, Whole>(head, start, end, out),
+            CacheType::F16 => expand_elements::<V, F16>(head, start, end, out),
+            CacheType::Q8_0 => expand_elements::<V, I8>(head, start, end, out),
         }
     }
 }

@@ -33,8 +33,8 @@ pub(super) trait Element {
 }
 
 pub(super) struct Float;
-pub(super) struct Half;
-pub(super) struct Whole;
+pub(super) struct F16;
+pub(super) struct I8;
 
 impl Element for Float {
     const BYTES: usize = 4;
@@ -45,7 +45,7 @@ impl Element for Float {
     }
 }
 
-impl Element for Half {
+impl Element for F16 {
     const BYTES: usize = 2;
     #[inline(always)]
     unsafe fn load<V: Lanes>(at: *const u8) -> V {
@@ -54,7 +54,7 @@ impl Element for Half {
     }
 }
 
-impl Element for Whole {
+impl Element for I8 {
     const BYTES: usize = 1;
     #[inline(always)]
     unsafe fn load<V: Lanes>(at: *const u8) -> V {

@@ -24,7 +24,7 @@ pub(super) trait Multiplier: Registers {
         self,
         quants: *const u8,
         x: [&Block; T],
-    ) -> [[[Self::Whole; R]; T]; 2];
+    ) -> [[[Self::Integers; R]; T]; 2];
 }
 
 /// `T` tokens times the rows in `R` registers of a group, from row `row` on. What a token gets does not depend on `T` or
@@ -88,7 +88,7 @@ pub(super) unsafe fn multiply<I: Multiplier, F: Quant, const T: usize, const R: 
 pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
     isa: I,
     quants: *const u8,
-) -> (I::Whole, I::Whole) {
+) -> (I::Integers, I::Integers) {
     let (s, odd) = (S as i32, 4 * (S as i32 % 2));
     // SAFETY: the vectors of a block are as many as the format says, and the caller promises that they are there.
     let (mut first, mut second) = unsafe {
@@ -125,40 +125,40 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
 /// # Safety
 /// It must be readable.
 #[inline(always)]
-pub(super) unsafe fn load<I: Registers>(isa: I, quants: *const u8, vector: usize) -> I::Whole {
+pub(super) unsafe fn load<I: Registers>(isa: I, quants: *const u8, vector: usize) -> I::Integers {
     // SAFETY: the caller's promise.
     unsafe { isa.load(quants.add(vector * VECTOR)) }
 }
 
 /// `byte` in every byte.
 #[inline(always)]
-fn bytes<I: Registers>(isa: I, byte: u8) -> I::Whole {
+fn bytes<I: Registers>(isa: I, byte: u8) -> I::Integers {
     isa.splat(i32::from_ne_bytes([byte; 4]))
 }
 
 /// Each byte shifted to the left by `left` bits (to the right where that is negative), the bits of `mask` kept.
 #[inline(always)]
-fn shifted<I: Registers>(isa: I, a: I::Whole, left: i32, mask: u8) -> I::Whole {
+fn shifted<I: Registers>(isa: I, a: I::Integers, left: i32, mask: u8) -> I::Integers {
     let moved = if left >= 0 { isa.shift_left_16(a, left) } else { isa.shift_right_16(a, -left) };
     isa.and(moved, bytes(isa, mask))
 }
 
 /// The same four bytes in every lane.
 #[inline(always)]
-pub(super) fn four_bytes<I: Registers>(isa: I, bytes: [i8; STEP]) -> I::Whole {
+pub(super) fn four_bytes<I: Registers>(isa: I, bytes: [i8; STEP]) -> I::Integers {
     isa.splat(i32::from_le_bytes(zerocopy::transmute!(bytes)))
 }
 
 /// The four bytes of step `step` in every lane.
 #[inline(always)]
-pub(super) fn broadcast_step<I: Registers>(isa: I, x: &[i8; BLOCK], step: usize) -> I::Whole {
+pub(super) fn broadcast_step<I: Registers>(isa: I, x: &[i8; BLOCK], step: usize) -> I::Integers {
     let steps: &[[i8; STEP]; STEPS] = zerocopy::transmute_ref!(x);
     four_bytes(isa, steps[step])
 }
 
 /// `254 · high + low`.
 #[inline(always)]
-pub(super) fn join_bytes<I: Registers>(isa: I, high: I::Whole, low: I::Whole) -> I::Whole {
+pub(super) fn join_bytes<I: Registers>(isa: I, high: I::Integers, low: I::Integers) -> I::Integers {
     const { assert!(HIGH == 256 - 2) };
     isa.add(isa.sub(isa.times_256(high), isa.add(high, high)), low)
 }
@@ -208,18 +208,18 @@ unsafe fn take_scales<I: Registers, F: Quant>(
 }
 
 #[inline(always)]
-fn times<I: Registers>(isa: I, by: I::Floats, whole: I::Whole) -> I::Floats {
+fn times<I: Registers>(isa: I, by: I::Floats, whole: I::Integers) -> I::Floats {
     isa.mul_floats(by, isa.to_floats(whole))
 }
 
 #[inline(always)]
-fn low_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Whole {
+fn low_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Integers {
     // SAFETY: every x86-64 has SSE2.
     isa.widen_u8(unsafe { _mm_and_si128(bytes, _mm_set1_epi8(15)) })
 }
 
 #[inline(always)]
-fn high_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Whole {
+fn high_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Integers {
     // SAFETY: every x86-64 has SSE2.
     low_nibbles(isa, unsafe { _mm_srli_epi16::<4>(bytes) })
 }

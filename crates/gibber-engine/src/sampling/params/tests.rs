@@ -12,7 +12,7 @@ fn every_row_is_that_of_its_parameter_and_of_its_field() {
         let fits = matches!(
             (spec.kind, spec.parameter.get(&default())),
             (Kind::Number { .. }, ParameterValue::Number(_))
-                | (Kind::Whole { .. }, ParameterValue::Whole(_))
+                | (Kind::Integer { .. }, ParameterValue::Integer(_))
                 | (Kind::Seed, ParameterValue::Seed(_))
                 | (Kind::Samplers, ParameterValue::Samplers(_))
         );

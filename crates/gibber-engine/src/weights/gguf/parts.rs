@@ -60,7 +60,7 @@ pub fn paths(path: &Path) -> Vec<PathBuf> {
 
 /// The first file of a model, and the tensors of all.
 #[derive(Debug)]
-pub struct Whole {
+pub struct Complete {
     /// The file with the metadata.
     pub first: (PathBuf, Storage),
     /// The tensors in the order of the files.
@@ -72,11 +72,11 @@ pub struct Whole {
 /// # Errors
 /// Those of [`Gguf::parse`]; where a part is missing, is of another model or another number, or where tensors are there
 /// twice or are missing.
-pub fn open(path: &Path, storage: Storage) -> Result<Whole, EngineError> {
+pub fn open(path: &Path, storage: Storage) -> Result<Complete, EngineError> {
     let count = count(path, &storage)?;
     if count == 1 {
         let tensors = Gguf::parse(path, &storage)?.tensors;
-        return Ok(Whole { first: (path.to_owned(), storage), tensors });
+        return Ok(Complete { first: (path.to_owned(), storage), tensors });
     }
     let name = PartName::of(path).filter(|name| name.count == count).ok_or_else(|| {
         let what = format!(
@@ -84,7 +84,7 @@ pub fn open(path: &Path, storage: Storage) -> Result<Whole, EngineError> {
         );
         EngineError::format(path, what)
     })?;
-    let mut whole: Option<Whole> = None;
+    let mut whole: Option<Complete> = None;
     let mut expected = 0;
     for number in 1..=count {
         let part = name.sibling(path, number);
@@ -95,7 +95,7 @@ pub fn open(path: &Path, storage: Storage) -> Result<Whole, EngineError> {
             None => {
                 expected = gguf.metadata.unsigned(TENSORS)?.unwrap_or(0);
                 let tensors = gguf.tensors;
-                whole = Some(Whole { first: (part, storage), tensors });
+                whole = Some(Complete { first: (part, storage), tensors });
             }
             Some(whole) => {
                 if let Some(twice) =
