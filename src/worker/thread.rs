@@ -23,7 +23,7 @@ use super::protocol::{
 };
 use crate::chat::template::{Adaptation, Rendered, Sandbox};
 use gibber_engine::generate::{
-    AtRest, Control, FinishReason, GenerateOptions, GenerationStats, Steer, StopCondition, generate,
+    Control, FinishReason, GenerateOptions, GenerationStats, Steer, StepPoint, StopCondition, generate,
 };
 use gibber_engine::inference::PrefillProgress;
 use gibber_engine::load::{LoadOptions, LoadedModel, MemoryProbe, ModelSource, load};
@@ -31,7 +31,7 @@ use gibber_engine::sampling::{self, SamplingParams, Situation, fresh_seed};
 use gibber_engine::score::{score, score_prompt};
 use gibber_engine::{EngineError, TokenId};
 use replaying::Replaying;
-use steering::PauseState;
+use steering::StepState;
 
 /// Tokens of a prompt that are scored between two words of it.
 const PROGRESS_STEP: usize = 16;
@@ -243,7 +243,7 @@ impl Worker {
         tell_remarks(mailbox, id, reader.remarks(&source)?);
         // A prompt that is written for the sake of a figure, or for more room in the context, ends by itself.
         drop(watch);
-        let pause = PauseState::new(&params);
+        let pause = StepState::new(&params);
         let replay = params.replay.as_deref().cloned();
         let options = options_of(params, &source, asked);
         let passes = replay.as_ref().map(|replay| replay.passes.clone());
@@ -352,7 +352,7 @@ impl Worker {
         let places = reader.places(&source, &tokens)?;
         let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
-        let pause = PauseState::default();
+        let pause = StepState::default();
         let running = ActiveReply { id, mailbox, reader, source, pause, told: None, replaying: None };
         running.tell_dropped();
         let total = tokens.len();
@@ -447,7 +447,7 @@ struct ActiveReply<'a, 'p> {
     mailbox: &'a mut Mailbox,
     reader: &'a Reader,
     source: Source<'p>,
-    pause: PauseState,
+    pause: StepState,
     /// Tokens in the context with the last one that was told.
     told: Option<usize>,
     /// Of a reply that is computed again.
@@ -491,7 +491,7 @@ impl Control for ActiveReply<'_, '_> {
         self.replaying.as_ref().map_or(self.pause.can_be, Replaying::takes_back)
     }
 
-    fn steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+    fn steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {
         match &mut self.replaying {
             Some(replaying) => Some(replaying.next_step()),
             None => self.next_steer(rest),

@@ -19,7 +19,7 @@ use super::{EngineError, TokenId};
 use hold_back::HoldBack;
 use prompt_lookup::Drafter;
 pub use prompt_lookup::PromptLookup;
-pub use steer::{AtRest, Steer};
+pub use steer::{Steer, StepPoint};
 pub use trace::{FinishReason, GenerationStats, TokenTrace};
 pub use variants::{Variant, generate_variants};
 
@@ -105,7 +105,7 @@ pub trait Control {
 
     /// How the next token is chosen. It may wait for as long as a person thinks; `None` where something has changed
     /// meanwhile (the filters, or whether to stop), which is then asked for first.
-    fn steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+    fn steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {
         let _ = rest;
         Some(Steer::Draw)
     }

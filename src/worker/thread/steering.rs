@@ -3,18 +3,18 @@
 use super::super::eager_prefill::answer_measures;
 use super::super::protocol::{EngineCommand, EngineEvent, GenerationParams, RequestId, Stepping};
 use super::{ActiveReply, RequestError, check, count};
-use gibber_engine::generate::{AtRest, Steer};
+use gibber_engine::generate::{Steer, StepPoint};
 
 /// Whether a reply is paused, and whether it may be.
 #[derive(Debug, Default)]
-pub(super) struct PauseState {
+pub(super) struct StepState {
     pub(super) can_be: bool,
     is_paused: bool,
     /// How many candidates the person sees.
     candidates: usize,
 }
 
-impl PauseState {
+impl StepState {
     pub(super) fn new(params: &GenerationParams) -> Self {
         let GenerationParams { stepping, candidates, .. } = *params;
         Self { can_be: stepping != Stepping::Off, is_paused: stepping == Stepping::FromStart, candidates }
@@ -24,7 +24,7 @@ impl PauseState {
 impl ActiveReply<'_, '_> {
     /// How the next token is chosen: drawn at once, or, while the reply is paused, as the person says. `None` where
     /// something else has come meanwhile: other filters, a cancel, the end of the thread.
-    pub(super) fn next_steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+    pub(super) fn next_steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {
         if !self.pause.can_be {
             return Some(Steer::Draw);
         }
@@ -56,7 +56,7 @@ impl ActiveReply<'_, '_> {
         }
     }
 
-    fn tell_paused(&self, rest: &AtRest<'_>) {
+    fn tell_paused(&self, rest: &StepPoint<'_>) {
         if let Some(distribution) = rest.distribution(rest.sampling, self.pause.candidates) {
             let (held_back, context_used) = (rest.held_back(), rest.context_used());
             self.mailbox.emit(EngineEvent::Paused { id: self.id, distribution, held_back, context_used });
@@ -64,7 +64,7 @@ impl ActiveReply<'_, '_> {
     }
 
     /// Closes a request that needs nothing but what is held.
-    fn answer(&self, command: EngineCommand, rest: &AtRest<'_>) {
+    fn answer(&self, command: EngineCommand, rest: &StepPoint<'_>) {
         let (id, answer) = match command {
             EngineCommand::Preview { id, sampling, candidates, .. } => {
                 let distribution = check(&sampling).map(|()| rest.distribution(&sampling, candidates));

@@ -20,7 +20,7 @@ pub enum Steer {
 
 /// A reply between two tokens, while it is not computed.
 #[derive(Debug)]
-pub struct AtRest<'a> {
+pub struct StepPoint<'a> {
     inference: &'a Inference,
     tokenizer: &'a Tokenizer,
     hold: &'a HoldBack,
@@ -32,7 +32,7 @@ pub struct AtRest<'a> {
     pub tokens: usize,
 }
 
-impl AtRest<'_> {
+impl StepPoint<'_> {
     /// The distribution of the next token under these filters, with its `n` most probable tokens; `None` where the model
     /// has computed none. At rest it always has: logits that are no numbers end the reply before.
     pub fn distribution(&self, sampling: &SamplingParams, n: usize) -> Option<Distribution> {
@@ -56,7 +56,7 @@ impl AtRest<'_> {
 impl Reply<'_> {
     /// Asks how to go on. The time that takes is a person's where one may steer.
     pub(super) fn steer(&mut self) -> Option<Steer> {
-        let rest = AtRest {
+        let rest = StepPoint {
             inference: self.inference,
             tokenizer: self.tokenizer,
             hold: &self.hold,
@@ -94,13 +94,13 @@ impl Reply<'_> {
             self.inference.truncate(length - 1);
         }
         self.drafter.restart();
-        self.hold_anew();
+        self.hold_again();
         let told = self.stats.completion_tokens;
         self.control.on_taken_back(told, self.prompt + told);
     }
 
     /// Holds the tokens back that are not certain by those before them: those that have left since stay told.
-    fn hold_anew(&mut self) {
+    fn hold_again(&mut self) {
         let decoder = self.tokenizer.decode_stream(&self.sequence[..self.prompt]);
         self.hold = HoldBack::new(decoder, &self.options.stop.texts);
         (self.stats.completion_tokens, self.stats.picked_tokens) = (0, 0);

@@ -46,7 +46,7 @@ impl Control for Hand {
         true
     }
 
-    fn steer(&mut self, rest: &AtRest<'_>) -> Option<Steer> {
+    fn steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {
         let distribution = rest.distribution(rest.sampling, 5).unwrap();
         self.rests.push((rest.tokens, rest.held_back(), distribution));
         std::thread::sleep(self.thinks);
