@@ -182,7 +182,7 @@ impl OpenChat {
             return Vec::new();
         };
         comparison.chosen = variant;
-        self.settle_head();
+        self.set_head();
         self.session.put_if_stored()
     }
 
@@ -223,7 +223,7 @@ impl OpenChat {
     }
 
     /// The chosen lane is the end of the conversation; where it has said nothing, another that has.
-    fn settle_head(&mut self) {
+    fn set_head(&mut self) {
         let Some(comparison) = &self.comparison else { return };
         let nothing = if comparison.running { Some(comparison.parent) } else { comparison.former_head };
         let chosen = comparison.variants.get(comparison.chosen).and_then(|variant| variant.message);
@@ -249,7 +249,7 @@ impl OpenChat {
 
     /// Leaves the comparison for the conversation.
     fn close_comparison(&mut self) -> Vec<Effect> {
-        self.settle_head();
+        self.set_head();
         let Some(comparison) = self.comparison.take() else { return Vec::new() };
         let kept = self.session.transcript.head();
         let variant = comparison
@@ -357,7 +357,7 @@ impl OpenChat {
         self.replies.push(message, TracedToken { trace, sampling, start });
         let due = now.at >= comparison.saved + SAVE_INTERVAL;
         if is_first {
-            self.settle_head();
+            self.set_head();
         }
         if is_first || due { self.save_variants(now) } else { Vec::new() }
     }
@@ -411,7 +411,7 @@ impl OpenChat {
         if silent || keeps {
             return self.close_comparison();
         }
-        self.settle_head();
+        self.set_head();
         self.session.put_if_stored()
     }
 

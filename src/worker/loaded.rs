@@ -109,7 +109,7 @@ impl Loaded {
     }
 
     /// Goes on from the lane that shares most with `prompt`.
-    pub(super) fn take_up(&mut self, prompt: &[TokenId]) {
+    pub(super) fn adopt_fork(&mut self, prompt: &[TokenId]) {
         let here = self.inference.shared_with(prompt);
         let there = self.variants.iter_mut().map(|variant| (variant.shared_with(prompt), variant));
         if let Some((shared, variant)) = there.max_by_key(|(shared, _)| *shared)
@@ -119,9 +119,9 @@ impl Loaded {
         }
     }
 
-    /// As [`Self::take_up`], and gives the other lanes up.
-    pub(super) fn settle(&mut self, prompt: &[TokenId]) {
-        self.take_up(prompt);
+    /// As [`Self::adopt_fork`], and gives the other lanes up.
+    pub(super) fn prune_forks(&mut self, prompt: &[TokenId]) {
+        self.adopt_fork(prompt);
         self.variants.clear();
     }
 }

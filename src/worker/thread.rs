@@ -237,7 +237,7 @@ impl Worker {
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let watch = resources.sandbox.watch(mailbox.watcher(id));
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
-        loaded.settle(&tokens);
+        loaded.prune_forks(&tokens);
         tell_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
         tell_remarks(mailbox, id, reader.remarks(&source)?);
@@ -316,7 +316,7 @@ impl Worker {
         }
         let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
-        loaded.take_up(&tokens);
+        loaded.adopt_fork(&tokens);
         let Loaded { inference, reader, .. } = loaded;
         let progress = eager_prefill::prefill(inference, reader, &tokens, chunk, mailbox, id)?;
         let PrefillProgress { reused, done, total } = progress;

@@ -29,7 +29,7 @@ impl Worker {
         let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let longest = variants.iter().map(|variant| variant.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
-        loaded.settle(&tokens);
+        loaded.prune_forks(&tokens);
         tell_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, variants: left, reader } = loaded;
         tell_remarks(mailbox, id, reader.remarks(&source)?);
