@@ -395,7 +395,7 @@ impl App {
     }
 
     /// The front end has drawn a frame, which took this long.
-    pub fn drew(&mut self, took: Duration) {
+    pub fn on_drawn(&mut self, took: Duration) {
         if let Some(generation) = self.chat.generation.as_mut() {
             generation.draw_time += took;
         }

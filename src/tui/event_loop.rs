@@ -300,7 +300,7 @@ impl Loop {
         let started = Instant::now();
         self.terminal.draw(|frame| view::draw(&mut self.screen, &self.app, frame))?;
         self.drawn = Instant::now();
-        self.app.drew(self.drawn - started);
+        self.app.on_drawn(self.drawn - started);
         Ok(())
     }
 }

@@ -222,7 +222,7 @@ fn the_statistics_show_where_the_time_went() {
     assert!(stage.draw().contains("there was no reply yet"));
     stage.keys("Q<Enter>");
     stage.pump_tokens(3);
-    stage.app.drew(std::time::Duration::from_millis(7));
+    stage.app.on_drawn(std::time::Duration::from_millis(7));
     stage.release();
     stage.pump_to_end();
     stage.keys("/stats<Enter>");
