@@ -60,7 +60,7 @@ impl Variant {
 
 /// Where a lane parts from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parting {
+pub struct Divergence {
     /// The other lane, from 0.
     pub other: usize,
     /// The first token that the other does not have there; `None` where both are the same as far as they have come.
@@ -436,22 +436,22 @@ impl OpenChat {
     }
 
     /// Where a lane parts from each of the others.
-    pub(super) fn partings(&self, variant: usize) -> Vec<Parting> {
+    pub(super) fn divergences(&self, variant: usize) -> Vec<Divergence> {
         let Some(comparison) = &self.comparison else { return Vec::new() };
         let has_ended =
             |variant: usize| comparison.variants.get(variant).is_some_and(|variant| variant.summary.is_some());
         let others = (0..comparison.variants.len()).filter(|&other| other != variant);
-        let parting = |other| {
+        let divergence = |other| {
             let (one, two) =
                 ((self.variant_tokens(variant), has_ended(variant)), (self.variant_tokens(other), has_ended(other)));
-            Parting { other, token: parting(one, two) }
+            Divergence { other, token: divergence(one, two) }
         };
-        others.map(parting).collect()
+        others.map(divergence).collect()
     }
 }
 
 /// The first place where two replies have not the same token; each comes with whether it has ended.
-fn parting((one, one_ended): (&[TracedToken], bool), (two, two_ended): (&[TracedToken], bool)) -> Option<usize> {
+fn divergence((one, one_ended): (&[TracedToken], bool), (two, two_ended): (&[TracedToken], bool)) -> Option<usize> {
     let same = |(a, b): &(&TracedToken, &TracedToken)| a.trace.token == b.trace.token;
     let common = one.iter().zip(two).take_while(same).count();
     let goes_on = |tokens: &[TracedToken]| tokens.len() > common;

@@ -61,7 +61,7 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
 pub use catalog::theme_problem;
-pub use compare::{Comparison, Parting, Variant};
+pub use compare::{Comparison, Divergence, Variant};
 pub use eager_prefill::ContextUse;
 pub use effects::{AttachmentsFound, Effect, FilePurpose, FrontEndIo, OnScreen, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};

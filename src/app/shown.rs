@@ -1,6 +1,6 @@
 //! What the front ends show: the state, to be looked at.
 
-use super::compare::Parting;
+use super::compare::Divergence;
 use super::keymap::Keymap;
 use super::meter::Meter;
 use super::{
@@ -143,8 +143,8 @@ impl App {
     }
 
     /// Where a lane parts from each of the others.
-    pub fn partings(&self, variant: usize) -> Vec<Parting> {
-        self.chat.partings(variant)
+    pub fn divergences(&self, variant: usize) -> Vec<Divergence> {
+        self.chat.divergences(variant)
     }
 
     /// How a reply of this run ended, and what it cost.

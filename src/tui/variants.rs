@@ -12,7 +12,7 @@ use super::markdown::{Page, colors};
 use super::text::{Row, Wrapped, fit, one_line};
 use super::theme::Theme;
 use crate::app::keymap::Context;
-use crate::app::{App, Comparison, Parting, Phase, Variant};
+use crate::app::{App, Comparison, Divergence, Phase, Variant};
 use crate::worker::protocol::RequestId;
 
 /// Columns and rows of a lane, its border counted in, below which fewer are shown side by side.
@@ -142,8 +142,8 @@ impl VariantsView {
             .title(fit(&title, usize::from(area.width).saturating_sub(2)).into_owned());
         let inner = block.inner(area);
         block.render(area, buffer);
-        let partings = app.partings(at);
-        let (head, text, foot) = parts(app, variant, (at, &partings), inner);
+        let divergences = app.divergences(at);
+        let (head, text, foot) = parts(app, variant, (at, &divergences), inner);
         let mut pen = Pen { buffer, y: inner.y, inner };
         pen.rows(&head, theme.faint());
         let page = Page { width: usize::from(text.width).max(1), theme, colors: colors(!self.was_drawn) };
@@ -152,7 +152,7 @@ impl VariantsView {
         (scroll.height, scroll.total) = (height, total);
         let end = total.saturating_sub(height);
         let top = scroll.top.map_or(end, |top| top.min(end));
-        let marks = marks(app, at, &partings);
+        let marks = marks(app, at, &divergences);
         let last = match variant.message {
             Some(message) => said.draw(app, message, top, text, (&mut *pen.buffer, theme), &marks),
             None => Some((text.x, text.y)),
@@ -212,7 +212,7 @@ fn places(count: usize, chosen: usize, area: Rect) -> Vec<(usize, Rect)> {
 }
 
 /// The rows over a lane's text, where the text is, and the rows under it.
-fn parts(app: &App, variant: &Variant, (at, told): (usize, &[Parting]), inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
+fn parts(app: &App, variant: &Variant, (at, told): (usize, &[Divergence]), inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
     let width = usize::from(inner.width);
     let rows_of = |text: &str| match text {
         "" => Vec::new(),
@@ -220,7 +220,7 @@ fn parts(app: &App, variant: &Variant, (at, told): (usize, &[Parting]), inner: R
     };
     let height = usize::from(inner.height);
     let mut foot = rows_of(&cost(app, variant));
-    foot.extend(rows_of(&partings(app, at, told)));
+    foot.extend(rows_of(&divergences(app, at, told)));
     foot.truncate(height / 3);
     let mut head = if variant.differences == variant.label { Vec::new() } else { rows_of(&variant.differences) };
     head.truncate(height.saturating_sub(foot.len()) / 3);
@@ -245,10 +245,10 @@ fn cost(app: &App, variant: &Variant) -> String {
 }
 
 /// `parts at token 6 from 3, at token 21 from 2`, `same as 4`
-fn partings(app: &App, at: usize, told: &[Parting]) -> String {
+fn divergences(app: &App, at: usize, told: &[Divergence]) -> String {
     let mut places: BTreeMap<Option<usize>, Vec<String>> = BTreeMap::new();
-    for parting in told {
-        places.entry(parting.token).or_default().push((parting.other + 1).to_string());
+    for divergence in told {
+        places.entry(divergence.token).or_default().push((divergence.other + 1).to_string());
     }
     let same = places.remove(&None).filter(|_| !app.variant_tokens(at).is_empty());
     let texts: Vec<String> = places
@@ -262,9 +262,9 @@ fn partings(app: &App, at: usize, told: &[Parting]) -> String {
 
 /// Faint as far as all lanes say the same, and a mark at each token where a lane parts from another. They are laid over
 /// the rows that are in view: so Markdown stays what it is, and no row is broken otherwise for them.
-fn marks(app: &App, at: usize, partings: &[Parting]) -> Marks {
+fn marks(app: &App, at: usize, divergences: &[Divergence]) -> Marks {
     let tokens = app.variant_tokens(at);
-    let mut places: Vec<usize> = partings.iter().filter_map(|parting| parting.token).collect();
+    let mut places: Vec<usize> = divergences.iter().filter_map(|divergence| divergence.token).collect();
     places.sort_unstable();
     places.dedup();
     let common = match places.first() {

@@ -247,7 +247,7 @@ fn variants_part_at_the_first_token_that_differs() {
         texts.into_iter().for_each(|text| drop(machine.token(variant, text)));
     }
     let token = |machine: &Machine, variant: usize| -> Vec<Option<usize>> {
-        machine.app.partings(variant).into_iter().map(|parting| parting.token).collect()
+        machine.app.divergences(variant).into_iter().map(|divergence| divergence.token).collect()
     };
     assert_eq!(token(&machine, 0), [Some(2), Some(1)]);
     assert_eq!(token(&machine, 2), [Some(1), Some(1)]);
