@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::load::{LoadOptions, LoadedModel, load};
-use crate::tokenizer::{Ends, Tokenizer, from_gguf, from_json};
+use crate::tokenizer::{EosTokens, Tokenizer, from_gguf, from_json};
 use crate::weights::gguf::Value;
 
 fn fixture(name: &str) -> PathBuf {
@@ -294,7 +294,7 @@ fn tokenizer(name: &str, change: impl FnOnce(&mut serde_json::Value)) -> Tokeniz
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     std::fs::write(&path, json.to_string()).unwrap();
-    from_json(&path, &Ends::default()).unwrap()
+    from_json(&path, &EosTokens::default()).unwrap()
 }
 
 /// The tokenizer and the one of a GGUF file made of it, and the names of the kind and of the pre-tokenizer there.

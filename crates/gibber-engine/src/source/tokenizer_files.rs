@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::hugging_face::token_text;
 use crate::keys::JsonFile;
-use crate::tokenizer::{self, Ends, Mark, Tokenizer, VocabAndMerges};
+use crate::tokenizer::{self, EosTokens, Mark, Tokenizer, VocabAndMerges};
 use crate::{EngineError, TokenId};
 
 /// What GPT-2's tokenizer takes for its special token where nothing else is said.
@@ -16,7 +16,7 @@ const GPT2_SPECIAL: &str = "<|endoftext|>";
 #[derive(Debug, Clone)]
 pub(super) struct TokenizerFiles {
     files: Files,
-    ends: Ends,
+    ends: EosTokens,
 }
 
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl TokenizerFiles {
         config: &JsonFile,
         tokenizer_config: Option<&JsonFile>,
     ) -> Result<Self, EngineError> {
-        let mut ends = Ends { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
+        let mut ends = EosTokens { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
         if let Some(generation) = JsonFile::read(folder.join("generation_config.json"))? {
             ends.ids.extend(ids(&generation, "eos_token_id")?);
         }
@@ -104,13 +104,13 @@ fn vocab_and_merges(
         let what = "`add_prefix_space` is true, which is not supported beside vocab.json: a tokenizer.json is";
         return Err(EngineError::unsupported(json.path(), what));
     }
-    let adds_begin = switch("add_bos_token")? == Some(true);
+    let adds_bos = switch("add_bos_token")? == Some(true);
     Ok(VocabAndMerges {
         vocab,
         merges,
         as_qwen2: is_qwen2(tokenizer_config)?,
         marks: marks(folder, tokenizer_config)?,
-        begin: adds_begin.then(|| token("bos_token").unwrap_or_else(|| GPT2_SPECIAL.to_owned())),
+        begin: adds_bos.then(|| token("bos_token").unwrap_or_else(|| GPT2_SPECIAL.to_owned())),
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokenizers::decoders::DecoderWrapper;
 
-use super::pieces::{BLANK, PieceKind, byte_piece};
+use super::pieces::{PieceKind, SPACE, byte_piece};
 
 /// How the pieces of a vocabulary spell text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,7 +86,7 @@ impl Spelling {
 }
 
 fn is_blank(text: &str) -> bool {
-    text.chars().eq([BLANK])
+    text.chars().eq([SPACE])
 }
 
 fn unsupported(step: &Value) -> String {

@@ -189,13 +189,13 @@ impl<'a> Reader<'a> {
             let reason = format!("`tokenizer.ggml.token_type` does not have one entry for each of the {tokens} tokens");
             return Err(reader.broken(&reason));
         }
-        reader.make_ends_marks();
+        reader.make_eos_special();
         Ok(reader)
     }
 
     /// The marks that end a reply are marks, whatever type the file gives them: otherwise a text that has them is cut into
     /// letters, and they are shown.
-    fn make_ends_marks(&mut self) {
+    fn make_eos_special(&mut self) {
         let known: HashSet<&str> = self.tokens.iter().copied().collect();
         for (token, kind) in self.tokens.iter().zip(&mut self.kinds) {
             if ends::is_end_mark(token, |mark| known.contains(mark)) {

@@ -45,7 +45,7 @@ fn of_gguf(path: &Path) -> Tokenizer {
 }
 
 fn of_json(name: &str) -> Tokenizer {
-    from_json(&fixture(name).join("tokenizer.json"), &Ends::default()).unwrap()
+    from_json(&fixture(name).join("tokenizer.json"), &EosTokens::default()).unwrap()
 }
 
 /// The text of `tokens` as it streams; that of a whole reply is the same.
@@ -156,7 +156,7 @@ fn a_vocabulary_and_merges_of_qwen2() {
         marks: marks.map(mark).into(),
         begin: None,
     };
-    check(&from_vocab_and_merges(&files, &Ends::default()).unwrap(), "qwen2-vocab", nothing, composed);
+    check(&from_vocab_and_merges(&files, &EosTokens::default()).unwrap(), "qwen2-vocab", nothing, composed);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use gibber_files::quoted;
 /// What a configuration says about the tokens that end a reply. It may be of an older vocabulary: what is not there ends
 /// nothing.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ends {
+pub(crate) struct EosTokens {
     /// Ids, each with the file and the key that name it.
     pub(crate) ids: Vec<(i64, String)>,
     /// Spellings, likewise.
@@ -37,7 +37,7 @@ pub(crate) struct Ends {
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where the file is broken; [`EngineError::Unsupported`] where it is not a
 /// byte-level BPE.
-pub(crate) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineError> {
+pub(crate) fn from_json(path: &Path, ends: &EosTokens) -> Result<Tokenizer, EngineError> {
     let json = read_json(path)?;
     let Checked { growth, begin } = sketch::check(path, &json)?;
     let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(json::without_mark(&json)))
@@ -45,7 +45,7 @@ pub(crate) fn from_json(path: &Path, ends: &Ends) -> Result<Tokenizer, EngineErr
         .and_then(|outcome| outcome.map_err(|error| error.to_string()))
         .map_err(|reason| EngineError::format(path, reason))?;
     check_model(path, &inner)?;
-    make_ends_marks(&mut inner).map_err(|reason| EngineError::format(path, reason))?;
+    make_eos_special(&mut inner).map_err(|reason| EngineError::format(path, reason))?;
     let spelling = Spelling::of(inner.get_decoder()).map_err(|what| EngineError::unsupported(path, what))?;
     // A limit on lengths that somebody trained with would silently cut a prompt.
     inner.with_truncation(None).map_err(|error| EngineError::format(path, error.to_string()))?;
@@ -97,13 +97,13 @@ pub(crate) struct Mark {
 ///
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where a file is broken or the two do not fit.
-pub(crate) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &Ends) -> Result<Tokenizer, EngineError> {
+pub(crate) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &EosTokens) -> Result<Tokenizer, EngineError> {
     let Parts { vocab, merges, marks } = read_parts(files)?;
     let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
     let pre_tokenizer = if files.as_qwen2 { PreTokenizer::QWEN2 } else { PreTokenizer::GPT2 };
     let mut inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
         .map_err(|reason| EngineError::format(merges_path, reason))?;
-    make_ends_marks(&mut inner).map_err(|reason| EngineError::format(vocab_path, reason))?;
+    make_eos_special(&mut inner).map_err(|reason| EngineError::format(vocab_path, reason))?;
     let begin = files.begin.as_deref().map_or(Begin::Nothing, |begin| match inner.token_to_id(begin) {
         Some(token) => Begin::Token(token),
         None => {
@@ -194,7 +194,7 @@ fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
 }
 
 /// The marks that end a reply are matched whole in a text, also where the file has them as plain pieces only.
-fn make_ends_marks(inner: &mut tokenizers::Tokenizer) -> Result<(), String> {
+fn make_eos_special(inner: &mut tokenizers::Tokenizer) -> Result<(), String> {
     let marks: Vec<AddedToken> = {
         let added: HashSet<String> =
             inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
@@ -211,7 +211,7 @@ fn finish(
     inner: tokenizers::Tokenizer,
     spelling: Spelling,
     begin: Begin,
-    ends: &Ends,
+    ends: &EosTokens,
 ) -> Result<Tokenizer, EngineError> {
     let added = inner.get_added_tokens_decoder();
     let vocab = inner.get_vocab(true);
@@ -226,7 +226,7 @@ fn finish(
     });
     let pieces = Pieces::from_unordered(pieces).map_err(|error| EngineError::format(path, error.to_string()))?;
     let mut notes = Vec::new();
-    let mut named = named_ends(ends, pieces.len(), |text| inner.token_to_id(text), &mut notes);
+    let mut named = named_eos(ends, pieces.len(), |text| inner.token_to_id(text), &mut notes);
     let is_mark = |id: &TokenId| added.get(id).is_some_and(|token| token.special);
     named = ends::with_named(named, vocab.iter().map(|(text, id)| (text.as_str(), *id, is_mark(id))), has);
     let tokenizer = Tokenizer::new(inner, pieces, begin, named);
@@ -234,8 +234,8 @@ fn finish(
 }
 
 /// Those that the configuration names and the vocabulary, of `tokens` tokens, has.
-fn named_ends(
-    ends: &Ends,
+fn named_eos(
+    ends: &EosTokens,
     tokens: usize,
     id_of: impl Fn(&str) -> Option<TokenId>,
     notes: &mut Vec<String>,

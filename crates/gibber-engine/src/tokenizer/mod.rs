@@ -34,13 +34,13 @@ use sentence_piece::SentencePiece;
 
 pub(crate) use gguf::{check_gguf, from_gguf};
 pub(crate) use hugging_face::{
-    Ends, Mark, VocabAndMerges, check_json, check_vocab_and_merges, from_json, from_vocab_and_merges,
+    EosTokens, Mark, VocabAndMerges, check_json, check_vocab_and_merges, from_json, from_vocab_and_merges,
 };
 pub use stream::DecodeStream;
 pub(crate) use vocabulary::{Cuts, Vocabulary};
 
 /// Blanks in a row that the `fancy-regex` crate can look back over, with room to spare (its `MAX_STACK` is a million).
-const MAX_BLANKS: usize = 950_000;
+const MAX_SPACES: usize = 950_000;
 
 /// Turns text into ids and back; made by the loader from what the model brings.
 pub struct Tokenizer {
@@ -124,19 +124,19 @@ impl Tokenizer {
     }
 
     /// The ids of `text`. Special tokens written out in it are parsed as such. A begin token is put in front where
-    /// `add_begin` is set and the tokenizer's own configuration asks for one.
+    /// `add_bos` is set and the tokenizer's own configuration asks for one.
     ///
     /// # Errors
     /// [`EngineError::Tokenizer`] where the tokenizer cannot take the text; one with tokens for all bytes takes any.
-    pub fn encode(&self, text: &str, add_begin: bool) -> Result<Vec<TokenId>, EngineError> {
+    pub fn encode(&self, text: &str, add_bos: bool) -> Result<Vec<TokenId>, EngineError> {
         let begin = match &self.begin {
-            Begin::Token(token) if add_begin => Some(*token),
-            Begin::Missing(why) if add_begin => return Err(EngineError::Tokenizer(why.clone())),
+            Begin::Token(token) if add_bos => Some(*token),
+            Begin::Missing(why) if add_bos => return Err(EngineError::Tokenizer(why.clone())),
             Begin::Nothing | Begin::Token(_) | Begin::Missing(_) => None,
         };
         let ids = match &self.encoder {
             Encoder::Crate(inner) => {
-                check_blanks(text)?;
+                check_spaces(text)?;
                 self.encode_by_crate(inner, text)?
             }
             Encoder::SentencePiece(inner) => inner.encode(text).map_err(EngineError::Tokenizer)?,
@@ -250,15 +250,15 @@ impl fmt::Debug for Tokenizer {
 
 /// Refuses more blanks in a row than the crate's regular expressions can look back over: beyond them it would leave the
 /// rest of the text uncut, without a word.
-fn check_blanks(text: &str) -> Result<(), EngineError> {
-    if text.len() <= MAX_BLANKS {
+fn check_spaces(text: &str) -> Result<(), EngineError> {
+    if text.len() <= MAX_SPACES {
         return Ok(());
     }
     let longest = text.split(|c: char| !c.is_whitespace()).map(|blanks| blanks.chars().count()).max().unwrap_or(0);
-    if longest <= MAX_BLANKS {
+    if longest <= MAX_SPACES {
         return Ok(());
     }
-    let reason = format!("the text has {longest} blanks in a row, and at most {MAX_BLANKS} can be cut: take some out");
+    let reason = format!("the text has {longest} blanks in a row, and at most {MAX_SPACES} can be cut: take some out");
     Err(EngineError::Tokenizer(reason))
 }
 

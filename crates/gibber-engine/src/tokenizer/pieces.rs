@@ -6,14 +6,14 @@ use super::{EngineError, TokenId, byte_level};
 const MAX_VOCABULARY: usize = 1 << 22;
 
 /// SentencePiece's sign for a blank.
-pub(super) const BLANK: char = '\u{2581}';
+pub(super) const SPACE: char = '\u{2581}';
 
 /// How a token spells its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PieceKind {
     /// Text in GPT-2's spelling of bytes.
     Bytes,
-    /// Text in which [`BLANK`] is a blank.
+    /// Text in which [`SPACE`] is a blank.
     Blanks,
     /// One byte of a character that has no token of its own.
     Byte(u8),
@@ -45,7 +45,7 @@ impl Pieces {
     pub(super) fn push(&mut self, piece: &str, kind: PieceKind) {
         match kind {
             PieceKind::Bytes => byte_level::append_bytes(piece, &mut self.bytes),
-            PieceKind::Blanks => self.bytes.extend_from_slice(piece.replace(BLANK, " ").as_bytes()),
+            PieceKind::Blanks => self.bytes.extend_from_slice(piece.replace(SPACE, " ").as_bytes()),
             PieceKind::Byte(byte) => self.bytes.push(byte),
             PieceKind::Literal | PieceKind::Special => self.bytes.extend_from_slice(piece.as_bytes()),
         }

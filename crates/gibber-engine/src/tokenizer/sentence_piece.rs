@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::TokenId;
-use super::pieces::BLANK;
+use super::pieces::SPACE;
 
 /// No neighbour.
 const NONE: u32 = u32::MAX;
@@ -90,11 +90,11 @@ impl SentencePiece {
         if text.is_empty() {
             return Ok(());
         }
-        let mut escaped = String::with_capacity(text.len() + text.len() / 4 + BLANK.len_utf8());
+        let mut escaped = String::with_capacity(text.len() + text.len() / 4 + SPACE.len_utf8());
         if self.space_prefix {
-            escaped.push(BLANK);
+            escaped.push(SPACE);
         }
-        escaped.extend(text.chars().map(|c| if c == ' ' { BLANK } else { c }));
+        escaped.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
         let mut merge = Merge::new(&self.pieces, &escaped);
         merge.run();
         let mut after_unknown = false;

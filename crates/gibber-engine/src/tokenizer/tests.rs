@@ -132,13 +132,13 @@ fn all_three_kinds_of_files_give_the_same_ids() {
     let gguf = gguf_tokenizer("tests/fixtures/tiny-llama.F32.gguf");
     let json = from_json(
         &folder.join("tiny-gpt2-prefixed/tokenizer.json"),
-        &Ends { ids: vec![(0, String::new())], texts: vec![] },
+        &EosTokens { ids: vec![(0, String::new())], texts: vec![] },
     )
     .unwrap();
     let marks = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
     let pair = vocab_and_merges(&folder.join("tiny-gpt2"), marks);
     let pair =
-        from_vocab_and_merges(&pair, &Ends { ids: vec![], texts: vec![("<|endoftext|>".into(), String::new())] })
+        from_vocab_and_merges(&pair, &EosTokens { ids: vec![], texts: vec![("<|endoftext|>".into(), String::new())] })
             .unwrap();
     for text in ["The licence of naïve work", "1999\r\n\t<|im_end|> 漢字", "  two  blanks  "] {
         let expected = json.encode(text, false).unwrap();
@@ -161,7 +161,7 @@ fn all_three_kinds_of_files_give_the_same_ids() {
 fn a_begin_token_comes_where_the_configuration_asks_for_it_and_only_then() {
     let json = from_json(
         &path("tests/fixtures/tiny-llama/tokenizer.json"),
-        &Ends { ids: vec![(2, String::new())], texts: vec![] },
+        &EosTokens { ids: vec![(2, String::new())], texts: vec![] },
     )
     .unwrap();
     let gguf = gguf_tokenizer("tests/fixtures/tiny-llama.F32.gguf");
@@ -192,7 +192,7 @@ fn changed_json(change: impl FnOnce(&mut Value)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     std::fs::write(&path, json.to_string()).unwrap();
-    let error = from_json(&path, &Ends::default()).map(|_| ()).unwrap_err().to_string();
+    let error = from_json(&path, &EosTokens::default()).map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with(path.to_str().unwrap()), "{error}");
     error
 }
@@ -229,7 +229,7 @@ fn a_broken_vocabulary_or_merge_list_is_named() {
     let read = |vocab_text: &str, merges_text: &str| {
         std::fs::write(&files.vocab, vocab_text).unwrap();
         std::fs::write(&files.merges, merges_text).unwrap();
-        from_vocab_and_merges(&files, &Ends::default()).map(|_| ()).map_err(|e| e.to_string())
+        from_vocab_and_merges(&files, &EosTokens::default()).map(|_| ()).map_err(|e| e.to_string())
     };
     assert_eq!(read(r#"{"a":0,"b":1,"ab":2}"#, "#version: 0.2\na b\n"), Ok(()));
     assert!(read("[1]", "").unwrap_err().contains("vocab.json: not a vocabulary"));
