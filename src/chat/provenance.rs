@@ -22,6 +22,7 @@ pub struct Provenance {
     pub alternatives: Vec<Alternative>,
     /// What the reply was called in a comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "lane")]
     pub variant: Option<String>,
     /// How surprising the reply was to the model itself.
     #[serde(skip_serializing_if = "Option::is_none")]
