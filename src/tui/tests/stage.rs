@@ -283,9 +283,11 @@ impl Stage {
         }
     }
 
-    /// What the worker was asked since the last time, waiting for at least one command.
+    /// What the worker was asked since the last time, waiting for at least one command; a test that waits in vain fails,
+    /// see [`Self::asked_nothing`].
     pub(super) fn asked(&self) -> Vec<EngineCommand> {
-        self.control.next_command().into_iter().chain(self.control.commands()).collect()
+        let first = self.control.next_command().expect("a command");
+        std::iter::once(first).chain(self.control.commands()).collect()
     }
 
     /// Nothing was asked of the worker since the last time.

@@ -213,7 +213,6 @@ fn a_reply_of_an_earlier_run_is_scored_and_gone_on_from() {
     stage.keys("<Ctrl-T>");
     let shown = stage.draw();
     assert!(shown.contains("── system · not scored ──") && shown.contains("Enter scores it"), "{shown}");
-    stage.asked();
     stage.keys("<Enter>");
     stage.pump_to_end();
     stage.keys("<End>");
