@@ -149,7 +149,7 @@ fn circles(files: &[(&Path, &str)], layer: &str) -> Vec<String> {
         }
         seen.contains(to)
     };
-    let is_one_room = |a: &str, b: &str| ONE_ROOM.iter().any(|pair| *pair == (a, b));
+    let is_one_room = |a: &str, b: &str| ONE_ROOM.contains(&(a, b));
     let modules: Vec<&String> = imports.keys().collect();
     let pairs = modules.iter().enumerate().flat_map(|(at, a)| modules[at + 1..].iter().map(move |b| (*a, *b)));
     pairs

@@ -6,7 +6,7 @@ use crate::app::keymap::{Context, Key, KeyPress, Keymap};
 
 /// A text on one line, and the cursor in it.
 #[derive(Debug, Default)]
-pub(super) struct LineInput(Composer);
+pub(super) struct LineInput(Box<Composer>);
 
 impl LineInput {
     /// A line with a text in it, and the cursor behind that.
