@@ -40,7 +40,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
 const PARAMETERS: &[&str] = &[
     "engine::CacheType",
     "engine::FileType",
-    "engine::Lookup",
+    "engine::PromptLookup",
     "engine::SamplingParams",
     "engine::sampling",
     "engine::TokenId",

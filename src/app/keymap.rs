@@ -124,7 +124,7 @@ pub enum Context {
     /// While a reply is paused and nothing is written: before what the focused part has.
     Stepping,
     /// A comparison.
-    Variants,
+    Lanes,
     /// The conversation as tokens.
     Tokens,
     /// The names that are offered while one writes.
@@ -145,7 +145,7 @@ impl Context {
         Self::Transcript,
         Self::Sampling,
         Self::Tokens,
-        Self::Variants,
+        Self::Lanes,
         Self::List,
         Self::Chats,
     ];
@@ -187,7 +187,7 @@ impl Context {
             Self::Transcript => "Conversation",
             Self::Sampling => "Sampling panel",
             Self::Stepping => "While a reply is paused and nothing is written",
-            Self::Variants => "Comparison",
+            Self::Lanes => "Comparison",
             Self::Tokens => "Tokens",
             Self::Completion => "While names are offered",
             Self::List => "In a list",
@@ -286,10 +286,10 @@ pub enum KeyAction {
     IncreaseMuch,
     ResetParameter,
     NextPreset,
-    PreviousVariant,
-    NextVariant,
+    PreviousLane,
+    NextLane,
     /// Chooses the lane whose number was pressed.
-    PickVariant,
+    PickLane,
     KeepLane,
     PreviousToken,
     NextToken,
@@ -342,7 +342,7 @@ const fn bind(context: Context, action: KeyAction, keys: &'static [&'static str]
     Binding { action, keys, context, help }
 }
 
-use Context::{Anywhere, Chats, Completion, Composer, List, Sampling, Stepping, Tokens, Transcript, Variants};
+use Context::{Anywhere, Chats, Completion, Composer, Lanes, List, Sampling, Stepping, Tokens, Transcript};
 use KeyAction as A;
 
 /// Every binding, in the order of help.
@@ -466,15 +466,15 @@ pub const BINDINGS: &[Binding] = &[
     bind(Tokens, A::ScoreTokens, &["s"], "score all that was not drawn in this run"),
     bind(Tokens, A::Leave, &["q"], "back to the chat; scoring goes on"),
     bind(Tokens, A::Stop, &["Esc"], "stop scoring; then, back to the chat"),
-    bind(Variants, A::PreviousVariant, &["Left", "Shift-Tab"], "the lane before"),
-    bind(Variants, A::NextVariant, &["Right", "Tab"], "the next lane"),
-    bind(Variants, A::PickVariant, &["1", "2", "3", "4"], "the lane of this number"),
-    bind(Variants, A::KeepLane, &["Enter"], "keep the lane and stop the others, which stay as branches"),
-    bind(Variants, A::Stop, &["Esc"], "stop all lanes; then leave them, with the chosen one kept"),
-    bind(Variants, A::ScrollUp, &["Up", "k"], "a line up"),
-    bind(Variants, A::ScrollDown, &["Down", "j"], "a line down"),
-    bind(Variants, A::Top, &["Home"], "to the start"),
-    bind(Variants, A::Bottom, &["End"], "to the end"),
+    bind(Lanes, A::PreviousLane, &["Left", "Shift-Tab"], "the lane before"),
+    bind(Lanes, A::NextLane, &["Right", "Tab"], "the next lane"),
+    bind(Lanes, A::PickLane, &["1", "2", "3", "4"], "the lane of this number"),
+    bind(Lanes, A::KeepLane, &["Enter"], "keep the lane and stop the others, which stay as branches"),
+    bind(Lanes, A::Stop, &["Esc"], "stop all lanes; then leave them, with the chosen one kept"),
+    bind(Lanes, A::ScrollUp, &["Up", "k"], "a line up"),
+    bind(Lanes, A::ScrollDown, &["Down", "j"], "a line down"),
+    bind(Lanes, A::Top, &["Home"], "to the start"),
+    bind(Lanes, A::Bottom, &["End"], "to the end"),
     bind(List, A::SelectUp, &["Up"], "a row up"),
     // As in a shell, Ctrl-R again goes to the next older prompt.
     bind(List, A::SelectDown, &["Down", "Ctrl-R"], "a row down"),

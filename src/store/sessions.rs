@@ -52,7 +52,7 @@ pub struct SearchHit {
 pub struct StoredSession {
     /// The conversation.
     pub record: SessionRecord,
-    /// Its messages. One that was being generated when the program died is [`MessageState::Cut`].
+    /// Its messages. One that was being generated when the program died is [`MessageState::Cut`](crate::chat::MessageState::Cut).
     pub transcript: Transcript,
     /// What is wrong with it in the database, in words; the rest of it is as it was saved.
     pub damage: Option<String>,

@@ -74,12 +74,12 @@ impl Screen {
     fn comparison_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Option<Done> {
         let comparison = app.comparison()?;
         let (chosen, count) = (comparison.chosen, comparison.variants.len());
-        let Some(action) = app.keymap().action(Context::Variants, press) else { return Some(Done::default()) };
+        let Some(action) = app.keymap().action(Context::Lanes, press) else { return Some(Done::default()) };
         let effects = match action {
-            KeyAction::PreviousVariant => app.handle(Action::ChooseVariant((chosen + count - 1) % count), now),
-            KeyAction::NextVariant => app.handle(Action::ChooseVariant((chosen + 1) % count), now),
-            KeyAction::PickVariant => {
-                let variant = app.keymap().place(Context::Variants, press);
+            KeyAction::PreviousLane => app.handle(Action::ChooseVariant((chosen + count - 1) % count), now),
+            KeyAction::NextLane => app.handle(Action::ChooseVariant((chosen + 1) % count), now),
+            KeyAction::PickLane => {
+                let variant = app.keymap().place(Context::Lanes, press);
                 variant.map_or_else(Vec::new, |variant| app.handle(Action::ChooseVariant(variant), now))
             }
             KeyAction::KeepLane => app.handle(Action::KeepLane, now),

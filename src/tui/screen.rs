@@ -371,9 +371,9 @@ impl Screen {
             KeyAction::UnfoldPaste => drop(composer.unfold()),
             // The layers above end these.
             KeyAction::PickCandidate
-            | KeyAction::PreviousVariant
-            | KeyAction::NextVariant
-            | KeyAction::PickVariant
+            | KeyAction::PreviousLane
+            | KeyAction::NextLane
+            | KeyAction::PickLane
             | KeyAction::KeepLane
             | KeyAction::PreviousToken
             | KeyAction::NextToken

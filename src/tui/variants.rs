@@ -282,7 +282,7 @@ fn marks(app: &App, at: usize, divergences: &[Divergence]) -> Marks {
 /// What the status line says of a comparison.
 pub(super) fn status(app: &App, comparison: &Comparison) -> String {
     let (chosen, count) = (comparison.chosen + 1, comparison.variants.len());
-    let hints = |text: String| app.keymap().hints(Context::Variants, &text);
+    let hints = |text: String| app.keymap().hints(Context::Lanes, &text);
     let choose = format!("<previous-lane>/<next-lane> or 1-{count} choose");
     if !comparison.is_running() {
         return hints(format!(

@@ -105,10 +105,10 @@ impl ModelFiles {
         Err(EngineError::unsupported(self.weights.path(), what))
     }
 
-    /// What [`load`] would refuse, without reading the weights or building the tokenizer.
+    /// What [`load`](crate::load::load) would refuse, without reading the weights or building the tokenizer.
     ///
     /// # Errors
-    /// Those of [`load`].
+    /// Those of [`load`](crate::load::load).
     pub fn check(&self, memory: MemoryProbe) -> Result<(), EngineError> {
         memory::check(&self.path, self.weights.total_bytes(), memory)?;
         self.check_parts()?;

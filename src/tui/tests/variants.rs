@@ -52,7 +52,7 @@ fn variants_that_have_ended_at_120x24_and_80x24() {
     for (name, width) in [("wide", 120), ("narrow", 80)] {
         let mut stage = comparing(width, 24, "/compare");
         stage.pump_to_end();
-        insta::assert_snapshot!(format!("lanes_that_have_ended_{name}"), stage.draw());
+        insta::assert_snapshot!(format!("variants_that_have_ended_{name}"), stage.draw());
     }
 }
 

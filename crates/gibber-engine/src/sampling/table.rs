@@ -1,5 +1,5 @@
 //! The tables of the filters and of the parameters. Settings, flags, commands, panels, completion and the chain itself come
-//! from them: a new sampler is a row here, its function in [`filters`](super::filters) and its test.
+//! from them: a new sampler is a row here, its function in [`filters`] and its test.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
