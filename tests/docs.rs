@@ -9,7 +9,7 @@ use std::process::Command;
 
 use gibber::app::commands;
 use gibber::app::keymap::{BINDINGS, Context, Keymap};
-use gibber::app::parameters::{Kind, PARAMETERS, ParameterSpec, ParameterValue, SamplingParams};
+use gibber::app::parameters::{PARAMETERS, ParameterKind, ParameterSpec, ParameterValue, SamplingParams};
 
 /// Every command that has a help of its own.
 const COMMANDS: [&[&str]; 10] = [
@@ -95,8 +95,8 @@ fn the_example_has_every_parameter_as_the_table_has_it() {
             ParameterValue::Samplers(samplers) => format!("\"{samplers}\""),
         };
         let range = match spec.kind {
-            Kind::Number { least, most } => format!(" From {least} to {most}."),
-            Kind::Integer { .. } | Kind::Seed | Kind::Samplers => String::new(),
+            ParameterKind::Number { least, most } => format!(" From {least} to {most}."),
+            ParameterKind::Integer { .. } | ParameterKind::Seed | ParameterKind::Samplers => String::new(),
         };
         let (first, rest) = spec.help.split_at(1);
         section += &format!("# {}{rest}.{range}\n{} = {value}\n", first.to_uppercase(), spec.key);

@@ -35,7 +35,7 @@ use gibber_engine::kernels::ThreadPool;
 use gibber_engine::kernels::pool::default_threads;
 use measure::Local;
 use runner::{Remote, Runner};
-use table::Row;
+use table::TimingRow;
 
 /// `[inputs, outputs]`: queries, keys and values; the attention's output; the two halves of the feed-forward part; the
 /// vocabulary.
@@ -146,7 +146,7 @@ fn compare_at(tokens: usize, quick: bool, runners: &mut [Box<dyn Runner>]) -> Re
         let copies = if tokens == 1 { (BYTES_OF_COPIES / (4 * inputs * outputs)).max(1) } else { 1 };
         Case { inputs, outputs, tokens, copies }
     });
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<TimingRow> = Vec::new();
     for case in cases {
         // What takes seconds varies little.
         let rounds = if quick {
@@ -159,14 +159,19 @@ fn compare_at(tokens: usize, quick: bool, runners: &mut [Box<dyn Runner>]) -> Re
         eprintln!("{} x {}, {tokens} tokens, {rounds} rounds", case.inputs, case.outputs);
         rows_of(case, rounds, runners, &mut rows)?;
     }
-    let place = |row: &Row| NAMES.iter().position(|name| row.approach.name.starts_with(name));
+    let place = |row: &TimingRow| NAMES.iter().position(|name| row.approach.name.starts_with(name));
     rows.sort_by_key(|row| (place(row), row.approach.name.clone(), row.approach.threads));
     rows.retain(|row| row.times.iter().any(Option::is_some));
     Ok(table::markdown(&cases, &rows))
 }
 
 /// Adds the times of a case to the row of each approach.
-fn rows_of(case: Case, rounds: usize, runners: &mut [Box<dyn Runner>], rows: &mut Vec<Row>) -> Result<(), String> {
+fn rows_of(
+    case: Case,
+    rounds: usize,
+    runners: &mut [Box<dyn Runner>],
+    rows: &mut Vec<TimingRow>,
+) -> Result<(), String> {
     for runner in runners.iter_mut() {
         runner.start(case)?;
     }
@@ -179,7 +184,7 @@ fn rows_of(case: Case, rounds: usize, runners: &mut [Box<dyn Runner>], rows: &mu
                     times.push(Vec::new());
                 }
                 if rows.len() == at {
-                    rows.push(Row { approach: approach.clone(), times: Vec::new() });
+                    rows.push(TimingRow { approach: approach.clone(), times: Vec::new() });
                 }
                 if !approach.one_token || case.tokens == 1 {
                     times[at].push(runner.time(index)? / case.copies as u32);

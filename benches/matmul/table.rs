@@ -11,7 +11,7 @@ use super::measure::Description;
 const BLOCKS: f64 = 12.0;
 
 /// One approach's median time for one product of each case; `None` where it does not apply.
-pub struct Row {
+pub struct TimingRow {
     pub approach: Description,
     pub times: Vec<Option<Duration>>,
 }
@@ -23,14 +23,14 @@ pub fn operations(case: &Case) -> f64 {
 
 /// The first row is what the others are compared with. A case may have fewer tokens than the first one: in the sums over
 /// the model its product counts as often as it takes to reach them.
-pub fn markdown(cases: &[Case], rows: &[Row]) -> String {
+pub fn markdown(cases: &[Case], rows: &[TimingRow]) -> String {
     let tokens = cases.first().map_or(0, |case| case.tokens) as f64;
     let weigh = |index: usize| {
         let times = if index + 1 < cases.len() { BLOCKS } else { 1.0 };
         times * tokens / cases[index].tokens as f64
     };
     let whole: f64 = cases.iter().enumerate().map(|(index, case)| weigh(index) * operations(case)).sum();
-    let seconds = |row: &Row| -> Option<f64> {
+    let seconds = |row: &TimingRow| -> Option<f64> {
         row.times.iter().enumerate().map(|(index, time)| Some(weigh(index) * time.as_ref()?.as_secs_f64())).sum()
     };
     let first = rows.first().and_then(seconds);

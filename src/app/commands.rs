@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use gibber_files::quoted;
 
-use super::parameters::{Kind, PARAMETERS};
+use super::parameters::{PARAMETERS, ParameterKind};
 use super::report::overview;
 use super::step::Step;
 use super::{Action, App, Effect, FilePurpose, Moment, NoteKind, files};
@@ -341,7 +341,7 @@ pub fn all() -> &'static [SlashCommand] {
     static ALL: LazyLock<Vec<SlashCommand>> = LazyLock::new(|| {
         let run: Run = |app, call| app.parameter_command(call);
         let direct = PARAMETERS.iter().map(|spec| {
-            let completer = if spec.kind == Kind::Samplers { Completer::Samplers } else { Completer::None };
+            let completer = if spec.kind == ParameterKind::Samplers { Completer::Samplers } else { Completer::None };
             command(spec.name, Optional("[VALUE]"), spec.help, run).also(spec.aliases).completes(completer)
         });
         MAIN.iter().copied().chain(direct).collect()

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 const PATIENCE: Duration = Duration::from_millis(600);
 
 /// A place in a conversation.
-type Place = (SessionId, Option<MessageId>);
+type ChatPlace = (SessionId, Option<MessageId>);
 
 /// What was looked at, and what is under way.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub(super) struct EagerPrefill {
     /// The prompt that is not to be asked for again.
     tried: Option<u64>,
     /// The conversation that the engine's cache holds.
-    held: Option<Place>,
+    held: Option<ChatPlace>,
     files: Files,
 }
 
@@ -67,7 +67,7 @@ struct Asked {
     prompt: u64,
     /// Stands for what would be sent without the draft.
     chat: u64,
-    place: Place,
+    place: ChatPlace,
     /// The message behind each entry of the prompt.
     sent: Vec<Option<MessageId>>,
 }
@@ -321,7 +321,7 @@ impl App {
         prompt
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> ChatPlace {
         (self.chat.id(), self.chat.session.transcript.head())
     }
 

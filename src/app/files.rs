@@ -33,10 +33,10 @@ pub(super) struct Listing {
 /// A path in the making, and the text around it.
 struct Typed<'a> {
     path: Cow<'a, str>,
-    kind: Kind<'a>,
+    kind: TypedKind<'a>,
 }
 
-enum Kind<'a> {
+enum TypedKind<'a> {
     Mention(Mention<'a>),
     /// Of a command: what stands before the path, and the endings that files must have (none: any).
     Argument(&'a str, &'static [&'static str]),
@@ -60,7 +60,7 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
         let is_one_line = !text.contains('\n') && cursor == text.len();
         let is_meant =
             matches!(commands::find(name)?.completer, Completer::Files(_) | Completer::NewFile(_)) || is_path(&path);
-        return (is_one_line && is_meant).then_some(Typed { path, kind: Kind::Argument(before, endings) });
+        return (is_one_line && is_meant).then_some(Typed { path, kind: TypedKind::Argument(before, endings) });
     }
     mention_at(text, cursor)
 }
@@ -69,7 +69,7 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
 fn mention_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
     let mention = mentions(text).into_iter().find(|mention| mention.range.end == cursor)?;
     let is_open = !mention.is_quoted || !mention.is_closed;
-    is_open.then_some(Typed { path: mention.path.into(), kind: Kind::Mention(mention) })
+    is_open.then_some(Typed { path: mention.path.into(), kind: TypedKind::Mention(mention) })
 }
 
 /// Whether a name can only be meant as a path.
@@ -121,7 +121,7 @@ pub(super) fn complete(app: &App, text: &str, cursor: usize) -> Vec<Completion> 
     let fits = |entry: &&FileEntry| {
         let is_shown = !entry.name.starts_with('.') || name.starts_with('.');
         let has_ending = match typed.kind {
-            Kind::Argument(_, endings) if !endings.is_empty() && !entry.is_folder => {
+            TypedKind::Argument(_, endings) if !endings.is_empty() && !entry.is_folder => {
                 endings.iter().any(|ending| entry.name.to_lowercase().ends_with(&format!(".{ending}")))
             }
             _ => true,
@@ -136,7 +136,7 @@ fn completion(typed: &Typed, path: &str, entry: &FileEntry, text: &str) -> Compl
     let slash = if entry.is_folder { "/" } else { "" };
     let label = format!("{}{slash}", entry.name);
     let (line, cursor) = match &typed.kind {
-        Kind::Argument(before, _) => {
+        TypedKind::Argument(before, _) => {
             // The quote that ends it comes with the file.
             let has_spaces = path.contains(char::is_whitespace);
             let is_quoted = has_spaces || text[before.len()..].starts_with(['"', '\'']);
@@ -145,7 +145,7 @@ fn completion(typed: &Typed, path: &str, entry: &FileEntry, text: &str) -> Compl
             let line = format!("{before}{quote}{path}{end}");
             (line.clone(), line.len())
         }
-        Kind::Mention(mention) => {
+        TypedKind::Mention(mention) => {
             let after = &text[mention.range.end..];
             let is_quoted = mention.is_quoted || path.contains(char::is_whitespace);
             let quote = if is_quoted { "\"" } else { "" };

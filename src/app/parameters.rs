@@ -5,7 +5,7 @@
 
 use gibber_engine::sampling::PRESET_NAMES;
 pub use gibber_engine::sampling::{
-    Kind, PARAMETERS, Parameter, ParameterSpec, ParameterValue, Samplers, SamplingParams,
+    PARAMETERS, Parameter, ParameterKind, ParameterSpec, ParameterValue, Samplers, SamplingParams,
 };
 
 /// The parameters that do something, with their values: `temperature 0.80 · top-k 40`.

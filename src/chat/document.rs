@@ -70,11 +70,11 @@ struct File<'a> {
     settings: &'a ChatSettings,
     /// The last message of the path on screen.
     head: Option<MessageId>,
-    messages: Vec<Entry<'a>>,
+    messages: Vec<MessageEntry<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry<'a> {
+struct MessageEntry<'a> {
     id: MessageId,
     /// What it answers.
     parent: Option<MessageId>,
@@ -100,7 +100,7 @@ impl Document {
         let entries = self.transcript.nodes().iter().map(|node| {
             let Node { id, parent, ref message, state, ref provenance } = *node;
             let provenance = provenance.as_deref().map(Provenance::exported);
-            Entry { id, parent, role: message.role, content: &message.content, state, provenance }
+            MessageEntry { id, parent, role: message.role, content: &message.content, state, provenance }
         });
         let file = File {
             format: FORMAT,

@@ -18,7 +18,7 @@ use gibber_files::quoted;
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
 #[derive(Debug, Serialize)]
-struct Row {
+struct ModelRow {
     name: String,
     /// Whose store it is in.
     store: &'static str,
@@ -34,7 +34,7 @@ struct Row {
     reason: Option<String>,
 }
 
-impl Row {
+impl ModelRow {
     fn new(name: String, store: &'static str, source: &ModelSource) -> Self {
         let opened = load::open(source);
         let reason = match &opened {
@@ -106,7 +106,7 @@ pub(super) fn run(context: &Context, json: bool) -> Result<()> {
         return rows.iter().try_for_each(|row| output.json(row));
     }
     let headings = std::iter::once(HEADINGS.map(str::to_owned));
-    let table: Vec<[String; 7]> = headings.chain(rows.iter().map(Row::columns)).collect();
+    let table: Vec<[String; 7]> = headings.chain(rows.iter().map(ModelRow::columns)).collect();
     let reasons = std::iter::once(None).chain(rows.iter().map(|row| row.reason.as_ref()));
     for (line, reason) in lines(&table).iter().zip(reasons) {
         output.line(line)?;
@@ -119,7 +119,7 @@ pub(super) fn run(context: &Context, json: bool) -> Result<()> {
 
 /// The models for a list to choose from.
 pub(super) fn listed(paths: &Paths) -> Vec<ListedModel> {
-    let detail = |row: &Row| match &row.reason {
+    let detail = |row: &ModelRow| match &row.reason {
         Some(reason) => format!("cannot be run: {reason}"),
         None => {
             let [_, architecture, parameters, format, size, ..] = row.columns();
@@ -127,15 +127,18 @@ pub(super) fn listed(paths: &Paths) -> Vec<ListedModel> {
         }
     };
     let rows = rows(paths);
-    let model =
-        |row: &Row| ListedModel { name: row.name.clone(), detail: detail(row), is_default: row.name == DEFAULT_NAME };
+    let model = |row: &ModelRow| ListedModel {
+        name: row.name.clone(),
+        detail: detail(row),
+        is_default: row.name == DEFAULT_NAME,
+    };
     rows.iter().map(model).collect()
 }
 
 /// A model that is to be described: its name, whose store it is in, and where.
 type Candidate = (String, &'static str, ModelSource);
 
-fn rows(paths: &Paths) -> Vec<Row> {
+fn rows(paths: &Paths) -> Vec<ModelRow> {
     let mut candidates: Vec<Candidate> = Vec::new();
     if let Ok(source) = default_model(paths) {
         candidates.push((DEFAULT_NAME.to_owned(), "default model", source));
@@ -148,14 +151,14 @@ fn rows(paths: &Paths) -> Vec<Row> {
 }
 
 /// A row for each, a thread for each. A file that is so broken that its thread dies is a row as well.
-fn rows_of(candidates: &[Candidate]) -> Vec<Row> {
+fn rows_of(candidates: &[Candidate]) -> Vec<ModelRow> {
     thread::scope(|scope| {
-        let read = |(name, store, source)| scope.spawn(move || Row::new(String::clone(name), store, source));
+        let read = |(name, store, source)| scope.spawn(move || ModelRow::new(String::clone(name), store, source));
         let threads: Vec<_> = candidates.iter().map(|(name, store, source)| read((name, *store, source))).collect();
         threads
             .into_iter()
             .zip(candidates)
-            .map(|(thread, candidate)| thread.join().unwrap_or_else(|_| Row::broken(candidate)))
+            .map(|(thread, candidate)| thread.join().unwrap_or_else(|_| ModelRow::broken(candidate)))
             .collect()
     })
 }

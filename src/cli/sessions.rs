@@ -24,7 +24,7 @@ const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// The id comes again as text: programs that count with floats round those of 63 bits, which chats once had.
 #[derive(Debug, Serialize)]
-struct Row<'a> {
+struct SessionRow<'a> {
     id: i64,
     id_str: String,
     title: &'a str,
@@ -176,7 +176,7 @@ impl Store {
             if json {
                 let SessionRecord { id, title, model, created, .. } = record;
                 let (created, updated, messages) = (*created, *updated, *messages);
-                let row = Row { id: id.0, id_str: id.0.to_string(), title, model, created, updated, messages };
+                let row = SessionRow { id: id.0, id_str: id.0.to_string(), title, model, created, updated, messages };
                 output.json(&row)?;
             } else {
                 let (title, model) = (cell(&record.title, TITLE), one_line(&record.model));

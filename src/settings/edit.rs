@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
-use super::schema::{self, Kind, Section};
+use super::schema::{self, Section, ValueKind};
 use super::{Settings, SettingsError};
 use gibber_engine::SamplingParams;
 
@@ -106,7 +106,7 @@ fn write_changes(root: &mut dyn TableLike, name: &str, section: &Section, old: O
         let value = match new {
             Some(value) => value.clone(),
             // Only a seed can be absent, and that is a fresh one each time.
-            None if key.kind == Kind::Seed => Value::from(-1),
+            None if key.kind == ValueKind::Seed => Value::from(-1),
             None => continue,
         };
         let target = root.entry(name).or_insert_with(new_table);

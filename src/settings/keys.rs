@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 /// The keys of each action that has keys of the person's own, by the action's name.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct KeySettings(BTreeMap<String, Entry>);
+pub struct KeySettings(BTreeMap<String, KeyEntry>);
 
 /// What stands behind a name in `[keys]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Entry {
+enum KeyEntry {
     /// The name was an action's.
     Keys(Vec<String>),
     /// It was a part of the screen's: `[keys.PART]`.
@@ -41,8 +41,8 @@ impl KeySettings {
     /// Each line.
     pub fn iter(&self) -> impl Iterator<Item = KeySetting<'_>> {
         self.0.iter().flat_map(|(name, entry)| match entry {
-            Entry::Keys(keys) => vec![KeySetting { part: None, action: name, keys }],
-            Entry::Part(table) => {
+            KeyEntry::Keys(keys) => vec![KeySetting { part: None, action: name, keys }],
+            KeyEntry::Part(table) => {
                 table.iter().map(|(action, keys)| KeySetting { part: Some(name), action, keys }).collect()
             }
         })

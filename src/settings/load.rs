@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Document, Item, TableLike, TomlError};
 
 use super::Settings;
-use super::schema::{self, Key, Kind, Section};
+use super::schema::{self, Key, Section, ValueKind};
 use gibber_engine::FileType;
 use gibber_engine::sampling::Samplers;
 use gibber_files::quoted;
@@ -57,7 +57,7 @@ pub enum SettingsError {
         /// Its value.
         value: OsString,
         /// What is allowed.
-        allowed: Kind,
+        allowed: ValueKind,
     },
 }
 
@@ -118,12 +118,12 @@ impl Settings {
             self.model.name = value.into_string().map_err(|value| SettingsError::Environment {
                 name: "GIBBER_MODEL",
                 value,
-                allowed: Kind::Text,
+                allowed: ValueKind::Text,
             })?;
         }
         if let Some(value) = set("GIBBER_THREADS") {
             let threads = value.to_str().and_then(|text| text.parse().ok()).filter(|n| *n <= 1024);
-            let allowed = Kind::Integer { least: 0, most: 1024 };
+            let allowed = ValueKind::Integer { least: 0, most: 1024 };
             self.model.threads =
                 threads.ok_or(SettingsError::Environment { name: "GIBBER_THREADS", value, allowed })?;
         }
@@ -256,22 +256,22 @@ impl Check<'_> {
     }
 }
 
-fn is_allowed(kind: Kind, item: &Item) -> bool {
+fn is_allowed(kind: ValueKind, item: &Item) -> bool {
     match kind {
-        Kind::Text => item.is_str(),
-        Kind::Texts => item
+        ValueKind::Text => item.is_str(),
+        ValueKind::Texts => item
             .as_array()
             .is_some_and(|array| array.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty()))),
-        Kind::Switch => item.is_bool(),
-        Kind::FileType => item.as_str().is_some_and(|name| name.is_empty() || name.parse::<FileType>().is_ok()),
-        Kind::OneOf(names) => item.as_str().is_some_and(|name| names.contains(&name)),
-        Kind::Integer { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
-        Kind::Number { least, most } => {
+        ValueKind::Switch => item.is_bool(),
+        ValueKind::FileType => item.as_str().is_some_and(|name| name.is_empty() || name.parse::<FileType>().is_ok()),
+        ValueKind::OneOf(names) => item.as_str().is_some_and(|name| names.contains(&name)),
+        ValueKind::Integer { least, most } => item.as_integer().is_some_and(|value| (least..=most).contains(&value)),
+        ValueKind::Number { least, most } => {
             let number = item.as_float().or_else(|| item.as_integer().map(|value| value as f64));
             number.is_some_and(|number| (least..=most).contains(&(number as f32)))
         }
-        Kind::Seed => item.as_integer().is_some_and(|value| value >= -1),
-        Kind::Samplers => {
+        ValueKind::Seed => item.as_integer().is_some_and(|value| value >= -1),
+        ValueKind::Samplers => {
             let names = item.as_array().map(|names| names.iter().map(toml_edit::Value::as_str).collect());
             let names = names.unwrap_or_else(|| Some(vec![item.as_str()?]));
             names.is_some_and(|names| names.join(";").parse::<Samplers>().is_ok())

@@ -8,7 +8,7 @@ use gibber_engine::{CacheType, FileType, PromptLookup};
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
+pub enum ValueKind {
     /// A string.
     Text,
     /// A list of strings, none of them empty.
@@ -39,7 +39,7 @@ pub enum Kind {
     Samplers,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ValueKind {
     /// What is allowed, to be read after "must be".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,7 +69,7 @@ pub struct Key {
     /// As it is spelled.
     pub name: &'static str,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
 }
 
 /// A `[section]`.
@@ -81,12 +81,12 @@ pub struct Section {
     pub keys: &'static [Key],
 }
 
-const fn key(name: &'static str, kind: Kind) -> Key {
+const fn key(name: &'static str, kind: ValueKind) -> Key {
     Key { name, kind }
 }
 
 const fn whole(name: &'static str, least: i64, most: i64) -> Key {
-    Key { name, kind: Kind::Integer { least, most } }
+    Key { name, kind: ValueKind::Integer { least, most } }
 }
 
 /// The section whose tables are the person's own presets: `[presets.NAME]`, each with the keys of `[sampling]`.
@@ -97,14 +97,14 @@ pub const KEYS: &str = "keys";
 
 /// The keys of the table of parameters.
 static SAMPLING_KEYS: [Key; PARAMETERS.len()] = {
-    let mut keys = [key("", Kind::Seed); PARAMETERS.len()];
+    let mut keys = [key("", ValueKind::Seed); PARAMETERS.len()];
     let mut at = 0;
     while at < keys.len() {
         let kind = match PARAMETERS[at].kind {
-            sampling::Kind::Number { least, most } => Kind::Number { least, most },
-            sampling::Kind::Integer { least, most } => Kind::Integer { least, most },
-            sampling::Kind::Seed => Kind::Seed,
-            sampling::Kind::Samplers => Kind::Samplers,
+            sampling::ParameterKind::Number { least, most } => ValueKind::Number { least, most },
+            sampling::ParameterKind::Integer { least, most } => ValueKind::Integer { least, most },
+            sampling::ParameterKind::Seed => ValueKind::Seed,
+            sampling::ParameterKind::Samplers => ValueKind::Samplers,
         };
         keys[at] = key(PARAMETERS[at].key, kind);
         at += 1;
@@ -116,45 +116,45 @@ static SAMPLING_KEYS: [Key; PARAMETERS.len()] = {
 pub static SAMPLING: Section = Section { name: "sampling", keys: &SAMPLING_KEYS };
 
 /// A format of the KV cache.
-const CACHE_TYPE: Kind = Kind::OneOf(&CacheType::NAMES);
+const CACHE_TYPE: ValueKind = ValueKind::OneOf(&CacheType::NAMES);
 
 /// Every section but [`PRESETS`] and [`KEYS`].
 pub static SECTIONS: [Section; 4] = [
     Section {
         name: "model",
         keys: &[
-            key("name", Kind::Text),
+            key("name", ValueKind::Text),
             whole("context", 0, i64::MAX),
             whole("threads", 0, 1024),
             whole("batch", 1, 65_536),
-            key("quantize", Kind::FileType),
+            key("quantize", ValueKind::FileType),
             key("cache_type_k", CACHE_TYPE),
             key("cache_type_v", CACHE_TYPE),
-            key("template", Kind::Text),
-            key("lookup", Kind::OneOf(&PromptLookup::NAMES)),
+            key("template", ValueKind::Text),
+            key("lookup", ValueKind::OneOf(&PromptLookup::NAMES)),
         ],
     },
     Section {
         name: "chat",
         keys: &[
-            key("system", Kind::Text),
+            key("system", ValueKind::Text),
             whole("max_tokens", 0, i64::MAX),
-            key("stop", Kind::Texts),
-            key("think", Kind::OneOf(&Think::NAMES)),
-            key("prefill_ahead", Kind::Switch),
+            key("stop", ValueKind::Texts),
+            key("think", ValueKind::OneOf(&Think::NAMES)),
+            key("prefill_ahead", ValueKind::Switch),
         ],
     },
     Section { name: SAMPLING.name, keys: &SAMPLING_KEYS },
     Section {
         name: "ui",
         keys: &[
-            key("mouse", Kind::Switch),
-            key("panels", Kind::Switch),
-            key("hints", Kind::Switch),
-            key("ascii", Kind::Switch),
-            key("markdown", Kind::Switch),
-            key("theme", Kind::Text),
-            key("heat", Kind::OneOf(&Heat::NAMES)),
+            key("mouse", ValueKind::Switch),
+            key("panels", ValueKind::Switch),
+            key("hints", ValueKind::Switch),
+            key("ascii", ValueKind::Switch),
+            key("markdown", ValueKind::Switch),
+            key("theme", ValueKind::Text),
+            key("heat", ValueKind::OneOf(&Heat::NAMES)),
         ],
     },
 ];

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::schema::{self, Kind};
+use super::schema::{self, ValueKind};
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -127,7 +127,7 @@ fn what_is_not_toml_is_named_with_its_line() {
 
 #[test]
 fn every_number_of_the_schema_has_a_range() {
-    for key in schema::SAMPLING.keys.iter().filter(|key| matches!(key.kind, Kind::Number { .. })) {
+    for key in schema::SAMPLING.keys.iter().filter(|key| matches!(key.kind, ValueKind::Number { .. })) {
         let error = error_of(&format!("[sampling]\n{} = 1e9", key.name));
         assert!(error.contains("it must be a number from "), "{}: {error}", key.name);
     }

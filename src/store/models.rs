@@ -24,7 +24,7 @@ const OLLAMA_LIBRARY: &str = "library";
 
 /// Whose store a model is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum StorePlace {
     /// A folder `models` of gibber's own.
     Own,
     /// The cache of `huggingface_hub`.
@@ -35,7 +35,7 @@ pub enum Place {
     Ollama,
 }
 
-impl Place {
+impl StorePlace {
     /// For people.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,13 +55,13 @@ pub struct FoundModel {
     /// A GGUF file, or a folder with a `config.json`.
     pub path: PathBuf,
     /// Whose store it is in.
-    pub place: Place,
+    pub place: StorePlace,
     /// What links to it are called: they name it as well, and it stands in the list once.
     pub aliases: Vec<String>,
 }
 
 impl FoundModel {
-    fn new(name: String, path: PathBuf, place: Place) -> Self {
+    fn new(name: String, path: PathBuf, place: StorePlace) -> Self {
         Self { name, path, place, aliases: Vec::new() }
     }
 
@@ -139,9 +139,9 @@ impl ModelStores {
 
     /// All models, gibber's own first. A folder that is not there, or cannot be read, has none.
     pub fn models(&self) -> Vec<FoundModel> {
-        let own = self.own.iter().flat_map(|folder| nested_models(folder, "", Place::Own, DEPTH));
+        let own = self.own.iter().flat_map(|folder| nested_models(folder, "", StorePlace::Own, DEPTH));
         let hugging_face = self.hugging_face.iter().flat_map(|hub| hub_models(hub));
-        let lm_studio = self.lm_studio.iter().flat_map(|folder| nested_models(folder, "", Place::LmStudio, DEPTH));
+        let lm_studio = self.lm_studio.iter().flat_map(|folder| nested_models(folder, "", StorePlace::LmStudio, DEPTH));
         let mut models = each_once(own.chain(hugging_face).chain(lm_studio).collect());
         // Ollama's names are the models, and not its files: several may be of one.
         let ollama = self.ollama.iter().flat_map(|folder| ollama_models(folder));
@@ -278,9 +278,9 @@ fn hub_models(hub: &Path) -> Vec<FoundModel> {
         let Some(name) = folder.strip_prefix("models--").map(|name| name.replace("--", "/")) else { continue };
         let Some(snapshot) = snapshot(&repository) else { continue };
         if is_folder_model(&snapshot) {
-            models.push(FoundModel::new(name.clone(), snapshot.clone(), Place::HuggingFace));
+            models.push(FoundModel::new(name.clone(), snapshot.clone(), StorePlace::HuggingFace));
         }
-        models.extend(gguf_models(&snapshot, &name, Place::HuggingFace, 2));
+        models.extend(gguf_models(&snapshot, &name, StorePlace::HuggingFace, 2));
     }
     models
 }
@@ -300,14 +300,14 @@ fn snapshot(repository: &Path) -> Option<PathBuf> {
 }
 
 /// The GGUF files in `folder` and those within it, named by their way from there behind `prefix`.
-fn gguf_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<FoundModel> {
+fn gguf_models(folder: &Path, prefix: &str, place: StorePlace, depth: usize) -> Vec<FoundModel> {
     let mut models = nested_models(folder, prefix, place, depth);
     models.retain(|model| model.path.extension().is_some_and(|end| end == "gguf"));
     models
 }
 
 /// The models in `folder` and those within it, `depth` folders deep, named by their way from there behind `prefix`.
-fn nested_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec<FoundModel> {
+fn nested_models(folder: &Path, prefix: &str, place: StorePlace, depth: usize) -> Vec<FoundModel> {
     let mut models = Vec::new();
     let way = folder.canonicalize().into_iter().collect();
     walk(folder, prefix, place, depth, way, &mut models);
@@ -315,7 +315,7 @@ fn nested_models(folder: &Path, prefix: &str, place: Place, depth: usize) -> Vec
 }
 
 /// Goes on in `folder`; `way` are the folders that lead there, into which no link leads back.
-fn walk(folder: &Path, prefix: &str, place: Place, depth: usize, way: Vec<PathBuf>, models: &mut Vec<FoundModel>) {
+fn walk(folder: &Path, prefix: &str, place: StorePlace, depth: usize, way: Vec<PathBuf>, models: &mut Vec<FoundModel>) {
     for path in entries(folder) {
         let name = |name: String| if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         if is_gguf_model(&path) {
@@ -354,7 +354,7 @@ fn ollama_models(folder: &Path) -> Vec<FoundModel> {
                 if of_registry != OLLAMA_REGISTRY {
                     name = format!("{of_registry}/{name}");
                 }
-                models.push(FoundModel::new(name, path, Place::Ollama));
+                models.push(FoundModel::new(name, path, StorePlace::Ollama));
             }
         }
     }
@@ -420,17 +420,17 @@ mod tests {
         assert_eq!(
             names,
             [
-                ("big", Place::Own),
-                ("half", Place::Own),
-                ("people/best-of-7b", Place::Own),
-                ("small", Place::Own),
-                ("tiny", Place::Own),
-                ("a/quants/q4/Model-Q4_0", Place::HuggingFace),
-                ("openai-community/gpt2", Place::HuggingFace),
-                ("publisher/repo/Model-Q8_0", Place::LmStudio),
-                ("gpt2:latest", Place::Ollama),
-                ("llama3.2:1b", Place::Ollama),
-                ("somebody/own:latest", Place::Ollama),
+                ("big", StorePlace::Own),
+                ("half", StorePlace::Own),
+                ("people/best-of-7b", StorePlace::Own),
+                ("small", StorePlace::Own),
+                ("tiny", StorePlace::Own),
+                ("a/quants/q4/Model-Q4_0", StorePlace::HuggingFace),
+                ("openai-community/gpt2", StorePlace::HuggingFace),
+                ("publisher/repo/Model-Q8_0", StorePlace::LmStudio),
+                ("gpt2:latest", StorePlace::Ollama),
+                ("llama3.2:1b", StorePlace::Ollama),
+                ("somebody/own:latest", StorePlace::Ollama),
             ]
         );
         let gpt2 = found.iter().find(|model| model.name == "openai-community/gpt2").unwrap();

@@ -13,7 +13,7 @@ use crate::chat::MessageId;
 
 /// A row: a chat, or a place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
+struct ChatRow {
     session: SessionId,
     message: Option<MessageId>,
     label: String,
@@ -23,7 +23,7 @@ struct Row {
 /// The list.
 #[derive(Debug)]
 pub(super) struct ChatList {
-    rows: Vec<Row>,
+    rows: Vec<ChatRow>,
     /// [`SavedChats::changes`] of what the rows show.
     shown: u64,
     query: LineInput,
@@ -54,13 +54,13 @@ impl ChatList {
             let record = &chat.record;
             let title = if record.title.is_empty() { "(without a title)" } else { &record.title };
             let count = if chat.messages == 1 { "1 message".to_owned() } else { format!("{} messages", chat.messages) };
-            self.rows.push(Row {
+            self.rows.push(ChatRow {
                 session: record.id,
                 message: None,
                 label: one_line(title),
                 detail: format!("{count} · {}", ago(saved.at, chat.updated)),
             });
-            self.rows.extend(hits.iter().map(|hit| Row {
+            self.rows.extend(hits.iter().map(|hit| ChatRow {
                 session: record.id,
                 message: Some(hit.message),
                 label: format!("  {}: {}", hit.role.as_str(), one_line(&hit.context)),

@@ -61,7 +61,7 @@ struct Cell<'a> {
 
 /// A part of the conversation, in the order of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Entry {
+enum ViewEntry {
     Welcome,
     Message(MessageId),
     /// The note at this place of [`App::notes`].
@@ -71,25 +71,25 @@ enum Entry {
 }
 
 /// The messages on the path, with the notes that follow each.
-fn entries(app: &App) -> Vec<Entry> {
+fn entries(app: &App) -> Vec<ViewEntry> {
     let path = app.transcript().path();
     let notes = app.notes();
     let mut entries = Vec::with_capacity(path.len() + notes.len() + 1);
     // Notes are in the order of time, not of the path.
-    let mut by_message: std::collections::HashMap<Option<MessageId>, Vec<Entry>> = std::collections::HashMap::new();
+    let mut by_message: std::collections::HashMap<Option<MessageId>, Vec<ViewEntry>> = std::collections::HashMap::new();
     for (at, note) in notes.iter().enumerate() {
-        by_message.entry(note.after).or_default().push(Entry::Note(at));
+        by_message.entry(note.after).or_default().push(ViewEntry::Note(at));
     }
     if path.is_empty() {
-        entries.push(Entry::Welcome);
+        entries.push(ViewEntry::Welcome);
     }
     let places = std::iter::once(None).chain(path.into_iter().map(|node| Some(node.id)));
     for place in places {
-        entries.extend(place.map(Entry::Message));
+        entries.extend(place.map(ViewEntry::Message));
         entries.extend(by_message.get(&place).into_iter().flatten());
     }
     if is_waiting(app) {
-        entries.push(Entry::Waiting);
+        entries.push(ViewEntry::Waiting);
     }
     entries
 }
@@ -100,17 +100,17 @@ fn is_waiting(app: &App) -> bool {
 }
 
 /// The cells of a part of the conversation. `raw` shows Markdown as it was written.
-fn cells(app: &App, entry: Entry, theme: Theme, raw: bool) -> Vec<Cell<'_>> {
+fn cells(app: &App, entry: ViewEntry, theme: Theme, raw: bool) -> Vec<Cell<'_>> {
     let mut cells = Vec::new();
     match entry {
-        Entry::Welcome => cells.push(welcome(app, theme)),
-        Entry::Message(id) => {
+        ViewEntry::Welcome => cells.push(welcome(app, theme)),
+        ViewEntry::Message(id) => {
             if let Some(node) = app.transcript().node(id) {
                 push_message(&mut cells, app, node, theme, raw);
             }
         }
-        Entry::Note(at) => cells.extend(app.notes().get(at).map(|note| note_cell(note, theme))),
-        Entry::Waiting => {
+        ViewEntry::Note(at) => cells.extend(app.notes().get(at).map(|note| note_cell(note, theme))),
+        ViewEntry::Waiting => {
             let phase = app.generation().map(|generation| generation.phase);
             cells.push(Cell {
                 key: CellKey::Waiting,

@@ -14,7 +14,7 @@ use crate::app::keymap::{Context, KeyAction, KeyPress, Keymap};
 /// The list, narrowed down as one types.
 #[derive(Debug)]
 pub(super) struct Help {
-    rows: Vec<Row>,
+    rows: Vec<HelpRow>,
     query: LineInput,
     /// The line at the top.
     top: usize,
@@ -22,7 +22,7 @@ pub(super) struct Help {
 
 /// A row of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Row {
+enum HelpRow {
     Heading(&'static str),
     Entry {
         /// The keys, or the command.
@@ -67,23 +67,23 @@ impl Help {
     }
 
     /// What the query leaves: entries that have each of its words, and the headings over them.
-    fn matching(&self) -> Vec<&Row> {
+    fn matching(&self) -> Vec<&HelpRow> {
         let words = Words::of(self.query.text());
-        let mut shown: Vec<&Row> = Vec::new();
+        let mut shown: Vec<&HelpRow> = Vec::new();
         for row in &self.rows {
             match row {
-                Row::Heading(_) => {
-                    shown.pop_if(|last| matches!(last, Row::Heading(_)));
+                HelpRow::Heading(_) => {
+                    shown.pop_if(|last| matches!(last, HelpRow::Heading(_)));
                     shown.push(row);
                 }
-                Row::Entry { left, right, name } => {
+                HelpRow::Entry { left, right, name } => {
                     if words.are_in(&format!("{left} {right} {name}")) {
                         shown.push(row);
                     }
                 }
             }
         }
-        shown.pop_if(|last| matches!(last, Row::Heading(_)));
+        shown.pop_if(|last| matches!(last, HelpRow::Heading(_)));
         shown
     }
 
@@ -100,7 +100,8 @@ impl Help {
         if rows.is_empty() && inner.height > 0 {
             buffer.set_stringn(inner.x, inner.y, "  nothing matches", width, theme.faint());
         }
-        let entries = rows.iter().filter_map(|row| if let Row::Entry { left, .. } = row { Some(left) } else { None });
+        let entries =
+            rows.iter().filter_map(|row| if let HelpRow::Entry { left, .. } = row { Some(left) } else { None });
         let widest = entries.map(|left| width_of(left)).max().unwrap_or(0);
         let left = widest.min(width * 2 / 5);
         let right = width.saturating_sub(left + 1).max(1);
@@ -116,12 +117,12 @@ impl Help {
 }
 
 /// The rows broken into lines: (left, right, whether it is a heading).
-fn lines(rows: &[&Row], left: usize, right: usize) -> Vec<(String, String, bool)> {
+fn lines(rows: &[&HelpRow], left: usize, right: usize) -> Vec<(String, String, bool)> {
     let mut lines = Vec::new();
     for row in rows {
         match row {
-            Row::Heading(text) => lines.push(((*text).to_owned(), String::new(), true)),
-            Row::Entry { left: keys, right: help, .. } => {
+            HelpRow::Heading(text) => lines.push(((*text).to_owned(), String::new(), true)),
+            HelpRow::Entry { left: keys, right: help, .. } => {
                 let (keys, help) = (Wrapped::new(keys, left), Wrapped::new(help, right));
                 let count = keys.rows().len().max(help.rows().len());
                 let row = |wrapped: &Wrapped, at: usize| wrapped.rows().get(at).map_or_else(String::new, text_of);
@@ -132,26 +133,26 @@ fn lines(rows: &[&Row], left: usize, right: usize) -> Vec<(String, String, bool)
     lines
 }
 
-fn text_of(row: &super::text::Row) -> String {
+fn text_of(row: &super::text::TextRow) -> String {
     row.text.clone()
 }
 
-fn rows(keymap: &Keymap) -> Vec<Row> {
+fn rows(keymap: &Keymap) -> Vec<HelpRow> {
     let mut rows = Vec::new();
     for &context in Context::ALL {
-        rows.push(Row::Heading(context.title()));
+        rows.push(HelpRow::Heading(context.title()));
         let of_context = keymap.rows().iter().filter(|row| row.binding.context == context && !row.keys.is_empty());
-        rows.extend(of_context.map(|row| Row::Entry {
+        rows.extend(of_context.map(|row| HelpRow::Entry {
             left: row.keys.join(" · "),
             right: keymap.help(row.binding),
             name: row.binding.action.name(),
         }));
     }
-    rows.push(Row::Heading("Commands"));
+    rows.push(HelpRow::Heading("Commands"));
     rows.extend(commands::all().iter().map(|command| {
         let also: String = command.aliases.iter().map(|alias| format!(" /{alias}")).collect();
         let also = if also.is_empty() { also } else { format!(" (also{also})") };
-        Row::Entry { left: command.usage(), right: format!("{}{also}", command.help), name: String::new() }
+        HelpRow::Entry { left: command.usage(), right: format!("{}{also}", command.help), name: String::new() }
     }));
     rows
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use pulldown_cmark::{Event, Parser};
 
 use super::highlight::{self, Highlights};
-use super::text::Row;
+use super::text::TextRow;
 use super::theme::Theme;
 use crate::chat::code::MARKDOWN;
 use references::References;
@@ -51,7 +51,7 @@ pub(super) struct Markdown {
     source: String,
     is_streaming: bool,
     blocks: Vec<Block>,
-    rows: Vec<Row>,
+    rows: Vec<TextRow>,
     references: References,
     highlights: Highlights,
     /// Whether code had to do without its colours.
@@ -103,7 +103,7 @@ impl Markdown {
     }
 
     /// The rows; there is at least one.
-    pub(super) fn rows(&self) -> &[Row] {
+    pub(super) fn rows(&self) -> &[TextRow] {
         &self.rows
     }
 
@@ -144,7 +144,7 @@ impl Markdown {
         self.define(&source, known);
         self.rows.truncate(self.blocks.last().map_or(0, |block| block.rows));
         if self.rows.is_empty() {
-            self.rows.push(Row::of([]));
+            self.rows.push(TextRow::of([]));
         }
         if !self.is_streaming {
             self.highlights.clear();
@@ -163,12 +163,12 @@ impl Markdown {
     }
 
     /// The rows of a block, with the empty one before it where there is one.
-    fn render(&mut self, source: &str, block: &mut Block, is_first: bool) -> Vec<Row> {
+    fn render(&mut self, source: &str, block: &mut Block, is_first: bool) -> Vec<TextRow> {
         self.work += 1;
         let range = block.range.clone();
         let mut rows = Vec::new();
         if !is_first && blank_before(source, range.start) {
-            rows.push(Row::of([]));
+            rows.push(TextRow::of([]));
         }
         let (keep, closers) = &block.mended;
         let shown = range.start..range.start + keep;

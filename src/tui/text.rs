@@ -61,7 +61,7 @@ pub(super) fn source_spans(
 
 /// A row on screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct TextRow {
     /// Where it begins in the source.
     pub(super) start: usize,
     /// Where it ends there; the line feed that ends it is not part of it.
@@ -74,7 +74,7 @@ pub(super) struct Row {
     pub(super) joined: bool,
 }
 
-impl Row {
+impl TextRow {
     /// Draws it over at most `width` columns; what has no style of its own gets `style`. Returns the column after it.
     pub(super) fn draw(&self, buffer: &mut Buffer, x: u16, y: u16, width: usize, style: Style) -> u16 {
         if self.spans.is_empty() {
@@ -124,7 +124,7 @@ impl Row {
 pub(super) struct Wrapped {
     width: usize,
     done: usize,
-    rows: Vec<Row>,
+    rows: Vec<TextRow>,
 }
 
 impl Wrapped {
@@ -154,7 +154,7 @@ impl Wrapped {
     }
 
     /// The rows; there is at least one.
-    pub(super) fn rows(&self) -> &[Row] {
+    pub(super) fn rows(&self) -> &[TextRow] {
         &self.rows
     }
 
@@ -259,7 +259,7 @@ fn breaks_anywhere(grapheme: &str, width: usize) -> bool {
 
 /// A row in the making.
 struct Breaker<'a> {
-    rows: &'a mut Vec<Row>,
+    rows: &'a mut Vec<TextRow>,
     /// Of the whole text; those before the present place are cut off.
     styles: &'a [Span],
     width: usize,
@@ -275,7 +275,7 @@ struct Breaker<'a> {
 impl Breaker<'_> {
     fn end_row(&mut self, end: usize, next: usize) {
         let (text, spans) = (std::mem::take(&mut self.text), std::mem::take(&mut self.spans));
-        self.rows.push(Row { start: self.start, end, text, spans, joined: self.joined });
+        self.rows.push(TextRow { start: self.start, end, text, spans, joined: self.joined });
         (self.start, self.column, self.opportunity) = (next, 0, None);
         self.joined = next == end;
     }
@@ -366,7 +366,7 @@ impl Breaker<'_> {
 }
 
 /// Appends the rows of `text` from `from` on, which begins a row.
-pub(super) fn break_rows(text: &str, spans: &[Span], from: usize, width: usize, rows: &mut Vec<Row>) {
+pub(super) fn break_rows(text: &str, spans: &[Span], from: usize, width: usize, rows: &mut Vec<TextRow>) {
     let joined = rows.last().is_some_and(|last| from > 0 && last.end == from);
     let mut row = Breaker {
         rows,

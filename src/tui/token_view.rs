@@ -34,13 +34,13 @@ pub(super) struct TokenView {
 }
 
 /// The conversation, and where the cursor is in it.
-struct Place<'a> {
+struct TokenPlace<'a> {
     sections: Vec<Section<'a>>,
     at: usize,
     token: isize,
 }
 
-impl<'a> Place<'a> {
+impl<'a> TokenPlace<'a> {
     fn section(&self) -> Option<&Section<'a>> {
         self.sections.get(self.at)
     }
@@ -98,10 +98,10 @@ impl TokenView {
     }
 
     /// Where the cursor is now: the conversation may have changed under it.
-    fn place<'a>(&self, app: &'a App) -> Place<'a> {
+    fn place<'a>(&self, app: &'a App) -> TokenPlace<'a> {
         let sections = app.sections();
         let at = sections.iter().position(|section| section.message == self.message);
-        let mut place = Place { at: at.unwrap_or(sections.len().saturating_sub(1)), token: self.token, sections };
+        let mut place = TokenPlace { at: at.unwrap_or(sections.len().saturating_sub(1)), token: self.token, sections };
         let (first, last) = place.bounds(place.at);
         place.token = self.token.clamp(first, last);
         place
@@ -139,7 +139,7 @@ impl TokenView {
     }
 
     /// Goes on from the choice, or has the message scored.
-    fn enter(&mut self, place: &Place) -> Outcome {
+    fn enter(&mut self, place: &TokenPlace) -> Outcome {
         let Some(section) = place.section() else { return Outcome::Taken };
         let Some(inspected) = place.inspected() else {
             return if section.is_known { Outcome::Taken } else { Outcome::Act(Action::ScorePath) };
@@ -185,7 +185,7 @@ impl TokenView {
         }
     }
 
-    fn hint(&self, app: &App, place: &Place) -> String {
+    fn hint(&self, app: &App, place: &TokenPlace) -> String {
         if let Some(refusal) = self.refusal.or(app.hint()) {
             return format!(" ! {refusal} ");
         }
@@ -297,7 +297,7 @@ struct Piece {
 }
 
 /// The messages under one another, each with a heading; the row of the cursor is always in view.
-fn draw_text(app: &App, place: &Place, area: Rect, buffer: &mut Buffer, theme: Theme) {
+fn draw_text(app: &App, place: &TokenPlace, area: Rect, buffer: &mut Buffer, theme: Theme) {
     let width = usize::from(area.width).max(1);
     let mut pieces = Vec::new();
     let (mut row, mut cursor) = (0, 0);

@@ -9,7 +9,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
 use super::conversation::{Marks, SingleMessage};
 use super::markdown::{Page, colors};
-use super::text::{Row, Wrapped, fit, one_line};
+use super::text::{TextRow, Wrapped, fit, one_line};
 use super::theme::Theme;
 use crate::app::keymap::Context;
 use crate::app::{App, Comparison, Divergence, Phase, Variant};
@@ -180,7 +180,7 @@ struct Pen<'a> {
 }
 
 impl Pen<'_> {
-    fn rows(&mut self, rows: &[Row], style: Style) {
+    fn rows(&mut self, rows: &[TextRow], style: Style) {
         for row in rows {
             row.draw(self.buffer, self.inner.x, self.y, usize::from(self.inner.width), style);
             self.y += 1;
@@ -212,7 +212,12 @@ fn places(count: usize, chosen: usize, area: Rect) -> Vec<(usize, Rect)> {
 }
 
 /// The rows over a lane's text, where the text is, and the rows under it.
-fn parts(app: &App, variant: &Variant, (at, told): (usize, &[Divergence]), inner: Rect) -> (Vec<Row>, Rect, Vec<Row>) {
+fn parts(
+    app: &App,
+    variant: &Variant,
+    (at, told): (usize, &[Divergence]),
+    inner: Rect,
+) -> (Vec<TextRow>, Rect, Vec<TextRow>) {
     let width = usize::from(inner.width);
     let rows_of = |text: &str| match text {
         "" => Vec::new(),

@@ -10,7 +10,7 @@ use gibber_engine::load::LoadedModel;
 use gibber_engine::tokenizer::Tokenizer;
 use gibber_engine::{EngineError, TokenId};
 
-use super::places::{Place, places};
+use super::places::{PromptPlace, places};
 use super::protocol::{Prompt, PromptFault, TemplateChoice};
 
 /// The template of models that were never taught one.
@@ -290,7 +290,7 @@ impl Reader {
     }
 
     /// Where each of `tokens`, those of `source`, stands: which message of the prompt it is part of.
-    pub(super) fn places(&self, source: &Source<'_>, tokens: &[TokenId]) -> Result<Vec<Place>, RequestError> {
+    pub(super) fn places(&self, source: &Source<'_>, tokens: &[TokenId]) -> Result<Vec<PromptPlace>, RequestError> {
         let Source::Chat { template, window, messages, thinking, .. } = source else {
             let Source::Raw(text) = source else { return Ok(Vec::new()) };
             return Ok(places(&self.tokenizer, text, &[], tokens));

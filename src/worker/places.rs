@@ -8,7 +8,7 @@ use gibber_engine::tokenizer::Tokenizer;
 
 /// A token of a prompt: its text, and what of a message it is; nothing for the template's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct PromptPlace {
     /// Empty while a character is split over tokens, the whole character with the last of them.
     pub(super) text: String,
     /// The message (an index into [`Content::message`]), and its bytes that the token brings.
@@ -16,7 +16,12 @@ pub(super) struct Place {
 }
 
 /// Where each of `tokens` stands in `prompt`, the text that they were made of.
-pub(super) fn places(tokenizer: &Tokenizer, prompt: &str, contents: &[Content], tokens: &[TokenId]) -> Vec<Place> {
+pub(super) fn places(
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    contents: &[Content],
+    tokens: &[TokenId],
+) -> Vec<PromptPlace> {
     let mut stream = tokenizer.decode_stream(&[]);
     let mut at = 0;
     let mut places = Vec::with_capacity(tokens.len());
@@ -37,7 +42,7 @@ pub(super) fn places(tokenizer: &Tokenizer, prompt: &str, contents: &[Content], 
             let place = |at: usize| at.clamp(content.range.start, content.range.end) - content.range.start;
             (content.message, content.skipped + place(start)..content.skipped + place(at))
         });
-        places.push(Place { text, content });
+        places.push(PromptPlace { text, content });
     }
     places
 }

@@ -16,7 +16,7 @@ use super::eager_prefill::{self, FIRST_CHUNK};
 use super::last_draws::LastDraws;
 use super::loaded::{Loaded, Reader, RequestError, Source};
 use super::mailbox::Mailbox;
-use super::places::Place;
+use super::places::PromptPlace;
 use super::protocol::{
     EngineCommand, EngineEvent, GenerationParams, LoadParams, ModelPlace, Prompt, PromptFault, PromptToken, ReplyRef,
     RequestId, TokenTrace,
@@ -350,7 +350,7 @@ impl Worker {
         // As much as a reply that is running may hold.
         let tokens = reader.tokens(&mut source, 0)?;
         let places = reader.places(&source, &tokens)?;
-        let before = |place: &Place| place.content.as_ref().is_some_and(|(message, _)| *message < from);
+        let before = |place: &PromptPlace| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
         let pause = StepState::default();
         let running = ActiveReply { id, mailbox, reader, source, pause, told: None, replaying: None };
@@ -374,7 +374,7 @@ impl Worker {
         let scores = none.into_iter().chain(scores.into_iter().map(Some));
         let tokens = tokens.into_iter().zip(places).skip(first).zip(scores);
         let tokens = tokens.map(|((token, place), score)| {
-            let Place { text, content } = place;
+            let PromptPlace { text, content } = place;
             PromptToken { token, text, score, content }
         });
         let tokens = tokens.collect();

@@ -48,7 +48,7 @@ fn filled(pattern: &str, right: &Value) -> Result<String, Error> {
     let mut by_name = false;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let place = Place::read(after).ok_or_else(|| invalid("incomplete format"))?;
+        let place = SourcePlace::read(after).ok_or_else(|| invalid("incomplete format"))?;
         rest = &after[place.length..];
         if place.conversion == '%' {
             out.push('%');
@@ -72,7 +72,7 @@ fn filled(pattern: &str, right: &Value) -> Result<String, Error> {
 }
 
 /// A place of a pattern: `%(key)05.1f` without its sign.
-struct Place<'a> {
+struct SourcePlace<'a> {
     key: Option<&'a str>,
     /// Flags, width and precision.
     size: &'a str,
@@ -80,7 +80,7 @@ struct Place<'a> {
     length: usize,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SourcePlace<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let (key, begin) = match text.strip_prefix('(') {
             Some(rest) => rest.split_once(')').map(|(key, _)| (Some(key), key.len() + 2))?,

@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 
 use super::*;
-use gibber_engine::sampling::{Kind, PARAMETERS, ParameterValue};
+use gibber_engine::sampling::{PARAMETERS, ParameterKind, ParameterValue};
 
 fn try_parse(arguments: &str) -> Result<Cli, String> {
     let arguments = std::iter::once("gibber").chain(arguments.split_whitespace()).map(OsString::from);
@@ -57,10 +57,10 @@ fn each_flag_sets_its_setting() {
 fn every_parameter_has_its_flag_and_its_other_names() {
     for spec in &PARAMETERS {
         let (text, expected) = match spec.kind {
-            Kind::Number { most, .. } => (most.to_string(), ParameterValue::Number(most)),
-            Kind::Integer { least, .. } => (least.to_string(), ParameterValue::Integer(least)),
-            Kind::Seed => ("7".into(), ParameterValue::Seed(Some(7))),
-            Kind::Samplers => ("top_k".into(), ParameterValue::Samplers("top_k".parse().unwrap())),
+            ParameterKind::Number { most, .. } => (most.to_string(), ParameterValue::Number(most)),
+            ParameterKind::Integer { least, .. } => (least.to_string(), ParameterValue::Integer(least)),
+            ParameterKind::Seed => ("7".into(), ParameterValue::Seed(Some(7))),
+            ParameterKind::Samplers => ("top_k".into(), ParameterValue::Samplers("top_k".parse().unwrap())),
         };
         let names = std::iter::once(spec.flag).chain([spec.name]).chain(spec.aliases.iter().copied());
         for name in names.filter(|name| !name.contains('_')) {

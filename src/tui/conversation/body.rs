@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::Cell;
 use crate::tui::markdown::{Markdown, Page};
-use crate::tui::text::{Row, Wrapped, source_spans};
+use crate::tui::text::{TextRow, Wrapped, source_spans};
 
 /// What stays of a cell.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Body {
     }
 
     /// The rows without the empty ones at the end (models like to end with line feeds); at least one.
-    pub(super) fn rows(&self) -> &[Row] {
+    pub(super) fn rows(&self) -> &[TextRow] {
         let rows = match self {
             Self::Plain { wrapped, .. } => wrapped.rows(),
             Self::Rendered(markdown) => markdown.rows(),

@@ -8,12 +8,12 @@ use ratatui::style::Style;
 
 use super::body::Body;
 use super::selection::Selection;
-use super::{Cell, CellKey, Entry, cells, entries, is_waiting};
+use super::{Cell, CellKey, ViewEntry, cells, entries, is_waiting};
 use crate::app::attachments::folded;
 use crate::app::{App, SessionId};
 use crate::chat::{MessageId, Role};
 use crate::tui::markdown::{Page, colors};
-use crate::tui::text::{Row, width_of};
+use crate::tui::text::{TextRow, width_of};
 use crate::tui::theme::Theme;
 
 /// The bodies that are kept; of more than these, those out of view go.
@@ -21,7 +21,7 @@ const KEPT: usize = 500;
 
 /// A row of the conversation: of which entry, and which of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct ScrollPlace {
     pub(super) entry: usize,
     pub(super) row: usize,
 }
@@ -32,7 +32,7 @@ enum Scroll {
     /// At the end, and stays there.
     Follow,
     /// With this row at the top.
-    At(Place),
+    At(ScrollPlace),
 }
 
 /// What the list of entries was made from.
@@ -49,7 +49,7 @@ struct Shape {
 pub(in crate::tui) struct Conversation {
     session: Option<SessionId>,
     shape: Option<Shape>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<ViewEntry>,
     /// Rows of each entry: exact where it was in view at this width, a guess elsewhere.
     pub(super) heights: Vec<usize>,
     pub(super) bodies: HashMap<CellKey, Body>,
@@ -77,7 +77,7 @@ pub(in crate::tui) struct Conversation {
     pub(super) selection: Selection,
     /// Of the last frame: where it was drawn, from which row on, and how.
     pub(super) area: Rect,
-    pub(super) top: Place,
+    pub(super) top: ScrollPlace,
     pub(super) page: Option<Page>,
     /// Whether a frame was drawn: syntaxes are not loaded for the first.
     was_drawn: bool,
@@ -105,7 +105,7 @@ impl Default for Conversation {
             copied: None,
             selection: Selection::default(),
             area: Rect::ZERO,
-            top: Place { entry: 0, row: 0 },
+            top: ScrollPlace { entry: 0, row: 0 },
             page: None,
             was_drawn: false,
         }
@@ -124,7 +124,7 @@ impl Conversation {
     }
 
     pub(in crate::tui) fn go_to_start(&mut self) {
-        self.scroll = Scroll::At(Place { entry: 0, row: 0 });
+        self.scroll = Scroll::At(ScrollPlace { entry: 0, row: 0 });
         self.pending = 0;
     }
 
@@ -207,7 +207,7 @@ impl Conversation {
             for cell in &cells {
                 painter.cell(cell, self.bodies.get(&cell.key).map_or(&[], Body::rows));
             }
-            let is_marked = self.marked.is_some_and(|id| self.entries[entry] == Entry::Message(id));
+            let is_marked = self.marked.is_some_and(|id| self.entries[entry] == ViewEntry::Message(id));
             let shown = painter.on_screen(first..painter.row);
             self.selection.draw(entry, shown.0, shown.1, area, painter.buffer, theme);
             if is_marked && self.is_focused {
@@ -232,9 +232,9 @@ impl Conversation {
         }
         self.revealed = app.revealed();
         self.marked = self.revealed.or(self.marked);
-        let wanted = self.revealed.map(Entry::Message);
+        let wanted = self.revealed.map(ViewEntry::Message);
         if let Some(entry) = self.entries.iter().position(|&entry| Some(entry) == wanted) {
-            self.scroll = Scroll::At(Place { entry, row: 0 });
+            self.scroll = Scroll::At(ScrollPlace { entry, row: 0 });
             self.pending = 0;
         }
     }
@@ -261,7 +261,7 @@ impl Conversation {
         if self.shape == Some(shape) && self.width == width && self.raw == raw {
             return;
         }
-        let known: HashMap<Entry, usize> = if self.width == width && self.raw == raw {
+        let known: HashMap<ViewEntry, usize> = if self.width == width && self.raw == raw {
             self.entries.iter().copied().zip(self.heights.iter().copied()).collect()
         } else {
             HashMap::new()
@@ -277,7 +277,7 @@ impl Conversation {
             .iter()
             .map(|entry| known.get(entry).copied().unwrap_or_else(|| guess(app, *entry, width)))
             .collect();
-        self.marked = self.marked.filter(|&id| self.entries.contains(&Entry::Message(id)));
+        self.marked = self.marked.filter(|&id| self.entries.contains(&ViewEntry::Message(id)));
         if let Scroll::At(place) = &mut self.scroll {
             let last = self.entries.len().saturating_sub(1);
             let entry =
@@ -287,12 +287,13 @@ impl Conversation {
     }
 
     /// Where the view stands, now that it is known what is there; what is in view is laid out.
-    fn settle(&mut self, frame: Frame) -> Place {
+    fn settle(&mut self, frame: Frame) -> ScrollPlace {
         let place = self.settle_scroll(frame);
         if !std::mem::take(&mut self.reveals) {
             return place;
         }
-        let marked = self.entries.iter().position(|&entry| self.marked.is_some_and(|id| entry == Entry::Message(id)));
+        let marked =
+            self.entries.iter().position(|&entry| self.marked.is_some_and(|id| entry == ViewEntry::Message(id)));
         let Some(entry) = marked else { return place };
         let height = self.lay_out(frame, entry);
         // Its beginning, and its end where there is room for both.
@@ -303,11 +304,11 @@ impl Conversation {
         if is_shown {
             return place;
         }
-        self.scroll = Scroll::At(Place { entry, row: 0 });
+        self.scroll = Scroll::At(ScrollPlace { entry, row: 0 });
         self.settle_scroll(frame)
     }
 
-    fn settle_scroll(&mut self, frame: Frame) -> Place {
+    fn settle_scroll(&mut self, frame: Frame) -> ScrollPlace {
         let by = std::mem::take(&mut self.pending);
         let place = match self.scroll {
             Scroll::Follow if by >= 0 => return self.end(frame),
@@ -329,21 +330,21 @@ impl Conversation {
     }
 
     /// The row at the top of the view where its last is the last of all.
-    fn end(&mut self, frame: Frame) -> Place {
+    fn end(&mut self, frame: Frame) -> ScrollPlace {
         let mut left = self.height;
         for entry in (0..self.entries.len()).rev() {
             let height = self.lay_out(frame, entry);
             if height >= left {
-                return Place { entry, row: height - left };
+                return ScrollPlace { entry, row: height - left };
             }
             left -= height;
         }
-        Place { entry: 0, row: 0 }
+        ScrollPlace { entry: 0, row: 0 }
     }
 
     /// `place` moved by rows, down if positive, as far as there are any.
-    fn moved(&mut self, frame: Frame, place: Place, by: isize) -> Place {
-        let Place { mut entry, row } = place;
+    fn moved(&mut self, frame: Frame, place: ScrollPlace, by: isize) -> ScrollPlace {
+        let ScrollPlace { mut entry, row } = place;
         let row = row.min(self.lay_out(frame, entry).saturating_sub(1));
         let mut row = row as isize + by;
         while row < 0 && entry > 0 {
@@ -355,7 +356,7 @@ impl Conversation {
             row -= self.lay_out(frame, entry);
             entry += 1;
         }
-        Place { entry, row }
+        ScrollPlace { entry, row }
     }
 
     /// Lays out an entry as far as it has changed, and returns its height.
@@ -378,8 +379,8 @@ impl Conversation {
         if self.bodies.len() <= KEPT {
             return;
         }
-        let shown: std::collections::HashSet<Entry> = self.entries[shown].iter().copied().collect();
-        let is_shown = |key: &CellKey| key.message().is_none_or(|id| shown.contains(&Entry::Message(id)));
+        let shown: std::collections::HashSet<ViewEntry> = self.entries[shown].iter().copied().collect();
+        let is_shown = |key: &CellKey| key.message().is_none_or(|id| shown.contains(&ViewEntry::Message(id)));
         let former = &mut self.former_work;
         self.bodies.retain(|key, body| {
             let stays = is_shown(key);
@@ -397,15 +398,15 @@ pub(super) struct Frame<'a> {
 }
 
 /// About how many rows an entry takes.
-fn guess(app: &App, entry: Entry, width: usize) -> usize {
+fn guess(app: &App, entry: ViewEntry, width: usize) -> usize {
     let rows = |text: &str| text.len() / width + text.bytes().filter(|&byte| byte == b'\n').count() + 1;
     match entry {
-        Entry::Message(id) => app.transcript().node(id).map_or(0, |node| match node.message.role {
+        ViewEntry::Message(id) => app.transcript().node(id).map_or(0, |node| match node.message.role {
             Role::User if !app.shows_files_of(id) => rows(&folded(&node.message.content)) + 2,
             _ => rows(&node.message.content) + 2,
         }),
-        Entry::Note(at) => app.notes().get(at).map_or(0, |note| rows(&note.text) + 1),
-        Entry::Welcome | Entry::Waiting => 2,
+        ViewEntry::Note(at) => app.notes().get(at).map_or(0, |note| rows(&note.text) + 1),
+        ViewEntry::Welcome | ViewEntry::Waiting => 2,
     }
 }
 
@@ -453,7 +454,7 @@ impl Painter<'_> {
         self.row = row;
     }
 
-    fn cell(&mut self, cell: &Cell, rows: &[Row]) {
+    fn cell(&mut self, cell: &Cell, rows: &[TextRow]) {
         if let Some((heading, style)) = &cell.heading {
             self.put(0, heading, *style);
             self.row += 1;
@@ -484,7 +485,7 @@ impl Painter<'_> {
         end - self.area.x
     }
 
-    fn put_row(&mut self, x: u16, row: &Row, style: Style) -> u16 {
+    fn put_row(&mut self, x: u16, row: &TextRow, style: Style) -> u16 {
         let Some(y) = self.y() else { return x };
         let room = self.area.width.saturating_sub(x);
         row.draw(self.buffer, self.area.x + x, y, usize::from(room), style) - self.area.x

@@ -7,9 +7,9 @@ use ratatui::layout::{Position, Rect};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::scroll::{Conversation, Frame};
-use super::{CellKey, Entry, cells};
+use super::{CellKey, ViewEntry, cells};
 use crate::app::App;
-use crate::tui::text::{Origin, Row, width_of};
+use crate::tui::text::{Origin, TextRow, width_of};
 use crate::tui::theme::Theme;
 
 /// Two clicks on one place within this time are a double click.
@@ -127,7 +127,7 @@ impl Conversation {
             return if text.is_empty() { Released::Nothing } else { Released::Selected(text) };
         }
         let entry = self.selection.pressed.and_then(|(point, _)| self.entries.get(point.entry));
-        let Some(&Entry::Message(message)) = entry else { return Released::Nothing };
+        let Some(&ViewEntry::Message(message)) = entry else { return Released::Nothing };
         self.mark_message(Some(message));
         Released::Clicked
     }
@@ -163,7 +163,7 @@ impl Conversation {
 
     /// Calls `see` with each row of text of an entry: its cell, its number in the entry, the columns before it, itself,
     /// and the source that it was made from.
-    fn each_row(&mut self, app: &App, entry: usize, mut see: impl FnMut(CellKey, usize, usize, &Row, &str)) {
+    fn each_row(&mut self, app: &App, entry: usize, mut see: impl FnMut(CellKey, usize, usize, &TextRow, &str)) {
         let Some(page) = self.page else { return };
         self.lay_out(Frame { app, page }, entry);
         let Some(&which) = self.entries.get(entry) else { return };
@@ -210,7 +210,7 @@ impl Conversation {
 }
 
 /// Appends what the columns from `start` to `end` of a row stand for.
-fn push_source(text: &mut String, row: &Row, source: &str, start: usize, end: usize) {
+fn push_source(text: &mut String, row: &TextRow, source: &str, start: usize, end: usize) {
     let mut column = 0;
     for (span, piece) in row.pieces() {
         let first = column;

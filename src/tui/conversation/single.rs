@@ -9,11 +9,11 @@ use ratatui::layout::Rect;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::body::Body;
-use super::{Cell, CellKey, Entry, cells};
+use super::{Cell, CellKey, ViewEntry, cells};
 use crate::app::App;
 use crate::chat::MessageId;
 use crate::tui::markdown::Page;
-use crate::tui::text::{Origin, Row, width_of};
+use crate::tui::text::{Origin, TextRow, width_of};
 use crate::tui::theme::Theme;
 
 /// Stretches of a message that are told from the rest, by their bytes in it.
@@ -52,7 +52,7 @@ impl SingleMessage {
         self.bodies.values().map(Body::work).sum()
     }
 
-    fn rows(&self, cell: &Cell) -> &[Row] {
+    fn rows(&self, cell: &Cell) -> &[TextRow] {
         self.bodies.get(&cell.key).map_or(&[], Body::rows)
     }
 
@@ -96,7 +96,7 @@ impl SingleMessage {
 
 impl Marks {
     /// Lays their styles over a row of a text that begins at byte `base` of the message.
-    fn draw(&self, row: &Row, base: usize, line: Rect, buffer: &mut Buffer, theme: Theme) {
+    fn draw(&self, row: &TextRow, base: usize, line: Rect, buffer: &mut Buffer, theme: Theme) {
         let mut x = line.x;
         for (span, piece) in row.pieces() {
             for (at, grapheme) in piece.grapheme_indices(true) {
@@ -124,7 +124,7 @@ impl Marks {
 
 /// What is shown of a message.
 fn shown(app: &App, message: MessageId, theme: Theme) -> Vec<Cell<'_>> {
-    let mut cells = cells(app, Entry::Message(message), theme, app.shows_source());
+    let mut cells = cells(app, ViewEntry::Message(message), theme, app.shows_source());
     cells.retain(|cell| !matches!(cell.key, CellKey::Footer(_)));
     if let Some(last) = cells.last_mut() {
         last.gap = false;

@@ -2,7 +2,7 @@
 
 use ratatui::style::Style;
 
-use crate::tui::text::{Origin, Row, Span, break_rows, width_of};
+use crate::tui::text::{Origin, Span, TextRow, break_rows, width_of};
 
 /// A text, the styles of its stretches, and where each comes from.
 #[derive(Debug, Clone, Default)]
@@ -38,12 +38,12 @@ impl Flow {
     }
 
     /// Its rows at a width.
-    pub(super) fn rows(&self, width: usize) -> Vec<Row> {
+    pub(super) fn rows(&self, width: usize) -> Vec<TextRow> {
         self.rows_from(0, width)
     }
 
     /// Its rows from a place on that begins one.
-    pub(super) fn rows_from(&self, from: usize, width: usize) -> Vec<Row> {
+    pub(super) fn rows_from(&self, from: usize, width: usize) -> Vec<TextRow> {
         let mut rows = Vec::new();
         let first = self.spans.partition_point(|span| span.start <= from).saturating_sub(1);
         break_rows(&self.text, &self.spans[first.min(self.spans.len())..], from, width.max(1), &mut rows);

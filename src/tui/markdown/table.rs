@@ -4,7 +4,7 @@ use pulldown_cmark::Alignment;
 use ratatui::style::{Modifier, Style};
 
 use super::flow::Flow;
-use crate::tui::text::{Origin, Row, width_of};
+use crate::tui::text::{Origin, TextRow, width_of};
 
 /// Columns between two cells.
 const GAP: usize = 3;
@@ -20,7 +20,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn layout(mut self, width: usize, lines: Style) -> Vec<Row> {
+    pub(super) fn layout(mut self, width: usize, lines: Style) -> Vec<TextRow> {
         let columns = self.alignments.len();
         for row in &mut self.rows {
             row.resize_with(columns, Flow::default);
@@ -57,12 +57,12 @@ impl Table {
         Some(widths)
     }
 
-    fn grid(&self, widths: &[usize], lines: Style) -> Vec<Row> {
+    fn grid(&self, widths: &[usize], lines: Style) -> Vec<TextRow> {
         let rule = || {
             let line: Vec<String> = widths.iter().map(|&width| "─".repeat(width)).collect();
-            Row::of([(line.join("─┼─"), lines, Origin::Drawn)])
+            TextRow::of([(line.join("─┼─"), lines, Origin::Drawn)])
         };
-        let broken: Vec<Vec<Vec<Row>>> = self
+        let broken: Vec<Vec<Vec<TextRow>>> = self
             .rows
             .iter()
             .map(|row| row.iter().zip(widths).map(|(cell, &width)| cell.rows(width)).collect())
@@ -84,11 +84,11 @@ impl Table {
     }
 
     /// A line of the cells side by side.
-    fn line(&self, cells: &[Vec<Row>], line: usize, widths: &[usize], lines: Style) -> Row {
-        let mut row = Row::of([]);
+    fn line(&self, cells: &[Vec<TextRow>], line: usize, widths: &[usize], lines: Style) -> TextRow {
+        let mut row = TextRow::of([]);
         for (at, (cell, &width)) in cells.iter().zip(widths).enumerate() {
             if at > 0 {
-                row.append(&Row::of([(" │ ".to_owned(), lines, Origin::As(" | "))]));
+                row.append(&TextRow::of([(" │ ".to_owned(), lines, Origin::As(" | "))]));
             }
             let text = cell.get(line).map(|row| row.trimmed());
             let free = width.saturating_sub(text.as_ref().map_or(0, |text| width_of(&text.text)));
@@ -97,7 +97,7 @@ impl Table {
                 Some(Alignment::Center) => free / 2,
                 _ => 0,
             };
-            let blank = |columns: usize| Row::of([(" ".repeat(columns), Style::new(), Origin::Drawn)]);
+            let blank = |columns: usize| TextRow::of([(" ".repeat(columns), Style::new(), Origin::Drawn)]);
             row.append(&blank(before));
             if let Some(text) = text {
                 row.append(&text);
@@ -110,12 +110,12 @@ impl Table {
     }
 
     /// Each row as a list: `head: cell`.
-    fn fields(&self, width: usize) -> Vec<Row> {
+    fn fields(&self, width: usize) -> Vec<TextRow> {
         let Some((head, body)) = self.rows.split_first() else { return Vec::new() };
         let mut rows = Vec::new();
         for (at, cells) in body.iter().enumerate() {
             if at > 0 {
-                rows.push(Row::of([]));
+                rows.push(TextRow::of([]));
             }
             for (name, cell) in head.iter().zip(cells) {
                 let mut field = name.clone();

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::flow::Flow;
 use super::table::Table;
 use crate::tui::highlight::{Highlights, Told};
-use crate::tui::text::{Origin, Row, width_of};
+use crate::tui::text::{Origin, TextRow, width_of};
 use crate::tui::theme::Theme;
 
 /// What nests deeper than this is not indented further: some room must be left for words.
@@ -17,9 +17,9 @@ const LEAST_WIDTH: usize = 16;
 #[derive(Debug)]
 struct Container {
     /// Before the next row alone.
-    first: Option<Row>,
+    first: Option<TextRow>,
     /// Before every other.
-    rest: Row,
+    rest: TextRow,
 }
 
 /// A link in the making.
@@ -55,7 +55,7 @@ pub(super) struct Writer<'a> {
     theme: Theme,
     /// Whether code gets its colours; `None` while they are not to be loaded.
     highlights: Option<&'a mut Highlights>,
-    rows: Vec<Row>,
+    rows: Vec<TextRow>,
     containers: Vec<Container>,
     lists: Vec<Option<u64>>,
     flow: Flow,
@@ -95,7 +95,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The rows; at the end of the block.
-    pub(super) fn finish(mut self) -> Vec<Row> {
+    pub(super) fn finish(mut self) -> Vec<TextRow> {
         self.flush();
         self.rows
     }
@@ -118,7 +118,7 @@ impl<'a> Writer<'a> {
             Event::Rule => {
                 self.gap(range.start);
                 let line = "─".repeat(self.room());
-                self.put(&Row::of([(line, self.theme.line(), Origin::Whole(range.start, range.end))]));
+                self.put(&TextRow::of([(line, self.theme.line(), Origin::Whole(range.start, range.end))]));
             }
             Event::TaskListMarker(done) => {
                 let mark = if done { "[x] " } else { "[ ] " };
@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
             }
             Tag::BlockQuote(_) => {
                 self.gap(range.start);
-                self.contain(None, Row::of([("▎ ".to_owned(), self.theme.quote(), Origin::Drawn)]));
+                self.contain(None, TextRow::of([("▎ ".to_owned(), self.theme.quote(), Origin::Drawn)]));
                 self.push_style(self.theme.quote());
             }
             Tag::CodeBlock(kind) => {
@@ -204,7 +204,7 @@ impl<'a> Writer<'a> {
                 self.flush();
                 // An item without anything in it is a row all the same.
                 if self.containers.last().is_some_and(|item| item.first.is_some()) {
-                    self.put(&Row::of([]));
+                    self.put(&TextRow::of([]));
                 }
                 self.containers.pop();
             }
@@ -309,14 +309,14 @@ impl<'a> Writer<'a> {
         // With the blank after it, where there is one.
         let end = (place + written + 1).min(self.end);
         let origin = if self.source.is_char_boundary(end) { Origin::Whole(place, end) } else { Origin::Drawn };
-        let rest = Row::of([(" ".repeat(width_of(&mark)), Style::new(), Origin::Drawn)]);
-        self.contain(Some(Row::of([(mark, self.theme.accent(), origin)])), rest);
+        let rest = TextRow::of([(" ".repeat(width_of(&mark)), Style::new(), Origin::Drawn)]);
+        self.contain(Some(TextRow::of([(mark, self.theme.accent(), origin)])), rest);
     }
 
     /// What comes stands behind these marks, as far as there is room for them.
-    fn contain(&mut self, first: Option<Row>, rest: Row) {
+    fn contain(&mut self, first: Option<TextRow>, rest: TextRow) {
         let width = width_of(&rest.text);
-        let rest = if self.room() < LEAST_WIDTH + width { Row::of([]) } else { rest };
+        let rest = if self.room() < LEAST_WIDTH + width { TextRow::of([]) } else { rest };
         self.containers.push(Container { first, rest });
     }
 
@@ -336,9 +336,9 @@ impl<'a> Writer<'a> {
     }
 
     fn put_blank(&mut self) {
-        let mut row = Row::of([]);
+        let mut row = TextRow::of([]);
         self.containers.iter().for_each(|container| row.append(&container.rest));
-        let is_blank = |row: &Row| row.text.chars().all(|c| c == ' ' || c == '▎');
+        let is_blank = |row: &TextRow| row.text.chars().all(|c| c == ' ' || c == '▎');
         if !self.rows.last().is_some_and(is_blank) {
             self.rows.push(row);
         }
@@ -364,8 +364,8 @@ impl<'a> Writer<'a> {
         self.containers.iter().map(over).sum()
     }
 
-    fn put(&mut self, content: &Row) {
-        let mut row = Row::of([]);
+    fn put(&mut self, content: &TextRow) {
+        let mut row = TextRow::of([]);
         for container in &mut self.containers {
             let first = container.first.take();
             row.append(first.as_ref().unwrap_or(&container.rest));
@@ -380,9 +380,9 @@ impl<'a> Writer<'a> {
         let line_style = self.theme.line();
         if !code.language.is_empty() {
             let label = format!("┌ {}", code.language);
-            self.put(&Row::of([(label, line_style, Origin::Drawn)]));
+            self.put(&TextRow::of([(label, line_style, Origin::Drawn)]));
         }
-        self.contain(None, Row::of([("│ ".to_owned(), line_style, Origin::Drawn)]));
+        self.contain(None, TextRow::of([("│ ".to_owned(), line_style, Origin::Drawn)]));
         let parts = match &mut self.highlights {
             Some(highlights) => match highlights.lines(code.place, &code.language, &code.text) {
                 Told::Lines(lines) => Some(lines),
@@ -425,7 +425,7 @@ impl<'a> Writer<'a> {
             let indent = indent.min(room / 2);
             let from = rows[1].start;
             rows.truncate(1);
-            let blank = Row::of([(" ".repeat(indent), Style::new(), Origin::Drawn)]);
+            let blank = TextRow::of([(" ".repeat(indent), Style::new(), Origin::Drawn)]);
             for rest in line.rows_from(from, room - indent) {
                 let mut row = blank.clone();
                 row.append(&rest);

@@ -112,7 +112,7 @@ impl Part {
 
 /// What the mixes go by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TensorPlace {
     pub(super) part: Part,
     pub(super) layer: usize,
     pub(super) n_layer: usize,
@@ -152,9 +152,9 @@ impl FileType {
     }
 
     /// The format of a matrix whose rows could have any.
-    pub(super) fn format_of(self, place: Place) -> DType {
+    pub(super) fn format_of(self, place: TensorPlace) -> DType {
         let base = self.base();
-        let Place { part, layer, n_layer, n_gqa } = place;
+        let TensorPlace { part, layer, n_layer, n_gqa } = place;
         let plain = matches!(self, F32 | F16 | BF16 | Q8_0);
         match part {
             _ if plain => base,
@@ -237,7 +237,7 @@ impl FromStr for FileType {
 mod tests {
     use super::*;
 
-    const PLACE: Place = Place { part: Part::Other, layer: 0, n_layer: 12, n_gqa: 1 };
+    const PLACE: TensorPlace = TensorPlace { part: Part::Other, layer: 0, n_layer: 12, n_gqa: 1 };
 
     #[test]
     fn names_lead_back_in_either_case_and_each_has_a_row() {
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn the_mixes_are_those_that_their_names_stand_for() {
         let layers = |kind: FileType, part| -> String {
-            let format = |layer| kind.format_of(Place { part, layer, ..PLACE });
+            let format = |layer| kind.format_of(TensorPlace { part, layer, ..PLACE });
             let digit = |layer| format(layer).name().chars().nth(1).unwrap();
             (0..12).map(digit).collect()
         };
@@ -263,11 +263,11 @@ mod tests {
         assert_eq!(layers(Q4_K_S, Part::FeedForwardDown), "544444444444");
         assert_eq!(layers(Q5_K_M, Part::AttentionQkv), "6".repeat(12));
         assert_eq!(layers(Q3_K_M, Part::AttentionOutput), "4".repeat(12));
-        assert_eq!(Q2_K.format_of(Place { part: Part::AttentionValue, n_gqa: 4, ..PLACE }), DType::Q4_K);
+        assert_eq!(Q2_K.format_of(TensorPlace { part: Part::AttentionValue, n_gqa: 4, ..PLACE }), DType::Q4_K);
         for kind in [Q4_0, Q5_1, Q6_K, Q4_K_M] {
-            assert_eq!(kind.format_of(Place { part: Part::Output, ..PLACE }), DType::Q6_K);
+            assert_eq!(kind.format_of(TensorPlace { part: Part::Output, ..PLACE }), DType::Q6_K);
         }
-        assert_eq!(Q8_0.format_of(Place { part: Part::Output, ..PLACE }), DType::Q8_0);
+        assert_eq!(Q8_0.format_of(TensorPlace { part: Part::Output, ..PLACE }), DType::Q8_0);
     }
 
     #[test]

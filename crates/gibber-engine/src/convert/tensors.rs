@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::file_type::{FileType, Part, Place, fitting};
+use super::file_type::{FileType, Part, TensorPlace, fitting};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
 use crate::weights::{DType, Tensor, dequantize, quantize};
@@ -141,7 +141,7 @@ impl OutTensor {
         } else if is_quantized(&name, &shape) {
             let layer = layer_of(&name).unwrap_or(0);
             let part = Part::of(&name, model.has_output);
-            kind.format_of(Place { part, layer, n_layer: model.n_layer, n_gqa: model.n_gqa })
+            kind.format_of(TensorPlace { part, layer, n_layer: model.n_layer, n_gqa: model.n_gqa })
         } else {
             DType::F32
         };

@@ -59,13 +59,13 @@ pub(super) enum Act {
 
 /// A token that is still in the race, with its logit as the filters have made it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct TokenLogit {
     pub(super) token: TokenId,
     pub(super) logit: f32,
 }
 
 /// Most probable first, and of equals the lower id: an order without ties, so that a draw is repeatable.
-pub(super) fn by_rank(a: &Entry, b: &Entry) -> Ordering {
+pub(super) fn by_rank(a: &TokenLogit, b: &TokenLogit) -> Ordering {
     b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn by_rank(a: &Entry, b: &Entry) -> Ordering {
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     /// Those kept, in the order of their ids, then those that were cut, the last filter's first.
-    entries: Vec<Entry>,
+    entries: Vec<TokenLogit>,
     /// How many of `entries` are kept.
     kept: usize,
     /// Where in `entries` what each filter cut begins, in the order of the filters.
@@ -321,7 +321,7 @@ impl<'a> Race<'a> {
     pub(super) fn keep_leading(
         &mut self,
         stats: &LogSoftmaxStats,
-        order: impl Fn(&Entry, &Entry) -> Ordering,
+        order: impl Fn(&TokenLogit, &TokenLogit) -> Ordering,
         enough: impl Fn(f32) -> bool,
     ) {
         self.list();
@@ -388,7 +388,7 @@ impl<'a> Race<'a> {
 
 /// Puts the `k` entries of the greatest logits into `out`, in no order. What is not a number, and negative infinity, is
 /// left out.
-pub(super) fn select_top(logits: &[f32], k: usize, out: &mut Vec<Entry>) {
+pub(super) fn select_top(logits: &[f32], k: usize, out: &mut Vec<TokenLogit>) {
     out.clear();
     if k == 0 {
         return;
@@ -411,7 +411,7 @@ pub(super) fn select_top(logits: &[f32], k: usize, out: &mut Vec<Entry>) {
 }
 
 /// Puts the entries whose logit is `least` or more into `out`.
-fn select_from(logits: &[f32], least: f32, out: &mut Vec<Entry>) {
+fn select_from(logits: &[f32], least: f32, out: &mut Vec<TokenLogit>) {
     out.clear();
     for (n, chunk) in logits.chunks(CHUNK).enumerate() {
         if chunk.iter().fold(false, |any, &logit| any | (logit >= least)) {
@@ -421,17 +421,17 @@ fn select_from(logits: &[f32], least: f32, out: &mut Vec<Entry>) {
     out.retain(|entry| entry.logit > f32::NEG_INFINITY);
 }
 
-fn push_where(chunk: &[f32], first: usize, wanted: impl Fn(f32) -> bool, out: &mut Vec<Entry>) {
+fn push_where(chunk: &[f32], first: usize, wanted: impl Fn(f32) -> bool, out: &mut Vec<TokenLogit>) {
     for (i, &logit) in chunk.iter().enumerate() {
         if wanted(logit) {
             // Adding zero makes -0 a 0: the two are equal in a rank, as they are to a comparison.
-            out.push(Entry { token: (first + i) as TokenId, logit: logit.min(f32::MAX) + 0.0 });
+            out.push(TokenLogit { token: (first + i) as TokenId, logit: logit.min(f32::MAX) + 0.0 });
         }
     }
 }
 
 /// Keeps the first `k` by rank, and returns the last one's logit.
-fn shrink_to_top(entries: &mut Vec<Entry>, k: usize) -> f32 {
+fn shrink_to_top(entries: &mut Vec<TokenLogit>, k: usize) -> f32 {
     if entries.len() > k {
         entries.select_nth_unstable_by(k - 1, by_rank);
         entries.truncate(k);
@@ -443,9 +443,9 @@ fn shrink_to_top(entries: &mut Vec<Entry>, k: usize) -> f32 {
 /// How many entries, from the first of `order` on, it takes until their mass is `enough`; those come first afterwards.
 /// `None` where all are not enough. Sorts no more than it needs: the answer is most often among the first few of many.
 fn leading_mass(
-    entries: &mut [Entry],
+    entries: &mut [TokenLogit],
     stats: &LogSoftmaxStats,
-    order: impl Fn(&Entry, &Entry) -> Ordering,
+    order: impl Fn(&TokenLogit, &TokenLogit) -> Ordering,
     enough: impl Fn(f32) -> bool,
 ) -> Option<usize> {
     let (mut sorted, mut step, mut mass) = (0, 64, 0f64);

@@ -1,7 +1,7 @@
 //! What each filter does. A new one needs its function here, its row in [`table`](super::table), and a test.
 
 use super::SamplingParams;
-use super::chain::{Entry, Race, Situation};
+use super::chain::{Race, Situation, TokenLogit};
 
 /// Repeat penalty (Keskar et al. 2019), presence and frequency penalty, over the last tokens of the history.
 pub(super) fn penalties(race: &mut Race<'_>, params: &SamplingParams, situation: &Situation<'_>) {
@@ -54,8 +54,8 @@ pub(super) fn typical_p(race: &mut Race<'_>, params: &SamplingParams, _: &Situat
         return;
     }
     let stats = race.stats();
-    let distance = |entry: &Entry| (-stats.log_probability(entry.logit) - stats.entropy).abs();
-    let order = |a: &Entry, b: &Entry| distance(a).total_cmp(&distance(b)).then(a.token.cmp(&b.token));
+    let distance = |entry: &TokenLogit| (-stats.log_probability(entry.logit) - stats.entropy).abs();
+    let order = |a: &TokenLogit, b: &TokenLogit| distance(a).total_cmp(&distance(b)).then(a.token.cmp(&b.token));
     race.keep_leading(&stats, order, |mass| mass > p);
 }
 

@@ -13,7 +13,7 @@ mod table;
 
 pub use chain::{Situation, Vocabulary};
 pub use dice::Dice;
-pub use params::{InvalidSampling, Kind, PRESET_NAMES, ParameterError, ParameterSpec, ParameterValue, Slider};
+pub use params::{InvalidSampling, PRESET_NAMES, ParameterError, ParameterKind, ParameterSpec, ParameterValue, Slider};
 pub use sampler::{Draw, Sampler, distribution, drawn, fresh_seed, most_probable};
 pub use samplers::{InvalidSamplers, Samplers};
 pub use stats::{LogSoftmaxStats, log_softmax_stats, not_numbers, rank_of};

@@ -10,9 +10,9 @@ use super::{Filter, InvalidSamplers, Parameter, Samplers, SamplingParams};
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParameterValue {
-    /// Of a [`Kind::Number`].
+    /// Of a [`ParameterKind::Number`].
     Number(f32),
-    /// Of a [`Kind::Integer`].
+    /// Of a [`ParameterKind::Integer`].
     Integer(i64),
     /// Of the seed; `None` is a fresh one for each reply.
     Seed(Option<u64>),
@@ -22,7 +22,7 @@ pub enum ParameterValue {
 
 /// What a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// A number.
     Number {
         /// The least allowed.
@@ -80,7 +80,7 @@ pub struct ParameterSpec {
     /// What it does, in a line.
     pub help: &'static str,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// How many digits follow its point.
     pub decimals: usize,
     /// How it is moved; `None` where it can only be typed.
@@ -133,10 +133,14 @@ impl ParameterSpec {
         let invalid =
             |value: String, least: String, most: String| Err(InvalidSampling { name: self.key, value, least, most });
         match (self.kind, value) {
-            (Kind::Number { least, most }, ParameterValue::Number(value)) if !(least..=most).contains(value) => {
+            (ParameterKind::Number { least, most }, ParameterValue::Number(value))
+                if !(least..=most).contains(value) =>
+            {
                 invalid(value.to_string(), least.to_string(), most.to_string())
             }
-            (Kind::Integer { least, most }, ParameterValue::Integer(value)) if !(least..=most).contains(value) => {
+            (ParameterKind::Integer { least, most }, ParameterValue::Integer(value))
+                if !(least..=most).contains(value) =>
+            {
                 invalid(value.to_string(), least.to_string(), most.to_string())
             }
             _ => Ok(()),
@@ -155,27 +159,27 @@ impl ParameterSpec {
             text: quoted::shortened(text).into_owned(),
         };
         let value = match self.kind {
-            Kind::Number { .. } => {
+            ParameterKind::Number { .. } => {
                 // A decimal comma is what many keyboards give.
                 let number = text.replace(',', ".").parse::<f32>().ok().filter(|number| number.is_finite());
                 ParameterValue::Number(number.ok_or_else(wrong)?)
             }
-            Kind::Integer { least, .. } => {
+            ParameterKind::Integer { least, .. } => {
                 let number = text.parse().ok().filter(|number| *number >= least);
                 ParameterValue::Integer(number.ok_or_else(wrong)?)
             }
-            Kind::Seed => ParameterValue::Seed(match text {
+            ParameterKind::Seed => ParameterValue::Seed(match text {
                 "random" | "-1" => None,
                 _ => Some(text.parse().map_err(|_| wrong())?),
             }),
-            Kind::Samplers => ParameterValue::Samplers(text.parse()?),
+            ParameterKind::Samplers => ParameterValue::Samplers(text.parse()?),
         };
         self.check(&value)?;
         Ok(value)
     }
 }
 
-impl Kind {
+impl ParameterKind {
     /// What is taken, to be read after "wants".
     pub fn wanted(self) -> String {
         match self {

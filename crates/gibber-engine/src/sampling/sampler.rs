@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::Rng;
 
-use super::chain::{Chain, Entry, Fate, select_top};
+use super::chain::{Chain, Fate, TokenLogit, select_top};
 use super::stats::{LogSoftmaxStats, log_softmax_stats, rank_of};
 use super::{Candidate, Dice, Distribution, SamplingParams, Situation, Vocabulary};
 use crate::TokenId;
@@ -44,7 +44,7 @@ pub struct Sampler {
     chain: Chain,
     stats: LogSoftmaxStats,
     /// The most probable tokens, in the making.
-    top: Vec<Entry>,
+    top: Vec<TokenLogit>,
 }
 
 impl Sampler {
@@ -102,7 +102,7 @@ impl Sampler {
     /// and what the filters made of each. `logits` are those of that draw; `text_of` gives a token's text.
     pub fn candidates(&mut self, logits: &[f32], n: usize, text_of: impl Fn(TokenId) -> String) -> Vec<Candidate> {
         rank_top(logits, n, &mut self.top);
-        let candidate = |entry: &Entry| {
+        let candidate = |entry: &TokenLogit| {
             let (after, cut_by) = match self.chain.fate(entry.token) {
                 Fate::Kept(probability) => (probability, None),
                 Fate::Cut(filter) => (0.0, filter),
@@ -174,7 +174,7 @@ pub fn most_probable(
 ) -> Vec<Candidate> {
     let mut top = Vec::new();
     rank_top(logits, n, &mut top);
-    let candidate = |entry: &Entry| {
+    let candidate = |entry: &TokenLogit| {
         let probability = stats.probability(entry.logit);
         let (token, text) = (entry.token, text_of(entry.token));
         Candidate { token, text, before: probability, after: probability, cut_by: None }
@@ -183,7 +183,7 @@ pub fn most_probable(
 }
 
 /// The `n` tokens of the greatest logits, the greatest first; of equal ones the lowest id.
-fn rank_top(logits: &[f32], n: usize, top: &mut Vec<Entry>) {
+fn rank_top(logits: &[f32], n: usize, top: &mut Vec<TokenLogit>) {
     select_top(logits, n.min(logits.len()), top);
     top.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token)));
 }

@@ -30,7 +30,7 @@ const END_ID: TokenId = 2;
 
 /// What a file says a token is: llama.cpp's `llama_token_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     Normal,
     Unknown,
     Control,
@@ -39,7 +39,7 @@ enum Kind {
     Byte,
 }
 
-impl Kind {
+impl TokenKind {
     fn of(number: i64) -> Self {
         match number {
             2 => Self::Unknown,
@@ -136,18 +136,18 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     };
     for ((id, token, kind), &score) in reader.entries().zip(&scores) {
         let piece_kind = match kind {
-            Kind::Normal | Kind::Unused => {
-                let piece = Piece { id, score: score as f32, unused: kind == Kind::Unused };
+            TokenKind::Normal | TokenKind::Unused => {
+                let piece = Piece { id, score: score as f32, unused: kind == TokenKind::Unused };
                 parts.pieces.insert(token.to_owned(), piece);
                 PieceKind::Blanks
             }
-            Kind::Byte => {
+            TokenKind::Byte => {
                 let byte = byte_piece(token).ok_or_else(|| reader.broken(&format!("`{token}` is no byte")))?;
                 parts.bytes.insert(byte, id);
                 PieceKind::Byte(byte)
             }
-            Kind::UserDefined => PieceKind::Literal,
-            Kind::Control | Kind::Unknown => PieceKind::Special,
+            TokenKind::UserDefined => PieceKind::Literal,
+            TokenKind::Control | TokenKind::Unknown => PieceKind::Special,
         };
         if matches!(piece_kind, PieceKind::Literal | PieceKind::Special) {
             parts.marks.push((token.to_owned(), id));
@@ -167,7 +167,7 @@ struct Reader<'a> {
     path: &'a Path,
     metadata: &'a Metadata<'a>,
     tokens: Vec<&'a str>,
-    kinds: Vec<Kind>,
+    kinds: Vec<TokenKind>,
     /// What is odd, and in nobody's way so far.
     notes: RefCell<Vec<String>>,
 }
@@ -181,8 +181,8 @@ impl<'a> Reader<'a> {
             return Err(reader.missing("tokenizer.ggml.tokens"));
         }
         reader.kinds = match metadata.integers("tokenizer.ggml.token_type")? {
-            Some(kinds) => kinds.into_iter().map(Kind::of).collect(),
-            None => vec![Kind::Normal; reader.tokens.len()],
+            Some(kinds) => kinds.into_iter().map(TokenKind::of).collect(),
+            None => vec![TokenKind::Normal; reader.tokens.len()],
         };
         if reader.kinds.len() != reader.tokens.len() {
             let tokens = reader.tokens.len();
@@ -199,13 +199,13 @@ impl<'a> Reader<'a> {
         let known: HashSet<&str> = self.tokens.iter().copied().collect();
         for (token, kind) in self.tokens.iter().zip(&mut self.kinds) {
             if ends::is_end_mark(token, |mark| known.contains(mark)) {
-                *kind = Kind::Control;
+                *kind = TokenKind::Control;
             }
         }
     }
 
     /// Each token with its id and its kind.
-    fn entries(&self) -> impl Iterator<Item = (TokenId, &'a str, Kind)> {
+    fn entries(&self) -> impl Iterator<Item = (TokenId, &'a str, TokenKind)> {
         (0..).zip(self.tokens.iter().zip(&self.kinds)).map(|(id, (&token, &kind))| (id, token, kind))
     }
 
@@ -261,8 +261,9 @@ impl<'a> Reader<'a> {
             }
         }
         let known: HashSet<&str> = self.tokens.iter().copied().collect();
-        let tokens =
-            self.entries().map(|(id, token, kind)| (token, id, matches!(kind, Kind::Control | Kind::UserDefined)));
+        let tokens = self
+            .entries()
+            .map(|(id, token, kind)| (token, id, matches!(kind, TokenKind::Control | TokenKind::UserDefined)));
         Ok(ends::with_named(named, tokens, |mark| known.contains(mark)))
     }
 

@@ -121,7 +121,7 @@ fn alignment(path: &Path, metadata: &Metadata<'_>) -> Result<u64, EngineError> {
 }
 
 /// A line of the tensor table.
-struct Entry<'a> {
+struct TensorEntry<'a> {
     name: &'a str,
     /// Fastest-running dimension first.
     dims: Vec<u64>,
@@ -130,7 +130,7 @@ struct Entry<'a> {
     offset: u64,
 }
 
-fn read_table<'a>(reader: &mut Reader<'a>, count: u64) -> Result<Vec<Entry<'a>>, Corrupt> {
+fn read_table<'a>(reader: &mut Reader<'a>, count: u64) -> Result<Vec<TensorEntry<'a>>, Corrupt> {
     let count = reader.count(count, MIN_TENSOR_BYTES, "tensors")?;
     let mut entries = Vec::with_capacity(count);
     for _ in 0..count {
@@ -144,12 +144,12 @@ fn read_table<'a>(reader: &mut Reader<'a>, count: u64) -> Result<Vec<Entry<'a>>,
         let dims = (0..n_dims).map(|_| reader.u64("a dimension")).collect::<Result<_, _>>()?;
         let ggml_type = reader.u32("the format of a tensor")?;
         let offset = reader.u64("the offset of a tensor")?;
-        entries.push(Entry { name, dims, ggml_type, offset });
+        entries.push(TensorEntry { name, dims, ggml_type, offset });
     }
     Ok(entries)
 }
 
-impl Entry<'_> {
+impl TensorEntry<'_> {
     fn into_tensor(self, path: &Path, storage: &Storage, data_start: u64) -> Result<Tensor, EngineError> {
         let Self { name, dims, ggml_type, offset } = self;
         let Some(dtype) = DType::from_ggml_type(ggml_type) else {

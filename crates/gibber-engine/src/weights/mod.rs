@@ -38,13 +38,13 @@ pub struct Weights {
 #[derive(Debug)]
 struct Table {
     path: PathBuf,
-    tensors: HashMap<String, Entry>,
+    tensors: HashMap<String, TensorEntry>,
     /// No tensor is given out any more.
     is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct TensorEntry {
     tensor: Tensor,
     /// A model has asked for it.
     taken: AtomicBool,
@@ -53,7 +53,7 @@ struct Entry {
 impl Weights {
     /// A view of `tensors`, which come from `path` (named in errors).
     pub fn new(path: impl Into<PathBuf>, tensors: impl IntoIterator<Item = Tensor>) -> Self {
-        let entry = |tensor: Tensor| (tensor.name().to_owned(), Entry { tensor, taken: AtomicBool::new(false) });
+        let entry = |tensor: Tensor| (tensor.name().to_owned(), TensorEntry { tensor, taken: AtomicBool::new(false) });
         let tensors = tensors.into_iter().map(entry).collect();
         Self {
             table: Arc::new(Table { path: path.into(), tensors, is_closed: AtomicBool::new(false) }),
@@ -77,7 +77,7 @@ impl Weights {
     /// [`EngineError::MissingTensor`] and [`EngineError::Shape`] with the full name; [`EngineError::Unsupported`] where
     /// it is in a format that the engine cannot compute with; [`EngineError::Cancelled`] after [`Self::give_no_more`].
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
-        let Entry { tensor, taken } = self.entry(name)?;
+        let TensorEntry { tensor, taken } = self.entry(name)?;
         if tensor.shape() != shape {
             return Err(EngineError::Shape {
                 path: self.path().to_owned(),
@@ -146,7 +146,7 @@ impl Weights {
         &self.table.path
     }
 
-    fn entry(&self, name: &str) -> Result<&Entry, EngineError> {
+    fn entry(&self, name: &str) -> Result<&TensorEntry, EngineError> {
         let name = self.full_name(name);
         self.table
             .tensors

@@ -11,10 +11,10 @@ use crate::EngineError;
 
 /// Bytes that stay where they are for as long as anybody holds them: a memory map, a part of the executable, or memory.
 #[derive(Clone)]
-pub struct Storage(Kind);
+pub struct Storage(StorageKind);
 
 #[derive(Clone)]
-enum Kind {
+enum StorageKind {
     Mapped(Arc<Mmap>),
     Static(&'static [u8]),
     Owned(Arc<Vec<u8>>),
@@ -36,25 +36,25 @@ impl Storage {
         // never handed out as anything but bytes and floats, for which every bit pattern is valid.
         #[allow(unsafe_code, reason = "mapping a file is unsafe by its nature")]
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Ok(Self(Kind::Mapped(Arc::new(map))))
+        Ok(Self(StorageKind::Mapped(Arc::new(map))))
     }
 
     /// Bytes that are part of the executable.
     pub fn from_static(bytes: &'static [u8]) -> Self {
-        Self(Kind::Static(bytes))
+        Self(StorageKind::Static(bytes))
     }
 
     /// Bytes in memory.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
-        Self(Kind::Owned(Arc::new(bytes)))
+        Self(StorageKind::Owned(Arc::new(bytes)))
     }
 
     /// All the bytes.
     pub fn bytes(&self) -> &[u8] {
         match &self.0 {
-            Kind::Mapped(map) => map,
-            Kind::Static(bytes) => bytes,
-            Kind::Owned(bytes) => bytes,
+            StorageKind::Mapped(map) => map,
+            StorageKind::Static(bytes) => bytes,
+            StorageKind::Owned(bytes) => bytes,
         }
     }
 
@@ -62,7 +62,7 @@ impl Storage {
     /// again. For bytes that were copied into another form.
     pub(super) fn release(&self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if let Kind::Mapped(map) = &self.0
+        if let StorageKind::Mapped(map) = &self.0
             && map.get(range.clone()).is_some()
         {
             // SAFETY: the map is of a file and is never written, so its pages hold what the file does, before and after. The
@@ -80,9 +80,9 @@ impl Storage {
 impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
-            Kind::Mapped(_) => "mapped",
-            Kind::Static(_) => "static",
-            Kind::Owned(_) => "owned",
+            StorageKind::Mapped(_) => "mapped",
+            StorageKind::Static(_) => "static",
+            StorageKind::Owned(_) => "owned",
         };
         write!(f, "Storage({kind}, {} bytes)", self.bytes().len())
     }

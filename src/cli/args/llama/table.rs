@@ -25,18 +25,18 @@ pub(super) const SWITCH_VALUES: [&str; 5] = ["on", "off", "auto", "0", "1"];
 
 /// Flags of one meaning; the commands for which they have it, none for all. A flag that ends with `*` stands for every flag
 /// that begins as it does.
-pub(super) struct Row {
+pub(super) struct FlagRow {
     pub(super) flags: &'static [&'static str],
     pub(super) commands: &'static [&'static str],
     pub(super) meaning: Meaning,
 }
 
-const fn row(flags: &'static [&'static str], meaning: Meaning) -> Row {
-    Row { flags, commands: &[], meaning }
+const fn row(flags: &'static [&'static str], meaning: Meaning) -> FlagRow {
+    FlagRow { flags, commands: &[], meaning }
 }
 
-const fn row_for(commands: &'static [&'static str], flags: &'static [&'static str], meaning: Meaning) -> Row {
-    Row { flags, commands, meaning }
+const fn row_for(commands: &'static [&'static str], flags: &'static [&'static str], meaning: Meaning) -> FlagRow {
+    FlagRow { flags, commands, meaning }
 }
 
 /// The meaning of `name` for `command`.
@@ -45,7 +45,7 @@ pub(super) fn meaning_of(command: &str, name: &str) -> Option<Meaning> {
         Some(beginning) => name.starts_with(beginning),
         None => *flag == name,
     };
-    let is_for = |row: &&Row| row.commands.is_empty() || row.commands.contains(&command);
+    let is_for = |row: &&FlagRow| row.commands.is_empty() || row.commands.contains(&command);
     ROWS.iter().filter(is_for).find(|row| row.flags.iter().any(&is_named)).map(|row| row.meaning)
 }
 
@@ -81,7 +81,7 @@ const NO_BUDGET: &str = "a thought cannot be bound to a number of tokens; --thin
 
 /// In llama.cpp's own order, as far as it has one. Flags of one letter, and longer ones that are this program's own as well,
 /// are here where no command of this program, or not each, has them.
-pub(super) const ROWS: &[Row] = &[
+pub(super) const ROWS: &[FlagRow] = &[
     row(&["-sys", "--system"], Same("--system-prompt")),
     row(&["-ctk"], Same("--cache-type-k")),
     row(&["-ctv"], Same("--cache-type-v")),

@@ -11,10 +11,10 @@ fn every_row_is_that_of_its_parameter_and_of_its_field() {
         assert!(std::ptr::eq(spec.parameter.spec(), spec));
         let fits = matches!(
             (spec.kind, spec.parameter.get(&default())),
-            (Kind::Number { .. }, ParameterValue::Number(_))
-                | (Kind::Integer { .. }, ParameterValue::Integer(_))
-                | (Kind::Seed, ParameterValue::Seed(_))
-                | (Kind::Samplers, ParameterValue::Samplers(_))
+            (ParameterKind::Number { .. }, ParameterValue::Number(_))
+                | (ParameterKind::Integer { .. }, ParameterValue::Integer(_))
+                | (ParameterKind::Seed, ParameterValue::Seed(_))
+                | (ParameterKind::Samplers, ParameterValue::Samplers(_))
         );
         assert!(fits, "{}", spec.name);
         assert!(!spec.help.is_empty() && !spec.help.ends_with('.'), "{}", spec.name);
@@ -55,7 +55,7 @@ fn a_value_out_of_range_is_named_with_its_range() {
 #[test]
 fn every_number_refuses_what_is_none_or_out_of_range() {
     for spec in &PARAMETERS {
-        let Kind::Number { least, most } = spec.kind else { continue };
+        let ParameterKind::Number { least, most } = spec.kind else { continue };
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, least - 0.01, most + 0.01] {
             let mut params = default();
             spec.parameter.set(&mut params, ParameterValue::Number(bad));
@@ -120,7 +120,7 @@ fn arrows_keep_to_the_raster_and_stop_at_the_ends() {
 
 #[test]
 fn every_slider_moves_both_ways_within_its_range() {
-    for spec in PARAMETERS.iter().filter(|spec| spec.slider.is_some() || spec.kind == Kind::Seed) {
+    for spec in PARAMETERS.iter().filter(|spec| spec.slider.is_some() || spec.kind == ParameterKind::Seed) {
         for large in [false, true] {
             let mut params = default();
             for _ in 0..3000 {

@@ -47,7 +47,7 @@ impl Value<'_> {
 /// Values of one type in a row, read when they are asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array<'a> {
-    kind: Kind,
+    kind: MetadataKind,
     len: usize,
     /// Checked once: exactly `len` values of `kind`.
     bytes: &'a [u8],
@@ -76,7 +76,7 @@ impl<'a> Array<'a> {
             Value::String(text) => Some(text),
             _ => None,
         };
-        (self.kind == Kind::String).then(|| self.iter().map(text).collect::<Option<_>>())?
+        (self.kind == MetadataKind::String).then(|| self.iter().map(text).collect::<Option<_>>())?
     }
 
     /// The values as integers; `None` where they are of another type.
@@ -92,7 +92,7 @@ impl<'a> Array<'a> {
 
     /// The values as floats; `None` where they are of another type.
     pub fn floats(&self) -> Option<impl Iterator<Item = f64> + use<'a>> {
-        matches!(self.kind, Kind::F32 | Kind::F64).then(|| {
+        matches!(self.kind, MetadataKind::F32 | MetadataKind::F64).then(|| {
             self.iter().filter_map(|value| match value {
                 Value::Float(number) => Some(number),
                 _ => None,
@@ -103,7 +103,7 @@ impl<'a> Array<'a> {
 
 /// The types of values, by their numbers in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MetadataKind {
     U8,
     I8,
     U16,
@@ -119,7 +119,7 @@ enum Kind {
     F64,
 }
 
-impl Kind {
+impl MetadataKind {
     /// In the order of their numbers.
     const ALL: [Self; 13] = [
         Self::U8,
@@ -188,12 +188,12 @@ fn read_array<'a>(reader: &mut Reader<'a>, nesting: usize) -> Result<Array<'a>, 
     if nesting == MAX_NESTING {
         return Err(Corrupt::new(format!("arrays in arrays, {MAX_NESTING} deep (byte {})", reader.position())));
     }
-    let kind = Kind::read_number(reader)?;
+    let kind = MetadataKind::read_number(reader)?;
     let len = reader.u64("the length of an array")?;
     let len = reader.count(len, kind.min_bytes(), "the values of an array")?;
     let start = reader.position();
     match kind {
-        Kind::String | Kind::Array => {
+        MetadataKind::String | MetadataKind::Array => {
             for _ in 0..len {
                 kind.read(reader, nesting + 1)?;
             }
@@ -222,7 +222,7 @@ impl<'a> Metadata<'a> {
         for _ in 0..count {
             let key = reader.string("a metadata key")?;
             let start = reader.position();
-            let value = Kind::read_number(reader)
+            let value = MetadataKind::read_number(reader)
                 .and_then(|kind| kind.read(reader, 0))
                 .map_err(|error| Corrupt::new(format!("metadata key `{key}`: {error}")))?;
             if values.insert(key, value).is_some() {
