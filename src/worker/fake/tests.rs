@@ -52,12 +52,14 @@ fn a_held_reply_can_be_changed_and_cancelled() {
     let (worker, control) = FakeWorker::new().reply([Step::text("one"), Step::Hold, Step::text(" two")]).spawn();
     worker.send(generate(1));
     assert!(matches!(control.next_command(), Some(EngineCommand::Generate { .. })));
+    let first = worker.events().recv_timeout(PATIENCE).unwrap();
+    assert_eq!(spoken(&[first]), "one");
     let sampling = SamplingParams { temperature: 0.1, ..SamplingParams::default() };
     worker.send(EngineCommand::SetSampling { id: RequestId(1), sampling: sampling.clone() });
     assert!(matches!(control.next_command(), Some(EngineCommand::SetSampling { .. })));
     worker.send(EngineCommand::Cancel { id: RequestId(1) });
     let events = events_of_request(&worker);
-    assert_eq!(spoken(&events), "one");
+    assert_eq!(spoken(&events), "", "it is held");
     let Some(EngineEvent::Finished { reason: FinishReason::Cancelled, stats, .. }) = events.last() else {
         panic!("{events:?}")
     };
