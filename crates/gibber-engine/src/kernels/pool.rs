@@ -55,6 +55,8 @@ struct Shared {
     /// How often the caller has offered its core to others while it waited for the running operation.
     yields: AtomicUsize,
     closing: AtomicBool,
+    /// Helpers that are there.
+    started: AtomicUsize,
     asleep: Vec<AtomicBool>,
     upcoming: Upcoming,
 }
@@ -94,6 +96,7 @@ impl Shared {
         let mut last = 0;
         let mut spins = 0;
         let mut fetching = Fetching::new(thread, self.asleep.len());
+        self.started.fetch_add(1, Ordering::Release);
         loop {
             let seen = self.ticket.load(Ordering::Relaxed) >> (2 * PIECE_BITS);
             if seen != last {
@@ -174,6 +177,7 @@ impl ThreadPool {
             panicked: AtomicBool::new(false),
             yields: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            started: AtomicUsize::new(0),
             asleep: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             upcoming: Upcoming::default(),
         });
@@ -183,6 +187,10 @@ impl ThreadPool {
                 std::thread::Builder::new().name(format!("compute-{index}")).spawn(move || shared.helper(index)).ok()
             })
             .collect();
+        // What a thread asks of the system at its start, it asks before the first reply and not in the middle of one.
+        while shared.started.load(Ordering::Acquire) < helpers.len() {
+            std::thread::yield_now();
+        }
         let threads = helpers.iter().map(|helper| helper.thread().clone()).collect();
         Self { shared, helpers, threads, turn: Mutex::default() }
     }
