@@ -207,7 +207,10 @@ impl ReplayPlan {
         let hash = self.prompt_hash.take().map(|hash| format!("{hash:016x}"));
         let passage = self.passage();
         let recorded = &passage.prompt.hash;
-        if hash.as_ref().is_some_and(|hash| !recorded.is_empty() && hash != recorded) {
+        // What another model read is another prompt, and that was said.
+        let is_ours =
+            self.provenance.model_of(passage).hash == self.provenance.model_of(&self.provenance.passages[0]).hash;
+        if is_ours && hash.as_ref().is_some_and(|hash| !recorded.is_empty() && hash != recorded) {
             let note = format!(
                 "the prompt is not the one of {} tokens that this reply was made from: the chat template, the tokenizer or the messages before it have changed",
                 passage.prompt.tokens
@@ -217,7 +220,7 @@ impl ReplayPlan {
         if let Some(difference) = self.difference(&found, reason) {
             return Some(self.outcome(false, difference));
         }
-        self.tokens += self.passage().tokens.len();
+        self.tokens += self.kept(&found);
         self.next += 1;
         if self.next < self.provenance.passages.len() {
             return None;
@@ -257,6 +260,19 @@ impl ReplayPlan {
             )),
             _ => None,
         }
+    }
+
+    /// How many tokens of the passage the reply has: those behind an alternative that was taken are not part of it.
+    fn kept(&self, found: &[TokenTrace]) -> usize {
+        let passage = self.passage();
+        let Some(end) = passage.end else { return passage.tokens.len() };
+        let mut at = passage.start.min(self.text.len());
+        let is_kept = |trace: &&TokenTrace| {
+            let begins = at;
+            at += trace.text.len();
+            begins < end
+        };
+        found.iter().take(passage.tokens.len()).take_while(is_kept).count()
     }
 
     fn differs(&self, place: usize, at: usize, found: Option<&TokenTrace>, reason: &FinishReason) -> String {

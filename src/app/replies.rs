@@ -145,6 +145,13 @@ impl Replies {
         }
     }
 
+    /// The filters have changed: what those before made of the replies that are not on screen is how none was drawn, nor
+    /// what is in force.
+    pub(super) fn forget_reshaped_but(&mut self, on_screen: Option<MessageId>) {
+        let others = self.of.iter_mut().filter(|(id, _)| Some(**id) != on_screen);
+        others.for_each(|(_, reply)| reply.reshaped = None);
+    }
+
     /// How the last token of a reply was chosen.
     pub(super) fn last_token(&self, id: MessageId) -> Option<NextToken<'_>> {
         let reply = self.of.get(&id)?;

@@ -78,6 +78,8 @@ impl App {
             return Vec::new();
         }
         let sampling = self.setup.sampling.clone();
+        let on_screen = self.chat.last_draw().map(|(message, _)| message);
+        self.chat.replies.forget_reshaped_but(on_screen);
         match self.chat.change_of_sampling(&sampling) {
             Some(id) => vec![Effect::Submit(EngineCommand::SetSampling { id, sampling })],
             None => self.preview_sampling(sampling),

@@ -399,7 +399,11 @@ impl Repl {
         }
         self.variants.print(&self.app.borrow(), &mut self.printer)?;
         // Nobody looks at the lanes side by side here: the first is kept, and a note says how to keep another.
-        if compared { self.quietly(|app, now| app.handle(Action::KeepLane, now)) } else { Ok(()) }
+        if compared {
+            self.quietly(|app, now| app.handle(Action::KeepLane, now))?;
+            self.variants = VariantsPrinted::default();
+        }
+        Ok(())
     }
 
     /// Ctrl-C stops a reply; anything else that runs, and any other signal, ends the program.

@@ -11,7 +11,7 @@ use super::{SessionId, SessionRecord, StoreError};
 use crate::chat::rebuild::{self, LooseMessage};
 use crate::chat::{MessageId, Node, Role, Transcript};
 use connect::Opened;
-pub(super) use connect::{Identity, identity};
+pub(super) use connect::{Identity, identity, logs, put_aside};
 use rows::{Columns, Names};
 pub(super) use writes::{MessageRow, Writes};
 

@@ -3,6 +3,7 @@
 mod held;
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -187,6 +188,8 @@ struct Worker {
     database: Option<Database>,
     /// Which file it was when it was last read or written.
     identity: Option<sessions::Identity>,
+    /// Its logs then.
+    logs: Vec<(PathBuf, sessions::Identity)>,
     /// What is to be written to the database, in order; an operation that a later one replaces is gone.
     pending: Vec<StoreOp>,
     /// Prompts that are to be added to the history.
@@ -216,6 +219,7 @@ impl Worker {
             news,
             database,
             identity,
+            logs: Vec::new(),
             pending,
             prompts,
             reported: None,
@@ -390,8 +394,11 @@ impl Worker {
         }
         // One that was moved away, deleted or replaced meanwhile is not written to any more.
         let path = self.paths.database();
+        let mut is_replaced = false;
         if self.identity.is_some() && self.identity != sessions::identity(&path) {
             (self.database, self.reader, self.identity) = (None, None, None);
+            is_replaced = path.exists();
+            sessions::put_aside(&std::mem::take(&mut self.logs))?;
             self.held.forget_places();
         }
         let database = match &mut self.database {
@@ -418,13 +425,14 @@ impl Worker {
             held.roll_back();
         }
         written?;
+        self.logs = sessions::logs(&path);
         self.pending.clear();
         let former = database.take_former();
         if let Some(former) = former {
             self.say(StoreNews::Told(brought_up(&path, &former)));
         }
         if displaced > 0 {
-            self.say(StoreNews::Told(made_anew(&path, displaced)));
+            self.say(StoreNews::Told(made_anew(&path, displaced, is_replaced)));
         }
         for title in self.held.take_restored() {
             let text =
@@ -454,10 +462,19 @@ impl Worker {
     }
 }
 
-fn made_anew(path: &std::path::Path, chats: usize) -> String {
+fn made_anew(path: &Path, chats: usize, is_replaced: bool) -> String {
     let path = path.display();
     let chats = if chats == 1 { "the chat".to_owned() } else { format!("the {chats} chats") };
-    format!("{path} was deleted or moved away while gibber was running: it was made anew, with {chats} of this program")
+    match is_replaced {
+        true => {
+            format!("{path} was replaced while gibber was running: {chats} of this program was added to what is in it")
+        }
+        false => {
+            format!(
+                "{path} was deleted or moved away while gibber was running: it was made anew, with {chats} of this program"
+            )
+        }
+    }
 }
 
 /// What an operation replaces in the database.

@@ -390,6 +390,7 @@ fn samplers_are_named_in_their_order_as_llama_cpp_names_them() {
     };
     assert_eq!(run("top_k;typ_p;top_p;min_p;temperature"), ANSWER);
     assert_eq!(run("temperature;top_k"), ANSWER);
+    assert_eq!(run("edskypmxt"), ANSWER, "all of llama.cpp's letters, those of what is off included");
     assert_ne!(run("temperature"), ANSWER, "top-k is left out");
     gibber.write("config.toml", "[sampling]\nsamplers = [\"top_k\", \"temperature\"]\ntop_k = 1\ntemperature = 5.0\n");
     assert_eq!(gibber.stdout(&["run", "-n", "24", QUESTION]), ANSWER);

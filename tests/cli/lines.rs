@@ -81,3 +81,14 @@ fn a_line_that_is_no_text_is_an_error_and_the_next_ones_are_asked() {
     assert!(stderr.contains("cannot read a line: it is not UTF-8 from byte 1 on"), "{stderr}");
     assert_eq!(said(&gibber, "user"), ["One", "Two"]);
 }
+
+#[test]
+fn the_lanes_of_each_comparison_are_printed() {
+    let gibber = Gibber::new();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-llama");
+    let arguments = ["repl", "-m", model, "--chat-template", "plain", "-n", "3", "--seed", "7"];
+    let output = stdout_of(gibber.run_with_stdin(&arguments, b"Hi\n/compare 2\n/compare 3\n"));
+    for heading in ["lane 1 of 2", "lane 2 of 2", "lane 1 of 3", "lane 2 of 3", "lane 3 of 3"] {
+        assert!(output.contains(heading), "{heading}: {output}");
+    }
+}

@@ -135,6 +135,32 @@ fn a_database_that_is_deleted_under_a_program_is_made_anew() {
 }
 
 #[test]
+fn a_database_that_is_replaced_keeps_what_is_in_it_and_gains_the_chat() {
+    let gibber = Gibber::new();
+    for question in ["Old one", "Old two"] {
+        let mut repl = Repl::start(&gibber);
+        repl.ask(question);
+        repl.end();
+    }
+    let (database, backup) = (gibber.path("chats.db"), gibber.path("backup.db"));
+    fs::rename(&database, &backup).unwrap();
+    let mut repl = Repl::start(&gibber);
+    repl.ask("Hi");
+    wait_for(&gibber, 2);
+    // The logs of the one before stay where they are, as after `mv`.
+    fs::rename(&backup, &database).unwrap();
+    let said = repl.ask("Again");
+    let said = said + &repl.end();
+    assert!(said.contains("was replaced while gibber was running"), "{said}");
+    let chats = json_lines(&gibber.stdout(&["sessions", "list", "--json"]));
+    let mut titles: Vec<_> = chats.iter().map(|chat| chat["title"].as_str().unwrap()).collect();
+    titles.sort_unstable();
+    assert_eq!(titles, ["Hi", "Old one", "Old two"]);
+    let found = gibber.stdout(&["sessions", "search", "Again"]);
+    assert!(found.contains("Again"), "{found}");
+}
+
+#[test]
 fn a_chat_that_another_program_deletes_is_saved_again_where_it_goes_on() {
     let gibber = Gibber::new();
     let mut repl = Repl::start(&gibber);

@@ -234,6 +234,24 @@ pub(in crate::store) fn identity(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
+/// The files in which SQLite keeps what is not in the database at `path` yet, those that are there.
+pub(in crate::store) fn logs(path: &Path) -> Vec<(PathBuf, Identity)> {
+    let logs = ["-wal", "-shm"].map(|ending| beside(path, ending));
+    logs.into_iter().filter_map(|log| identity(&log).map(|identity| (log, identity))).collect()
+}
+
+/// Puts the logs of a database that was moved away out of the way of the one in its place: SQLite would take them for its
+/// own, and write pages of the other over it.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::store) fn put_aside(logs: &[(PathBuf, Identity)]) -> Result<(), StoreError> {
+    for (log, _) in logs.iter().filter(|(log, was)| identity(log) == Some(*was)) {
+        std::fs::rename(log, beside(log, ".former")).map_err(|error| StoreError::io("move", log, error))?;
+    }
+    Ok(())
+}
+
 /// The name of a file that belongs to the database at `path`.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

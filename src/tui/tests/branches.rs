@@ -246,14 +246,15 @@ fn the_next_token_is_that_of_the_reply_on_screen() {
     };
     let second = asked(&stage).expect("a preview").0;
     act(&mut stage, Action::SwitchBranch(-1));
-    assert!(stage.draw().contains("kept 90.0 %"), "what it was seen with last: {}", stage.draw());
+    let shown = stage.draw();
+    assert!(shown.contains("kept 100.0 %"), "as it was drawn, not as filters before those in force have it: {shown}");
     stage.keys("/top-k 3<Enter>");
     stage.pump_to_end();
     assert_eq!(panel(&mut stage), (true, false));
     let (first, top_k) = asked(&stage).expect("a preview");
     assert!(first != second && top_k == 3, "{first:?}");
     act(&mut stage, Action::SwitchBranch(1));
-    assert!(stage.draw().contains("kept 60.0 %"), "{}", stage.draw());
+    assert!(stage.draw().contains("kept 90.0 %"), "{}", stage.draw());
     // Words of one's own were drawn from nothing.
     stage.keys("/edit reply<Enter>!<Enter>");
     assert!(stage.draw().contains("shown while it speaks"), "{}", stage.draw());

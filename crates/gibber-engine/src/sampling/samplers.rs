@@ -106,14 +106,23 @@ impl FromStr for Samplers {
             DEFAULT => Ok(Self::default()),
             NONE => Ok(Self(Vec::new())),
             word if Filter::named(word).is_none() && !word.contains(SEPARATOR) => {
-                let letters: Option<Vec<Filter>> = word.chars().map(Filter::of_letter).collect();
-                match letters {
-                    Some(filters) => Self::of_names(filters.iter().map(|filter| filter.name())),
+                let named = |letter| Filter::of_letter(letter).map(Filter::name).or_else(|| off_of_letter(letter));
+                match word.chars().map(named).collect::<Option<Vec<_>>>() {
+                    Some(names) => Self::of_names(names.into_iter()),
                     None => Self::of_names(std::iter::once(word)),
                 }
             }
             names => Self::of_names(names.split(SEPARATOR)),
         }
+    }
+}
+
+/// The name of one of [`OFF`] by its letter in llama.cpp's short form.
+fn off_of_letter(letter: char) -> Option<&'static str> {
+    match letter {
+        'd' => Some("dry"),
+        'x' => Some("xtc"),
+        _ => None,
     }
 }
 
