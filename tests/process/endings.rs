@@ -54,8 +54,11 @@ fn ends_with_the_chat_saved(home: &Home, model: &Path, mut terminal: Terminal) {
     say(&terminal, QUESTION);
     let status = ended(&mut terminal);
     assert_eq!(status.exit_code(), 1, "{status:?}: {}", terminal.contents());
-    let screen = terminal.contents().replace('\n', "");
-    assert!(screen.contains("error: ") && screen.contains(&CHANGED[..60]), "{screen}");
+    // What it wrote last may still be on its way.
+    terminal.wait_for_screen("the sentence", |screen| {
+        let screen = screen.replace('\n', "");
+        screen.contains("error: ") && screen.contains(&CHANGED[..60])
+    });
     assert_eq!(saved_questions(home), [(QUESTION.to_owned(), MessageState::Complete)]);
 }
 
