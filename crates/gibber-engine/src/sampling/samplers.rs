@@ -107,7 +107,9 @@ impl FromStr for Samplers {
             NONE => Ok(Self(Vec::new())),
             word if Filter::named(word).is_none() && !word.contains(SEPARATOR) => {
                 let named = |letter| Filter::of_letter(letter).map(Filter::name).or_else(|| off_of_letter(letter));
-                match word.chars().map(named).collect::<Option<Vec<_>>>() {
+                // Letters of nothing but what is off are rather a name that was mistyped.
+                let letters = word.chars().map(named).collect::<Option<Vec<_>>>();
+                match letters.filter(|_| word.chars().any(|letter| Filter::of_letter(letter).is_some())) {
                     Some(names) => Self::of_names(names.into_iter()),
                     None => Self::of_names(std::iter::once(word)),
                 }
