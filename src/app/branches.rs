@@ -120,7 +120,6 @@ impl OpenChat {
             return Vec::new();
         };
         self.branches.undone.push(former);
-        self.dropped.clear();
         self.set_hint("taken back; /redo brings it again");
         vec![self.session.put(), Effect::Screen(OnScreen::Compose(escape(split(&question).0)))]
     }
@@ -132,7 +131,6 @@ impl OpenChat {
             return Vec::new();
         };
         self.session.transcript.set_head(head);
-        self.dropped.clear();
         vec![self.session.put()]
     }
 

@@ -358,7 +358,7 @@ impl App {
                 let going: Vec<MessageId> = dropped.iter().copied().filter(|id| !self.is_dropped(*id)).collect();
                 (self.chat.turns_among(dropped), self.chat.turns_among(&going))
             }
-            false => (self.chat.turns_among(&self.chat.dropped), 0),
+            false => (self.chat.turns_among(self.chat.dropped()), 0),
         };
         ContextUse { system, turns: used - system, draft, window, dropped, going }
     }

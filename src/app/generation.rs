@@ -69,6 +69,14 @@ impl Clock {
     }
 }
 
+/// What a request had to leave out: what it says is of the branch that the request was of, and of no other.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    messages: Vec<MessageId>,
+    /// The last message that was sent.
+    last: Option<MessageId>,
+}
+
 /// A reply that is running.
 #[derive(Debug)]
 pub struct Generation {
@@ -491,17 +499,31 @@ impl OpenChat {
     /// not, that is nothing.
     pub(super) fn on_first_event(&mut self, event: &EngineEvent) {
         if !matches!(event, EngineEvent::TurnsDropped { .. }) {
-            self.dropped.clear();
+            self.dropped = Dropped::default();
         }
+    }
+
+    /// Messages that the last request had to leave out, where it was of the branch on screen.
+    pub(super) fn dropped(&self) -> &[MessageId] {
+        if self.dropped.last.is_some_and(|last| self.transcript().is_on_path(last)) {
+            &self.dropped.messages
+        } else {
+            &[]
+        }
+    }
+
+    pub(super) fn is_dropped(&self, id: MessageId) -> bool {
+        // Mostly there are none, and no path is walked.
+        self.dropped.messages.contains(&id) && self.dropped().contains(&id)
     }
 
     /// The engine does without these entries of a request, behind which are the messages `sent`.
     pub(super) fn turns_dropped(&mut self, indices: &[usize], sent: &[Option<MessageId>]) -> Vec<Effect> {
         let dropped: Vec<MessageId> = indices.iter().filter_map(|&at| sent.get(at).copied().flatten()).collect();
-        let news = dropped.iter().any(|id| !self.dropped.contains(id));
-        self.dropped = dropped;
+        let news = dropped.iter().any(|id| !self.dropped.messages.contains(id));
+        self.dropped = Dropped { messages: dropped, last: sent.iter().rev().copied().flatten().next() };
         if news {
-            let text = match self.turns_among(&self.dropped) {
+            let text = match self.turns_among(&self.dropped.messages) {
                 0 | 1 => "the context is full: the first turn is no longer seen by the model".to_owned(),
                 n => format!("the context is full: the first {n} turns are no longer seen by the model"),
             };

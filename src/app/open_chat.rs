@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::adapted::Adapted;
 use super::branches::Branches;
 use super::eager_prefill::EagerPrefill;
+use super::generation::Dropped;
 use super::inspector::Scores;
 use super::records::summary_of;
 use super::replay::Replaying;
@@ -45,8 +46,8 @@ pub(super) struct OpenChat {
     pub(super) replaying: Option<Replaying>,
     /// What everything else was found to be, and the scoring at work.
     pub(super) scores: Scores,
-    /// Messages that the last request had to leave out.
-    pub(super) dropped: Vec<MessageId>,
+    /// What the last request had to leave out.
+    pub(super) dropped: Dropped,
     pub(super) adapted: Adapted,
     /// Tokens in the context, as they were told last.
     pub(super) context_used: usize,
@@ -73,7 +74,7 @@ impl OpenChat {
             comparison: None,
             replaying: None,
             scores: Scores::default(),
-            dropped: Vec::new(),
+            dropped: Dropped::default(),
             adapted: Adapted::default(),
             context_used: 0,
             eager_prefill: EagerPrefill::default(),

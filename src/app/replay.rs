@@ -217,10 +217,10 @@ impl ReplayPlan {
             );
             self.notes.push(note);
         }
-        if let Some(difference) = self.difference(&found, reason) {
-            return Some(self.outcome(false, difference));
+        match self.compare(&found, reason) {
+            Ok(tokens) => self.tokens += tokens,
+            Err(difference) => return Some(self.outcome(false, difference)),
         }
-        self.tokens += self.kept(&found);
         self.next += 1;
         if self.next < self.provenance.passages.len() {
             return None;
@@ -235,44 +235,35 @@ impl ReplayPlan {
         ReplayOutcome { is_identical, lines }
     }
 
-    /// Where what was computed differs from what is stored, in words; `None` where it does not.
-    fn difference(&self, found: &[TokenTrace], reason: &FinishReason) -> Option<String> {
+    /// How many tokens of the passage the reply has, which are those that were computed: what stands behind an alternative
+    /// that was taken is no part of it.
+    ///
+    /// # Errors
+    /// Where what was computed differs from what is stored, in words.
+    fn compare(&self, found: &[TokenTrace], reason: &FinishReason) -> Result<usize, String> {
         let passage = self.passage();
         let mut at = passage.start.min(self.text.len());
         for (place, token) in passage.tokens.iter().enumerate() {
             if passage.end.is_some_and(|end| at >= end) {
-                return None;
+                return Ok(place);
             }
             match found.get(place) {
                 Some(trace) if trace.token == *token => at += trace.text.len(),
-                other => return Some(self.differs(place, at, other, reason)),
+                other => return Err(self.differs(place, at, other, reason)),
             }
         }
         let goes_on = found.get(passage.tokens.len()).filter(|_| passage.end.is_none());
         let was_stopped = matches!(passage.ending, None | Some(Ending::Stopped));
         match goes_on {
-            Some(trace) if !was_stopped => Some(format!(
+            Some(trace) if !was_stopped => Err(format!(
                 "reply {} differs after token {}{}: it ended there, and goes on with {:?} here",
                 self.number,
                 self.tokens + passage.tokens.len(),
                 self.place(at),
                 trace.text
             )),
-            _ => None,
+            Some(_) | None => Ok(passage.tokens.len()),
         }
-    }
-
-    /// How many tokens of the passage the reply has: those behind an alternative that was taken are not part of it.
-    fn kept(&self, found: &[TokenTrace]) -> usize {
-        let passage = self.passage();
-        let Some(end) = passage.end else { return passage.tokens.len() };
-        let mut at = passage.start.min(self.text.len());
-        let is_kept = |trace: &&TokenTrace| {
-            let begins = at;
-            at += trace.text.len();
-            begins < end
-        };
-        found.iter().take(passage.tokens.len()).take_while(is_kept).count()
     }
 
     fn differs(&self, place: usize, at: usize, found: Option<&TokenTrace>, reason: &FinishReason) -> String {

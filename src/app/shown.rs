@@ -96,7 +96,7 @@ impl App {
 
     /// Whether a message is no longer seen by the model, since the context is full.
     pub fn is_dropped(&self, id: MessageId) -> bool {
-        self.chat.dropped.contains(&id) && !self.fits_again(id)
+        self.chat.is_dropped(id) && !self.fits_again(id)
     }
 
     /// Whether a message was not in the last prompt, since the template wants question and answer in turn.

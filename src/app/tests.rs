@@ -530,6 +530,11 @@ fn turns_that_were_left_out_are_seen_again_in_a_larger_context() {
     machine.finish(FinishReason::EndOfTurn);
     let first = machine.app.transcript().path()[0].id;
     assert!(machine.app.is_dropped(first));
+    // Of another branch nothing is known, and it is known again where this one comes back.
+    machine.enter("/undo");
+    assert!(!machine.app.is_dropped(first));
+    machine.enter("/redo");
+    assert!(machine.app.is_dropped(first));
     let effects = machine.enter("/model larger");
     let Some(Effect::LoadModel { id, .. }) = effects.last() else { panic!("{effects:?}") };
     let model = gibber_engine::load::ModelInfo { context: 32_768, ..sample_model() };

@@ -207,6 +207,12 @@ impl Transcript {
         path
     }
 
+    /// Whether a message is on screen.
+    pub fn is_on_path(&self, id: MessageId) -> bool {
+        let parent = |node: &&Node| node.parent.and_then(|parent| self.node(parent));
+        std::iter::successors(self.head_node(), parent).any(|node| node.id == id)
+    }
+
     /// The messages from the root to the head: what is on screen.
     pub fn path(&self) -> Vec<&Node> {
         self.path_to(self.head)

@@ -127,6 +127,20 @@ fn a_model_that_has_changed_or_is_gone_is_told() {
 }
 
 #[test]
+fn tokens_behind_an_alternative_that_was_taken_are_not_counted() {
+    let gibber = Gibber::new();
+    held(&gibber, TINY, None, &["-n", "10"], &format!("{QUESTION}\n"));
+    let mut chat = exported(&gibber);
+    // As if the reply went on otherwise from its second byte on.
+    chat["messages"][1]["provenance"]["passages"][0]["end"] = 1.into();
+    let file = gibber.write("chat.json", chat.to_string());
+    gibber.stdout(&["sessions", "delete", "1"]);
+    gibber.stdout(&["sessions", "import", file.to_str().unwrap()]);
+    let said = stdout_of(replay(&gibber, None, &["-m", TINY]));
+    assert!(said.contains("reply 1 is identical: 1 token\n"), "{said}");
+}
+
+#[test]
 fn the_first_token_that_differs_is_told_with_its_place() {
     let gibber = Gibber::new();
     held(&gibber, TINY, None, &["-n", "10"], &format!("{QUESTION}\n"));
