@@ -5,8 +5,9 @@
 //! ```text
 //! main -> cli -> everything            parse, put the parts together, one place for the exit code
 //! tui, repl -> app, worker::{protocol, handle}, store::paths
-//! app       -> settings, chat, store, worker::protocol   returns effects, never holds the handle
+//! app       -> settings, chat, store, worker::protocol, hub::news   returns effects, never holds the handle
 //! worker    -> gibber_engine, chat     the thread that owns the model
+//! hub       -> gibber_engine, store    models from elsewhere, in the background
 //! store     -> chat                    config directory, session database, prompt history
 //! settings, chat -> gibber_engine's plain parameter types only
 //! ```
@@ -33,6 +34,7 @@
 pub mod app;
 pub mod chat;
 pub mod cli;
+pub mod hub;
 pub mod repl;
 pub mod settings;
 pub mod store;

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 /// The layers, and what each may import. A path is allowed where it is, or lies under, one of these; a layer may always
 /// import from itself.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("chat", PARAMETERS),
     ("settings", PARAMETERS),
     ("store", &["chat", "engine::SamplingParams"]),
     ("worker", &["engine", "chat"]),
+    ("hub", &["engine", "store"]),
     (
         "app",
         &[
@@ -25,6 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
             "chat",
             "store",
             "worker::protocol",
+            "hub::news",
             "engine::TokenId",
             "engine::SamplingParams",
             "engine::sampling",
@@ -33,7 +35,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ),
     ("tui", FRONT_END),
     ("repl", FRONT_END),
-    ("cli", &["app", "chat", "engine", "repl", "settings", "store", "tui", "worker"]),
+    ("cli", &["app", "chat", "engine", "hub", "repl", "settings", "store", "tui", "worker"]),
 ];
 
 /// The engine's plain parameter types.
@@ -47,8 +49,16 @@ const PARAMETERS: &[&str] = &[
 ];
 
 /// A front end turns keys into actions and state into a screen; it never sees the engine.
-const FRONT_END: &[&str] =
-    &["app", "chat", "settings", "worker::protocol", "worker::handle", "worker::WorkerHandle", "store::paths"];
+const FRONT_END: &[&str] = &[
+    "app",
+    "chat",
+    "hub::news",
+    "settings",
+    "worker::protocol",
+    "worker::handle",
+    "worker::WorkerHandle",
+    "store::paths",
+];
 
 /// Where the engine may be `unsafe`: the doorway to BLAS, the kernels with their thread pool, the memory map.
 const MAY_BE_UNSAFE: [&str; 3] =
