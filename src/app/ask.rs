@@ -24,7 +24,7 @@ impl App {
     }
 
     /// The files that a message names were read. With `variants` it is a question whose answers are compared.
-    pub(super) fn attached(
+    pub(super) fn on_attached(
         &mut self,
         text: &str,
         variants: Option<&str>,

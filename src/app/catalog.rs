@@ -45,7 +45,7 @@ impl Catalog {
     }
 
     /// The models have been described.
-    pub(super) fn models_listed(&mut self, listed: Vec<ListedModel>) -> Vec<Effect> {
+    pub(super) fn on_models_listed(&mut self, listed: Vec<ListedModel>) -> Vec<Effect> {
         self.models = listed.iter().map(|model| model.name.clone()).collect();
         self.listed = listed;
         vec![Effect::Screen(OnScreen::ShowList(List::Models))]

@@ -302,7 +302,7 @@ impl OpenChat {
             }
             EngineEvent::TurnsDropped { messages, .. } => {
                 let sent = comparison.sent.clone();
-                self.turns_dropped(&messages, &sent)
+                self.on_turns_dropped(&messages, &sent)
             }
             EngineEvent::Adapted { adaptation, .. } => {
                 let sent = comparison.sent.clone();
@@ -315,18 +315,18 @@ impl OpenChat {
             }
             EngineEvent::VariantToken { variant, trace, context_used, .. } => {
                 self.context_used = context_used;
-                self.variant_token(variant, trace, context_used, now, engine)
+                self.on_variant_token(variant, trace, context_used, now, engine)
             }
             EngineEvent::VariantFinished { variant, reason, stats, .. } => {
-                self.variant_finished(variant, reason, stats, engine)
+                self.on_variant_finished(variant, reason, stats, engine)
             }
-            EngineEvent::Compared { .. } => self.compared(engine),
-            EngineEvent::Failed { error, .. } => self.comparison_failed(error),
+            EngineEvent::Compared { .. } => self.on_compared(engine),
+            EngineEvent::Failed { error, .. } => self.on_comparison_failed(error),
             _ => Vec::new(),
         }
     }
 
-    fn variant_token(
+    fn on_variant_token(
         &mut self,
         variant: usize,
         trace: TokenTrace,
@@ -377,7 +377,7 @@ impl OpenChat {
         effects
     }
 
-    fn variant_finished(
+    fn on_variant_finished(
         &mut self,
         at: usize,
         reason: FinishReason,
@@ -399,7 +399,7 @@ impl OpenChat {
         self.session.put_message(message).into_iter().collect()
     }
 
-    fn compared(&mut self, engine: &mut Engine) -> Vec<Effect> {
+    fn on_compared(&mut self, engine: &mut Engine) -> Vec<Effect> {
         let Some(comparison) = self.comparison.as_mut() else { return Vec::new() };
         comparison.running = false;
         let (silent, keeps) = (comparison.messages().next().is_none(), comparison.keeps);
@@ -416,7 +416,7 @@ impl OpenChat {
     }
 
     /// The lanes can go on no more; what they have said stays.
-    pub(super) fn comparison_failed(&mut self, error: String) -> Vec<Effect> {
+    pub(super) fn on_comparison_failed(&mut self, error: String) -> Vec<Effect> {
         let mut effects = self.end_running_variants();
         if let Some(comparison) = self.comparison.as_mut() {
             comparison.running = false;

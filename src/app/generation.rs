@@ -295,7 +295,7 @@ impl OpenChat {
     pub(super) fn change_of_sampling(&mut self, sampling: &SamplingParams) -> Option<RequestId> {
         let generation = self.generation.as_mut()?;
         generation.sampling_log.push((generation.tokens, sampling.clone()));
-        self.session.records.resampled(generation.id, generation.tokens, sampling);
+        self.session.records.on_resampled(generation.id, generation.tokens, sampling);
         Some(generation.id)
     }
 
@@ -344,7 +344,7 @@ impl OpenChat {
             }
             EngineEvent::TurnsDropped { messages, .. } => {
                 let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
-                self.turns_dropped(&messages, &sent)
+                self.on_turns_dropped(&messages, &sent)
             }
             EngineEvent::Adapted { adaptation, .. } => {
                 let sent = self.generation.as_ref().map(|generation| generation.sent.clone()).unwrap_or_default();
@@ -359,31 +359,37 @@ impl OpenChat {
             }
             EngineEvent::Token { trace, context_used, .. } => {
                 self.context_used = context_used;
-                self.token(trace, now, &setup.sampling, engine)
+                self.on_token(trace, now, &setup.sampling, engine)
             }
             EngineEvent::Finished { reason, stats, context_used, .. } => {
                 self.context_used = context_used;
-                self.finished(reason, stats, engine)
+                self.on_finished(reason, stats, engine)
             }
-            EngineEvent::Failed { error, .. } => self.reply_failed(error),
+            EngineEvent::Failed { error, .. } => self.on_reply_failed(error),
             EngineEvent::Paused { distribution, held_back, context_used, .. } => {
-                self.paused(distribution, held_back, context_used, now);
+                self.on_paused(distribution, held_back, context_used, now);
                 Vec::new()
             }
             EngineEvent::Resumed { .. } => {
-                self.resumed(now);
+                self.on_resumed(now);
                 Vec::new()
             }
             EngineEvent::TakenBack { tokens, context_used, .. } => {
                 self.context_used = context_used;
-                self.taken_back(tokens, now);
+                self.on_taken_back(tokens, now);
                 Vec::new()
             }
             _ => Vec::new(),
         }
     }
 
-    fn token(&mut self, trace: TokenTrace, now: Moment, sampling: &SamplingParams, engine: &mut Engine) -> Vec<Effect> {
+    fn on_token(
+        &mut self,
+        trace: TokenTrace,
+        now: Moment,
+        sampling: &SamplingParams,
+        engine: &mut Engine,
+    ) -> Vec<Effect> {
         let Some(generation) = self.generation.as_mut() else { return Vec::new() };
         let at = generation.clock.at(now.at);
         engine.meter.token(at);
@@ -433,14 +439,14 @@ impl OpenChat {
         self.session.put_message(message).into_iter().collect()
     }
 
-    fn finished(&mut self, reason: FinishReason, stats: GenerationStats, engine: &mut Engine) -> Vec<Effect> {
+    fn on_finished(&mut self, reason: FinishReason, stats: GenerationStats, engine: &mut Engine) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
         let load_time = engine.load_time();
         engine.was_waited_for();
         if let Some(message) = generation.message.filter(|_| generation.tokens == 0)
             && self.session.transcript.retract(message, &generation.opening)
         {
-            return self.retracted(message);
+            return self.on_retracted(message);
         }
         let mut effects = Vec::new();
         let is_full = reason == FinishReason::Context;
@@ -472,7 +478,7 @@ impl OpenChat {
     }
 
     /// A reply ended after every token of it was taken back: the question is without a reply again.
-    fn retracted(&mut self, message: MessageId) -> Vec<Effect> {
+    fn on_retracted(&mut self, message: MessageId) -> Vec<Effect> {
         self.replies.forget(message);
         self.move_notes_of(message);
         let text = "every token was taken back: /regen asks again";
@@ -481,7 +487,7 @@ impl OpenChat {
         vec![Effect::Store(StoreOp::DeleteMessage { session, message }), self.session.put()]
     }
 
-    pub(super) fn reply_failed(&mut self, error: String) -> Vec<Effect> {
+    pub(super) fn on_reply_failed(&mut self, error: String) -> Vec<Effect> {
         let Some(generation) = self.generation.take() else { return Vec::new() };
         let mut effects = Vec::new();
         match generation.message {
@@ -518,7 +524,7 @@ impl OpenChat {
     }
 
     /// The engine does without these entries of a request, behind which are the messages `sent`.
-    pub(super) fn turns_dropped(&mut self, indices: &[usize], sent: &[Option<MessageId>]) -> Vec<Effect> {
+    pub(super) fn on_turns_dropped(&mut self, indices: &[usize], sent: &[Option<MessageId>]) -> Vec<Effect> {
         let dropped: Vec<MessageId> = indices.iter().filter_map(|&at| sent.get(at).copied().flatten()).collect();
         let news = dropped.iter().any(|id| !self.dropped.messages.contains(id));
         self.dropped = Dropped { messages: dropped, last: sent.iter().rev().copied().flatten().next() };

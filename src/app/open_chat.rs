@@ -228,10 +228,10 @@ impl OpenChat {
     pub(super) fn on_worker_died(&mut self, text: String) -> Vec<Effect> {
         (self.scores.at_work, self.replaying) = (None, None);
         if self.generation.is_some() {
-            return self.reply_failed(text);
+            return self.on_reply_failed(text);
         }
         if self.comparison.as_ref().is_some_and(Comparison::is_running) {
-            return self.comparison_failed(text);
+            return self.on_comparison_failed(text);
         }
         self.note(NoteKind::Error, text);
         Vec::new()

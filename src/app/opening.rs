@@ -35,7 +35,7 @@ impl App {
     }
 
     /// A chosen chat has come.
-    pub(super) fn chat_opened(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
+    pub(super) fn on_chat_opened(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
         let (wanted, id) = (self.library.take_wanted(), record.id);
         let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
         effects.push(Effect::Store(StoreOp::Opened(id)));
@@ -46,7 +46,7 @@ impl App {
     }
 
     /// A file of a chat was read, for `/import`: it becomes one of its own.
-    pub(super) fn imported(&mut self, path: &str, text: &str, now: Moment) -> Vec<Effect> {
+    pub(super) fn on_imported(&mut self, path: &str, text: &str, now: Moment) -> Vec<Effect> {
         let document = match Document::from_json(text) {
             Ok(document) => document.completed(Path::new(path), now.unix),
             Err(reason) => {

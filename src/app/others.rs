@@ -12,7 +12,7 @@ use crate::store::{Added, Others, StoreOp, To};
 
 impl OpenChat {
     /// Other programs have written to a chat.
-    pub(super) fn others_wrote(&mut self, others: Others, keymap: &Keymap) -> Vec<Effect> {
+    pub(super) fn on_others_wrote(&mut self, others: Others, keymap: &Keymap) -> Vec<Effect> {
         let Others { session, title, messages } = others;
         if session != self.session.record.id {
             return Vec::new();
@@ -49,12 +49,12 @@ impl OpenChat {
         if taken.is_empty() {
             return Vec::new();
         }
-        self.tell_of_others(taken.len(), keymap);
+        self.note_others(taken.len(), keymap);
         vec![Effect::Store(StoreOp::TakenOver { session, messages: taken })]
     }
 
     /// Says what has come, and goes on with it where it goes on from what is on screen.
-    fn tell_of_others(&mut self, count: usize, keymap: &Keymap) {
+    fn note_others(&mut self, count: usize, keymap: &Keymap) {
         let is_at_work = self.busy(keymap).is_some() || self.comparison.is_some() || self.editing().is_some();
         let follows = !is_at_work && self.session.transcript.follow();
         let messages = if count == 1 { "a message".to_owned() } else { format!("{count} messages") };

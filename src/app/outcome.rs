@@ -101,21 +101,21 @@ impl App {
                 self.catalog.set_themes(themes);
                 return vec![Effect::Screen(OnScreen::ShowPalette)];
             }
-            Outcome::ModelsListed(models) => return self.catalog.models_listed(models),
-            Outcome::ThemesRead { own, wanted } => return self.themes_read(own, wanted),
+            Outcome::ModelsListed(models) => return self.catalog.on_models_listed(models),
+            Outcome::ThemesRead { own, wanted } => return self.on_themes_read(own, wanted),
             Outcome::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => {
-                return self.imported(&path, &text, now);
+                return self.on_imported(&path, &text, now);
             }
             Outcome::FileRead { purpose: FilePurpose::Read, path, text: Ok(text) } => {
                 return vec![attachments::compose_file(&path, &text)];
             }
             Outcome::Attached { text, variants, files } => {
-                return self.attached(&text, variants.as_deref(), files, now);
+                return self.on_attached(&text, variants.as_deref(), files, now);
             }
-            Outcome::SessionTaken(Ok((record, transcript))) => return self.library.chat_taken(record, transcript),
-            Outcome::SessionsListed(Ok(list)) => return self.library.chats_listed(list, &mut self.chat, now),
-            Outcome::SessionsFound { text, hits: Ok(hits) } => return self.library.found(text, hits),
-            Outcome::SessionOpened(Ok((record, transcript))) => return self.chat_opened(record, transcript),
+            Outcome::SessionTaken(Ok((record, transcript))) => return self.library.on_chat_taken(record, transcript),
+            Outcome::SessionsListed(Ok(list)) => return self.library.on_chats_listed(list, &mut self.chat, now),
+            Outcome::SessionsFound { text, hits: Ok(hits) } => return self.library.on_found(text, hits),
+            Outcome::SessionOpened(Ok((record, transcript))) => return self.on_chat_opened(record, transcript),
             Outcome::ChatsRead(chats) => {
                 self.library.recent = chats;
                 return Vec::new();
@@ -125,12 +125,14 @@ impl App {
                 return Vec::new();
             }
             Outcome::PresetSaved { name, is_there, outcome } => {
-                self.preset_saved(&name, is_there, outcome);
+                self.on_preset_saved(&name, is_there, outcome);
                 return Vec::new();
             }
             Outcome::SettingsSaved(Ok(path)) => Ok(format!("the settings are now the default, in {path}")),
             Outcome::FileWritten(Ok(path)) => Ok(format!("{path} is written")),
-            Outcome::StoreNews(StoreNews::Others(others)) => return self.chat.others_wrote(others, &self.view.keymap),
+            Outcome::StoreNews(StoreNews::Others(others)) => {
+                return self.chat.on_others_wrote(others, &self.view.keymap);
+            }
             Outcome::StoreNews(StoreNews::Told(text)) => {
                 self.note(NoteKind::Warning, text);
                 return Vec::new();

@@ -70,7 +70,7 @@ impl Making {
         };
     }
 
-    fn began(&mut self, stats: &GenerationStats) {
+    fn on_began(&mut self, stats: &GenerationStats) {
         self.passage.seed = stats.seed;
         let prompt = &mut self.passage.prompt;
         prompt.tokens = stats.prompt_tokens;
@@ -78,7 +78,7 @@ impl Making {
         prompt.passes = stats.passes.runs().to_vec();
     }
 
-    fn ended(&mut self, reason: &FinishReason, stats: &GenerationStats) {
+    fn on_ended(&mut self, reason: &FinishReason, stats: &GenerationStats) {
         self.passage.seed = stats.seed;
         self.passage.sampling =
             stats.sampling_log.iter().map(|(chosen, sampling)| (*chosen, sampling.into())).collect();
@@ -110,7 +110,7 @@ impl Records {
     }
 
     /// Other filters were put in force after `tokens` tokens, as far as this end knows.
-    pub(super) fn resampled(&mut self, request: RequestId, tokens: usize, sampling: &SamplingParams) {
+    pub(super) fn on_resampled(&mut self, request: RequestId, tokens: usize, sampling: &SamplingParams) {
         if let Some(making) = self.of(request, 0) {
             making.passage.sampling.push((tokens, sampling.into()));
         }
@@ -186,7 +186,7 @@ impl OpenChat {
                 .for_each(|making| making.passage.start = opening.len()),
             EngineEvent::Began { id, variant, stats } => {
                 if let Some(making) = records.of(*id, *variant) {
-                    making.began(stats);
+                    making.on_began(stats);
                     engine.model.iter().for_each(|model| making.made_by(model));
                 }
             }
@@ -241,7 +241,7 @@ impl OpenChat {
         let mut making = making.swap_remove(at);
         let Some(message) = making.message else { return };
         if let Some((reason, stats)) = end {
-            making.ended(reason, stats);
+            making.on_ended(reason, stats);
         }
         if making.model.name.is_empty() {
             engine.model.iter().for_each(|model| making.made_by(model));

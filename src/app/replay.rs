@@ -196,13 +196,13 @@ impl ReplayPlan {
             EngineEvent::Began { stats, .. } => self.prompt_hash = Some(stats.prompt_hash),
             EngineEvent::Token { trace, .. } => self.found.push(trace.clone()),
             EngineEvent::TakenBack { tokens, .. } => self.found.truncate(*tokens),
-            EngineEvent::Finished { reason, .. } => return self.finished(reason),
+            EngineEvent::Finished { reason, .. } => return self.on_finished(reason),
             _ => {}
         }
         None
     }
 
-    fn finished(&mut self, reason: &FinishReason) -> Option<ReplayOutcome> {
+    fn on_finished(&mut self, reason: &FinishReason) -> Option<ReplayOutcome> {
         let found = std::mem::take(&mut self.found);
         let hash = self.prompt_hash.take().map(|hash| format!("{hash:016x}"));
         let passage = self.passage();

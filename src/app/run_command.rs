@@ -75,7 +75,7 @@ impl App {
     }
 
     /// The themes have been read: one is put in force, or the person chooses.
-    pub(super) fn themes_read(&mut self, own: Vec<Theme>, wanted: Option<String>) -> Vec<Effect> {
+    pub(super) fn on_themes_read(&mut self, own: Vec<Theme>, wanted: Option<String>) -> Vec<Effect> {
         self.catalog.set_themes(own);
         let Some(name) = wanted else { return vec![Effect::Screen(OnScreen::ShowList(List::Themes))] };
         match theme_problem(&self.catalog.themes, &name) {

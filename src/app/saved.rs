@@ -86,7 +86,12 @@ impl Library {
     }
 
     /// The saved chats were listed; what is to be said of them is said in `chat`.
-    pub(super) fn chats_listed(&mut self, chats: Vec<SessionSummary>, chat: &mut OpenChat, now: Moment) -> Vec<Effect> {
+    pub(super) fn on_chats_listed(
+        &mut self,
+        chats: Vec<SessionSummary>,
+        chat: &mut OpenChat,
+        now: Moment,
+    ) -> Vec<Effect> {
         if chats.is_empty() {
             chat.note(NoteKind::Info, "no chat is saved yet".to_owned());
             return Vec::new();
@@ -119,7 +124,7 @@ impl Library {
 
     /// A search has ended; where no list is open yet, one opens if there is something to show: chats may also be called
     /// so.
-    pub(super) fn found(&mut self, query: String, hits: Vec<SearchHit>) -> Vec<Effect> {
+    pub(super) fn on_found(&mut self, query: String, hits: Vec<SearchHit>) -> Vec<Effect> {
         if let Some(saved) = &mut self.saved {
             (saved.query, saved.hits) = (query, hits);
             saved.changes += 1;
@@ -162,7 +167,7 @@ impl Library {
     }
 
     /// A chat of the list that is to be deleted was read.
-    pub(super) fn chat_taken(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
+    pub(super) fn on_chat_taken(&mut self, record: SessionRecord, transcript: Transcript) -> Vec<Effect> {
         let id = record.id;
         self.leave_entry(id);
         self.keep_deleted(record, transcript);

@@ -133,7 +133,7 @@ impl App {
     }
 
     /// config.toml has been written, or not.
-    pub(super) fn preset_saved(&mut self, name: &str, is_there: bool, outcome: Result<String, String>) {
+    pub(super) fn on_preset_saved(&mut self, name: &str, is_there: bool, outcome: Result<String, String>) {
         let said = match outcome {
             Ok(path) if is_there => Ok(format!("preset {name} is saved, in {path}")),
             Ok(path) => Ok(format!("preset {name} is deleted from {path}")),

@@ -93,7 +93,13 @@ impl OpenChat {
         next.candidates.get(place).map(|candidate| candidate.token)
     }
 
-    pub(super) fn paused(&mut self, distribution: Distribution, held_back: String, context_used: usize, now: Moment) {
+    pub(super) fn on_paused(
+        &mut self,
+        distribution: Distribution,
+        held_back: String,
+        context_used: usize,
+        now: Moment,
+    ) {
         self.context_used = context_used;
         if self.hint() == Some(UNSETTLED) {
             self.clear_hint();
@@ -105,7 +111,7 @@ impl OpenChat {
         }
     }
 
-    pub(super) fn resumed(&mut self, now: Moment) {
+    pub(super) fn on_resumed(&mut self, now: Moment) {
         if let Some(generation) = self.generation.as_mut() {
             generation.pause = Pause::No;
             generation.clock.go_on(now.at);
@@ -114,7 +120,7 @@ impl OpenChat {
     }
 
     /// Of the tokens of this reply only the first `left` are part of it any more.
-    pub(super) fn taken_back(&mut self, left: usize, now: Moment) {
+    pub(super) fn on_taken_back(&mut self, left: usize, now: Moment) {
         let Some(generation) = self.generation.as_mut() else { return };
         let gone = generation.tokens.saturating_sub(left);
         generation.tokens = generation.tokens.min(left);
