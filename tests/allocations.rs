@@ -270,8 +270,8 @@ fn a_token_of_a_variant_costs_no_more_than_its_text() {
     let mut variants: Vec<Variant<Listener>> = [TOKENS, TOKENS, 10].into_iter().enumerate().map(variant).collect();
     generate_variants(&mut model.inference, &model.tokenizer, prompt, &mut variants).unwrap();
     IS_COUNTING.store(false, Ordering::SeqCst);
-    let told: Vec<usize> = variants.iter().map(|variant| variant.control.tokens).collect();
-    assert_eq!(told, [TOKENS, TOKENS, 10]);
+    let emitted: Vec<usize> = variants.iter().map(|variant| variant.control.tokens).collect();
+    assert_eq!(emitted, [TOKENS, TOKENS, 10]);
     let count = variants[1].control.count;
-    assert!(count <= told.iter().sum::<usize>() - 3 * FROM + 2, "{count} allocations");
+    assert!(count <= emitted.iter().sum::<usize>() - 3 * FROM + 2, "{count} allocations");
 }

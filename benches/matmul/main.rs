@@ -203,7 +203,7 @@ fn rows_of(
 
 /// What the system calls the processor.
 fn processor() -> String {
-    let told = std::fs::read_to_string("/proc/cpuinfo").ok();
-    let line = told.as_deref().and_then(|told| told.lines().find(|line| line.starts_with("model name")));
+    let cpu_info = std::fs::read_to_string("/proc/cpuinfo").ok();
+    let line = cpu_info.as_deref().and_then(|cpu_info| cpu_info.lines().find(|line| line.starts_with("model name")));
     line.and_then(|line| line.split_once(':')).map_or(env::consts::ARCH, |(_, name)| name.trim()).to_owned()
 }

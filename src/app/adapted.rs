@@ -11,9 +11,9 @@ pub(super) struct Adapted {
     /// The messages that the last request had to do without.
     uncounted: Vec<MessageId>,
     /// Those of them that the person was told of.
-    told_uncounted: Vec<MessageId>,
+    noted_uncounted: Vec<MessageId>,
     /// With which model and template it was said last that the system message is part of a question.
-    told_system: Option<(String, TemplateChoice)>,
+    noted_system: Option<(String, TemplateChoice)>,
 }
 
 impl Adapted {
@@ -36,15 +36,15 @@ impl OpenChat {
         sent: &[Option<MessageId>],
         place: (String, TemplateChoice),
     ) {
-        if adaptation.folds_system && self.adapted.told_system.as_ref() != Some(&place) {
+        if adaptation.folds_system && self.adapted.noted_system.as_ref() != Some(&place) {
             self.note(NoteKind::Info, Adaptation::FOLDS_SYSTEM.to_owned());
-            self.adapted.told_system = Some(place);
+            self.adapted.noted_system = Some(place);
         }
         self.adapted.uncounted =
             adaptation.uncounted.iter().filter_map(|&at| sent.get(at).copied().flatten()).collect();
         let adapted = &mut self.adapted;
-        let is_news = adapted.uncounted.iter().any(|id| !adapted.told_uncounted.contains(id));
-        adapted.told_uncounted.clone_from(&adapted.uncounted);
+        let is_news = adapted.uncounted.iter().any(|id| !adapted.noted_uncounted.contains(id));
+        adapted.noted_uncounted.clone_from(&adapted.uncounted);
         if let Some(text) = adaptation.uncounted_text().filter(|_| is_news) {
             self.note(NoteKind::Warning, text);
         }

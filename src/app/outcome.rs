@@ -133,7 +133,7 @@ impl App {
             Outcome::StoreNews(StoreNews::Others(others)) => {
                 return self.chat.on_others_wrote(others, &self.view.keymap);
             }
-            Outcome::StoreNews(StoreNews::Told(text)) => {
+            Outcome::StoreNews(StoreNews::Notice(text)) => {
                 self.note(NoteKind::Warning, text);
                 return Vec::new();
             }

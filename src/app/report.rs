@@ -62,12 +62,16 @@ impl OpenChat {
 }
 
 impl OpenChat {
-    /// The engine has counted the tokens of something, which `tell` makes a note of: of the text, the tokens, their texts,
+    /// The engine has counted the tokens of something, which `text_of` makes a note of: of the text, the tokens, their texts,
     /// and the messages that are left out.
-    pub(super) fn on_counted(&mut self, event: EngineEvent, tell: fn(&str, &[TokenId], &[String], &[usize]) -> String) {
+    pub(super) fn on_counted(
+        &mut self,
+        event: EngineEvent,
+        text_of: fn(&str, &[TokenId], &[String], &[usize]) -> String,
+    ) {
         match event {
             EngineEvent::Counted { text, tokens, pieces, dropped, .. } => {
-                self.note(NoteKind::Info, tell(&text, &tokens, &pieces, &dropped));
+                self.note(NoteKind::Info, text_of(&text, &tokens, &pieces, &dropped));
             }
             EngineEvent::Failed { error, .. } => self.note(NoteKind::Error, error),
             _ => {}

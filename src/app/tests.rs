@@ -412,11 +412,11 @@ fn whether_the_model_thinks_is_told_to_the_template() {
         machine.enter(command);
         assert!(machine.last_note().ends_with("from the next reply on"), "{}", machine.last_note());
         let asked = machine.enter("/prompt");
-        let told = asked.iter().find_map(|effect| match effect {
+        let sent = asked.iter().find_map(|effect| match effect {
             Effect::Submit(EngineCommand::Count { prompt: Prompt::Chat { thinking, .. }, .. }) => Some(*thinking),
             _ => None,
         });
-        assert_eq!(told, Some(expected), "{command}");
+        assert_eq!(sent, Some(expected), "{command}");
     }
     machine.enter("/think");
     assert_eq!(machine.last_note(), "think = off; thoughts are folded");

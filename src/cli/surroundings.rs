@@ -40,7 +40,7 @@ pub(super) struct Surroundings {
     search: Option<Search>,
     reader: FileReader,
     /// Whether it was said that not all of the chats can be read.
-    told_of_misses: bool,
+    warned_of_misses: bool,
     /// Whether something could not be saved in the end; known once this is dropped.
     is_unsaved: Arc<AtomicBool>,
 }
@@ -72,7 +72,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
         writer,
         reader: FileReader::new(),
         search: None,
-        told_of_misses: false,
+        warned_of_misses: false,
         is_unsaved: Arc::default(),
     };
     Ok((App::new(start, Moment::now()), surroundings))
@@ -84,7 +84,7 @@ impl Drop for Surroundings {
         let is_closed = self.writer.close(|news| match news {
             StoreNews::Failed(failure) => tell!("warning: not everything is saved yet: {failure}"),
             StoreNews::Saved => tell!("{}", StoreNews::SAVED),
-            StoreNews::Told(text) => tell!("warning: {text}"),
+            StoreNews::Notice(text) => tell!("warning: {text}"),
             // Whoever opens the chat again will see it.
             StoreNews::Others(_) => {}
             StoreNews::Lost(failure) => {
@@ -180,9 +180,9 @@ impl FrontEndIo for Surroundings {
     fn sessions(&mut self) -> Result<Vec<SessionSummary>, String> {
         let database = Database::open_to_read(&self.paths.database()).map_err(|error| error.to_string())?;
         if let Some(misses) = database.as_ref().and_then(Database::misses)
-            && !std::mem::replace(&mut self.told_of_misses, true)
+            && !std::mem::replace(&mut self.warned_of_misses, true)
         {
-            self.writer.tell(misses);
+            self.writer.notify(misses);
         }
         database.map_or_else(|| Ok(Vec::new()), |database| database.list().map_err(|error| error.to_string()))
     }

@@ -198,8 +198,8 @@ impl Repl {
         prompt: &str,
         initial: &str,
     ) -> Result<Result<String, ReadlineError>, ReplError> {
-        let (line, told) = self.signals.while_reading(&self.store_news, news_line, || input.read(prompt, initial));
-        for news in told {
+        let (line, reported) = self.signals.while_reading(&self.store_news, news_line, || input.read(prompt, initial));
+        for news in reported {
             self.failed |= matches!(news, StoreNews::Failed(_) | StoreNews::Lost(_));
             let is_said = news_line(&news).is_some();
             self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(news), now))?;
@@ -458,7 +458,7 @@ impl Repl {
 fn news_line(news: &StoreNews) -> Option<String> {
     match news {
         StoreNews::Saved => Some(StoreNews::SAVED.to_owned()),
-        StoreNews::Told(text) => Some(format!("warning: {}", quoted::lines(text))),
+        StoreNews::Notice(text) => Some(format!("warning: {}", quoted::lines(text))),
         StoreNews::Failed(error) | StoreNews::Lost(error) => Some(format!("error: {}", quoted::lines(error))),
         StoreNews::Others(_) => None,
     }

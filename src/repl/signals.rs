@@ -66,35 +66,35 @@ impl Signals {
         std::thread::scope(|scope| {
             let (reading, has_read) = bounded::<()>(0);
             let line = &self.line;
-            let tell = move || tell_news(line, news, word, &has_read);
-            let teller = std::thread::Builder::new().name("news".into()).spawn_scoped(scope, tell);
+            let report = move || report_news(line, news, word, &has_read);
+            let reporter = std::thread::Builder::new().name("news".into()).spawn_scoped(scope, report);
             let text = self.line.read(read);
             drop(reading);
             // Without that thread, what there is to say is said after the next line.
-            let told = teller.ok().and_then(|teller| teller.join().ok());
-            (text, told.unwrap_or_default())
+            let reported = reporter.ok().and_then(|reporter| reporter.join().ok());
+            (text, reported.unwrap_or_default())
         })
     }
 }
 
 /// Says what there is to say of each of `news` as it comes, until `has_read` is disconnected; returns them.
-fn tell_news<N>(
+fn report_news<N>(
     line: &ReadLine,
     news: &Receiver<N>,
     word: impl Fn(&N) -> Option<String>,
     has_read: &Receiver<()>,
 ) -> Vec<N> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     loop {
         select! {
-            recv(has_read) -> _ => return told,
+            recv(has_read) -> _ => return reported,
             recv(news) -> new => match new {
                 Ok(new) => {
                     word(&new).into_iter().for_each(|word| line.say(&word));
-                    told.push(new);
+                    reported.push(new);
                 }
                 // Nobody is left to bring any.
-                Err(_) => return told,
+                Err(_) => return reported,
             },
         }
     }

@@ -45,7 +45,7 @@ pub enum StoreNews {
     /// The program ends, and something is not saved, for this reason.
     Lost(String),
     /// Something that a person should know, and that is no fault of this program.
-    Told(String),
+    Notice(String),
     /// Other programs have written to the chat that is open.
     Others(Others),
 }
@@ -59,7 +59,7 @@ enum Order {
     /// Look for what others have written, and say when that is told.
     Look(Sender<()>),
     /// Something that a person should know.
-    Tell(String),
+    Notify(String),
 }
 
 impl StoreNews {
@@ -106,8 +106,8 @@ impl StoreWriter {
     }
 
     /// Has something told as news.
-    pub fn tell(&self, text: &str) {
-        self.order(Order::Tell(text.to_owned()));
+    pub fn notify(&self, text: &str) {
+        self.order(Order::Notify(text.to_owned()));
     }
 
     /// Has what others have written to the open chat told as news, and waits a moment for that.
@@ -269,7 +269,7 @@ impl Worker {
             Order::Write(operation) => self.keep(operation),
             Order::Read(stored) => self.read = Some(stored),
             Order::Look(done) => return Some(done),
-            Order::Tell(text) => self.say(StoreNews::Told(text)),
+            Order::Notify(text) => self.say(StoreNews::Notice(text)),
         }
         None
     }
@@ -429,15 +429,15 @@ impl Worker {
         self.pending.clear();
         let former = database.take_former();
         if let Some(former) = former {
-            self.say(StoreNews::Told(brought_up(&path, &former)));
+            self.say(StoreNews::Notice(brought_up(&path, &former)));
         }
         if displaced > 0 {
-            self.say(StoreNews::Told(made_anew(&path, displaced, is_replaced)));
+            self.say(StoreNews::Notice(made_anew(&path, displaced, is_replaced)));
         }
         for title in self.held.take_restored() {
             let text =
                 format!("another program has deleted the chat “{title}”: it is saved again, since it goes on here");
-            self.say(StoreNews::Told(text));
+            self.say(StoreNews::Notice(text));
         }
         Ok(())
     }

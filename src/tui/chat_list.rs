@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn times_are_told_in_words() {
-        let told = [5, 61, 3600, 2 * 86_400, 400 * 86_400].map(|seconds| ago(1_000_000_000, 1_000_000_000 - seconds));
-        assert_eq!(told, ["just now", "1 min ago", "1 hour ago", "2 days ago", "1 year ago"]);
+        let texts = [5, 61, 3600, 2 * 86_400, 400 * 86_400].map(|seconds| ago(1_000_000_000, 1_000_000_000 - seconds));
+        assert_eq!(texts, ["just now", "1 min ago", "1 hour ago", "2 days ago", "1 year ago"]);
         assert_eq!(ago(5, 9), "just now", "a clock that was set back");
     }
 }

@@ -71,7 +71,7 @@ pub(super) struct Highlights {
 
 /// What is known of the lines of a code block.
 #[derive(Debug, PartialEq)]
-pub(super) enum Told {
+pub(super) enum Highlighting {
     /// The language is not known, or has nothing to tell.
     Nothing,
     /// The patterns of the language are still being compiled.
@@ -83,10 +83,10 @@ pub(super) enum Told {
 impl Highlights {
     /// The parts of each line of `code`, which begins at `place`; what was told of its whole lines before is not told
     /// again.
-    pub(super) fn lines(&mut self, place: usize, language: &str, code: &str) -> Told {
-        let Some(syntax) = syntax(language) else { return Told::Nothing };
+    pub(super) fn lines(&mut self, place: usize, language: &str, code: &str) -> Highlighting {
+        let Some(syntax) = syntax(language) else { return Highlighting::Nothing };
         if !ready::is_ready(syntax, code) {
-            return Told::Waiting;
+            return Highlighting::Waiting;
         }
         let block = self.blocks.entry(place).or_insert_with(|| Highlighted::new(language, syntax));
         if block.language != language || block.done > code.len() {
@@ -102,7 +102,7 @@ impl Highlights {
         if !last.is_empty() {
             lines.push(parts_of(last, &mut block.state.clone(), &mut block.scopes.clone()));
         }
-        Told::Lines(lines)
+        Highlighting::Lines(lines)
     }
 
     /// Forgets every block.
@@ -171,16 +171,16 @@ fn parts_of(line: &str, state: &mut ParseState, scopes: &mut ScopeStack) -> Line
 mod tests {
     use super::*;
 
-    fn told(highlights: &mut Highlights, language: &str, code: &str) -> Vec<Line> {
+    fn highlighted(highlights: &mut Highlights, language: &str, code: &str) -> Vec<Line> {
         prepare_now(language);
         match highlights.lines(7, language, code) {
-            Told::Lines(lines) => lines,
+            Highlighting::Lines(lines) => lines,
             other => panic!("{other:?}"),
         }
     }
 
     fn shown(language: &str, code: &str) -> Vec<(SyntaxPart, String)> {
-        let lines = told(&mut Highlights::default(), language, code);
+        let lines = highlighted(&mut Highlights::default(), language, code);
         let mut shown = Vec::new();
         for (line, parts) in code.split_inclusive('\n').zip(lines) {
             let ends = parts.iter().skip(1).map(|(start, _)| *start).chain([line.len()]);
@@ -204,7 +204,7 @@ mod tests {
             assert!(parts.contains(&(part.0, part.1.to_owned())), "{part:?} in {parts:?}");
         }
         assert!(shown("Python", "def f(): return None\n").contains(&(SyntaxPart::Keyword, "return".to_owned())));
-        assert_eq!(Highlights::default().lines(0, "no-such-language", "x"), Told::Nothing);
+        assert_eq!(Highlights::default().lines(0, "no-such-language", "x"), Highlighting::Nothing);
     }
 
     #[test]
@@ -212,8 +212,8 @@ mod tests {
         let mut highlights = Highlights::default();
         let code = "/* one\ntwo */ let x = 1;\n";
         for end in 1..=code.len() {
-            let grown = told(&mut highlights, "rust", &code[..end]);
-            assert_eq!(grown, told(&mut Highlights::default(), "rust", &code[..end]), "{end}");
+            let grown = highlighted(&mut highlights, "rust", &code[..end]);
+            assert_eq!(grown, highlighted(&mut Highlights::default(), "rust", &code[..end]), "{end}");
             assert_eq!(highlights.lines_kept(), code[..end].matches('\n').count());
         }
     }
@@ -222,8 +222,8 @@ mod tests {
     fn the_patterns_of_a_language_are_compiled_by_another_thread() {
         let before = ready();
         // No other test has code in it.
-        assert_eq!(Highlights::default().lines(0, "lua", "local x = 1\n"), Told::Waiting);
-        while !matches!(Highlights::default().lines(0, "lua", "local x = 1\n"), Told::Lines(_)) {
+        assert_eq!(Highlights::default().lines(0, "lua", "local x = 1\n"), Highlighting::Waiting);
+        while !matches!(Highlights::default().lines(0, "lua", "local x = 1\n"), Highlighting::Lines(_)) {
             news().recv_timeout(std::time::Duration::from_millis(20)).ok();
         }
         assert!(ready() > before);

@@ -166,12 +166,12 @@ fn leave() {
 /// who started that thread catches it and says so.
 fn install_panic_hook() -> Arc<PanicHook> {
     let former: Arc<PanicHook> = Arc::from(take_hook());
-    let told = Arc::clone(&former);
+    let hook = Arc::clone(&former);
     let screen_thread: ThreadId = std::thread::current().id();
     set_hook(Box::new(move |info| {
         if std::thread::current().id() == screen_thread {
             leave();
-            told(info);
+            hook(info);
         } else {
             tracing::error!("{info}");
         }

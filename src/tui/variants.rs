@@ -215,7 +215,7 @@ fn places(count: usize, chosen: usize, area: Rect) -> Vec<(usize, Rect)> {
 fn parts(
     app: &App,
     variant: &Variant,
-    (at, told): (usize, &[Divergence]),
+    (at, listed): (usize, &[Divergence]),
     inner: Rect,
 ) -> (Vec<TextRow>, Rect, Vec<TextRow>) {
     let width = usize::from(inner.width);
@@ -225,7 +225,7 @@ fn parts(
     };
     let height = usize::from(inner.height);
     let mut foot = rows_of(&cost(app, variant));
-    foot.extend(rows_of(&divergences(app, at, told)));
+    foot.extend(rows_of(&divergences(app, at, listed)));
     foot.truncate(height / 3);
     let mut head = if variant.differences == variant.label { Vec::new() } else { rows_of(&variant.differences) };
     head.truncate(height.saturating_sub(foot.len()) / 3);
@@ -250,9 +250,9 @@ fn cost(app: &App, variant: &Variant) -> String {
 }
 
 /// `parts at token 6 from 3, at token 21 from 2`, `same as 4`
-fn divergences(app: &App, at: usize, told: &[Divergence]) -> String {
+fn divergences(app: &App, at: usize, listed: &[Divergence]) -> String {
     let mut places: BTreeMap<Option<usize>, Vec<String>> = BTreeMap::new();
-    for divergence in told {
+    for divergence in listed {
         places.entry(divergence.token).or_default().push((divergence.other + 1).to_string());
     }
     let same = places.remove(&None).filter(|_| !app.variant_tokens(at).is_empty());

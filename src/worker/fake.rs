@@ -436,10 +436,10 @@ impl Actor {
             Some(_) => text.bytes().fold(0, |id: TokenId, byte| id.wrapping_mul(31).wrapping_add(byte.into())),
             None => reply.stats.completion_tokens as TokenId,
         };
-        self.tell(reply, token, text, false)
+        self.emit_token(reply, token, text, false)
     }
 
-    fn tell(&mut self, reply: &mut Reply, token: TokenId, text: &str, picked: bool) -> Played {
+    fn emit_token(&mut self, reply: &mut Reply, token: TokenId, text: &str, picked: bool) -> Played {
         let shape = distribution(&reply.sampling, reply.candidates);
         self.context_used += 1;
         reply.stats.completion_tokens += 1;

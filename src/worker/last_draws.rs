@@ -39,10 +39,10 @@ impl LastDraw {
 }
 
 impl LastDraws {
-    /// Keeps what the last token of `reply` was drawn from, with which the context held `told` tokens; nothing where it
+    /// Keeps what the last token of `reply` was drawn from, with which the context held `emitted` tokens; nothing where it
     /// has none, or where its end was cut by a stop text of several tokens.
-    pub(super) fn keep(&mut self, reply: ReplyRef, inference: &Inference, told: Option<usize>, dice: Dice) {
-        let place = told.and_then(|told| told.checked_sub(1));
+    pub(super) fn keep(&mut self, reply: ReplyRef, inference: &Inference, emitted: Option<usize>, dice: Dice) {
+        let place = emitted.and_then(|emitted| emitted.checked_sub(1));
         let known = place.and_then(|place| Some((inference.logits_after(place)?, inference.held().get(..place)?)));
         let Some((logits, before)) = known else { return };
         self.kept.push_back(LastDraw { reply, logits: logits.to_vec(), before: before.to_vec(), dice });

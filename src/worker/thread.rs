@@ -238,9 +238,9 @@ impl Worker {
         let watch = resources.sandbox.watch(mailbox.watcher(id));
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.prune_forks(&tokens);
-        tell_fault(mailbox, id, loaded.reader.new_fault(&source)?);
+        emit_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
-        tell_remarks(mailbox, id, reader.remarks(&source)?);
+        emit_remarks(mailbox, id, reader.remarks(&source)?);
         // A prompt that is written for the sake of a figure, or for more room in the context, ends by itself.
         drop(watch);
         let pause = StepState::new(&params);
@@ -248,8 +248,8 @@ impl Worker {
         let options = options_of(params, &source, asked);
         let passes = replay.as_ref().map(|replay| replay.passes.clone());
         let replaying = replay.map(Replaying::new);
-        let mut running = ActiveReply { id, mailbox, reader, source, pause, told: None, replaying };
-        running.tell_dropped();
+        let mut running = ActiveReply { id, mailbox, reader, source, pause, emitted: None, replaying };
+        running.emit_dropped();
         if let Some(passes) = &passes {
             inference.prefill_in_passes(&tokens, passes, &mut |progress| {
                 running.on_prefill(progress);
@@ -257,12 +257,12 @@ impl Worker {
             })?;
         }
         let outcome = generate(inference, &reader.tokenizer, tokens, &options, &mut running);
-        let ActiveReply { source, told, .. } = running;
+        let ActiveReply { source, emitted, .. } = running;
         // What a reply that is computed again does without says nothing of the conversation, and nothing of it is on screen.
         if passes.is_none() {
             reader.remember(&source);
             let dice = outcome.as_ref().map(|(_, stats)| stats.last_dice()).unwrap_or_default();
-            draws.keep(ReplyRef { request: id, variant: 0 }, inference, told, dice);
+            draws.keep(ReplyRef { request: id, variant: 0 }, inference, emitted, dice);
         }
         let (reason, stats) = outcome?;
         Ok(EngineEvent::Finished { id, reason, stats, context_used: inference.held().len() })
@@ -353,8 +353,8 @@ impl Worker {
         let before = |place: &PromptPlace| place.content.as_ref().is_some_and(|(message, _)| *message < from);
         let first = places.iter().rposition(before).map_or(0, |last| last + 1);
         let pause = StepState::default();
-        let running = ActiveReply { id, mailbox, reader, source, pause, told: None, replaying: None };
-        running.tell_dropped();
+        let running = ActiveReply { id, mailbox, reader, source, pause, emitted: None, replaying: None };
+        running.emit_dropped();
         let total = tokens.len();
         let mut cancelled = false;
         let text_of = |token| running.reader.tokenizer.piece(token);
@@ -425,7 +425,7 @@ fn shorter(reader: &Reader, source: &mut Source<'_>, reply: usize) -> Result<Opt
     Ok((source.dropped().len() > before).then_some(tokens))
 }
 
-fn tell_remarks(mailbox: &Mailbox, id: RequestId, remarks: Rendered) {
+fn emit_remarks(mailbox: &Mailbox, id: RequestId, remarks: Rendered) {
     let Rendered { opening, adaptation, .. } = remarks;
     if adaptation != Adaptation::default() {
         mailbox.emit(EngineEvent::Adapted { id, adaptation });
@@ -435,7 +435,7 @@ fn tell_remarks(mailbox: &Mailbox, id: RequestId, remarks: Rendered) {
     }
 }
 
-fn tell_fault(mailbox: &Mailbox, id: RequestId, fault: Option<PromptFault>) {
+fn emit_fault(mailbox: &Mailbox, id: RequestId, fault: Option<PromptFault>) {
     if let Some(fault) = fault {
         mailbox.emit(EngineEvent::PromptFault { id, fault });
     }
@@ -448,14 +448,14 @@ struct ActiveReply<'a, 'p> {
     reader: &'a Reader,
     source: Source<'p>,
     pause: StepState,
-    /// Tokens in the context with the last one that was told.
-    told: Option<usize>,
+    /// Tokens in the context with the last one that was emitted.
+    emitted: Option<usize>,
     /// Of a reply that is computed again.
     replaying: Option<Replaying>,
 }
 
 impl ActiveReply<'_, '_> {
-    fn tell_dropped(&self) {
+    fn emit_dropped(&self) {
         let messages = self.source.dropped();
         if !messages.is_empty() {
             self.mailbox.emit(EngineEvent::TurnsDropped { id: self.id, messages });
@@ -473,9 +473,9 @@ impl Control for ActiveReply<'_, '_> {
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
-        self.told = Some(context_used);
+        self.emitted = Some(context_used);
         if let Some(replaying) = &mut self.replaying {
-            replaying.told_one();
+            replaying.emitted_one();
         }
         self.mailbox.emit(EngineEvent::Token { id: self.id, trace, context_used });
     }
@@ -499,9 +499,9 @@ impl Control for ActiveReply<'_, '_> {
     }
 
     fn on_taken_back(&mut self, tokens: usize, context_used: usize) {
-        self.told = (tokens > 0).then_some(context_used);
+        self.emitted = (tokens > 0).then_some(context_used);
         if let Some(replaying) = &mut self.replaying {
-            replaying.told(tokens);
+            replaying.set_emitted(tokens);
         }
         self.mailbox.emit(EngineEvent::TakenBack { id: self.id, tokens, context_used });
     }
@@ -516,7 +516,7 @@ impl Control for ActiveReply<'_, '_> {
     fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
         let tokens = shorter(self.reader, &mut self.source, reply)?;
         if tokens.is_some() {
-            self.tell_dropped();
+            self.emit_dropped();
         }
         Ok(tokens)
     }

@@ -64,8 +64,8 @@ fn a_question_without_an_answer_is_not_in_the_prompt_where_roles_alternate() {
     assert!(stdout.contains(greeting), "{stdout}");
     let expected = "<|im_start|>user\nTwo<|im_end|>\n<|im_start|>assistant\n2\n\n3<|im_end|>\n<|im_start|>user\nFour<|im_end|>\n<|im_start|>assistant\nHello!";
     assert!(stdout.contains(expected), "{stdout}");
-    let told = "wants question and answer in turn: a message without an answer is not in the prompt";
-    assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+    let warning = "wants question and answer in turn: a message without an answer is not in the prompt";
+    assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
 }
 
 #[test]

@@ -471,8 +471,8 @@ fn a_database_of_the_first_format_is_copied_and_then_written_in_the_new_one() {
     let gibber = of_the_first_format();
     let before = exports(&gibber);
     let said = gibber.run(&["sessions", "rename", "1", "At length"]);
-    let told = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(told.contains("chats-format-1.db"), "the copy is named: {told}");
+    let warning = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(warning.contains("chats-format-1.db"), "the copy is named: {warning}");
     stdout_of(said);
     assert_eq!(format_of(&gibber.path("chats.db")), 2);
     let after = exports(&gibber);

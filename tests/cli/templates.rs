@@ -118,19 +118,19 @@ fn an_empty_file_is_no_template() {
 #[test]
 fn a_question_that_the_template_leaves_out_is_told_and_one_that_it_changes_is_not() {
     let gibber = Gibber::new();
-    let told = |template: &str| {
+    let notice = |template: &str| {
         let output = gibber.run(&["run", "-m", &model(&gibber, template), "-n", "3", "Hi there"]);
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    let said = told("{% for m in messages %}<|im_start|>{{ m.role }}\n{% endfor %}");
+    let said = notice("{% for m in messages %}<|im_start|>{{ m.role }}\n{% endfor %}");
     assert!(said.contains("warning: the chat template of parrot leaves the question out of the prompt"), "{said}");
     for takes in [
         "{{ messages[0].content | upper }}\n",
         "{{ messages[0].content | tojson }}\n",
         "{{ messages[0].content[1:] }}\n",
     ] {
-        assert_eq!(told(takes), "", "{takes}");
+        assert_eq!(notice(takes), "", "{takes}");
     }
     let model = model(&gibber, "{% for m in messages %}<|im_start|>{{ m.role }}\n{% endfor %}");
     let output = gibber.run_with_stdin(&["repl", "-m", &model, "-n", "2"], b"One\nTwo\n");

@@ -38,7 +38,7 @@ fn tops(events: &[EngineEvent]) -> Vec<TokenId> {
     distribution.candidates.iter().map(|candidate| candidate.token).collect()
 }
 
-fn told(events: &[EngineEvent]) -> Vec<(TokenId, bool)> {
+fn emitted(events: &[EngineEvent]) -> Vec<(TokenId, bool)> {
     let token = |event: &EngineEvent| match event {
         EngineEvent::Token { trace, .. } => Some((trace.token, trace.picked)),
         _ => None,
@@ -53,11 +53,11 @@ fn tokens_are_drawn_picked_and_taken_back_and_the_logs_replay_it() {
         let id = client.send_generate(raw("Hello"), stepping(4, 8));
         let first = tops(&client.until_paused());
         let events = client.steer(id, Steer::Draw);
-        assert_eq!(told(&events).len(), 1);
-        assert!(!told(&events)[0].1);
+        assert_eq!(emitted(&events).len(), 1);
+        assert!(!emitted(&events)[0].1);
         let second = tops(&events);
         let events = client.steer(id, Steer::Pick(second[1]));
-        assert_eq!(told(&events), [(second[1], true)]);
+        assert_eq!(emitted(&events), [(second[1], true)]);
         for (left, expected) in [(1, &second), (0, &first)] {
             let events = client.steer(id, Steer::TakeBack);
             assert!(matches!(events[0], EngineEvent::TakenBack { tokens, .. } if tokens == left), "{events:?}");
@@ -89,7 +89,7 @@ fn a_cancel_closes_a_paused_reply_and_what_was_chosen_stays() {
     client.until_paused();
     let mut kept = Vec::new();
     for letter in letters {
-        kept.extend(told(&client.steer(id, Steer::Pick(letter))));
+        kept.extend(emitted(&client.steer(id, Steer::Pick(letter))));
     }
     assert_eq!(kept.len(), 2);
     client.steer(id, Steer::TakeBack);
@@ -162,10 +162,10 @@ fn a_running_reply_is_paused_before_its_next_token_and_drafts_do_not_show() {
     whole.stepping = Stepping::OnDemand;
     let id = client.send_generate(raw(text), whole);
     client.worker.send(EngineCommand::Pause { id });
-    let mut tokens: Vec<TokenId> = told(&client.until_paused()).iter().map(|token| token.0).collect();
+    let mut tokens: Vec<TokenId> = emitted(&client.until_paused()).iter().map(|token| token.0).collect();
     // Step by step through what was drafted, each time one back and on again.
     for _ in 0..6 {
-        tokens.extend(told(&client.steer(id, Steer::Draw)).iter().map(|token| token.0));
+        tokens.extend(emitted(&client.steer(id, Steer::Draw)).iter().map(|token| token.0));
         let after = client.steer(id, Steer::TakeBack);
         assert_eq!(tops(&after)[0], tokens[tokens.len() - 1], "greedy: the first of the list is what was drawn");
         client.steer(id, Steer::Draw);

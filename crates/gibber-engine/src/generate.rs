@@ -363,7 +363,7 @@ impl<'a> Reply<'a> {
         }
         let stopped = self.hold.push(trace, self.tokenizer.token_bytes(token));
         while let Some(trace) = self.hold.next_certain() {
-            self.tell(trace);
+            self.emit(trace);
         }
         Ok(stopped.map(FinishReason::StopString))
     }
@@ -419,7 +419,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    fn tell(&mut self, trace: TokenTrace) {
+    fn emit(&mut self, trace: TokenTrace) {
         self.stats.completion_tokens += 1;
         self.stats.picked_tokens += usize::from(trace.picked);
         self.control.on_token(trace, self.prompt + self.stats.completion_tokens);
@@ -428,7 +428,7 @@ impl<'a> Reply<'a> {
     /// Lets out what is left, and cuts the cache to the prompt and the reply.
     fn finish(&mut self) {
         let rest: Vec<TokenTrace> = self.hold.finish().collect();
-        rest.into_iter().for_each(|trace| self.tell(trace));
+        rest.into_iter().for_each(|trace| self.emit(trace));
         self.inference.truncate(self.prompt + self.stats.completion_tokens);
     }
 }

@@ -67,13 +67,13 @@ pub fn stop() {
     system::raise_default_once(SIGTSTP);
 }
 
-/// Has `tell` called with each of `signals` that comes, on a thread of its own. Of those that ask the program to leave
+/// Has `notify` called with each of `signals` that comes, on a thread of its own. Of those that ask the program to leave
 /// (SIGHUP, SIGINT, SIGTERM), a second one ends it at once, by that signal and with the terminal given back, unless the
 /// first was settled.
 ///
 /// # Errors
 /// Where the system gives no handler or no thread.
-pub fn listen(signals: &[i32], mut tell: impl FnMut(i32) + Send + 'static) -> io::Result<Wish> {
+pub fn listen(signals: &[i32], mut notify: impl FnMut(i32) + Send + 'static) -> io::Result<Wish> {
     let mut signals = Signals::new(signals)?;
     let wish = Wish::default();
     let open = wish.clone();
@@ -91,7 +91,7 @@ pub fn listen(signals: &[i32], mut tell: impl FnMut(i32) + Send + 'static) -> io
                 }
             }
             if ![SIGHUP, SIGINT, SIGTERM].contains(&signal) {
-                tell(signal);
+                notify(signal);
                 continue;
             }
             number += 1;
@@ -105,7 +105,7 @@ pub fn listen(signals: &[i32], mut tell: impl FnMut(i32) + Send + 'static) -> io
                 }
                 _ => {
                     first = Some(Instant::now());
-                    tell(signal);
+                    notify(signal);
                     end_later(signal, number, open.clone());
                 }
             }

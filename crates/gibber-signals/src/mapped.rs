@@ -31,16 +31,16 @@ pub fn watch() {
     reinstall();
 }
 
-/// Has `tell` called, on a thread of its own, instead of ending the program at once: the calling thread then has ten
+/// Has `notify` called, on a thread of its own, instead of ending the program at once: the calling thread then has ten
 /// seconds to end it. What the calling thread itself cannot read ends the program all the same.
 ///
 /// # Errors
 /// Where the system gives no pipe or no thread.
-pub fn notify(tell: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn notify(notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let (mut reader, writer) = io::pipe()?;
     std::thread::Builder::new().name("mapped files".to_owned()).spawn(move || {
         if reader.read(&mut [0]).is_ok_and(|count| count > 0) {
-            tell();
+            notify();
         }
     })?;
     let bell = PIPE.get_or_init(|| writer).as_raw_fd();

@@ -218,13 +218,13 @@ fn conflicts(rows: &[KeyRow]) -> Vec<KeyProblem> {
             let (here, there) = (row.binding.context, other.binding.context);
             let meets = here.chain().any(|outer| outer == there) || there.chain().any(|outer| outer == here);
             // Of two lines of the person's, the first is named once.
-            let told_already = other.own.is_some() && position(rows, other) < at;
+            let is_reported = other.own.is_some() && position(rows, other) < at;
             let same_action = row.binding.action == other.binding.action;
             // What the table itself has twice is meant to be so.
             let is_meant = |key: &&String| [row, other].iter().all(|row| row.binding.keys.contains(&key.as_str()));
             let mut keys = row.keys.iter().filter(|key| !is_meant(key));
             let shared = keys.find(|key| other.keys.iter().any(|known| same_key(known, key)));
-            if let Some(key) = shared.filter(|_| meets && !told_already && !same_action) {
+            if let Some(key) = shared.filter(|_| meets && !is_reported && !same_action) {
                 let name = other.binding.action.name();
                 let what = match (here, there) {
                     (here, there) if here == there => format!("{key} is the key of `{name}` too: give that another"),

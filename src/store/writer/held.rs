@@ -33,7 +33,7 @@ struct Chat {
     /// Whether this program has written to it.
     is_written: bool,
     /// The numbers of messages of others that were told of, and are not taken over yet.
-    told: HashSet<i64>,
+    reported: HashSet<i64>,
 }
 
 /// A message, and its number in the database; `None` where the database may be another one.
@@ -61,7 +61,7 @@ impl Held {
         self.chats.retain(|id, chat| chat.is_written || Some(*id) == open);
         let known = |node: &Node| (node.id, Known { stored: Some(i64::from(node.id.0)), node: node.clone() });
         let messages = transcript.nodes().iter().map(known).collect();
-        self.chats.insert(id, Chat { record, messages, changes, is_written: false, told: HashSet::new() });
+        self.chats.insert(id, Chat { record, messages, changes, is_written: false, reported: HashSet::new() });
         self.open = Some(id);
     }
 
@@ -70,7 +70,7 @@ impl Held {
         let Some(chat) = self.chats.get_mut(&session) else { return };
         for (node, stored) in taken {
             let stored = i64::from(stored.0);
-            if chat.told.remove(&stored) {
+            if chat.reported.remove(&stored) {
                 chat.messages.insert(node.id, Known { stored: Some(stored), node });
             }
         }
@@ -95,7 +95,7 @@ impl Held {
     pub(in crate::store) fn forget_places(&mut self) {
         for chat in self.chats.values_mut() {
             chat.messages.values_mut().for_each(|known| known.stored = None);
-            chat.told.clear();
+            chat.reported.clear();
         }
     }
 
@@ -348,7 +348,7 @@ impl Held {
                 }
                 continue;
             }
-            if chat.told.contains(&stored) {
+            if chat.reported.contains(&stored) {
                 continue;
             }
             let parent = node.parent.map(|parent| i64::from(parent.0));
@@ -365,7 +365,7 @@ impl Held {
             new.insert(stored);
             messages.push(Added { to, node: node.clone() });
         }
-        chat.told.extend(new);
+        chat.reported.extend(new);
         if is_complete {
             chat.changes = changes;
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::flow::Flow;
 use super::table::Table;
-use crate::tui::highlight::{Highlights, Told};
+use crate::tui::highlight::{Highlighting, Highlights};
 use crate::tui::text::{Origin, TextRow, width_of};
 use crate::tui::theme::Theme;
 
@@ -280,8 +280,8 @@ impl<'a> Writer<'a> {
     fn finish_link(&mut self) {
         self.styles.pop();
         let Some(link) = self.links.pop() else { return };
-        let is_told = link.is_plain || self.flow.text.get(link.start..) == Some(&link.url);
-        if is_told || link.url.is_empty() {
+        let is_shown = link.is_plain || self.flow.text.get(link.start..) == Some(&link.url);
+        if is_shown || link.url.is_empty() {
             return;
         }
         let faint = self.theme.faint();
@@ -385,12 +385,12 @@ impl<'a> Writer<'a> {
         self.contain(None, TextRow::of([("│ ".to_owned(), line_style, Origin::Drawn)]));
         let parts = match &mut self.highlights {
             Some(highlights) => match highlights.lines(code.place, &code.language, &code.text) {
-                Told::Lines(lines) => Some(lines),
-                Told::Waiting => {
+                Highlighting::Lines(lines) => Some(lines),
+                Highlighting::Waiting => {
                     self.is_plain = true;
                     None
                 }
-                Told::Nothing => None,
+                Highlighting::Nothing => None,
             },
             None => {
                 self.is_plain |= !code.language.is_empty();

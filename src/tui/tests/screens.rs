@@ -281,9 +281,9 @@ fn a_message_that_is_not_in_the_prompt_is_marked_and_a_folded_system_message_tol
     }
     let shown = stage.draw();
     assert_eq!(shown.matches("you · not in the prompt").count(), 1, "{shown}");
-    let told = |words: &str| stage.app.notes().iter().filter(|note| note.text.contains(words)).count();
-    assert_eq!(told("no place for a system message"), 1);
-    assert_eq!(told("a message without an answer is not in the prompt"), 1);
+    let notes_with = |words: &str| stage.app.notes().iter().filter(|note| note.text.contains(words)).count();
+    assert_eq!(notes_with("no place for a system message"), 1);
+    assert_eq!(notes_with("a message without an answer is not in the prompt"), 1);
     stage.keys("Four?<Enter>");
     stage.pump_to_end();
     assert!(!stage.draw().contains("you · not in the prompt"), "every prompt is told anew");

@@ -150,18 +150,18 @@ fn every_byte_of_a_source_is_told_by_the_spans_of_its_rows() {
         let text = pieces.concat();
         let third = (0..=text.len() / 3).rev().find(|&at| text.is_char_boundary(at)).unwrap();
         let wrapped = Wrapped::styled(&text, &source_spans(text.len(), BLUE, [(third..text.len(), RED)]), width);
-        let mut told = String::new();
+        let mut spelled = String::new();
         for row in wrapped.rows() {
-            told.push_str(&text[told.len()..row.start]);
+            spelled.push_str(&text[spelled.len()..row.start]);
             for (span, piece) in row.pieces() {
                 match span.origin {
-                    Origin::From(from) => told.push_str(&text[from..from + piece.len()]),
-                    Origin::Whole(from, to) => told.push_str(&text[from..to]),
+                    Origin::From(from) => spelled.push_str(&text[from..from + piece.len()]),
+                    Origin::Whole(from, to) => spelled.push_str(&text[from..to]),
                     Origin::Drawn | Origin::As(_) => panic!("nothing was drawn beside it"),
                 }
             }
         }
-        assert_eq!(told, text, "{text:?} at {width}");
+        assert_eq!(spelled, text, "{text:?} at {width}");
         assert_eq!(wrapped.rows().len(), Wrapped::new(&text, width).rows().len());
     }
 }

@@ -12,7 +12,7 @@ impl Actor {
             return played;
         }
         if reply.is_paused {
-            self.tell_paused(reply);
+            self.emit_paused(reply);
         }
         loop {
             let played = self.check(reply);
@@ -20,13 +20,13 @@ impl Actor {
                 return played;
             }
             if reply.is_paused && std::mem::take(&mut reply.is_reshaped) {
-                self.tell_paused(reply);
+                self.emit_paused(reply);
             }
             let id = reply.id;
             match reply.steers.pop_front() {
                 Some(EngineCommand::Pause { .. }) if !reply.is_paused => {
                     reply.is_paused = true;
-                    self.tell_paused(reply);
+                    self.emit_paused(reply);
                 }
                 Some(EngineCommand::Resume { .. }) if reply.is_paused => {
                     reply.is_paused = false;
@@ -35,7 +35,7 @@ impl Actor {
                 }
                 Some(EngineCommand::Steer { steer, .. }) if reply.is_paused => match self.steer(reply, steer) {
                     Some(played) => return played,
-                    None => self.tell_paused(reply),
+                    None => self.emit_paused(reply),
                 },
                 Some(_) => {}
                 None if reply.is_paused => std::thread::sleep(POLL),
@@ -51,7 +51,7 @@ impl Actor {
             Steer::Pick(token) => {
                 let shown = distribution(&reply.sampling, usize::MAX);
                 let text = shown.candidates.iter().find(|candidate| candidate.token == token)?.text.clone();
-                let played = self.tell(reply, token, &text, true);
+                let played = self.emit_token(reply, token, &text, true);
                 return (played == Played::Finished(FinishReason::Length)).then_some(played);
             }
             Steer::TakeBack if reply.stats.completion_tokens == 0 => {}
@@ -65,7 +65,7 @@ impl Actor {
         None
     }
 
-    fn tell_paused(&self, reply: &mut Reply) {
+    fn emit_paused(&self, reply: &mut Reply) {
         reply.is_reshaped = false;
         let distribution = distribution(&reply.sampling, reply.candidates);
         let context_used = self.context_used;

@@ -125,7 +125,7 @@ fn variants_speak_a_word_each_in_turn_and_one_event_closes_them() {
     let (prompt, variants) = (Prompt::Raw("a prompt".into()), vec![GenerationParams::default(); 2]);
     worker.send(EngineCommand::Compare { id: RequestId(1), prompt, variants });
     let events = events_of_request(&worker);
-    let told: Vec<String> = events
+    let emitted: Vec<String> = events
         .iter()
         .filter_map(|event| match event {
             EngineEvent::VariantToken { variant, trace, .. } => Some(format!("{variant}{}", trace.text)),
@@ -133,6 +133,6 @@ fn variants_speak_a_word_each_in_turn_and_one_event_closes_them() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, ["0one", "1one", "0 two", "1 length", "0 stop"]);
+    assert_eq!(emitted, ["0one", "1one", "0 two", "1 length", "0 stop"]);
     assert!(matches!(events.last(), Some(EngineEvent::Compared { .. })));
 }

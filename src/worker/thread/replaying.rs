@@ -10,14 +10,14 @@ pub(super) struct Replaying {
     /// The entries of its logs that come next. The first of the filters is the start.
     sampling: usize,
     step: usize,
-    /// Tokens chosen by now, and those told.
+    /// Tokens chosen by now, and those emitted.
     chosen: usize,
-    told: usize,
+    emitted: usize,
 }
 
 impl Replaying {
     pub(super) fn new(replay: Replay) -> Self {
-        Self { replay, sampling: 1, step: 0, chosen: 0, told: 0 }
+        Self { replay, sampling: 1, step: 0, chosen: 0, emitted: 0 }
     }
 
     /// Whether it takes tokens back.
@@ -48,19 +48,19 @@ impl Replaying {
         step
     }
 
-    /// So many tokens are told.
-    pub(super) fn told(&mut self, tokens: usize) {
-        self.told = tokens;
+    /// So many tokens are emitted by now.
+    pub(super) fn set_emitted(&mut self, tokens: usize) {
+        self.emitted = tokens;
     }
 
-    /// One more token is told.
-    pub(super) fn told_one(&mut self) {
-        self.told += 1;
+    /// One more token is emitted.
+    pub(super) fn emitted_one(&mut self) {
+        self.emitted += 1;
     }
 
     /// Whether all of it is computed; of one that ended by itself, whether it has gone on for longer.
     pub(super) fn is_done(&self) -> bool {
         let most = self.replay.tokens + usize::from(self.replay.ends);
-        self.step >= self.replay.steps.len() && self.told >= most
+        self.step >= self.replay.steps.len() && self.emitted >= most
     }
 }

@@ -29,7 +29,7 @@ impl ActiveReply<'_, '_> {
             return Some(Steer::Draw);
         }
         if self.pause.is_paused {
-            self.tell_paused(rest);
+            self.emit_paused(rest);
         }
         let id = self.id;
         loop {
@@ -41,7 +41,7 @@ impl ActiveReply<'_, '_> {
             match self.mailbox.take(|command| concerns(command, id, is_paused)) {
                 Some(EngineCommand::Pause { .. }) if !is_paused => {
                     self.pause.is_paused = true;
-                    self.tell_paused(rest);
+                    self.emit_paused(rest);
                 }
                 Some(EngineCommand::Resume { .. }) if is_paused => {
                     self.pause.is_paused = false;
@@ -56,7 +56,7 @@ impl ActiveReply<'_, '_> {
         }
     }
 
-    fn tell_paused(&self, rest: &StepPoint<'_>) {
+    fn emit_paused(&self, rest: &StepPoint<'_>) {
         if let Some(distribution) = rest.distribution(rest.sampling, self.pause.candidates) {
             let (held_back, context_used) = (rest.held_back(), rest.context_used());
             self.mailbox.emit(EngineEvent::Paused { id: self.id, distribution, held_back, context_used });

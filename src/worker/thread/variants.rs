@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use super::{Worker, check, options_of, shorter, tell_fault, tell_remarks};
+use super::{Worker, check, emit_fault, emit_remarks, options_of, shorter};
 use crate::worker::eager_prefill::answer_measures;
 use crate::worker::loaded::{Loaded, Reader, RequestError, Source};
 use crate::worker::mailbox::Mailbox;
@@ -30,32 +30,32 @@ impl Worker {
         let longest = variants.iter().map(|variant| variant.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.prune_forks(&tokens);
-        tell_fault(mailbox, id, loaded.reader.new_fault(&source)?);
+        emit_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, variants: left, reader } = loaded;
-        tell_remarks(mailbox, id, reader.remarks(&source)?);
+        emit_remarks(mailbox, id, reader.remarks(&source)?);
         let mailbox = RefCell::new(mailbox);
         let variant = |(variant, params)| {
             let source = source.clone();
             let options = options_of(params, &source, asked);
             let control =
-                ActiveVariant { id, variant, mailbox: &mailbox, reader, source, told: None, dice: Dice::default() };
+                ActiveVariant { id, variant, mailbox: &mailbox, reader, source, emitted: None, dice: Dice::default() };
             Variant { options, control }
         };
         let mut variants: Vec<_> = variants.into_iter().enumerate().map(variant).collect();
         if let Some(first) = variants.first() {
-            first.control.tell_dropped();
+            first.control.emit_dropped();
         }
         let outcome = generate_variants(inference, &reader.tokenizer, tokens, &mut variants);
-        let told: Vec<(Option<usize>, Dice)> =
-            variants.iter().map(|variant| (variant.control.told, variant.control.dice)).collect();
+        let emitted: Vec<(Option<usize>, Dice)> =
+            variants.iter().map(|variant| (variant.control.emitted, variant.control.dice)).collect();
         let first = variants.into_iter().next().map(|variant| variant.control.source);
         if let Some(source) = first {
             reader.remember(&source);
         }
         *left = outcome?;
         let of_variants = std::iter::once(&*inference).chain(&*left);
-        for (variant, (inference, (told, dice))) in of_variants.zip(told).enumerate() {
-            draws.keep(ReplyRef { request: id, variant }, inference, told, dice);
+        for (variant, (inference, (emitted, dice))) in of_variants.zip(emitted).enumerate() {
+            draws.keep(ReplyRef { request: id, variant }, inference, emitted, dice);
         }
         Ok(EngineEvent::Compared { id, context_used: inference.held().len() })
     }
@@ -70,7 +70,7 @@ struct ActiveVariant<'a, 'p> {
     reader: &'a Reader,
     source: Source<'p>,
     /// Tokens in its context with the last one that was told.
-    told: Option<usize>,
+    emitted: Option<usize>,
     /// The random numbers of that token, once the lane has ended.
     dice: Dice,
 }
@@ -80,7 +80,7 @@ impl ActiveVariant<'_, '_> {
         self.mailbox.borrow().emit(event);
     }
 
-    fn tell_dropped(&self) {
+    fn emit_dropped(&self) {
         let messages = self.source.dropped();
         if !messages.is_empty() {
             self.emit(EngineEvent::TurnsDropped { id: self.id, messages });
@@ -98,7 +98,7 @@ impl Control for ActiveVariant<'_, '_> {
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
-        self.told = Some(context_used);
+        self.emitted = Some(context_used);
         self.emit(EngineEvent::VariantToken { id: self.id, variant: self.variant, trace, context_used });
     }
 
@@ -115,7 +115,7 @@ impl Control for ActiveVariant<'_, '_> {
     fn make_room(&mut self, reply: usize) -> Result<Option<Vec<TokenId>>, EngineError> {
         let tokens = shorter(self.reader, &mut self.source, reply)?;
         if tokens.is_some() {
-            self.tell_dropped();
+            self.emit_dropped();
         }
         Ok(tokens)
     }

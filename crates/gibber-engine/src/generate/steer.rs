@@ -95,8 +95,8 @@ impl Reply<'_> {
         }
         self.drafter.restart();
         self.hold_again();
-        let told = self.stats.completion_tokens;
-        self.control.on_taken_back(told, self.prompt + told);
+        let emitted = self.stats.completion_tokens;
+        self.control.on_taken_back(emitted, self.prompt + emitted);
     }
 
     /// Holds the tokens back that are not certain by those before them: those that have left since stay told.
@@ -106,9 +106,9 @@ impl Reply<'_> {
         (self.stats.completion_tokens, self.stats.picked_tokens) = (0, 0);
         for trace in &self.traces {
             self.hold.push(trace.clone(), self.tokenizer.token_bytes(trace.token));
-            while let Some(told) = self.hold.next_certain() {
+            while let Some(emitted) = self.hold.next_certain() {
                 self.stats.completion_tokens += 1;
-                self.stats.picked_tokens += usize::from(told.picked);
+                self.stats.picked_tokens += usize::from(emitted.picked);
             }
         }
     }

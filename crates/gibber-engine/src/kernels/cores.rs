@@ -39,8 +39,8 @@ fn cores_of(processors: &[usize], folder: &Path) -> Option<usize> {
     let siblings = |processor: &usize| {
         let topology = folder.join(format!("cpu{processor}/topology"));
         // The second is the older name of the first.
-        let told = ["core_cpus_list", "thread_siblings_list"].map(|file| fs::read_to_string(topology.join(file)));
-        told.into_iter().find_map(Result::ok).map(|list| list.trim().to_owned())
+        let lists = ["core_cpus_list", "thread_siblings_list"].map(|file| fs::read_to_string(topology.join(file)));
+        lists.into_iter().find_map(Result::ok).map(|list| list.trim().to_owned())
     };
     let cores: HashSet<String> = processors.iter().filter_map(siblings).collect();
     (!cores.is_empty()).then_some(cores.len())

@@ -6,7 +6,7 @@ use super::*;
 
 /// What a reply tells, and what it leaves behind; all but times and the counts of drafts.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Emitted {
     reason: FinishReason,
     tokens: Vec<TokenTrace>,
     context_used: Vec<usize>,
@@ -25,13 +25,13 @@ struct Drafts {
     accepted: usize,
 }
 
-fn told(
+fn emitted(
     model: &mut LoadedModel,
     prompt: &[TokenId],
     options: &GenerateOptions,
     mut script: Script,
     lookup: PromptLookup,
-) -> (Told, Drafts) {
+) -> (Emitted, Drafts) {
     let options = GenerateOptions { lookup, ..options.clone() };
     let (reason, stats) = run(model, prompt, &options, &mut script);
     let drafts = Drafts { drafted: stats.drafted_tokens, accepted: stats.accepted_tokens };
@@ -47,11 +47,11 @@ fn told(
     };
     let Script { tokens, context_used, prefill, draws, draws_at_cancel, .. } = script;
     let (held, logits) = (model.inference.held().to_vec(), model.inference.logits().map(<[f32]>::to_vec));
-    (Told { reason, tokens, context_used, prefill, draws, draws_at_cancel, stats, held, logits }, drafts)
+    (Emitted { reason, tokens, context_used, prefill, draws, draws_at_cancel, stats, held, logits }, drafts)
 }
 
-fn ids(told: &Told) -> Vec<TokenId> {
-    told.tokens.iter().map(|trace| trace.token).collect()
+fn ids(emitted: &Emitted) -> Vec<TokenId> {
+    emitted.tokens.iter().map(|trace| trace.token).collect()
 }
 
 /// Runs it without drafts and with them, each from an empty cache, and a second turn after each.
@@ -60,14 +60,14 @@ fn assert_same(
     prompt: &[TokenId],
     options: &GenerateOptions,
     script: impl Fn() -> Script,
-) -> (Told, Drafts) {
+) -> (Emitted, Drafts) {
     let mut both_turns = |lookup| {
         model.inference.truncate(0);
-        let (first, drafts) = told(model, prompt, options, script(), lookup);
+        let (first, drafts) = emitted(model, prompt, options, script(), lookup);
         let next = [&first.held, &prompt[..2]].concat();
         // Where the first turn has filled the context there is no second one.
-        let second =
-            (next.len() < model.inference.context()).then(|| told(model, &next, options, Script::default(), lookup).0);
+        let second = (next.len() < model.inference.context())
+            .then(|| emitted(model, &next, options, Script::default(), lookup).0);
         (first, second, drafts)
     };
     let (plain, second, none) = both_turns(PromptLookup::Off);
@@ -166,8 +166,8 @@ fn a_cancel_takes_effect_at_the_next_token_inside_a_draft() {
     let mut model = synthetic("tiny:q8_0");
     for n in 0..40 {
         let script = || Script { cancel_after_tokens: Some(n), ..Script::default() };
-        let (told, _) = assert_same(&mut model, &repetitive(), &greedy(60), script);
-        assert_eq!((told.reason, told.draws_at_cancel), (FinishReason::Cancelled, Some(told.draws)));
+        let (emitted, _) = assert_same(&mut model, &repetitive(), &greedy(60), script);
+        assert_eq!((emitted.reason, emitted.draws_at_cancel), (FinishReason::Cancelled, Some(emitted.draws)));
     }
 }
 
@@ -175,8 +175,8 @@ fn a_cancel_takes_effect_at_the_next_token_inside_a_draft() {
 fn every_limit_of_tokens_is_kept_and_nothing_is_drafted_beyond_it() {
     let mut model = synthetic("tiny:q8_0");
     for n in 0..40 {
-        let (told, drafts) = assert_same(&mut model, &repetitive(), &greedy(n), Script::default);
-        assert_eq!((told.reason, told.tokens.len()), (FinishReason::Length, n));
+        let (emitted, drafts) = assert_same(&mut model, &repetitive(), &greedy(n), Script::default);
+        assert_eq!((emitted.reason, emitted.tokens.len()), (FinishReason::Length, n));
         assert!(drafts.drafted < n.max(1), "{n} tokens: {drafts:?}");
     }
 }
@@ -190,8 +190,8 @@ fn a_stop_text_inside_a_draft_ends_the_reply_there() {
     for at in (0..characters.len() - 4).step_by(3) {
         let mut options = greedy(60);
         options.stop.texts = vec![characters[at..at + 4].iter().collect(), "never said".into()];
-        let (told, _) = assert_same(&mut model, &repetitive(), &options, Script::default);
-        assert!(matches!(told.reason, FinishReason::StopString(_)));
+        let (emitted, _) = assert_same(&mut model, &repetitive(), &options, Script::default);
+        assert!(matches!(emitted.reason, FinishReason::StopString(_)));
     }
 }
 
@@ -201,8 +201,8 @@ fn the_models_own_end_is_met_with_drafts_as_without() {
     let mut ended = 0;
     for seed in 0..60 {
         let sampling = SamplingParams { temperature: 0.7, ..open() };
-        let (told, _) = assert_same(&mut model, &repetitive(), &with(sampling, seed, 60), Script::default);
-        ended += usize::from(told.reason == FinishReason::EndOfTurn);
+        let (emitted, _) = assert_same(&mut model, &repetitive(), &with(sampling, seed, 60), Script::default);
+        ended += usize::from(emitted.reason == FinishReason::EndOfTurn);
     }
     assert!(ended > 0, "no reply of these seeds ends by itself");
 }
@@ -211,12 +211,12 @@ fn the_models_own_end_is_met_with_drafts_as_without() {
 fn a_full_context_is_met_at_the_same_token() {
     let mut model = synthetic("tiny:q8_0");
     let prompt = [repetitive(), repetitive()].concat();
-    let (told, drafts) = assert_same(&mut model, &prompt, &greedy(300), Script::default);
-    assert_eq!((told.reason, told.tokens.len()), (FinishReason::Context, 128 - prompt.len() + 1));
+    let (emitted, drafts) = assert_same(&mut model, &prompt, &greedy(300), Script::default);
+    assert_eq!((emitted.reason, emitted.tokens.len()), (FinishReason::Context, 128 - prompt.len() + 1));
     assert!(drafts.accepted > 0);
     let shorter = || Script { rooms: vec![repetitive(), repetitive()[..20].to_vec()], ..Script::default() };
-    let (told, _) = assert_same(&mut model, &prompt, &greedy(100), shorter);
-    assert_eq!((told.reason, told.tokens.len()), (FinishReason::Length, 100));
+    let (emitted, _) = assert_same(&mut model, &prompt, &greedy(100), shorter);
+    assert_eq!((emitted.reason, emitted.tokens.len()), (FinishReason::Length, 100));
 }
 
 /// `on` does not look at the clock: what it drafts is repeatable.
@@ -225,7 +225,7 @@ fn always_on_drafts_the_same_each_time() {
     let mut model = synthetic("tiny:q8_0");
     let mut counts = || {
         model.inference.truncate(0);
-        told(&mut model, &repetitive(), &greedy(60), Script::default(), PromptLookup::On).1
+        emitted(&mut model, &repetitive(), &greedy(60), Script::default(), PromptLookup::On).1
     };
     let first = counts();
     assert!(first.accepted > 10, "{first:?}");

@@ -191,8 +191,8 @@ fn the_prompt_is_computed_once_and_the_variants_draw_one_after_the_other() {
     let mut variants = variants([options(1, 3), options(2, 3), options(3, 3)]);
     run_variants(&mut model, &mut variants);
     assert!(variants[1..].iter().all(|variant| variant.control.script.prefill.is_empty()));
-    let told = variants[0].control.script.prefill.last().unwrap();
-    assert_eq!((told.reused, told.done), (0, PROMPT.len()));
+    let progress = variants[0].control.script.prefill.last().unwrap();
+    assert_eq!((progress.reused, progress.done), (0, PROMPT.len()));
     assert_eq!(*variants[0].control.turns.borrow(), [0, 1, 2].repeat(3));
 }
 

@@ -88,8 +88,8 @@ impl Family for TwoRotations {
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
         let period = period(config);
         let mut layers = config.layers.iter().enumerate();
-        let is_told = layers.all(|(index, layer)| layer.attention.window.is_some() == is_local(index, period));
-        (!is_told).then_some("which layers have a window (`layer_types`)")
+        let is_consistent = layers.all(|(index, layer)| layer.attention.window.is_some() == is_local(index, period));
+        (!is_consistent).then_some("which layers have a window (`layer_types`)")
     }
 }
 
