@@ -142,6 +142,6 @@ impl Engine {
 
     /// Whether this token ends a reply.
     pub(super) fn is_end_token(&self, token: TokenId) -> bool {
-        self.model.as_ref().is_some_and(|model| model.end_tokens.contains(&token))
+        self.model.as_ref().is_some_and(|model| model.eos_tokens.contains(&token))
     }
 }

@@ -225,7 +225,7 @@ impl ChatTemplate {
     }
 
     /// Whether the tokenizer is to put its begin token in front. Templates that come with a model write it themselves.
-    pub fn wants_begin_token(&self) -> bool {
+    pub fn wants_bos(&self) -> bool {
         self.begin
     }
 

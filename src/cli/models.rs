@@ -122,7 +122,7 @@ impl Info {
         match tokenizer {
             Ok(tokenizer) => {
                 let end = |&id: &TokenId| EndToken { id, text: tokenizer.piece(id) };
-                self.end_tokens = tokenizer.end_tokens().iter().map(end).collect();
+                self.end_tokens = tokenizer.eos_tokens().iter().map(end).collect();
                 self.notes = tokenizer.notes().to_vec();
                 self.runnable = true;
             }
@@ -166,7 +166,7 @@ fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, Eng
 /// What ends a reply, and what is odd about the tokenizer.
 fn tokenizer_rows(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
     let end = |&id: &TokenId| format!("{} ({id})", tokenizer.piece(id));
-    let ends: Vec<String> = tokenizer.end_tokens().iter().map(end).collect();
+    let ends: Vec<String> = tokenizer.eos_tokens().iter().map(end).collect();
     let ends = if ends.is_empty() { "none: a reply ends at its length".to_owned() } else { ends.join(", ") };
     let notes = tokenizer.notes().iter().map(|note| ("note", note.clone()));
     std::iter::once(("end tokens", ends)).chain(notes).collect()

@@ -199,7 +199,7 @@ pub fn sample_model() -> ModelInfo {
         parameters: 134_515_008,
         weight_bytes: 98_000_000,
         vocabulary: 49_152,
-        end_tokens: Vec::new(),
+        eos_tokens: Vec::new(),
         notes: Vec::new(),
         context: 8192,
         trained_context: 8192,

@@ -89,7 +89,7 @@ impl Loaded {
     /// Strangers' templates run in `sandbox`.
     pub(super) fn new(model: LoadedModel, sandbox: &Sandbox) -> Self {
         // GPT-2's files do not spell their end token out.
-        let end = || model.tokenizer.end_tokens().first().map(|&end| model.tokenizer.piece(end));
+        let end = || model.tokenizer.eos_tokens().first().map(|&end| model.tokenizer.piece(end));
         let eos = model.eos_token.or_else(end).unwrap_or_default();
         if model.chat_template.is_some() {
             sandbox.warm();
@@ -139,7 +139,7 @@ impl Reader {
         thinking: Option<bool>,
     ) -> Result<Vec<TokenId>, RequestError> {
         let text = template.render(messages, &self.options(thinking))?;
-        Ok(self.tokenizer.encode(&text, template.wants_begin_token())?)
+        Ok(self.tokenizer.encode(&text, template.wants_bos())?)
     }
 
     pub(super) fn options(&self, thinking: Option<bool>) -> RenderOptions {

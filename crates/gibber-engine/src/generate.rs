@@ -340,8 +340,8 @@ impl<'a> Reply<'a> {
         let room = self.inference.context() - self.sequence.len();
         // A pass gives one draw more than the draft is long.
         let wanted = self.options.stop.max_tokens.map_or(room, |most| most.saturating_sub(self.drawn() + 1));
-        let (ends, pace) = (self.tokenizer.end_tokens(), self.inference.pace());
-        let draft = self.drafter.draft(&self.sequence, room.min(wanted), ends, pace);
+        let (eos, pace) = (self.tokenizer.eos_tokens(), self.inference.pace());
+        let draft = self.drafter.draft(&self.sequence, room.min(wanted), eos, pace);
         self.stats.drafted_tokens += draft.len();
         self.inference.push_with_draft(last, draft)
     }
@@ -354,7 +354,7 @@ impl<'a> Reply<'a> {
         }
         self.chosen += 1;
         let token = trace.token;
-        if self.tokenizer.end_tokens().contains(&token) {
+        if self.tokenizer.eos_tokens().contains(&token) {
             return Ok(Some(FinishReason::EndOfTurn));
         }
         self.sequence.push(token);

@@ -13,7 +13,7 @@ const NO_NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 /// # Errors
 /// What is wrong, and where.
 pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
-    let text = without_mark(text);
+    let text = without_bom(text);
     match serde_json::from_slice(text) {
         Ok(value) => top(value),
         Err(error) => serde_json::from_slice(&quoted(text)).map_err(|_| located(&error)).and_then(top),
@@ -25,11 +25,11 @@ pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
 /// # Errors
 /// What is wrong, and where.
 pub(crate) fn strict_object(text: &[u8]) -> Result<Map<String, Value>, String> {
-    serde_json::from_slice(without_mark(text)).map_err(|error| located(&error)).and_then(top)
+    serde_json::from_slice(without_bom(text)).map_err(|error| located(&error)).and_then(top)
 }
 
 /// A text without the mark of its encoding.
-pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+pub(crate) fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 

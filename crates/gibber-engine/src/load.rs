@@ -91,7 +91,7 @@ pub struct ModelInfo {
     /// Entries of the vocabulary.
     pub vocabulary: usize,
     /// The tokens that end a reply, in ascending order.
-    pub end_tokens: Vec<TokenId>,
+    pub eos_tokens: Vec<TokenId>,
     /// What is odd about its files but in nobody's way, a sentence each.
     pub notes: Vec<String>,
     /// Tokens the context holds in this run.
@@ -168,7 +168,7 @@ pub fn load(
         parameters: files.parameters(),
         weight_bytes: files.weights.total_bytes(),
         vocabulary: files.config.vocab_size,
-        end_tokens: tokenizer.end_tokens().to_vec(),
+        eos_tokens: tokenizer.eos_tokens().to_vec(),
         notes: tokenizer.notes().to_vec(),
         context,
         trained_context: files.config.trained_context,

@@ -49,7 +49,7 @@ fn plain_reads_like_a_play_and_stops_at_the_next_speaker() {
         "Be brief.\n\nUser: Hi\nAssistant: Hello.\nUser: How are you?\nAssistant:"
     );
     assert_eq!(template.stop_strings(), ["\nUser:", "\nAssistant:"]);
-    assert!(template.wants_begin_token());
+    assert!(template.wants_bos());
     let mut spaced = conversation();
     spaced[2].content = " Hello.".into();
     assert_eq!(render(&template, &spaced), render(&template, &conversation()), "a space of the model's own serves");

@@ -196,7 +196,7 @@ fn a_token_inside_a_character_cannot_be_gone_on_from() {
 
 #[test]
 fn an_alternative_that_ends_the_reply_ends_it_there() {
-    let model = gibber_engine::load::ModelInfo { end_tokens: vec![1], ..sample_model() };
+    let model = gibber_engine::load::ModelInfo { eos_tokens: vec![1], ..sample_model() };
     let mut stage = answered(100, 30, words().load(Ok(model)));
     stage.keys("<Ctrl-T><Down>");
     let shown = stage.draw();

@@ -158,20 +158,20 @@ pub(super) fn put_tokenizer(header: &mut Header, files: &ModelFiles) -> Result<(
         let index = tokens.iter().position(|token| Some(token) == text.as_ref())?;
         TokenId::try_from(index).ok()
     };
-    let ends: Vec<TokenId> =
-        tokenizer.end_tokens().iter().copied().filter(|&id| (id as usize) < tokens.len()).collect();
-    let end = id_of(&files.eos_token).or(ends.first().copied());
-    let begin = tokenizer.begin_token().or_else(|| id_of(&files.bos_token)).or(end);
-    let others = ends.iter().copied().filter(|&id| Some(id) != end);
+    let eos_tokens: Vec<TokenId> =
+        tokenizer.eos_tokens().iter().copied().filter(|&id| (id as usize) < tokens.len()).collect();
+    let eos = id_of(&files.eos_token).or(eos_tokens.first().copied());
+    let bos = tokenizer.bos_token().or_else(|| id_of(&files.bos_token)).or(eos);
+    let others = eos_tokens.iter().copied().filter(|&id| Some(id) != eos);
     let keys = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
-    for (key, id) in keys.into_iter().zip(end.into_iter().chain(others)) {
+    for (key, id) in keys.into_iter().zip(eos.into_iter().chain(others)) {
         header.u32(key, id);
     }
     // Without the key llama.cpp takes token 11, which is a comma.
-    if let Some(begin) = begin {
-        header.u32("tokenizer.ggml.bos_token_id", begin);
+    if let Some(bos) = bos {
+        header.u32("tokenizer.ggml.bos_token_id", bos);
     }
-    header.bool("tokenizer.ggml.add_bos_token", tokenizer.begin_token().is_some());
+    header.bool("tokenizer.ggml.add_bos_token", tokenizer.bos_token().is_some());
     if let Some(template) = &files.chat_template {
         header.string("tokenizer.chat_template", template);
     }

@@ -93,7 +93,7 @@ fn a_model_computes_the_same_after_it_was_converted() {
             let texts = |model: &LoadedModel| (model.chat_template.clone(), model.bos_token.clone());
             assert_eq!(texts(&before), texts(&after), "{name}");
         }
-        assert_eq!(before.tokenizer.end_tokens(), after.tokenizer.end_tokens(), "{name}");
+        assert_eq!(before.tokenizer.eos_tokens(), after.tokenizer.eos_tokens(), "{name}");
         let text = "The licence of naïve work in 1999: 漢字\r\n\tand  <|im_end|>";
         let encode = |model: &LoadedModel| model.tokenizer.encode(text, true).unwrap();
         assert_eq!(encode(&before), encode(&after), "{name}");

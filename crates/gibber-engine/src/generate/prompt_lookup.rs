@@ -97,9 +97,9 @@ impl Drafter {
         };
     }
 
-    /// A guess at what comes after `tokens`, which were taken in: at most `most` tokens, none of them one of `ends`;
+    /// A guess at what comes after `tokens`, which were taken in: at most `most` tokens, none of them one of `eos`;
     /// empty where no guess is worth its cost.
-    pub(super) fn draft(&mut self, tokens: &[TokenId], most: usize, ends: &[TokenId], pace: &Pace) -> &[TokenId] {
+    pub(super) fn draft(&mut self, tokens: &[TokenId], most: usize, eos: &[TokenId], pace: &Pace) -> &[TokenId] {
         self.draft.clear();
         if let Some(found) = self.found {
             let most = most.min(LONGEST_DRAFT);
@@ -115,7 +115,7 @@ impl Drafter {
             for at in found.next..found.next + length {
                 // What is repeated may reach into the draft itself.
                 let token = tokens.get(at).copied().unwrap_or_else(|| self.draft[at - tokens.len()]);
-                if ends.contains(&token) {
+                if eos.contains(&token) {
                     break;
                 }
                 self.draft.push(token);

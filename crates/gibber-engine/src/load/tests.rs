@@ -139,7 +139,7 @@ fn a_loaded_model_says_what_it_is() {
     assert!(!model.info.has_chat_template);
     let llama = load_fixture("tiny-llama");
     assert_eq!((llama.bos_token.as_deref(), llama.eos_token.as_deref()), (Some("<|im_start|>"), Some("<|im_end|>")));
-    assert_eq!(llama.tokenizer.end_tokens(), [0, 2]);
+    assert_eq!(llama.tokenizer.eos_tokens(), [0, 2]);
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn special_tokens_that_are_not_there_are_notes() {
         .set(config, "pad_token", json!("<pad>"))
         .set(config, "eos_token", json!("</s>"));
     let tokenizer = folder.open().unwrap().tokenizer().unwrap();
-    assert!(tokenizer.end_tokens().contains(&2) && !tokenizer.end_tokens().contains(&50256));
+    assert!(tokenizer.eos_tokens().contains(&2) && !tokenizer.eos_tokens().contains(&50256));
     let notes = tokenizer.notes().join("\n");
     for what in [
         "/config.json: `eos_token_id` is 50256",
@@ -486,7 +486,7 @@ fn end_marks_go_by_their_text_whatever_a_tokenizer_json_calls_them() {
     });
     let not_added = change(&|json| json["added_tokens"] = json!([]));
     for tokenizer in [not_special, not_added] {
-        assert_eq!(tokenizer.end_tokens(), [0, 2]);
+        assert_eq!(tokenizer.eos_tokens(), [0, 2]);
         assert!(tokenizer.is_special(2));
         assert_eq!(tokenizer.encode("<|im_end|>", false).unwrap(), [2]);
     }
@@ -501,7 +501,7 @@ fn a_tokenizer_is_looked_for_under_all_its_names() {
     fs::rename(openai.path("vocab.json"), openai.path("encoder.json")).unwrap();
     fs::rename(openai.path("merges.txt"), openai.path("vocab.bpe")).unwrap();
     let tokenizer = openai.open().unwrap().tokenizer().unwrap();
-    assert_eq!(tokenizer.end_tokens(), [0, 2]);
+    assert_eq!(tokenizer.eos_tokens(), [0, 2]);
     assert!(tokenizer.is_special(0));
 }
 
@@ -513,7 +513,7 @@ fn special_tokens_come_from_the_configuration() {
         .set(config, "bos_token", json!("<|im_start|>"))
         .set(config, "eos_token", json!({"content": "<|im_end|>"}));
     let tokenizer = folder.open().unwrap().tokenizer().unwrap();
-    assert_eq!((tokenizer.begin_token(), tokenizer.end_tokens()), (Some(1), &[0, 2][..]));
+    assert_eq!((tokenizer.bos_token(), tokenizer.eos_tokens()), (Some(1), &[0, 2][..]));
     let list = Folder::copy_of("tiny-gpt2").set("config.json", "eos_token_id", json!("end"));
     assert!(list.error().contains("`eos_token_id` has to be a token id or a list"));
 }
@@ -568,7 +568,7 @@ fn what_ends_a_reply_is_collected_from_everywhere() {
         .set("config.json", "eos_token_id", json!([7, 9]))
         .set("generation_config.json", "eos_token_id", json!([9, 11]))
         .set("tokenizer_config.json", "additional_special_tokens", json!(["<|im_end|>"]));
-    assert_eq!(folder.open().unwrap().tokenizer().unwrap().end_tokens(), [0, 2, 7, 9, 11]);
+    assert_eq!(folder.open().unwrap().tokenizer().unwrap().eos_tokens(), [0, 2, 7, 9, 11]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::hugging_face::token_text;
 use crate::keys::JsonFile;
-use crate::tokenizer::{self, EosTokens, Mark, Tokenizer, VocabAndMerges};
+use crate::tokenizer::{self, AddedTokenSpec, EosTokens, Tokenizer, VocabAndMerges};
 use crate::{EngineError, TokenId};
 
 /// What GPT-2's tokenizer takes for its special token where nothing else is said.
@@ -16,7 +16,7 @@ const GPT2_SPECIAL: &str = "<|endoftext|>";
 #[derive(Debug, Clone)]
 pub(super) struct TokenizerFiles {
     files: Files,
-    ends: EosTokens,
+    eos: EosTokens,
 }
 
 #[derive(Debug, Clone)]
@@ -31,16 +31,16 @@ impl TokenizerFiles {
         config: &JsonFile,
         tokenizer_config: Option<&JsonFile>,
     ) -> Result<Self, EngineError> {
-        let mut ends = EosTokens { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
+        let mut eos = EosTokens { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
         if let Some(generation) = JsonFile::read(folder.join("generation_config.json"))? {
-            ends.ids.extend(ids(&generation, "eos_token_id")?);
+            eos.ids.extend(ids(&generation, "eos_token_id")?);
         }
         if let Some(json) = tokenizer_config
             && let Some(text) = json.get("eos_token").and_then(token_text)
         {
-            ends.texts.push((text, place(json, "eos_token")));
+            eos.texts.push((text, place(json, "eos_token")));
         }
-        Ok(Self { files: Files::find(folder, tokenizer_config)?, ends })
+        Ok(Self { files: Files::find(folder, tokenizer_config)?, eos })
     }
 
     /// The file that errors are about.
@@ -60,8 +60,8 @@ impl TokenizerFiles {
 
     pub(super) fn build(&self) -> Result<Tokenizer, EngineError> {
         match &self.files {
-            Files::Json(path) => tokenizer::from_json(path, &self.ends),
-            Files::VocabAndMerges(files) => tokenizer::from_vocab_and_merges(files, &self.ends),
+            Files::Json(path) => tokenizer::from_json(path, &self.eos),
+            Files::VocabAndMerges(files) => tokenizer::from_vocab_and_merges(files, &self.eos),
         }
     }
 }
@@ -109,8 +109,8 @@ fn vocab_and_merges(
         vocab,
         merges,
         as_qwen2: is_qwen2(tokenizer_config)?,
-        marks: marks(folder, tokenizer_config)?,
-        begin: adds_bos.then(|| token("bos_token").unwrap_or_else(|| GPT2_SPECIAL.to_owned())),
+        added_tokens: added_tokens(folder, tokenizer_config)?,
+        bos: adds_bos.then(|| token("bos_token").unwrap_or_else(|| GPT2_SPECIAL.to_owned())),
     })
 }
 
@@ -130,7 +130,7 @@ fn is_qwen2(tokenizer_config: Option<&JsonFile>) -> Result<bool, EngineError> {
 }
 
 /// The added tokens: by id, or special ones by their spelling alone.
-fn marks(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Vec<Mark>, EngineError> {
+fn added_tokens(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Vec<AddedTokenSpec>, EngineError> {
     let special_map = JsonFile::read(folder.join("special_tokens_map.json"))?;
     let mut specials = vec![GPT2_SPECIAL.to_owned()];
     for json in tokenizer_config.into_iter().chain(&special_map) {
@@ -140,7 +140,7 @@ fn marks(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Vec<Mark>
         let more = json.get("additional_special_tokens").and_then(Value::as_array);
         specials.extend(more.into_iter().flatten().filter_map(token_text));
     }
-    let mut marks: Vec<Mark> = Vec::new();
+    let mut added_tokens: Vec<AddedTokenSpec> = Vec::new();
     if let Some(json) = tokenizer_config
         && let Some(Value::Object(by_id)) = json.get("added_tokens_decoder")
     {
@@ -150,7 +150,7 @@ fn marks(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Vec<Mark>
                 return Err(EngineError::format(json.path(), reason));
             };
             let special = token.get("special").and_then(Value::as_bool) == Some(true) || specials.contains(&text);
-            marks.push(Mark { text, id: Some(id), special });
+            added_tokens.push(AddedTokenSpec { text, id: Some(id), special });
         }
     }
     if let Some(json) = JsonFile::read(folder.join("added_tokens.json"))? {
@@ -159,14 +159,18 @@ fn marks(folder: &Path, tokenizer_config: Option<&JsonFile>) -> Result<Vec<Mark>
                 let reason = format!("the id of `{text}` is {id}, which is none");
                 return Err(EngineError::format(json.path(), reason));
             };
-            if !marks.iter().any(|mark| mark.text == *text) {
-                marks.push(Mark { text: text.clone(), id: Some(id), special: specials.contains(text) });
+            if !added_tokens.iter().any(|token| token.text == *text) {
+                added_tokens.push(AddedTokenSpec {
+                    text: text.clone(),
+                    id: Some(id),
+                    special: specials.contains(text),
+                });
             }
         }
     }
-    specials.retain(|text| !marks.iter().any(|mark| mark.text == *text));
-    marks.extend(specials.into_iter().map(|text| Mark { text, id: None, special: true }));
-    Ok(marks)
+    specials.retain(|text| !added_tokens.iter().any(|token| token.text == *text));
+    added_tokens.extend(specials.into_iter().map(|text| AddedTokenSpec { text, id: None, special: true }));
+    Ok(added_tokens)
 }
 
 /// One id or a list of them, each with where it stands. One that cannot be an id, such as -1, is none of the vocabulary.

@@ -155,14 +155,14 @@ pub(super) fn check_pieces(vocab: &Value) -> Result<(), String> {
 ///
 /// # Errors
 /// Names the key that is missing or broken.
-pub(super) fn begins_of(post_processor: &Value) -> Result<Vec<TokenId>, String> {
-    let mut begins = Vec::new();
+pub(super) fn bos_tokens_of(post_processor: &Value) -> Result<Vec<TokenId>, String> {
+    let mut bos_tokens = Vec::new();
     for step in steps_of(post_processor, "post_processor", "processors")? {
         // A later step puts its own before those of the earlier ones.
-        let before = step.begins()?;
-        begins.splice(..0, before);
+        let before = step.bos_tokens()?;
+        bos_tokens.splice(..0, before);
     }
-    Ok(begins)
+    Ok(bos_tokens)
 }
 
 /// A step of a file, and where it stands.
@@ -277,9 +277,9 @@ impl Step<'_> {
         self.probe(&|text| {
             let mut marked = NormalizedString::from(text);
             marking.normalize(&mut marked)?;
-            let marks = marked.get().chars().filter(|&c| c == MARK).count();
-            let replaced = (text.chars().count() + marks).saturating_sub(marked.get().chars().count());
-            if marks <= replaced { Ok(()) } else { Err("`pattern` matches the empty text".into()) }
+            let underscores = marked.get().chars().filter(|&c| c == MARK).count();
+            let replaced = (text.chars().count() + underscores).saturating_sub(marked.get().chars().count());
+            if underscores <= replaced { Ok(()) } else { Err("`pattern` matches the empty text".into()) }
         })?;
         Ok(normalizer)
     }
@@ -300,7 +300,7 @@ impl Step<'_> {
     }
 
     /// The tokens that it puts before a text, as a post-processor.
-    fn begins(&self) -> Result<Vec<TokenId>, String> {
+    fn bos_tokens(&self) -> Result<Vec<TokenId>, String> {
         let missing = |key: &str| format!("`{}.{key}` is missing or broken", self.place);
         match self.kind {
             "ByteLevel" => Ok(Vec::new()),
@@ -311,15 +311,15 @@ impl Step<'_> {
             "TemplateProcessing" => {
                 let pieces = self.value.get("single").and_then(Value::as_array).ok_or_else(|| missing("single"))?;
                 let before = pieces.iter().map_while(|piece| piece.get("SpecialToken"));
-                let mut begins = Vec::new();
+                let mut bos_tokens = Vec::new();
                 for special in before {
                     let name = special.get("id").and_then(Value::as_str).ok_or_else(|| missing("single"))?;
                     let ids =
                         self.value.get("special_tokens").and_then(|tokens| tokens.get(name)?.get("ids")?.as_array());
                     let ids = ids.and_then(|ids| ids.iter().map(token).collect::<Option<Vec<_>>>());
-                    begins.extend(ids.ok_or_else(|| missing(&format!("special_tokens.{name}.ids")))?);
+                    bos_tokens.extend(ids.ok_or_else(|| missing(&format!("special_tokens.{name}.ids")))?);
                 }
-                Ok(begins)
+                Ok(bos_tokens)
             }
             other => Err(format!("`{}.type` is {other}, which is not known here", self.place)),
         }
@@ -476,17 +476,17 @@ mod tests {
         let special = json!({"SpecialToken": {"id": "<s>", "type_id": 0}});
         let text = json!({"Sequence": {"id": "A", "type_id": 0}});
         let tokens = json!({"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}});
-        assert_eq!(begins_of(&Value::Null), Ok(vec![]));
-        assert_eq!(begins_of(&template(json!([special, text, special]), tokens.clone())), Ok(vec![1]));
-        assert_eq!(begins_of(&template(json!([text]), json!({}))), Ok(vec![]));
+        assert_eq!(bos_tokens_of(&Value::Null), Ok(vec![]));
+        assert_eq!(bos_tokens_of(&template(json!([special, text, special]), tokens.clone())), Ok(vec![1]));
+        assert_eq!(bos_tokens_of(&template(json!([text]), json!({}))), Ok(vec![]));
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true});
         let both = json!({"type": "Sequence", "processors": [bytes, template(json!([special, text]), tokens)]});
-        assert_eq!(begins_of(&both), Ok(vec![1]));
+        assert_eq!(bos_tokens_of(&both), Ok(vec![1]));
         assert_eq!(
-            begins_of(&json!({"type": "RobertaProcessing", "cls": ["<s>", 5], "sep": ["</s>", 6]})),
+            bos_tokens_of(&json!({"type": "RobertaProcessing", "cls": ["<s>", 5], "sep": ["</s>", 6]})),
             Ok(vec![5])
         );
-        let error = begins_of(&template(json!([special, text]), json!({}))).unwrap_err();
+        let error = bos_tokens_of(&template(json!([special, text]), json!({}))).unwrap_err();
         assert!(error.contains("`post_processor.special_tokens.<s>.ids`"), "{error}");
     }
 }

@@ -107,7 +107,7 @@ pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 12] = [
     ("falcon3", PreTokenizer::LLAMA3),
 ];
 
-/// Builds the tokenizer. `marks` are matched whole wherever they are written in a text.
+/// Builds the tokenizer. `added_tokens` are matched whole wherever they are written in a text.
 ///
 /// # Errors
 /// What is wrong with the vocabulary or the merges.
@@ -115,7 +115,7 @@ pub(super) fn build(
     vocab: Vocab,
     merges: Vec<(String, String)>,
     pre_tokenizer: PreTokenizer,
-    marks: impl IntoIterator<Item = (String, PieceKind)>,
+    added_tokens: impl IntoIterator<Item = (String, PieceKind)>,
 ) -> Result<tokenizers::Tokenizer, String> {
     check_merges(merges.iter().map(|(left, right)| (left.as_str(), right.as_str())), |piece| {
         vocab.contains_key(piece)
@@ -126,9 +126,10 @@ pub(super) fn build(
         tokenizer.with_normalizer(Some(NFC)).map_err(|error| error.to_string())?;
     }
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer.build()?));
-    let marks =
-        marks.into_iter().map(|(text, kind)| AddedToken::from(text, kind == PieceKind::Special).normalized(false));
-    tokenizer.add_tokens(marks).map_err(|error| error.to_string())?;
+    let added_tokens = added_tokens
+        .into_iter()
+        .map(|(text, kind)| AddedToken::from(text, kind == PieceKind::Special).normalized(false));
+    tokenizer.add_tokens(added_tokens).map_err(|error| error.to_string())?;
     Ok(tokenizer)
 }
 

@@ -7,10 +7,10 @@ use std::path::Path;
 use tokenizers::models::bpe::Vocab;
 
 use super::bpe::{self, PRE_TOKENIZER_NAMES, PreTokenizer};
-use super::ends;
+use super::eos;
 use super::pieces::{PieceKind, Pieces, byte_piece};
 use super::sentence_piece::{Parts, Piece, SentencePiece};
-use super::{Begin, Encoder, TokenId, Tokenizer};
+use super::{Bos, Encoder, TokenId, Tokenizer};
 use crate::EngineError;
 use crate::model::family;
 use crate::weights::gguf::Metadata;
@@ -25,8 +25,8 @@ const BEGIN_KEY: &str = "tokenizer.ggml.bos_token_id";
 
 // SentencePiece's own ids, where a file of its kind names none.
 const UNKNOWN_ID: TokenId = 0;
-const BEGIN_ID: TokenId = 1;
-const END_ID: TokenId = 2;
+const BOS_ID: TokenId = 1;
+const EOS_ID: TokenId = 2;
 
 /// What a file says a token is: llama.cpp's `llama_token_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +90,8 @@ pub(crate) fn check_gguf(path: &Path, metadata: &Metadata<'_>) -> Result<(), Eng
     }
     let reader = Reader::new(path, metadata)?;
     reader.pre_tokenizer()?;
-    reader.begin(false, None)?;
-    reader.ends(None)?;
+    reader.bos(false, None)?;
+    reader.eos(None)?;
     let known: HashSet<&str> = reader.tokens.iter().copied().collect();
     let has = |piece: &str| known.contains(piece);
     bpe::check_merges(reader.merges()?, has).map_err(|reason| reader.broken(&reason))
@@ -102,20 +102,20 @@ fn byte_level(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     let merges = reader.merges()?.into_iter().map(|(left, right)| (left.to_owned(), right.to_owned())).collect();
     let mut pieces = Pieces::default();
     let mut vocab = Vocab::with_capacity(reader.tokens.len());
-    let mut marks = Vec::new();
+    let mut special_tokens = Vec::new();
     for (id, token, kind) in reader.entries() {
         let kind = kind.in_bytes();
         pieces.push(token, kind);
         vocab.insert(token.to_owned(), id);
         if kind != PieceKind::Bytes {
-            marks.push((token.to_owned(), kind));
+            special_tokens.push((token.to_owned(), kind));
         }
     }
     // Llama 3's files were to begin every text before they had the key.
-    let begin = reader.begin(pre_tokenizer == PreTokenizer::LLAMA3, None)?;
-    let ends = reader.ends(None)?;
-    let inner = bpe::build(vocab, merges, pre_tokenizer, marks).map_err(|reason| reader.broken(&reason))?;
-    Ok(Tokenizer::new(inner, pieces, begin, ends).with_notes(reader.notes.take()))
+    let bos = reader.bos(pre_tokenizer == PreTokenizer::LLAMA3, None)?;
+    let eos = reader.eos(None)?;
+    let inner = bpe::build(vocab, merges, pre_tokenizer, special_tokens).map_err(|reason| reader.broken(&reason))?;
+    Ok(Tokenizer::new(inner, pieces, bos, eos).with_notes(reader.notes.take()))
 }
 
 fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
@@ -150,15 +150,15 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
             TokenKind::Control | TokenKind::Unknown => PieceKind::Special,
         };
         if matches!(piece_kind, PieceKind::Literal | PieceKind::Special) {
-            parts.marks.push((token.to_owned(), id));
+            parts.special_tokens.push((token.to_owned(), id));
         }
         pieces.push(token, piece_kind);
     }
-    let begin = reader.begin(true, Some(BEGIN_ID))?;
-    let ends = reader.ends(Some(END_ID))?;
+    let bos = reader.bos(true, Some(BOS_ID))?;
+    let eos = reader.eos(Some(EOS_ID))?;
     let encoder = SentencePiece::new(parts).map_err(|reason| reader.broken(&reason))?;
     let space_prefix = encoder.has_space_prefix();
-    let tokenizer = Tokenizer::new(Encoder::SentencePiece(encoder), pieces, begin, ends);
+    let tokenizer = Tokenizer::new(Encoder::SentencePiece(encoder), pieces, bos, eos);
     Ok(tokenizer.with_space_prefix(space_prefix).with_notes(reader.notes.take()))
 }
 
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
     fn make_eos_special(&mut self) {
         let known: HashSet<&str> = self.tokens.iter().copied().collect();
         for (token, kind) in self.tokens.iter().zip(&mut self.kinds) {
-            if ends::is_end_mark(token, |mark| known.contains(mark)) {
+            if eos::is_eos(token, |text| known.contains(text)) {
                 *kind = TokenKind::Control;
             }
         }
@@ -236,19 +236,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The token that begins a text, where the file asks for it or, in its silence, `by_default`.
-    fn begin(&self, by_default: bool, default_id: Option<TokenId>) -> Result<Begin, EngineError> {
+    fn bos(&self, by_default: bool, default_id: Option<TokenId>) -> Result<Bos, EngineError> {
         if !self.metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(by_default) {
-            return Ok(Begin::Nothing);
+            return Ok(Bos::Nothing);
         }
         Ok(match self.token_id(BEGIN_KEY, default_id)? {
             Ok(token) => token.into(),
             Err(why) => {
-                Begin::Missing(format!("{}: a text begins with a token that is not there: {why}", self.path.display()))
+                Bos::Missing(format!("{}: a text begins with a token that is not there: {why}", self.path.display()))
             }
         })
     }
 
-    fn ends(&self, default_id: Option<TokenId>) -> Result<Vec<TokenId>, EngineError> {
+    fn eos(&self, default_id: Option<TokenId>) -> Result<Vec<TokenId>, EngineError> {
         let mut named = Vec::new();
         for (key, default_id) in END_KEYS.into_iter().zip([default_id, None, None]) {
             named.extend(self.noted_id(key, default_id)?);
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
         let tokens = self
             .entries()
             .map(|(id, token, kind)| (token, id, matches!(kind, TokenKind::Control | TokenKind::UserDefined)));
-        Ok(ends::with_named(named, tokens, |mark| known.contains(mark)))
+        Ok(eos::with_named(named, tokens, |text| known.contains(text)))
     }
 
     /// The id under `key`, or why the vocabulary does not have it; without the key, `default_id` if it is one.

@@ -103,11 +103,11 @@ fn byte_level_tokenizers_of_tokenizer_json() {
 #[test]
 fn sentence_piece_of_a_gguf_file() {
     // SentencePiece's own library finds no marks in a text.
-    let has_marks = |text: &str| ["<s>", "</s>", "<unk>"].iter().any(|mark| text.contains(mark));
+    let has_special = |text: &str| ["<s>", "</s>", "<unk>"].iter().any(|token| text.contains(token));
     let tokenizer = of_gguf(&fixture("spm.gguf"));
     // It writes a blank for the sign that stands for one.
-    check(&tokenizer, "spm", has_marks, |text| text.replace('▁', " "));
-    assert_eq!((tokenizer.begin_token(), tokenizer.end_tokens()), (Some(1), &[2][..]));
+    check(&tokenizer, "spm", has_special, |text| text.replace('▁', " "));
+    assert_eq!((tokenizer.bos_token(), tokenizer.eos_tokens()), (Some(1), &[2][..]));
     // Behind a mark a blank is put, as llama.cpp does.
     assert_eq!(tokenizer.decode(&tokenizer.encode("a<s>a", true).unwrap()), "<s> a<s> a");
 }
@@ -115,17 +115,17 @@ fn sentence_piece_of_a_gguf_file() {
 #[test]
 fn sentence_piece_of_tokenizer_json() {
     let unescaped = |text: &str| text.replace('▁', " ");
-    let has_marks = |text: &str| text.contains("<s>");
-    check(&of_json("llama-legacy"), "llama-legacy", has_marks, unescaped);
+    let has_special = |text: &str| text.contains("<s>");
+    check(&of_json("llama-legacy"), "llama-legacy", has_special, unescaped);
     // These put no blank before a text that begins with one: that one is taken for theirs.
     for name in ["llama-first", "unigram"] {
         let kept = |text: &str| unescaped(text).strip_prefix(' ').unwrap_or(&unescaped(text)).to_owned();
-        check(&of_json(name), name, has_marks, kept);
+        check(&of_json(name), name, has_special, kept);
     }
     // Marks are written as they stand.
     for (name, decoded) in [("llama-legacy", "<s> a<s> a</s>"), ("llama-first", "<s> a<s>a</s>")] {
         let tokenizer = of_json(name);
-        assert_eq!((tokenizer.begin_token(), tokenizer.vocabulary_size()), (Some(1), 900));
+        assert_eq!((tokenizer.bos_token(), tokenizer.vocabulary_size()), (Some(1), 900));
         assert_eq!(tokenizer.decode(&tokenizer.encode("a<s>a</s>", true).unwrap()), decoded);
     }
 }
@@ -147,14 +147,15 @@ fn marks_in_a_text_are_found_as_the_reference_finds_them() {
 #[test]
 fn a_vocabulary_and_merges_of_qwen2() {
     let folder = fixture("qwen2-vocab");
-    let mark = |(text, id): (&str, TokenId)| Mark { text: text.into(), id: Some(id), special: text != "<think>" };
-    let marks = [("<|endoftext|>", 900), ("<|im_start|>", 901), ("<|im_end|>", 902), ("<think>", 903)];
+    let token =
+        |(text, id): (&str, TokenId)| AddedTokenSpec { text: text.into(), id: Some(id), special: text != "<think>" };
+    let added_tokens = [("<|endoftext|>", 900), ("<|im_start|>", 901), ("<|im_end|>", 902), ("<think>", 903)];
     let files = VocabAndMerges {
         vocab: folder.join("vocab.json"),
         merges: folder.join("merges.txt"),
         as_qwen2: true,
-        marks: marks.map(mark).into(),
-        begin: None,
+        added_tokens: added_tokens.map(token).into(),
+        bos: None,
     };
     check(&from_vocab_and_merges(&files, &EosTokens::default()).unwrap(), "qwen2-vocab", nothing, composed);
 }

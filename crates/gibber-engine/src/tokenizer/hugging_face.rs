@@ -11,10 +11,10 @@ use tokenizers::processors::PostProcessorWrapper;
 
 use super::bpe::{self, PreTokenizer};
 use super::decoder::Spelling;
-use super::ends;
+use super::eos;
 use super::pieces::{PieceKind, Pieces};
 use super::sketch::{self, Checked};
-use super::{Begin, TokenId, Tokenizer};
+use super::{Bos, TokenId, Tokenizer};
 use crate::EngineError;
 use crate::caught::caught;
 use crate::json;
@@ -37,10 +37,10 @@ pub(crate) struct EosTokens {
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where the file is broken; [`EngineError::Unsupported`] where it is not a
 /// byte-level BPE.
-pub(crate) fn from_json(path: &Path, ends: &EosTokens) -> Result<Tokenizer, EngineError> {
+pub(crate) fn from_json(path: &Path, eos: &EosTokens) -> Result<Tokenizer, EngineError> {
     let json = read_json(path)?;
-    let Checked { growth, begin } = sketch::check(path, &json)?;
-    let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(json::without_mark(&json)))
+    let Checked { growth, bos } = sketch::check(path, &json)?;
+    let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(json::without_bom(&json)))
         .map_err(|panic| format!("the `tokenizers` crate fails on it: {panic}"))
         .and_then(|outcome| outcome.map_err(|error| error.to_string()))
         .map_err(|reason| EngineError::format(path, reason))?;
@@ -52,7 +52,7 @@ pub(crate) fn from_json(path: &Path, ends: &EosTokens) -> Result<Tokenizer, Engi
     inner.with_padding(None);
     // What it does is known: a token before a text is put there by `Tokenizer::encode`.
     inner.with_post_processor(None::<PostProcessorWrapper>);
-    Ok(finish(path, inner, spelling, begin, ends)?.guarded(growth, path))
+    Ok(finish(path, inner, spelling, bos, eos)?.guarded(growth, path))
 }
 
 /// What [`from_json`] would refuse, but for what only the crate finds.
@@ -80,14 +80,14 @@ pub(crate) struct VocabAndMerges {
     /// Whether a text is composed and cut as Qwen2's tokenizer does, and not as GPT-2's.
     pub(crate) as_qwen2: bool,
     /// Tokens that are matched whole in a text; those without an id only where the vocabulary has them.
-    pub(crate) marks: Vec<Mark>,
+    pub(crate) added_tokens: Vec<AddedTokenSpec>,
     /// The spelling of the token that begins a text.
-    pub(crate) begin: Option<String>,
+    pub(crate) bos: Option<String>,
 }
 
 /// An added token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct AddedTokenSpec {
     pub(crate) text: String,
     pub(crate) id: Option<TokenId>,
     pub(crate) special: bool,
@@ -97,22 +97,22 @@ pub(crate) struct Mark {
 ///
 /// # Errors
 /// [`EngineError::Io`]; [`EngineError::Format`] where a file is broken or the two do not fit.
-pub(crate) fn from_vocab_and_merges(files: &VocabAndMerges, ends: &EosTokens) -> Result<Tokenizer, EngineError> {
-    let Parts { vocab, merges, marks } = read_parts(files)?;
+pub(crate) fn from_vocab_and_merges(files: &VocabAndMerges, eos: &EosTokens) -> Result<Tokenizer, EngineError> {
+    let Parts { vocab, merges, added_tokens } = read_parts(files)?;
     let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
     let pre_tokenizer = if files.as_qwen2 { PreTokenizer::QWEN2 } else { PreTokenizer::GPT2 };
-    let mut inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, marks)
+    let mut inner = bpe::build(vocab.into_iter().collect::<Vocab>(), merges, pre_tokenizer, added_tokens)
         .map_err(|reason| EngineError::format(merges_path, reason))?;
     make_eos_special(&mut inner).map_err(|reason| EngineError::format(vocab_path, reason))?;
-    let begin = files.begin.as_deref().map_or(Begin::Nothing, |begin| match inner.token_to_id(begin) {
-        Some(token) => Begin::Token(token),
+    let bos = files.bos.as_deref().map_or(Bos::Nothing, |bos| match inner.token_to_id(bos) {
+        Some(token) => Bos::Token(token),
         None => {
             let path = vocab_path.display();
             let why = "the configuration asks for it (`add_bos_token`), and the vocabulary does not have it";
-            Begin::Missing(format!("{path}: a text begins with `{begin}`: {why}"))
+            Bos::Missing(format!("{path}: a text begins with `{bos}`: {why}"))
         }
     });
-    finish(vocab_path, inner, Spelling::BYTE_LEVEL, begin, ends)
+    finish(vocab_path, inner, Spelling::BYTE_LEVEL, bos, eos)
 }
 
 /// What [`from_vocab_and_merges`] would refuse, without building the tokenizer.
@@ -130,26 +130,27 @@ pub(crate) fn check_vocab_and_merges(files: &VocabAndMerges) -> Result<(), Engin
 struct Parts {
     vocab: HashMap<String, TokenId>,
     merges: Vec<(String, String)>,
-    marks: Vec<(String, PieceKind)>,
+    added_tokens: Vec<(String, PieceKind)>,
 }
 
 fn read_parts(files: &VocabAndMerges) -> Result<Parts, EngineError> {
     let VocabAndMerges { vocab: vocab_path, merges: merges_path, .. } = files;
     let mut vocab = read_vocab(vocab_path)?;
     let merges = read_merges(merges_path)?;
-    let mut marks = Vec::new();
-    for mark in &files.marks {
-        if let Some(id) = mark.id
-            && *vocab.entry(mark.text.clone()).or_insert(id) != id
+    let mut added_tokens = Vec::new();
+    for token in &files.added_tokens {
+        if let Some(id) = token.id
+            && *vocab.entry(token.text.clone()).or_insert(id) != id
         {
-            let reason = format!("`{}` has another id here than among the added tokens ({id})", mark.text);
+            let reason = format!("`{}` has another id here than among the added tokens ({id})", token.text);
             return Err(EngineError::format(vocab_path, reason));
         }
-        if vocab.contains_key(&mark.text) {
-            marks.push((mark.text.clone(), if mark.special { PieceKind::Special } else { PieceKind::Literal }));
+        if vocab.contains_key(&token.text) {
+            added_tokens
+                .push((token.text.clone(), if token.special { PieceKind::Special } else { PieceKind::Literal }));
         }
     }
-    Ok(Parts { vocab, merges, marks })
+    Ok(Parts { vocab, merges, added_tokens })
 }
 
 fn read_vocab(path: &Path) -> Result<HashMap<String, TokenId>, EngineError> {
@@ -195,14 +196,14 @@ fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
 
 /// The marks that end a reply are matched whole in a text, also where the file has them as plain pieces only.
 fn make_eos_special(inner: &mut tokenizers::Tokenizer) -> Result<(), String> {
-    let marks: Vec<AddedToken> = {
+    let eos: Vec<AddedToken> = {
         let added: HashSet<String> =
             inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
-        let is_plain = |mark: &&str| !added.contains(*mark);
-        let plain = ends::end_marks(|mark| inner.token_to_id(mark).is_some()).filter(is_plain);
-        plain.map(|mark| AddedToken::from(mark, true)).collect()
+        let is_plain = |text: &&str| !added.contains(*text);
+        let plain = eos::eos_texts(|text| inner.token_to_id(text).is_some()).filter(is_plain);
+        plain.map(|text| AddedToken::from(text, true)).collect()
     };
-    inner.add_special_tokens(marks).map(|_| ()).map_err(|error| error.to_string())
+    inner.add_special_tokens(eos).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// Collects the bytes of all tokens and the ends.
@@ -210,15 +211,15 @@ fn finish(
     path: &Path,
     inner: tokenizers::Tokenizer,
     spelling: Spelling,
-    begin: Begin,
-    ends: &EosTokens,
+    bos: Bos,
+    eos: &EosTokens,
 ) -> Result<Tokenizer, EngineError> {
     let added = inner.get_added_tokens_decoder();
     let vocab = inner.get_vocab(true);
-    let has = |mark: &str| vocab.contains_key(mark);
+    let has = |text: &str| vocab.contains_key(text);
     let pieces = vocab.iter().map(|(piece, &id)| {
         let kind = match added.get(&id) {
-            Some(token) if token.special || ends::is_end_mark(piece, has) => PieceKind::Special,
+            Some(token) if token.special || eos::is_eos(piece, has) => PieceKind::Special,
             Some(_) => PieceKind::Literal,
             None => spelling.kind_of(piece),
         };
@@ -226,28 +227,28 @@ fn finish(
     });
     let pieces = Pieces::from_unordered(pieces).map_err(|error| EngineError::format(path, error.to_string()))?;
     let mut notes = Vec::new();
-    let mut named = named_eos(ends, pieces.len(), |text| inner.token_to_id(text), &mut notes);
-    let is_mark = |id: &TokenId| added.get(id).is_some_and(|token| token.special);
-    named = ends::with_named(named, vocab.iter().map(|(text, id)| (text.as_str(), *id, is_mark(id))), has);
-    let tokenizer = Tokenizer::new(inner, pieces, begin, named);
+    let mut named = named_eos(eos, pieces.len(), |text| inner.token_to_id(text), &mut notes);
+    let is_special = |id: &TokenId| added.get(id).is_some_and(|token| token.special);
+    named = eos::with_named(named, vocab.iter().map(|(text, id)| (text.as_str(), *id, is_special(id))), has);
+    let tokenizer = Tokenizer::new(inner, pieces, bos, named);
     Ok(tokenizer.with_space_prefix(spelling.space_prefix).with_notes(notes))
 }
 
 /// Those that the configuration names and the vocabulary, of `tokens` tokens, has.
 fn named_eos(
-    ends: &EosTokens,
+    eos: &EosTokens,
     tokens: usize,
     id_of: impl Fn(&str) -> Option<TokenId>,
     notes: &mut Vec<String>,
 ) -> Vec<TokenId> {
     let mut found = Vec::new();
-    for (id, place) in &ends.ids {
+    for (id, place) in &eos.ids {
         match TokenId::try_from(*id).ok().filter(|&token| (token as usize) < tokens) {
             Some(token) => found.push(token),
             None => notes.push(format!("{place} is {id}, the vocabulary has {tokens} tokens")),
         }
     }
-    for (text, place) in &ends.texts {
+    for (text, place) in &eos.texts {
         match id_of(text) {
             Some(token) => found.push(token),
             None => notes.push(format!("{place} is `{text}`, which is not in the vocabulary")),

@@ -9,7 +9,7 @@ mod bpe;
 mod byte_level;
 mod count;
 mod decoder;
-mod ends;
+mod eos;
 mod gguf;
 #[cfg(test)]
 mod golden;
@@ -34,7 +34,7 @@ use sentence_piece::SentencePiece;
 
 pub(crate) use gguf::{check_gguf, from_gguf};
 pub(crate) use hugging_face::{
-    EosTokens, Mark, VocabAndMerges, check_json, check_vocab_and_merges, from_json, from_vocab_and_merges,
+    AddedTokenSpec, EosTokens, VocabAndMerges, check_json, check_vocab_and_merges, from_json, from_vocab_and_merges,
 };
 pub use stream::DecodeStream;
 pub(crate) use vocabulary::{Cuts, Vocabulary};
@@ -46,8 +46,8 @@ const MAX_SPACES: usize = 950_000;
 pub struct Tokenizer {
     encoder: Encoder,
     pieces: Pieces,
-    begin: Begin,
-    ends: Vec<TokenId>,
+    bos: Bos,
+    eos: Vec<TokenId>,
     /// Whether the encoder puts a blank before a text, which is not part of it.
     space_prefix: bool,
     /// Tokens from here on have no embedding; with the file that has them.
@@ -59,14 +59,14 @@ pub struct Tokenizer {
 
 /// What goes in front of a text that asks for a begin token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Begin {
+enum Bos {
     Nothing,
     Token(TokenId),
     /// A token that the vocabulary does not have: why, for the error where it is wanted.
     Missing(String),
 }
 
-impl From<Option<TokenId>> for Begin {
+impl From<Option<TokenId>> for Bos {
     fn from(token: Option<TokenId>) -> Self {
         token.map_or(Self::Nothing, Self::Token)
     }
@@ -86,12 +86,12 @@ impl From<tokenizers::Tokenizer> for Encoder {
 }
 
 impl Tokenizer {
-    /// Puts a tokenizer together. `begin` goes in front of a text that asks for it; `ends` end a reply.
-    fn new(encoder: impl Into<Encoder>, pieces: Pieces, begin: impl Into<Begin>, mut ends: Vec<TokenId>) -> Self {
-        ends.sort_unstable();
-        ends.dedup();
-        let (encoder, begin) = (encoder.into(), begin.into());
-        Self { encoder, pieces, begin, ends, space_prefix: false, rows: None, notes: Vec::new(), guard: None }
+    /// Puts a tokenizer together. `bos` goes in front of a text that asks for it; `eos` end a reply.
+    fn new(encoder: impl Into<Encoder>, pieces: Pieces, bos: impl Into<Bos>, mut eos: Vec<TokenId>) -> Self {
+        eos.sort_unstable();
+        eos.dedup();
+        let (encoder, bos) = (encoder.into(), bos.into());
+        Self { encoder, pieces, bos, eos, space_prefix: false, rows: None, notes: Vec::new(), guard: None }
     }
 
     /// The same where a text goes through the steps of the file at `path`.
@@ -129,10 +129,10 @@ impl Tokenizer {
     /// # Errors
     /// [`EngineError::Tokenizer`] where the tokenizer cannot take the text; one with tokens for all bytes takes any.
     pub fn encode(&self, text: &str, add_bos: bool) -> Result<Vec<TokenId>, EngineError> {
-        let begin = match &self.begin {
-            Begin::Token(token) if add_bos => Some(*token),
-            Begin::Missing(why) if add_bos => return Err(EngineError::Tokenizer(why.clone())),
-            Begin::Nothing | Begin::Token(_) | Begin::Missing(_) => None,
+        let bos = match &self.bos {
+            Bos::Token(token) if add_bos => Some(*token),
+            Bos::Missing(why) if add_bos => return Err(EngineError::Tokenizer(why.clone())),
+            Bos::Nothing | Bos::Token(_) | Bos::Missing(_) => None,
         };
         let ids = match &self.encoder {
             Encoder::Crate(inner) => {
@@ -141,7 +141,7 @@ impl Tokenizer {
             }
             Encoder::SentencePiece(inner) => inner.encode(text).map_err(EngineError::Tokenizer)?,
         };
-        let ids: Vec<TokenId> = begin.into_iter().chain(ids).collect();
+        let ids: Vec<TokenId> = bos.into_iter().chain(ids).collect();
         self.check_rows(&ids)?;
         Ok(ids)
     }
@@ -205,10 +205,10 @@ impl Tokenizer {
     }
 
     /// The token that begins a text, where the tokenizer's configuration asks for one.
-    pub fn begin_token(&self) -> Option<TokenId> {
-        match self.begin {
-            Begin::Token(token) => Some(token),
-            Begin::Nothing | Begin::Missing(_) => None,
+    pub fn bos_token(&self) -> Option<TokenId> {
+        match self.bos {
+            Bos::Token(token) => Some(token),
+            Bos::Nothing | Bos::Missing(_) => None,
         }
     }
 
@@ -218,8 +218,8 @@ impl Tokenizer {
     }
 
     /// The tokens that end a reply, in ascending order.
-    pub fn end_tokens(&self) -> &[TokenId] {
-        &self.ends
+    pub fn eos_tokens(&self) -> &[TokenId] {
+        &self.eos
     }
 
     /// Whether the token is a mark such as `<|im_end|>` and no text.
@@ -242,8 +242,8 @@ impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokenizer")
             .field("vocabulary", &self.pieces.len())
-            .field("begin", &self.begin)
-            .field("ends", &self.ends)
+            .field("bos", &self.bos)
+            .field("eos", &self.eos)
             .finish_non_exhaustive()
     }
 }

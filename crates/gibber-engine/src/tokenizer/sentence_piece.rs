@@ -30,7 +30,7 @@ pub(super) struct Parts {
     /// With blanks as `▁`.
     pub(super) pieces: HashMap<String, Piece>,
     /// Matched whole wherever they are written in a text.
-    pub(super) marks: Vec<(String, TokenId)>,
+    pub(super) special_tokens: Vec<(String, TokenId)>,
     /// The tokens of single bytes.
     pub(super) bytes: HashMap<u8, TokenId>,
     /// Stands for characters that have neither a piece nor bytes.
@@ -44,7 +44,7 @@ pub(super) struct Parts {
 pub(super) struct SentencePiece {
     pieces: HashMap<String, Piece>,
     matcher: AhoCorasick,
-    mark_ids: Vec<TokenId>,
+    special_ids: Vec<TokenId>,
     bytes: HashMap<u8, TokenId>,
     unknown: Option<TokenId>,
     space_prefix: bool,
@@ -54,14 +54,14 @@ impl SentencePiece {
     /// # Errors
     /// Where the marks are too many to be searched for.
     pub(super) fn new(parts: Parts) -> Result<Self, String> {
-        let Parts { pieces, mut marks, bytes, unknown, space_prefix } = parts;
-        marks.retain(|(mark, _)| !mark.is_empty());
+        let Parts { pieces, mut special_tokens, bytes, unknown, space_prefix } = parts;
+        special_tokens.retain(|(text, _)| !text.is_empty());
         let matcher = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
-            .build(marks.iter().map(|(mark, _)| mark))
+            .build(special_tokens.iter().map(|(text, _)| text))
             .map_err(|error| error.to_string())?;
-        let mark_ids = marks.into_iter().map(|(_, id)| id).collect();
-        Ok(Self { pieces, matcher, mark_ids, bytes, unknown, space_prefix })
+        let special_ids = special_tokens.into_iter().map(|(_, id)| id).collect();
+        Ok(Self { pieces, matcher, special_ids, bytes, unknown, space_prefix })
     }
 
     /// Whether the first blank of a text is the encoder's own.
@@ -78,7 +78,7 @@ impl SentencePiece {
         let mut start = 0;
         for found in self.matcher.find_iter(text) {
             self.encode_plain(&text[start..found.start()], &mut ids)?;
-            ids.push(self.mark_ids[found.pattern().as_usize()]);
+            ids.push(self.special_ids[found.pattern().as_usize()]);
             start = found.end();
         }
         self.encode_plain(&text[start..], &mut ids)?;
@@ -255,7 +255,7 @@ mod tests {
             let score = -1.0 - id as f32;
             parts.pieces.insert(piece.trim_start_matches('!').to_owned(), Piece { id, score, unused });
         }
-        parts.marks = vec![("<s>".into(), 901), ("<s><s>".into(), 902), (String::new(), 903)];
+        parts.special_tokens = vec![("<s>".into(), 901), ("<s><s>".into(), 902), (String::new(), 903)];
         SentencePiece::new(parts).unwrap()
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::bounds::{self, Growth};
 use super::decoder::Spelling;
-use super::{Begin, TokenId, bpe};
+use super::{Bos, TokenId, bpe};
 use crate::EngineError;
 use crate::json;
 use gibber_files::quoted;
@@ -15,7 +15,7 @@ use gibber_files::quoted;
 pub(super) struct Checked {
     pub(super) growth: Growth,
     /// Where its post-processor's token is one of the vocabulary.
-    pub(super) begin: Begin,
+    pub(super) bos: Bos,
 }
 
 /// Refuses what the crate would panic on, and what is no plain BPE.
@@ -48,18 +48,18 @@ pub(super) fn check(path: &Path, json: &[u8]) -> Result<Checked, EngineError> {
     let added = added_tokens(part("added_tokens")).map_err(broken)?;
     let growth = Growth::of(part("normalizer"), part("pre_tokenizer")).map_err(broken)?;
     growth.check(&added.contents).map_err(|what| broken(format!("`added_tokens`: {what}")))?;
-    let begin = match bounds::begins_of(part("post_processor")).map_err(broken)?[..] {
-        [] => Begin::Nothing,
-        [begin] if (begin as usize) < pieces || added.ids.contains(&begin) => Begin::Token(begin),
-        [begin] => {
+    let bos = match bounds::bos_tokens_of(part("post_processor")).map_err(broken)?[..] {
+        [] => Bos::Nothing,
+        [bos] if (bos as usize) < pieces || added.ids.contains(&bos) => Bos::Token(bos),
+        [bos] => {
             let file = path.display();
-            Begin::Missing(format!(
-                "{file}: `post_processor` puts the token {begin} before a text, which the vocabulary does not have"
+            Bos::Missing(format!(
+                "{file}: `post_processor` puts the token {bos} before a text, which the vocabulary does not have"
             ))
         }
         ref more => return Err(unsupported(format!("its post-processor puts {} tokens before a text", more.len()))),
     };
-    Ok(Checked { growth, begin })
+    Ok(Checked { growth, bos })
 }
 
 /// What a value is, in an error.
@@ -242,9 +242,9 @@ mod tests {
                 "post_processor": {"type": "RobertaProcessing", "cls": ["<s>", id], "sep": ["</s>", 0]},
             })
         };
-        let begin = |id: u32| check(Path::new("tokenizer.json"), file(id).to_string().as_bytes()).ok().unwrap().begin;
-        assert!(matches!((begin(0), begin(7)), (Begin::Token(0), Begin::Token(7))));
-        let Begin::Missing(why) = begin(3) else { panic!("3 is not there") };
+        let bos = |id: u32| check(Path::new("tokenizer.json"), file(id).to_string().as_bytes()).ok().unwrap().bos;
+        assert!(matches!((bos(0), bos(7)), (Bos::Token(0), Bos::Token(7))));
+        let Bos::Missing(why) = bos(3) else { panic!("3 is not there") };
         assert!(why.contains("tokenizer.json: `post_processor` puts the token 3 before a text"), "{why}");
     }
 }

@@ -23,15 +23,15 @@ fn gguf_tokenizer(name: &str) -> Tokenizer {
     from_gguf(&path, &Gguf::parse(&path, &storage).unwrap().metadata).unwrap()
 }
 
-/// The files in `folder`, where `marks` are special tokens.
-fn vocab_and_merges(folder: &Path, marks: &[&str]) -> VocabAndMerges {
-    let mark = |text: &&str| Mark { text: (*text).to_owned(), id: None, special: true };
+/// The files in `folder`, where `added_tokens` are special tokens.
+fn vocab_and_merges(folder: &Path, added_tokens: &[&str]) -> VocabAndMerges {
+    let token = |text: &&str| AddedTokenSpec { text: (*text).to_owned(), id: None, special: true };
     VocabAndMerges {
         vocab: folder.join("vocab.json"),
         merges: folder.join("merges.txt"),
         as_qwen2: false,
-        marks: marks.iter().map(mark).collect(),
-        begin: None,
+        added_tokens: added_tokens.iter().map(token).collect(),
+        bos: None,
     }
 }
 
@@ -56,8 +56,8 @@ fn the_default_model_cuts_texts_as_the_reference_does() {
 #[test]
 fn the_default_model_names_its_special_tokens() {
     assert_eq!(DEFAULT.vocabulary_size(), 49_152);
-    assert_eq!(DEFAULT.begin_token(), None);
-    assert_eq!(DEFAULT.end_tokens(), [0, 2]);
+    assert_eq!(DEFAULT.bos_token(), None);
+    assert_eq!(DEFAULT.eos_tokens(), [0, 2]);
     let marked = DEFAULT.encode("a<|im_end|>\n<|im_start|>", false).unwrap();
     assert_eq!(marked[1..], [2, 198, 1]);
     assert!(DEFAULT.is_special(2) && !DEFAULT.is_special(198) && !DEFAULT.is_special(TokenId::MAX));
@@ -135,8 +135,8 @@ fn all_three_kinds_of_files_give_the_same_ids() {
         &EosTokens { ids: vec![(0, String::new())], texts: vec![] },
     )
     .unwrap();
-    let marks = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
-    let pair = vocab_and_merges(&folder.join("tiny-gpt2"), marks);
+    let added_tokens = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let pair = vocab_and_merges(&folder.join("tiny-gpt2"), added_tokens);
     let pair =
         from_vocab_and_merges(&pair, &EosTokens { ids: vec![], texts: vec![("<|endoftext|>".into(), String::new())] })
             .unwrap();
@@ -146,7 +146,7 @@ fn all_three_kinds_of_files_give_the_same_ids() {
         assert_eq!(pair.encode(text, false).unwrap(), expected);
     }
     assert_eq!(
-        (json.end_tokens(), pair.end_tokens()),
+        (json.eos_tokens(), pair.eos_tokens()),
         (&[0, 2][..], &[0, 2][..]),
         "<|im_end|> ends a reply by its name"
     );
@@ -166,7 +166,7 @@ fn a_begin_token_comes_where_the_configuration_asks_for_it_and_only_then() {
     .unwrap();
     let gguf = gguf_tokenizer("tests/fixtures/tiny-llama.F32.gguf");
     for tokenizer in [json, gguf] {
-        assert_eq!(tokenizer.begin_token(), Some(1));
+        assert_eq!(tokenizer.bos_token(), Some(1));
         let plain = tokenizer.encode("of", false).unwrap();
         let begun = tokenizer.encode("of", true).unwrap();
         assert_eq!((begun[0], &begun[1..]), (1, &plain[..]));

@@ -9,8 +9,8 @@ fn drafter(mode: PromptLookup, tokens: &[TokenId]) -> Drafter {
     drafter
 }
 
-fn draft(mode: PromptLookup, tokens: &[TokenId], most: usize, ends: &[TokenId]) -> Vec<TokenId> {
-    drafter(mode, tokens).draft(tokens, most, ends, &Pace::default()).to_vec()
+fn draft(mode: PromptLookup, tokens: &[TokenId], most: usize, eos: &[TokenId]) -> Vec<TokenId> {
+    drafter(mode, tokens).draft(tokens, most, eos, &Pace::default()).to_vec()
 }
 
 const NOTHING: [TokenId; 0] = [];

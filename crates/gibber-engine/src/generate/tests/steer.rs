@@ -220,7 +220,7 @@ fn texts_that_are_held_back_step_back_too() {
 fn an_end_token_that_is_picked_ends_the_reply() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-llama.Q8_0.gguf");
     let mut model = load(&ModelSource::Path(path), &LoadOptions::default(), &mut |_, _| {}).unwrap();
-    let end = model.tokenizer.end_tokens()[0];
+    let end = model.tokenizer.eos_tokens()[0];
     let mut hand = Hand::with([Draw, Draw, Pick(end)]);
     let (reason, stats) = steered(&mut model, &options(4, 20), &mut hand);
     assert_eq!((reason, hand.tokens.len()), (FinishReason::EndOfTurn, 2));
