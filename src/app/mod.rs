@@ -4,7 +4,7 @@
 //! Each part of the state has one owner: the chat that is open (`open_chat`: replaced whole when another is opened or
 //! begun), the others (`saved`), the engine (`loading`), what is set (`setup`), what there is to choose from (`catalog`)
 //! and how it is shown (`view`). `requests` says who waits for which answer of the engine; an answer to a chat that was left
-//! finds nobody. What touches several owners is in `ask`, `opening`, `run_command`, `set_command` and `ahead`; what the front
+//! finds nobody. What touches several owners is in `ask`, `opening`, `run_command`, `set_command` and `eager_prefill`; what the front
 //! ends look at is in `shown`.
 
 pub mod attachments;

@@ -8,7 +8,7 @@ mod parts;
 
 use std::borrow::Cow;
 
-use parts::{MARKS, Marks, Parts, marks_of, may_begin};
+use parts::{Parts, THOUGHT_TAGS, ThoughtTags, may_begin, tags_of};
 
 /// A reply that begins with a thought, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,16 +66,16 @@ pub fn words_of(reply: &str) -> Cow<'_, str> {
 
 /// Where the answer begins behind the last thought of a text, as templates look for it; `None` where none ends there.
 pub(super) fn end_of_last(text: &str) -> Option<usize> {
-    MARKS.iter().filter_map(|marks| Some(text.rfind(marks.close)? + marks.close.len())).max()
+    THOUGHT_TAGS.iter().filter_map(|tags| Some(text.rfind(tags.close)? + tags.close.len())).max()
 }
 
 /// A former reply as it goes into a prompt: a thought that was cut has an end, so that what comes after it is none. Of
 /// messages on channels only the answer is one that templates know.
 pub(super) fn closed(reply: &str) -> Cow<'_, str> {
-    match (Parts::of(reply), marks_of(reply)) {
-        (Some(parts), Some((marks, _))) if parts.is_inside => {
+    match (Parts::of(reply), tags_of(reply)) {
+        (Some(parts), Some((tags, _))) if parts.is_inside => {
             let line_end = if reply.ends_with('\n') { "" } else { "\n" };
-            format!("{reply}{line_end}{}\n\n", marks.close).into()
+            format!("{reply}{line_end}{}\n\n", tags.close).into()
         }
         (Some(parts), None) => parts.answer(),
         _ => reply.into(),
@@ -85,8 +85,8 @@ pub(super) fn closed(reply: &str) -> Cow<'_, str> {
 /// What a prompt opens a thought with at its end, with the blanks behind it.
 pub fn opening(prompt: &str) -> Option<&str> {
     let end = prompt.trim_end();
-    let marks = MARKS.iter().find(|marks| end.ends_with(marks.open))?;
-    Some(&prompt[end.len() - marks.open.len()..])
+    let tags = THOUGHT_TAGS.iter().find(|tags| end.ends_with(tags.open))?;
+    Some(&prompt[end.len() - tags.open.len()..])
 }
 
 /// Whether a text is nothing but what opens a thought.
@@ -99,7 +99,7 @@ pub fn is_opening(text: &str) -> bool {
 /// `begins_at` is where the template's own text at the end begins.
 pub(super) fn behind(prompt: &str, begins_at: usize, reply: &str) -> String {
     let own = &prompt[begins_at..];
-    let kept = match (opening(own), marks_of(reply)) {
+    let kept = match (opening(own), tags_of(reply)) {
         (Some(opening), Some(_)) => own.len() - opening.len(),
         // It was stored without its beginning, or written elsewhere.
         (Some(_), None) if end_of_last(reply).is_some() => own.len(),
@@ -112,11 +112,11 @@ pub(super) fn behind(prompt: &str, begins_at: usize, reply: &str) -> String {
 
 /// Bytes at the end of a prompt that are a thought without a word.
 fn empty_thought(prompt: &str) -> usize {
-    let length = |marks: &Marks| {
-        let before = prompt.trim_end().strip_suffix(marks.close)?.trim_end().strip_suffix(marks.open)?;
+    let length = |tags: &ThoughtTags| {
+        let before = prompt.trim_end().strip_suffix(tags.close)?.trim_end().strip_suffix(tags.open)?;
         Some(prompt.len() - before.len())
     };
-    MARKS.iter().find_map(length).unwrap_or(0)
+    THOUGHT_TAGS.iter().find_map(length).unwrap_or(0)
 }
 
 /// Lets pass what is said of a reply that comes in pieces, and keeps back what is thought.
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn every_pair_of_marks_is_known() {
-        for Marks { open, close } in &MARKS {
+        for ThoughtTags { open, close } in &THOUGHT_TAGS {
             let reply = format!("{open}Hm.{close}Four.");
             let thought = Thought::of(&reply).unwrap();
             assert_eq!((&*thought.text, &*thought.answer), ("Hm.", "Four."));

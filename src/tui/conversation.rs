@@ -19,7 +19,7 @@ use crate::chat::{MessageId, MessageState, Node, Role};
 
 pub(super) use scroll::Conversation;
 pub(super) use selection::Released;
-pub(super) use single::{Marks, SingleMessage};
+pub(super) use single::{DivergenceMarks, SingleMessage};
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ use super::text::TextRow;
 use super::theme::Theme;
 use crate::chat::code::MARKDOWN;
 use references::References;
-use writer::{Writer, blank_before};
+use writer::{Writer, blank_line_before};
 
 /// What a text is rendered for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,7 +167,7 @@ impl Markdown {
         self.work += 1;
         let range = block.range.clone();
         let mut rows = Vec::new();
-        if !is_first && blank_before(source, range.start) {
+        if !is_first && blank_line_before(source, range.start) {
             rows.push(TextRow::of([]));
         }
         let (keep, closers) = &block.mended;

@@ -7,7 +7,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
-use super::conversation::{Marks, SingleMessage};
+use super::conversation::{DivergenceMarks, SingleMessage};
 use super::markdown::{Page, colors};
 use super::text::{TextRow, Wrapped, fit, one_line};
 use super::theme::Theme;
@@ -267,7 +267,7 @@ fn divergences(app: &App, at: usize, listed: &[Divergence]) -> String {
 
 /// Faint as far as all lanes say the same, and a mark at each token where a lane parts from another. They are laid over
 /// the rows that are in view: so Markdown stays what it is, and no row is broken otherwise for them.
-fn marks(app: &App, at: usize, divergences: &[Divergence]) -> Marks {
+fn marks(app: &App, at: usize, divergences: &[Divergence]) -> DivergenceMarks {
     let tokens = app.variant_tokens(at);
     let mut places: Vec<usize> = divergences.iter().filter_map(|divergence| divergence.token).collect();
     places.sort_unstable();
@@ -281,7 +281,7 @@ fn marks(app: &App, at: usize, divergences: &[Divergence]) -> Marks {
         let text = token.trace.text.as_str();
         token.start + text.len() - text.trim_start().len()..token.start + text.len()
     });
-    Marks { common, own: own.collect(), sign: MARK }
+    DivergenceMarks { common, own: own.collect(), sign: MARK }
 }
 
 /// What the status line says of a comparison.

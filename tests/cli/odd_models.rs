@@ -23,12 +23,12 @@ fn reply(gibber: &Gibber, model: &Path, more: &[&str]) -> (String, String) {
 #[test]
 fn an_end_mark_of_any_type_ends_a_reply_and_is_not_shown() {
     let gibber = Gibber::new();
-    let marks = ["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "<|fim_pad|>"];
-    for mark in marks {
+    let texts = ["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "<|fim_pad|>"];
+    for text in texts {
         for kind in [NORMAL, CONTROL, USER_DEFINED] {
-            let parrot = Parrot::new(&[("<|im_start|>", CONTROL), (mark, kind)], &["Hello", "!", mark]);
+            let parrot = Parrot::new(&[("<|im_start|>", CONTROL), (text, kind)], &["Hello", "!", text]);
             let model = gibber.write("parrot.gguf", parrot.bytes());
-            assert_eq!(reply(&gibber, &model, &[]), ("Hello!".into(), "stop".into()), "{mark} of type {kind}");
+            assert_eq!(reply(&gibber, &model, &[]), ("Hello!".into(), "stop".into()), "{text} of type {kind}");
         }
     }
     let model = gibber.path("parrot.gguf");

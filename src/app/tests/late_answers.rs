@@ -76,14 +76,14 @@ fn no_late_answer_changes_the_chat_that_is_open() {
         machine.app.on_draft("a draft", machine.now);
         machine.now.at += Duration::from_secs(1);
         let effects = machine.app.tick(machine.now);
-        let ahead: Vec<RequestId> = effects
+        let prefilling: Vec<RequestId> = effects
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Submit(command) => command.request(),
                 _ => None,
             })
             .collect();
-        assert_eq!(ahead.len(), 2, "{effects:?}");
+        assert_eq!(prefilling.len(), 2, "{effects:?}");
         let effects = leave(&mut machine);
         assert!(
             effects.iter().any(|effect| matches!(effect, Effect::Submit(EngineCommand::Cancel { .. }))),
@@ -103,8 +103,8 @@ fn no_late_answer_changes_the_chat_that_is_open() {
             counted(prompt),
             counted(tokens),
             EngineEvent::Distribution { id: preview, distribution },
-            EngineEvent::Measured { id: ahead[0], parts },
-            EngineEvent::Prefilled { id: ahead[1], reused: 0, done: 9, total: 9 },
+            EngineEvent::Measured { id: prefilling[0], parts },
+            EngineEvent::Prefilled { id: prefilling[1], reused: 0, done: 9, total: 9 },
             EngineEvent::Failed { id: prompt, error: "twice".to_owned() },
         ] {
             machine.app.on_event(event, machine.now);

@@ -36,13 +36,15 @@ impl ChatTemplate {
     /// As [`ChatTemplate::contents`]: the prompt is rendered once more with a mark in the place of each text, which shows
     /// what the template writes between them. `None` where the template does not take the marks.
     fn find(&self, messages: &[Message], options: &RenderOptions, prompt: &str) -> Option<Vec<Content>> {
-        let marks: Vec<String> = (0..messages.len()).map(|at| format!("\u{fdd0}{at}\u{fdd1}")).collect();
+        let placeholders: Vec<String> = (0..messages.len()).map(|at| format!("\u{fdd0}{at}\u{fdd1}")).collect();
         let roles = messages.iter().map(|message| message.role);
-        let picture = self.run(roles.zip(marks.iter().map(|mark| mark.as_str().into())), options, true).ok()?;
+        let picture = self
+            .run(roles.zip(placeholders.iter().map(|placeholder| placeholder.as_str().into())), options, true)
+            .ok()?;
         let mut between = Vec::with_capacity(messages.len() + 1);
         let mut rest = picture.as_str();
-        for mark in &marks {
-            let (before, after) = rest.split_once(mark.as_str())?;
+        for placeholder in &placeholders {
+            let (before, after) = rest.split_once(placeholder.as_str())?;
             between.push(before);
             rest = after;
         }

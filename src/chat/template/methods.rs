@@ -281,9 +281,9 @@ pub(super) fn lines(text: &str, keepends: bool) -> Vec<&str> {
     let mut rest = text;
     while let Some(at) = rest.find(is_end) {
         let tail = &rest[at..];
-        let mark = if tail.starts_with("\r\n") { 2 } else { tail.chars().next().map_or(1, char::len_utf8) };
-        lines.push(&rest[..if keepends { at + mark } else { at }]);
-        rest = &rest[at + mark..];
+        let line_end = if tail.starts_with("\r\n") { 2 } else { tail.chars().next().map_or(1, char::len_utf8) };
+        lines.push(&rest[..if keepends { at + line_end } else { at }]);
+        rest = &rest[at + line_end..];
     }
     if !rest.is_empty() {
         lines.push(rest);

@@ -167,10 +167,10 @@ impl Tag {
         loop {
             let here = &rest[at..];
             if depth == 0 {
-                let marks = [close.to_owned(), format!("-{close}"), format!("+{close}")];
-                let marks = if close == "%}" { &marks[..] } else { &marks[..2] };
-                if let Some(mark) = marks.iter().find(|mark| here.starts_with(mark.as_str())) {
-                    return Some(Self { words, end: at + mark.len() });
+                let endings = [close.to_owned(), format!("-{close}"), format!("+{close}")];
+                let endings = if close == "%}" { &endings[..] } else { &endings[..2] };
+                if let Some(ending) = endings.iter().find(|ending| here.starts_with(ending.as_str())) {
+                    return Some(Self { words, end: at + ending.len() });
                 }
             }
             let first = here.chars().next()?;

@@ -6,33 +6,33 @@ use crate::chat::code::fenced_ranges;
 
 /// What begins a thought, and what ends it.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(super) struct ThoughtTags {
     pub(super) open: &'static str,
     pub(super) close: &'static str,
 }
 
 /// The marks that models were taught.
-pub(super) const MARKS: [Marks; 11] = [
+pub(super) const THOUGHT_TAGS: [ThoughtTags; 11] = [
     // Qwen, DeepSeek and most others.
-    Marks { open: "<think>", close: "</think>" },
-    Marks { open: "<thinking>", close: "</thinking>" },
+    ThoughtTags { open: "<think>", close: "</think>" },
+    ThoughtTags { open: "<thinking>", close: "</thinking>" },
     // Magistral, Ministral.
-    Marks { open: "[THINK]", close: "[/THINK]" },
+    ThoughtTags { open: "[THINK]", close: "[/THINK]" },
     // EXAONE.
-    Marks { open: "<thought>", close: "</thought>" },
+    ThoughtTags { open: "<thought>", close: "</thought>" },
     // Seed-OSS.
-    Marks { open: "<seed:think>", close: "</seed:think>" },
+    ThoughtTags { open: "<seed:think>", close: "</seed:think>" },
     // Command A.
-    Marks { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
+    ThoughtTags { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
     // Kimi.
-    Marks { open: "◁think▷", close: "◁/think▷" },
+    ThoughtTags { open: "◁think▷", close: "◁/think▷" },
     // Gemma 4.
-    Marks { open: "<|channel>thought", close: "<channel|>" },
+    ThoughtTags { open: "<|channel>thought", close: "<channel|>" },
     // Apertus.
-    Marks { open: "<|inner_prefix|>", close: "<|inner_suffix|>" },
+    ThoughtTags { open: "<|inner_prefix|>", close: "<|inner_suffix|>" },
     // OpenThinker.
-    Marks { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" },
-    Marks { open: "<reasoning>", close: "</reasoning>" },
+    ThoughtTags { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" },
+    ThoughtTags { open: "<reasoning>", close: "</reasoning>" },
 ];
 
 /// The marks of OpenAI's Harmony format (gpt-oss): a reply is several messages, each on a channel of its own.
@@ -59,41 +59,41 @@ impl<'a> Parts<'a> {
         if reply.trim_start().starts_with(CHANNEL) {
             return Some(Self::on_channels(reply.trim_start()));
         }
-        let (marks, rest) = marks_of(reply)?;
+        let (tags, rest) = tags_of(reply)?;
         let mut parts = Self::default();
-        parts.thought(rest, marks);
+        parts.thought(rest, tags);
         Some(parts)
     }
 
     /// The parts of a reply whose thought has lost its beginning: the template had opened it, and who stored the reply did
     /// not know of that.
     pub(super) fn without_beginning(reply: &'a str) -> Option<Self> {
-        MARKS.iter().find_map(|marks| {
-            reply.contains(marks.close).then_some(())?;
-            let at = places_outside_code(reply, marks.close).next()?;
-            let (before, after) = (&reply[..at], &reply[at + marks.close.len()..]);
+        THOUGHT_TAGS.iter().find_map(|tags| {
+            reply.contains(tags.close).then_some(())?;
+            let at = places_outside_code(reply, tags.close).next()?;
+            let (before, after) = (&reply[..at], &reply[at + tags.close.len()..]);
             let stands_alone = after.is_empty() || after.starts_with(['\n', '\r']) || before.ends_with('\n');
-            if !stands_alone || before.contains(marks.open) {
+            if !stands_alone || before.contains(tags.open) {
                 return None;
             }
             let mut parts = Self { thoughts: vec![before], ..Self::default() };
-            if let Some(next) = parts.say(after, marks) {
-                parts.thought(next, marks);
+            if let Some(next) = parts.say(after, tags) {
+                parts.thought(next, tags);
             }
             Some(parts)
         })
     }
 
     /// What stands behind the mark that opens a thought.
-    fn thought(&mut self, mut rest: &'a str, marks: &Marks) {
+    fn thought(&mut self, mut rest: &'a str, tags: &ThoughtTags) {
         loop {
-            let Some((thought, after)) = rest.split_once(marks.close) else {
-                self.thoughts.push(&rest[..rest.len() - begun(rest, &[marks.close])]);
+            let Some((thought, after)) = rest.split_once(tags.close) else {
+                self.thoughts.push(&rest[..rest.len() - begun(rest, &[tags.close])]);
                 self.is_inside = true;
                 return;
             };
             self.thoughts.push(thought);
-            match self.say(after, marks) {
+            match self.say(after, tags) {
                 Some(next) => rest = next,
                 None => return,
             }
@@ -101,16 +101,16 @@ impl<'a> Parts<'a> {
     }
 
     /// What stands behind a thought; returns what stands behind the mark of the next one, if there is one.
-    fn say(&mut self, text: &'a str, marks: &Marks) -> Option<&'a str> {
-        let Some(at) = places_outside_code(text, marks.open).next() else {
+    fn say(&mut self, text: &'a str, tags: &ThoughtTags) -> Option<&'a str> {
+        let Some(at) = places_outside_code(text, tags.open).next() else {
             self.said.push(text);
-            self.undecided = begun(text, &[marks.open]);
+            self.undecided = begun(text, &[tags.open]);
             return None;
         };
-        let (before, behind) = (&text[..at], &text[at + marks.open.len()..]);
+        let (before, behind) = (&text[..at], &text[at + tags.open.len()..]);
         // In the middle of a line it may be a word about thoughts: only its end shows that it is none.
         let begins_line = before.trim_end_matches([' ', '\t']).ends_with('\n') || before.trim().is_empty();
-        if begins_line || behind.contains(marks.close) {
+        if begins_line || behind.contains(tags.close) {
             self.said.push(before);
             return Some(behind);
         }
@@ -127,7 +127,7 @@ impl<'a> Parts<'a> {
                 parts.is_inside = parts.said.is_empty();
                 break;
             };
-            let length = ENDS_OF_MESSAGE.iter().filter_map(|mark| text.find(mark)).min();
+            let length = ENDS_OF_MESSAGE.iter().filter_map(|tag| text.find(tag)).min();
             let body = &text[..length.unwrap_or(text.len())];
             let undecided = if length.is_none() { begun(body, &ENDS_OF_MESSAGE) } else { 0 };
             let name = header.split_whitespace().next().unwrap_or_default();
@@ -177,33 +177,33 @@ fn joined<'a>(parts: impl Iterator<Item = &'a str>) -> Cow<'a, str> {
 }
 
 /// The marks of the thought that `reply` begins with, and what follows the first of them.
-pub(super) fn marks_of(reply: &str) -> Option<(&'static Marks, &str)> {
+pub(super) fn tags_of(reply: &str) -> Option<(&'static ThoughtTags, &str)> {
     let start = reply.trim_start();
-    MARKS.iter().find_map(|marks| Some((marks, start.strip_prefix(marks.open)?)))
+    THOUGHT_TAGS.iter().find_map(|tags| Some((tags, start.strip_prefix(tags.open)?)))
 }
 
 /// Whether a reply of which no more than `start` has come may still begin with a thought.
 pub(super) fn may_begin(start: &str) -> bool {
-    MARKS.iter().map(|marks| marks.open).chain([CHANNEL]).any(|open| open.starts_with(start))
+    THOUGHT_TAGS.iter().map(|tags| tags.open).chain([CHANNEL]).any(|open| open.starts_with(start))
 }
 
-/// Bytes at the end of `text` that are the beginning of one of `marks`.
-fn begun(text: &str, marks: &[&str]) -> usize {
-    let of_one = |mark: &&str| {
-        let ends = mark.char_indices().map(|(at, _)| at).skip(1);
-        ends.filter(|&end| text.ends_with(&mark[..end])).max().unwrap_or(0)
+/// Bytes at the end of `text` that are the beginning of one of `tags`.
+fn begun(text: &str, tags: &[&str]) -> usize {
+    let of_one = |tag: &&str| {
+        let ends = tag.char_indices().map(|(at, _)| at).skip(1);
+        ends.filter(|&end| text.ends_with(&tag[..end])).max().unwrap_or(0)
     };
-    marks.iter().map(of_one).max().unwrap_or(0)
+    tags.iter().map(of_one).max().unwrap_or(0)
 }
 
-/// Where `mark` stands in a text, but in its code, where marks are only written about. What a line says so far decides of
+/// Where `tag` stands in a text, but in its code, where marks are only written about. What a line says so far decides of
 /// the code within it, so that what was found outside of it stays so while the text grows.
-fn places_outside_code<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = usize> {
-    let fences = if text.contains(mark) { fenced_ranges(text) } else { Vec::new() };
+fn places_outside_code<'a>(text: &'a str, tag: &'a str) -> impl Iterator<Item = usize> {
+    let fences = if text.contains(tag) { fenced_ranges(text) } else { Vec::new() };
     let is_inline = |place: usize| {
         let line = text[..place].rfind('\n').map_or(0, |feed| feed + 1);
         text[line..place].matches('`').count() % 2 == 1
     };
     let is_code = move |place: usize| fences.iter().any(|fence| fence.contains(&place)) || is_inline(place);
-    text.match_indices(mark).map(|(place, _)| place).filter(move |&place| !is_code(place))
+    text.match_indices(tag).map(|(place, _)| place).filter(move |&place| !is_code(place))
 }

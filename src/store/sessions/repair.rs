@@ -122,7 +122,7 @@ struct Salvage {
     /// With the time of the last change.
     chats: BTreeMap<SessionId, (SessionRecord, i64)>,
     /// By chat, in the order of their numbers.
-    messages: BTreeMap<SessionId, BTreeMap<Place, LooseMessage>>,
+    messages: BTreeMap<SessionId, BTreeMap<MessageKey, LooseMessage>>,
     /// Whether a value was not as it should be.
     has_odd_values: bool,
     /// Whether a page could not be read.
@@ -131,12 +131,12 @@ struct Salvage {
 
 /// Numbers come in their order, and before what should have been one.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum MessageKey {
     Number(i64),
     Text(String),
 }
 
-impl Place {
+impl MessageKey {
     fn of(message: &LooseMessage) -> Option<Self> {
         Some(match message.id.as_ref()? {
             Key::Number(number) => Self::Number(*number),
@@ -225,7 +225,7 @@ impl Salvage {
             self.chats.entry(record.id).or_insert((record, updated));
         }
         for (id, message) in carved.messages {
-            if let Some(place) = Place::of(&message) {
+            if let Some(place) = MessageKey::of(&message) {
                 self.messages.entry(id).or_default().entry(place).or_insert(message);
             }
         }
@@ -291,8 +291,8 @@ impl Salvage {
         let known = self.messages.get(&SessionId(id));
         let last = known.and_then(|messages| {
             messages.keys().rev().find_map(|place| match place {
-                Place::Number(number) => Some(*number),
-                Place::Text(_) => None,
+                MessageKey::Number(number) => Some(*number),
+                MessageKey::Text(_) => None,
             })
         });
         for message in 0..=last.unwrap_or(0).clamp(0, MOST_PROBED) + PROBED {
@@ -303,14 +303,14 @@ impl Salvage {
     }
 
     fn has(&self, id: i64, message: i64) -> bool {
-        self.messages.get(&SessionId(id)).is_some_and(|messages| messages.contains_key(&Place::Number(message)))
+        self.messages.get(&SessionId(id)).is_some_and(|messages| messages.contains_key(&MessageKey::Number(message)))
     }
 
     fn take_message(&mut self, id: SessionId, row: &Row<'_>) {
         let mut columns = Columns::of(row);
         let message = columns.message();
         self.has_odd_values |= columns.damage().is_some();
-        let Some(place) = Place::of(&message) else { return };
+        let Some(place) = MessageKey::of(&message) else { return };
         self.messages.entry(id).or_default().insert(place, message);
     }
 

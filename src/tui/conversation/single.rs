@@ -18,7 +18,7 @@ use crate::tui::theme::Theme;
 
 /// Stretches of a message that are told from the rest, by their bytes in it.
 #[derive(Debug, Default)]
-pub(in crate::tui) struct Marks {
+pub(in crate::tui) struct DivergenceMarks {
     /// What all lanes say alike is faint, up to here.
     pub(in crate::tui) common: usize,
     /// What only this one says, in order.
@@ -64,7 +64,7 @@ impl SingleMessage {
         top: usize,
         area: Rect,
         (buffer, theme): (&mut Buffer, Theme),
-        marks: &Marks,
+        marks: &DivergenceMarks,
     ) -> Option<(u16, u16)> {
         let length = app.transcript().node(message).map_or(0, |node| node.message.content.len());
         let cells = shown(app, message, theme);
@@ -94,7 +94,7 @@ impl SingleMessage {
     }
 }
 
-impl Marks {
+impl DivergenceMarks {
     /// Lays their styles over a row of a text that begins at byte `base` of the message.
     fn draw(&self, row: &TextRow, base: usize, line: Rect, buffer: &mut Buffer, theme: Theme) {
         let mut x = line.x;

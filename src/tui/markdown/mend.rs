@@ -8,8 +8,8 @@ use crate::chat::code::ends_with_code;
 pub(super) fn settled(source: &str) -> &str {
     let start = source.rfind('\n').map_or(0, |at| at + 1);
     let last = source[start..].trim();
-    let only_marks = !last.is_empty() && last.chars().all(|c| "`~-=*_#>+|: ".contains(c));
-    if only_marks { &source[..start] } else { source }
+    let only_delimiters = !last.is_empty() && last.chars().all(|c| "`~-=*_#>+|: ".contains(c));
+    if only_delimiters { &source[..start] } else { source }
 }
 
 /// How much of a block in the making to show, and what closes the emphasis that is open there.
@@ -22,23 +22,23 @@ pub(super) fn mend(block: &str) -> (usize, String) {
     let line = &block[start..];
     let open = Open::in_line(line);
     let keep = start + line[..open.keep].trim_end().len();
-    if open.marks.is_empty() && open.keep == line.len() {
+    if open.delimiters.is_empty() && open.keep == line.len() {
         whole
     } else {
-        (keep, open.marks.iter().rev().map(String::as_str).collect())
+        (keep, open.delimiters.iter().rev().map(String::as_str).collect())
     }
 }
 
 /// The marks that are open at the end of a line.
 struct Open {
-    marks: Vec<String>,
+    delimiters: Vec<String>,
     /// How much of the line is not a mark that nothing follows yet.
     keep: usize,
 }
 
 impl Open {
     fn in_line(line: &str) -> Self {
-        let mut open = Self { marks: Vec::new(), keep: line.len() };
+        let mut open = Self { delimiters: Vec::new(), keep: line.len() };
         let mut at = 0;
         let mut before = ' ';
         while let Some(c) = line[at..].chars().next() {
@@ -59,7 +59,7 @@ impl Open {
                             return open;
                         }
                         None => {
-                            open.marks.push(fence.to_owned());
+                            open.delimiters.push(fence.to_owned());
                             return open;
                         }
                     }
@@ -77,15 +77,15 @@ impl Open {
     }
 
     /// A run of marks: closes what it can, and opens the rest where a word follows.
-    fn run(&mut self, line: &str, at: usize, run: usize, mark: char, before: char) {
+    fn run(&mut self, line: &str, at: usize, run: usize, delimiter: char, before: char) {
         let after = line[at + run..].chars().next();
         let mut left = run;
-        while let Some(top) = self.marks.last().filter(|top| top.starts_with(mark) && top.len() <= left) {
+        while let Some(top) = self.delimiters.last().filter(|top| top.starts_with(delimiter) && top.len() <= left) {
             if before.is_whitespace() {
                 break;
             }
             left -= top.len();
-            self.marks.pop();
+            self.delimiters.pop();
         }
         if left == 0 {
             return;
@@ -93,12 +93,12 @@ impl Open {
         match after {
             None => self.keep = at + run - left,
             Some(after) if !after.is_whitespace() && !before.is_alphanumeric() => {
-                if mark == '~' && left != 2 {
+                if delimiter == '~' && left != 2 {
                     return;
                 }
                 while left > 0 {
                     let length = left.min(2);
-                    self.marks.push(mark.to_string().repeat(length));
+                    self.delimiters.push(delimiter.to_string().repeat(length));
                     left -= length;
                 }
             }

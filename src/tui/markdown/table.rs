@@ -97,13 +97,13 @@ impl Table {
                 Some(Alignment::Center) => free / 2,
                 _ => 0,
             };
-            let blank = |columns: usize| TextRow::of([(" ".repeat(columns), Style::new(), Origin::Drawn)]);
-            row.append(&blank(before));
+            let space = |columns: usize| TextRow::of([(" ".repeat(columns), Style::new(), Origin::Drawn)]);
+            row.append(&space(before));
             if let Some(text) = text {
                 row.append(&text);
             }
             if at + 1 < cells.len() {
-                row.append(&blank(free - before));
+                row.append(&space(free - before));
             }
         }
         row

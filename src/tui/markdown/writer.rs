@@ -330,16 +330,16 @@ impl<'a> Writer<'a> {
     fn gap(&mut self, place: usize) {
         self.flush();
         let is_first = self.containers.last().is_some_and(|container| container.first.is_some());
-        if !is_first && !self.rows.is_empty() && blank_before(self.source, place) {
-            self.put_blank();
+        if !is_first && !self.rows.is_empty() && blank_line_before(self.source, place) {
+            self.put_blank_line();
         }
     }
 
-    fn put_blank(&mut self) {
+    fn put_blank_line(&mut self) {
         let mut row = TextRow::of([]);
         self.containers.iter().for_each(|container| row.append(&container.rest));
-        let is_blank = |row: &TextRow| row.text.chars().all(|c| c == ' ' || c == '▎');
-        if !self.rows.last().is_some_and(is_blank) {
+        let is_blank_line = |row: &TextRow| row.text.chars().all(|c| c == ' ' || c == '▎');
+        if !self.rows.last().is_some_and(is_blank_line) {
             self.rows.push(row);
         }
     }
@@ -446,7 +446,7 @@ impl Code {
 }
 
 /// Whether the line before the one that `place` is on is empty, but for the marks of quotations.
-pub(super) fn blank_before(source: &str, place: usize) -> bool {
+pub(super) fn blank_line_before(source: &str, place: usize) -> bool {
     let Some(start) = source[..place].rfind('\n') else { return false };
     let before = &source[..start];
     let line = &before[before.rfind('\n').map_or(0, |at| at + 1)..];

@@ -329,11 +329,11 @@ fn every_tokenizer_keeps_its_ids_and_gets_its_name() {
         assert_eq!(names, expected);
         assert_eq!(after.vocabulary_size(), 1000);
         for text in texts.iter().filter_map(|text| text.as_str()) {
-            // Newer SentencePiece tokenizers add no blank where there is one, nor after marks; a GGUF file cannot say so.
+            // Newer SentencePiece tokenizers add no space where there is one, nor after special tokens; a GGUF file cannot say so.
             if name == "llama-first" && (text.starts_with([' ', '▁']) || text.contains("<s>")) {
                 continue;
             }
-            // Of several blanks before a digit the cuts differ, as between transformers and the file it reads.
+            // Of several spaces before a digit the cuts differ, as between transformers and the file it reads.
             if name == "smollm" && text.contains("  100") {
                 continue;
             }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activation::QuantizedVector;
-use super::ahead::Upcoming;
 use super::floats::{self, FloatFormat, FloatMatrix, PairedRows};
 use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
+use super::prefetch::Upcoming;
 use super::tiles::{Precision, TokenTiles};
 use crate::EngineError;
 use crate::blas::{self, MatMut, MatRef, Transpose};

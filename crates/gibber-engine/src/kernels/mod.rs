@@ -1,7 +1,6 @@
 //! The inner loops, the instruction sets they are compiled for, and the threads that share them.
 
 pub mod activation;
-mod ahead;
 pub mod arena;
 pub mod attention;
 mod cores;
@@ -11,6 +10,7 @@ pub mod isa;
 pub mod matrix;
 pub mod packed;
 pub mod pool;
+mod prefetch;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 pub mod rotary;

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use super::ahead::{Fetching, Upcoming};
 pub use super::cores::{default_threads, useful_threads};
+use super::prefetch::{Fetching, Upcoming};
 
 /// How often a helper looks for work before it sleeps: about a third of a millisecond, longer than a token takes to be
 /// sampled, told and listed with its alternatives. To be woken would cost it more.

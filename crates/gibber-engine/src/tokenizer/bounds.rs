@@ -21,7 +21,7 @@ const MAX_NESTING: usize = 8;
 /// Times as long as it was that a text may get by all steps together; those of published files come to a few thousand at
 /// the most, for a text of nothing but the rarest letters.
 const MAX_GROWTH: f64 = 65_536.0;
-/// Up to here texts of any length are taken: SentencePiece's steps spell a blank in three bytes, and put one before a text.
+/// Up to here texts of any length are taken: SentencePiece's steps spell a space in three bytes, and put one before a text.
 const USUAL_GROWTH: f64 = 16.0;
 /// Bytes that a text may become where the growth is more than usual.
 const MAX_GROWN: f64 = (64 << 20) as f64;

@@ -47,7 +47,7 @@ impl PreTokenizer {
     /// GPT-2's pattern.
     pub(super) const GPT2: Self = Self::of(&[GPT2_PATTERN]);
     /// GPT-2's pattern, then each digit by itself. transformers gives the same ids for a GGUF file; llama.cpp cuts the
-    /// digits first, which differs only where several blanks stand before a digit.
+    /// digits first, which differs only where several spaces stand before a digit.
     pub(super) const GPT2_THEN_DIGITS: Self = Self { digits: true, ..Self::GPT2 };
     /// Llama 3's pattern, words that are pieces first.
     pub(super) const LLAMA3: Self = Self { whole_words: true, ..Self::LLAMA3_MERGED };

@@ -9,20 +9,20 @@ use super::pieces::{PieceKind, SPACE, byte_piece};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Spelling {
     byte_level: bool,
-    /// `▁` is a blank.
-    blanks: bool,
+    /// `▁` is a space.
+    metaspace: bool,
     /// `<0x0A>` is a byte.
     bytes: bool,
-    /// The first blank of a text is none of its own.
+    /// The first space of a text is none of its own.
     pub(super) space_prefix: bool,
 }
 
 impl Spelling {
-    pub(super) const BYTE_LEVEL: Self = Self { byte_level: true, blanks: false, bytes: false, space_prefix: false };
+    pub(super) const BYTE_LEVEL: Self = Self { byte_level: true, metaspace: false, bytes: false, space_prefix: false };
 
     /// Whether pieces are SentencePiece's, with bytes for what has none.
     pub(super) fn is_sentence_piece(self) -> bool {
-        self.blanks && self.bytes
+        self.metaspace && self.bytes
     }
 
     /// # Errors
@@ -48,19 +48,19 @@ impl Spelling {
             let number = |key: &str| step.get(key).and_then(Value::as_u64);
             match text("type") {
                 Some("ByteLevel") if steps.len() == 1 => spelling.byte_level = true,
-                Some("Metaspace") if text("replacement").is_some_and(is_blank) => {
-                    spelling.blanks = true;
+                Some("Metaspace") if text("replacement").is_some_and(is_metaspace) => {
+                    spelling.metaspace = true;
                     spelling.space_prefix |= text("prepend_scheme") != Some("never");
                 }
                 Some("Replace")
-                    if step.pointer("/pattern/String").and_then(Value::as_str).is_some_and(is_blank)
+                    if step.pointer("/pattern/String").and_then(Value::as_str).is_some_and(is_metaspace)
                         && text("content") == Some(" ") =>
                 {
-                    spelling.blanks = true;
+                    spelling.metaspace = true;
                 }
                 Some("ByteFallback") => spelling.bytes = true,
                 Some("Fuse") => fused = true,
-                // Before the tokens are fused it would take a blank off each of them.
+                // Before the tokens are fused it would take a space off each of them.
                 Some("Strip") if fused && text("content") == Some(" ") && number("stop") == Some(0) => {
                     match number("start") {
                         Some(0) => {}
@@ -79,13 +79,13 @@ impl Spelling {
         match byte_piece(piece) {
             _ if self.byte_level => PieceKind::Bytes,
             Some(byte) if self.bytes => PieceKind::Byte(byte),
-            _ if self.blanks => PieceKind::Blanks,
+            _ if self.metaspace => PieceKind::Metaspace,
             _ => PieceKind::Literal,
         }
     }
 }
 
-fn is_blank(text: &str) -> bool {
+fn is_metaspace(text: &str) -> bool {
     text.chars().eq([SPACE])
 }
 
@@ -115,11 +115,11 @@ mod tests {
             {"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]}"#;
         let spelling = of(llama).unwrap();
         assert_eq!(spelling.kind_of("<0x0A>"), PieceKind::Byte(10));
-        assert_eq!(spelling.kind_of("▁a"), PieceKind::Blanks);
+        assert_eq!(spelling.kind_of("▁a"), PieceKind::Metaspace);
         assert!(spelling.space_prefix);
         assert!(!of(&llama.replace("\"start\":1", "\"start\":0")).unwrap().space_prefix);
         let metaspace = r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#;
-        assert_eq!(of(metaspace).unwrap().kind_of("<0x0A>"), PieceKind::Blanks);
+        assert_eq!(of(metaspace).unwrap().kind_of("<0x0A>"), PieceKind::Metaspace);
         assert!(of(metaspace).unwrap().space_prefix);
         assert!(!of(&metaspace.replace("always", "never")).unwrap().space_prefix);
     }

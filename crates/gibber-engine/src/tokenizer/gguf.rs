@@ -51,7 +51,7 @@ impl TokenKind {
         }
     }
 
-    /// Of a token that is text in GPT-2's spelling where it is no mark.
+    /// Of a token that is text in GPT-2's spelling where it is not special.
     fn in_bytes(self) -> PieceKind {
         match self {
             Self::Control => PieceKind::Special,
@@ -139,7 +139,7 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
             TokenKind::Normal | TokenKind::Unused => {
                 let piece = Piece { id, score: score as f32, unused: kind == TokenKind::Unused };
                 parts.pieces.insert(token.to_owned(), piece);
-                PieceKind::Blanks
+                PieceKind::Metaspace
             }
             TokenKind::Byte => {
                 let byte = byte_piece(token).ok_or_else(|| reader.broken(&format!("`{token}` is no byte")))?;
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// The marks that end a reply are marks, whatever type the file gives them: otherwise a text that has them is cut into
+    /// The tokens that end a reply are special, whatever type the file gives them: otherwise a text that has them is cut into
     /// letters, and they are shown.
     fn make_eos_special(&mut self) {
         let known: HashSet<&str> = self.tokens.iter().copied().collect();

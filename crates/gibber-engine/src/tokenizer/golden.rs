@@ -102,13 +102,13 @@ fn byte_level_tokenizers_of_tokenizer_json() {
 
 #[test]
 fn sentence_piece_of_a_gguf_file() {
-    // SentencePiece's own library finds no marks in a text.
+    // SentencePiece's own library finds no special tokens in a text.
     let has_special = |text: &str| ["<s>", "</s>", "<unk>"].iter().any(|token| text.contains(token));
     let tokenizer = of_gguf(&fixture("spm.gguf"));
-    // It writes a blank for the sign that stands for one.
+    // It writes a space for the sign that stands for one.
     check(&tokenizer, "spm", has_special, |text| text.replace('▁', " "));
     assert_eq!((tokenizer.bos_token(), tokenizer.eos_tokens()), (Some(1), &[2][..]));
-    // Behind a mark a blank is put, as llama.cpp does.
+    // Behind a special token a space is put, as llama.cpp does.
     assert_eq!(tokenizer.decode(&tokenizer.encode("a<s>a", true).unwrap()), "<s> a<s> a");
 }
 
@@ -117,7 +117,7 @@ fn sentence_piece_of_tokenizer_json() {
     let unescaped = |text: &str| text.replace('▁', " ");
     let has_special = |text: &str| text.contains("<s>");
     check(&of_json("llama-legacy"), "llama-legacy", has_special, unescaped);
-    // These put no blank before a text that begins with one: that one is taken for theirs.
+    // These put no space before a text that begins with one: that one is taken for theirs.
     for name in ["llama-first", "unigram"] {
         let kept = |text: &str| unescaped(text).strip_prefix(' ').unwrap_or(&unescaped(text)).to_owned();
         check(&of_json(name), name, has_special, kept);
@@ -142,7 +142,7 @@ fn marks_in_a_text_are_found_as_the_reference_finds_them() {
     assert_eq!(written(&gguf), json("llama-legacy.ids.json")[at]);
 }
 
-/// A vocabulary with its merges, whose marks stand in `tokenizer_config.json`, is opened as part of a folder
+/// A vocabulary with its merges, whose special tokens stand in `tokenizer_config.json`, is opened as part of a folder
 /// (`engine::load`); here only its ids.
 #[test]
 fn a_vocabulary_and_merges_of_qwen2() {

@@ -126,7 +126,7 @@ pub(crate) fn check_vocab_and_merges(files: &VocabAndMerges) -> Result<(), Engin
         .map_err(|reason| EngineError::format(&files.merges, reason))
 }
 
-/// A vocabulary and its merges, and the marks that it has.
+/// A vocabulary and its merges, and the added tokens that it has.
 struct Parts {
     vocab: HashMap<String, TokenId>,
     merges: Vec<(String, String)>,
@@ -194,7 +194,7 @@ fn read_merges(path: &Path) -> Result<Vec<(String, String)>, EngineError> {
     lines.map(merge).collect()
 }
 
-/// The marks that end a reply are matched whole in a text, also where the file has them as plain pieces only.
+/// The special tokens that end a reply are matched whole in a text, also where the file has them as plain pieces only.
 fn make_eos_special(inner: &mut tokenizers::Tokenizer) -> Result<(), String> {
     let eos: Vec<AddedToken> = {
         let added: HashSet<String> =

@@ -39,7 +39,7 @@ pub(crate) use hugging_face::{
 pub use stream::DecodeStream;
 pub(crate) use vocabulary::{Cuts, Vocabulary};
 
-/// Blanks in a row that the `fancy-regex` crate can look back over, with room to spare (its `MAX_STACK` is a million).
+/// Spaces in a row that the `fancy-regex` crate can look back over, with room to spare (its `MAX_STACK` is a million).
 const MAX_SPACES: usize = 950_000;
 
 /// Turns text into ids and back; made by the loader from what the model brings.
@@ -48,7 +48,7 @@ pub struct Tokenizer {
     pieces: Pieces,
     bos: Bos,
     eos: Vec<TokenId>,
-    /// Whether the encoder puts a blank before a text, which is not part of it.
+    /// Whether the encoder puts a space before a text, which is not part of it.
     space_prefix: bool,
     /// Tokens from here on have no embedding; with the file that has them.
     rows: Option<(usize, PathBuf)>,
@@ -118,7 +118,7 @@ impl Tokenizer {
         self
     }
 
-    /// The same where the first blank of a text is the encoder's own, if `space_prefix` is set.
+    /// The same where the first space of a text is the encoder's own, if `space_prefix` is set.
     fn with_space_prefix(self, space_prefix: bool) -> Self {
         Self { space_prefix, ..self }
     }
@@ -172,7 +172,7 @@ impl Tokenizer {
         }
     }
 
-    /// The text of `tokens`; bytes that are not whole characters become U+FFFD. A blank that the encoder puts before
+    /// The text of `tokens`; bytes that are not whole characters become U+FFFD. A space that the encoder puts before
     /// every text is left off.
     pub fn decode(&self, tokens: &[TokenId]) -> String {
         let mut stream = self.decode_stream(&[]);
@@ -182,8 +182,8 @@ impl Tokenizer {
         text
     }
 
-    /// Turns the tokens that follow on `before` into text as they come. At the beginning of a text (after marks alone) a
-    /// blank that the encoder puts there is left off.
+    /// Turns the tokens that follow on `before` into text as they come. At the beginning of a text (after special tokens alone) a
+    /// space that the encoder puts there is left off.
     pub fn decode_stream(&self, before: &[TokenId]) -> DecodeStream {
         let at_start = before.iter().all(|&token| self.is_special(token));
         if self.space_prefix && at_start { DecodeStream::at_start() } else { DecodeStream::new() }
@@ -222,7 +222,7 @@ impl Tokenizer {
         &self.eos
     }
 
-    /// Whether the token is a mark such as `<|im_end|>` and no text.
+    /// Whether the token is special, such as `<|im_end|>` and no text.
     pub fn is_special(&self, token: TokenId) -> bool {
         self.pieces.is_special(token)
     }
@@ -248,13 +248,13 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
-/// Refuses more blanks in a row than the crate's regular expressions can look back over: beyond them it would leave the
+/// Refuses more spaces in a row than the crate's regular expressions can look back over: beyond them it would leave the
 /// rest of the text uncut, without a word.
 fn check_spaces(text: &str) -> Result<(), EngineError> {
     if text.len() <= MAX_SPACES {
         return Ok(());
     }
-    let longest = text.split(|c: char| !c.is_whitespace()).map(|blanks| blanks.chars().count()).max().unwrap_or(0);
+    let longest = text.split(|c: char| !c.is_whitespace()).map(|spaces| spaces.chars().count()).max().unwrap_or(0);
     if longest <= MAX_SPACES {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use super::{EngineError, TokenId, byte_level};
 /// Ids from here on are no vocabulary but a mistake in a file.
 const MAX_VOCABULARY: usize = 1 << 22;
 
-/// SentencePiece's sign for a blank.
+/// SentencePiece's sign for a space.
 pub(super) const SPACE: char = '\u{2581}';
 
 /// How a token spells its text.
@@ -13,13 +13,13 @@ pub(super) const SPACE: char = '\u{2581}';
 pub(super) enum PieceKind {
     /// Text in GPT-2's spelling of bytes.
     Bytes,
-    /// Text in which [`SPACE`] is a blank.
-    Blanks,
+    /// Text in which [`SPACE`] is a space.
+    Metaspace,
     /// One byte of a character that has no token of its own.
     Byte(u8),
     /// Text that is matched and written as it stands.
     Literal,
-    /// A mark, written as it stands.
+    /// A special token, written as it stands.
     Special,
 }
 
@@ -45,7 +45,7 @@ impl Pieces {
     pub(super) fn push(&mut self, piece: &str, kind: PieceKind) {
         match kind {
             PieceKind::Bytes => byte_level::append_bytes(piece, &mut self.bytes),
-            PieceKind::Blanks => self.bytes.extend_from_slice(piece.replace(SPACE, " ").as_bytes()),
+            PieceKind::Metaspace => self.bytes.extend_from_slice(piece.replace(SPACE, " ").as_bytes()),
             PieceKind::Byte(byte) => self.bytes.push(byte),
             PieceKind::Literal | PieceKind::Special => self.bytes.extend_from_slice(piece.as_bytes()),
         }
@@ -112,7 +112,7 @@ mod tests {
         let mut pieces = Pieces::default();
         let kinds = [
             ("Ġa", PieceKind::Bytes),
-            ("▁a▁", PieceKind::Blanks),
+            ("▁a▁", PieceKind::Metaspace),
             ("<0xE2>", PieceKind::Byte(0xe2)),
             ("▁Ġ", PieceKind::Literal),
             ("<s>", PieceKind::Special),

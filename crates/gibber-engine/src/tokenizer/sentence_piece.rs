@@ -1,8 +1,8 @@
 //! SentencePiece's byte-pair encoding (Kudo and Richardson 2018), as GGUF files of the tokenizer model `llama` hold it.
 //!
 //! A text is a row of characters; of all neighbours that are a piece together, those with the best score become one,
-//! again and again, the leftmost first where scores are equal. What has no piece in the end is spelled in bytes. Blanks
-//! are written `▁`, and where the model was trained so, one is put before a text and after each mark in it.
+//! again and again, the leftmost first where scores are equal. What has no piece in the end is spelled in bytes. Spaces
+//! are written `▁`, and where the model was trained so, one is put before a text and after each special token in it.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -27,7 +27,7 @@ pub(super) struct Piece {
 /// What an encoder is made of.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// With blanks as `▁`.
+    /// With spaces as `▁`.
     pub(super) pieces: HashMap<String, Piece>,
     /// Matched whole wherever they are written in a text.
     pub(super) special_tokens: Vec<(String, TokenId)>,
@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) bytes: HashMap<u8, TokenId>,
     /// Stands for characters that have neither a piece nor bytes.
     pub(super) unknown: Option<TokenId>,
-    /// Whether a blank goes before a text, and after each mark.
+    /// Whether a space goes before a text, and after each special token.
     pub(super) space_prefix: bool,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct SentencePiece {
 
 impl SentencePiece {
     /// # Errors
-    /// Where the marks are too many to be searched for.
+    /// Where the special tokens are too many to be searched for.
     pub(super) fn new(parts: Parts) -> Result<Self, String> {
         let Parts { pieces, mut special_tokens, bytes, unknown, space_prefix } = parts;
         special_tokens.retain(|(text, _)| !text.is_empty());
@@ -64,7 +64,7 @@ impl SentencePiece {
         Ok(Self { pieces, matcher, special_ids, bytes, unknown, space_prefix })
     }
 
-    /// Whether the first blank of a text is the encoder's own.
+    /// Whether the first space of a text is the encoder's own.
     pub(super) fn has_space_prefix(&self) -> bool {
         self.space_prefix
     }
@@ -85,7 +85,7 @@ impl SentencePiece {
         Ok(ids)
     }
 
-    /// Adds the ids of a text without marks.
+    /// Adds the ids of a text without special tokens.
     fn encode_plain(&self, text: &str, ids: &mut Vec<TokenId>) -> Result<(), String> {
         if text.is_empty() {
             return Ok(());
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_goes_before_a_text_and_after_each_mark() {
+    fn a_space_goes_before_a_text_and_after_each_special_token() {
         let encoder = encoder(&["▁a", "▁", "a"], true);
         assert_eq!(encoder.encode("a a").unwrap(), [0, 0]);
         assert_eq!(encoder.encode(" a").unwrap(), [1, 0]);

@@ -8,8 +8,8 @@
 pub struct DecodeStream {
     /// The beginning of a character, three bytes at most, and while it is looked at the token that follows.
     pending: Vec<u8>,
-    /// Whether a blank that comes first is not part of the text.
-    skips_blank: bool,
+    /// Whether a space that comes first is not part of the text.
+    skips_space: bool,
 }
 
 /// Longer than nearly every token: those make no more room.
@@ -17,7 +17,7 @@ const TOKEN_BYTES: usize = 256;
 
 impl Default for DecodeStream {
     fn default() -> Self {
-        Self { pending: Vec::with_capacity(TOKEN_BYTES), skips_blank: false }
+        Self { pending: Vec::with_capacity(TOKEN_BYTES), skips_space: false }
     }
 }
 
@@ -27,16 +27,16 @@ impl DecodeStream {
         Self::default()
     }
 
-    /// A stream at the beginning of a text before which the tokenizer puts a blank: that one is left off.
+    /// A stream at the beginning of a text before which the tokenizer puts a space: that one is left off.
     pub fn at_start() -> Self {
-        Self { skips_blank: true, ..Self::default() }
+        Self { skips_space: true, ..Self::default() }
     }
 
     /// Adds the bytes of a token and returns the text that is complete by now; often empty inside a character. Bytes
     /// that cannot be UTF-8 whatever follows come out as U+FFFD.
     pub fn push(&mut self, mut bytes: &[u8]) -> String {
-        if self.skips_blank && !bytes.is_empty() {
-            self.skips_blank = false;
+        if self.skips_space && !bytes.is_empty() {
+            self.skips_space = false;
             bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
         }
         self.pending.extend_from_slice(bytes);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blank_before_a_text_is_left_off_once() {
+    fn the_space_before_a_text_is_left_off_once() {
         let texts = |tokens: &[&str]| {
             let mut stream = DecodeStream::at_start();
             tokens.iter().map(|token| stream.push(token.as_bytes())).collect::<Vec<_>>()

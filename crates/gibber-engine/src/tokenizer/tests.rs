@@ -78,7 +78,7 @@ fn each_digit_is_a_token_of_its_own() {
 #[test]
 fn tokens_spell_the_text_they_came_from() {
     let run = "a".repeat(20_000);
-    let blanks = format!("x{}y", " ".repeat(5_000));
+    let spaces = format!("x{}y", " ".repeat(5_000));
     let texts = [
         "",
         " ",
@@ -90,7 +90,7 @@ fn tokens_spell_the_text_they_came_from() {
         "<|im_start|>user<|im_end|><|im_end|",
         "it's we'll I'd THEY'RE",
         &run,
-        &blanks,
+        &spaces,
     ];
     let tiny = gguf_tokenizer("tests/fixtures/tiny-llama.F32.gguf");
     for tokenizer in [&*DEFAULT, &tiny] {

@@ -37,14 +37,14 @@ pub(crate) enum Cuts {
     Merges {
         /// The name of how a text is cut into words before the merges run.
         pre_tokenizer: &'static str,
-        /// First ones first, the two pieces with a blank between.
+        /// First ones first, the two pieces with a space between.
         merges: Vec<String>,
     },
     /// SentencePiece.
     Scores {
         /// By id: of all neighbours, those with the highest become one.
         scores: Vec<f32>,
-        /// Whether a blank goes before a text.
+        /// Whether a space goes before a text.
         space_prefix: bool,
         /// Stands for what has no piece.
         unknown: Option<TokenId>,
@@ -155,7 +155,7 @@ fn pre_tokenizer_name(inner: &tokenizers::Tokenizer, model: &BPE) -> Result<&'st
     })
 }
 
-/// Whether a blank goes before a text: as a normalizer, which is the older way, or as a pre-tokenizer.
+/// Whether a space goes before a text: as a normalizer, which is the older way, or as a pre-tokenizer.
 fn space_prefix(inner: &tokenizers::Tokenizer) -> Result<bool, String> {
     let normalizers = steps(serde_json::to_value(inner.get_normalizer()), "normalizers")?;
     let pre_tokenizers = steps(serde_json::to_value(inner.get_pre_tokenizer()), "pretokenizers")?;
