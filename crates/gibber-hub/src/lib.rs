@@ -1,0 +1,36 @@
+//! Models of a Hugging Face hub: what a name means, what a repository has, and how its files come here.
+//!
+//! Everything that speaks HTTP or knows the shared cache of `huggingface_hub` is here; what needs the engine (which type fits
+//! this machine, what a header says) is the program's. There is no async runtime: a request blocks the thread that makes it,
+//! and a [`Cancel`] ends it from another within a fifth of a second, whatever the server does.
+//!
+//! What a server sends is input like any other: bodies, headers, pages and numbers are bounded.
+#![forbid(unsafe_code)]
+
+mod api;
+mod cache;
+mod cancel;
+mod catalogue;
+mod download;
+mod environment;
+mod error;
+mod http;
+mod journal;
+mod ledger;
+mod names;
+mod plain;
+mod plan;
+mod pull;
+
+pub use api::{FileHead, Hub, Listing, Oid, RemoteFile};
+pub use cache::Cache;
+pub use cancel::Cancel;
+pub use catalogue::{Catalogue, CatalogueEntry};
+pub use environment::{HubEnvironment, TimeOuts, Token};
+pub use error::{HubError, Result};
+pub use http::{Backoff, Body, Retry};
+pub use ledger::Ledger;
+pub use names::{Reference, Repository};
+pub use plain::pull_address;
+pub use plan::Plan;
+pub use pull::{Limits, PullEvent, Pulled, pull};
