@@ -1,3 +1,11 @@
 //! Models from elsewhere, as the program has them: what is pulled, and what a person is told of it meanwhile.
+//!
+//! [`ModelHub`] carries out the whole way, for the command line and for pulls in the background of a chat alike: a name
+//! becomes an [`Offer`] (what would be fetched, and why this), an offer becomes a model that is [`Here`].
 
+mod models;
 pub mod news;
+mod units;
+
+pub use models::{Choice, Here, ModelHub, Offer, OfferSource};
+pub use units::{bytes_text, time_text};

@@ -1,0 +1,150 @@
+//! From a name to a model that is here.
+
+use std::path::{Path, PathBuf};
+
+use directories::BaseDirs;
+use gibber_hub::{
+    Cache, Cancel, Hub, HubEnvironment, HubError, Limits, Plan, PullEvent, Pulled, Reference, Result, pull,
+    pull_address,
+};
+
+use crate::store::Paths;
+
+/// The variable that `--offline` stands for.
+const OFFLINE: &str = "--offline";
+
+/// The hub, the folders that it fetches into, and the names that it knows.
+#[derive(Debug, Clone)]
+pub struct ModelHub {
+    client: Hub,
+    /// None where there is no home folder and no variable names one.
+    cache: Option<Cache>,
+    /// Where models go that are of no hub.
+    own: PathBuf,
+}
+
+/// What a name stands for, before anything of it is fetched.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// As it was asked for.
+    pub name: String,
+    /// What is fetched.
+    pub source: OfferSource,
+    /// What that is and why, in a line: the repository, the file, its type.
+    pub sentence: String,
+    /// What could be had instead, this one among it.
+    pub choices: Vec<Choice>,
+    /// Bytes of all files.
+    pub total: u64,
+    /// Bytes that are here already.
+    pub here: u64,
+    /// Whether the weights are floats, which run faster once they are quantized.
+    pub is_floats: bool,
+}
+
+/// Where the bytes come from.
+#[derive(Debug, Clone)]
+pub enum OfferSource {
+    /// Files of a repository.
+    Repository(Plan),
+    /// One file.
+    Address {
+        /// Without what stands behind `#`.
+        url: String,
+        /// What it has to hash to.
+        sha256: Option<String>,
+    },
+}
+
+/// One of several that a name may stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What `gibber pull` takes for it.
+    pub name: String,
+    /// Bytes to be fetched, where that is known.
+    pub bytes: Option<u64>,
+    /// What is to be said of it in a few words.
+    pub note: String,
+    /// Whether this machine has the memory for it, where that can be told.
+    pub fits: Option<bool>,
+}
+
+/// A model that is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Here {
+    /// The GGUF file (its first part), or the folder.
+    pub path: PathBuf,
+    /// What of it is fetched, and what was here before.
+    pub pulled: Pulled,
+}
+
+impl ModelHub {
+    /// As the environment of this process has it. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// Where a variable or a file that one names cannot be used.
+    pub fn new(paths: &Paths, is_offline: bool) -> Result<Self> {
+        let home = BaseDirs::new();
+        let mut environment = HubEnvironment::from_process(home.as_ref().map(BaseDirs::home_dir))?;
+        if is_offline && environment.offline.is_none() {
+            environment.offline = Some(OFFLINE.to_owned());
+        }
+        let own = paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().join("models"));
+        let cache = environment.cache.clone().map(Cache::new);
+        Ok(Self { client: Hub::new(&environment)?, cache, own })
+    }
+
+    /// The same, whose requests end once `cancel` is asked for.
+    #[must_use]
+    pub fn with_cancel(&self, cancel: &Cancel) -> Self {
+        Self { client: self.client.with_cancel(cancel), ..self.clone() }
+    }
+
+    /// The client, for what is asked of a hub beside fetching.
+    pub fn client(&self) -> &Hub {
+        &self.client
+    }
+
+    /// Where the model is that `reference` stands for, if all of it is on this machine. No other machine is asked.
+    pub fn here(&self, reference: &Reference) -> Option<PathBuf> {
+        let _ = reference;
+        None
+    }
+
+    /// What `reference`, which was written as `name`, stands for. Asks the hub, and fetches nothing.
+    ///
+    /// # Errors
+    /// Where nothing is called so, it may not be had, or no hub can be reached.
+    pub fn offer(&self, name: &str, reference: &Reference) -> Result<Offer> {
+        let _ = (name, reference);
+        Err(HubError::NotYet("fetching models"))
+    }
+
+    /// Fetches what is offered; what is here already is not fetched again.
+    ///
+    /// # Errors
+    /// Those of [`gibber_hub::pull`]; what was fetched until then is kept.
+    pub fn pull(&self, offer: &Offer, limits: &Limits, progress: &dyn Fn(PullEvent), cancel: &Cancel) -> Result<Here> {
+        let client = self.client.with_cancel(cancel);
+        let pulled = match &offer.source {
+            OfferSource::Repository(plan) => pull(&client, self.cache()?, plan, limits, progress, cancel)?,
+            OfferSource::Address { url, sha256 } => {
+                pull_address(&client, url, sha256.as_deref(), &self.own, limits, progress, cancel)?
+            }
+        };
+        Ok(Here { path: pulled.path.clone(), pulled })
+    }
+
+    /// The folder for models that are of no hub.
+    pub fn own_folder(&self) -> &Path {
+        &self.own
+    }
+
+    fn cache(&self) -> Result<&Cache> {
+        self.cache.as_ref().ok_or_else(|| HubError::Environment {
+            variable: "HF_HOME".to_owned(),
+            value: String::new(),
+            why: "no home folder is known, so it has to say where fetched models go".to_owned(),
+        })
+    }
+}
