@@ -1,13 +1,27 @@
 //! A file at an `https://` address, into a folder of gibber's own.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use crate::{Cancel, Hub, HubError, Limits, PullEvent, Pulled, Result};
+use crate::cache::make_folder_of;
+use crate::download::{self, Means, Source, Wanted, disk_error};
+use crate::hash::Hasher;
+use crate::journal::{self, Identity};
+use crate::meter::Meter;
+use crate::pull::{lock, refuse_without_room};
+use crate::throttle::{CHUNK, Throttle};
+use crate::{Cancel, FileHead, Hub, HubError, Limits, Oid, PullEvent, Pulled, Result};
 
-/// Fetches the file at `url` into `folder`, and checks it against `sha256` where that is given.
+/// What a GGUF file begins with.
+const MAGIC: &[u8; 4] = b"GGUF";
+/// Bytes of a file's name at most: with what is added to it while it is not complete, a file system takes 255.
+const LONGEST_NAME: usize = 200;
+
+/// Fetches the GGUF file at `url` into `folder`, and checks it against `sha256` where that is given. Without it, its size and
+/// its first bytes are checked, and [`Pulled::unverified`] says what its hash is.
 ///
 /// # Errors
-/// Those of [`crate::pull`].
+/// Those of [`crate::pull()`]; [`HubError::NotGguf`]; [`HubError::Occupied`] where another file has its name.
 pub fn pull_address(
     hub: &Hub,
     url: &str,
@@ -17,6 +31,162 @@ pub fn pull_address(
     progress: &dyn Fn(PullEvent),
     cancel: &Cancel,
 ) -> Result<Pulled> {
-    let _ = (hub, url, sha256, folder, limits, progress, cancel);
-    Err(HubError::NotYet("fetching models"))
+    let name = file_name(url);
+    let address = Address { hub, url, oid: sha256.map(|digits| Oid::Sha256(digits.to_ascii_lowercase())) };
+    let target = folder.join(&name);
+    // Who has a hash need not ask the server whether the file is the right one.
+    if address.oid.is_some() && address.is_here(&target, cancel)? {
+        let size = target.metadata().map_or(0, |metadata| metadata.len());
+        return Ok(address.here(target, size, progress));
+    }
+    if let Some(variable) = hub.environment().offline.clone() {
+        return Err(HubError::Offline { what: name, variable });
+    }
+    let head = hub.with_cancel(cancel).head_address(url)?;
+    let identity = address.identity(&head);
+    let known = journal::promised_bytes(&target, &identity);
+    progress(PullEvent::Planned { files: 1, total: head.size, here: known });
+    let (throttle, meter) = (Throttle::new(limits.bytes_per_second), Meter::new(progress, known, head.size));
+    let means = Means { limits, throttle: &throttle, meter: &meter, cancel };
+    meter.next_file(known);
+    let _lock = lock(&folder.join(".locks").join(format!("{name}.lock")), &name, &means)?;
+    if target.exists() {
+        address.refuse_another(&target, &head, cancel)?;
+        return Ok(Pulled { path: target, bytes_fetched: 0, bytes_here: head.size, unverified: None });
+    }
+    refuse_without_room(&name, folder, head.size.saturating_sub(known), "")?;
+    make_folder_of(&target)?;
+    address.refuse_other_kinds(cancel)?;
+    let source = Source::Address { hub, url, etag: head.etag.as_deref() };
+    let wanted = Wanted { source, size: head.size, oid: address.oid.as_ref(), identity };
+    let sha256 = download::fetch(&wanted, &target, &means)?;
+    let unverified = address.oid.is_none().then(|| sha256.clone());
+    if unverified.is_none() {
+        progress(PullEvent::Verified { path: name.clone(), sha256 });
+    }
+    progress(PullEvent::Done { path: name, bytes: head.size });
+    Ok(Pulled { path: target, bytes_fetched: meter.fetched(), bytes_here: known, unverified })
+}
+
+/// An address, and what is to be there.
+struct Address<'a> {
+    hub: &'a Hub,
+    url: &'a str,
+    oid: Option<Oid>,
+}
+
+impl Address<'_> {
+    /// An unfinished file goes on where it is the same one: by its hash, or by what the server calls it.
+    fn identity(&self, head: &FileHead) -> Identity {
+        let content = self.oid.as_ref().map(Oid::as_str).or(head.etag.as_deref()).unwrap_or_default();
+        // What stands behind the question mark may be a signature that is another each time.
+        let path = self.url.split(['?', '#']).next().unwrap_or(self.url);
+        Identity::new(path, head.size, content)
+    }
+
+    fn here(&self, path: PathBuf, size: u64, progress: &dyn Fn(PullEvent)) -> Pulled {
+        progress(PullEvent::Planned { files: 1, total: size, here: size });
+        Pulled { path, bytes_fetched: 0, bytes_here: size, unverified: None }
+    }
+
+    /// Whether the file at `path` is the one with the hash.
+    fn is_here(&self, path: &Path, cancel: &Cancel) -> Result<bool> {
+        let (Some(oid), true) = (&self.oid, path.exists()) else { return Ok(false) };
+        Ok(sha256_of(path, cancel)? == oid.as_str())
+    }
+
+    /// The file at `path` is another than the one at the address.
+    fn refuse_another(&self, path: &Path, head: &FileHead, cancel: &Cancel) -> Result<()> {
+        let size = path.metadata().map_err(|source| disk_error(path, source))?.len();
+        let why = if size != head.size {
+            format!("it has {size} bytes, and the file at {} has {}", self.url, head.size)
+        } else if self.oid.is_some() && !self.is_here(path, cancel)? {
+            format!("its SHA-256 is not the one that is asked for at {}", self.url)
+        } else {
+            return Ok(());
+        };
+        Err(HubError::Occupied { path: path.to_owned(), why })
+    }
+
+    /// Looks at the first bytes before the others are fetched: an address of a page gives a page.
+    fn refuse_other_kinds(&self, cancel: &Cancel) -> Result<()> {
+        let mut body = self.hub.with_cancel(cancel).open_address(self.url, 0..MAGIC.len() as u64)?;
+        let (mut begins, mut count) = ([0; MAGIC.len()], 0);
+        while count < begins.len() {
+            match body.read(&mut begins[count..])? {
+                0 => break,
+                more => count += more,
+            }
+        }
+        if &begins == MAGIC {
+            return Ok(());
+        }
+        let begins = format!("'{}'", begins[..count].escape_ascii());
+        Err(HubError::NotGguf { url: self.url.to_owned(), begins })
+    }
+}
+
+/// The SHA-256 of the file at `path`.
+pub(crate) fn sha256_of(path: &Path, cancel: &Cancel) -> Result<String> {
+    let wrong = |source| HubError::Io { path: path.to_owned(), source };
+    let mut file = gibber_files::open(path).map_err(wrong)?;
+    let (mut hasher, mut buffer) = (Hasher::new(None, 0), vec![0; CHUNK]);
+    loop {
+        if cancel.is_cancelled() {
+            return Err(HubError::Cancelled);
+        }
+        match file.read(&mut buffer).map_err(wrong)? {
+            0 => return Ok(hasher.finish().sha256),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// What the file at `url` is called here: the last part of the path, of letters that are safe in a name.
+fn file_name(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let last = path.split_once('/').and_then(|(_, path)| path.rsplit('/').find(|part| !part.is_empty()));
+    let safe = |letter: char| if letter.is_ascii_alphanumeric() || "-_+.".contains(letter) { letter } else { '_' };
+    let mut name: String = last.unwrap_or("model").chars().map(safe).collect();
+    if let Some(stem) = name.len().checked_sub(5).filter(|at| name[*at..].eq_ignore_ascii_case(".gguf")) {
+        name.truncate(stem);
+    }
+    name.truncate(LONGEST_NAME);
+    let stem = name.trim_start_matches('.');
+    format!("{}.gguf", if stem.is_empty() { "model" } else { stem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_by_the_end_of_its_address() {
+        for (url, name) in [
+            ("https://host/a/Model-Q4_K_M.gguf", "Model-Q4_K_M.gguf"),
+            ("https://host/a/model.GGUF?download=true&x=/y.gguf", "model.gguf"),
+            ("https://host/a/model.gguf/", "model.gguf"),
+            ("https://host/a%2Fb/..%2Fx.gguf", "_2Fx.gguf"),
+            ("https://host/.hidden", "hidden.gguf"),
+            ("https://host/..", "model.gguf"),
+            ("https://host", "model.gguf"),
+            ("https://host/a b\\ü.gguf", "a_b__.gguf"),
+        ] {
+            assert_eq!(file_name(url), name, "{url}");
+        }
+        assert!(file_name(&format!("https://host/{}", "x".repeat(5000))).len() <= 210);
+    }
+
+    #[test]
+    fn a_file_is_hashed_until_it_is_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, "hello\n").unwrap();
+        let expected = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+        let cancel = Cancel::new();
+        assert_eq!(sha256_of(&path, &cancel).unwrap(), expected);
+        cancel.cancel();
+        assert!(matches!(sha256_of(&path, &cancel), Err(HubError::Cancelled)));
+    }
 }

@@ -1,10 +1,22 @@
 //! A plan carried out.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cache, Cancel, Hub, HubError, Plan, Result};
+use crate::cache::{make_folder_of, oid_of_blob};
+use crate::download::{self, Means, Source, Wanted};
+use crate::journal::{self, Identity};
+use crate::lock::FileLock;
+use crate::meter::{Bytes, Meter};
+use crate::throttle::Throttle;
+use crate::{Cache, Cancel, Hub, HubError, Listing, Plan, RemoteFile, Result};
+
+/// Files that an error names at most.
+const NAMED: usize = 3;
+/// How another folder for the cache is named.
+const ELSEWHERE: &str = ", or set HF_HOME to a folder on a larger disk";
 
 /// What a pull may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +29,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4, bytes_per_second: None }
+        Self { connections: 8, bytes_per_second: None }
     }
 }
 
@@ -30,6 +42,8 @@ pub struct Pulled {
     pub bytes_fetched: u64,
     /// Bytes that were here before.
     pub bytes_here: u64,
+    /// The SHA-256 of a file that has nothing to be compared with.
+    pub unverified: Option<String>,
 }
 
 /// What a pull says while it runs: the contract of `gibber pull --json`.
@@ -93,8 +107,8 @@ pub enum PullEvent {
 /// Fetches the files of `plan` into `cache`; what is there already is not fetched again.
 ///
 /// # Errors
-/// What the network and the disk do; a file whose hash is wrong twice; [`HubError::Cancelled`]. What was fetched by then
-/// stays, and the next pull goes on from it.
+/// What the network and the disk do; a file whose hash is wrong twice; [`HubError::Offline`]; [`HubError::Cancelled`]. What
+/// was fetched by then stays, and the next pull goes on from it.
 pub fn pull(
     hub: &Hub,
     cache: &Cache,
@@ -103,6 +117,152 @@ pub fn pull(
     progress: &dyn Fn(PullEvent),
     cancel: &Cancel,
 ) -> Result<Pulled> {
-    let _ = (hub, cache, plan, limits, progress, cancel);
-    Err(HubError::NotYet("fetching models"))
+    Cache::check(&plan.listing, &plan.files)?;
+    let files = needed(cache, plan);
+    let total = files.iter().map(|file| file.file.size).sum();
+    let here = files.iter().map(|file| file.here).sum();
+    progress(PullEvent::Planned { files: plan.files.len(), total, here });
+    let throttle = Throttle::new(limits.bytes_per_second);
+    let meter = Meter::new(progress, here, total);
+    let means = Means { limits, throttle: &throttle, meter: &meter, cancel };
+    let missing: Vec<_> = files.iter().filter(|file| !file.is_complete).collect();
+    if !missing.is_empty() {
+        refuse_offline(hub, plan, &missing)?;
+        let repository = plan.listing.repository.as_str();
+        refuse_without_room(repository, &cache.repository(&plan.listing.repository), total - here, ELSEWHERE)?;
+        cache.prepare()?;
+    }
+    let mut fetched = HashSet::new();
+    for file in &missing {
+        if fetch_file(hub, cache, &plan.listing, file, &means)? {
+            fetched.insert(&file.file.oid);
+        }
+    }
+    // Names come last, and the ref behind them: what is half here is not taken for a model.
+    for file in &plan.files {
+        cache.link(&plan.listing, file, fetched.contains(&file.oid))?;
+    }
+    cache.write_ref(&plan.listing)?;
+    let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
+    let path = if plan.model.as_os_str().is_empty() { snapshot } else { snapshot.join(&plan.model) };
+    Ok(Pulled { path, bytes_fetched: meter.fetched(), bytes_here: here, unverified: None })
+}
+
+/// How many bytes of a plan's files are here: those of complete files, and of what an interrupted pull left.
+pub fn bytes_here(cache: &Cache, plan: &Plan) -> u64 {
+    needed(cache, plan).iter().map(|file| file.here).sum()
+}
+
+/// A file of a plan.
+#[derive(Debug)]
+struct Needed<'a> {
+    file: &'a RemoteFile,
+    is_complete: bool,
+    /// How many of its bytes are here.
+    here: u64,
+}
+
+/// The files of a plan, each content once; small ones first, so that what is wrong shows before the large ones.
+fn needed<'a>(cache: &Cache, plan: &'a Plan) -> Vec<Needed<'a>> {
+    let mut seen = HashSet::new();
+    let mut files: Vec<_> = plan.files.iter().filter(|file| is_new(&mut seen, file)).collect();
+    files.sort_by_key(|file| file.size);
+    let state = |file: &'a RemoteFile| {
+        let is_complete = cache.find(&plan.listing, file).is_some();
+        let blob = cache.blob(&plan.listing.repository, &file.oid);
+        let here = if is_complete { file.size } else { journal::promised_bytes(&blob, &identity(file)) };
+        Needed { file, is_complete, here }
+    };
+    files.into_iter().map(state).collect()
+}
+
+/// Whether no file before had the same bytes. Those that are known by no name are each their own.
+fn is_new<'a>(seen: &mut HashSet<&'a str>, file: &'a RemoteFile) -> bool {
+    file.oid.as_str().is_empty() || seen.insert(file.oid.as_str())
+}
+
+fn identity(file: &RemoteFile) -> Identity {
+    Identity::new(&file.path, file.size, file.oid.as_str())
+}
+
+/// Fetches one file to its blob, unless another program did meanwhile; whether it did.
+fn fetch_file(hub: &Hub, cache: &Cache, listing: &Listing, needed: &Needed<'_>, means: &Means<'_>) -> Result<bool> {
+    let file = needed.file;
+    means.meter.next_file(needed.here);
+    if file.oid.as_str().is_empty() {
+        let why = "nothing says what its bytes are: pull it while the hub can be reached".to_owned();
+        return Err(HubError::Name { name: file.path.clone(), why });
+    }
+    let blob = cache.blob(&listing.repository, &file.oid);
+    let _lock = lock(&cache.lock(&listing.repository, &file.oid), &file.path, means)?;
+    if cache.find(listing, file).is_some() {
+        means.meter.file_begins(file.size);
+        means.meter.show();
+        return Ok(false);
+    }
+    make_folder_of(&blob)?;
+    remove_stale(cache, listing, file, &blob);
+    let source = Source::Hub { hub, listing, path: &file.path };
+    let wanted = Wanted { source, size: file.size, oid: Some(&file.oid), identity: identity(file) };
+    let sha256 = download::fetch(&wanted, &blob, means)?;
+    means.meter.tell(PullEvent::Verified { path: file.path.clone(), sha256 });
+    means.meter.tell(PullEvent::Done { path: file.path.clone(), bytes: file.size });
+    Ok(true)
+}
+
+/// Waits until nobody else fetches the file at `path`.
+pub(crate) fn lock(lock: &Path, path: &str, means: &Means<'_>) -> Result<FileLock> {
+    let what = "another program that fetches it".to_owned();
+    FileLock::take(lock, means.cancel, || means.meter.tell(PullEvent::Waiting { path: path.to_owned(), what }))
+}
+
+/// Removes what an interrupted pull left of an earlier content of the same file, unless somebody is at it.
+fn remove_stale(cache: &Cache, listing: &Listing, file: &RemoteFile, blob: &Path) {
+    let Some(folder) = blob.parent() else { return };
+    for (target, identity) in journal::partial_files(folder) {
+        let oid = target.file_name().and_then(|name| name.to_str()).and_then(oid_of_blob);
+        let Some(oid) = oid.filter(|oid| identity.path == file.path && *oid != file.oid) else { continue };
+        if let Ok(Some(_lock)) = FileLock::try_take(&cache.lock(&listing.repository, &oid)) {
+            let removed = journal::remove_partial(&target);
+            tracing::debug!(target = %target.display(), ?removed, "an unfinished file of an earlier commit");
+        }
+    }
+}
+
+fn refuse_offline(hub: &Hub, plan: &Plan, missing: &[&Needed<'_>]) -> Result<()> {
+    let Some(variable) = hub.environment().offline.clone() else { return Ok(()) };
+    let mut what: Vec<_> = missing.iter().take(NAMED).map(|needed| needed.file.path.clone()).collect();
+    if missing.len() > NAMED {
+        what.push(format!("{} more", missing.len() - NAMED));
+    }
+    let what = format!("{} of {}", what.join(", "), plan.listing.repository);
+    Err(HubError::Offline { what, variable })
+}
+
+/// Whether `folder`, which need not be there yet, has room for `needed` bytes more.
+pub(crate) fn refuse_without_room(what: &str, folder: &Path, needed: u64, elsewhere: &'static str) -> Result<()> {
+    let Some(place) = folder.ancestors().find(|place| place.exists()) else { return Ok(()) };
+    let Ok(system) = rustix::fs::statvfs(place) else { return Ok(()) };
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    // Some file systems do not say how large they are: they show it when it comes to that.
+    if system.f_blocks == 0 || free >= needed {
+        return Ok(());
+    }
+    let (needed, free) = (Bytes(needed), Bytes(free));
+    Err(HubError::NoRoom { what: what.to_owned(), folder: folder.to_owned(), needed, free, elsewhere })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_room_is_told_with_both_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = folder.path().join("not/yet/there");
+        assert!(refuse_without_room("org/name", &hub, 1, ELSEWHERE).is_ok());
+        let error = refuse_without_room("org/name", &hub, u64::MAX, ELSEWHERE).unwrap_err().to_string();
+        assert!(error.starts_with("org/name needs 18446744073.71 GB more in "), "{error}");
+        assert!(error.contains(" are free there: make room, or set HF_HOME"), "{error}");
+    }
 }
