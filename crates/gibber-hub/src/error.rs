@@ -40,6 +40,24 @@ pub enum HubError {
         /// The variable that says so.
         variable: String,
     },
+    /// What a repository has cannot be used.
+    #[error("{repository}: {why}")]
+    Repository {
+        /// Its name.
+        repository: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// A catalogue has something in it that cannot be used.
+    #[error("{}:{line}: {why}", path.display())]
+    Catalogue {
+        /// Its file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// The person stopped it.
     #[error("stopped; what was fetched is kept, and the same command goes on from there")]
     Cancelled,
