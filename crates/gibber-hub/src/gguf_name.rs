@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn what_lies_beside_a_model_is_no_model() {
-        for companion in ["mmproj-model-f16.gguf", "Model.mmproj-Q8_0.gguf", "imatrix_unsloth.gguf", "mtp-gemma-4.gguf"] {
+        for companion in ["mmproj-model-f16.gguf", "Model.mmproj-Q8_0.gguf", "imatrix_unsloth.gguf", "mtp-gemma-4.gguf"]
+        {
             assert!(GgufName::new(companion).unwrap().is_companion(), "{companion}");
         }
         for model in ["gemma-3-4b-it-Q4_K_M.gguf", "ggml-model-q4_0.gguf", "ggml-model-i2_s.gguf"] {

@@ -115,7 +115,8 @@ pub enum Offer {
 pub fn gguf_models(listing: &Listing) -> Vec<GgufModel> {
     let mut by_stem = BTreeMap::<(String, usize), BTreeMap<usize, RemoteFile>>::new();
     for file in &listing.files {
-        let (folder, name) = file.path.rsplit_once('/').map_or(("", file.path.as_str()), |(folder, name)| (folder, name));
+        let (folder, name) =
+            file.path.rsplit_once('/').map_or(("", file.path.as_str()), |(folder, name)| (folder, name));
         let Some(name) = GgufName::new(name).filter(|name| !name.is_companion()) else { continue };
         let stem = if folder.is_empty() { name.stem().to_owned() } else { format!("{folder}/{}", name.stem()) };
         let (number, count) = name.part().map_or((1, 1), |part| (part.number, part.count));
@@ -218,7 +219,11 @@ pub fn offer(listing: &Listing, pick: Option<&str>, pattern: Option<&str>) -> Re
         if !exact.is_empty() {
             return exact;
         }
-        models.iter().filter(|model| model.weight_type.as_ref().is_some_and(|own| own.is_called(&wanted))).cloned().collect()
+        models
+            .iter()
+            .filter(|model| model.weight_type.as_ref().is_some_and(|own| own.is_called(&wanted)))
+            .cloned()
+            .collect()
     };
     let folder = format!("{}/", pick.trim_end_matches('/'));
     let in_folder = || all.iter().filter(|model| model.stem.starts_with(&folder)).cloned().collect();
@@ -277,7 +282,10 @@ fn no_pick(listing: &Listing, models: &[GgufModel], pick: &str) -> HubError {
 
 fn no_model(listing: &Listing) -> HubError {
     let has = |ending: &str| {
-        listing.files.iter().any(|file| file.path.rsplit_once('.').is_some_and(|(_, own)| own.eq_ignore_ascii_case(ending)))
+        listing
+            .files
+            .iter()
+            .any(|file| file.path.rsplit_once('.').is_some_and(|(_, own)| own.eq_ignore_ascii_case(ending)))
     };
     let others: Vec<String> = [
         ("bin", "pickles (.bin)"),
