@@ -14,7 +14,8 @@ use super::variants::{VariantSetting, differences};
 use super::{Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::worker::protocol::{
-    EngineCommand, EngineEvent, FinishReason, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace,
+    EngineCommand, EngineEvent, FinishReason, GenerationStats, Prompt, ReplyRef, RequestId, TokenTrace, answers,
+    of_loading, of_reply,
 };
 use gibber_engine::SamplingParams;
 
@@ -322,7 +323,9 @@ impl OpenChat {
             }
             EngineEvent::Compared { .. } => self.on_compared(engine),
             EngineEvent::Failed { error, .. } => self.on_comparison_failed(error),
-            _ => Vec::new(),
+            EngineEvent::Began { .. } | of_loading!() | of_reply!() | answers!() | EngineEvent::WorkerDied { .. } => {
+                Vec::new()
+            }
         }
     }
 

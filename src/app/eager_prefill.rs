@@ -12,7 +12,9 @@ use super::commands::{self, Line};
 use super::requests::Owner;
 use super::{App, AttachmentsFound, Effect, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
-use crate::worker::protocol::{ContextParts, EngineCommand, EngineEvent, Prompt, RequestId};
+use crate::worker::protocol::{
+    ContextParts, EngineCommand, EngineEvent, Prompt, RequestId, of_loading, of_prompt, of_reply, of_variants,
+};
 
 /// A pause in the writing after which it is looked at.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -127,7 +129,16 @@ impl EagerPrefill {
             EngineEvent::Prefilled { id, done, total, .. } => self.on_prefilled(id, done, total, now),
             EngineEvent::Measured { id, parts } => self.on_measured(id, parts, now),
             EngineEvent::Failed { id, .. } => self.on_failed(id),
-            _ => {}
+            EngineEvent::Distribution { .. }
+            | EngineEvent::Scored { .. }
+            | EngineEvent::PromptScored { .. }
+            | EngineEvent::Counted { .. }
+            | EngineEvent::TemplateDescribed { .. }
+            | of_loading!()
+            | of_prompt!()
+            | of_reply!()
+            | of_variants!()
+            | EngineEvent::WorkerDied { .. } => {}
         }
     }
 

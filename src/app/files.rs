@@ -51,7 +51,15 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
             Completer::Templates => &["jinja"],
             // In the question that it asks.
             Completer::Variants if split_question(&text[..cursor]).1.is_some() => return mention_at(text, cursor),
-            _ => return None,
+            Completer::None
+            | Completer::Parameters
+            | Completer::Presets
+            | Completer::Variants
+            | Completer::Themes
+            | Completer::Samplers
+            | Completer::Commands
+            | Completer::Words(_)
+            | Completer::Chats => return None,
         };
         let start = text.find(' ')? + 1;
         let written = text[start..].trim_start();
@@ -124,7 +132,7 @@ pub(super) fn complete(app: &App, text: &str, cursor: usize) -> Vec<Completion> 
             TypedKind::Argument(_, endings) if !endings.is_empty() && !entry.is_folder => {
                 endings.iter().any(|ending| entry.name.to_lowercase().ends_with(&format!(".{ending}")))
             }
-            _ => true,
+            TypedKind::Argument(..) | TypedKind::Mention(_) => true,
         };
         is_shown && has_ending && entry.name.to_lowercase().starts_with(&lower)
     };

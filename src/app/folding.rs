@@ -31,6 +31,6 @@ fn has_folds(node: &Node) -> bool {
     let content = &node.message.content;
     match node.message.role {
         Role::User => pieces(content).iter().any(|piece| matches!(piece, Piece::Folded(_))),
-        _ => Thought::of(content).is_some_and(|thought| !thought.is_absent()),
+        Role::Assistant | Role::System => Thought::of(content).is_some_and(|thought| !thought.is_absent()),
     }
 }

@@ -14,7 +14,8 @@ use super::{Effect, Moment, NoteKind, TracedToken};
 use crate::chat::{Message, MessageId, MessageState, Role};
 use crate::store::StoreOp;
 use crate::worker::protocol::{
-    Distribution, EngineCommand, EngineEvent, FinishReason, GenerationStats, ReplyRef, RequestId, TokenTrace,
+    Distribution, EngineCommand, EngineEvent, FinishReason, GenerationStats, ReplyRef, RequestId, TokenTrace, answers,
+    of_loading, of_variants,
 };
 use gibber_engine::SamplingParams;
 
@@ -379,7 +380,11 @@ impl OpenChat {
                 self.on_taken_back(tokens, now);
                 Vec::new()
             }
-            _ => Vec::new(),
+            EngineEvent::Began { .. }
+            | of_loading!()
+            | of_variants!()
+            | answers!()
+            | EngineEvent::WorkerDied { .. } => Vec::new(),
         }
     }
 

@@ -9,7 +9,8 @@ use super::{Effect, NoteKind, TracedToken};
 use crate::chat::thinking::is_opening;
 use crate::chat::{MessageId, Node, Role};
 use crate::worker::protocol::{
-    Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore,
+    Candidate, EngineCommand, EngineEvent, PromptToken, RequestId, TemplateChoice, TokenScore, of_loading, of_reply,
+    of_variants,
 };
 use gibber_engine::TokenId;
 
@@ -239,7 +240,21 @@ impl OpenChat {
                     self.note(NoteKind::Error, error);
                 }
             }
-            _ => {}
+            EngineEvent::TurnsDropped { .. }
+            | EngineEvent::Adapted { .. }
+            | EngineEvent::ThoughtOpened { .. }
+            | EngineEvent::PromptFault { .. }
+            | EngineEvent::Began { .. }
+            | EngineEvent::Distribution { .. }
+            | EngineEvent::Scored { .. }
+            | EngineEvent::Counted { .. }
+            | EngineEvent::Prefilled { .. }
+            | EngineEvent::TemplateDescribed { .. }
+            | EngineEvent::Measured { .. }
+            | of_loading!()
+            | of_reply!()
+            | of_variants!()
+            | EngineEvent::WorkerDied { .. } => {}
         }
     }
 

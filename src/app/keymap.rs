@@ -155,7 +155,14 @@ impl Context {
         match self {
             Self::Anywhere => None,
             Self::Chats => Some(Self::List),
-            _ => Some(Self::Anywhere),
+            Self::Composer
+            | Self::Transcript
+            | Self::Sampling
+            | Self::Stepping
+            | Self::Lanes
+            | Self::Tokens
+            | Self::Completion
+            | Self::List => Some(Self::Anywhere),
         }
     }
 

@@ -79,7 +79,7 @@ pub use start::{Moment, Start};
 
 use crate::chat::MessageId;
 pub use crate::store::{SessionId, SessionRecord, StoreNews};
-use crate::worker::protocol::{EngineEvent, RequestId};
+use crate::worker::protocol::{EngineEvent, RequestId, answers, of_prompt, of_reply, of_variants};
 use catalog::Catalog;
 use gibber_engine::load::ModelInfo;
 use loading::Engine;
@@ -364,7 +364,7 @@ impl App {
                     self.note(kind, text);
                 }
             }
-            _ => {}
+            of_prompt!() | of_reply!() | of_variants!() | answers!() | EngineEvent::WorkerDied { .. } => {}
         }
         Vec::new()
     }

@@ -10,7 +10,9 @@ use super::run_command::describe_template;
 use super::setup::Setup;
 use crate::chat::provenance::{Alternative, Cost, Ending, Machine, ModelIdentity, Passage, PromptRecord};
 use crate::chat::{MessageId, Node, Provenance};
-use crate::worker::protocol::{EngineEvent, FinishReason, GenerationStats, RequestId, Steer, TokenTrace};
+use crate::worker::protocol::{
+    EngineEvent, FinishReason, GenerationStats, RequestId, Steer, TokenTrace, answers, of_loading,
+};
 use gibber_engine::SamplingParams;
 use gibber_engine::load::ModelInfo;
 
@@ -205,7 +207,15 @@ impl OpenChat {
                 let variants: Vec<usize> = records.all_of(*id).map(|making| making.variant).collect();
                 variants.into_iter().for_each(|variant| self.end_record(*id, variant, None, engine));
             }
-            _ => {}
+            EngineEvent::Adapted { .. }
+            | EngineEvent::PromptFault { .. }
+            | EngineEvent::PrefillProgress { .. }
+            | EngineEvent::Paused { .. }
+            | EngineEvent::Resumed { .. }
+            | EngineEvent::Compared { .. }
+            | of_loading!()
+            | answers!()
+            | EngineEvent::WorkerDied { .. } => {}
         }
     }
 

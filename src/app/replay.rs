@@ -9,7 +9,7 @@ use crate::chat::provenance::{Ending, Passage};
 use crate::chat::{Message, Provenance, Role, Transcript, one_line};
 use crate::worker::protocol::{
     EngineCommand, EngineEvent, FinishReason, GenerationParams, Passes, Prompt, PromptLookup, Replay, RequestId,
-    Stepping, TokenTrace,
+    Stepping, TokenTrace, answers, of_loading, of_variants,
 };
 use gibber_engine::SamplingParams;
 use gibber_engine::load::ModelInfo;
@@ -197,7 +197,18 @@ impl ReplayPlan {
             EngineEvent::Token { trace, .. } => self.found.push(trace.clone()),
             EngineEvent::TakenBack { tokens, .. } => self.found.truncate(*tokens),
             EngineEvent::Finished { reason, .. } => return self.on_finished(reason),
-            _ => {}
+            EngineEvent::TurnsDropped { .. }
+            | EngineEvent::Adapted { .. }
+            | EngineEvent::ThoughtOpened { .. }
+            | EngineEvent::PromptFault { .. }
+            | EngineEvent::PrefillProgress { .. }
+            | EngineEvent::Paused { .. }
+            | EngineEvent::Resumed { .. }
+            | of_loading!()
+            | of_variants!()
+            | answers!()
+            | EngineEvent::Failed { .. }
+            | EngineEvent::WorkerDied { .. } => {}
         }
         None
     }

@@ -4,7 +4,7 @@ use super::loading::Engine;
 use super::open_chat::OpenChat;
 use super::setup::Setup;
 use super::{NoteKind, timeline};
-use crate::worker::protocol::EngineEvent;
+use crate::worker::protocol::{EngineEvent, of_loading, of_prompt, of_reply, of_variants};
 use gibber_engine::TokenId;
 
 /// Tokens of a text that `/tokens` lists before it stops.
@@ -74,7 +74,17 @@ impl OpenChat {
                 self.note(NoteKind::Info, text_of(&text, &tokens, &pieces, &dropped));
             }
             EngineEvent::Failed { error, .. } => self.note(NoteKind::Error, error),
-            _ => {}
+            EngineEvent::Distribution { .. }
+            | EngineEvent::Scored { .. }
+            | EngineEvent::PromptScored { .. }
+            | EngineEvent::Prefilled { .. }
+            | EngineEvent::TemplateDescribed { .. }
+            | EngineEvent::Measured { .. }
+            | of_loading!()
+            | of_prompt!()
+            | of_reply!()
+            | of_variants!()
+            | EngineEvent::WorkerDied { .. } => {}
         }
     }
 }

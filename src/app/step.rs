@@ -76,7 +76,7 @@ impl OpenChat {
             }
             Step::Draw if is_paused => EngineCommand::Steer { id, steer: Steer::Draw },
             Step::TakeBack if is_paused => EngineCommand::Steer { id, steer: Steer::TakeBack },
-            _ => return Vec::new(),
+            Step::TogglePause | Step::GoOn | Step::Pick(_) | Step::Draw | Step::TakeBack => return Vec::new(),
         };
         if let (EngineCommand::Steer { .. }, Some(generation)) = (&command, self.generation.as_mut())
             && let Pause::Yes { is_settled, .. } = &mut generation.pause

@@ -122,7 +122,7 @@ fn parse_think() -> impl TypedValueParser<Value = Think> {
     let names = Think::NAMES.map(|name| match Think::of_name(name) {
         Some(Think::On) => PossibleValue::new(name).aliases(["true", "yes"]),
         Some(Think::Off) => PossibleValue::new(name).aliases(["false", "no"]),
-        _ => PossibleValue::new(name),
+        Some(Think::Auto) | None => PossibleValue::new(name),
     });
     PossibleValuesParser::new(names).map(|name| match name.as_str() {
         "yes" => Think::On,

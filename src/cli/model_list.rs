@@ -93,7 +93,7 @@ impl ModelRow {
 fn place(source: &ModelSource) -> String {
     match source {
         ModelSource::Path(path) => path.display().to_string(),
-        _ => "inside this executable".to_owned(),
+        ModelSource::Embedded { .. } | ModelSource::Synthetic(_) => "inside this executable".to_owned(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::chat::thinking::ThoughtFilter;
 use crate::chat::{Message, Role, without_line_end};
 use crate::worker::protocol::{
     Adaptation, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping,
-    TokenTrace,
+    TokenTrace, answers, of_loading, of_variants,
 };
 use gibber_engine::TokenId;
 
@@ -211,11 +211,23 @@ impl Reply {
                 tell!("warning: {fault}");
                 Ok(())
             }
-            EngineEvent::TurnsDropped { .. } if verbose => {
-                tell!("the context was full: earlier turns are no longer part of the prompt");
+            EngineEvent::TurnsDropped { .. } => {
+                if verbose {
+                    tell!("the context was full: earlier turns are no longer part of the prompt");
+                }
                 Ok(())
             }
-            _ => Ok(()),
+            EngineEvent::PrefillProgress { .. }
+            | EngineEvent::Began { .. }
+            | EngineEvent::Paused { .. }
+            | EngineEvent::Resumed { .. }
+            | EngineEvent::TakenBack { .. }
+            | EngineEvent::Finished { .. }
+            | of_loading!()
+            | of_variants!()
+            | answers!()
+            | EngineEvent::Failed { .. }
+            | EngineEvent::WorkerDied { .. } => Ok(()),
         }
     }
 

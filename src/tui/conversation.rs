@@ -135,7 +135,7 @@ fn waiting_text(app: &App, phase: Phase) -> String {
         Phase::Prefill { reused, done, total } if total > reused => {
             format!("reading the prompt: {done} of {total} tokens ")
         }
-        _ => String::new(),
+        Phase::Waiting | Phase::Prefill { .. } | Phase::Decoding => String::new(),
     }
 }
 

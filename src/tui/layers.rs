@@ -72,43 +72,30 @@ impl Screen {
 
     /// The keys of the conversation and of writing have to wait while replies are compared.
     fn comparison_key(&mut self, app: &mut App, press: KeyPress, now: Moment) -> Option<Done> {
+        app.comparison()?;
+        let action = app.keymap().action(Context::Lanes, press);
+        Some(action.and_then(|action| self.compare(app, action, press, now)).unwrap_or_default())
+    }
+
+    /// Does what the key stands for in a comparison; `None` where it stands for nothing there.
+    pub(super) fn compare(&mut self, app: &mut App, action: KeyAction, press: KeyPress, now: Moment) -> Option<Done> {
         let comparison = app.comparison()?;
         let (chosen, count) = (comparison.chosen, comparison.variants.len());
-        let Some(action) = app.keymap().action(Context::Lanes, press) else { return Some(Done::default()) };
-        let effects = match action {
-            KeyAction::PreviousLane => app.handle(Action::ChooseVariant((chosen + count - 1) % count), now),
-            KeyAction::NextLane => app.handle(Action::ChooseVariant((chosen + 1) % count), now),
-            KeyAction::PickLane => {
-                let variant = app.keymap().place(Context::Lanes, press);
-                variant.map_or_else(Vec::new, |variant| app.handle(Action::ChooseVariant(variant), now))
-            }
-            KeyAction::KeepLane => app.handle(Action::KeepLane, now),
-            KeyAction::Stop | KeyAction::Interrupt => app.handle(Action::Stop, now),
+        let wish = match action {
+            KeyAction::PreviousLane => Action::ChooseVariant((chosen + count - 1) % count),
+            KeyAction::NextLane => Action::ChooseVariant((chosen + 1) % count),
+            KeyAction::PickLane => Action::ChooseVariant(app.keymap().place(Context::Lanes, press)?),
+            KeyAction::KeepLane => Action::KeepLane,
+            KeyAction::Stop | KeyAction::Interrupt => Action::Stop,
             KeyAction::Help
             | KeyAction::Tokens
             | KeyAction::Redraw
             | KeyAction::ToggleMouse
             | KeyAction::ToggleSource
             | KeyAction::ToggleThoughts => return Some(self.act(app, action, now)),
-            scrolling => {
-                self.scroll_variants(scrolling);
-                Vec::new()
-            }
+            _ => return self.variants.scroll_by_key(action).then(Done::default),
         };
-        Some((effects, Vec::new()))
-    }
-
-    fn scroll_variants(&mut self, action: KeyAction) {
-        match action {
-            KeyAction::ScrollUp => self.variants.scroll(-1),
-            KeyAction::ScrollDown => self.variants.scroll(1),
-            KeyAction::PageUp => self.variants.scroll_page(-1),
-            KeyAction::PageDown => self.variants.scroll_page(1),
-            KeyAction::Top => self.variants.go_to(true),
-            KeyAction::Bottom => self.variants.go_to(false),
-            // Everything else waits until the comparison is over.
-            _ => {}
-        }
+        Some((app.handle(wish, now), Vec::new()))
     }
 
     fn completion_key(&mut self, app: &App, press: KeyPress) -> Option<Done> {

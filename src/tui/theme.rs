@@ -215,7 +215,7 @@ fn nearest(color: Color, colors: Colors) -> Color {
         Colors::True => return color,
         // The first 16 look different on every terminal.
         Colors::Indexed => candidates(16..255).min_by_key(|(_, other)| distance(triple, *other)),
-        _ => ANSI.into_iter().min_by_key(|(_, other)| distance(triple, *other)),
+        Colors::None | Colors::Ansi => ANSI.into_iter().min_by_key(|(_, other)| distance(triple, *other)),
     };
     best.map_or(color, |(color, _)| color)
 }

@@ -151,7 +151,7 @@ impl TokenView {
             (Role::Assistant, _, Ok(_)) => {}
             (_, _, Err(_)) => self.refusal = Some("the template writes this: only a reply can go on from here"),
             (Role::User, _, _) => self.refusal = Some("these are your words: only a reply can go on from here"),
-            (_, _, _) => self.refusal = Some("the system message: only a reply can go on from here"),
+            (Role::System, _, _) => self.refusal = Some("the system message: only a reply can go on from here"),
         }
         Outcome::Taken
     }

@@ -11,7 +11,7 @@ use super::conversation::{DivergenceMarks, SingleMessage};
 use super::markdown::{Page, colors};
 use super::text::{TextRow, Wrapped, fit, one_line};
 use super::theme::Theme;
-use crate::app::keymap::Context;
+use crate::app::keymap::{Context, KeyAction};
 use crate::app::{App, Comparison, Divergence, Phase, Variant};
 use crate::worker::protocol::RequestId;
 
@@ -67,7 +67,7 @@ impl VariantsView {
     }
 
     /// Scrolls the chosen lane by rows, down if positive.
-    pub(super) fn scroll(&mut self, by: isize) {
+    fn scroll(&mut self, by: isize) {
         self.scroll_variant(self.chosen, by);
     }
 
@@ -85,13 +85,27 @@ impl VariantsView {
     }
 
     /// Scrolls it by pages less a row, down if positive.
-    pub(super) fn scroll_page(&mut self, by: isize) {
+    fn scroll_page(&mut self, by: isize) {
         let height = self.scrolls.get(self.chosen).map_or(1, |scroll| scroll.height);
         self.scroll(by * height.saturating_sub(1).max(1) as isize);
     }
 
+    /// Whether the key is one for scrolling, which is done.
+    pub(super) fn scroll_by_key(&mut self, action: KeyAction) -> bool {
+        match action {
+            KeyAction::ScrollUp => self.scroll(-1),
+            KeyAction::ScrollDown => self.scroll(1),
+            KeyAction::PageUp => self.scroll_page(-1),
+            KeyAction::PageDown => self.scroll_page(1),
+            KeyAction::Top => self.go_to(true),
+            KeyAction::Bottom => self.go_to(false),
+            _ => return false,
+        }
+        true
+    }
+
     /// To its start, or to its end.
-    pub(super) fn go_to(&mut self, start: bool) {
+    fn go_to(&mut self, start: bool) {
         if let Some(scroll) = self.scrolls.get_mut(self.chosen) {
             scroll.top = start.then_some(0);
         }

@@ -266,7 +266,7 @@ fn draw_status(screen: &Screen, app: &App, area: Rect, buffer: &mut Buffer) {
 fn editing_hints(role: Role) -> &'static str {
     match role {
         Role::User => "editing a question · <stop> leaves it · <send> asks it beside the former",
-        _ => "editing a reply · <stop> leaves it · <send> puts it beside the former",
+        Role::Assistant | Role::System => "editing a reply · <stop> leaves it · <send> puts it beside the former",
     }
 }
 
@@ -317,7 +317,16 @@ fn status_text(screen: &Screen, app: &App, theme: Theme) -> (String, Style) {
              · <copy-code> code · <edit-message> edit · <regenerate-message> again \
              · <previous-branch>/<next-branch> versions · <toggle-fold> unfold · <next-focus> next · <stop> write"
         }
-        _ => "<send> send · / commands · <help> help · <next-focus> panels · <new-line> new line · <palette> palette",
+        Context::Composer
+        | Context::Anywhere
+        | Context::Stepping
+        | Context::Lanes
+        | Context::Tokens
+        | Context::Completion
+        | Context::List
+        | Context::Chats => {
+            "<send> send · / commands · <help> help · <next-focus> panels · <new-line> new line · <palette> palette"
+        }
     };
     (hints(text), theme.faint())
 }

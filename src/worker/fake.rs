@@ -323,7 +323,7 @@ impl Actor {
                 self.finish(reply, FinishReason::Cancelled);
                 Next::End
             }
-            _ => self.finish(reply, FinishReason::EndOfTurn),
+            Played::On | Played::Failed(_) | Played::Died(_) => self.finish(reply, FinishReason::EndOfTurn),
         }
     }
 

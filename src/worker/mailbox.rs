@@ -80,7 +80,21 @@ impl Mailbox {
                 stops |= match &command {
                     EngineCommand::Shutdown => true,
                     EngineCommand::Cancel { id: of } => *of == id,
-                    _ => false,
+                    EngineCommand::Load { .. }
+                    | EngineCommand::Generate { .. }
+                    | EngineCommand::Compare { .. }
+                    | EngineCommand::SetSampling { .. }
+                    | EngineCommand::Pause { .. }
+                    | EngineCommand::Resume { .. }
+                    | EngineCommand::Steer { .. }
+                    | EngineCommand::Preview { .. }
+                    | EngineCommand::Score { .. }
+                    | EngineCommand::ScorePrompt { .. }
+                    | EngineCommand::Count { .. }
+                    | EngineCommand::Prefill { .. }
+                    | EngineCommand::DescribeTemplate { .. }
+                    | EngineCommand::Measure { .. }
+                    | EngineCommand::CancelVariant { .. } => false,
                 };
                 // Its other end is beside this one.
                 let _ = heard.send(command);

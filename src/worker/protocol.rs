@@ -19,6 +19,8 @@
 //! A reply that is paused holds its logits and waits for the next command; all seven hold meanwhile. A cancel ends it at
 //! once, and `Preview` and `Count` are answered at once; other requests wait for the reply's end, as they always do.
 
+mod groups;
+
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -35,6 +37,7 @@ pub use gibber_engine::generate::{FinishReason, GenerationStats, PromptLookup, S
 pub use gibber_engine::inference::Passes;
 pub use gibber_engine::sampling::{Candidate, Distribution};
 pub use gibber_engine::score::{ScoredToken, TokenScore};
+pub(crate) use groups::{answers, of_loading, of_prompt, of_reply, of_variants};
 
 /// Names a request; the asker counts them up, and never uses one twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -654,19 +657,19 @@ impl EngineEvent {
 
     /// Whether it is the last event of its request.
     pub fn is_closing(&self) -> bool {
-        matches!(
-            self,
-            Self::Loaded { .. }
-                | Self::Distribution { .. }
-                | Self::Scored { .. }
-                | Self::PromptScored { .. }
-                | Self::Counted { .. }
-                | Self::Prefilled { .. }
-                | Self::TemplateDescribed { .. }
-                | Self::Measured { .. }
-                | Self::Finished { .. }
-                | Self::Compared { .. }
-                | Self::Failed { .. }
-        )
+        match self {
+            answers!() | Self::Loaded { .. } | Self::Finished { .. } | Self::Compared { .. } | Self::Failed { .. } => {
+                true
+            }
+            of_prompt!()
+            | Self::LoadProgress { .. }
+            | Self::Token { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::TakenBack { .. }
+            | Self::VariantToken { .. }
+            | Self::VariantFinished { .. }
+            | Self::WorkerDied { .. } => false,
+        }
     }
 }

@@ -403,7 +403,7 @@ fn guess(app: &App, entry: ViewEntry, width: usize) -> usize {
     match entry {
         ViewEntry::Message(id) => app.transcript().node(id).map_or(0, |node| match node.message.role {
             Role::User if !app.shows_files_of(id) => rows(&folded(&node.message.content)) + 2,
-            _ => rows(&node.message.content) + 2,
+            Role::User | Role::Assistant | Role::System => rows(&node.message.content) + 2,
         }),
         ViewEntry::Note(at) => app.notes().get(at).map_or(0, |note| rows(&note.text) + 1),
         ViewEntry::Welcome | ViewEntry::Waiting => 2,

@@ -167,7 +167,7 @@ pub(super) struct Stage {
     worker: WorkerHandle,
     control: FakeControl,
     terminal: Terminal<TestBackend>,
-    now: Moment,
+    pub(super) now: Moment,
 }
 
 impl Stage {

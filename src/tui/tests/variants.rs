@@ -3,6 +3,7 @@
 use ratatui::style::Modifier;
 
 use super::stage::Stage;
+use crate::app::keymap::{BINDINGS, Context, KeyPress};
 use crate::chat::MessageState;
 use crate::store::StoreOp;
 use crate::tui::theme::Theme;
@@ -45,6 +46,17 @@ fn variants_grow_side_by_side() {
     let mut stage = comparing(120, 20, "/compare");
     pump_variant_tokens(&mut stage, 14);
     insta::assert_snapshot!(stage.draw());
+}
+
+#[test]
+fn every_key_that_is_bound_in_a_comparison_does_something_there() {
+    for row in BINDINGS.iter().filter(|row| row.context == Context::Lanes) {
+        let mut stage = comparing(120, 20, "/compare");
+        stage.pump_to_end();
+        let press = KeyPress::parse(row.keys[0]).unwrap();
+        let (screen, now) = (&mut stage.screen, stage.now);
+        assert!(screen.compare(&mut stage.app, row.action, press, now).is_some(), "{:?}", row.action);
+    }
 }
 
 #[test]

@@ -87,6 +87,17 @@ fn concerns(command: &EngineCommand, id: RequestId, is_paused: bool) -> bool {
         // Of another reply it waits, as everything else does.
         EngineCommand::Preview { of, .. } => is_paused && of.request == id,
         EngineCommand::Count { .. } => is_paused,
-        _ => false,
+        EngineCommand::Load { .. }
+        | EngineCommand::Generate { .. }
+        | EngineCommand::Compare { .. }
+        | EngineCommand::SetSampling { .. }
+        | EngineCommand::Score { .. }
+        | EngineCommand::ScorePrompt { .. }
+        | EngineCommand::Prefill { .. }
+        | EngineCommand::DescribeTemplate { .. }
+        | EngineCommand::Measure { .. }
+        | EngineCommand::Cancel { .. }
+        | EngineCommand::CancelVariant { .. }
+        | EngineCommand::Shutdown => false,
     }
 }

@@ -269,7 +269,7 @@ impl<'a> Rows<'a> {
                 let row_bytes = source.dtype().bytes_of(&[cols]).unwrap_or(0);
                 let heads = match order {
                     RowOrder::Interleaved { heads } => Some(heads),
-                    _ => None,
+                    RowOrder::Same | RowOrder::Transposed => None,
                 };
                 Ok(Self::Stored { source, cols, row_bytes, heads })
             }

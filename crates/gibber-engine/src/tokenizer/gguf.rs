@@ -56,7 +56,7 @@ impl TokenKind {
         match self {
             Self::Control => PieceKind::Special,
             Self::UserDefined => PieceKind::Literal,
-            _ => PieceKind::Bytes,
+            Self::Normal | Self::Unknown | Self::Unused | Self::Byte => PieceKind::Bytes,
         }
     }
 }

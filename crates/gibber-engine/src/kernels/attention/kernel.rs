@@ -169,7 +169,7 @@ impl Span<'_> {
                 let sums = unsafe {
                     match layout.cache_type {
                         CacheType::Q8_0 => scaled_products::<V, E, G, W>(tile, layout, column, queries),
-                        _ => products::<V, E, G, W>(tile, layout, column, queries),
+                        CacheType::F32 | CacheType::F16 => products::<V, E, G, W>(tile, layout, column, queries),
                     }
                 };
                 for g in 0..G {

@@ -21,7 +21,13 @@ pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, gr
         PackedFormat::Q4_0 => copy_steps::<4>(rows, row_bytes, file_block, 2, 0, quants),
         PackedFormat::Q4_1 => copy_steps::<4>(rows, row_bytes, file_block, 4, 0, quants),
         PackedFormat::Q8_0 => copy_steps::<8>(rows, row_bytes, file_block, 2, 0x8080_8080, quants),
-        _ => {
+        PackedFormat::Q5_0
+        | PackedFormat::Q5_1
+        | PackedFormat::Q2_K
+        | PackedFormat::Q3_K
+        | PackedFormat::Q4_K
+        | PackedFormat::Q5_K
+        | PackedFormat::Q6_K => {
             for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
                 for (index, file) in row.chunks_exact(file_block).enumerate() {
                     for sub in 0..blocks_each {
@@ -161,7 +167,9 @@ fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lan
         PackedFormat::Q2_K => [file[2 * sub], file[2 * sub + 1]],
         PackedFormat::Q3_K => [0, 1].map(|half| six_bits_of_q3(&file[96..108], 2 * sub + half)),
         PackedFormat::Q6_K => [file[192 + 2 * sub], file[192 + 2 * sub + 1]],
-        _ => return,
+        PackedFormat::Q4_0 | PackedFormat::Q4_1 | PackedFormat::Q5_0 | PackedFormat::Q5_1 | PackedFormat::Q8_0 => {
+            return;
+        }
     };
     debug_assert!(!matches!(kind, Scales::Half | Scales::F16Minimum));
     scales[bytes + lane] = first;

@@ -198,7 +198,17 @@ fn read_array<'a>(reader: &mut Reader<'a>, nesting: usize) -> Result<Array<'a>, 
                 kind.read(reader, nesting + 1)?;
             }
         }
-        _ => {
+        MetadataKind::U8
+        | MetadataKind::I8
+        | MetadataKind::U16
+        | MetadataKind::I16
+        | MetadataKind::U32
+        | MetadataKind::I32
+        | MetadataKind::F32
+        | MetadataKind::Bool
+        | MetadataKind::U64
+        | MetadataKind::I64
+        | MetadataKind::F64 => {
             reader.bytes(len * kind.min_bytes(), "an array")?;
         }
     }
