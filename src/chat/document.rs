@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::thinking::{Thought, answer_of};
-use super::{ChatSettings, MessageId, MessageState, Node, Provenance, Role, Transcript, escape_json, import, title};
+use super::{ChatSettings, MessageId, MessageState, Node, Provenance, Role, Transcript, escape_json, title};
 
 /// What a JSON file says it is.
 pub(super) const FORMAT: &str = "gibber chat";
@@ -174,23 +174,6 @@ impl Document {
                 None => say(who, None, content),
             }
         }
-    }
-
-    /// The conversation in a JSON file: one of [`Self::to_file`]'s, or a list of messages with `role` and `content`, as
-    /// other programs write it. Messages are numbered anew; without a valid head the newest is the last on screen.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with the file, where, and what to do.
-    pub fn from_json(text: &str) -> Result<Self, String> {
-        import::document(text)
-    }
-
-    /// The text of a file for [`Self::from_json`].
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with its encoding, where, and what to do.
-    pub fn text_of(bytes: &[u8]) -> Result<&str, String> {
-        import::text_of(bytes)
     }
 
     /// What a file may leave out: a title (of the first question, or the name of the `file`), and the time, which is then

@@ -19,11 +19,30 @@ const LAST_SECOND: i64 = 253_402_300_799;
 const WANTED: &str =
     "it is neither a chat of gibber nor a list of messages with `role` (system, user or assistant) and `content`";
 
+impl Document {
+    /// The conversation in a JSON file: one of [`Self::to_file`]'s, or a list of messages with `role` and `content`, as
+    /// other programs write it. Messages are numbered anew; without a valid head the newest is the last on screen.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the file, where, and what to do.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        document(text)
+    }
+
+    /// The text of a file for [`Self::from_json`].
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with its encoding, where, and what to do.
+    pub fn text_of(bytes: &[u8]) -> Result<&str, String> {
+        text_of(bytes)
+    }
+}
+
 /// The text of a file.
 ///
 /// # Errors
 /// A sentence about its encoding.
-pub(super) fn text_of(bytes: &[u8]) -> Result<&str, String> {
+fn text_of(bytes: &[u8]) -> Result<&str, String> {
     if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
         return Err("it is in UTF-16: save it as UTF-8 and import that".to_owned());
     }
@@ -37,7 +56,7 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<&str, String> {
 ///
 /// # Errors
 /// A sentence that says what is wrong, where, and what to do.
-pub(super) fn document(text: &str) -> Result<Document, String> {
+fn document(text: &str) -> Result<Document, String> {
     // Some editors begin a file with the mark of its encoding.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {

@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::models;
-use super::surroundings::{MAX_FILE, names_file, read_text};
 use crate::app::AttachmentsFound;
 use crate::app::attachments::gather;
+
+/// The largest file that is read into a chat: more than any context holds.
+pub(super) const MAX_FILE: u64 = 4 << 20;
 
 /// How long the screen waits for a file: on a drive that is gone, the system would wait for ever.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -98,6 +100,22 @@ fn look_up_attachments(text: String, known: &mut HashMap<String, (Stamp, String)
         Ok(Some(content))
     });
     AttachmentsFound { text, files }
+}
+
+/// Whether what a message names after `@` is meant as a file: something is there, and it is no folder.
+pub(super) fn names_file(path: &str) -> bool {
+    models::expanded(path).metadata().is_ok_and(|metadata| !metadata.is_dir())
+}
+
+/// The text of the file at `path`, which has at most `limit` bytes.
+///
+/// # Errors
+/// One clear sentence.
+pub(super) fn read_text(path: &str, limit: u64) -> Result<String, String> {
+    let expanded = models::expanded(path);
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
+    let text = gibber_files::read_text(&expanded, limit).map_err(|error| failed(&error))?;
+    if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
 }
 
 #[cfg(test)]

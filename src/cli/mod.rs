@@ -48,7 +48,7 @@ use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use crate::worker::Resources;
 use crate::worker::protocol::LoadParams;
-use args::{Cli, Command};
+use args::{Cli, Command, Models};
 use gibber_engine::CacheTypes;
 use gibber_engine::kernels::pool::{default_threads, useful_threads};
 use gibber_engine::load::{LoadOptions, MemoryProbe};
@@ -248,11 +248,19 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         Some(Command::Score(arguments)) => score::run(Context::new(&common)?, &arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(Context::new(&common)?, &arguments),
         Some(Command::Bench(arguments)) => bench::run(Context::new(&common)?, &arguments),
-        Some(Command::Models(command)) => models::run(Context::new(&common)?, &command),
+        Some(Command::Models(command)) => of_models(Context::new(&common)?, &command),
         Some(Command::Repl(arguments)) => repl::run(Context::new(&common)?, &arguments),
         Some(Command::Chat(arguments)) => chat::run(Context::new(&common)?, &arguments),
         None if is_interactive() => chat::run(Context::new(&common)?, &chat),
         None => run::run(Context::new(&common)?, &args::Run { text: None, json: false, chat }),
+    }
+}
+
+fn of_models(context: Context, command: &Models) -> Result<()> {
+    match command {
+        Models::List { json } => model_list::run(&context, *json),
+        Models::Quantize(arguments) => quantize::run(context, arguments),
+        Models::Info { name, json, model } => models::info(context, name.as_deref(), *json, model),
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use super::Context;
-use super::args::Models;
+use super::args::Model;
 use super::output::Output;
 use crate::chat::one_line;
 use crate::chat::template::is_template;
@@ -29,21 +29,16 @@ const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 #[cfg(feature = "embed-model")]
 static EMBEDDED: &[u8] = include_bytes!("../../assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
 
-pub(super) fn run(mut context: Context, command: &Models) -> Result<()> {
+/// `models info`
+pub(super) fn info(mut context: Context, name: Option<&str>, json: bool, model: &Model) -> Result<()> {
     let mut output = Output::stdout();
-    match command {
-        Models::List { json } => super::model_list::run(&context, *json),
-        Models::Quantize(arguments) => super::quantize::run(context, arguments),
-        Models::Info { name, json, model } => {
-            model.apply(&mut context.settings);
-            let name = name.as_ref().unwrap_or(&context.settings.model.name);
-            let files = load::open(&resolve(name, &context.paths)?)?;
-            // A model of which something is missing runs no more than one without its tokenizer.
-            let tokenizer = files.check(MemoryProbe::default()).and_then(|()| files.tokenizer());
-            let info = Info::new(&files, &context.load_options());
-            if *json { output.json(&info.with_tokenizer(tokenizer)) } else { print_info(&mut output, &info, tokenizer) }
-        }
-    }
+    model.apply(&mut context.settings);
+    let name = name.unwrap_or(&context.settings.model.name);
+    let files = load::open(&resolve(name, &context.paths)?)?;
+    // A model of which something is missing runs no more than one without its tokenizer.
+    let tokenizer = files.check(MemoryProbe::default()).and_then(|()| files.tokenizer());
+    let info = Info::new(&files, &context.load_options());
+    if json { output.json(&info.with_tokenizer(tokenizer)) } else { print_info(&mut output, &info, tokenizer) }
 }
 
 /// What a model is, as `models info --json` says it; the names are those of `models list --json` where both say it.

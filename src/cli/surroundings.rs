@@ -9,7 +9,7 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 
 use super::args::Chat;
-use super::file_reader::{FileReader, aside};
+use super::file_reader::{FileReader, MAX_FILE, aside, names_file, read_text};
 use super::{Context, Usage, load_params, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
 use crate::app::{App, AttachmentsFound, FilePurpose, FrontEndIo, ListedModel, Moment, Start, template_choice};
@@ -23,9 +23,6 @@ use crate::store::{
 };
 use crate::worker::protocol::{LoadParams, ModelPlace};
 use gibber_engine::SamplingParams;
-
-/// The largest file that is read into a chat: more than any context holds.
-pub(super) const MAX_FILE: u64 = 4 << 20;
 
 /// Names of a folder that are completed at most.
 const MAX_ENTRIES: usize = 5000;
@@ -267,22 +264,6 @@ fn entries(folder: &Path) -> Vec<FileEntry> {
     let mut entries: Vec<FileEntry> = entries.take(MAX_ENTRIES).collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     entries
-}
-
-/// Whether what a message names after `@` is meant as a file: something is there, and it is no folder.
-pub(super) fn names_file(path: &str) -> bool {
-    models::expanded(path).metadata().is_ok_and(|metadata| !metadata.is_dir())
-}
-
-/// The text of the file at `path`, which has at most `limit` bytes.
-///
-/// # Errors
-/// One clear sentence.
-pub(super) fn read_text(path: &str, limit: u64) -> Result<String, String> {
-    let expanded = models::expanded(path);
-    let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", expanded.display());
-    let text = gibber_files::read_text(&expanded, limit).map_err(|error| failed(&error))?;
-    if text.contains('\0') { Err(failed(&"it is not a text file")) } else { Ok(text) }
 }
 
 /// The text of a file that is to be imported: what it is not is said in the words of an import.

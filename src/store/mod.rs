@@ -8,9 +8,9 @@ pub mod files;
 pub mod history;
 pub mod models;
 pub mod paths;
-mod rescue;
 pub mod search;
 pub mod sessions;
+mod texts;
 pub mod writer;
 
 use crate::chat::document::Document;
@@ -21,7 +21,8 @@ pub use models::ModelStores;
 pub use paths::Paths;
 pub use search::Search;
 pub use sessions::repair::{Repair, repair};
-pub use sessions::{Database, SearchHit, SessionSummary, StoredSession};
+pub use sessions::{Database, SessionSummary, StoredSession};
+pub use texts::SearchHit;
 pub use writer::{StoreNews, StoreWriter};
 
 /// Names a conversation, over all of them; drawn by who starts it. New ones stay below 2^53, so that programs which count

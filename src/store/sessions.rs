@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Row;
 
-use super::search::{Text, Texts};
+use super::texts::{SearchHit, Text, Texts};
 use super::{SessionId, SessionRecord, StoreError};
 use crate::chat::rebuild::{self, LooseMessage};
-use crate::chat::{MessageId, Node, Role, Transcript};
+use crate::chat::{MessageId, Node, Transcript};
 use connect::Opened;
 pub(super) use connect::{Identity, identity, logs, put_aside};
 use rows::{Columns, Names};
@@ -32,19 +32,6 @@ pub struct SessionSummary {
     pub messages: u32,
     /// What is wrong with it in the database, in words; the rest of it is as it was saved.
     pub damage: Option<String>,
-}
-
-/// A message in which something was found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SearchHit {
-    /// The conversation.
-    pub record: SessionRecord,
-    /// The message.
-    pub message: MessageId,
-    /// Who said it.
-    pub role: Role,
-    /// The words around what was found, on one line.
-    pub context: String,
 }
 
 /// A conversation with its messages.

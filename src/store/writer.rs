@@ -1,6 +1,7 @@
 //! The thread that writes, so that nobody else waits for the disk; and that reads what other programs have written.
 
 mod held;
+mod rescue;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use gibber_signals::ending::ends_within;
 
-use super::rescue::rescue;
 use super::sessions::{self, Database, StoredSession};
 use super::{Others, Paths, SessionId, SessionRecord, StoreError, StoreOp, brought_up, history};
 use crate::chat::{MessageId, Transcript};
 
-pub(super) use held::Held;
+use held::Held;
+use rescue::rescue;
 
 /// How long the end of the program waits for the last writes, whatever they do: a drive that is gone keeps them for ever.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Value};
 
-use super::methods::is_view;
+use super::python::is_view;
 use super::python::{is_macro, is_namespace};
 
 pub(super) fn add_to(environment: &mut Environment<'static>) {

@@ -1,9 +1,6 @@
 //! Methods of Python's texts, lists and dictionaries that published templates call.
 
-use std::fmt;
-use std::sync::Arc;
-
-use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Tuple, ValueKind, from_args};
+use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -38,34 +35,7 @@ fn of_map(value: &Value, name: &str, arguments: &[Value]) -> Result<Option<Value
         _ => return Ok(None),
     };
     let () = from_args(arguments)?;
-    Ok(Some(Value::from_object(View { name: name.to_owned(), items })))
-}
-
-/// The keys, the values or both of a dictionary: printed with what they are called.
-#[derive(Debug)]
-struct View {
-    name: String,
-    items: Vec<Value>,
-}
-
-impl Object for View {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Iterable
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.items.clone())
-    }
-
-    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let items = python::repr(&self.items.iter().cloned().collect()).map_err(|_| fmt::Error)?;
-        write!(out, "dict_{}({items})", self.name)
-    }
-}
-
-/// Whether it is what `keys`, `values` or `items` returned.
-pub(super) fn is_view(value: &Value) -> bool {
-    value.downcast_object_ref::<View>().is_some()
+    Ok(Some(Value::from_object(python::View { name: name.to_owned(), items })))
 }
 
 fn of_list(value: &Value, name: &str, arguments: &[Value]) -> Result<Option<Value>, Error> {

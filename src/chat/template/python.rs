@@ -1,11 +1,10 @@
 //! Values as Python prints them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
-
-use super::methods;
 
 /// A key that every namespace has, by which it is told from a map.
 pub(super) const NAMESPACE_MARK: &str = "\u{fdd0}namespace\u{fdd1}";
@@ -41,7 +40,7 @@ fn write_repr(out: &mut String, value: &Value) -> Result<(), Error> {
             Some(number) => out.push_str(&float(number)),
             None => write!(out, "{value}")?,
         },
-        ValueKind::Iterable if methods::is_view(value) => write!(out, "{value}")?,
+        ValueKind::Iterable if is_view(value) => write!(out, "{value}")?,
         ValueKind::Seq | ValueKind::Iterable => {
             let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
             out.push(open);
@@ -152,4 +151,31 @@ pub(super) fn is_printable(c: char) -> bool {
 /// An error of the kind that Python calls TypeError.
 pub(super) fn invalid(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason.into())
+}
+
+/// The keys, the values or both of a dictionary: printed with what they are called.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) name: String,
+    pub(super) items: Vec<Value>,
+}
+
+impl Object for View {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.items.clone())
+    }
+
+    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let items = repr(&self.items.iter().cloned().collect()).map_err(|_| fmt::Error)?;
+        write!(out, "dict_{}({items})", self.name)
+    }
+}
+
+/// Whether it is what `keys`, `values` or `items` returned.
+pub(super) fn is_view(value: &Value) -> bool {
+    value.downcast_object_ref::<View>().is_some()
 }

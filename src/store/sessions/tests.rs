@@ -1,4 +1,5 @@
 use super::*;
+use crate::chat::Role;
 use crate::chat::{Message, MessageState};
 
 fn record(id: i64, title: &str) -> SessionRecord {

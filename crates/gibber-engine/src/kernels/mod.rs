@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod arena;
 pub mod attention;
+mod block;
 mod cores;
 mod dense;
 pub mod floats;

@@ -28,6 +28,7 @@ mod gemm;
 mod kernel;
 mod pack;
 mod portable;
+mod product;
 
 pub(in crate::kernels) use expand::{Lanes, Panel};
 pub use format::{PackedFormat, ROWS};

@@ -2,14 +2,10 @@
 //! side, block after block, so that one pointer serves all of them.
 #![allow(unsafe_code)]
 
-use super::activation::{BLOCK, STEP, STEPS};
+use super::block::{BLOCK, STEP, STEPS};
+pub(super) use super::block::{TILE, TileBlock, TileStep};
 use super::pool::{SharedPtr, ThreadPool};
 use super::vector;
-
-/// Tokens side by side.
-pub(super) const TILE: usize = 8;
-/// The bytes of one step, of each token.
-pub(super) type TileStep = [[i8; STEP]; TILE];
 
 /// How many bytes an activation of a prompt takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,22 +14,6 @@ pub enum Precision {
     Byte,
     /// Two, as in [`super::activation::Block`].
     TwoBytes,
-}
-
-/// A block of 32 values of each token of a tile.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct TileBlock {
-    /// The bytes, or the high ones of two.
-    pub(super) high: [TileStep; STEPS],
-    /// What a whole number counts.
-    pub(super) scales: [f32; TILE],
-    /// Scaled sums of the first sixteen values, of the last, and of both: what a weight's offset is multiplied with.
-    pub(super) sums: [[f32; TILE]; 3],
-}
-
-impl TileBlock {
-    const ZERO: Self = Self { high: [[[0; STEP]; TILE]; STEPS], scales: [0.0; TILE], sums: [[0.0; TILE]; 3] };
 }
 
 /// The tokens of a prompt in tiles of eight; the last is filled up with zeros.

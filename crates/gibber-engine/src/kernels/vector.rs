@@ -5,9 +5,8 @@
 //! compilation is the twin that the tests compare with.
 #![allow(unsafe_code)]
 
-use super::activation::{BLOCK, Block, HIGH, LARGEST, STEPS};
+use super::block::{BLOCK, Block, HIGH, LARGEST, STEPS, TileBlock, TileStep};
 use super::isa::Isa;
-use super::tiles::{TileBlock, TileStep};
 
 /// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
 const ROUND: f32 = 12_582_912.0;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::buffer::sized;
 use super::config::ModelConfig;
 use super::layer::Layer;
 use super::linear::{Group, Norm};
 use super::pass::Pass;
-use super::run_state::{RunState, sized};
+use super::run_state::RunState;
 use super::tensors::{ModelTensors, Slot};
 use crate::EngineError;
 use crate::kernels::{Packer, Table, ThreadPool, WeightMatrix, vector};

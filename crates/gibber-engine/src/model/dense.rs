@@ -1,8 +1,8 @@
 //! A feed-forward part of two steps, which a whole layer may have, or an expert.
 
+use super::buffer::sized;
 use super::config::DenseConfig;
 use super::linear::{Group, Linear};
-use super::run_state::sized;
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::Workspace;

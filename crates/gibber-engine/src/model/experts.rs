@@ -1,9 +1,9 @@
 //! A feed-forward part of experts (Shazeer et al. 2017): a router chooses a few for each token.
 
+use super::buffer::sized;
 use super::config::{ExpertsConfig, RouterWeights};
 use super::dense::{Dense, DenseBuffers};
 use super::linear::Group;
-use super::run_state::sized;
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::{WeightMatrix, Workspace, vector};

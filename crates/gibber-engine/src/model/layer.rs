@@ -2,13 +2,14 @@
 
 use std::mem;
 
+use super::buffer::sized;
 use super::config::{AttentionConfig, FeedForwardConfig, LayerConfig, ModelConfig};
 use super::dense::Dense;
 use super::experts::Experts;
 use super::linear::{Group, Linear, Norm};
 use super::pass::Pass;
 use super::rope::Rope;
-use super::run_state::{RunState, sized};
+use super::run_state::RunState;
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::attention::{AttentionShape, attend};

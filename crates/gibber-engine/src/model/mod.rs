@@ -7,6 +7,7 @@
 //! most positions of a prompt need none.
 
 mod activation;
+mod buffer;
 mod config;
 mod decoder;
 mod dense;

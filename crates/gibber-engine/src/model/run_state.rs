@@ -69,9 +69,3 @@ impl RunState {
         self.workspace.shared_pool()
     }
 }
-
-/// `buffer` as `n` rows of `width`; what was in it is of no use any more.
-pub(super) fn sized(buffer: &mut Vec<f32>, n: usize, width: usize) -> &mut [f32] {
-    buffer.resize(n * width, 0.0);
-    buffer
-}

@@ -27,7 +27,8 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
     let tensors = tensors.into_iter().filter(|tensor| !leftovers.contains(tensor.name()));
     let weights = Weights::new(&weights_path, tensors);
     let tokenizer_config = JsonFile::read(folder.join("tokenizer_config.json"))?;
-    let token = |key: &str| tokenizer_config.as_ref().and_then(|json| json.get(key)).and_then(token_text);
+    let token =
+        |key: &str| tokenizer_config.as_ref().and_then(|json| json.get(key)).and_then(tokenizer_files::token_text);
     Ok(ModelFiles {
         name: display_name(folder),
         path: folder.to_owned(),
@@ -62,11 +63,6 @@ fn weights_path(folder: &Path) -> Result<PathBuf, EngineError> {
         Some((name, what)) => Err(EngineError::unsupported(folder.join(name), what)),
         None => Err(EngineError::format(folder, "there is no model.safetensors in this folder")),
     }
-}
-
-/// The text of a special token: written as a string, or as an object with its `content`.
-pub(super) fn token_text(value: &Value) -> Option<String> {
-    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
 /// `chat_template.jinja`, or where that is not there or has no tag in it, the key of `tokenizer_config.json`.

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::hugging_face::token_text;
 use crate::keys::JsonFile;
 use crate::tokenizer::{self, AddedTokenSpec, EosTokens, Tokenizer, VocabAndMerges};
 use crate::{EngineError, TokenId};
@@ -127,6 +126,11 @@ fn is_qwen2(tokenizer_config: Option<&JsonFile>) -> Result<bool, EngineError> {
             Err(EngineError::unsupported(json.path(), what))
         }
     }
+}
+
+/// The text of a special token: written as a string, or as an object with its `content`.
+pub(super) fn token_text(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
 /// The added tokens: by id, or special ones by their spelling alone.

@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 
 use super::expand::Lanes;
 use super::format::{self, Quant, ROWS, VECTOR};
-use super::gemm::Product;
 use super::kernel::{self, Multiplier, broadcast_step, four_bytes, join_bytes, load, take_step, to_lanes};
+use super::product::Product;
 use super::{PackedFormat, for_each_step, for_format};
 use crate::kernels::activation::{BLOCK, Block, STEPS};
 use crate::kernels::isa::Avx2;

@@ -6,8 +6,8 @@ use std::arch::x86_64::*;
 
 use super::expand::Lanes;
 use super::format::{self, Quant, ROWS};
-use super::gemm::Product;
 use super::kernel::{self, Multiplier, broadcast_step, four_bytes, join_bytes, take_step, to_lanes};
+use super::product::Product;
 use super::{PackedFormat, TOKENS, for_each_step, for_format};
 use crate::kernels::activation::{Block, STEPS};
 use crate::kernels::isa::Avx512;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::expand::{Lanes, Panel};
+use super::product::Product;
 use super::{BLOCK, PackedFormat};
 use crate::blas::MatMut;
 use crate::kernels::activation::STEPS;
@@ -46,50 +47,6 @@ pub(super) struct Window<'a> {
     pub(super) at: usize,
 }
 
-/// A panel and the tokens of a tile that are as wide, which [`Product::new`] alone makes, after it has looked: kernels need
-/// not.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Product<'a> {
-    panel: &'a Panel,
-    tile: Tile<'a>,
-    each: usize,
-}
-
-impl<'a> Product<'a> {
-    /// # Panics
-    /// Where the panel is not as wide as the tokens.
-    fn new(format: PackedFormat, panel: &'a Panel, tile: Tile<'a>) -> Self {
-        let (each, blocks) = (if format.scales().has_halves() { 2 } else { 1 }, tile.blocks.len());
-        assert!(panel.steps.len() == blocks * STEPS && panel.scales.len() == blocks * each, "a panel of another width");
-        assert!(panel.minimums.len() == panel.scales.len(), "a minimum for each scale");
-        assert!(tile.low.is_empty() || tile.low.len() == blocks, "low bytes of all blocks or of none");
-        Self { panel, tile, each }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl<'a> Product<'a> {
-    /// [`STEPS`] steps and [`Self::each`] scales and minimums for each block of the tile.
-    pub(super) fn panel(&self) -> &'a Panel {
-        self.panel
-    }
-
-    /// With low bytes for each block where [`Self::has_two_bytes`].
-    pub(super) fn tile(&self) -> Tile<'a> {
-        self.tile
-    }
-
-    /// Scales and minimums a block: 1 or 2.
-    pub(super) fn each(&self) -> usize {
-        self.each
-    }
-
-    /// Whether activations have two bytes; otherwise one.
-    pub(super) fn has_two_bytes(&self) -> bool {
-        !self.tile.low.is_empty()
-    }
-}
-
 /// The products of the panel's sixteen rows with each token of a tile.
 fn multiply_tile(isa: Isa, format: PackedFormat, product: Product<'_>) -> [Lanes; TILE] {
     match isa {
@@ -102,7 +59,8 @@ fn multiply_tile(isa: Isa, format: PackedFormat, product: Product<'_>) -> [Lanes
 }
 
 /// The plain twin.
-fn multiply_plainly(Product { panel, tile, each }: Product<'_>) -> [Lanes; TILE] {
+fn multiply_plainly(product: Product<'_>) -> [Lanes; TILE] {
+    let (panel, tile, each) = (product.panel(), product.tile(), product.each());
     let (steps, columns) = (STEPS / each, BLOCK / each);
     let mut out = [[0.0; super::ROWS]; TILE];
     for (part, (scales, minimums)) in panel.scales.iter().zip(&panel.minimums).enumerate() {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::writer::Held;
-use super::{Database, Paths, SessionId, SessionRecord, StoreOp, StoredSession, files};
+use super::held::Held;
 use crate::chat::document::{Document, DocumentFormat};
 use crate::chat::{Node, Transcript};
+use crate::store::{Database, Paths, SessionId, SessionRecord, StoreOp, StoredSession, files};
 
 /// A chat as it should have been saved.
 #[derive(Debug, Default)]
