@@ -27,6 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
             "store",
             "worker::protocol",
             "hub::news",
+            "hub::bytes_text",
             "engine::TokenId",
             "engine::SamplingParams",
             "engine::sampling",

@@ -1,7 +1,7 @@
 //! What there is to choose from: models, themes, earlier prompts, names of files.
 
 use super::files::Listing;
-use super::{Effect, List, ListedModel, OnScreen};
+use super::{Effect, List, ListedModel, OfferedModel, OnScreen};
 use crate::settings::theme::{self, Styles, Theme};
 use crate::store::StoreOp;
 
@@ -12,6 +12,8 @@ pub(super) struct Catalog {
     pub(super) models: Vec<String>,
     /// The models as they were described last.
     pub(super) listed: Vec<ListedModel>,
+    /// Those that can be pulled.
+    pub(super) offered: Vec<OfferedModel>,
     pub(super) themes: Vec<Theme>,
     /// Earlier prompts, oldest first.
     pub(super) history: Vec<String>,
@@ -20,9 +22,14 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    pub(super) fn new(models: Vec<String>, own_themes: Vec<Theme>, history: Vec<String>) -> Self {
+    pub(super) fn new(
+        models: Vec<String>,
+        offered: Vec<OfferedModel>,
+        own_themes: Vec<Theme>,
+        history: Vec<String>,
+    ) -> Self {
         let themes = theme::with_builtin(own_themes);
-        Self { models, themes, history, ..Self::default() }
+        Self { models, offered, themes, history, ..Self::default() }
     }
 
     /// Remembers a line for Up, Down and Ctrl-R.
@@ -45,9 +52,10 @@ impl Catalog {
     }
 
     /// The models have been described.
-    pub(super) fn on_models_listed(&mut self, listed: Vec<ListedModel>) -> Vec<Effect> {
+    pub(super) fn on_models_listed(&mut self, listed: Vec<ListedModel>, offered: Vec<OfferedModel>) -> Vec<Effect> {
         self.models = listed.iter().map(|model| model.name.clone()).collect();
         self.listed = listed;
+        self.offered = offered;
         vec![Effect::Screen(OnScreen::ShowList(List::Models))]
     }
 }

@@ -34,6 +34,8 @@ pub enum Completer {
     Templates,
     /// The names of models, which the front end's surroundings know.
     Models,
+    /// The names of models that can be pulled, and of those that are being pulled.
+    Pulls,
     /// The names of themes.
     Themes,
     /// The names of filters, one behind the other.
@@ -275,11 +277,18 @@ const MAIN: &[SlashCommand] = &[
         |app, call| app.handle(Action::ToggleSource, call.now),
     ),
     command("prompt", Nothing, "show what the model really sees", |app, _| app.show_prompt()),
-    command("model", Optional("[NAME]"), "list the models, or load one by name or path", |app, call| {
+    command("model", Optional("[NAME]"), "list the models that are here and those that can be had, or load one by name or path", |app, call| {
         app.model_command(call.argument)
     })
     .idle()
     .completes(Completer::Models),
+    command(
+        "pull",
+        Optional("[NAME | stop [NAME]]"),
+        "get a model and load it once it is here, unless the chat has gone on; alone it says how far those are that come",
+        |app, call| app.pull_command(call.argument),
+    )
+    .completes(Completer::Pulls),
     command("set", Needed("NAME VALUE"), "set a parameter, also in the middle of a reply", |app, call| {
         app.set(call.argument)
     })

@@ -125,6 +125,7 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
             run_command::template_names().into_iter().map(|name| (name.to_owned(), String::new())).collect()
         }
         Completer::Models => app.models().iter().map(|name| (name.clone(), String::new())).collect(),
+        Completer::Pulls => pulls(app),
         Completer::Themes => app.themes().iter().map(|theme| (theme.name.clone(), String::new())).collect(),
         Completer::Commands => {
             commands::all().iter().map(|command| (command.name.to_owned(), command.help.to_owned())).collect()
@@ -135,6 +136,14 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
         .filter(|(candidate, _)| begins(candidate, argument) && candidate != argument)
         .map(|(candidate, help)| completion(format!("/{name} {candidate}"), candidate.trim_end().to_owned(), help))
         .collect()
+}
+
+/// What `/pull` takes: a model that can be had, or `stop` and one that is on its way.
+fn pulls(app: &App) -> Vec<(String, String)> {
+    let on_its_way =
+        app.pulls().iter().map(|pull| (format!("stop {}", pull.name), "stop it; what has come is kept".to_owned()));
+    let offered = app.offered().iter().map(|model| (model.name.clone(), model.detail()));
+    on_its_way.chain(offered).collect()
 }
 
 fn completion(line: String, label: String, help: String) -> Completion {

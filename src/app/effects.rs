@@ -3,8 +3,9 @@
 use crossbeam_channel::Receiver;
 
 use super::files::FileEntry;
-use super::{App, List, ListedModel, Moment, Outcome, attachments};
+use super::{App, List, ListedModel, ModelOffer, Moment, OfferedModel, Outcome, attachments};
 use crate::chat::Transcript;
+use crate::hub::news::{PullId, PullNews};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreNews, StoreOp};
@@ -32,8 +33,17 @@ pub enum Effect {
         /// The theme that is to be put in force then; otherwise the person chooses.
         wanted: Option<String>,
     },
-    /// Describe the models that can be named.
+    /// Describe the models that can be named, and those that can be pulled.
     ListModels,
+    /// Pull a model in the background: [`FrontEndIo::pull_news`] has how far it is.
+    Pull {
+        /// Which pull it is.
+        id: PullId,
+        /// What is wanted.
+        name: String,
+    },
+    /// Stop a pull, and keep what has come.
+    CancelPull(PullId),
     /// Read what the list of all that can be done has in it.
     ReadPalette,
     /// Write a preset into config.toml, or take it out.
@@ -152,6 +162,22 @@ pub trait FrontEndIo {
     /// The models that can be named, with what is known of each.
     fn describe_models(&mut self) -> Vec<ListedModel>;
 
+    /// The models that can be pulled and run here, with what is known of each; no server is asked.
+    fn offered_models(&mut self) -> Vec<OfferedModel>;
+
+    /// What can be had where [`FrontEndIo::resolve_model`] has found nothing under a name; empty is the default model. No
+    /// server is asked.
+    fn offer_for(&mut self, name: &str) -> Option<ModelOffer>;
+
+    /// Pulls a model in the background.
+    fn pull(&mut self, id: PullId, name: &str);
+
+    /// Stops a pull; its end comes with its news.
+    fn cancel_pull(&mut self, id: PullId);
+
+    /// Where pulls say how far they are.
+    fn pull_news(&self) -> Receiver<PullNews>;
+
     /// Writes a preset into config.toml, or takes it out; returns where that is.
     ///
     /// # Errors
@@ -253,10 +279,24 @@ pub fn carry_out(
                     send(EngineCommand::Load { id, place, params });
                     Vec::new()
                 }
-                Err(error) => app.on_event(EngineEvent::Failed { id, error }, now),
+                Err(error) => match io.offer_for(&name) {
+                    Some(offer) => app.on_outcome(Outcome::ModelMissing { id, offer }, now),
+                    None => app.on_event(EngineEvent::Failed { id, error }, now),
+                },
             },
             Effect::ReadThemes { wanted } => app.on_outcome(Outcome::ThemesRead { own: io.themes(), wanted }, now),
-            Effect::ListModels => app.on_outcome(Outcome::ModelsListed(io.describe_models()), now),
+            Effect::ListModels => {
+                let (here, offered) = (io.describe_models(), io.offered_models());
+                app.on_outcome(Outcome::ModelsListed { here, offered }, now)
+            }
+            Effect::Pull { id, name } => {
+                io.pull(id, &name);
+                Vec::new()
+            }
+            Effect::CancelPull(id) => {
+                io.cancel_pull(id);
+                Vec::new()
+            }
             Effect::ReadPalette => app.on_outcome(palette_read(io), now),
             Effect::SavePreset { name, params } => {
                 let outcome = io.save_preset(&name, params.as_deref());
@@ -302,7 +342,8 @@ pub fn carry_out(
 }
 
 fn palette_read(io: &mut dyn FrontEndIo) -> Outcome {
-    Outcome::PaletteRead { models: io.models(), themes: io.themes(), sessions: saved_records(io) }
+    let (models, offered) = (io.models(), io.offered_models());
+    Outcome::PaletteRead { models, offered, themes: io.themes(), sessions: saved_records(io) }
 }
 
 /// The conversations that can be chosen. A list that cannot be read has none; /open says why.

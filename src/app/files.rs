@@ -55,6 +55,7 @@ fn typed_at(text: &str, cursor: usize) -> Option<Typed<'_>> {
             | Completer::Parameters
             | Completer::Presets
             | Completer::Variants
+            | Completer::Pulls
             | Completer::Themes
             | Completer::Samplers
             | Completer::Commands

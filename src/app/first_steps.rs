@@ -3,6 +3,9 @@
 use super::keymap::Context;
 use super::view::View;
 
+/// What is said of the model that comes with the program, which is small so that it is always there.
+const DEFAULT_MODEL: &str = "this model is a small one that is always at hand; <models> gets a larger one";
+
 /// What to try, with `<action>` in the place of a key; a line whose action no key does is left out.
 const LINES: [&str; 6] = [
     "<send> sends what you write; <new-line> begins a new line",
@@ -35,10 +38,13 @@ impl FirstSteps {
 
 impl View {
     /// What to try first; empty for a person who has been here before.
-    pub(super) fn first_steps(&self) -> Vec<String> {
-        let lines = if self.first_steps.is_first_run { &LINES[..] } else { &[] };
-        let shown = |line: &&str| self.keymap.hints(Context::Composer, line);
-        lines.iter().map(shown).filter(|line| !line.is_empty()).collect()
+    pub(super) fn first_steps(&self, has_default_model: bool) -> Vec<String> {
+        if !self.first_steps.is_first_run {
+            return Vec::new();
+        }
+        let of_model = has_default_model.then_some(DEFAULT_MODEL);
+        let shown = |line: &str| self.keymap.hints(Context::Composer, line);
+        of_model.into_iter().chain(LINES).map(shown).filter(|line| !line.is_empty()).collect()
     }
 
     /// What is of use after the first replies, while none is running.

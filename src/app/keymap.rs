@@ -217,6 +217,8 @@ pub enum KeyAction {
     NewChat,
     OpenChat,
     Palette,
+    /// Shows the models that are here, and those that can be had.
+    Models,
     ToggleMouse,
     /// Shows replies as they were written, or as Markdown.
     ToggleSource,
@@ -410,6 +412,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Anywhere, A::NewChat, &["Ctrl-N"], "new chat"),
     bind(Anywhere, A::OpenChat, &["Ctrl-O"], "open a saved chat"),
     bind(Anywhere, A::Palette, &["Ctrl-P"], "all commands"),
+    bind(Anywhere, A::Models, &["F7", "Alt-M"], "models: those that are here, and those that can be had"),
     bind(Anywhere, A::Help, &["F1"], "this list"),
     bind(Anywhere, A::TogglePanels, &["F2"], "show or hide the panels"),
     bind(Anywhere, A::ToggleMouse, &["F3"], "the mouse scrolls, selects and clicks, or is left to the terminal"),

@@ -2,7 +2,7 @@
 //! changes, and [`Effect`]s come out. It does no input or output and never looks at the clock.
 //!
 //! Each part of the state has one owner: the chat that is open (`open_chat`: replaced whole when another is opened or
-//! begun), the others (`saved`), the engine (`loading`), what is set (`setup`), what there is to choose from (`catalog`)
+//! begun), the others (`saved`), the engine (`loading`), models on their way (`pulls`), what is set (`setup`), what there is to choose from (`catalog`)
 //! and how it is shown (`view`). `requests` says who waits for which answer of the engine; an answer to a chat that was left
 //! finds nobody. What touches several owners is in `ask`, `opening`, `run_command`, `set_command` and `eager_prefill`; what the front
 //! ends look at is in `shown`.
@@ -40,6 +40,7 @@ mod open_chat;
 mod opening;
 mod others;
 mod outcome;
+mod pulls;
 mod records;
 mod replay;
 mod replies;
@@ -66,11 +67,12 @@ pub use eager_prefill::ContextUse;
 pub use effects::{AttachmentsFound, Effect, FilePurpose, FrontEndIo, OnScreen, carry_out};
 pub use generation::{Generation, Phase, ReplySummary};
 pub use inspector::{Chance, InspectedToken, Scoring, Section};
-pub use lists::{List, ListRow, ListedModel};
+pub use lists::{List, ListRow, ListedModel, OfferedModel};
 pub use loading::Loading;
 pub use note::{Note, NoteKind};
 pub use outcome::Outcome;
 pub use parameters::Parameter;
+pub use pulls::{ModelOffer, Pull, PullStage, here, stopped};
 pub use replay::{ReplayOutcome, ReplayPlan};
 pub use replies::{NextToken, TracedToken};
 pub use run_command::{describe_template, help_text, template_choice};
@@ -84,6 +86,7 @@ use catalog::Catalog;
 use gibber_engine::load::ModelInfo;
 use loading::Engine;
 use open_chat::OpenChat;
+use pulls::Pulls;
 use report::{prompt_text, tokens_text};
 use requests::{Owner, Requests};
 use saved::Library;
@@ -190,6 +193,8 @@ pub struct App {
     setup: Setup,
     /// The engine and its model.
     engine: Engine,
+    /// The models that are on their way.
+    pulls: Pulls,
     /// Who waits for which of its answers.
     requests: Requests,
     /// The chat that is open.
@@ -209,7 +214,8 @@ pub struct App {
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, models, session, message, themes, is_first_run, warnings, seed } = start;
+        let Start { settings, history, models, offered, session, message, themes, is_first_run, warnings, seed } =
+            start;
         let mut random = Pcg64Mcg::seed_from_u64(seed);
         let session = match session {
             Some((record, transcript)) => Session::saved(record, transcript),
@@ -223,10 +229,11 @@ impl App {
             view: View::new(&settings, is_first_run),
             setup: Setup::new(settings),
             engine: Engine::default(),
+            pulls: Pulls::default(),
             requests: Requests::default(),
             chat,
             library: Library::default(),
-            catalog: Catalog::new(models, themes, history),
+            catalog: Catalog::new(models, offered, themes, history),
             opening: message.map(|message| (message, now)),
             random,
         }

@@ -1,10 +1,12 @@
 //! What came back from outside: the answers to effects, and news that nobody asked for.
 
 use super::files::{FileEntry, Listing};
-use super::{App, Effect, FilePurpose, ListedModel, Moment, NoteKind, OnScreen, attachments};
+use super::{App, Effect, FilePurpose, ListedModel, ModelOffer, Moment, NoteKind, OfferedModel, OnScreen, attachments};
 use crate::chat::Transcript;
+use crate::hub::news::PullNews;
 use crate::settings::theme::Theme;
 use crate::store::{SearchHit, SessionRecord, SessionSummary, StoreNews};
+use crate::worker::protocol::RequestId;
 
 /// What came back from outside. A person's wishes are [`Action`](super::Action)s.
 #[derive(Debug)]
@@ -57,11 +59,32 @@ pub enum Outcome {
         wanted: Option<String>,
     },
     /// The outcome of [`Effect::ListModels`].
-    ModelsListed(Vec<ListedModel>),
+    ModelsListed {
+        /// Those of this machine.
+        here: Vec<ListedModel>,
+        /// Those that can be pulled.
+        offered: Vec<OfferedModel>,
+    },
+    /// The outcome of [`Effect::LoadModel`] where that model is not here.
+    ModelMissing {
+        /// Of the load.
+        id: RequestId,
+        /// What can be had in its place.
+        offer: ModelOffer,
+    },
+    /// A pull has come further, or to its end.
+    PullNews {
+        /// What is new.
+        news: PullNews,
+        /// Whether the person may be in the middle of a line.
+        is_typing: bool,
+    },
     /// The outcome of [`Effect::ReadPalette`].
     PaletteRead {
         /// The names of the models.
         models: Vec<String>,
+        /// The models that can be pulled.
+        offered: Vec<OfferedModel>,
         /// The person's own themes.
         themes: Vec<Theme>,
         /// The saved conversations, the newest first.
@@ -96,12 +119,15 @@ impl App {
 
     fn take_outcome(&mut self, outcome: Outcome, now: Moment) -> Vec<Effect> {
         let note = match outcome {
-            Outcome::PaletteRead { models, themes, sessions } => {
-                (self.catalog.models, self.library.recent) = (models, sessions);
+            Outcome::PaletteRead { models, offered, themes, sessions } => {
+                (self.catalog.models, self.catalog.offered) = (models, offered);
+                self.library.recent = sessions;
                 self.catalog.set_themes(themes);
                 return vec![Effect::Screen(OnScreen::ShowPalette)];
             }
-            Outcome::ModelsListed(models) => return self.catalog.on_models_listed(models),
+            Outcome::ModelsListed { here, offered } => return self.catalog.on_models_listed(here, offered),
+            Outcome::ModelMissing { id, offer } => return self.on_model_missing(id, offer),
+            Outcome::PullNews { news, is_typing } => return self.on_pull_news(news, is_typing),
             Outcome::ThemesRead { own, wanted } => return self.on_themes_read(own, wanted),
             Outcome::FileRead { purpose: FilePurpose::Import, path, text: Ok(text) } => {
                 return self.on_imported(&path, &text, now);

@@ -4,7 +4,8 @@ use super::compare::Divergence;
 use super::keymap::Keymap;
 use super::meter::Meter;
 use super::{
-    App, Comparison, Generation, Loading, NextToken, Note, ReplySummary, SavedChats, Scoring, Section, TracedToken,
+    App, Comparison, Generation, Loading, NextToken, Note, OfferedModel, ReplySummary, SavedChats, Scoring, Section,
+    TracedToken,
 };
 use crate::chat::{MessageId, Node, Role, Transcript};
 use crate::settings::theme::{Styles, Theme};
@@ -236,6 +237,11 @@ impl App {
         &self.catalog.models
     }
 
+    /// The models that can be pulled, as far as they were listed.
+    pub fn offered(&self) -> &[OfferedModel] {
+        &self.catalog.offered
+    }
+
     /// The themes that can be named, as far as they were read.
     pub fn themes(&self) -> &[Theme] {
         &self.catalog.themes
@@ -281,7 +287,7 @@ impl App {
 
     /// What to try first; empty for a person who has been here before.
     pub fn first_steps(&self) -> Vec<String> {
-        self.view.first_steps()
+        self.view.first_steps(self.engine.model.is_some() && self.engine.asked.is_empty())
     }
 
     /// What is of use after the first replies, until the next one begins.

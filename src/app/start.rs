@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::OfferedModel;
 use crate::chat::Transcript;
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
@@ -35,6 +36,8 @@ pub struct Start {
     pub session: Option<(SessionRecord, Transcript)>,
     /// The models that can be named.
     pub models: Vec<String>,
+    /// The models that can be pulled.
+    pub offered: Vec<OfferedModel>,
     /// What is said to the model first, while it is being loaded.
     pub message: Option<String>,
     /// The person's own themes.

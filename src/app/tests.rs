@@ -13,6 +13,7 @@ use crate::worker::protocol::{
 };
 
 mod late_answers;
+mod pulls;
 
 struct Machine {
     app: App,

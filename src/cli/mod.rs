@@ -11,6 +11,7 @@ macro_rules! tell {
 mod args;
 mod bench;
 mod chat;
+mod chat_pulls;
 mod config;
 mod file_reader;
 mod interrupt;

@@ -10,11 +10,17 @@ use crossbeam_channel::Receiver;
 
 use super::args::Chat;
 use super::file_reader::{FileReader, MAX_FILE, aside, names_file, read_text};
-use super::{Context, Usage, load_params, model_list, models, run, sentence, themes};
+use super::{Context, Usage, chat_pulls, load_params, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
-use crate::app::{App, AttachmentsFound, FilePurpose, FrontEndIo, ListedModel, Moment, Start, template_choice};
+use crate::app::{
+    App, AttachmentsFound, FilePurpose, FrontEndIo, ListedModel, ModelOffer, Moment, OfferedModel, Start,
+    template_choice,
+};
 use crate::chat::Transcript;
 use crate::chat::document::Document;
+use crate::hub::background;
+use crate::hub::jobs::Jobs;
+use crate::hub::news::{PullId, PullNews};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{
@@ -36,6 +42,7 @@ pub(super) struct Surroundings {
     /// While the person is looking for something in the chats.
     search: Option<Search>,
     reader: FileReader,
+    pulls: Jobs,
     /// Whether it was said that not all of the chats can be read.
     warned_of_misses: bool,
     /// Whether something could not be saved in the end; known once this is dropped.
@@ -56,18 +63,21 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let load = load_params(&settings, &paths);
     let is_raw = template_choice(&settings.model.template).is_raw();
     let message = run::given_text(&arguments.prompt, is_raw)?;
-    let models = models::names(&paths);
+    let (models, offered) = (models::names(&paths), chat_pulls::offered());
     let themes = themes::own(&paths);
     let warnings = themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths));
     let warnings = warnings.chain(super::thread_warning(&settings)).collect();
     let seed = gibber_engine::sampling::drawn();
-    let start = Start { settings, history, models, message, themes, is_first_run, warnings, seed, ..Start::default() };
+    let start =
+        Start { settings, history, models, offered, message, themes, is_first_run, warnings, seed, ..Start::default() };
     let writer = StoreWriter::spawn(paths.clone())?;
+    let pulls = Jobs::new(background::work(paths.clone()));
     let surroundings = Surroundings {
         paths,
         load,
         writer,
         reader: FileReader::new(),
+        pulls,
         search: None,
         warned_of_misses: false,
         is_unsaved: Arc::default(),
@@ -78,6 +88,9 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
 /// What could not be saved is said where it is still seen, after the screen is gone.
 impl Drop for Surroundings {
     fn drop(&mut self) {
+        for name in self.pulls.leave() {
+            tell!("{name} is not whole yet; `gibber pull {name}` goes on with it");
+        }
         let is_closed = self.writer.close(|news| match news {
             StoreNews::Failed(failure) => tell!("warning: not everything is saved yet: {failure}"),
             StoreNews::Saved => tell!("{}", StoreNews::SAVED),
@@ -159,6 +172,26 @@ impl FrontEndIo for Surroundings {
 
     fn describe_models(&mut self) -> Vec<ListedModel> {
         model_list::listed(&self.paths)
+    }
+
+    fn offered_models(&mut self) -> Vec<OfferedModel> {
+        chat_pulls::offered()
+    }
+
+    fn offer_for(&mut self, name: &str) -> Option<ModelOffer> {
+        chat_pulls::offer_for(name, &self.paths)
+    }
+
+    fn pull(&mut self, id: PullId, name: &str) {
+        self.pulls.start(id, name);
+    }
+
+    fn cancel_pull(&mut self, id: PullId) {
+        self.pulls.stop(id);
+    }
+
+    fn pull_news(&self) -> Receiver<PullNews> {
+        self.pulls.news().clone()
     }
 
     fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String> {

@@ -3,6 +3,8 @@
 //! [`ModelHub`] carries out the whole way, for the command line and for pulls in the background of a chat alike: a name
 //! becomes an [`Offer`] (what would be fetched, and why this), an offer becomes a model that is [`Here`].
 
+pub mod background;
+pub mod jobs;
 mod models;
 pub mod news;
 mod units;

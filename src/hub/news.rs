@@ -1,5 +1,7 @@
 //! What is told of a pull that goes on in the background: plain data, as a front end and the state machine see it.
 
+use super::time_text;
+
 /// Which pull: counted up by whoever asks for pulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PullId(pub u64);
@@ -41,12 +43,47 @@ pub struct PullProgress {
     pub seconds_left: Option<u64>,
 }
 
+impl PullProgress {
+    /// From 0 to 100: a hundred is all of it, and not less.
+    pub fn percent(&self) -> u64 {
+        let share = u128::from(self.done) * 100 / u128::from(self.total.max(1));
+        u64::try_from(share).unwrap_or(100).min(100)
+    }
+
+    /// `120 of 484 MB`, `1.20 of 4.84 GB`.
+    pub fn bytes(&self) -> String {
+        let (done, total) = (self.done as f64, self.total as f64);
+        if self.total < 1_000_000_000 {
+            format!("{:.0} of {:.0} MB", done / 1e6, total / 1e6)
+        } else {
+            format!("{:.2} of {:.2} GB", done / 1e9, total / 1e9)
+        }
+    }
+
+    /// `12.3 MB/s`; empty while it is not known.
+    pub fn speed(&self) -> String {
+        self.bytes_per_second.map_or_else(String::new, |speed| format!("{:.1} MB/s", speed / 1e6))
+    }
+
+    /// `1 min 20 s left`; empty while it is not known, and where nothing is left.
+    pub fn time_left(&self) -> String {
+        let left = self.seconds_left.filter(|&left| left > 0);
+        left.map_or_else(String::new, |left| format!("{} left", time_text(left)))
+    }
+
+    /// All of that.
+    pub fn line(&self) -> String {
+        let parts = [format!("{} %", self.percent()), self.bytes(), self.speed(), self.time_left()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+    }
+}
+
 /// How a pull has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullEnd {
     /// The model is here.
     Here {
-        /// What it is called here: `/model` and `-m` take it.
+        /// What it is called here: `/model` and `-m` take that, as they take what was asked for.
         model: String,
         /// What else is to be said, such as that it would be faster in another format.
         note: Option<String>,
@@ -55,4 +92,24 @@ pub enum PullEnd {
     Stopped,
     /// A sentence that says why, and what to do.
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_pull_is_is_told_in_the_units_of_its_size() {
+        let progress = |done, total, bytes_per_second, seconds_left| {
+            PullProgress { done, total, bytes_per_second, seconds_left }.line()
+        };
+        assert_eq!(progress(0, 0, None, None), "0 % · 0 of 0 MB");
+        assert_eq!(
+            progress(120_000_000, 484_000_000, Some(12.34e6), Some(30)),
+            "24 % · 120 of 484 MB · 12.3 MB/s · 30 s left"
+        );
+        assert_eq!(progress(1_200_000_000, 4_840_000_000, None, Some(80)), "24 % · 1.20 of 4.84 GB · 1 min 20 s left");
+        assert_eq!(progress(483_999_999, 484_000_000, Some(1e6), Some(0)), "99 % · 484 of 484 MB · 1.0 MB/s");
+        assert_eq!(progress(u64::MAX, u64::MAX, None, Some(7500)).split(" · ").last(), Some("2 h 5 min left"));
+    }
 }

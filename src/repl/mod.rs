@@ -5,6 +5,7 @@ mod helper;
 mod input;
 mod line;
 mod printer;
+mod pulls;
 mod reply;
 mod signals;
 mod stand_in;
@@ -14,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{ErrorKind, IsTerminal, stdout};
 use std::rc::Rc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, never, select};
 use gibber_files::quoted;
@@ -24,14 +26,16 @@ use crate::app::attachments::folded;
 use crate::app::commands::{self, Line, refuse_on_lines};
 use crate::app::{self, Action, App, Effect, FrontEndIo, Moment, NoteKind, OnScreen, Outcome, StoreNews};
 use crate::chat::{Role, one_line};
+use crate::hub::news::{PullEnd, PullNews, PullStep};
 use crate::worker::handle::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId};
 use helper::Helper;
 use input::Input;
 pub use input::prints_only;
 use printer::Printer;
+use pulls::PullLines;
 use reply::ReplyPrinted;
-use signals::Signals;
+use signals::{News, Signals};
 use variants::VariantsPrinted;
 
 /// What stands before a line that is typed.
@@ -64,12 +68,14 @@ pub enum ReplError {
 /// # Errors
 /// [`ReplError`] where the terminal, or what stands in its place, cannot be read or written.
 pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<ExitReason, ReplError> {
-    let store_news = io.store_news();
+    let (store_news, pull_news) = (io.store_news(), io.pull_news());
     let (app, io) = (Rc::new(RefCell::new(app)), Rc::new(RefCell::new(io)));
     let signals = Signals::listen()?;
     let mut input = Input::of_stdin(&app.borrow(), Helper::new(&app, &io), signals.line())?;
     let mut repl = Repl {
         store_news,
+        pull_news,
+        pull_lines: PullLines::default(),
         app,
         worker,
         io,
@@ -114,6 +120,8 @@ struct Repl {
     io: Rc<RefCell<Box<dyn FrontEndIo>>>,
     worker: WorkerHandle,
     store_news: Receiver<StoreNews>,
+    pull_news: Receiver<PullNews>,
+    pull_lines: PullLines,
     signals: Signals,
     printer: Printer,
     /// Whether lines come from a pipe or a file.
@@ -139,7 +147,7 @@ impl Repl {
         let effects = self.app.borrow_mut().start();
         let mut next = self.carry_out(effects)?;
         // Whoever sits there can choose another model; whoever has left wants to know at once.
-        if self.is_fed && self.failed && self.app.borrow().model().is_none() {
+        if self.is_fed && self.app.borrow().model().is_none() {
             return Ok(ExitReason::Failed);
         }
         self.greet()?;
@@ -198,14 +206,38 @@ impl Repl {
         prompt: &str,
         initial: &str,
     ) -> Result<Result<String, ReadlineError>, ReplError> {
-        let (line, reported) = self.signals.while_reading(&self.store_news, news_line, || input.read(prompt, initial));
+        let (channels, lines) = ((&self.store_news, &self.pull_news), &mut self.pull_lines);
+        let word = |news: &News| match news {
+            News::Store(news) => news_line(news),
+            News::Pull(news) => lines.line(news, Instant::now()).map(|line| quoted::lines(&line).into_owned()),
+        };
+        let (line, reported) = self.signals.while_reading(channels, word, || input.read(prompt, initial));
         for news in reported {
-            self.failed |= matches!(news, StoreNews::Failed(_) | StoreNews::Lost(_));
-            let is_said = news_line(&news).is_some();
-            self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(news), now))?;
-            if is_said { self.skip_notes() } else { self.print_notes()? }
+            self.on_reported(news)?;
         }
         Ok(line)
+    }
+
+    /// Takes in what was reported while a line was read.
+    fn on_reported(&mut self, news: News) -> Result<(), ReplError> {
+        let (is_said, outcome) = match news {
+            News::Store(news) => {
+                self.failed |= matches!(news, StoreNews::Failed(_) | StoreNews::Lost(_));
+                (news_line(&news).is_some(), Outcome::StoreNews(news))
+            }
+            News::Pull(news) => {
+                let end = matches!(news.step, PullStep::Ended(_));
+                self.failed |= matches!(news.step, PullStep::Ended(PullEnd::Failed(_)));
+                (end, Outcome::PullNews { news, is_typing: true })
+            }
+        };
+        self.quietly(|app, now| app.on_outcome(outcome, now))?;
+        if is_said {
+            self.skip_notes()
+        } else {
+            self.print_notes()?
+        }
+        Ok(())
     }
 
     fn enter(&mut self, line: &str) -> Result<Next, ReplError> {
@@ -317,7 +349,7 @@ impl Repl {
     /// Carries out effects, waits for what the engine has to say to them, and prints it all.
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
         let mut next = self.dispatch(effects)?;
-        while !self.pending.is_empty() && matches!(next, Next::Read(_)) {
+        while self.is_waiting() && matches!(next, Next::Read(_)) {
             if let Some(reason) = self.wait()? {
                 next = Next::Leave(reason);
             }
@@ -330,6 +362,12 @@ impl Repl {
         }
         self.print_notes()?;
         Ok(next)
+    }
+
+    /// Whether something goes on that the next line comes after. A pull is waited for where nobody types: what comes next is
+    /// meant for the model.
+    fn is_waiting(&self) -> bool {
+        !self.pending.is_empty() || self.is_fed && !self.app.borrow().pulls().is_empty()
     }
 
     fn dispatch(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
@@ -365,6 +403,7 @@ impl Repl {
         let timer = self.app.borrow().deadline().map_or_else(never, crossbeam_channel::at);
         let events = self.worker.events().clone();
         let (signals, failures) = (self.signals.received().clone(), self.store_news.clone());
+        let pulls = self.pull_news.clone();
         select! {
             recv(events) -> event => match event {
                 Ok(event) => self.on_event(event)?,
@@ -375,6 +414,10 @@ impl Repl {
             recv(failures) -> failure => match failure {
                 Ok(failure) => self.quietly(|app, now| app.on_outcome(Outcome::StoreNews(failure), now))?,
                 Err(_) => self.store_news = never(),
+            },
+            recv(pulls) -> news => match news {
+                Ok(news) => self.on_pull_news(news)?,
+                Err(_) => self.pull_news = never(),
             },
             recv(timer) -> _ => self.quietly(App::tick)?,
         }
@@ -404,6 +447,15 @@ impl Repl {
             self.variants = VariantsPrinted::default();
         }
         Ok(())
+    }
+
+    /// A pull has come further while something else goes on, which its lines would be in the way of.
+    fn on_pull_news(&mut self, news: PullNews) -> Result<(), ReplError> {
+        let is_end = matches!(news.step, PullStep::Ended(_));
+        if let Some(line) = self.pull_lines.line(&news, Instant::now()).filter(|_| self.is_fed && !is_end) {
+            self.printer.error(&quoted::lines(&line))?;
+        }
+        self.quietly(|app, now| app.on_outcome(Outcome::PullNews { news, is_typing: false }, now))
     }
 
     /// Ctrl-C stops a reply; anything else that runs, and any other signal, ends the program.

@@ -9,6 +9,17 @@ use gibber_signals::{mapped, terminal};
 use signal_hook::consts::{SIGBUS, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::line::ReadLine;
+use crate::app::StoreNews;
+use crate::hub::news::PullNews;
+
+/// What is reported while a line is read.
+#[derive(Debug)]
+pub(super) enum News {
+    /// By the store.
+    Store(StoreNews),
+    /// By a pull.
+    Pull(PullNews),
+}
 
 /// Ctrl-C, when no line is being read.
 pub(super) const INTERRUPT: i32 = SIGINT;
@@ -51,13 +62,14 @@ impl Signals {
         &self.received
     }
 
-    /// Reads a line. Meanwhile the words that `word` has for any of `news` are said, as they come; they are returned.
-    pub(super) fn while_reading<T, N: Send>(
+    /// Reads a line. Meanwhile the words that `word` has for what `store` and `pulls` report are said, as they come; what
+    /// they report is returned.
+    pub(super) fn while_reading<T>(
         &self,
-        news: &Receiver<N>,
-        word: impl Fn(&N) -> Option<String> + Send,
+        (store, pulls): (&Receiver<StoreNews>, &Receiver<PullNews>),
+        word: impl FnMut(&News) -> Option<String> + Send,
         read: impl FnOnce() -> T,
-    ) -> (T, Vec<N>) {
+    ) -> (T, Vec<News>) {
         // An interrupt that came before was meant for what ran then; what asks to leave, or says that a file is gone, still holds.
         if let Some(signal) = self.received.try_iter().find(|&signal| signal != INTERRUPT) {
             leave(signal);
@@ -66,7 +78,7 @@ impl Signals {
         std::thread::scope(|scope| {
             let (reading, has_read) = bounded::<()>(0);
             let line = &self.line;
-            let report = move || report_news(line, news, word, &has_read);
+            let report = move || report_news(line, store, pulls, word, &has_read);
             let reporter = std::thread::Builder::new().name("news".into()).spawn_scoped(scope, report);
             let text = self.line.read(read);
             drop(reading);
@@ -77,26 +89,25 @@ impl Signals {
     }
 }
 
-/// Says what there is to say of each of `news` as it comes, until `has_read` is disconnected; returns them.
-fn report_news<N>(
+/// Says what there is to say of each of the news as they come, until `has_read` is disconnected; returns them.
+fn report_news(
     line: &ReadLine,
-    news: &Receiver<N>,
-    word: impl Fn(&N) -> Option<String>,
+    store: &Receiver<StoreNews>,
+    pulls: &Receiver<PullNews>,
+    mut word: impl FnMut(&News) -> Option<String>,
     has_read: &Receiver<()>,
-) -> Vec<N> {
+) -> Vec<News> {
     let mut reported = Vec::new();
     loop {
-        select! {
+        let new = select! {
             recv(has_read) -> _ => return reported,
-            recv(news) -> new => match new {
-                Ok(new) => {
-                    word(&new).into_iter().for_each(|word| line.say(&word));
-                    reported.push(new);
-                }
-                // Nobody is left to bring any.
-                Err(_) => return reported,
-            },
-        }
+            recv(store) -> new => new.ok().map(News::Store),
+            recv(pulls) -> new => new.ok().map(News::Pull),
+        };
+        // Nobody is left to bring any.
+        let Some(new) = new else { return reported };
+        word(&new).into_iter().for_each(|word| line.say(&word));
+        reported.push(new);
     }
 }
 

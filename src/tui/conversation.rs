@@ -162,7 +162,7 @@ fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
             model.threads,
             model.context
         ),
-        (None, None) => "No model is loaded: /model lists those that there are.".to_owned(),
+        (None, None) => "No model is loaded: /model lists those that are here, and those that can be had.".to_owned(),
     };
     let steps: String = app.first_steps().iter().map(|line| format!("\n  {line}")).collect();
     let text = if steps.is_empty() { text } else { format!("{text}\n{steps}") };

@@ -18,6 +18,7 @@ use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
 use super::{ExitReason, TuiError, editor, terminal, view};
 use crate::app::{Action, App, AttachmentsFound, Effect, FrontEndIo, Moment, Outcome, StoreNews, carry_out};
+use crate::hub::news::PullNews;
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::EngineEvent;
 
@@ -44,10 +45,22 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
     let terminal = Terminal::take(screen.mouse)?;
     let input = Input::spawn()?;
     let engine = worker.events().clone();
-    let (failures, attachments_found) = (io.store_news(), io.attachments_found());
+    let (failures, attachments_found, pull_news) = (io.store_news(), io.attachments_found(), io.pull_news());
     let (clipboard, drawn) = (Clipboard::system(), Instant::now());
-    let mut state =
-        Loop { app, screen, worker, io, terminal, input, clipboard, attachments_found, drawn, wish, exit: None };
+    let mut state = Loop {
+        app,
+        screen,
+        worker,
+        io,
+        terminal,
+        input,
+        clipboard,
+        attachments_found,
+        pull_news,
+        drawn,
+        wish,
+        exit: None,
+    };
     state.draw()?;
     let effects = state.app.start();
     state.carry_out(effects)?;
@@ -77,6 +90,7 @@ enum Wake {
     /// Code can have its colours.
     Colors,
     AttachmentsFound(AttachmentsFound),
+    Pull(PullNews),
     Signal(i32),
 }
 
@@ -90,6 +104,7 @@ struct Loop {
     input: Input,
     clipboard: Clipboard,
     attachments_found: Receiver<AttachmentsFound>,
+    pull_news: Receiver<PullNews>,
     drawn: Instant,
     wish: Wish,
     exit: Option<ExitReason>,
@@ -125,7 +140,8 @@ impl Loop {
                     .or_else(|| engine.try_recv().map(|event| Wake::Engine(Box::new(event))).ok())
                     .or_else(|| failures.try_recv().map(Wake::StoreNews).ok())
                     .or_else(|| highlight::news().try_recv().map(|()| Wake::Colors).ok())
-                    .or_else(|| self.attachments_found.try_recv().map(Wake::AttachmentsFound).ok());
+                    .or_else(|| self.attachments_found.try_recv().map(Wake::AttachmentsFound).ok())
+                    .or_else(|| self.pull_news.try_recv().map(Wake::Pull).ok());
                 let Some(event) = wake.take() else { break };
                 urgency = urgency.max(self.on_wake(event)?);
             }
@@ -167,6 +183,8 @@ impl Loop {
             recv(signals) -> signal => signal.ok().map(Wake::Signal),
             // Its sender is beside it, and never gone.
             recv(self.attachments_found) -> attachments_found => attachments_found.ok().map(Wake::AttachmentsFound),
+            // So is its.
+            recv(self.pull_news) -> news => news.ok().map(Wake::Pull),
             recv(tokens) -> event => {
                 let gone = EngineEvent::WorkerDied { error: "its thread has ended".to_owned() };
                 Some(Wake::Engine(Box::new(event.unwrap_or_else(|_| {
@@ -204,6 +222,11 @@ impl Loop {
             Wake::AttachmentsFound(attachments_found) => {
                 self.app.attachments_found(attachments_found, now);
                 return Ok(Urgency::None);
+            }
+            Wake::Pull(news) => {
+                let effects = self.app.on_outcome(Outcome::PullNews { news, is_typing: false }, now);
+                self.carry_out(effects)?;
+                return Ok(Urgency::Soon);
             }
             Wake::Signal(SIGTSTP) => {
                 self.input.pause();

@@ -24,6 +24,7 @@ mod overlay;
 mod palette;
 mod panels;
 mod popup;
+mod pull_gauge;
 mod screen;
 mod step_view;
 mod targets;

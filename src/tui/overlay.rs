@@ -43,6 +43,8 @@ pub(super) struct Item {
     pub(super) choice: Choice,
     pub(super) label: String,
     pub(super) detail: String,
+    /// What stands over the rows that have this in common.
+    pub(super) heading: Option<&'static str>,
 }
 
 impl Overlay {
@@ -82,6 +84,7 @@ impl Overlay {
             choice: Choice::Text(prompt.clone()),
             label: one_line(prompt),
             detail: String::new(),
+            heading: None,
         });
         Self::picker("Prompts", items.collect())
     }
@@ -159,13 +162,18 @@ impl Picker {
         let items = self.matching();
         let list = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
         let list = draw_cut_detail(items.get(self.selected).copied(), list, buffer, theme);
-        let rows = usize::from(list.height);
-        let first = (self.selected + 1).saturating_sub(rows);
-        if items.is_empty() && rows > 0 {
+        if items.is_empty() && list.height > 0 {
             buffer.set_stringn(list.x, list.y, "  nothing matches", width, theme.faint());
         }
-        for (at, item) in items.iter().enumerate().skip(first).take(rows) {
-            item.draw(at == self.selected, Rect { y: list.y + (at - first) as u16, height: 1, ..list }, buffer, theme);
+        let rows = rows_of(&items);
+        let selected = rows.iter().position(|row| *row == Row::Item(self.selected)).unwrap_or(0);
+        let first = (selected + 1).saturating_sub(usize::from(list.height));
+        for (row, y) in rows.into_iter().skip(first).zip(list.y..list.bottom()) {
+            let area = Rect { y, height: 1, ..list };
+            match row {
+                Row::Heading(text) => draw_heading(text, area, buffer, theme),
+                Row::Item(at) => items[at].draw(at == self.selected, area, buffer, theme),
+            }
         }
     }
 
@@ -177,6 +185,38 @@ impl Picker {
         // The frame, the query, and the rows that `frame` leaves out above and below.
         let height = (self.items.len() as u16 + 5).min(area.height);
         Rect { y: area.bottom() - height, height, ..area }
+    }
+}
+
+/// A row of a list on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// Stands over those that follow, and cannot be chosen.
+    Heading(&'static str),
+    /// This one of the items.
+    Item(usize),
+}
+
+/// The items, each group of them under its heading.
+fn rows_of(items: &[&Item]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut group = None;
+    for (at, item) in items.iter().enumerate() {
+        if item.heading != group {
+            rows.extend(item.heading.map(Row::Heading));
+            group = item.heading;
+        }
+        rows.push(Row::Item(at));
+    }
+    rows
+}
+
+/// `── can be had ─────`
+fn draw_heading(text: &str, row: Rect, buffer: &mut Buffer, theme: Theme) {
+    let width = usize::from(row.width);
+    buffer.set_string(row.x, row.y, "─".repeat(width), theme.line());
+    if width > 6 {
+        buffer.set_string(row.x + 2, row.y, format!(" {} ", fit(text, width - 6)), theme.faint());
     }
 }
 

@@ -243,6 +243,7 @@ impl Screen {
                 effects.extend(app.handle(Action::Enter(line), now));
             }
             KeyAction::Palette => effects.extend(app.handle(Action::OpenPalette, now)),
+            KeyAction::Models => effects.extend(app.handle(Action::Give("model"), now)),
             KeyAction::NewChat => effects.extend(app.handle(Action::Give("new"), now)),
             KeyAction::OpenChat => effects.extend(app.handle(Action::Give("open"), now)),
             KeyAction::PreviousBranch => effects.extend(self.walk_branches(app, -1, now)),
@@ -394,6 +395,7 @@ impl Screen {
             | KeyAction::NewChat
             | KeyAction::OpenChat
             | KeyAction::Palette
+            | KeyAction::Models
             | KeyAction::ToggleMouse
             | KeyAction::ToggleSource
             | KeyAction::ToggleThoughts
@@ -513,14 +515,23 @@ fn is_present(app: &App, model: &str) -> bool {
     app.rows_of(List::Models).iter().any(|row| row.is_present && row.name == model)
 }
 
+/// Stands over what has to be pulled.
+const OFFERED: &str = "can be had: Enter pulls it, and loads it once it is here";
+
 /// A list with the cursor on what is in force.
 fn list_overlay(app: &App, list: List) -> Overlay {
     let rows = app.rows_of(list);
     let present = rows.iter().position(|row| row.is_present);
-    let item = |ListRow { name, detail, is_present }| Item {
+    Overlay::picker_at(list.title(), rows.into_iter().map(|row| item_of(list, row)).collect(), present.unwrap_or(0))
+}
+
+/// What has to be pulled stands under a heading of its own.
+fn item_of(list: List, row: ListRow) -> Item {
+    let ListRow { name, detail, is_present, is_offered } = row;
+    Item {
         label: format!("{}{}", one_line(&name), if is_present { " *" } else { "" }),
-        choice: Choice::Row(list, name),
+        choice: if is_offered { Choice::Command(format!("/pull {name}")) } else { Choice::Row(list, name) },
         detail: one_line(&detail),
-    };
-    Overlay::picker_at(list.title(), rows.into_iter().map(item).collect(), present.unwrap_or(0))
+        heading: is_offered.then_some(OFFERED),
+    }
 }

@@ -14,6 +14,7 @@ mod markdown;
 mod messages;
 mod mouse;
 mod own_keys;
+mod pulls;
 mod replay;
 mod saved;
 mod screens;

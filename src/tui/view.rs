@@ -8,6 +8,7 @@ use ratatui::style::{Color, Style};
 use super::context;
 use super::overlay::Overlay;
 use super::panels;
+use super::pull_gauge;
 use super::screen::Screen;
 use super::step_view;
 use super::text::{fit, one_line, whole_hints, width_of};
@@ -31,6 +32,8 @@ const COMPOSER_SHARE: u16 = 3;
 struct Layout {
     title: Rect,
     conversation: Rect,
+    /// How far a model is that is being pulled.
+    pull: Rect,
     /// The panels, or the line they fold into.
     panels: Option<Panels>,
     /// What can be picked while a reply is paused, where no panel shows it.
@@ -51,6 +54,7 @@ enum Panels {
 struct Rows {
     composer: u16,
     steps: u16,
+    pull: u16,
 }
 
 /// Draws the whole screen.
@@ -68,6 +72,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
     let rows = Rows {
         composer: rows.clamp(1, (area.height / COMPOSER_SHARE).max(1)),
         steps: if wide { 0 } else { step_view::rows(app, area.height) },
+        pull: pull_gauge::rows(app),
     };
     let layout = layout(area, wide, screen.panels, rows);
     let buffer = frame.buffer_mut();
@@ -87,6 +92,7 @@ pub(super) fn draw(screen: &mut Screen, app: &App, frame: &mut Frame) {
         }
         None => {}
     }
+    pull_gauge::draw(app, layout.pull, buffer, theme);
     step_view::draw(app, layout.steps, (buffer, theme), &mut screen.targets);
     let cursor = draw_composer(screen, layout.composer, buffer);
     draw_status(screen, app, layout.status, buffer);
@@ -145,13 +151,23 @@ fn layout(area: Rect, wide: bool, panels: bool, rows: Rows) -> Layout {
     let main = row(title.bottom(), end - title.bottom());
     if !wide {
         let conversation = Rect { x: main.x + 1, width: main.width - 2, ..main };
+        let (conversation, pull) = split_off(conversation, rows.pull);
         let composer = Rect { x: composer.x + 1, width: composer.width - 1, ..composer };
-        return Layout { title, conversation, panels: folded.map(Panels::Folded), steps, separator, composer, status };
+        let panels = folded.map(Panels::Folded);
+        return Layout { title, conversation, pull, panels, steps, separator, composer, status };
     }
     let beside = Rect { x: main.right() - 1 - panels::WIDTH, width: panels::WIDTH, ..main };
     let conversation = Rect { x: main.x + 2, width: beside.x - main.x - 4, ..main };
+    let (conversation, pull) = split_off(conversation, rows.pull);
     let composer = Rect { x: composer.x + 2, width: composer.width - 4, ..composer };
-    Layout { title, conversation, panels: Some(Panels::Beside(beside)), steps, separator, composer, status }
+    Layout { title, conversation, pull, panels: Some(Panels::Beside(beside)), steps, separator, composer, status }
+}
+
+/// Takes so many rows off the end.
+fn split_off(area: Rect, rows: u16) -> (Rect, Rect) {
+    let rows = rows.min(area.height);
+    let height = area.height - rows;
+    (Rect { height, ..area }, Rect { y: area.y + height, height: rows, ..area })
 }
 
 /// ` SmolLM2-135M-Instruct · Q4_1 ────── capital of France · branch 2/3 ─`

@@ -350,7 +350,7 @@ mod tests {
         let hides = problems("[list]\nselect-down = [\"Ctrl-E\"]");
         assert!(hides[0].contains("in the part `chats`, Ctrl-E does `rename-chat`, which comes first"), "{hides:?}");
         assert!(problems("[list]\nchoose = [\"x\"]")[0].contains("`x` could not be written any more"));
-        assert_eq!(problems("next-focus = [\"Tab\", \"F7\"]"), [""; 0], "the table itself has Tab in lists too");
+        assert_eq!(problems("next-focus = [\"Tab\", \"F8\"]"), [""; 0], "the table itself has Tab in lists too");
     }
 
     #[test]

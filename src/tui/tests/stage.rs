@@ -10,10 +10,11 @@ use crate::app::attachments::gather;
 use crate::app::files::FileEntry;
 use crate::app::keymap::{Key, KeyPress};
 use crate::app::{
-    App, AttachmentsFound, Effect, FilePurpose, FrontEndIo, ListedModel, Moment, SessionId, SessionRecord, Start,
-    carry_out,
+    App, AttachmentsFound, Effect, FilePurpose, FrontEndIo, ListedModel, ModelOffer, Moment, OfferedModel, Outcome,
+    SessionId, SessionRecord, Start, carry_out,
 };
 use crate::chat::{Node, Transcript};
+use crate::hub::news::{PullId, PullNews, PullStep};
 use crate::settings::Settings;
 use crate::settings::theme::Theme as NamedTheme;
 use crate::store::{SearchHit, SessionSummary, StoreNews, StoreOp};
@@ -39,6 +40,11 @@ pub(super) struct Memory {
     pub(super) drafts: Vec<String>,
     /// Whether files take their time.
     pub(super) is_slow: bool,
+    /// The pulls that were begun, each with what was wanted, and those that were to stop.
+    pub(super) pulls: Vec<(PullId, String)>,
+    pub(super) cancelled: Vec<PullId>,
+    /// Whether there is no model on this machine.
+    pub(super) is_bare: bool,
 }
 
 impl FrontEndIo for Memory {
@@ -57,6 +63,8 @@ impl FrontEndIo for Memory {
 
     fn resolve_model(&mut self, name: &str) -> Result<(ModelPlace, LoadParams), String> {
         match name {
+            _ if self.is_bare => Err("the default model is not there".to_owned()),
+            "qwen3:0.6b" if self.pulls.is_empty() => Err("there is no model `qwen3:0.6b`".to_owned()),
             "missing" => Err("there is no model `missing`".to_owned()),
             name => Ok((ModelPlace::Synthetic(name.to_owned()), LoadParams::default())),
         }
@@ -68,6 +76,9 @@ impl FrontEndIo for Memory {
             detail: detail.to_owned(),
             is_default: name == "smollm2",
         };
+        if self.is_bare {
+            return Vec::new();
+        }
         vec![
             model("smollm2", "llama · 134.5 M · Q4_1 · 98 MB"),
             model("gpt2", "gpt2 · 124.4 M · F32 · 548 MB"),
@@ -76,6 +87,35 @@ impl FrontEndIo for Memory {
                 "cannot be run: the architecture `mamba` is not known, and this goes on until the end of the reason",
             ),
         ]
+    }
+
+    fn offered_models(&mut self) -> Vec<OfferedModel> {
+        let model = |name: &str, bytes, about: &str| OfferedModel {
+            name: name.to_owned(),
+            bytes: Some(bytes),
+            about: about.to_owned(),
+        };
+        vec![
+            model("qwen3:0.6b", 639_446_688, "small, thinks before it answers · apache-2.0"),
+            model("gemma3:1b", 806_058_496, "many languages · gated: its licence has to be accepted"),
+        ]
+    }
+
+    fn offer_for(&mut self, name: &str) -> Option<ModelOffer> {
+        let named = self.offered_models().into_iter().find(|model| model.name == name);
+        named.map(ModelOffer::One).or_else(|| self.is_bare.then_some(ModelOffer::Any))
+    }
+
+    fn pull(&mut self, id: PullId, name: &str) {
+        self.pulls.push((id, name.to_owned()));
+    }
+
+    fn cancel_pull(&mut self, id: PullId) {
+        self.cancelled.push(id);
+    }
+
+    fn pull_news(&self) -> Receiver<PullNews> {
+        never()
     }
 
     fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String> {
@@ -250,6 +290,14 @@ impl Stage {
             let files = gather(&text, &mut |path| self.memory.find_file(path));
             self.app.attachments_found(AttachmentsFound { text, files }, self.now);
         }
+    }
+
+    /// The first pull that was begun tells something.
+    pub(super) fn pull_tells(&mut self, step: PullStep) {
+        let (id, name) = self.memory.pulls[0].clone();
+        let effects =
+            self.app.on_outcome(Outcome::PullNews { news: PullNews { id, name, step }, is_typing: false }, self.now);
+        self.carry_out(effects);
     }
 
     /// Feeds one event, ten milliseconds after the last.

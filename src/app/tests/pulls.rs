@@ -1,0 +1,159 @@
+//! Models that are pulled while the chat goes on: one owner, which news find or do not.
+
+use super::super::{ModelOffer, OfferedModel, Outcome, PullStage};
+use super::*;
+use crate::hub::news::{PullEnd, PullId, PullNews, PullProgress, PullStep};
+
+fn news(machine: &mut Machine, id: u64, step: PullStep) -> Vec<Effect> {
+    tell(machine, id, step, false)
+}
+
+fn tell(machine: &mut Machine, id: u64, step: PullStep, is_typing: bool) -> Vec<Effect> {
+    let news = PullNews { id: PullId(id), name: "tiny".to_owned(), step };
+    machine.app.on_outcome(Outcome::PullNews { news, is_typing }, machine.now)
+}
+
+fn progress(done: u64, total: u64) -> PullStep {
+    PullStep::Progress(PullProgress { done, total, ..PullProgress::default() })
+}
+
+fn here() -> PullStep {
+    PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None })
+}
+
+/// The pulls that the effects begin.
+fn begun(effects: &[Effect]) -> Vec<(u64, &str)> {
+    let pull = |effect| match effect {
+        &Effect::Pull { id, ref name } => Some((id.0, name.as_str())),
+        _ => None,
+    };
+    effects.iter().filter_map(pull).collect()
+}
+
+fn loads(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::LoadModel { name, .. } if name == "tiny"))
+}
+
+#[test]
+fn what_was_asked_for_is_loaded_where_nothing_else_was_done() {
+    let mut machine = Machine::new();
+    machine.say("Q", "A");
+    assert_eq!(begun(&machine.enter("/pull tiny")), [(1, "tiny")]);
+    assert!(news(&mut machine, 1, progress(50, 100)).is_empty());
+    assert_eq!((machine.app.pulls()[0].percent(), &machine.app.pulls()[0].stage), (50, &PullStage::Running));
+    assert!(loads(&news(&mut machine, 1, here())));
+    assert!(machine.app.pulls().is_empty());
+}
+
+#[test]
+fn a_chat_that_went_on_keeps_its_model() {
+    let went_on: [fn(&mut Machine); 4] = [
+        |machine| machine.say("Q", "A"),
+        |machine| drop(machine.enter("Q")),
+        |machine| drop(machine.enter("/model other")),
+        |machine| {
+            machine.say("Q", "A");
+            machine.enter("/new");
+        },
+    ];
+    for go_on in went_on {
+        let mut machine = Machine::new();
+        machine.enter("/pull tiny");
+        go_on(&mut machine);
+        assert!(!loads(&news(&mut machine, 1, here())));
+        assert_eq!(machine.last_note(), "tiny is here: /model tiny loads it");
+    }
+}
+
+#[test]
+fn nothing_is_loaded_in_the_middle_of_a_line_but_where_there_is_no_model() {
+    let mut machine = Machine::new();
+    machine.enter("/pull tiny");
+    assert!(!loads(&tell(&mut machine, 1, here(), true)));
+    let now = machine.now;
+    let mut app = App::new(Start::default(), now);
+    let Some(Effect::LoadModel { id, .. }) = app.start().pop() else { panic!("no model is asked for") };
+    app.on_event(EngineEvent::Failed { id, error: "it is not there".to_owned() }, now);
+    let mut machine = Machine { app, now };
+    machine.enter("/pull tiny");
+    assert!(loads(&tell(&mut machine, 1, here(), true)));
+}
+
+#[test]
+fn one_is_pulled_after_the_other_and_the_same_one_once() {
+    let mut machine = Machine::new();
+    assert_eq!(begun(&machine.enter("/pull tiny")), [(1, "tiny")]);
+    assert!(begun(&machine.enter("/pull tiny")).is_empty());
+    assert!(machine.last_note().contains("on its way already"), "{}", machine.last_note());
+    assert!(begun(&machine.enter("/pull second")).is_empty());
+    assert!(machine.last_note().contains("second is pulled after tiny"), "{}", machine.last_note());
+    machine.enter("/pull");
+    assert!(
+        machine.last_note().contains("tiny: the hub is asked\nsecond: waits for its turn"),
+        "{}",
+        machine.last_note()
+    );
+    let effects = news(&mut machine, 1, PullStep::Ended(PullEnd::Failed("the disk is full".to_owned())));
+    assert_eq!(begun(&effects), [(2, "second")], "a failure does not hold up the next");
+    assert_eq!(machine.last_note(), "the disk is full");
+}
+
+#[test]
+fn stopping_asks_what_runs_and_forgets_what_waits() {
+    let mut machine = Machine::new();
+    for name in ["tiny", "second", "third"] {
+        machine.enter(&format!("/pull {name}"));
+    }
+    assert!(!machine.enter("/pull stop second").iter().any(|effect| matches!(effect, Effect::CancelPull(_))));
+    assert_eq!(machine.last_note(), "second is not pulled");
+    let effects = machine.enter("/pull stop");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelPull(PullId(1)))));
+    assert_eq!(machine.app.pulls().len(), 1, "what runs is there until it has ended");
+    news(&mut machine, 1, progress(1, 2));
+    assert_eq!(machine.app.pulls()[0].stage, PullStage::Stopping);
+    assert!(news(&mut machine, 1, PullStep::Ended(PullEnd::Stopped)).is_empty());
+    assert!(machine.last_note().contains("tiny is stopped at 0 of 0 MB, which are kept"), "{}", machine.last_note());
+    machine.enter("/pull stop");
+    assert_eq!(machine.last_note(), "nothing was stopped: no model is on its way");
+}
+
+#[test]
+fn late_news_finds_nobody() {
+    let mut machine = Machine::new();
+    machine.enter("/pull tiny");
+    news(&mut machine, 1, PullStep::Ended(PullEnd::Stopped));
+    machine.enter("/pull tiny");
+    let notes = machine.app.notes().len();
+    for step in [progress(70, 100), PullStep::Waiting("the server".to_owned()), here()] {
+        assert!(news(&mut machine, 1, step).is_empty());
+    }
+    assert_eq!((machine.app.notes().len(), machine.app.pulls()[0].percent()), (notes, 0));
+    assert!(loads(&news(&mut machine, 2, here())));
+}
+
+#[test]
+fn progress_never_goes_backwards() {
+    let mut machine = Machine::new();
+    machine.enter("/pull tiny");
+    let mut last = (0, 0);
+    for (done, total) in [(10, 100), (60, 100), (40, 100), (100, 100), (100, 200), (150, 200), (0, 0), (200, 200)] {
+        news(&mut machine, 1, progress(done * 1_000_000, total * 1_000_000));
+        let pull = &machine.app.pulls()[0];
+        let now = (pull.progress.unwrap().done, pull.percent());
+        assert!(now >= last && now.1 >= last.1, "{now:?} after {last:?}");
+        last = now;
+    }
+    assert_eq!(last, (200_000_000, 100));
+}
+
+#[test]
+fn a_model_that_can_be_had_is_offered_in_the_place_of_an_error() {
+    let mut machine = Machine::new();
+    let Some(Effect::LoadModel { id, .. }) = machine.enter("/model tiny").pop() else { panic!("nothing is loaded") };
+    let model = OfferedModel { name: "tiny".to_owned(), bytes: None, about: String::new() };
+    let offer = ModelOffer::One(model);
+    let effects = machine.app.on_outcome(Outcome::ModelMissing { id, offer }, machine.now);
+    assert!(matches!(&effects[..], [Effect::Screen(OnScreen::Compose(line))] if line == "/pull tiny"));
+    assert!(machine.app.loading().is_none());
+    assert_eq!(machine.last_note(), "tiny is not here: /pull tiny gets it, and loads it");
+}

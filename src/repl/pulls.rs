@@ -1,0 +1,71 @@
+//! What is said of models on their way, line by line: what they are, now and then how far, and how they end. A line a second
+//! would be in the way of whoever types, and of a screen reader.
+
+use std::time::{Duration, Instant};
+
+use crate::app::{here, stopped};
+use crate::hub::news::{PullEnd, PullId, PullNews, PullStep};
+
+/// Time between two lines of how far a pull is.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Of which pull it was said last how far it is, or that it has begun, and when.
+#[derive(Debug, Default)]
+pub(super) struct PullLines {
+    last: Option<(PullId, Instant)>,
+}
+
+impl PullLines {
+    /// The line for what is new; `None` where it is not worth one.
+    pub(super) fn line(&mut self, news: &PullNews, now: Instant) -> Option<String> {
+        let name = &news.name;
+        match &news.step {
+            PullStep::Chosen(what) | PullStep::Waiting(what) => Some(format!("{name}: {what}")),
+            PullStep::Progress(progress) => self.is_due(news.id, now).then(|| format!("{name}: {}", progress.line())),
+            PullStep::Ended(PullEnd::Here { note: None, .. }) => Some(here(name)),
+            PullStep::Ended(PullEnd::Here { note: Some(note), .. }) => Some(format!("{}\n{note}", here(name))),
+            PullStep::Ended(PullEnd::Stopped) => Some(stopped(name, "")),
+            PullStep::Ended(PullEnd::Failed(error)) => Some(format!("error: {error}")),
+        }
+    }
+
+    /// Whether it is time for another line of a pull. Nothing is said where it begins: that was told.
+    fn is_due(&mut self, id: PullId, now: Instant) -> bool {
+        let before = self.last.filter(|(of, _)| *of == id).map(|(_, at)| at);
+        let is_due = before.is_some_and(|at| now.duration_since(at) >= INTERVAL);
+        if is_due || before.is_none() {
+            self.last = Some((id, now));
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::news::PullProgress;
+
+    #[test]
+    fn how_far_a_pull_is_is_said_every_ten_seconds_and_its_end_at_once() {
+        let (mut lines, start) = (PullLines::default(), Instant::now());
+        let mut said = Vec::new();
+        let mut tell = |id, step, seconds| {
+            let news = PullNews { id: PullId(id), name: "tiny".to_owned(), step };
+            said.extend(lines.line(&news, start + Duration::from_secs(seconds)));
+        };
+        let progress = |done| PullStep::Progress(PullProgress { done, total: 100_000_000, ..PullProgress::default() });
+        for second in 0..25 {
+            tell(1, progress(second * 1_000_000), second);
+        }
+        tell(1, PullStep::Ended(PullEnd::Stopped), 25);
+        tell(2, progress(26_000_000), 26);
+        tell(2, PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None }), 27);
+        let expected = [
+            "tiny: 10 % · 10 of 100 MB",
+            "tiny: 20 % · 20 of 100 MB",
+            "tiny is stopped; /pull tiny goes on with it",
+            "tiny is here: /model tiny loads it",
+        ];
+        assert_eq!(said, expected);
+    }
+}
