@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use std::fmt;
+use std::time::Duration;
+
 use crate::meter::Bytes;
 
 /// What this crate gives back.
@@ -57,6 +60,134 @@ pub enum HubError {
         line: usize,
         /// What is wrong.
         why: String,
+    },
+    /// Nobody answers there.
+    #[error("{host} cannot be reached: {why}; is this machine connected, and is the name right?")]
+    Unreachable {
+        /// Its name.
+        host: String,
+        /// What the system says.
+        why: String,
+    },
+    /// A server took too long.
+    #[error("{host} {what} for {seconds} s")]
+    TimedOut {
+        /// Its name.
+        host: String,
+        /// What it did not do.
+        what: &'static str,
+        /// The limit.
+        seconds: f64,
+    },
+    /// A connection ended in the middle.
+    #[error("the connection to {host} was lost: {why}")]
+    Lost {
+        /// Its name.
+        host: String,
+        /// What the system says.
+        why: String,
+    },
+    /// Nobody trusted vouches for a server.
+    #[error(
+        "{host} is not who it says, or nobody trusted vouches for it: {why}; if an authority of your own signs for it, name \
+         a file with its certificate in SSL_CERT_FILE"
+    )]
+    Certificate {
+        /// Its name.
+        host: String,
+        /// What is wrong with its certificate.
+        why: String,
+    },
+    /// There is nobody to trust.
+    #[error(
+        "this system has no certificates of authorities, so that no server can be trusted: install them (on Debian the \
+         package ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
+    NoCertificates,
+    /// A request was sent on, and that was not followed.
+    #[error("{url} sends on {why}")]
+    Redirect {
+        /// Where it began.
+        url: String,
+        /// To where, and what is wrong with it.
+        why: String,
+    },
+    /// A server refused.
+    #[error("{url}: the server answered {status}{}{}", of_server(message), waiting(*retry_after))]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// Of HTTP.
+        status: u16,
+        /// What a hub calls it.
+        code: String,
+        /// What it says.
+        message: String,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that no hub gives.
+    #[error("{url}: the server's answer cannot be used: {why}")]
+    Malformed {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A hub has no such repository, or hides it.
+    #[error(
+        "{endpoint} has no repository '{repository}' that is open to {}{near}; if it is a private one: {advice}",
+        if *has_token { "the person whose token this is" } else { "everyone" }
+    )]
+    NoRepository {
+        /// The hub.
+        endpoint: String,
+        /// What was asked for.
+        repository: String,
+        /// Repositories whose names are similar.
+        near: Near,
+        /// Whether a token was sent.
+        has_token: bool,
+        /// How a token is given.
+        advice: String,
+    },
+    /// A repository has no such branch, tag or commit.
+    #[error("{repository} has no branch, tag or commit '{revision}'{near}")]
+    NoRevision {
+        /// Whose.
+        repository: String,
+        /// What was asked for.
+        revision: String,
+        /// Those that it has whose names are similar.
+        near: Near,
+    },
+    /// A repository has no such file.
+    #[error("{repository} has no file '{path}' at '{revision}'{near}")]
+    NoFile {
+        /// Whose.
+        repository: String,
+        /// Where.
+        revision: String,
+        /// What was asked for.
+        path: String,
+        /// Those that it has whose names are similar.
+        near: Near,
+    },
+    /// A repository's makers let in only those who agreed to something.
+    #[error("{repository} is gated: {advice}")]
+    Gated {
+        /// Whose files.
+        repository: String,
+        /// The page to visit, and how a token is given.
+        advice: String,
+    },
+    /// A hub does not know a token.
+    #[error("{endpoint} does not accept this token: {advice}")]
+    Token {
+        /// The hub.
+        endpoint: String,
+        /// How another is given.
+        advice: String,
     },
     /// The person stopped it.
     #[error("stopped; what was fetched is kept, and the same command goes on from there")]
@@ -176,4 +307,26 @@ pub enum HubError {
     /// A part of this program that cannot do it yet.
     #[error("{0} is not possible yet")]
     NotYet(&'static str),
+}
+
+/// Names that somebody may have meant, for the end of a sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Near(pub Vec<String>);
+
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_last() {
+            None => Ok(()),
+            Some((only, [])) => write!(f, " (is it '{only}'?)"),
+            Some((last, others)) => write!(f, " (is it '{}' or '{last}'?)", others.join("', '")),
+        }
+    }
+}
+
+fn of_server(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn waiting(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| format!("; it asks to wait for {} s", wait.as_secs()))
 }

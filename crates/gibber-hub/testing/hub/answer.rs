@@ -1,6 +1,6 @@
 //! What is answered to a request.
 
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::net::{Shutdown, TcpStream};
 
 use percent_encoding::percent_decode_str;
@@ -153,7 +153,7 @@ fn has_token(shared: &Shared, asked: &Asked) -> bool {
 
 /// `ORGANIZATION/NAME[/revision/REVISION]`, `ORGANIZATION/NAME/tree/REVISION`.
 fn api(shared: &Shared, asked: &Asked, parts: &[&str], query: &str) -> Reply {
-    let verb = parts.iter().position(|part| matches!(*part, "revision" | "tree"));
+    let verb = parts.iter().position(|part| matches!(*part, "revision" | "tree" | "refs"));
     let (name, rest) = parts.split_at(verb.unwrap_or(parts.len()));
     let name = name.join("/");
     let store = lock(&shared.store);
@@ -162,6 +162,11 @@ fn api(shared: &Shared, asked: &Asked, parts: &[&str], query: &str) -> Reply {
         return refusal;
     }
     let Some(repository) = repository else { return not_found("RepoNotFound", "Repository not found") };
+    if rest.first() == Some(&"refs") {
+        let names: Vec<_> =
+            repository.names.iter().map(|(name, commit)| json!({ "name": name, "targetCommit": commit })).collect();
+        return Reply::json(&json!({ "branches": names, "tags": [], "converts": [] }));
+    }
     let revision = rest.get(1).copied().unwrap_or("main");
     let Some((commit, files)) = repository.at(revision) else {
         return not_found("RevisionNotFound", &format!("Invalid rev id: {revision}"));

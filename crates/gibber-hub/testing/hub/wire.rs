@@ -1,7 +1,7 @@
 //! Requests and answers as bytes.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,210 @@
+//! One request on a thread of its own, and the bytes that it brings.
+//!
+//! Looking a name up, connecting, encrypting and reading all block, some of them without a way to be interrupted. So the
+//! thread that asked waits for news instead, and looks meanwhile whether it is to stop; then the other one is left to itself,
+//! which ends when its own time-out does, or with the next bytes, since nobody takes them.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, Request, Response, StatusCode};
+use ureq::{Agent, Timeout};
+
+use super::address::{Address, printable};
+use crate::{Cancel, HubError, Result, TimeOuts};
+
+/// How often is looked whether to stop.
+const SLICE: Duration = Duration::from_millis(100);
+/// Bytes that are read at once.
+const BLOCK: usize = 64 << 10;
+/// Blocks that wait for who reads them, at most.
+const WAITING: usize = 4;
+/// What the other thread's own time-outs are late at most.
+const GRACE: Duration = Duration::from_secs(5);
+
+enum News {
+    Head(StatusCode, HeaderMap),
+    Bytes(Vec<u8>),
+    End,
+    Failed(HubError),
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Stream,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// The bytes of a body, in order.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    news: Receiver<News>,
+    cancel: Cancel,
+    stall: Duration,
+    host: String,
+    block: Vec<u8>,
+    /// How much of the block was given away.
+    given: usize,
+    is_at_end: bool,
+}
+
+/// Sends `request` and waits for the head of what is answered.
+///
+/// # Errors
+/// What the line does; [`HubError::Cancelled`].
+pub(super) fn ask(
+    agent: Agent,
+    request: Request<()>,
+    address: &Address,
+    time_outs: &TimeOuts,
+    cancel: &Cancel,
+) -> Result<Answer> {
+    let (sender, news) = sync_channel(WAITING);
+    let (host, limits) = (address.host().to_owned(), *time_outs);
+    let of_thread = host.clone();
+    let thread = thread::Builder::new().name("gibber-http".to_owned());
+    let started = thread.spawn(move || run(&agent, request, &of_thread, &limits, &sender));
+    started.map_err(|error| HubError::Unreachable { host: host.clone(), why: error.to_string() })?;
+    let stall = time_outs.stall;
+    let body = Stream { news, cancel: cancel.clone(), stall, host, block: Vec::new(), given: 0, is_at_end: false };
+    // A name is looked up, a connection made, the request sent, and the answer waited for.
+    let longest = time_outs.connect.saturating_mul(3).saturating_add(time_outs.first_byte).saturating_add(GRACE);
+    match body.wait(longest)? {
+        News::Head(status, headers) => Ok(Answer { status, headers, body }),
+        News::Failed(error) => Err(error),
+        News::Bytes(_) | News::End => Err(body.lost("it ended without an answer")),
+    }
+}
+
+impl Stream {
+    fn lost(&self, why: &str) -> HubError {
+        HubError::Lost { host: self.host.clone(), why: why.to_owned() }
+    }
+
+    /// The next news, looking again and again whether to stop.
+    fn wait(&self, longest: Duration) -> Result<News> {
+        let start = Instant::now();
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(HubError::Cancelled);
+            }
+            match self.news.recv_timeout(SLICE) {
+                Ok(news) => return Ok(news),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.lost("the connection ended")),
+                Err(RecvTimeoutError::Timeout) if start.elapsed() >= longest => {
+                    let seconds = longest.as_secs_f64();
+                    return Err(HubError::TimedOut { host: self.host.clone(), what: "sent nothing", seconds });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// The next bytes; 0 at the end.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        if self.given == self.block.len() && !self.is_at_end && !buffer.is_empty() {
+            match self.wait(self.stall)? {
+                News::Bytes(block) => (self.block, self.given) = (block, 0),
+                News::End => self.is_at_end = true,
+                News::Failed(error) => return Err(error),
+                News::Head(..) => return Err(self.lost("it answered twice")),
+            }
+        }
+        if self.cancel.is_cancelled() {
+            return Err(HubError::Cancelled);
+        }
+        let count = buffer.len().min(self.block.len() - self.given);
+        buffer[..count].copy_from_slice(&self.block[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// What the thread does: every news is sent on until nobody takes it.
+fn run(agent: &Agent, request: Request<()>, host: &str, limits: &TimeOuts, sender: &SyncSender<News>) {
+    let response = match agent.run(request) {
+        Ok(response) => response,
+        Err(error) => return drop(sender.send(News::Failed(explained(error, host, limits)))),
+    };
+    let (parts, body) = Response::into_parts(response);
+    if sender.send(News::Head(parts.status, parts.headers)).is_err() {
+        return;
+    }
+    let mut reader = body.into_reader();
+    loop {
+        let mut block = vec![0; BLOCK];
+        let news = match reader.read(&mut block) {
+            Ok(0) => News::End,
+            Ok(count) => {
+                block.truncate(count);
+                News::Bytes(block)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => News::Failed(explained(error.into(), host, limits)),
+        };
+        let is_last = !matches!(news, News::Bytes(_));
+        if sender.send(news).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// What happened, for people.
+fn explained(error: ureq::Error, host: &str, limits: &TimeOuts) -> HubError {
+    let host = host.to_owned();
+    let timed_out = |what, time: Duration| HubError::TimedOut { host: host.clone(), what, seconds: time.as_secs_f64() };
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => timed_out("could not be reached", limits.connect),
+        ureq::Error::Timeout(Timeout::RecvResponse) => timed_out("answered nothing", limits.first_byte),
+        ureq::Error::Timeout(_) => timed_out("sent nothing", limits.stall),
+        ureq::Error::HostNotFound => HubError::Unreachable { host, why: "there is no host of this name".to_owned() },
+        ureq::Error::ConnectProxyFailed(why) => {
+            HubError::Unreachable { host, why: format!("the proxy refused: {}", printable(&why)) }
+        }
+        ureq::Error::ConnectionFailed => HubError::Unreachable { host, why: "the connection failed".to_owned() },
+        ureq::Error::Rustls(error) => encryption(&error, host),
+        ureq::Error::Tls(why) => HubError::Certificate { host, why: why.to_owned() },
+        ureq::Error::LargeResponseHeader(_, limit) => {
+            HubError::Malformed { url: host, why: format!("its answer has more than {} KiB of headers", limit >> 10) }
+        }
+        ureq::Error::Io(error) => of_system(error, host),
+        ureq::Error::Protocol(error) => HubError::Malformed { url: host, why: printable(&error.to_string()) },
+        other => HubError::Malformed { url: host, why: printable(&other.to_string()) },
+    }
+}
+
+fn of_system(error: io::Error, host: String) -> HubError {
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return encryption(inner, host);
+    }
+    let why = printable(&error.to_string());
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotFound => HubError::Unreachable { host, why },
+        _ => HubError::Lost { host, why },
+    }
+}
+
+fn encryption(error: &rustls::Error, host: String) -> HubError {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            HubError::Certificate { host, why: printable(&error.to_string()) }
+        }
+        other => HubError::Lost { host, why: printable(&other.to_string()) },
+    }
+}
