@@ -4,9 +4,13 @@
 //! becomes an [`Offer`] (what would be fetched, and why this), an offer becomes a model that is [`Here`].
 
 pub mod background;
+pub mod catalogue;
+pub mod fit;
+pub mod header;
 pub mod jobs;
 mod models;
 pub mod news;
+mod resolve;
 mod units;
 
 pub use models::{Choice, Here, ModelHub, Offer, OfferSource};

@@ -1,13 +1,15 @@
 //! From a name to a model that is here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use directories::BaseDirs;
 use gibber_hub::{
-    Cache, Cancel, Hub, HubEnvironment, HubError, Limits, Plan, PullEvent, Pulled, Reference, Result, pull,
+    Cache, Cancel, Catalogue, Hub, HubEnvironment, HubError, Limits, Plan, PullEvent, Pulled, Result, pull,
     pull_address,
 };
 
+use super::catalogue;
 use crate::store::Paths;
 
 /// The variable that `--offline` stands for.
@@ -21,6 +23,7 @@ pub struct ModelHub {
     cache: Option<Cache>,
     /// Where models go that are of no hub.
     own: PathBuf,
+    names: Arc<Catalogue>,
 }
 
 /// What a name stands for, before anything of it is fetched.
@@ -40,6 +43,8 @@ pub struct Offer {
     pub here: u64,
     /// Whether the weights are floats, which run faster once they are quantized.
     pub is_floats: bool,
+    /// Why this engine cannot run it, as far as that can be told beforehand.
+    pub cannot_run: Option<String>,
 }
 
 /// Where the bytes come from.
@@ -91,7 +96,8 @@ impl ModelHub {
         }
         let own = paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().join("models"));
         let cache = environment.cache.clone().map(Cache::new);
-        Ok(Self { client: Hub::new(&environment)?, cache, own })
+        let names = Arc::new(catalogue::load(paths)?);
+        Ok(Self { client: Hub::new(&environment)?, cache, own, names })
     }
 
     /// The same, whose requests end once `cancel` is asked for.
@@ -105,19 +111,14 @@ impl ModelHub {
         &self.client
     }
 
-    /// Where the model is that `reference` stands for, if all of it is on this machine. No other machine is asked.
-    pub fn here(&self, reference: &Reference) -> Option<PathBuf> {
-        let _ = reference;
-        None
+    /// The short names: those of the program and the person's own.
+    pub fn names(&self) -> &Catalogue {
+        &self.names
     }
 
-    /// What `reference`, which was written as `name`, stands for. Asks the hub, and fetches nothing.
-    ///
-    /// # Errors
-    /// Where nothing is called so, it may not be had, or no hub can be reached.
-    pub fn offer(&self, name: &str, reference: &Reference) -> Result<Offer> {
-        let _ = (name, reference);
-        Err(HubError::NotYet("fetching models"))
+    /// The shared cache, where there is a place for one.
+    pub(super) fn cache_folder(&self) -> Option<&Cache> {
+        self.cache.as_ref()
     }
 
     /// Fetches what is offered; what is here already is not fetched again.

@@ -13,7 +13,7 @@ use super::error::about;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
-use super::model::{KvCache, Model, Pass, RunState};
+use super::model::{KvCache, Model, ModelConfig, Pass, RunState};
 use super::{EngineError, TokenId};
 pub(super) use pace::LEAST_GAIN;
 pub use pace::Pace;
@@ -95,6 +95,11 @@ impl Inference {
         let (file, batch, passes) = (Arc::from(""), batch.max(1), Passes::default());
         let (row, pace) = (None, Pace::default());
         Ok(Self { model, file, cache, state, batch, held, passes, draft, logits, row, former, before_last, pace })
+    }
+
+    /// About the bytes that passes of `batch` tokens are computed in, the logits that are kept included.
+    pub fn scratch_bytes(config: &ModelConfig, batch: usize) -> usize {
+        RunState::bytes_for(config, batch, 2 * (1 + LONGEST_DRAFT))
     }
 
     /// The same with the file that the weights were read from, for errors.

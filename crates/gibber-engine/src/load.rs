@@ -18,7 +18,7 @@ use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::isa::Isa;
 use super::kernels::pool::{default_threads, useful_threads};
-use super::model::{Model, ModelConfig};
+use super::model::{KvCache, Model, ModelConfig};
 use super::source::memory;
 pub use super::source::{MemoryProbe, ModelFiles, ModelSource, open};
 use super::tokenizer::Tokenizer;
@@ -239,6 +239,35 @@ fn load_parts(
         on_progress(total, total);
         Ok(Parts { model, tokenizer, hash })
     })
+}
+
+/// What a model takes of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct MemoryNeed {
+    /// Bytes of the weights.
+    pub weights: u64,
+    /// Bytes of keys and values once the context is full.
+    pub cache: u64,
+    /// Bytes that a pass is computed in, about.
+    pub scratch: u64,
+}
+
+impl MemoryNeed {
+    /// What a model of this shape takes with `weights` bytes of weights, run as `options` say; the context is the one of
+    /// `options`, at most the one that it was trained for.
+    pub fn of(config: &ModelConfig, weights: u64, options: &LoadOptions) -> Self {
+        let context = options.context.unwrap_or(DEFAULT_CONTEXT).min(config.trained_context);
+        Self {
+            weights,
+            cache: KvCache::bytes_for(config, options.cache, context) as u64,
+            scratch: Inference::scratch_bytes(config, options.batch) as u64,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.cache).saturating_add(self.scratch)
+    }
 }
 
 fn context_length(options: &LoadOptions, config: &ModelConfig) -> Result<usize, EngineError> {

@@ -188,6 +188,19 @@ pub enum HubError {
         endpoint: String,
         /// How another is given.
         advice: String,
+    /// What a short name stands for cannot be had.
+    #[error("{source}; {name} stands for that in {}:{line}: an entry of your own corrects it (`gibber pull --list {family}` shows the family)", path.display())]
+    Entry {
+        /// `NAME:TAG`.
+        name: String,
+        /// `NAME`.
+        family: String,
+        /// The catalogue.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong.
+        source: Box<HubError>,
     },
     /// The person stopped it.
     #[error("stopped; what was fetched is kept, and the same command goes on from there")]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::ModelConfig;
+use super::config::{LayerConfig, ModelConfig};
 use super::dense::DenseBuffers;
 use super::experts::ExpertBuffers;
 use super::rope::Rope;
@@ -37,6 +37,21 @@ impl RunState {
     /// is not a finite number.
     pub fn first_not_finite(&self, rows: usize, width: usize) -> Option<usize> {
         self.hidden.chunks_exact(width).take(rows).position(|row| !vector::are_finite(row))
+    }
+
+    /// About the bytes that it takes in passes of `rows` tokens, with the logits that are computed after them for `kept`
+    /// positions.
+    pub fn bytes_for(config: &ModelConfig, rows: usize, kept: usize) -> usize {
+        let heads = config.q_width().saturating_mul(2).saturating_add(config.kv_width().saturating_mul(2));
+        let feed_forward = |layer: &LayerConfig| {
+            let unit = layer.feed_forward.unit();
+            let steps = if unit.is_gated { 3 } else { 1 };
+            unit.n_ff.saturating_mul(steps).saturating_mul(layer.feed_forward.used_experts())
+        };
+        let widest = config.layers.iter().map(feed_forward).max().unwrap_or(0);
+        let row = config.n_embd.saturating_mul(3).saturating_add(heads).saturating_add(widest);
+        let values = row.saturating_mul(rows).saturating_add(config.vocab_size.saturating_mul(kept));
+        values.saturating_mul(size_of::<f32>())
     }
 
     /// A state for positions below `context`.

@@ -46,6 +46,16 @@ impl<'a> Gguf<'a> {
         bytes.starts_with(MAGIC)
     }
 
+    /// Where the table of tensors ends in a file that begins with `bytes`; `None` where it does not end in them, or cannot.
+    pub fn header_length(bytes: &[u8]) -> Option<usize> {
+        let path = Path::new("");
+        let mut reader = Reader::new(bytes);
+        let (n_tensors, n_keys) = read_header(path, &mut reader).ok()?;
+        Metadata::read(path, &mut reader, n_keys).ok()?;
+        read_table(&mut reader, n_tensors).ok()?;
+        Some(reader.position())
+    }
+
     /// Reads the metadata and the table of tensors of the file in `storage`; `path` is named in errors.
     ///
     /// # Errors

@@ -1,0 +1,444 @@
+//! From what a person typed to what would be fetched.
+
+use std::path::PathBuf;
+
+use gibber_engine::FileType;
+use gibber_engine::load::MemoryProbe;
+use gibber_hub::{
+    CatalogueEntry, Found, GgufModel, HubError, Listing, Plan, Reference, Repository, Result, WeightType, bytes_here,
+};
+
+use super::fit::{self, Candidate, Shape, TypeMark};
+use super::header::RemoteHeader;
+use super::{Choice, ModelHub, Offer, OfferSource, bytes_text, catalogue};
+
+/// The revision that is meant where none is named.
+const MAIN: &str = "main";
+/// Names that an error shows, at most.
+const SHOWN: usize = 12;
+/// The most that an index of safetensors has: some hundred bytes a tensor.
+const INDEX: u64 = gibber_files::LARGE;
+/// What floats are proposed to be quantized to, the best first, with the bits that a weight then takes.
+const QUANTIZED: [(FileType, f64); 3] = [(FileType::Q8_0, 8.5), (FileType::Q6_K, 6.6), (FileType::Q4_K_M, 4.9)];
+/// Bits of a float as most repositories have them.
+const FLOAT_BITS: f64 = 16.0;
+
+/// A repository, and what is wanted of it.
+#[derive(Debug, Clone)]
+struct Wanted<'a> {
+    repository: Repository,
+    revision: Option<String>,
+    /// What the person said: a type, a file, a folder.
+    pick: Option<String>,
+    /// The entry of the catalogue that was named.
+    entry: Option<&'a CatalogueEntry>,
+    /// What the catalogue knows of the repository, whoever named it.
+    known: Option<&'a CatalogueEntry>,
+}
+
+impl Wanted<'_> {
+    fn revision(&self) -> &str {
+        self.revision.as_deref().unwrap_or(MAIN)
+    }
+
+    fn pattern(&self) -> Option<&str> {
+        self.entry?.file.as_deref()
+    }
+
+    /// What the catalogue takes where it fits.
+    fn wished(&self) -> Option<&WeightType> {
+        self.entry?.weight_type.as_ref()
+    }
+
+    /// An error that says where the name comes from, where it is about what the name stands for.
+    fn about(&self, error: HubError) -> HubError {
+        let Some(entry) = self.entry.filter(|_| is_about_the_name(&error)) else { return error };
+        HubError::Entry {
+            name: entry.full_name(),
+            family: entry.name.clone(),
+            path: entry.place.path.clone(),
+            line: entry.place.line,
+            source: Box::new(error),
+        }
+    }
+}
+
+/// Whether it says that what a name stands for is not there, and nothing of the network or this machine.
+fn is_about_the_name(error: &HubError) -> bool {
+    matches!(error, HubError::Repository { .. } | HubError::Name { .. })
+}
+
+/// A type that was chosen, or floats.
+struct Chosen {
+    plan: Plan,
+    /// What is to be said of it and of memory.
+    reason: String,
+    choices: Vec<Choice>,
+    cannot_run: Option<String>,
+}
+
+impl ModelHub {
+    /// What `text` means where this hub is.
+    ///
+    /// # Errors
+    /// Those of [`Reference::parse`].
+    pub fn reference(&self, text: &str) -> Result<Reference> {
+        Reference::parse(text, &self.client().environment().endpoint)
+    }
+
+    /// Whether the catalogue has a family of this name.
+    pub fn knows(&self, family: &str) -> bool {
+        !matches!(self.names().find(family, None), Found::Nothing(_))
+    }
+
+    /// What has a short name: what this machine has the memory for and the engine can run, and the rest.
+    pub fn catalogue(&self) -> Vec<Choice> {
+        self.names().entries.iter().map(choice_of_entry).collect()
+    }
+
+    /// What there is of `reference`: the sizes of a family, the types of a repository.
+    ///
+    /// # Errors
+    /// Those of [`ModelHub::offer`].
+    pub fn choices(&self, name: &str, reference: &Reference) -> Result<Vec<Choice>> {
+        if let Reference::Catalogue { name, tag: None } = reference {
+            let family = self.names().family(name);
+            if family.len() > 1 {
+                return Ok(family.into_iter().map(choice_of_entry).collect());
+            }
+        }
+        Ok(self.offer(name, reference)?.choices)
+    }
+
+    /// Where the model is that `reference` stands for, if all of it is on this machine. No other machine is asked.
+    pub fn here(&self, reference: &Reference) -> Option<PathBuf> {
+        let wanted = self.wanted(&self.at_endpoint(reference)).ok()??;
+        let cache = self.cache_folder()?;
+        let listing = cache.listing(&wanted.repository, wanted.revision())?;
+        let is_here = |plan: &Plan| plan.files.iter().all(|file| cache.find(&listing, file).is_some());
+        let plans = match gibber_hub::offer(&listing, wanted.pick.as_deref(), wanted.pattern()).ok()? {
+            gibber_hub::Offer::Plan(plan) => vec![plan],
+            gibber_hub::Offer::Types(mut models) => {
+                // The one that is wished for comes first.
+                models.sort_by_key(|model| model.weight_type.as_ref() != wanted.wished());
+                models.iter().map(|model| Plan::of_gguf(&listing, model)).collect()
+            }
+            gibber_hub::Offer::Index(floats) => {
+                let index = cache.find(&listing, floats.index()?)?;
+                let index = gibber_files::read(&index, INDEX).ok()?;
+                vec![floats.plan(&listing, Some(&index)).ok()?]
+            }
+        };
+        let plan = plans.into_iter().find(is_here)?;
+        Some(cache.snapshot(&listing.repository, &listing.commit).join(&plan.model)).filter(|path| path.exists())
+    }
+
+    /// What `reference`, which was written as `name`, stands for. Asks the hub, and fetches nothing but what the choice needs:
+    /// a list of files, a header.
+    ///
+    /// # Errors
+    /// Where nothing is called so, it may not be had, or no hub can be reached.
+    pub fn offer(&self, name: &str, reference: &Reference) -> Result<Offer> {
+        let reference = self.at_endpoint(reference);
+        let Some(wanted) = self.wanted(&reference)? else { return self.offer_of_address(name, &reference) };
+        let listing = self.listing(&wanted)?;
+        let chosen = self.chosen(&wanted, &listing, MemoryProbe::default()).map_err(|error| wanted.about(error))?;
+        let here = self.cache_folder().map_or(0, |cache| bytes_here(cache, &chosen.plan));
+        let is_floats = chosen.plan.is_folder();
+        Ok(Offer {
+            name: name.to_owned(),
+            sentence: sentence(&wanted, &chosen, is_floats),
+            choices: chosen.choices,
+            total: chosen.plan.bytes(),
+            here,
+            is_floats,
+            cannot_run: chosen.cannot_run,
+            source: OfferSource::Repository(chosen.plan),
+        })
+    }
+
+    /// The plan of what `reference` stands for, for whoever looks at it and fetches nothing.
+    ///
+    /// # Errors
+    /// Those of [`ModelHub::offer`]; an address is of no hub.
+    pub fn header(&self, reference: &Reference) -> Result<RemoteHeader> {
+        let reference = self.at_endpoint(reference);
+        let Some(wanted) = self.wanted(&reference)? else {
+            let why = "the header of a file can be had of a hub's alone: `gibber pull` fetches this one".to_owned();
+            return Err(HubError::Name { name: reference.to_string(), why });
+        };
+        let listing = self.listing(&wanted)?;
+        let chosen = self.chosen(&wanted, &listing, MemoryProbe::default()).map_err(|error| wanted.about(error))?;
+        RemoteHeader::fetch(self.client(), &chosen.plan)
+    }
+
+    /// The same reference where an address is one of a file of this hub.
+    fn at_endpoint(&self, reference: &Reference) -> Reference {
+        self.reference(&reference.to_string()).unwrap_or_else(|_| reference.clone())
+    }
+
+    /// The repository that is meant; none for an address.
+    fn wanted(&self, reference: &Reference) -> Result<Option<Wanted<'_>>> {
+        match reference {
+            Reference::Address { .. } => Ok(None),
+            Reference::Hub { repository, pick, revision } => {
+                let (repository, revision, pick) = (repository.clone(), revision.clone(), pick.clone());
+                let known = self.names().entries.iter().find(|entry| entry.repository == repository);
+                Ok(Some(Wanted { repository, revision, pick, entry: None, known }))
+            }
+            Reference::Catalogue { name, tag } => {
+                let (entry, kind) = self.entry(name, tag.as_deref())?;
+                Ok(Some(Wanted {
+                    repository: entry.repository.clone(),
+                    revision: entry.revision.clone(),
+                    pick: kind.map(|kind| kind.to_string()),
+                    entry: Some(entry),
+                    known: Some(entry),
+                }))
+            }
+        }
+    }
+
+    /// The one entry that a short name stands for.
+    fn entry(&self, name: &str, tag: Option<&str>) -> Result<(&CatalogueEntry, Option<WeightType>)> {
+        let typed = tag.map_or_else(|| name.to_owned(), |tag| format!("{name}:{tag}"));
+        let wrong = |why: String| Err(HubError::Name { name: typed.clone(), why });
+        match self.names().find(name, tag) {
+            Found::One(entry, kind) => Ok((entry, kind)),
+            Found::Family(entries) => wrong(format!("it is a family: write one of {}", sizes(&entries))),
+            Found::NoTag(entries) => wrong(format!("there is no such size or type: write one of {}", sizes(&entries))),
+            Found::Nothing(near) => wrong(nothing(&near, &self.found_on_hub(name))),
+        }
+    }
+
+    /// Repositories that have a word in their names; none where the hub does not say.
+    fn found_on_hub(&self, word: &str) -> Vec<String> {
+        if self.client().environment().offline.is_some() {
+            return Vec::new();
+        }
+        self.client().search(word).unwrap_or_default().into_iter().take(SHOWN / 2).collect()
+    }
+
+    /// The files of a repository. Without the hub, those that are here.
+    fn listing(&self, wanted: &Wanted<'_>) -> Result<Listing> {
+        match self.client().list(&wanted.repository, wanted.revision()) {
+            Ok(listing) => Ok(listing),
+            Err(error @ HubError::Offline { .. }) => {
+                let here = self.cache_folder().and_then(|cache| cache.listing(&wanted.repository, wanted.revision()));
+                here.ok_or(error)
+            }
+            Err(error) => Err(wanted.about(error)),
+        }
+    }
+
+    fn chosen(&self, wanted: &Wanted<'_>, listing: &Listing, memory: MemoryProbe) -> Result<Chosen> {
+        let available = (memory.0)();
+        let offered = gibber_hub::offer(listing, wanted.pick.as_deref(), wanted.pattern());
+        match offered.map_err(|error| self.with_near(listing, error))? {
+            gibber_hub::Offer::Types(models) => self.chosen_type(wanted, listing, &models, available),
+            gibber_hub::Offer::Plan(plan) if !plan.is_folder() => {
+                // All that there are, of which this one is asked for.
+                let all = gibber_hub::gguf_models(listing);
+                let own: Vec<GgufModel> =
+                    all.iter().filter(|model| model.path() == plan.files[0].path).cloned().collect();
+                self.chosen_type(wanted, listing, &own, available).map(|chosen| {
+                    let shape = shape_of(wanted.known);
+                    Chosen { choices: choices(wanted, &all, &fit::candidates(&all, &shape, available)), ..chosen }
+                })
+            }
+            gibber_hub::Offer::Plan(plan) => Ok(floats(wanted, plan, available)),
+            gibber_hub::Offer::Index(parts) => {
+                let index = parts.index().map(|file| (file.path.clone(), file.size)).unwrap_or_default();
+                let bytes = self.client().range(listing, &index.0, 0..index.1.min(INDEX))?;
+                Ok(floats(wanted, parts.plan(listing, Some(&bytes))?, available))
+            }
+        }
+    }
+
+    /// The best of several types. What their keys and values take says the header of the smallest, or the catalogue.
+    fn chosen_type(
+        &self,
+        wanted: &Wanted<'_>,
+        listing: &Listing,
+        models: &[GgufModel],
+        available: Option<u64>,
+    ) -> Result<Chosen> {
+        let known = wanted.known.and_then(catalogue::cannot_run_architecture);
+        let (shape, unfit) = match (shape_of(wanted.known), &known) {
+            (Shape::Unknown, None) => self.shape_of_header(listing, models),
+            (shape, _) => (shape, known),
+        };
+        let candidates = fit::candidates(models, &shape, available);
+        let Some(chosen) = fit::choose(models, &candidates, wanted.wished(), available) else {
+            let types: Vec<&str> = models.iter().map(GgufModel::label).collect();
+            let why = format!("this engine can run none of its types: {}", types.join(", "));
+            // What was asked for by its name can be had all the same.
+            return match models {
+                [only] => Ok(of_model(wanted, listing, only, models, &candidates, available, Some(why))),
+                _ => Err(HubError::Repository { repository: listing.repository.to_string(), why }),
+            };
+        };
+        Ok(of_model(wanted, listing, &models[chosen.index], models, &candidates, available, unfit))
+    }
+
+    /// The shape of a repository's models, all of which have the same; and why the engine cannot run them.
+    fn shape_of_header(&self, listing: &Listing, models: &[GgufModel]) -> (Shape, Option<String>) {
+        let Some(smallest) = models.iter().min_by_key(|model| (model.files.len(), model.bytes)) else {
+            return (Shape::Unknown, None);
+        };
+        match RemoteHeader::fetch(self.client(), &Plan::of_gguf(listing, smallest)) {
+            Ok(header) => match header.files {
+                Ok(files) => (Shape::Read(Box::new(files.config)), None),
+                Err(why) => (Shape::Unknown, Some(why)),
+            },
+            Err(error) => {
+                tracing::debug!(%error, repository = %listing.repository, "the header could not be read");
+                (Shape::Unknown, None)
+            }
+        }
+    }
+
+    /// Where a repository has no model, conversions of it are named.
+    fn with_near(&self, listing: &Listing, error: HubError) -> HubError {
+        let has_models = !gibber_hub::gguf_models(listing).is_empty() || gibber_hub::floats(listing).is_some();
+        let HubError::Repository { repository, why } = error else { return error };
+        if has_models {
+            return HubError::Repository { repository, why };
+        }
+        let name = repository.rsplit('/').next().unwrap_or_default();
+        let others: Vec<String> = self.found_on_hub(&format!("{name} GGUF"));
+        let others: Vec<String> = others.into_iter().filter(|other| *other != repository).collect();
+        let hint = if others.is_empty() { String::new() } else { format!("; near it are {}", others.join(", ")) };
+        HubError::Repository { repository, why: format!("{why}{hint}") }
+    }
+
+    fn offer_of_address(&self, name: &str, reference: &Reference) -> Result<Offer> {
+        let Reference::Address { url, sha256 } = reference else {
+            return Err(HubError::Name { name: name.to_owned(), why: "it is no address".to_owned() });
+        };
+        let head = self.client().head_address(url)?;
+        let checked = if sha256.is_some() { "" } else { "; without #sha256= nothing but its length is checked" };
+        Ok(Offer {
+            name: name.to_owned(),
+            sentence: format!("{url}: {}{checked}", bytes_text(head.size)),
+            choices: Vec::new(),
+            total: head.size,
+            here: 0,
+            is_floats: false,
+            cannot_run: None,
+            source: OfferSource::Address { url: url.clone(), sha256: sha256.clone() },
+        })
+    }
+}
+
+fn shape_of(entry: Option<&CatalogueEntry>) -> Shape {
+    match entry.and_then(|entry| Some((entry.kv?, entry.context))) {
+        Some((kv, context)) => Shape::Catalogue { kv, context },
+        None => Shape::Unknown,
+    }
+}
+
+fn of_model(
+    wanted: &Wanted<'_>,
+    listing: &Listing,
+    model: &GgufModel,
+    models: &[GgufModel],
+    candidates: &[Candidate],
+    available: Option<u64>,
+    cannot_run: Option<String>,
+) -> Chosen {
+    let candidate = candidates.iter().find(|candidate| models[candidate.index].path() == model.path());
+    let reason = candidate.map_or_else(String::new, |one| fit::line(model.label(), &one.need, available));
+    let choices = choices(wanted, models, candidates);
+    Chosen { plan: Plan::of_gguf(listing, model), reason, choices, cannot_run }
+}
+
+/// Floats: what they take as they are, and what they are best quantized to.
+fn floats(wanted: &Wanted<'_>, plan: Plan, available: Option<u64>) -> Chosen {
+    let bytes: u64 = plan.files.iter().filter(|file| file.path.ends_with(".safetensors")).map(|file| file.size).sum();
+    let shape = shape_of(wanted.known);
+    let proposed = quantize_to(bytes, &shape, available);
+    let need = shape.need((bytes as f64 * proposed.1 / FLOAT_BITS) as u64);
+    let reason = format!("floats, best quantized on arrival; as {}", fit::line(proposed.0.name(), &need, available));
+    Chosen { plan, reason, choices: Vec::new(), cannot_run: wanted.known.and_then(catalogue::cannot_run) }
+}
+
+/// What floats of so many bytes are best quantized to, with the bits of a weight.
+fn quantize_to(bytes: u64, shape: &Shape, available: Option<u64>) -> (FileType, f64) {
+    let fits = |&(_, bits): &(FileType, f64)| {
+        let need = shape.need((bytes as f64 * bits / FLOAT_BITS) as u64);
+        available.is_none_or(|available| need.total() <= available)
+    };
+    QUANTIZED.into_iter().find(fits).unwrap_or(QUANTIZED[QUANTIZED.len() - 1])
+}
+
+fn sentence(wanted: &Wanted<'_>, chosen: &Chosen, is_floats: bool) -> String {
+    let what = if is_floats { String::new() } else { format!("/{}", chosen.plan.model.display()) };
+    let unfit = chosen.cannot_run.as_ref().map(|why| format!("; it cannot be run: {why}")).unwrap_or_default();
+    let gated = if chosen.plan.listing.gated { ", gated" } else { "" };
+    let licence = wanted.entry.map(|entry| format!(", {} licence", entry.licence)).unwrap_or_default();
+    let size = bytes_text(chosen.plan.bytes());
+    format!("{}{what} ({size}{licence}{gated}); {}{unfit}", wanted.repository, chosen.reason)
+}
+
+/// Each type with what it takes, under a name that can be typed.
+fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) -> Vec<Choice> {
+    let of = |candidate: &Candidate| {
+        let model = &models[candidate.index];
+        let several = models.iter().filter(|other| other.weight_type == model.weight_type).count() > 1;
+        let pick = match &model.weight_type {
+            Some(kind) if !several => kind.to_string(),
+            _ => model.path().to_owned(),
+        };
+        let revision = wanted.revision.as_ref().map(|revision| format!("@{revision}")).unwrap_or_default();
+        let name = match wanted.entry {
+            Some(entry) if !several && model.weight_type.is_some() => {
+                format!("{}-{}", entry.full_name(), pick.to_ascii_lowercase())
+            }
+            _ => format!("{}:{pick}{revision}", wanted.repository),
+        };
+        let mut notes = vec![format!("{} of memory", bytes_text(candidate.need.total()))];
+        match candidate.mark {
+            TypeMark::Computed => {}
+            TypeMark::Mixed => notes.push("may hold weights that cannot be run yet".to_owned()),
+            TypeMark::NotComputed => notes.push("cannot be run yet".to_owned()),
+        }
+        let fits = if candidate.mark == TypeMark::NotComputed { Some(false) } else { candidate.fits };
+        Choice { name, bytes: Some(model.bytes), note: notes.join(", "), fits }
+    };
+    candidates.iter().map(of).collect()
+}
+
+/// An entry as one to choose.
+fn choice_of_entry(entry: &CatalogueEntry) -> Choice {
+    let need = shape_of(Some(entry)).need(entry.bytes);
+    let mut notes = vec![entry.good_at.clone(), entry.licence.clone()];
+    if entry.gated {
+        notes.push("gated".to_owned());
+    }
+    let cannot_run = catalogue::cannot_run(entry);
+    let fits = match (&cannot_run, (MemoryProbe::default().0)()) {
+        (Some(_), _) => Some(false),
+        (None, available) => available.map(|available| need.total() <= available),
+    };
+    notes.extend(cannot_run);
+    Choice { name: entry.full_name(), bytes: Some(entry.bytes), note: notes.join(", "), fits }
+}
+
+/// `qwen3:0.6b (639 MB), …`
+fn sizes(entries: &[&CatalogueEntry]) -> String {
+    let size = |entry: &&CatalogueEntry| format!("{} ({})", entry.full_name(), bytes_text(entry.bytes));
+    entries.iter().map(size).collect::<Vec<_>>().join(", ")
+}
+
+fn nothing(near: &[String], on_hub: &[String]) -> String {
+    let mut why = "no model has this short name".to_owned();
+    if !near.is_empty() {
+        why.push_str(&format!("; near it are {}", near.join(", ")));
+    }
+    if !on_hub.is_empty() {
+        why.push_str(&format!("; repositories with it in their names are {}", on_hub.join(", ")));
+    }
+    why.push_str("; `gibber pull --list` shows all short names");
+    why
+}
