@@ -16,6 +16,7 @@ mod config;
 mod file_reader;
 mod interrupt;
 mod log;
+mod model_info;
 mod model_list;
 mod models;
 mod output;
@@ -45,6 +46,7 @@ use signal_hook::consts::SIGBUS;
 use crate::app::keymap::{KeyProblem, Keymap};
 use crate::chat::template::Sandbox;
 use crate::chat::{template, visible};
+use crate::hub::ModelHub;
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use crate::worker::Resources;
@@ -101,6 +103,11 @@ impl Context {
             crossterm::style::force_color_output(false);
         }
         Ok(Self { paths, settings, verbose: common.verbose, log })
+    }
+
+    /// Where models come from that are not here.
+    fn hub(&self) -> Result<ModelHub> {
+        Ok(ModelHub::new(&self.paths, false)?)
     }
 
     /// How the settings want a model to run.
@@ -261,7 +268,7 @@ fn of_models(context: Context, command: &Models) -> Result<()> {
     match command {
         Models::List { json } => model_list::run(&context, *json),
         Models::Quantize(arguments) => quantize::run(context, arguments),
-        Models::Info { name, json, model } => models::info(context, name.as_deref(), *json, model),
+        Models::Info { name, json, model } => model_info::run(context, name.as_deref(), *json, model),
     }
 }
 

@@ -3,20 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use serde::Serialize;
 
-use super::Context;
-use super::args::Model;
-use super::output::Output;
 use crate::chat::one_line;
-use crate::chat::template::is_template;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
 use crate::worker::protocol::ModelPlace;
-use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles, ModelInfo, ModelSource};
-use gibber_engine::model::KvCache;
-use gibber_engine::tokenizer::Tokenizer;
-use gibber_engine::{EngineError, TokenId};
+use gibber_engine::load::{ModelInfo, ModelSource};
 use gibber_files::quoted;
 
 /// The name of the default model.
@@ -28,144 +20,6 @@ const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The bytes of that file, in a build that carries them.
 #[cfg(feature = "embed-model")]
 static EMBEDDED: &[u8] = include_bytes!("../../assets/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-
-/// `models info`
-pub(super) fn info(mut context: Context, name: Option<&str>, json: bool, model: &Model) -> Result<()> {
-    let mut output = Output::stdout();
-    model.apply(&mut context.settings);
-    let name = name.unwrap_or(&context.settings.model.name);
-    let files = load::open(&resolve(name, &context.paths)?)?;
-    // A model of which something is missing runs no more than one without its tokenizer.
-    let tokenizer = files.check(MemoryProbe::default()).and_then(|()| files.tokenizer());
-    let info = Info::new(&files, &context.load_options());
-    if json { output.json(&info.with_tokenizer(tokenizer)) } else { print_info(&mut output, &info, tokenizer) }
-}
-
-/// What a model is, as `models info --json` says it; the names are those of `models list --json` where both say it.
-#[derive(Debug, Serialize)]
-struct Info {
-    name: String,
-    path: String,
-    architecture: &'static str,
-    parameters: u64,
-    format: String,
-    bytes: u64,
-    layers: usize,
-    width: usize,
-    heads: usize,
-    kv_heads: usize,
-    vocabulary: usize,
-    /// Tokens that it was trained for.
-    context: usize,
-    /// The format of keys and values, and what they take with the context that a chat would have.
-    kv_type: String,
-    kv_context: usize,
-    kv_bytes: u64,
-    has_chat_template: bool,
-    /// The same for people.
-    #[serde(skip)]
-    template: &'static str,
-    end_tokens: Vec<EndToken>,
-    notes: Vec<String>,
-    runnable: bool,
-    /// Why it cannot be run.
-    reason: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct EndToken {
-    id: TokenId,
-    text: String,
-}
-
-impl Info {
-    fn new(files: &ModelFiles, options: &LoadOptions) -> Self {
-        let config = &files.config;
-        let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
-        Self {
-            name: files.name.clone(),
-            path: files.path.display().to_string(),
-            architecture: config.family.name(),
-            parameters: files.parameters(),
-            format: files.format().to_string(),
-            bytes: files.weights.total_bytes(),
-            layers: config.n_layer(),
-            width: config.n_embd,
-            heads: config.n_head,
-            kv_heads: config.n_kv_head,
-            vocabulary: config.vocab_size,
-            context: config.trained_context,
-            kv_type: options.cache.to_string(),
-            kv_context,
-            kv_bytes: KvCache::bytes_for(config, options.cache, kv_context) as u64,
-            has_chat_template: files.chat_template.as_deref().is_some_and(is_template),
-            template: match files.chat_template.as_deref() {
-                Some(source) if is_template(source) => "its own",
-                Some(source) if !source.trim().is_empty() => {
-                    "a text without a tag, which is none (a plain one is used)"
-                }
-                _ => "none (a plain one is used)",
-            },
-            end_tokens: Vec::new(),
-            notes: Vec::new(),
-            runnable: false,
-            reason: None,
-        }
-    }
-
-    fn with_tokenizer(mut self, tokenizer: Result<Tokenizer, EngineError>) -> Self {
-        match tokenizer {
-            Ok(tokenizer) => {
-                let end = |&id: &TokenId| EndToken { id, text: tokenizer.piece(id) };
-                self.end_tokens = tokenizer.eos_tokens().iter().map(end).collect();
-                self.notes = tokenizer.notes().to_vec();
-                self.runnable = true;
-            }
-            Err(error) => self.reason = Some(error.to_string()),
-        }
-        self
-    }
-}
-
-fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, EngineError>) -> Result<()> {
-    let cache = format!(
-        "{} bytes a token ({}), {:.1} MB at {} tokens",
-        info.kv_bytes / info.kv_context.max(1) as u64,
-        info.kv_type,
-        info.kv_bytes as f64 / 1e6,
-        info.kv_context
-    );
-    let rows = [
-        ("name", info.name.clone()),
-        ("file", info.path.clone()),
-        ("architecture", info.architecture.into()),
-        ("format", info.format.clone()),
-        ("parameters", format!("{} ({:.1} million)", info.parameters, info.parameters as f64 / 1e6)),
-        ("weights", format!("{} bytes", info.bytes)),
-        ("layers", info.layers.to_string()),
-        ("width", info.width.to_string()),
-        ("heads", format!("{} ({} for keys and values)", info.heads, info.kv_heads)),
-        ("vocabulary", info.vocabulary.to_string()),
-        ("context", format!("{} tokens", info.context)),
-        ("KV cache", cache),
-        ("chat template", info.template.into()),
-    ];
-    let of_tokenizer = match tokenizer {
-        Ok(tokenizer) => tokenizer_rows(&tokenizer),
-        Err(error) => vec![("cannot be run", error.to_string())],
-    };
-    let mut rows = rows.iter().chain(&of_tokenizer);
-    rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", one_line(value))))
-}
-
-/// What ends a reply, and what is odd about the tokenizer.
-fn tokenizer_rows(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
-    let end = |&id: &TokenId| format!("{} ({id})", tokenizer.piece(id));
-    let ends: Vec<String> = tokenizer.eos_tokens().iter().map(end).collect();
-    let ends = if ends.is_empty() { "none: a reply ends at its length".to_owned() } else { ends.join(", ") };
-    let notes = tokenizer.notes().iter().map(|note| ("note", note.clone()));
-    std::iter::once(("end tokens", ends)).chain(notes).collect()
-}
 
 /// A model in a line.
 pub(super) fn headline(info: &ModelInfo) -> String {
@@ -259,7 +113,7 @@ fn places(stores: &ModelStores) -> String {
 }
 
 /// Whether it can only be meant as a path: `organization/name` is a name.
-fn is_path(name: &str) -> bool {
+pub(super) fn is_path(name: &str) -> bool {
     let path = Path::new(name);
     path.is_absolute() || name.starts_with(['.', '~']) || name.ends_with('/') || name.ends_with(".gguf")
 }

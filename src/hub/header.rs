@@ -6,7 +6,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use gibber_engine::EngineError;
 use gibber_engine::load::{self, ModelFiles, ModelSource};
 use gibber_engine::weights::gguf::Gguf;
 use gibber_hub::{Hub, HubError, Plan, RemoteFile, Result};
@@ -18,8 +17,8 @@ const FIRST: u64 = 256 << 10;
 const GROWTH: u64 = 8;
 /// The longest header that is fetched. The largest vocabularies that are published take some 20 million bytes.
 const LONGEST: u64 = 64 << 20;
-/// The same for all parts of a split model together.
-const LONGEST_OF_ALL: u64 = 128 << 20;
+/// The most that is fetched of a model, all parts and small files together.
+const LONGEST_OF_ALL: u64 = 256 << 20;
 /// The largest small file (a tokenizer) that is fetched whole.
 const LARGEST_SMALL: u64 = gibber_files::VOCABULARY;
 
@@ -51,15 +50,11 @@ impl RemoteHeader {
         let name = plan.listing.repository.to_string();
         let opened = load::open(&ModelSource::Path(root.join(&plan.model)));
         let header = Self { files: Err(String::new()), fetched, folder, name };
-        Ok(Self { files: opened.map_err(|error| header.readable(&error)), ..header })
+        Ok(Self { files: opened.map_err(|error| header.readable(&error.to_string())), ..header })
     }
 
-    /// An error of the engine as a person reads it: by the names that the files have where they are.
-    pub fn readable(&self, error: &EngineError) -> String {
-        self.without_folder(&error.to_string())
-    }
-
-    fn without_folder(&self, text: &str) -> String {
+    /// What the engine says as a person reads it: by the names that the files have where they are.
+    pub fn readable(&self, text: &str) -> String {
         let inside = self.folder.path().join(self.name.rsplit('/').next().unwrap_or_default());
         text.replace(&inside.display().to_string(), &self.name)
     }
@@ -124,8 +119,11 @@ impl Fetcher<'_> {
             }
             let more = self.hub.range(&self.plan.listing, &file.path, here..wanted)?;
             self.fetched = self.fetched.saturating_add(more.len() as u64);
-            if more.is_empty() || self.fetched > LONGEST_OF_ALL.saturating_add(LARGEST_SMALL) {
+            if more.is_empty() {
                 break;
+            }
+            if self.fetched > LONGEST_OF_ALL {
+                return Err(self.too_large(file));
             }
             bytes.extend_from_slice(&more);
         }
@@ -135,7 +133,10 @@ impl Fetcher<'_> {
     fn too_large(&self, file: &RemoteFile) -> HubError {
         HubError::Repository {
             repository: self.plan.listing.repository.to_string(),
-            why: format!("{} has {} bytes, more than a file of its kind can have", file.path, file.size),
+            why: format!(
+                "{} has {} bytes, and no more than {LONGEST_OF_ALL} are fetched to look at a model",
+                file.path, file.size
+            ),
         }
     }
 }

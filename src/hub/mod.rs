@@ -14,4 +14,5 @@ mod resolve;
 mod units;
 
 pub use models::{Choice, Here, ModelHub, Offer, OfferSource};
+pub use resolve::RemoteModel;
 pub use units::{bytes_text, time_text};

@@ -68,6 +68,17 @@ fn is_about_the_name(error: &HubError) -> bool {
     matches!(error, HubError::Repository { .. } | HubError::Name { .. })
 }
 
+/// A model that is not here, as its header says it.
+#[derive(Debug)]
+pub struct RemoteModel {
+    /// What the engine makes of it.
+    pub header: RemoteHeader,
+    /// Where it is.
+    pub place: String,
+    /// Bytes that fetching it takes.
+    pub bytes: u64,
+}
+
 /// A type that was chosen, or floats.
 struct Chosen {
     plan: Plan,
@@ -157,11 +168,11 @@ impl ModelHub {
         })
     }
 
-    /// The plan of what `reference` stands for, for whoever looks at it and fetches nothing.
+    /// What `reference` stands for, looked at where it is: nothing is fetched but its header.
     ///
     /// # Errors
     /// Those of [`ModelHub::offer`]; an address is of no hub.
-    pub fn header(&self, reference: &Reference) -> Result<RemoteHeader> {
+    pub fn header(&self, reference: &Reference) -> Result<RemoteModel> {
         let reference = self.at_endpoint(reference);
         let Some(wanted) = self.wanted(&reference)? else {
             let why = "the header of a file can be had of a hub's alone: `gibber pull` fetches this one".to_owned();
@@ -169,7 +180,14 @@ impl ModelHub {
         };
         let listing = self.listing(&wanted)?;
         let chosen = self.chosen(&wanted, &listing, MemoryProbe::default()).map_err(|error| wanted.about(error))?;
-        RemoteHeader::fetch(self.client(), &chosen.plan)
+        let header = RemoteHeader::fetch(self.client(), &chosen.plan)?;
+        let file = chosen.plan.model.display().to_string();
+        let place = [&self.client().environment().endpoint, wanted.repository.as_str(), &file]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<&str>>()
+            .join("/");
+        Ok(RemoteModel { header, place, bytes: chosen.plan.bytes() })
     }
 
     /// The same reference where an address is one of a file of this hub.

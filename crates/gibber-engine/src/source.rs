@@ -127,6 +127,15 @@ impl ModelFiles {
         self.weights.fingerprint(&config)
     }
 
+    /// What a GGUF file says about itself, in the order of its keys: texts, numbers, and of lists how long they are. Of
+    /// other models there is none.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        match &self.tokenizer {
+            TokenizerFiles::Gguf(storage) => gguf::shown_metadata(&self.path, storage),
+            TokenizerFiles::HuggingFace(_) | TokenizerFiles::Bytes => Vec::new(),
+        }
+    }
+
     /// How many weights there are.
     pub fn parameters(&self) -> u64 {
         self.weights.iter().map(|tensor| tensor.len() as u64).sum()

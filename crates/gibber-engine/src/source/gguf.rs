@@ -7,7 +7,7 @@ use crate::EngineError;
 use crate::keys::GgufKeys;
 use crate::model::{ModelConfig, family};
 use crate::tokenizer::{self, Tokenizer};
-use crate::weights::gguf::{Gguf, Metadata, parts};
+use crate::weights::gguf::{Gguf, Metadata, Value, parts};
 use crate::weights::{Storage, Weights, disguise};
 
 /// Opens the file in `storage`, whose name is `path`.
@@ -47,6 +47,25 @@ pub(super) fn tokenizer(path: &Path, storage: &Storage) -> Result<Tokenizer, Eng
 /// What is wrong with it, without building it.
 pub(super) fn check_tokenizer(path: &Path, storage: &Storage) -> Result<(), EngineError> {
     tokenizer::check_gguf(path, &Gguf::parse(path, storage)?.metadata)
+}
+
+/// The longest text of the metadata that is shown whole.
+const SHOWN: usize = 200;
+
+/// The metadata for people. A file that is broken has none.
+pub(super) fn shown_metadata(path: &Path, storage: &Storage) -> Vec<(String, String)> {
+    let Ok(gguf) = Gguf::parse(path, storage) else { return Vec::new() };
+    let shown = |value: &Value<'_>| match value {
+        Value::Unsigned(number) => number.to_string(),
+        Value::Signed(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::String(text) if text.len() <= SHOWN => (*text).to_owned(),
+        Value::String(text) => format!("({} bytes of text)", text.len()),
+        Value::BrokenString(bytes) => format!("({} bytes that are no text)", bytes.len()),
+        Value::Array(array) => format!("({} values)", array.len()),
+    };
+    gguf.metadata.raw().filter_map(|(key, _)| Some((key.to_owned(), shown(gguf.metadata.get(key)?)))).collect()
 }
 
 /// What is read from the metadata.

@@ -1,0 +1,227 @@
+//! What a model is: `gibber models info`, also of one that is not here.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, anyhow};
+use gibber_hub::Reference;
+use serde::Serialize;
+
+use super::Context;
+use super::args::Model;
+use super::models::{is_path, resolve};
+use super::output::Output;
+use crate::chat::one_line;
+use crate::chat::template::is_template;
+use crate::hub::bytes_text;
+use gibber_engine::TokenId;
+use gibber_engine::load::{self, LoadOptions, MemoryNeed, MemoryProbe, ModelFiles};
+use gibber_engine::tokenizer::Tokenizer;
+
+pub(super) fn run(mut context: Context, name: Option<&str>, json: bool, model: &Model) -> Result<()> {
+    model.apply(&mut context.settings);
+    let name = name.unwrap_or(&context.settings.model.name).to_owned();
+    match resolve(&name, &context.paths) {
+        Ok(source) => {
+            let files = load::open(&source)?;
+            let (info, tokenizer) = looked_at(&files, &context.load_options());
+            shown(&info, tokenizer, json)
+        }
+        Err(not_here) => of_remote(&context, &name, json, not_here),
+    }
+}
+
+/// What a model's files say. One of which something is missing runs no more than one without its tokenizer.
+fn looked_at(files: &ModelFiles, options: &LoadOptions) -> (Info, Result<Tokenizer, String>) {
+    let tokenizer = files.check(MemoryProbe::default()).and_then(|()| files.tokenizer());
+    (Info::new(files, options), tokenizer.map_err(|error| error.to_string()))
+}
+
+fn shown(info: &Info, tokenizer: Result<Tokenizer, String>, json: bool) -> Result<()> {
+    let mut output = Output::stdout();
+    if json { output.json(&info.clone().with_tokenizer(tokenizer)) } else { print_info(&mut output, info, tokenizer) }
+}
+
+/// The same of a model that is not here: its header comes from the hub, and nothing else of it.
+fn of_remote(context: &Context, name: &str, json: bool, not_here: anyhow::Error) -> Result<()> {
+    let Ok(reference) = name.parse::<Reference>() else { return Err(not_here) };
+    let hub = context.hub()?;
+    let may_be_meant = match &reference {
+        Reference::Catalogue { name, .. } => hub.knows(name),
+        Reference::Hub { repository, .. } => repository.as_str().contains('/') && !is_path(repository.as_str()),
+        Reference::Address { .. } => true,
+    };
+    if !may_be_meant {
+        return Err(not_here);
+    }
+    let remote = hub.header(&reference)?;
+    let files = remote.header.files.as_ref().map_err(|why| anyhow!("{name} is not here, and cannot be run: {why}"))?;
+    let (mut info, tokenizer) = looked_at(files, &context.load_options());
+    info.path = remote.place;
+    info.here = false;
+    info.fetch = Some(format!("gibber pull {name}"));
+    info.fetch_bytes = Some(remote.bytes);
+    shown(&info, tokenizer.map_err(|why| remote.header.readable(&why)), json)
+}
+
+/// What a model is, as `models info --json` says it; the names are those of `models list --json` where both say it.
+#[derive(Debug, Clone, Serialize)]
+struct Info {
+    name: String,
+    path: String,
+    architecture: &'static str,
+    parameters: u64,
+    format: String,
+    bytes: u64,
+    layers: usize,
+    width: usize,
+    heads: usize,
+    kv_heads: usize,
+    vocabulary: usize,
+    /// Tokens that it was trained for.
+    context: usize,
+    /// The format of keys and values, and what they take with the context that a chat would have.
+    kv_type: String,
+    kv_context: usize,
+    kv_bytes: u64,
+    /// What it takes of memory with that context: weights, keys and values, and what a pass is computed in.
+    memory_bytes: u64,
+    /// How many tensors it has, and how many of each format.
+    tensors: usize,
+    tensor_formats: BTreeMap<String, usize>,
+    /// What the file says about itself, by its keys: texts, numbers, and of lists how long they are.
+    metadata: BTreeMap<String, String>,
+    has_chat_template: bool,
+    /// The same for people.
+    #[serde(skip)]
+    template: &'static str,
+    end_tokens: Vec<EndToken>,
+    notes: Vec<String>,
+    /// Whether it is on this machine; else what fetches it, and how many bytes that are.
+    here: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetch_bytes: Option<u64>,
+    runnable: bool,
+    /// Why it cannot be run.
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct EndToken {
+    id: TokenId,
+    text: String,
+}
+
+impl Info {
+    fn new(files: &ModelFiles, options: &LoadOptions) -> Self {
+        let config = &files.config;
+        let need = MemoryNeed::of(config, files.weights.total_bytes(), options);
+        let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
+        Self {
+            name: files.name.clone(),
+            path: files.path.display().to_string(),
+            architecture: config.family.name(),
+            parameters: files.parameters(),
+            format: files.format().to_string(),
+            bytes: files.weights.total_bytes(),
+            layers: config.n_layer(),
+            width: config.n_embd,
+            heads: config.n_head,
+            kv_heads: config.n_kv_head,
+            vocabulary: config.vocab_size,
+            context: config.trained_context,
+            kv_type: options.cache.to_string(),
+            kv_context,
+            kv_bytes: need.cache,
+            memory_bytes: need.total(),
+            tensors: files.weights.iter().count(),
+            tensor_formats: formats(files),
+            metadata: files.metadata().into_iter().collect(),
+            has_chat_template: files.chat_template.as_deref().is_some_and(is_template),
+            template: match files.chat_template.as_deref() {
+                Some(source) if is_template(source) => "its own",
+                Some(source) if !source.trim().is_empty() => {
+                    "a text without a tag, which is none (a plain one is used)"
+                }
+                _ => "none (a plain one is used)",
+            },
+            end_tokens: Vec::new(),
+            notes: Vec::new(),
+            here: true,
+            fetch: None,
+            fetch_bytes: None,
+            runnable: false,
+            reason: None,
+        }
+    }
+
+    fn with_tokenizer(mut self, tokenizer: Result<Tokenizer, String>) -> Self {
+        match tokenizer {
+            Ok(tokenizer) => {
+                let end = |&id: &TokenId| EndToken { id, text: tokenizer.piece(id) };
+                self.end_tokens = tokenizer.eos_tokens().iter().map(end).collect();
+                self.notes = tokenizer.notes().to_vec();
+                self.runnable = true;
+            }
+            Err(error) => self.reason = Some(error),
+        }
+        self
+    }
+}
+
+fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, String>) -> Result<()> {
+    let cache = format!(
+        "{} bytes a token ({}), {:.1} MB at {} tokens",
+        info.kv_bytes / info.kv_context.max(1) as u64,
+        info.kv_type,
+        info.kv_bytes as f64 / 1e6,
+        info.kv_context
+    );
+    let formats: Vec<String> = info.tensor_formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
+    let tensors = format!("{} ({})", info.tensors, formats.join(", "));
+    let rows = [
+        ("name", info.name.clone()),
+        ("file", info.path.clone()),
+        ("architecture", info.architecture.into()),
+        ("format", info.format.clone()),
+        ("parameters", format!("{} ({:.1} million)", info.parameters, info.parameters as f64 / 1e6)),
+        ("weights", format!("{} bytes", info.bytes)),
+        ("layers", info.layers.to_string()),
+        ("width", info.width.to_string()),
+        ("heads", format!("{} ({} for keys and values)", info.heads, info.kv_heads)),
+        ("vocabulary", info.vocabulary.to_string()),
+        ("context", format!("{} tokens", info.context)),
+        ("KV cache", cache),
+        ("memory", format!("{} at {} tokens", bytes_text(info.memory_bytes), info.kv_context)),
+        ("tensors", tensors),
+        ("chat template", info.template.into()),
+    ];
+    let of_tokenizer = match tokenizer {
+        Ok(tokenizer) => tokenizer_rows(&tokenizer),
+        Err(error) => vec![("cannot be run", error)],
+    };
+    let not_here = info.fetch.iter().map(|command| {
+        let size = bytes_text(info.fetch_bytes.unwrap_or(info.bytes));
+        ("not here", format!("its header was read and nothing fetched; `{command}` fetches it ({size})"))
+    });
+    let rows = rows.into_iter().chain(of_tokenizer).chain(not_here).collect::<Vec<_>>();
+    let mut rows = rows.iter();
+    rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", one_line(value))))
+}
+
+/// What ends a reply, and what is odd about the tokenizer.
+fn tokenizer_rows(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
+    let end = |&id: &TokenId| format!("{} ({id})", tokenizer.piece(id));
+    let ends: Vec<String> = tokenizer.eos_tokens().iter().map(end).collect();
+    let ends = if ends.is_empty() { "none: a reply ends at its length".to_owned() } else { ends.join(", ") };
+    let notes = tokenizer.notes().iter().map(|note| ("note", note.clone()));
+    std::iter::once(("end tokens", ends)).chain(notes).collect()
+}
+
+/// How many tensors there are of each format.
+fn formats(files: &ModelFiles) -> BTreeMap<String, usize> {
+    let mut formats = BTreeMap::new();
+    files.weights.iter().for_each(|tensor| *formats.entry(tensor.dtype().to_string()).or_default() += 1);
+    formats
+}
