@@ -94,10 +94,18 @@ impl ModelHub {
         if is_offline && environment.offline.is_none() {
             environment.offline = Some(OFFLINE.to_owned());
         }
+        Self::with_environment(paths, &environment)
+    }
+
+    /// The same in an environment of the caller's.
+    ///
+    /// # Errors
+    /// Those of [`ModelHub::new`].
+    pub fn with_environment(paths: &Paths, environment: &HubEnvironment) -> Result<Self> {
         let own = paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().join("models"));
         let cache = environment.cache.clone().map(Cache::new);
         let names = Arc::new(catalogue::load(paths)?);
-        Ok(Self { client: Hub::new(&environment)?, cache, own, names })
+        Ok(Self { client: Hub::new(environment)?, cache, own, names })
     }
 
     /// The same, whose requests end once `cancel` is asked for.
