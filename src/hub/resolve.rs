@@ -65,7 +65,13 @@ impl Wanted<'_> {
 
 /// Whether it says that what a name stands for is not there, and nothing of the network or this machine.
 fn is_about_the_name(error: &HubError) -> bool {
-    matches!(error, HubError::Repository { .. } | HubError::Name { .. })
+    matches!(
+        error,
+        HubError::Repository { .. }
+            | HubError::NoRepository { .. }
+            | HubError::NoRevision { .. }
+            | HubError::NoFile { .. }
+    )
 }
 
 /// A model that is not here, as its header says it.
@@ -460,3 +466,6 @@ fn nothing(near: &[String], on_hub: &[String]) -> String {
     why.push_str("; `gibber pull --list` shows all short names");
     why
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,6 +188,7 @@ pub enum HubError {
         endpoint: String,
         /// How another is given.
         advice: String,
+    },
     /// What a short name stands for cannot be had.
     #[error("{source}; {name} stands for that in {}:{line}: an entry of your own corrects it (`gibber pull --list {family}` shows the family)", path.display())]
     Entry {
