@@ -174,7 +174,8 @@ impl OpenChat {
 impl OpenChat {
     /// The last reply of the path on screen.
     pub(super) fn reply_on_screen(&self) -> Option<MessageId> {
-        self.session.transcript.from_head().find(|node| node.message.role == Role::Assistant).map(|node| node.id)
+        let path = self.session.transcript.path();
+        path.into_iter().rev().find(|node| node.message.role == Role::Assistant).map(|node| node.id)
     }
 
     /// How it ended, and what it cost.

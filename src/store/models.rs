@@ -3,6 +3,8 @@
 //! Only names and places are found out here; whether a model can be run is the engine's to say. Nothing is downloaded, and
 //! nothing in the stores of other programs is changed.
 
+mod complete;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::OsString;
@@ -10,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use directories::BaseDirs;
+use gibber_hub::HubEnvironment;
 use serde_json::Value;
 
 use super::Paths;
@@ -110,10 +113,8 @@ impl ModelStores {
     fn with(own: Vec<PathBuf>, home: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let path = |name: &str| variable(name).map(PathBuf::from);
         let at_home = |folder: &str| home.map(|home| home.join(folder));
-        let hub = path("HF_HUB_CACHE").or_else(|| Some(path("HF_HOME")?.join("hub"))).or_else(|| {
-            let cache = path("XDG_CACHE_HOME").or_else(|| at_home(".cache"))?;
-            Some(cache.join("huggingface/hub"))
-        });
+        // The folder that pulls go to is the one that is looked into.
+        let hub = HubEnvironment::cache_folder(home, &variable);
         let lm_studio = [".lmstudio/models", ".cache/lm-studio/models"];
         let ollama = match path("OLLAMA_MODELS") {
             Some(folder) => vec![folder],
@@ -270,33 +271,46 @@ fn gguf_name(path: &Path) -> String {
     part(&stem).map_or(stem.as_str(), |(name, ..)| name).to_owned()
 }
 
-/// `models--ORGANIZATION--NAME/snapshots/COMMIT`, of which `refs/main` names the one in use.
+/// `models--ORGANIZATION--NAME/snapshots/COMMIT`, of which `refs/main` names the one in use. What is half there is no model:
+/// `huggingface_hub` writes the ref first.
 fn hub_models(hub: &Path) -> Vec<FoundModel> {
     let mut models = Vec::new();
     for repository in entries(hub) {
         let folder = text(repository.file_name());
         let Some(name) = folder.strip_prefix("models--").map(|name| name.replace("--", "/")) else { continue };
-        let Some(snapshot) = snapshot(&repository) else { continue };
-        if is_folder_model(&snapshot) {
-            models.push(FoundModel::new(name.clone(), snapshot.clone(), StorePlace::HuggingFace));
+        let before = models.len();
+        for snapshot in snapshots(&repository) {
+            let of_snapshot = snapshot_models(&snapshot, &name);
+            // The newer commit's is meant where two have it.
+            let is_new = |model: &FoundModel, known: &[FoundModel]| known.iter().all(|known| known.name != model.name);
+            models.extend(of_snapshot.into_iter().filter(|model| is_new(model, &models[before..])).collect::<Vec<_>>());
         }
-        models.extend(gguf_models(&snapshot, &name, StorePlace::HuggingFace, 2));
     }
     models
 }
 
-fn snapshot(repository: &Path) -> Option<PathBuf> {
-    let snapshots = repository.join("snapshots");
+/// The models of a commit of the repository `name`, all of whose files are here.
+fn snapshot_models(snapshot: &Path, name: &str) -> Vec<FoundModel> {
+    let folder = (is_folder_model(snapshot) && complete::is_complete_folder(snapshot))
+        .then(|| FoundModel::new(name.to_owned(), snapshot.to_owned(), StorePlace::HuggingFace));
+    let files = gguf_models(snapshot, name, StorePlace::HuggingFace, 2);
+    let files = files.into_iter().filter(|model| complete::is_complete_gguf(&model.path));
+    folder.into_iter().chain(files).collect()
+}
+
+/// The commits of a repository that are here: the one in use first, then those that were added last.
+fn snapshots(repository: &Path) -> Vec<PathBuf> {
+    let folder = repository.join("snapshots");
     let commit = gibber_files::read_text(&repository.join("refs/main"), gibber_files::SMALL)
         .ok()
         .map(|commit| commit.trim().to_owned());
-    let main = commit
-        .filter(|commit| !commit.is_empty() && !commit.contains(['/', '\\']))
-        .map(|commit| snapshots.join(commit));
-    main.filter(|folder| folder.is_dir()).or_else(|| {
-        let others = entries(&snapshots).into_iter().filter(|path| path.is_dir());
-        others.max_by_key(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
-    })
+    let main =
+        commit.filter(|commit| !commit.is_empty() && !commit.contains(['/', '\\'])).map(|commit| folder.join(commit));
+    let mut snapshots: Vec<_> = entries(&folder).into_iter().filter(|path| path.is_dir()).collect();
+    let time = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    snapshots.sort_by_key(|path| (Some(path) == main.as_ref(), time(path)));
+    snapshots.reverse();
+    snapshots
 }
 
 /// The GGUF files in `folder` and those within it, named by their way from there behind `prefix`.
@@ -395,6 +409,7 @@ mod tests {
         let hub = ".cache/huggingface/hub";
         put(root, &format!("{hub}/models--openai-community--gpt2/refs/main"), "abc\n");
         put(root, &format!("{hub}/models--openai-community--gpt2/snapshots/abc/config.json"), "{}");
+        put(root, &format!("{hub}/models--openai-community--gpt2/snapshots/abc/model.safetensors"), "");
         put(root, &format!("{hub}/models--openai-community--gpt2/snapshots/old/config.json"), "{}");
         put(root, &format!("{hub}/models--a--quants/snapshots/1/q4/Model-Q4_0.gguf"), "");
         put(root, &format!("{hub}/datasets--a--b/snapshots/1/config.json"), "{}");
@@ -495,6 +510,35 @@ mod tests {
         let deep = "d/".repeat(200);
         put(root, &format!("own/{deep}far.gguf"), "x");
         assert_eq!(ModelStores::with(vec![root.join("own")], None, |_| None).models().len(), 3);
+    }
+
+    #[test]
+    fn what_is_half_there_is_no_model_until_the_rest_comes() {
+        let directory = tempfile::tempdir().unwrap();
+        let snapshots = |commit: &str| format!(".cache/huggingface/hub/models--org--name/snapshots/{commit}");
+        let (main, old) = (snapshots("main"), snapshots("old"));
+        let names = || {
+            let models = ModelStores::with(Vec::new(), Some(directory.path()), |_| None).models();
+            models.into_iter().map(|model| (model.name, model.path.ends_with("main"))).collect::<Vec<_>>()
+        };
+        put(directory.path(), ".cache/huggingface/hub/models--org--name/refs/main", "main");
+        let index = r#"{"weight_map": {"a": "one.safetensors", "b": "two.safetensors", "c": "one.safetensors"}}"#;
+        for (file, text) in [("config.json", "{}"), ("model.safetensors.index.json", index), ("one.safetensors", "")] {
+            put(directory.path(), &format!("{main}/{file}"), text);
+            assert_eq!(names(), [], "{file}");
+        }
+        put(directory.path(), &format!("{old}/config.json"), "{}");
+        put(directory.path(), &format!("{old}/model.safetensors"), "");
+        let folder = "org/name".to_owned();
+        assert_eq!(names(), [(folder.clone(), false)], "the one before is complete");
+        put(directory.path(), &format!("{main}/two.safetensors"), "");
+        assert_eq!(names(), [(folder.clone(), true)]);
+        put(directory.path(), &format!("{main}/Q8-00001-of-00002.gguf"), "");
+        put(directory.path(), &format!("{old}/Q4.gguf"), "");
+        let file = |name: &str| (format!("org/name/{name}"), false);
+        assert_eq!(names(), [(folder.clone(), true), file("Q4")], "also what an earlier commit had");
+        put(directory.path(), &format!("{main}/Q8-00002-of-00002.gguf"), "");
+        assert_eq!(names(), [(folder, true), file("Q8"), file("Q4")]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::journal::{self, Identity};
 use crate::lock::FileLock;
 use crate::meter::{Bytes, Meter};
 use crate::throttle::Throttle;
-use crate::{Cache, Cancel, Hub, HubError, Listing, Plan, RemoteFile, Result};
+use crate::{Cache, Cancel, Hub, HubError, Listing, Plan, RemoteFile, Repository, Result};
 
 /// Files that an error names at most.
 const NAMED: usize = 3;
@@ -146,6 +146,16 @@ pub fn pull(
     let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
     let path = if plan.model.as_os_str().is_empty() { snapshot } else { snapshot.join(&plan.model) };
     Ok(Pulled { path, bytes_fetched: meter.fetched(), bytes_here: here, unverified: None })
+}
+
+/// The files of `repository` at `revision`: the hub's list, or what is known here where nothing is to be fetched.
+///
+/// # Errors
+/// Those of [`Hub::list`]; [`HubError::Offline`] where nothing of it is here.
+pub fn list(hub: &Hub, cache: &Cache, repository: &Repository, revision: &str) -> Result<Listing> {
+    let Some(variable) = hub.environment().offline.clone() else { return hub.list(repository, revision) };
+    let what = format!("{repository} at {revision}");
+    cache.listing(repository, revision).ok_or(HubError::Offline { what, variable })
 }
 
 /// How many bytes of a plan's files are here: those of complete files, and of what an interrupted pull left.

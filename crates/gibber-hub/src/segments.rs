@@ -97,6 +97,7 @@ impl SegmentMap {
     }
 
     /// What nobody has taken within `range`.
+    #[cfg(test)]
     pub(crate) fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
         if range.is_empty() { Vec::new() } else { self.taken.gaps(&range).collect() }
     }

@@ -168,7 +168,11 @@ impl<'a> Transfer<'a> {
 
     /// Opens the file at `range`; whatever comes is of the file that is wanted.
     fn open(&self, range: Range<u64>) -> Step<Body> {
-        let body = self.wanted.source.open(self.hub, range)?;
+        let body = match self.wanted.source.open(self.hub, range) {
+            // The file ends before this range.
+            Err(HubError::Status { status: 416, .. }) => return Err(Halt::News(News::Changed(None))),
+            opened => opened?,
+        };
         let other_size = body.size.filter(|size| *size != self.wanted.size);
         if other_size.is_some() || self.wanted.source.is_changed(&body) {
             return Err(Halt::News(News::Changed(other_size)));
