@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod leads;
 mod proxy;
 mod retry;
 mod trust;
@@ -21,6 +22,7 @@ pub use retry::{Backoff, Retry};
 pub use trust::Certificates;
 
 use answer::Stream;
+use leads::Leads;
 
 use crate::{Cancel, HubEnvironment, HubError, Result};
 
@@ -64,6 +66,7 @@ pub(crate) struct Client {
     endpoint: Address,
     /// Directly and through a proxy, each for what is encrypted and what is not. Certificates are read when they are needed.
     agents: [OnceLock<Agent>; 4],
+    leads: Leads,
 }
 
 impl Client {
@@ -74,7 +77,7 @@ impl Client {
         for is_encrypted in [true, false] {
             environment.proxies.proxy(is_encrypted)?;
         }
-        Ok(Self { environment, endpoint, agents: Default::default() })
+        Ok(Self { environment, endpoint, agents: Default::default(), leads: Leads::default() })
     }
 
     /// The answer to `question`, with all redirects gone. What is no success is an error.
@@ -82,12 +85,34 @@ impl Client {
     /// # Errors
     /// What the line and the server do; [`HubError::Cancelled`].
     pub(crate) fn ask(&self, question: &Question, cancel: &Cancel) -> Result<Answer> {
-        let answer = self.follow(question, cancel)?;
+        let answer = match self.direct(question, cancel)? {
+            Some(answer) => answer,
+            None => self.follow(question, cancel)?,
+        };
         let is_fine = answer.status.is_success() || question.stays && answer.status.is_redirection();
         if is_fine { Ok(answer) } else { Err(refusal(answer, &question.address)) }
     }
 
+    /// Asks for a part of a file where the last one came from; nothing where that is not known, or good no more.
+    fn direct(&self, question: &Question, cancel: &Cancel) -> Result<Option<Answer>> {
+        let known = question.range.as_ref().and_then(|_| self.leads.of(&question.address));
+        let Some(address) = known else { return Ok(None) };
+        let answer = self.send(&Question { address, ..question.clone() }, false, cancel);
+        if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+            return answer.map(Some);
+        }
+        self.leads.forget(&question.address);
+        // Who has forgotten us, or lets us in no more, is not asked again; a host that fails is left to whoever tries again.
+        let is_over =
+            |answer: &Answer| answer.status.is_client_error() && answer.status != StatusCode::TOO_MANY_REQUESTS;
+        match answer {
+            Ok(answer) if is_over(&answer) || answer.status.is_redirection() => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     fn follow(&self, question: &Question, cancel: &Cancel) -> Result<Answer> {
+        let asked = question.address.clone();
         let (mut question, mut knows_token) = (question.clone(), true);
         let first = question.address.shown();
         for _ in 0..=REDIRECTS {
@@ -95,6 +120,9 @@ impl Client {
             knows_token &= question.address.origin == self.endpoint.origin;
             let answer = self.send(&question, knows_token, cancel)?;
             if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                if question.range.is_some() && answer.status.is_success() {
+                    self.leads.learn(&asked, &question.address);
+                }
                 return Ok(answer);
             }
             let refused = |why: &str| HubError::Redirect { url: first.clone(), why: why.to_owned() };

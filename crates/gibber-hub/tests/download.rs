@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use common::hub::{Fault, Rule};
+use common::hub::{Fault, Rule, TestHub};
 use common::{MIB, MODEL, Machine, REPOSITORY, check_progress, files, noise, total};
 use gibber_hub::{Cancel, HubError, Limits, PullEvent, Pulled, Repository, Result, pull_address};
 
@@ -252,6 +252,20 @@ fn an_unfinished_file_of_an_earlier_commit_goes() {
     let (pulled, _) = machine.pull(&limits(1));
     assert_eq!(fs::read(pulled.unwrap().path).unwrap(), newer);
     assert_eq!(machine.blobs().len(), 1, "{:?}", machine.blobs());
+}
+
+#[test]
+fn the_hub_is_asked_once_where_another_host_has_the_bytes() {
+    let bytes = noise(6 * MIB, 20);
+    let machine = Machine::with_model(&bytes);
+    let second = TestHub::start();
+    machine.hub.send_on_to(&second);
+    // What is signed for a while is refused then.
+    second.rule(Rule::on("/blob/").numbers(4..=4).fault(Fault::status(403)));
+    let (pulled, events) = machine.pull(&limits(1));
+    assert_eq!(fs::read(pulled.unwrap().path).unwrap(), bytes);
+    let asked = machine.hub.asked_for(RESOLVE).into_iter().filter(|asked| asked.method == "GET").count();
+    assert_eq!((asked, second.asked().len(), retries(&events)), (2, 7, 0));
 }
 
 #[test]

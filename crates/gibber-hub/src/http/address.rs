@@ -22,7 +22,7 @@ pub(crate) fn encoded_path(path: &str) -> String {
 }
 
 /// Who answers: what a secret may be sent to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     is_encrypted: bool,
     host: String,
@@ -30,7 +30,7 @@ pub(crate) struct Origin {
 }
 
 /// An `http` or `https` address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
     uri: Uri,
     pub(crate) origin: Origin,

@@ -51,7 +51,9 @@ fn a_file_without_certificates_is_told_with_its_variable() {
     let path = folder.path().join("empty.pem");
     for (text, part) in [(Some("nothing"), "no certificate in PEM"), (None, "No such file")] {
         let _ = std::fs::remove_file(&path);
-        text.map(|text| std::fs::write(&path, text).unwrap());
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
         let client = Hub::new(&environment(&hub, &[("REQUESTS_CA_BUNDLE", path.to_str().unwrap())])).unwrap();
         let error = client.list(&repository(), "main").unwrap_err().to_string();
         assert!(error.starts_with("REQUESTS_CA_BUNDLE is '") && error.contains(part), "{error}");
