@@ -1,6 +1,5 @@
 use super::*;
-use crate::chat::Role;
-use crate::chat::{Message, MessageState};
+use crate::chat::{Message, MessageState, Role};
 
 fn record(id: i64, title: &str) -> SessionRecord {
     SessionRecord {
