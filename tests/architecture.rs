@@ -114,75 +114,162 @@ fn imports_go_the_way_the_map_says() {
     assert!(broken.is_empty(), "forbidden imports:\n{}", broken.join("\n"));
 }
 
-/// Modules of the screen that may import each other: what the mouse does is methods of the screen in a file of their own.
-const ONE_ROOM: [(&str, &str); 1] = [("mouse", "screen")];
-
 #[test]
-fn no_modules_of_the_screen_import_each_other_by_any_way() {
-    let sources = sources();
-    let of_screen: Vec<_> = sources
-        .iter()
-        .filter_map(|(path, source)| Some((path.strip_prefix("src/tui").ok()?, source.as_str())))
-        .filter(|(path, _)| !path.starts_with("tests") && path.file_name().is_some_and(|name| name != "tests.rs"))
-        .collect();
-    assert_eq!(circles(&of_screen, "tui"), Vec::<String>::new());
+fn no_modules_of_a_folder_import_each_other_by_any_way() {
+    let mut broken = Vec::new();
+    for (root, files) in crates() {
+        broken.extend(circles(&files).into_iter().map(|circle| format!("{root}: {circle}")));
+    }
+    assert!(broken.is_empty(), "modules that import each other:\n{}", broken.join("\n"));
 }
 
 #[test]
 fn a_circle_of_imports_is_caught_however_long_it_is() {
-    let of = |sources: &[(&str, &'static str)]| {
-        let files: Vec<_> = sources.iter().map(|(path, source)| (Path::new(*path), *source)).collect();
-        circles(&files, "tui")
+    let of = |sources: &[(&str, &str)]| {
+        circles(&sources.iter().map(|(path, source)| (PathBuf::from(path), (*source).to_owned())).collect::<Vec<_>>())
     };
     assert_eq!(of(&[("a.rs", "use super::b::X;"), ("b.rs", "use super::c;"), ("c.rs", "")]).len(), 0);
-    assert_eq!(of(&[("a.rs", "use super::{b::X, c};"), ("b.rs", ""), ("c.rs", "fn f() { super::a::g() }")]).len(), 1);
     assert_eq!(
-        of(&[("a.rs", "use super::b;"), ("b.rs", "use super::c;"), ("c/d.rs", "use super::super::a;")]).len(),
-        3
+        of(&[("a.rs", "use super::{b::X, c};"), ("b.rs", ""), ("c.rs", "fn f() { super::a::g() }")]),
+        ["a <-> c"]
     );
-    assert_eq!(of(&[("a.rs", "use crate::tui::b;"), ("b.rs", "// super::a\nuse crate::tui::a::X;")]).len(), 1);
-    assert_eq!(of(&[("mouse.rs", "use super::screen;"), ("screen.rs", "use super::mouse;")]).len(), 0);
+    let long = [("a.rs", "use super::b;"), ("b.rs", "use super::c;"), ("c/d.rs", "use super::super::a;")];
+    assert_eq!(of(&long).len(), 3);
+    let deep = [("t/a.rs", "use crate::t::b;"), ("t/b.rs", "// super::a\nuse crate::{t::{a::X, c}};"), ("t/c.rs", "")];
+    assert_eq!(of(&deep), ["t::a <-> t::b"]);
+    // What is deep in one folder and names what is deep in another ties these folders.
+    assert_eq!(of(&[("a/b.rs", "use crate::c::d::E;"), ("c/d.rs", "use super::super::a::F;")]), ["a <-> c"]);
+    // Methods in a file of their own are part of the module that has the type.
+    let methods = [("a.rs", "pub struct A; use super::b;"), ("b.rs", "use super::a::A;\nimpl A {\n}"), ("c.rs", "")];
+    assert_eq!(of(&methods).len(), 0);
+    let with_other = [methods[0], methods[1], ("c.rs", "use super::b; use super::a;")];
+    assert_eq!(of(&with_other).len(), 0);
+    let through_other = [methods[0], ("b.rs", "use super::c;\nimpl A {\n}"), ("c.rs", "use super::a;")];
+    assert_eq!(of(&through_other), ["a <-> c"]);
 }
 
-/// The pairs of modules within a layer that lead to each other, with the paths of files below the layer's folder.
-fn circles(files: &[(&Path, &str)], layer: &str) -> Vec<String> {
-    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (path, source) in files {
-        let module = module_of(path);
-        let Some(first) = module.first() else { continue };
+/// The program and each of its crates: the folder of its sources, and these, with their paths below it.
+fn crates() -> Vec<(String, Vec<(PathBuf, String)>)> {
+    let mut roots = vec![PathBuf::from("src")];
+    roots.extend(
+        fs::read_dir(root().join("crates"))
+            .unwrap()
+            .map(|entry| Path::new("crates").join(entry.unwrap().file_name()).join("src")),
+    );
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "golden.rs");
+    let of = |folder: PathBuf| {
+        let sources = sources_below(&folder).into_iter();
+        let below = sources.map(|(path, source)| (path.strip_prefix(&folder).unwrap().to_owned(), source));
+        (folder.display().to_string(), below.filter(|(path, _)| !is_test(path)).collect())
+    };
+    roots.into_iter().map(of).collect()
+}
+
+/// A file of a crate, as far as imports go.
+struct Module {
+    path: Vec<String>,
+    /// The paths into its crate, from the crate's root.
+    imports: Vec<Vec<String>>,
+    /// The types that it has.
+    types: Vec<String>,
+    /// The types that it has methods of.
+    methods: Vec<String>,
+}
+
+impl Module {
+    fn new(path: &Path, source: &str) -> Self {
         let code = source.split("#[cfg(test)]\nmod tests").next().map(without_comments_and_texts).unwrap_or_default();
-        imports.entry(first.clone()).or_default().extend(siblings(&code, module.len(), layer));
+        let path = module_of(path);
+        let paths = crate_paths(&code, &path).into_iter().chain(parent_paths(&code, &path));
+        let imports = paths.map(|path| path.split("::").map(str::to_owned).collect()).collect();
+        let names_after = |words: &[&str]| {
+            let starts =
+                words.iter().flat_map(|word| code.match_indices(word).map(|(at, word)| &code[at + word.len()..]));
+            starts.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()).collect()
+        };
+        let (types, methods) =
+            (names_after(&["struct ", "enum "]), names_after(&["\nimpl ", "\nimpl<'_> ", "\nimpl<'a> "]));
+        Self { path, imports, types, methods }
+    }
+}
+
+/// The pairs of modules side by side in a folder that lead to each other. Methods in a file of their own are part of the
+/// module beside it that has their type.
+fn circles(files: &[(PathBuf, String)]) -> Vec<String> {
+    let modules: Vec<Module> = files.iter().map(|(path, source)| Module::new(path, source)).collect();
+    let mut folders: BTreeSet<&[String]> =
+        modules.iter().filter_map(|module| module.path.split_last()).map(|(_, folder)| folder).collect();
+    let inner: Vec<&[String]> =
+        folders.iter().flat_map(|folder| (0..folder.len()).map(|depth| &folder[..depth])).collect();
+    folders.extend(inner);
+    folders.into_iter().flat_map(|folder| circles_in(folder, &modules)).collect()
+}
+
+fn circles_in(folder: &[String], modules: &[Module]) -> Vec<String> {
+    let child = |path: &[String]| path.strip_prefix(folder)?.first().cloned();
+    let inside = || modules.iter().filter_map(|module| Some((child(&module.path)?, module)));
+    let children: BTreeSet<String> = inside().map(|(name, _)| name).collect();
+    let mut room_of: BTreeMap<&String, &String> = BTreeMap::new();
+    for (name, module) in modules
+        .iter()
+        .filter(|module| module.path.len() == folder.len() + 1)
+        .filter_map(|module| Some((child(&module.path)?, module)))
+    {
+        let has_type = |other: &Module, name: &String| {
+            other.path != module.path && other.path.len() == module.path.len() && other.types.contains(name)
+        };
+        let owner = module
+            .methods
+            .iter()
+            .filter(|name| !module.types.contains(name))
+            .find_map(|name| inside().find(|(_, other)| has_type(other, name)).map(|(owner, _)| owner));
+        if let Some(owner) = owner {
+            room_of.insert(children.get(&name).unwrap(), children.get(&owner).unwrap());
+        }
+    }
+    let room = |name: &String| {
+        let mut name = children.get(name)?;
+        for _ in 0..children.len() {
+            name = room_of.get(name).copied().unwrap_or(name);
+        }
+        Some(name)
+    };
+    let mut imports: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+    for (name, module) in inside() {
+        let Some(from) = room(&name) else { continue };
+        let found = module.imports.iter().filter_map(|path| room(&child(path)?));
+        imports.entry(from).or_default().extend(found.filter(|to| *to != from));
     }
     let leads = |from: &String, to: &String| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
         while let Some(next) = open.pop().and_then(|module| imports.get(module)) {
-            open.extend(next.iter().filter(|module| seen.insert(*module)));
+            open.extend(next.iter().copied().filter(|module| seen.insert(*module)));
         }
         seen.contains(to)
     };
-    let is_one_room = |a: &str, b: &str| ONE_ROOM.contains(&(a, b));
-    let modules: Vec<&String> = imports.keys().collect();
-    let pairs = modules.iter().enumerate().flat_map(|(at, a)| modules[at + 1..].iter().map(move |b| (*a, *b)));
-    pairs
-        .filter(|(a, b)| leads(a, b) && leads(b, a) && !is_one_room(a, b))
-        .map(|(a, b)| format!("{a} <-> {b}"))
-        .collect()
+    let rooms: Vec<&String> = imports.keys().copied().collect();
+    let pairs = rooms.iter().enumerate().flat_map(|(at, a)| rooms[at + 1..].iter().map(move |b| (*a, *b)));
+    let full = |name: &String| [folder, std::slice::from_ref(name)].concat().join("::");
+    pairs.filter(|(a, b)| leads(a, b) && leads(b, a)).map(|(a, b)| format!("{} <-> {}", full(a), full(b))).collect()
 }
 
-/// The modules of a layer that a file at this depth in it names.
-fn siblings(code: &str, depth: usize, layer: &str) -> Vec<String> {
-    let starts = ["super::".repeat(depth), format!("crate::{layer}::")];
+/// Every path that starts with `super::` or `self::`, from the crate's root.
+fn parent_paths(code: &str, module: &[String]) -> Vec<String> {
     let mut found = Vec::new();
-    for start in &starts {
-        for (at, _) in code.match_indices(start.as_str()) {
-            let rest = &code[at + start.len()..];
-            let is_complete = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-            if is_complete && !rest.starts_with("super::") {
-                spread(rest, "", &mut found);
-            }
+    for (at, start) in code.match_indices("super::").chain(code.match_indices("self::")) {
+        let before = &code[..at];
+        if before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
+            continue;
         }
+        let rest = code[at..].trim_start_matches("super::").trim_start_matches("self::");
+        let up = if start == "self::" { 0 } else { (code.len() - at - rest.len()) / "super::".len() };
+        let Some(depth) = module.len().checked_sub(up) else { continue };
+        let mut below = Vec::new();
+        spread(rest, "", &mut below);
+        let parent = module[..depth].join("::");
+        found.extend(below.into_iter().map(|path| if parent.is_empty() { path } else { format!("{parent}::{path}") }));
     }
-    found.into_iter().filter_map(|path| path.split("::").next().map(str::to_owned)).collect()
+    found
 }
 
 #[test]
@@ -259,7 +346,15 @@ fn root() -> PathBuf {
 
 /// Every source file of the program and of the engine: its path below the project's root, and its text.
 fn sources() -> Vec<(PathBuf, String)> {
-    let mut folders = vec![root().join("src"), root().join("crates/gibber-engine/src")];
+    let found: Vec<_> =
+        ["src", "crates/gibber-engine/src"].iter().flat_map(|folder| sources_below(Path::new(folder))).collect();
+    assert!(found.len() > 20, "only {} source files were found", found.len());
+    found
+}
+
+/// The source files below a folder of the project, in order.
+fn sources_below(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut folders = vec![root().join(folder)];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -272,7 +367,6 @@ fn sources() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(found.len() > 20, "only {} source files were found", found.len());
     found.sort();
     found
 }

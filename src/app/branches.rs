@@ -2,9 +2,9 @@
 //! replies whose first words are given. Nothing is ever deleted by any of it.
 
 use super::attachments::split;
-use super::commands::escape;
 use super::keymap::{Context, KeyAction, Keymap};
 use super::open_chat::OpenChat;
+use super::slash::escape;
 use super::{Effect, NoteKind, OnScreen};
 use crate::chat::{Message, MessageId, MessageState, Node, Role, title, without_line_end};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::generation::SAVE_INTERVAL;
 use super::loading::Engine;
 use super::open_chat::OpenChat;
-use super::records::Asked;
+use super::recording::Asked;
 use super::setup::Setup;
 use super::variants::{VariantSetting, differences};
 use super::{Effect, Moment, NoteKind, Phase, ReplySummary, TracedToken};
@@ -18,9 +18,6 @@ use crate::worker::protocol::{
     of_loading, of_reply,
 };
 use gibber_engine::SamplingParams;
-
-/// The most lanes of a comparison.
-pub(super) const MOST_VARIANTS: usize = 4;
 
 /// One of the replies.
 #[derive(Debug)]

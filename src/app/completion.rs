@@ -1,12 +1,18 @@
 //! What a slash command that is being typed can become: the popup of the full screen and Tab of the line REPL.
 
+mod paths;
+
 use std::collections::HashSet;
 
 use super::commands::{self, Completer, Line};
 use super::parameters::{PARAMETERS, Samplers};
-use super::{App, Effect, files, run_command};
+use super::template::template_names;
+use super::{App, Effect};
 use crate::settings::Think;
 use crate::worker::protocol::PromptLookup;
+
+use paths::free_name;
+pub use paths::is_complete;
 
 /// Titles of chats that are offered at most.
 const MOST_CHATS: usize = 200;
@@ -51,13 +57,13 @@ pub fn wanted(text: &str, cursor: usize) -> Option<Wanted> {
     {
         return Some(Wanted::Chats);
     }
-    files::folder_at(text, cursor).map(Wanted::Folder)
+    paths::folder_at(text, cursor).map(Wanted::Folder)
 }
 
 /// The ways to go on with `text` at the cursor: those of a command, and of a file's name.
 pub fn complete_at(app: &App, text: &str, cursor: usize) -> Vec<Completion> {
     let named = complete(app, text);
-    named.into_iter().chain(files::complete(app, text, cursor)).collect()
+    named.into_iter().chain(paths::complete(app, text, cursor)).collect()
 }
 
 /// The ways to go on with `line`; none where it is a message, or whole.
@@ -106,7 +112,7 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
     }
     let candidates: Vec<(String, String)> = match command.completer {
         Completer::NewFile(_) if !app.transcript().nodes().is_empty() => {
-            vec![(files::free_name(app, &app.export_name()), "called as this chat".to_owned())]
+            vec![(free_name(app, &app.export_name()), "called as this chat".to_owned())]
         }
         Completer::None
         | Completer::Variants
@@ -121,9 +127,7 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
             let save = ("save ".to_owned(), "keep the filters in force under a name".to_owned());
             names.chain([save, ("delete ".to_owned(), "delete one of your own".to_owned())]).collect()
         }
-        Completer::Templates => {
-            run_command::template_names().into_iter().map(|name| (name.to_owned(), String::new())).collect()
-        }
+        Completer::Templates => template_names().into_iter().map(|name| (name.to_owned(), String::new())).collect(),
         Completer::Models => app.models().iter().map(|name| (name.clone(), String::new())).collect(),
         Completer::Pulls => pulls(app),
         Completer::Themes => app.themes().iter().map(|theme| (theme.name.clone(), String::new())).collect(),

@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::attachments::{gather, mentions, with_files};
-use super::commands::{self, Line};
 use super::requests::Owner;
+use super::slash::{self, Line};
 use super::{App, AttachmentsFound, Effect, Moment, SessionId};
 use crate::chat::{Message, MessageId, Role};
 use crate::worker::protocol::{
@@ -407,7 +407,7 @@ impl App {
 
 /// The message that a text in the composer would be; `None` for a command, and for nothing.
 fn draft_of(composer: &str) -> Option<&str> {
-    match commands::parse(composer) {
+    match slash::parse(composer) {
         Line::Message(text) if !text.trim().is_empty() => Some(text),
         _ => None,
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::loading::Engine;
 use super::open_chat::OpenChat;
 use super::parameters::{PARAMETERS, Parameter};
-use super::records::Asked;
+use super::recording::Asked;
 use super::setup::Setup;
 use super::step::Pause;
 use super::{Effect, Moment, NoteKind, TracedToken};

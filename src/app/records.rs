@@ -4,15 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ReplySummary;
-use super::loading::Engine;
-use super::open_chat::OpenChat;
-use super::run_command::describe_template;
-use super::setup::Setup;
-use crate::chat::provenance::{Alternative, Cost, Ending, Machine, ModelIdentity, Passage, PromptRecord};
+use crate::chat::provenance::{Cost, Ending, Machine, ModelIdentity, Passage};
 use crate::chat::{MessageId, Node, Provenance};
-use crate::worker::protocol::{
-    EngineEvent, FinishReason, GenerationStats, RequestId, Steer, TokenTrace, answers, of_loading,
-};
+use crate::worker::protocol::{FinishReason, GenerationStats, RequestId, Steer};
 use gibber_engine::SamplingParams;
 use gibber_engine::load::ModelInfo;
 
@@ -22,25 +16,25 @@ const HELD_BACK: usize = 256;
 /// The replies of a chat that are being made.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    making: Vec<Making>,
+    pub(super) making: Vec<Making>,
 }
 
 /// A reply, or more of one, on its way.
 #[derive(Debug)]
-struct Making {
-    request: RequestId,
-    variant: usize,
+pub(super) struct Making {
+    pub(super) request: RequestId,
+    pub(super) variant: usize,
     /// Its message, from its first token on.
-    message: Option<MessageId>,
+    pub(super) message: Option<MessageId>,
     /// What is known of what it begins with.
-    base: Provenance,
-    model: ModelIdentity,
-    passage: Passage,
-    name: Option<String>,
+    pub(super) base: Provenance,
+    pub(super) model: ModelIdentity,
+    pub(super) passage: Passage,
+    pub(super) name: Option<String>,
 }
 
 impl Making {
-    fn provenance(&self) -> Provenance {
+    pub(super) fn provenance(&self) -> Provenance {
         let mut whole = self.base.clone();
         if whole.model != self.model {
             let former = std::mem::replace(&mut whole.model, self.model.clone());
@@ -55,7 +49,7 @@ impl Making {
     }
 
     /// The model and the machine, as they are known once it is computed.
-    fn made_by(&mut self, model: &ModelInfo) {
+    pub(super) fn made_by(&mut self, model: &ModelInfo) {
         self.model = ModelIdentity {
             name: model.name.clone(),
             hash: model.hash.clone(),
@@ -72,7 +66,7 @@ impl Making {
         };
     }
 
-    fn on_began(&mut self, stats: &GenerationStats) {
+    pub(super) fn on_began(&mut self, stats: &GenerationStats) {
         self.passage.seed = stats.seed;
         let prompt = &mut self.passage.prompt;
         prompt.tokens = stats.prompt_tokens;
@@ -80,7 +74,7 @@ impl Making {
         prompt.passes = stats.passes.runs().to_vec();
     }
 
-    fn on_ended(&mut self, reason: &FinishReason, stats: &GenerationStats) {
+    pub(super) fn on_ended(&mut self, reason: &FinishReason, stats: &GenerationStats) {
         self.passage.seed = stats.seed;
         self.passage.sampling =
             stats.sampling_log.iter().map(|(chosen, sampling)| (*chosen, sampling.into())).collect();
@@ -96,12 +90,12 @@ impl Making {
 }
 
 impl Records {
-    fn of(&mut self, request: RequestId, variant: usize) -> Option<&mut Making> {
+    pub(super) fn of(&mut self, request: RequestId, variant: usize) -> Option<&mut Making> {
         self.making.iter_mut().find(|making| making.request == request && making.variant == variant)
     }
 
     /// Those of all lanes of a request.
-    fn all_of(&mut self, request: RequestId) -> impl Iterator<Item = &mut Making> {
+    pub(super) fn all_of(&mut self, request: RequestId) -> impl Iterator<Item = &mut Making> {
         self.making.iter_mut().filter(move |making| making.request == request)
     }
 
@@ -116,156 +110,6 @@ impl Records {
         if let Some(making) = self.of(request, 0) {
             making.passage.sampling.push((tokens, sampling.into()));
         }
-    }
-}
-
-/// What is asked for, of which a record is made.
-pub(super) struct Asked<'a> {
-    pub(super) request: RequestId,
-    pub(super) variant: usize,
-    /// What it is called in a comparison.
-    pub(super) name: Option<&'a str>,
-    pub(super) sampling: &'a SamplingParams,
-    /// The message that it goes on with.
-    pub(super) continued: Option<MessageId>,
-    /// Bytes that a message which is still to come begins with, as they were given for it.
-    pub(super) begin: usize,
-}
-
-impl OpenChat {
-    /// A reply is asked for.
-    pub(super) fn begin_record(&mut self, asked: &Asked<'_>, setup: &Setup) {
-        let kept = &mut self.session.record.settings;
-        kept.sampling = Some((&setup.sampling).into());
-        kept.template = Some(describe_template(&setup.template));
-        let continued = asked.continued.and_then(|id| self.session.transcript.node(id));
-        let start = continued.map_or(asked.begin, |node| node.message.content.len());
-        let quantize = &setup.settings.model.quantize;
-        let passage = Passage {
-            start,
-            is_continued: start > 0,
-            machine: Machine { quantize: (!quantize.is_empty()).then(|| quantize.clone()), ..Machine::default() },
-            prompt: PromptRecord {
-                system: self.session.record.system.clone(),
-                template: describe_template(&setup.template),
-                thinking: setup.thinking(),
-                ..PromptRecord::default()
-            },
-            max_tokens: setup.max_tokens(),
-            stop: setup.settings.chat.stop.clone(),
-            sampling: vec![(0, asked.sampling.into())],
-            ..Passage::default()
-        };
-        let base = continued.and_then(|node| node.provenance.as_deref().cloned()).unwrap_or_default();
-        self.session.records.making.push(Making {
-            request: asked.request,
-            variant: asked.variant,
-            message: asked.continued,
-            base,
-            model: ModelIdentity::default(),
-            passage,
-            name: asked.name.map(str::to_owned),
-        });
-    }
-
-    /// Notes what the engine tells of a reply; before anything else is made of it, since a reply that has ended is written.
-    pub(super) fn record(&mut self, event: &EngineEvent, engine: &Engine) {
-        let records = &mut self.session.records;
-        let add = |making: Option<&mut Making>, trace: &TokenTrace| {
-            if let Some(making) = making {
-                making.passage.tokens.push(trace.token);
-            }
-        };
-        match event {
-            // Told before the first token, and again where the context has filled up on the way.
-            EngineEvent::TurnsDropped { id, messages } => records
-                .all_of(*id)
-                .filter(|making| making.passage.prompt.tokens == 0)
-                .for_each(|making| making.passage.prompt.left_out = messages.len()),
-            EngineEvent::ThoughtOpened { id, opening } => records
-                .all_of(*id)
-                .filter(|making| !making.passage.is_continued)
-                .for_each(|making| making.passage.start = opening.len()),
-            EngineEvent::Began { id, variant, stats } => {
-                if let Some(making) = records.of(*id, *variant) {
-                    making.on_began(stats);
-                    engine.model.iter().for_each(|model| making.made_by(model));
-                }
-            }
-            EngineEvent::Token { id, trace, .. } => add(records.of(*id, 0), trace),
-            EngineEvent::VariantToken { id, variant, trace, .. } => add(records.of(*id, *variant), trace),
-            EngineEvent::TakenBack { id, tokens, .. } => {
-                if let Some(making) = records.of(*id, 0) {
-                    making.passage.tokens.truncate(*tokens);
-                }
-            }
-            EngineEvent::Finished { id, reason, stats, .. } => self.end_record(*id, 0, Some((reason, stats)), engine),
-            EngineEvent::VariantFinished { id, variant, reason, stats } => {
-                self.end_record(*id, *variant, Some((reason, stats)), engine);
-            }
-            EngineEvent::Failed { id, .. } => {
-                let variants: Vec<usize> = records.all_of(*id).map(|making| making.variant).collect();
-                variants.into_iter().for_each(|variant| self.end_record(*id, variant, None, engine));
-            }
-            EngineEvent::Adapted { .. }
-            | EngineEvent::PromptFault { .. }
-            | EngineEvent::PrefillProgress { .. }
-            | EngineEvent::Paused { .. }
-            | EngineEvent::Resumed { .. }
-            | EngineEvent::Compared { .. }
-            | of_loading!()
-            | answers!()
-            | EngineEvent::WorkerDied { .. } => {}
-        }
-    }
-
-    /// Which messages the replies at work have become.
-    pub(super) fn bind_records(&mut self) {
-        let records = &mut self.session.records;
-        let mut bind = |request, variant, message: Option<MessageId>| {
-            if let Some(making) = records.of(request, variant) {
-                making.message = message;
-            }
-        };
-        if let Some(generation) = &self.generation {
-            bind(generation.id, 0, generation.message);
-        }
-        if let Some(comparison) = &self.comparison {
-            for (at, variant) in comparison.variants.iter().enumerate() {
-                bind(comparison.id, at, variant.message);
-            }
-        }
-    }
-
-    fn end_record(
-        &mut self,
-        request: RequestId,
-        variant: usize,
-        end: Option<(&FinishReason, &GenerationStats)>,
-        engine: &Engine,
-    ) {
-        let making = &mut self.session.records.making;
-        let Some(at) = making.iter().position(|making| making.request == request && making.variant == variant) else {
-            return;
-        };
-        let mut making = making.swap_remove(at);
-        let Some(message) = making.message else { return };
-        if let Some((reason, stats)) = end {
-            making.on_ended(reason, stats);
-        }
-        if making.model.name.is_empty() {
-            engine.model.iter().for_each(|model| making.made_by(model));
-        }
-        let perplexity = self.replies.perplexity(message);
-        self.session.transcript.set_provenance(message, Provenance { perplexity, ..making.provenance() });
-    }
-
-    /// Says of a reply that begins as another did, and goes on from `start` with another token, how it came to be.
-    pub(super) fn record_alternative(&mut self, from: MessageId, to: MessageId, alternative: Alternative) {
-        let former = self.session.transcript.node(from).and_then(|node| node.provenance.as_deref());
-        let mut provenance = former.map(|former| former.beginning(alternative.start)).unwrap_or_default();
-        provenance.alternatives.push(alternative);
-        self.session.transcript.set_provenance(to, provenance);
     }
 }
 

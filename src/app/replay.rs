@@ -3,7 +3,7 @@
 use super::open_chat::OpenChat;
 use super::records::{samplings, steers};
 use super::requests::Owner;
-use super::run_command::template_choice;
+use super::template::template_choice;
 use super::{App, Effect, NoteKind};
 use crate::chat::provenance::{Ending, Passage};
 use crate::chat::{Message, Provenance, Role, Transcript, one_line};

@@ -3,7 +3,7 @@
 
 use super::keymap::{Context, Keymap};
 use super::parameters::{self, Parameter, unless_left_out};
-use super::run_command::{describe_template, template_choice};
+use super::template::{describe_template, template_choice};
 use crate::chat::without_line_end;
 use crate::settings::{Heat, Settings, Think};
 use crate::worker::protocol::{GenerationParams, PromptLookup, Stepping, TemplateChoice};

@@ -3,10 +3,12 @@
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
 
-use super::compare::MOST_VARIANTS;
 use super::parameters::{PARAMETERS, Parameter};
 use super::setup::Setup;
 use gibber_engine::SamplingParams;
+
+/// The most lanes of a comparison.
+const MOST_VARIANTS: usize = 4;
 
 /// Seeds that are drawn for lanes are below this: short enough to be read and typed again.
 const SEEDS: u64 = 100_000;

@@ -172,7 +172,7 @@ pub fn main() -> ExitCode {
     // As the standard library says it, but visible: a panic may quote what a file has in it.
     std::panic::set_hook(Box::new(|panic| tell!("\n{panic}")));
     gibber_engine::caught::keep_quiet();
-    mapped::watch();
+    gibber_signals::watch_mapped_files();
     let code = match run(std::env::args_os()) {
         Ok(()) => 0,
         Err(error) => report(&error),

@@ -7,7 +7,7 @@ use ratatui::widgets::{Clear, Widget};
 use super::text::{fit, one_line, width_of};
 use super::theme::Theme;
 use crate::app::completion::{self, Completion, Wanted, complete_at};
-use crate::app::{App, Effect, commands, files};
+use crate::app::{App, Effect, commands};
 
 /// Rows of the list.
 const ROWS: usize = 8;
@@ -32,7 +32,7 @@ impl Popup {
         if self.wanted.as_ref().map(|(wanted, _)| wanted) != wanted.as_ref() {
             self.wanted = wanted.map(|wanted| (wanted, false));
         }
-        self.is_complete_name = files::is_complete(app, line, cursor);
+        self.is_complete_name = completion::is_complete(app, line, cursor);
         if self.dismissed.as_deref() == Some(line) {
             self.items.clear();
             return;

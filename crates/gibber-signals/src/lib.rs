@@ -16,3 +16,9 @@ pub mod mapped;
 pub mod stdout;
 mod system;
 pub mod terminal;
+
+/// From now on, a mapped file that changes ends the program with a sentence and the exit code 1.
+pub fn watch_mapped_files() {
+    mapped::watch();
+    terminal::install_for_mapped_files();
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use libc::c_int;
 
-use crate::{stdout, system, terminal};
+use crate::{stdout, system};
 
 /// What is said of it.
 pub const CHANGED: &str = "a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again";
@@ -25,10 +25,14 @@ static LISTENER: AtomicUsize = AtomicUsize::new(0);
 /// Holds the bell open for the rest of the process.
 static PIPE: OnceLock<PipeWriter> = OnceLock::new();
 
-/// From now on, a mapped file that changes ends the program with a sentence and the exit code 1.
-pub fn watch() {
+/// From now on a handler asks what caused a SIGBUS.
+pub(crate) fn watch() {
     WATCHED.store(true, Ordering::Release);
-    reinstall();
+}
+
+/// Whether a handler of SIGBUS is wanted.
+pub(crate) fn is_watched() -> bool {
+    WATCHED.load(Ordering::Acquire)
 }
 
 /// Has `notify` called, on a thread of its own, instead of ending the program at once: the calling thread then has ten
@@ -49,26 +53,19 @@ pub fn notify(notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// The handler is in force, if this is wanted and no screen has one that does the same.
-pub(crate) fn reinstall() {
-    system::uninstall(libc::SIGBUS);
-    if WATCHED.load(Ordering::Acquire) {
-        system::install(libc::SIGBUS, terminal::on_fatal);
-    }
-}
-
-/// What a handler of SIGBUS does first; `code` says what caused it. Returns where the signal is to do what it does.
-pub(crate) fn on_bus(code: c_int) {
+/// What a handler of SIGBUS does first; `code` says what caused it, and `restore` gives the terminal back. Returns where the
+/// signal is to do what it does.
+pub(crate) fn on_bus(code: c_int, restore: impl FnOnce()) {
     /// Whether a page was asked for that its file does not have, or cannot give.
     fn is_of_a_file(code: c_int) -> bool {
         [libc::BUS_ADRERR, libc::BUS_OBJERR].contains(&code)
     }
-    if !is_of_a_file(code) || !WATCHED.load(Ordering::Acquire) {
+    if !is_of_a_file(code) || !is_watched() {
         return;
     }
     let bell = BELL.load(Ordering::Acquire);
     if bell < 0 || LISTENER.load(Ordering::Relaxed) == system::this_thread() {
-        terminal::restore();
+        restore();
         let is_in_line = stdout::take_line() && system::is_terminal(libc::STDERR_FILENO);
         system::write(libc::STDERR_FILENO, if is_in_line { SAID } else { SAID.trim_ascii_start() });
         system::exit(1);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
 
 use libc::{c_int, c_void, siginfo_t};
 
-use crate::system;
+use crate::{mapped, system};
 
 /// Bytes that give a terminal back, at the most.
 const ROOM: usize = 256;
@@ -90,7 +90,15 @@ pub fn release() {
     HELD.store(false, Ordering::Release);
     // SIGBUS has another reason to be handled: see `mapped`.
     fatal().filter(|signal| *signal != libc::SIGBUS).for_each(system::uninstall);
-    crate::mapped::reinstall();
+    install_for_mapped_files();
+}
+
+/// The handler of SIGBUS is in force, if it is wanted without a screen.
+pub(crate) fn install_for_mapped_files() {
+    system::uninstall(libc::SIGBUS);
+    if mapped::is_watched() {
+        system::install(libc::SIGBUS, on_fatal);
+    }
 }
 
 /// Gives the terminal back, once, if a screen is held; returns whether it was. Async-signal-safe.
@@ -113,11 +121,11 @@ pub fn restore() -> bool {
 }
 
 /// Gives the terminal back, and lets the signal do what it does by default.
-pub(crate) extern "C" fn on_fatal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
+extern "C" fn on_fatal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     let code = system::code_of(info);
     if signal == libc::SIGBUS {
         // Comes back where nobody could be told.
-        crate::mapped::on_bus(code);
+        mapped::on_bus(code, || _ = restore());
     }
     if restore() && signal == libc::SIGABRT {
         // What was said of it before went to the screen that is gone.

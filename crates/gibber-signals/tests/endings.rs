@@ -72,12 +72,12 @@ fn child() {
         }
         "mapped" => {
             hold();
-            mapped::watch();
+            gibber_signals::watch_mapped_files();
             read_what_is_gone();
         }
         "mapped and told" => {
             hold();
-            mapped::watch();
+            gibber_signals::watch_mapped_files();
             mapped::notify(|| {
                 say("saved");
                 ending::exit(1);
@@ -87,7 +87,7 @@ fn child() {
         }
         "mapped and nobody cares" => {
             hold();
-            mapped::watch();
+            gibber_signals::watch_mapped_files();
             mapped::notify(|| say("told")).unwrap();
             std::thread::spawn(read_what_is_gone).join().unwrap();
         }
