@@ -20,7 +20,7 @@ struct Implementation {
     libraries: &'static [&'static str],
     /// The environment variable that names its folder.
     folder_variable: &'static str,
-    /// How it is installed.
+    /// What to install for it, for the error where it is not found.
     install: &'static str,
 }
 

@@ -105,7 +105,7 @@ fn fence_for(text: &str) -> String {
 pub struct Attachment<'a> {
     /// Its name, as the message names it.
     pub path: &'a str,
-    /// Its text.
+    /// What is sent of it.
     pub text: &'a str,
 }
 

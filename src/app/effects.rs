@@ -48,7 +48,7 @@ pub enum Effect {
     ReadPalette,
     /// Write a preset into config.toml, or take it out.
     SavePreset {
-        /// Its name.
+        /// As a person calls it.
         name: String,
         /// Its filters; `None` deletes it.
         params: Option<Box<SamplingParams>>,
@@ -65,7 +65,7 @@ pub enum Effect {
     SearchSessions(String),
     /// Read a text file.
     ReadFile {
-        /// What for.
+        /// What becomes of the text.
         purpose: FilePurpose,
         /// The file, as it was named.
         path: String,

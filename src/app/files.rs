@@ -3,7 +3,7 @@
 /// What is in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
-    /// The name.
+    /// Without its folder.
     pub name: String,
     /// Whether it is a folder itself.
     pub is_folder: bool,

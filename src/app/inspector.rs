@@ -64,7 +64,7 @@ pub struct Scoring {
 /// A token of the conversation.
 #[derive(Debug, Clone, Copy)]
 pub struct InspectedToken<'a> {
-    /// The token.
+    /// Its id in the vocabulary.
     pub token: TokenId,
     /// Its text; empty inside a character that is split over tokens.
     pub text: &'a str,
@@ -100,7 +100,7 @@ pub struct Section<'a> {
     pub text: &'a str,
     /// What the template writes before it.
     pub before: Vec<InspectedToken<'a>>,
-    /// Its tokens.
+    /// In order; none where nothing is known of them.
     pub tokens: Vec<InspectedToken<'a>>,
     /// Whether nothing more is to be known: not so where it, or a part of it, was not scored.
     pub is_known: bool,

@@ -341,7 +341,7 @@ pub struct Binding {
     pub action: KeyAction,
     /// The keys that do it.
     pub keys: &'static [&'static str],
-    /// Where.
+    /// Where the focus has to be for it.
     pub context: Context,
     /// What it does, in words, with `<action>` in the place of another's key.
     pub help: &'static str,

@@ -100,7 +100,7 @@ pub(super) fn prompt_text(text: &str, tokens: &[TokenId], pieces: &[String], dro
     format!("{count} tokens; the model sees{without}:\n{text}\n\nas these tokens:\n{listed}")
 }
 
-/// `/tokens`
+/// `/tokens`: how a text is cut.
 pub(super) fn tokens_text(_text: &str, tokens: &[TokenId], pieces: &[String], _dropped: &[usize]) -> String {
     format!("{} tokens: {}", tokens.len(), list_of_tokens(tokens, pieces))
 }

@@ -76,7 +76,7 @@ pub struct Passage {
     /// back).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<(usize, Option<TokenId>)>,
-    /// Its tokens.
+    /// Those of the reply, without the prompt's.
     pub tokens: Vec<TokenId>,
     /// How it ended; `None` where the program ended first, or where only its beginning is part of this reply.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,7 +164,7 @@ impl From<&SamplingParams> for RecordedSampling {
 pub struct Alternative {
     /// Where its text begins in the message, in bytes.
     pub start: usize,
-    /// The token.
+    /// Its id in the vocabulary of that model.
     pub token: TokenId,
     /// How many tokens were more probable there.
     pub rank: u32,

@@ -15,7 +15,6 @@ use gibber_files::quoted;
 pub(super) const DEFAULT_NAME: &str = "smollm2";
 /// The most names that an error lists.
 const NAMES_SHOWN: usize = 12;
-/// Its file.
 const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The bytes of that file, in a build that carries them.
 #[cfg(feature = "embed-model")]

@@ -56,7 +56,7 @@ impl Output {
             .context(CANNOT_WRITE)
     }
 
-    /// A line.
+    /// Writes a line at once.
     pub(super) fn line(&mut self, line: &str) -> Result<()> {
         self.text(&format!("{line}\n"))
     }

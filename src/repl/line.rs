@@ -60,7 +60,7 @@ impl ReadLine {
         }
     }
 
-    /// Reads.
+    /// Has `read` read a line; what is said meanwhile goes above it.
     pub(super) fn read<T>(&self, read: impl FnOnce() -> T) -> T {
         // Where stdin is no terminal, or one without such codes, lines are read as they come.
         let is_edited = io::stdin().is_terminal() && io::stdout().is_terminal();

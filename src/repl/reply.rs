@@ -11,7 +11,6 @@ use crate::chat::thinking::{Thought, ThoughtFilter};
 /// How far the text of a reply is printed.
 #[derive(Debug, Default)]
 pub(super) struct ReplyPrinted {
-    /// Bytes of it.
     bytes: usize,
     /// It, as far as it is thought.
     thoughts: ThoughtFilter,

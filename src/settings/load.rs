@@ -54,9 +54,9 @@ pub enum SettingsError {
     Environment {
         /// The variable.
         name: &'static str,
-        /// Its value.
+        /// As the system has it, in any encoding.
         value: OsString,
-        /// What is allowed.
+        /// What the error says that it must be.
         allowed: ValueKind,
     },
 }

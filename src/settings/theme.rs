@@ -125,7 +125,7 @@ impl Styles {
 /// A theme that can be chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Theme {
-    /// Its name.
+    /// What `ui.theme` and `/theme` call it.
     pub name: String,
     /// What it looks like, or a sentence for each thing that is wrong with its file.
     pub styles: Result<Styles, String>,

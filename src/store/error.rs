@@ -51,7 +51,7 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// The disk is full.
+    /// No room is left where the database is.
     #[error("the disk with {path} is full: make room on it")]
     DiskFull {
         /// The database.

@@ -79,40 +79,33 @@ pub fn brought_up(path: &std::path::Path, former: &std::path::Path) -> String {
 }
 
 /// What the state machine asks to be written; carried out, in order, by the store's own thread.
+#[expect(missing_docs, reason = "a conversation, a message, a title are named by what they are")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreOp {
     /// Insert or update a conversation.
     PutSession(SessionRecord),
     /// Insert or update a message of a conversation.
     PutMessage {
-        /// The conversation.
         session: SessionId,
-        /// The message.
         node: Node,
     },
     /// Delete a message of a conversation.
     DeleteMessage {
-        /// The conversation.
         session: SessionId,
-        /// The message.
         message: MessageId,
     },
     /// Delete a conversation with its messages.
     DeleteSession(SessionId),
     /// Give a conversation another title.
     Rename {
-        /// The conversation.
         session: SessionId,
-        /// The title.
         title: String,
     },
     /// A conversation that was read is on screen now, and is gone on with: what others write to it is told from now on.
     Opened(SessionId),
     /// Messages of [`Others`] are part of the conversation now: each as it is here, and its number in the database.
     TakenOver {
-        /// The conversation.
         session: SessionId,
-        /// The messages.
         messages: Vec<(Node, MessageId)>,
     },
     /// Add a line to the prompt history.

@@ -14,7 +14,7 @@ const AROUND: usize = 40;
 pub struct SearchHit {
     /// The conversation.
     pub record: SessionRecord,
-    /// The message.
+    /// Its number in the chat.
     pub message: MessageId,
     /// Who said it.
     pub role: Role,

@@ -20,7 +20,7 @@ struct ChatRow {
     detail: String,
 }
 
-/// The list.
+/// The saved chats over the screen: found, opened, renamed, deleted.
 #[derive(Debug)]
 pub(super) struct ChatList {
     rows: Vec<ChatRow>,

@@ -10,7 +10,7 @@ use crate::app::{Action, App, Effect, Moment};
 /// What a key led to: what the program carries out, and what only the event loop can do.
 pub(super) type Done = (Vec<Effect>, Vec<Request>);
 
-/// A layer.
+/// A part of the screen that may take a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layer {
     /// The list or view that was opened last.

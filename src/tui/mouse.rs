@@ -20,9 +20,7 @@ pub(super) enum Held {
     /// Nowhere, or where a drag does nothing.
     #[default]
     Nothing,
-    /// In the conversation.
     Conversation,
-    /// In the composer.
     Composer,
     /// On the slider of this parameter, which was drawn here.
     Slider(usize, Rect),

@@ -35,7 +35,7 @@ pub(super) enum Request {
     Quit,
 }
 
-/// The screen.
+/// What is on the screen beside the state of the program: focus, scrolling, what is written.
 #[derive(Debug)]
 pub(super) struct Screen {
     pub(super) theme: Theme,

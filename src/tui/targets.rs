@@ -7,7 +7,6 @@ use ratatui::layout::{Position, Rect};
 pub(super) enum Target {
     /// The parameter of this place in the panel's list.
     Parameter(usize),
-    /// Its slider.
     Slider(usize),
     /// The candidate of this place for the next token.
     Candidate(usize),

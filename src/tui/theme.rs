@@ -116,12 +116,10 @@ impl Theme {
         self.of(Role::Accent)
     }
 
-    /// A warning.
     pub(super) fn warning(self) -> Style {
         self.of(Role::Warning)
     }
 
-    /// An error.
     pub(super) fn error(self) -> Style {
         self.of(Role::Error)
     }

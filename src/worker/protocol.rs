@@ -199,7 +199,7 @@ impl Default for GenerationParams {
 /// A token of a prompt that was scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PromptToken {
-    /// The token.
+    /// Its id in the vocabulary.
     pub token: TokenId,
     /// Its text; empty while a character is split over tokens, the whole character with the last of them.
     pub text: String,
@@ -258,7 +258,7 @@ pub enum EngineCommand {
         id: RequestId,
         /// What to go on from.
         prompt: Prompt,
-        /// How.
+        /// How it is sampled, and when it ends.
         params: GenerationParams,
     },
     /// Generate several replies to one prompt side by side: the prompt is computed once, then one forward pass gives each
@@ -350,7 +350,7 @@ pub enum EngineCommand {
     /// Say what a template can do with the model that is loaded. Closes with `TemplateDescribed` or `Failed`.
     DescribeTemplate {
         id: RequestId,
-        /// Which template.
+        /// The one that is asked about.
         template: TemplateChoice,
     },
     /// Say what of the context a prompt would take if a reply to it were asked for now. Nothing is computed by the model,
@@ -442,7 +442,7 @@ pub enum EngineEvent {
     /// A model is loaded. Closing.
     Loaded {
         id: RequestId,
-        /// What it is.
+        /// What is known of it, for people and for the context meter.
         model: Box<ModelInfo>,
     },
     /// The context was full: these messages of the request are no longer part of the prompt.
@@ -523,7 +523,7 @@ pub enum EngineEvent {
     /// Answer to `Preview`. Closing.
     Distribution {
         id: RequestId,
-        /// The distribution.
+        /// Under the filters that were asked for.
         distribution: Distribution,
     },
     /// Answer to `Score`. Closing.
@@ -545,7 +545,7 @@ pub enum EngineEvent {
         id: RequestId,
         /// The prompt as the model sees it.
         text: String,
-        /// Its tokens.
+        /// How the model reads it.
         tokens: Vec<TokenId>,
         /// The text of each, lossy where it is part of a character.
         pieces: Vec<String>,

@@ -24,7 +24,7 @@ use openblas_src as _;
 /// Whether a matrix is taken as it is or transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transpose {
-    /// As it is.
+    /// Taken as it lies.
     No,
     /// Rows and columns exchanged.
     Yes,

@@ -146,7 +146,7 @@ impl Inference {
         })
     }
 
-    /// The model.
+    /// Its weights and configuration.
     pub fn model(&self) -> &Model {
         &self.model
     }

@@ -117,9 +117,9 @@ pub struct ModelInfo {
 pub struct LoadedModel {
     /// The model with an empty context.
     pub inference: Inference,
-    /// Its tokenizer.
+    /// Limited to the tokens that the model has embeddings for.
     pub tokenizer: Arc<Tokenizer>,
-    /// What it is.
+    /// What is shown of it to people.
     pub info: ModelInfo,
     /// Its own chat template (Jinja).
     pub chat_template: Option<String>,

@@ -10,7 +10,7 @@ use super::{EngineError, TokenId};
 /// A token of a scored text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoredToken {
-    /// The token.
+    /// Its id in the vocabulary.
     pub token: TokenId,
     /// Its text (lossy where a character is split).
     pub text: String,

@@ -38,7 +38,7 @@ impl FinishReason {
 /// One generated token, and how it came to be chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenTrace {
-    /// The token.
+    /// Its id in the vocabulary.
     pub token: TokenId,
     /// Its text; empty while a character is split over tokens, the whole character with the last of them.
     pub text: String,
@@ -59,7 +59,7 @@ pub struct TokenTrace {
 /// What a generation cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerationStats {
-    /// Tokens of the prompt.
+    /// With those that the cache already held.
     pub prompt_tokens: usize,
     /// Those of them that were in the KV cache already.
     pub reused_tokens: usize,
@@ -67,7 +67,7 @@ pub struct GenerationStats {
     pub completion_tokens: usize,
     /// From the command to the first token.
     pub time_to_first_token: Duration,
-    /// Time in prefill.
+    /// What computing the rest of the prompt took.
     pub prefill_time: Duration,
     /// Time from the first token to the last. Where other replies are generated beside it (a lane), what they take on
     /// the way is part of it: it is how long one waits for this reply.

@@ -34,7 +34,7 @@ impl QuantizedVector {
         self.assign_for(true, x);
     }
 
-    /// Its blocks.
+    /// One for each [`BLOCK`] values, in order.
     pub fn blocks(&self) -> &[Block] {
         &self.0
     }

@@ -53,9 +53,9 @@ impl AttentionShape {
 /// One layer of the cache.
 #[derive(Debug, Clone, Copy)]
 pub struct KeysValues<'a> {
-    /// The keys.
+    /// Head after head, each with room for every position of the context.
     pub keys: CacheLayer<'a>,
-    /// The values.
+    /// As `keys`.
     pub values: CacheLayer<'a>,
 }
 

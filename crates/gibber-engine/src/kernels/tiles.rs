@@ -50,7 +50,7 @@ impl TokenTiles {
         });
     }
 
-    /// Tokens.
+    /// Without those that fill up the last tile.
     pub fn tokens(&self) -> usize {
         self.tokens
     }

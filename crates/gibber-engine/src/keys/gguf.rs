@@ -185,7 +185,7 @@ impl<'a> GgufWriter<'a> {
         }
     }
 
-    /// A number.
+    /// Writes `key` as a float of 32 bits.
     pub fn number(&mut self, key: &str, number: f32) {
         self.header.f32(&self.key(key), number);
     }

@@ -53,7 +53,7 @@ pub struct ModelConfig {
 /// The sizes that every family has, as they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Layers.
+    /// How many blocks of attention and feed-forward.
     pub n_layer: usize,
     /// Query heads a layer.
     pub n_head: usize,
@@ -92,7 +92,7 @@ pub enum NormKind {
 /// A layer: attention, then a feed-forward part, each of which is added to the residual stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerConfig {
-    /// Attention.
+    /// Heads, rotation and window of this layer.
     pub attention: AttentionConfig,
     /// What follows it.
     pub feed_forward: FeedForwardConfig,

@@ -30,7 +30,7 @@ pub enum Slot {
     QueriesKeysValues,
     /// The norm of the queries.
     QueryNorm,
-    /// The norm of the keys.
+    /// Scales each head's keys before they are turned.
     KeyNorm,
     /// From the heads back to the residual stream.
     AttentionOut,
@@ -77,7 +77,7 @@ pub enum Stored {
 /// A tensor as its family describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// What it is for.
+    /// Its role in the forward pass, whatever it is called in a file.
     pub slot: Slot,
     /// Whether it is multiplied with or added.
     pub part: Part,

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// A token that might come next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The token.
+    /// Its id in the vocabulary.
     pub token: TokenId,
     /// Its text, lossy where it is part of a character.
     pub text: String,
@@ -33,7 +33,7 @@ pub struct Candidate {
     pub before: f32,
     /// Probability after penalties, filters and temperature; 0 where cut.
     pub after: f32,
-    /// What cut it.
+    /// The filter that left it out; `None` where it could be drawn.
     pub cut_by: Option<Filter>,
 }
 

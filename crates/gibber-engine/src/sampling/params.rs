@@ -23,7 +23,7 @@ pub enum ParameterValue {
 /// What a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ParameterKind {
-    /// A number.
+    /// A float within a range.
     Number {
         /// The least allowed.
         least: f32,
@@ -338,7 +338,7 @@ pub enum ParameterError {
 pub struct InvalidSampling {
     /// Which one, as config.toml spells it.
     pub name: &'static str,
-    /// What it was.
+    /// As it was given.
     pub value: String,
     /// The least allowed.
     pub least: String,

@@ -16,7 +16,7 @@ const STREAM: u64 = 0x0a02_bdbf_7bb3_c0a7;
 /// A token that was chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
-    /// The token.
+    /// Its id in the vocabulary.
     pub token: TokenId,
     /// Natural logarithm of its probability in the model's own distribution.
     pub logprob: f32,

@@ -75,7 +75,6 @@ fn read_json(path: &Path) -> Result<Vec<u8>, EngineError> {
 pub(crate) struct VocabAndMerges {
     /// The vocabulary.
     pub(crate) vocab: PathBuf,
-    /// The merges.
     pub(crate) merges: PathBuf,
     /// Whether a text is composed and cut as Qwen2's tokenizer does, and not as GPT-2's.
     pub(crate) as_qwen2: bool,
@@ -85,7 +84,7 @@ pub(crate) struct VocabAndMerges {
     pub(crate) bos: Option<String>,
 }
 
-/// An added token.
+/// What the files say of a token that is matched whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AddedTokenSpec {
     pub(crate) text: String,

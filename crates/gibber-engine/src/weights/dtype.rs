@@ -25,7 +25,7 @@ macro_rules! formats {
                 match self { $(Self::$variant => $values,)* }
             }
 
-            /// Bytes a block.
+            /// Bytes that [`Self::block_size`] values take.
             pub const fn block_bytes(self) -> usize {
                 match self { $(Self::$variant => $bytes,)* }
             }

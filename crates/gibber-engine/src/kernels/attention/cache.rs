@@ -246,7 +246,7 @@ impl CacheTensor {
         heads.for_each(|(to, from)| to[..used].copy_from_slice(&from[..used]));
     }
 
-    /// One layer of it.
+    /// The keys or values of `layer`, to be read.
     pub fn layer(&self, layer: usize) -> CacheLayer<'_> {
         let head_bytes = self.layout.bytes(self.capacity);
         let layer_bytes = self.n_kv_head * head_bytes;

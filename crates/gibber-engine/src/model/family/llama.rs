@@ -143,7 +143,6 @@ pub(super) fn global_tensors(config: &ModelConfig) -> Vec<TensorSpec> {
     list.done()
 }
 
-/// The tensors of a layer.
 pub(super) fn layer_tensors(config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
     let mut list = TensorList::layer_tensors("layers", index);
     list.weight(Slot::AttentionNorm, "input_layernorm", "attn_norm", &[config.n_embd]);
