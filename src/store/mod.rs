@@ -85,29 +85,17 @@ pub enum StoreOp {
     /// Insert or update a conversation.
     PutSession(SessionRecord),
     /// Insert or update a message of a conversation.
-    PutMessage {
-        session: SessionId,
-        node: Node,
-    },
+    PutMessage { session: SessionId, node: Node },
     /// Delete a message of a conversation.
-    DeleteMessage {
-        session: SessionId,
-        message: MessageId,
-    },
+    DeleteMessage { session: SessionId, message: MessageId },
     /// Delete a conversation with its messages.
     DeleteSession(SessionId),
     /// Give a conversation another title.
-    Rename {
-        session: SessionId,
-        title: String,
-    },
+    Rename { session: SessionId, title: String },
     /// A conversation that was read is on screen now, and is gone on with: what others write to it is told from now on.
     Opened(SessionId),
     /// Messages of [`Others`] are part of the conversation now: each as it is here, and its number in the database.
-    TakenOver {
-        session: SessionId,
-        messages: Vec<(Node, MessageId)>,
-    },
+    TakenOver { session: SessionId, messages: Vec<(Node, MessageId)> },
     /// Add a line to the prompt history.
     AppendHistory(String),
 }

@@ -47,7 +47,7 @@ struct Cell<'a> {
     indent: &'static str,
     /// What stands before the first.
     mark: &'static str,
-    text: std::borrow::Cow<'a, str>,
+    text: Cow<'a, str>,
     style: Style,
     /// Whether the text is Markdown and rendered as such.
     is_markdown: bool,
@@ -57,6 +57,24 @@ struct Cell<'a> {
     streaming: bool,
     /// Whether an empty row follows.
     gap: bool,
+}
+
+impl<'a> Cell<'a> {
+    /// A text by itself, as it is, with an empty row behind it.
+    fn new(key: CellKey, text: impl Into<Cow<'a, str>>, style: Style) -> Self {
+        Self {
+            key,
+            heading: None,
+            indent: "",
+            mark: "",
+            text: text.into(),
+            style,
+            is_markdown: false,
+            styled: Vec::new(),
+            streaming: false,
+            gap: true,
+        }
+    }
 }
 
 /// A part of the conversation, in the order of the screen.
@@ -113,16 +131,14 @@ fn cells(app: &App, entry: ViewEntry, theme: Theme, raw: bool) -> Vec<Cell<'_>> 
         ViewEntry::Waiting => {
             let phase = app.generation().map(|generation| generation.phase);
             cells.push(Cell {
-                key: CellKey::Waiting,
                 heading: Some((model_name(app), theme.model())),
-                indent: "",
-                mark: "",
-                text: phase.map(|phase| waiting_text(app, phase)).unwrap_or_default().into(),
-                style: theme.faint(),
-                is_markdown: false,
-                styled: Vec::new(),
                 streaming: true,
                 gap: false,
+                ..Cell::new(
+                    CellKey::Waiting,
+                    phase.map(|phase| waiting_text(app, phase)).unwrap_or_default(),
+                    theme.faint(),
+                )
             });
         }
     }
@@ -166,18 +182,7 @@ fn welcome<'a>(app: &App, theme: Theme) -> Cell<'a> {
     };
     let steps: String = app.first_steps().iter().map(|line| format!("\n  {line}")).collect();
     let text = if steps.is_empty() { text } else { format!("{text}\n{steps}") };
-    Cell {
-        key: CellKey::Welcome,
-        heading: None,
-        indent: "",
-        mark: "",
-        text: text.into(),
-        style: theme.faint(),
-        is_markdown: false,
-        styled: Vec::new(),
-        streaming: false,
-        gap: true,
-    }
+    Cell::new(CellKey::Welcome, text, theme.faint())
 }
 
 fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme: Theme, raw: bool) {
@@ -229,31 +234,16 @@ fn push_message<'a>(cells: &mut Vec<Cell<'a>>, app: &App, node: &'a Node, theme:
     // While a thought goes on there is nothing behind it.
     if heading.is_some() || !is_inside || !text.is_empty() {
         cells.push(Cell {
-            key: CellKey::Message(node.id),
             heading,
-            indent: "",
-            mark: "",
-            text,
-            style: theme.text(),
             is_markdown: !raw && is_rendered,
             styled: heat.map_or_else(Vec::new, |heat| heat.styled),
             streaming,
             gap: footer.is_none(),
+            ..Cell::new(CellKey::Message(node.id), text, theme.text())
         });
     }
     if let Some(text) = footer {
-        cells.push(Cell {
-            key: CellKey::Footer(node.id),
-            heading: None,
-            indent: "",
-            mark: "",
-            text: text.into(),
-            style: theme.faint(),
-            is_markdown: false,
-            styled: Vec::new(),
-            streaming: false,
-            gap: true,
-        });
+        cells.push(Cell::new(CellKey::Footer(node.id), text, theme.faint()));
     }
 }
 
@@ -273,35 +263,26 @@ fn push_question<'a>(
         let heading = heading.take();
         cells.push(match piece {
             Piece::Text(range) => {
+                let key = if at == 0 { CellKey::Message(node.id) } else { CellKey::Part(node.id, at) };
                 let inside = styled.iter().filter(|(of, _)| range.start <= of.start && of.end <= range.end);
                 let moved =
                     |(of, style): &(Range<usize>, Style)| (of.start - range.start..of.end - range.start, *style);
                 Cell {
-                    key: if at == 0 { CellKey::Message(node.id) } else { CellKey::Part(node.id, at) },
                     heading,
-                    indent: "",
-                    mark: "",
                     styled: inside.map(moved).collect(),
-                    text: content[range].into(),
-                    style: theme.text(),
-                    is_markdown: false,
-                    streaming: false,
                     gap: at == last,
+                    ..Cell::new(key, &content[range], theme.text())
                 }
             }
             Piece::Folded(file) => {
                 let hint = app.keymap().hints(Context::Transcript, "<toggle-fold> shows it once marked");
+                let text = [super::text::one_line(&file.label()), hint].join(" · ");
                 Cell {
-                    key: CellKey::FoldedFile(node.id, at),
                     heading,
                     indent: "  ",
                     mark: "▸ ",
-                    text: [super::text::one_line(&file.label()), hint].join(" · ").into(),
-                    style: theme.faint(),
-                    is_markdown: false,
-                    styled: Vec::new(),
-                    streaming: false,
                     gap: at == last,
+                    ..Cell::new(CellKey::FoldedFile(node.id, at), text, theme.faint())
                 }
             }
         });
@@ -322,17 +303,16 @@ fn thought_cell<'a>(
         let text = format!("{} · <toggle-thoughts> shows it", thought.summary(streaming));
         app.keymap().hints(Context::Anywhere, &text).into()
     };
+    let (key, text) = match is_shown {
+        true => (CellKey::Thought(id), thought.text.clone()),
+        false => (CellKey::FoldedThought(id), folded()),
+    };
     Cell {
-        key: if is_shown { CellKey::Thought(id) } else { CellKey::FoldedThought(id) },
         heading,
         indent: if is_shown { "│ " } else { "  " },
         mark: if is_shown { "│ " } else { "▸ " },
-        text: if is_shown { thought.text.clone() } else { folded() },
-        style: theme.faint(),
-        is_markdown: false,
-        styled: Vec::new(),
         streaming: streaming && !thought.is_over,
-        gap: true,
+        ..Cell::new(key, text, theme.faint())
     }
 }
 
@@ -360,16 +340,5 @@ fn note_cell(note: &Note, theme: Theme) -> Cell<'_> {
         NoteKind::Warning => ("! ", theme.warning()),
         NoteKind::Error => ("✗ ", theme.error()),
     };
-    Cell {
-        key: CellKey::Note(note.number),
-        heading: None,
-        indent: "  ",
-        mark,
-        text: note.text.as_str().into(),
-        style,
-        is_markdown: false,
-        styled: Vec::new(),
-        streaming: false,
-        gap: true,
-    }
+    Cell { indent: "  ", mark, ..Cell::new(CellKey::Note(note.number), note.text.as_str(), style) }
 }

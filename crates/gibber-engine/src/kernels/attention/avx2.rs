@@ -2,7 +2,6 @@
 
 use std::arch::x86_64::*;
 
-use super::super::vector;
 use super::cache::HeadTiles;
 use super::kernel::{self, Chunk};
 use super::lanes::Lanes;
@@ -12,6 +11,8 @@ use super::lanes::Lanes;
 struct Avx2(__m256, __m256);
 
 impl Lanes for Avx2 {
+    const FMA: bool = true;
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         // SAFETY: the caller's promise, here and below.
@@ -68,16 +69,6 @@ impl Lanes for Avx2 {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: see above.
         unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, addend.0), _mm256_fmadd_ps(self.1, factor.1, addend.1)) }
-    }
-
-    #[inline(always)]
-    unsafe fn max(x: &[f32]) -> f32 {
-        vector::max_body::<true>(x)
-    }
-
-    #[inline(always)]
-    unsafe fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
-        vector::exp_in_place_body::<true>(x, shift)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::arch::x86_64::*;
 
-use super::super::vector;
 use super::cache::HeadTiles;
 use super::kernel::{self, Chunk};
 use super::lanes::Lanes;
@@ -12,6 +11,8 @@ use super::lanes::Lanes;
 struct Avx512(__m512);
 
 impl Lanes for Avx512 {
+    const FMA: bool = true;
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         // SAFETY: the caller's promise, here and below.
@@ -58,16 +59,6 @@ impl Lanes for Avx512 {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: see above.
         unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, addend.0)) }
-    }
-
-    #[inline(always)]
-    unsafe fn max(x: &[f32]) -> f32 {
-        vector::max_body::<true>(x)
-    }
-
-    #[inline(always)]
-    unsafe fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
-        vector::exp_in_place_body::<true>(x, shift)
     }
 }
 

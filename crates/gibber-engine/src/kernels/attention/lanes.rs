@@ -9,6 +9,9 @@ use super::cache::LANES;
 /// Every function asks for a processor with the instructions of the implementing type; those that take a pointer ask for
 /// sixteen elements behind it, which need not be aligned.
 pub(super) trait Lanes: Copy {
+    /// Whether a product and a sum are one instruction, rounded once.
+    const FMA: bool;
+
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load_f32(at: *const u8) -> Self;
     unsafe fn load_f16(at: *const u8) -> Self;
@@ -18,10 +21,22 @@ pub(super) trait Lanes: Copy {
     unsafe fn mul(self, other: Self) -> Self;
     /// `self · factor + addend`
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+
     /// See [`vector::max`].
-    unsafe fn max(x: &[f32]) -> f32;
+    #[inline(always)]
+    unsafe fn max(x: &[f32]) -> f32 {
+        if Self::FMA { vector::max_body::<true>(x) } else { vector::max_body::<false>(x) }
+    }
+
     /// See [`vector::exp_in_place`].
-    unsafe fn exp_in_place(x: &mut [f32], shift: f32) -> f32;
+    #[inline(always)]
+    unsafe fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
+        if Self::FMA {
+            vector::exp_in_place_body::<true>(x, shift)
+        } else {
+            vector::exp_in_place_body::<false>(x, shift)
+        }
+    }
 }
 
 /// What a tile consists of.
@@ -68,6 +83,8 @@ impl Element for I8 {
 pub(super) struct Portable([f32; LANES]);
 
 impl Lanes for Portable {
+    const FMA: bool = false;
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         Self([x; LANES])
@@ -111,16 +128,6 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + addend.0[i]))
-    }
-
-    #[inline(always)]
-    unsafe fn max(x: &[f32]) -> f32 {
-        vector::max_body::<false>(x)
-    }
-
-    #[inline(always)]
-    unsafe fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
-        vector::exp_in_place_body::<false>(x, shift)
     }
 }
 
