@@ -26,6 +26,8 @@ mod parrot;
 mod quantize;
 #[path = "cli/quoting.rs"]
 mod quoting;
+#[path = "cli/remote_info.rs"]
+mod remote_info;
 #[path = "cli/replay.rs"]
 mod replay;
 #[path = "cli/roles.rs"]

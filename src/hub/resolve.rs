@@ -15,7 +15,7 @@ use super::{Choice, ModelHub, Offer, OfferSource, bytes_text, catalogue};
 /// The revision that is meant where none is named.
 const MAIN: &str = "main";
 /// Names that an error shows, at most.
-const SHOWN: usize = 12;
+const SHOWN: usize = 6;
 /// The most that an index of safetensors has: some hundred bytes a tensor.
 const INDEX: u64 = gibber_files::LARGE;
 /// What floats are proposed to be quantized to, the best first, with the bits that a weight then takes.
@@ -240,7 +240,7 @@ impl ModelHub {
         if self.client().environment().offline.is_some() {
             return Vec::new();
         }
-        self.client().search(word).unwrap_or_default().into_iter().take(SHOWN / 2).collect()
+        self.client().search(word).unwrap_or_default()
     }
 
     /// The files of a repository. Without the hub, those that are here.
@@ -330,9 +330,11 @@ impl ModelHub {
             return HubError::Repository { repository, why };
         }
         let name = repository.rsplit('/').next().unwrap_or_default();
-        let others: Vec<String> = self.found_on_hub(&format!("{name} GGUF"));
-        let others: Vec<String> = others.into_iter().filter(|other| *other != repository).collect();
-        let hint = if others.is_empty() { String::new() } else { format!("; near it are {}", others.join(", ")) };
+        let is_conversion = |other: &String| other.to_ascii_lowercase().contains("gguf");
+        let (conversions, rest): (Vec<String>, Vec<String>) =
+            self.found_on_hub(name).into_iter().filter(|other| *other != repository).partition(is_conversion);
+        let others = if conversions.is_empty() { rest } else { conversions };
+        let hint = if others.is_empty() { String::new() } else { format!("; near it are {}", first(&others)) };
         HubError::Repository { repository, why: format!("{why}{hint}") }
     }
 
@@ -455,13 +457,18 @@ fn sizes(entries: &[&CatalogueEntry]) -> String {
     entries.iter().map(size).collect::<Vec<_>>().join(", ")
 }
 
+/// The first few of many names.
+fn first(names: &[String]) -> String {
+    names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
 fn nothing(near: &[String], on_hub: &[String]) -> String {
     let mut why = "no model has this short name".to_owned();
     if !near.is_empty() {
         why.push_str(&format!("; near it are {}", near.join(", ")));
     }
     if !on_hub.is_empty() {
-        why.push_str(&format!("; repositories with it in their names are {}", on_hub.join(", ")));
+        why.push_str(&format!("; repositories with it in their names are {}", first(on_hub)));
     }
     why.push_str("; `gibber pull --list` shows all short names");
     why

@@ -186,9 +186,9 @@ fn an_entry_that_is_wrong_is_told_with_its_line() {
     stage.server.commit("maker/Empty", &[("README.md", b"nothing")]);
     let place = |line: usize| format!("{}:{line}", stage.folder.path().join("catalogue.toml").display());
     let gone = stage.error("tiny:gone");
-    assert!(gone.contains("maker/Gone-GGUF") && gone.contains(&place(17)), "{gone}");
+    assert!(gone.contains("maker/Gone-GGUF") && gone.contains(&place(16)), "{gone}");
     let empty = stage.error("tiny:empty");
-    assert!(empty.contains("neither a GGUF model") && empty.contains(&place(23)), "{empty}");
+    assert!(empty.contains("neither a GGUF model") && empty.contains(&place(22)), "{empty}");
 }
 
 #[test]
