@@ -11,6 +11,7 @@ use gibber_hub::{
 
 use super::catalogue;
 use crate::store::Paths;
+use gibber_engine::FileType;
 
 /// The variable that `--offline` stands for.
 const OFFLINE: &str = "--offline";
@@ -45,6 +46,8 @@ pub struct Offer {
     pub is_floats: bool,
     /// Why this engine cannot run it, as far as that can be told beforehand.
     pub cannot_run: Option<String>,
+    /// What the weights are best quantized to once they are here, where they are floats.
+    pub quantize_to: Option<FileType>,
 }
 
 /// Where the bytes come from.

@@ -92,6 +92,8 @@ struct Chosen {
     reason: String,
     choices: Vec<Choice>,
     cannot_run: Option<String>,
+    /// What floats are best quantized to.
+    quantize_to: Option<FileType>,
 }
 
 impl ModelHub {
@@ -110,7 +112,8 @@ impl ModelHub {
 
     /// What has a short name: what this machine has the memory for and the engine can run, and the rest.
     pub fn catalogue(&self) -> Vec<Choice> {
-        self.names().entries.iter().map(choice_of_entry).collect()
+        let available = (MemoryProbe::default().0)();
+        self.names().entries.iter().map(|entry| choice_of_entry(entry, available)).collect()
     }
 
     /// What there is of `reference`: the sizes of a family, the types of a repository.
@@ -121,7 +124,8 @@ impl ModelHub {
         if let Reference::Catalogue { name, tag: None } = reference {
             let family = self.names().family(name);
             if family.len() > 1 {
-                return Ok(family.into_iter().map(choice_of_entry).collect());
+                let available = (MemoryProbe::default().0)();
+                return Ok(family.into_iter().map(|entry| choice_of_entry(entry, available)).collect());
             }
         }
         Ok(self.offer(name, reference)?.choices)
@@ -170,6 +174,7 @@ impl ModelHub {
             here,
             is_floats,
             cannot_run: chosen.cannot_run,
+            quantize_to: chosen.quantize_to,
             source: OfferSource::Repository(chosen.plan),
         })
     }
@@ -352,6 +357,7 @@ impl ModelHub {
             here: 0,
             is_floats: false,
             cannot_run: None,
+            quantize_to: None,
             source: OfferSource::Address { url: url.clone(), sha256: sha256.clone() },
         })
     }
@@ -376,7 +382,7 @@ fn of_model(
     let candidate = candidates.iter().find(|candidate| models[candidate.index].path() == model.path());
     let reason = candidate.map_or_else(String::new, |one| fit::line(model.label(), &one.need, available));
     let choices = choices(wanted, models, candidates);
-    Chosen { plan: Plan::of_gguf(listing, model), reason, choices, cannot_run }
+    Chosen { plan: Plan::of_gguf(listing, model), reason, choices, cannot_run, quantize_to: None }
 }
 
 /// Floats: what they take as they are, and what they are best quantized to.
@@ -386,7 +392,8 @@ fn floats(wanted: &Wanted<'_>, plan: Plan, available: Option<u64>) -> Chosen {
     let proposed = quantize_to(bytes, &shape, available);
     let need = shape.need((bytes as f64 * proposed.1 / FLOAT_BITS) as u64);
     let reason = format!("floats, best quantized on arrival; as {}", fit::line(proposed.0.name(), &need, available));
-    Chosen { plan, reason, choices: Vec::new(), cannot_run: wanted.known.and_then(catalogue::cannot_run) }
+    let cannot_run = wanted.known.and_then(catalogue::cannot_run);
+    Chosen { plan, reason, choices: Vec::new(), cannot_run, quantize_to: Some(proposed.0) }
 }
 
 /// What floats of so many bytes are best quantized to, with the bits of a weight.
@@ -436,16 +443,16 @@ fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) 
 }
 
 /// An entry as one to choose.
-fn choice_of_entry(entry: &CatalogueEntry) -> Choice {
+fn choice_of_entry(entry: &CatalogueEntry, available: Option<u64>) -> Choice {
     let need = shape_of(Some(entry)).need(entry.bytes);
     let mut notes = vec![entry.good_at.clone(), entry.licence.clone()];
     if entry.gated {
         notes.push("gated".to_owned());
     }
     let cannot_run = catalogue::cannot_run(entry);
-    let fits = match (&cannot_run, (MemoryProbe::default().0)()) {
-        (Some(_), _) => Some(false),
-        (None, available) => available.map(|available| need.total() <= available),
+    let fits = match cannot_run {
+        Some(_) => Some(false),
+        None => available.map(|available| need.total() <= available),
     };
     notes.extend(cannot_run);
     Choice { name: entry.full_name(), bytes: Some(entry.bytes), note: notes.join(", "), fits }

@@ -217,7 +217,11 @@ impl Catalogue {
     /// `1b-instruct-q4_K_M`), and may stand behind a dash (`gpt2-medium`).
     pub fn find(&self, name: &str, tag: Option<&str>) -> Found<'_> {
         let family = self.family(name);
-        let Some(tag) = tag.filter(|tag| !tag.eq_ignore_ascii_case(LATEST)) else {
+        let latest = tag.is_some_and(|tag| tag.eq_ignore_ascii_case(LATEST));
+        if let Some(default) = family.iter().find(|entry| latest && entry.is_default) {
+            return Found::One(default, None);
+        }
+        let Some(tag) = tag.filter(|_| !latest) else {
             return match &family[..] {
                 [] => self.find_behind_dash(name),
                 [only] => Found::One(only, None),

@@ -78,6 +78,8 @@ pub enum Reference {
 pub const HUGGING_FACE: &str = "https://huggingface.co";
 /// Other names of its host, as other programs take them before a repository.
 const HOSTS: [&str; 4] = ["huggingface.co/", "www.huggingface.co/", "hf.co/", "hf-mirror.com/"];
+/// Where Ollama's names are, as people copy them: the catalogue has most of them.
+const OLLAMA: [&str; 3] = ["https://ollama.com/library/", "ollama.com/library/", "registry.ollama.ai/library/"];
 /// Schemes that say that a repository follows.
 const SCHEMES: [&str; 2] = ["hf://", "hf:"];
 /// Between a repository and a revision in the addresses of its pages and files.
@@ -109,6 +111,9 @@ impl Reference {
             return Err(unusable(text, FORMS));
         }
         let lower = text.to_ascii_lowercase();
+        if let Some(library) = OLLAMA.iter().find(|library| lower.starts_with(**library)) {
+            return short_name(&text[library.len()..]);
+        }
         if lower.starts_with("https://") || lower.starts_with("http://") {
             return address(text, endpoint);
         }
@@ -157,11 +162,14 @@ fn short_name(text: &str) -> Result<Reference> {
 
 /// `ORGANIZATION/NAME[:FILE-OR-TYPE][@REVISION]`, also with a file behind a slash, as some programs write it.
 fn of_repository(whole: &str, text: &str) -> Result<Reference> {
-    let (before, revision) = match text.rsplit_once('@') {
-        Some((before, revision)) => (before, Some(checked_revision(whole, revision)?)),
-        None => (text, None),
+    let (before, revision) = text.rsplit_once('@').map_or((text, None), |(before, after)| (before, Some(after)));
+    // The revision may come first: `ORGANIZATION/NAME@REVISION:TYPE`.
+    let (revision, behind) = match revision.and_then(|revision| revision.split_once(':')) {
+        Some((revision, pick)) if !before.contains(':') => (Some(revision), Some(pick)),
+        _ => (revision, None),
     };
-    let (name, pick) = before.split_once(':').map_or((before, None), |(name, pick)| (name, Some(pick)));
+    let revision = revision.map(|revision| checked_revision(whole, revision)).transpose()?;
+    let (name, pick) = before.split_once(':').map_or((before, behind), |(name, pick)| (name, Some(pick)));
     let (name, pick) = match (name.match_indices('/').nth(1), pick) {
         (Some((at, _)), None) => (&name[..at], Some(&name[at + 1..])),
         _ => (name, pick),

@@ -76,7 +76,8 @@ fn names_are_understood_as_people_and_ollama_write_them() {
     let catalogue = catalogue();
     for (name, tag, expected) in [
         ("tale", None, "family of 3"),
-        ("TALE", Some("latest"), "family of 3"),
+        ("TALE", None, "family of 3"),
+        ("TALE", Some("latest"), "tale:1b"),
         ("tales", None, "family of 3"),
         ("tale", Some("1B"), "tale:1b"),
         ("tale", Some("1b-q8_0"), "tale:1b Q8_0"),

@@ -20,6 +20,7 @@ fn a_repository_a_type_and_a_revision_are_told_apart() {
             Some("sub/model-00001-of-00002.gguf"),
             Some("refs/pr/1"),
         ),
+        ("org/Name-1.5B_GGUF@v2:Q8_0", Some("Q8_0"), Some("v2")),
         ("hf.co/org/Name-1.5B_GGUF:q8_0", Some("q8_0"), None),
         ("HF.co/org/Name-1.5B_GGUF", None, None),
         ("huggingface.co/org/Name-1.5B_GGUF:latest", Some("latest"), None),
@@ -49,6 +50,8 @@ fn a_word_without_a_slash_is_a_short_name_in_any_case() {
     assert_eq!(parsed("qwen3"), short("qwen3", None));
     assert_eq!(parsed("Qwen3:0.6B"), short("qwen3", Some("0.6b")));
     assert_eq!(parsed("qwen3:0.6b-q8_0"), short("qwen3", Some("0.6b-q8_0")));
+    assert_eq!(parsed("https://ollama.com/library/Qwen3:0.6b"), short("qwen3", Some("0.6b")));
+    assert_eq!(parsed("registry.ollama.ai/library/llama3.2"), short("llama3.2", None));
 }
 
 #[test]
