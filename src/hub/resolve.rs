@@ -292,7 +292,10 @@ impl ModelHub {
         models: &[GgufModel],
         available: Option<u64>,
     ) -> Result<Chosen> {
-        let known = wanted.known.and_then(catalogue::cannot_run_architecture);
+        // Where the names of the files say no type, it is the entry's.
+        let says_type = models.iter().any(|model| model.weight_type.is_some());
+        let why = if says_type { catalogue::cannot_run_architecture } else { catalogue::cannot_run };
+        let known = wanted.known.and_then(why);
         let (shape, unfit) = match (shape_of(wanted.known), &known) {
             (Shape::Unknown, None) => self.shape_of_header(listing, models),
             (shape, _) => (shape, known),

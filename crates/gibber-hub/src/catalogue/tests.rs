@@ -206,7 +206,8 @@ fn what_people_type_for_ollama_is_in_the_catalogue() {
         ("granite4:micro-h", "granite4:micro-h"),
         ("gpt-oss:20b", "gpt-oss:20b"),
         ("phi4-mini", "phi4-mini:3.8b"),
-        ("Qwen3", "family of 7"),
+        ("qwen3:4b-instruct-2507-q4_K_M", "qwen3:4b-instruct-2507 Q4_K_M"),
+        ("Qwen3", "family of 8"),
     ] {
         let (name, tag) = typed.split_once(':').map_or((typed, None), |(name, tag)| (name, Some(tag)));
         assert_eq!(found(catalogue.find(name, tag)), expected, "{typed}");
