@@ -168,6 +168,11 @@ pub(crate) fn partial_files(folder: &Path) -> Vec<(PathBuf, Identity)> {
     entries.filter_map(of_entry).collect()
 }
 
+/// Whether there is anything of a partial file of `target`.
+pub(crate) fn has_partial(target: &Path) -> bool {
+    [JOURNAL_SUFFIX, SUFFIX].iter().any(|suffix| with_suffix(target, suffix).symlink_metadata().is_ok())
+}
+
 /// Removes what there is of `target`, whose lock the caller holds.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::journal::{self, Identity};
 use crate::meter::Meter;
 use crate::pull::{lock, refuse_without_room};
 use crate::throttle::{CHUNK, Throttle};
-use crate::{Cancel, FileHead, Hub, HubError, Limits, Oid, PullEvent, Pulled, Result};
+use crate::{Backoff, Cancel, FileHead, Hub, HubError, Limits, Oid, PullEvent, Pulled, Result, Retry};
 
 /// What a GGUF file begins with.
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -52,11 +52,14 @@ pub fn pull_address(
     let _lock = lock(&folder.join(".locks").join(format!("{name}.lock")), &name, &means)?;
     if target.exists() {
         address.refuse_another(&target, &head, cancel)?;
-        return Ok(Pulled { path: target, bytes_fetched: 0, bytes_here: head.size, unverified: None });
+        let unverified = address.oid.is_none().then(|| sha256_of(&target, cancel)).transpose()?;
+        meter.file_begins(head.size);
+        meter.show();
+        return Ok(Pulled { path: target, bytes_fetched: 0, bytes_here: head.size, unverified });
     }
     refuse_without_room(&name, folder, head.size.saturating_sub(known), "")?;
     make_folder_of(&target)?;
-    address.refuse_other_kinds(cancel)?;
+    address.refuse_other_kinds(&name, &means)?;
     let source = Source::Address { hub, url, etag: head.etag.as_deref() };
     let wanted = Wanted { source, size: head.size, oid: address.oid.as_ref(), identity };
     let sha256 = download::fetch(&wanted, &target, &means)?;
@@ -109,20 +112,38 @@ impl Address<'_> {
     }
 
     /// Looks at the first bytes before the others are fetched: an address of a page gives a page.
-    fn refuse_other_kinds(&self, cancel: &Cancel) -> Result<()> {
+    fn refuse_other_kinds(&self, name: &str, means: &Means<'_>) -> Result<()> {
+        let mut backoff = Backoff::new(self.hub.time_outs());
+        let begins = loop {
+            let error = match self.first_bytes(means.cancel) {
+                Ok(begins) => break begins,
+                Err(error) => error,
+            };
+            let Some(Retry { reason, attempt, wait, .. }) = backoff.after(&error) else { return Err(error) };
+            let (path, wait_seconds) = (name.to_owned(), wait.as_secs_f64());
+            means.meter.tell(PullEvent::Retrying { path, reason, attempt, wait_seconds });
+            if !means.cancel.wait(wait) {
+                return Err(HubError::Cancelled);
+            }
+        };
+        if begins == MAGIC {
+            return Ok(());
+        }
+        let begins = format!("'{}'", begins.escape_ascii());
+        Err(HubError::NotGguf { url: self.url.to_owned(), begins })
+    }
+
+    fn first_bytes(&self, cancel: &Cancel) -> Result<Vec<u8>> {
         let mut body = self.hub.with_cancel(cancel).open_address(self.url, 0..MAGIC.len() as u64)?;
-        let (mut begins, mut count) = ([0; MAGIC.len()], 0);
+        let (mut begins, mut count) = (vec![0; MAGIC.len()], 0);
         while count < begins.len() {
             match body.read(&mut begins[count..])? {
                 0 => break,
                 more => count += more,
             }
         }
-        if &begins == MAGIC {
-            return Ok(());
-        }
-        let begins = format!("'{}'", begins[..count].escape_ascii());
-        Err(HubError::NotGguf { url: self.url.to_owned(), begins })
+        begins.truncate(count);
+        Ok(begins)
     }
 }
 

@@ -142,7 +142,12 @@ pub fn pull(
     for file in &plan.files {
         cache.link(&plan.listing, file, fetched.contains(&file.oid))?;
     }
-    cache.write_ref(&plan.listing)?;
+    match cache.write_ref(&plan.listing) {
+        // A cache that is only read has all that was asked for.
+        Err(error) if missing.is_empty() => tracing::debug!(%error, "the ref is not written"),
+        written => written?,
+    }
+    files.iter().filter(|file| file.is_complete).for_each(|file| remove_leftovers(cache, &plan.listing, file.file));
     let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
     let path = if plan.model.as_os_str().is_empty() { snapshot } else { snapshot.join(&plan.model) };
     Ok(Pulled { path, bytes_fetched: meter.fetched(), bytes_here: here, unverified: None })
@@ -224,6 +229,18 @@ fn fetch_file(hub: &Hub, cache: &Cache, listing: &Listing, needed: &Needed<'_>, 
 pub(crate) fn lock(lock: &Path, path: &str, means: &Means<'_>) -> Result<FileLock> {
     let what = "another program that fetches it".to_owned();
     FileLock::take(lock, means.cancel, || means.meter.tell(PullEvent::Waiting { path: path.to_owned(), what }))
+}
+
+/// Removes what a pull left that was killed between giving a file its name and removing its journal.
+fn remove_leftovers(cache: &Cache, listing: &Listing, file: &RemoteFile) {
+    let blob = cache.blob(&listing.repository, &file.oid);
+    if !journal::has_partial(&blob) {
+        return;
+    }
+    if let Ok(Some(_lock)) = FileLock::try_take(&cache.lock(&listing.repository, &file.oid)) {
+        let removed = journal::remove_partial(&blob);
+        tracing::debug!(blob = %blob.display(), ?removed, "the journal of a complete file");
+    }
 }
 
 /// Removes what an interrupted pull left of an earlier content of the same file, unless somebody is at it.

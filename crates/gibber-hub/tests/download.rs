@@ -269,6 +269,27 @@ fn the_hub_is_asked_once_where_another_host_has_the_bytes() {
 }
 
 #[test]
+fn a_journal_that_outlived_its_file_goes() {
+    let machine = Machine::with_model(&noise(MIB, 21));
+    let path = machine.pull(&limits(2)).0.unwrap().path;
+    let blob = path.canonicalize().unwrap();
+    fs::write(format!("{}.gibber-part.journal", blob.display()), "{").unwrap();
+    machine.pull(&limits(2)).0.unwrap();
+    assert_eq!(machine.blobs(), [blob]);
+}
+
+#[test]
+fn a_cache_that_is_only_read_has_what_is_here() {
+    let machine = Machine::with_model(&noise(1000, 22));
+    let path = machine.pull(&limits(2)).0.unwrap().path;
+    let repository = machine.cache().repository(&Repository::new(REPOSITORY).unwrap());
+    // The ref leads to a commit before, and cannot be written anew, whoever tries.
+    fs::remove_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs"), "").unwrap();
+    assert_eq!(machine.pull(&limits(2)).0.unwrap().path, path);
+}
+
+#[test]
 fn a_limit_of_the_rate_is_for_all_connections() {
     let bytes = noise(2 * MIB, 13);
     let machine = Machine::with_model(&bytes);
@@ -353,11 +374,13 @@ fn a_file_of_an_address_without_a_hash_is_said_to_be_unverified() {
     let bytes = noise(2 * MIB, 17);
     let machine = Machine::new();
     machine.hub.put("/tiny.gguf", &bytes);
+    machine.hub.rule(Rule::on("/tiny").method("GET").once().fault(Fault::status(503)));
     let (pulled, events) = pull_url(&machine, "/tiny.gguf", None);
     let pulled = pulled.unwrap();
     assert_eq!((fs::read(&pulled.path).unwrap(), pulled.unverified), (bytes.clone(), Some(sha256(&bytes))));
     assert_eq!(told(&events), ["planned", "done"]);
-    assert_eq!(pull_url(&machine, "/tiny.gguf", None).0.unwrap().bytes_fetched, 0);
+    let again = pull_url(&machine, "/tiny.gguf", None).0.unwrap();
+    assert_eq!((again.bytes_fetched, again.unverified), (0, Some(sha256(&bytes))));
     machine.hub.put("/tiny.gguf", &noise(MIB, 18));
     let (other, _) = pull_url(&machine, "/tiny.gguf", None);
     assert!(matches!(other, Err(HubError::Occupied { .. })), "{other:?}");
