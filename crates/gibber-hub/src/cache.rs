@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use gibber_files::scratch_beside;
 use serde::Deserialize;
 
-use crate::{HubError, Listing, Oid, RemoteFile, Repository, Result};
+use crate::{HubEnvironment, HubError, Listing, Oid, RemoteFile, Repository, Result};
 
 /// Bytes of a ref that are read; a commit has 40.
 const REF: u64 = 1 << 10;
@@ -34,10 +34,9 @@ impl Cache {
         Self { folder: folder.into(), links: true }
     }
 
-    /// The same cache, in which files stand where links would: for a file system that has none.
-    #[must_use]
-    pub fn without_links(self) -> Self {
-        Self { links: false, ..self }
+    /// The one that an environment names, if it names one.
+    pub fn of(environment: &HubEnvironment) -> Option<Self> {
+        Some(Self { folder: environment.cache.clone()?, links: environment.links })
     }
 
     /// Its folder.
@@ -365,7 +364,7 @@ mod tests {
     #[test]
     fn where_there_are_no_links_the_file_stands_there_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::new(folder.path()).without_links();
+        let cache = Cache { folder: folder.path().to_owned(), links: false };
         let listing = listing("main", &[("model.gguf", oid("a")), ("other.gguf", oid("b"))]);
         for (file, new) in listing.files.iter().zip([true, false]) {
             put_blob(&cache, &listing, &file.oid);

@@ -92,6 +92,8 @@ pub struct HubEnvironment {
     pub token_trouble: Option<String>,
     /// The folder of the shared cache: `HF_HUB_CACHE`, `HF_HOME/hub`. None where there is no home folder either.
     pub cache: Option<PathBuf>,
+    /// Whether files of the cache may be links, which `HF_HUB_DISABLE_SYMLINKS` says they may not.
+    pub links: bool,
     /// The variable that says that nothing is to be fetched, where one does.
     pub offline: Option<String>,
     /// Certificates that are trusted beside the system's.
@@ -137,6 +139,7 @@ impl HubEnvironment {
             token_path,
             token_trouble,
             cache: variables.cache(),
+            links: !variables.is_on("HF_HUB_DISABLE_SYMLINKS"),
             offline: offline.map(str::to_owned),
             certificates,
             proxies: Proxies::with(|name| variables.text(name)),

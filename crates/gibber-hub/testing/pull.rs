@@ -68,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<Pulled> {
         let sha256 = rest.first().map(String::as_str);
         return pull_address(&hub, first, sha256, folder, &arguments.limits, &tell, &cancel);
     }
-    let cache = Cache::new(environment.cache.clone().unwrap_or_default());
+    let cache = Cache::of(&environment).unwrap_or_else(|| Cache::new(""));
     let revision = arguments.revision.as_deref().unwrap_or("main");
     let listing = list(&hub, &cache, &Repository::new(first)?, revision)?;
     let is_wanted = |path: &String| rest.is_empty() || rest.contains(path);

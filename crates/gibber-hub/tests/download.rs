@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::hub::{Fault, Rule, TestHub};
 use common::{MIB, MODEL, Machine, REPOSITORY, check_progress, files, noise, total};
-use gibber_hub::{Cancel, HubError, Limits, PullEvent, Pulled, Repository, Result, pull_address};
+use gibber_hub::{Cache, Cancel, HubError, Limits, PullEvent, Pulled, Repository, Result, pull_address};
 
 const RESOLVE: &str = "/resolve/";
 
@@ -304,7 +304,10 @@ fn a_limit_of_the_rate_is_for_all_connections() {
 fn without_links_the_files_stand_in_the_snapshot() {
     let bytes = noise(MIB, 14);
     let machine = Machine::with_model(&bytes);
-    let (client, cache) = (machine.client(), machine.cache().without_links());
+    let client = machine.client();
+    let mut environment = client.environment().clone();
+    environment.links = false;
+    let cache = Cache::of(&environment).unwrap();
     let plan = machine.plan(&client, &[MODEL]);
     let pulled = gibber_hub::pull(&client, &cache, &plan, &limits(2), &|_| (), &Cancel::new()).unwrap();
     assert!(fs::symlink_metadata(&pulled.path).unwrap().is_file());
