@@ -31,8 +31,6 @@ pub struct Pull {
     pub stage: PullStage,
     /// How much of it is here, once that is known.
     pub progress: Option<PullProgress>,
-    /// What the name stands for, once that is known.
-    pub chosen: Option<String>,
     /// From 0 to 100; never less than before.
     percent: u64,
     /// How things stood when it was asked for.
@@ -65,7 +63,7 @@ pub(super) struct Situation {
 
 impl Pull {
     fn new(id: PullId, name: String, since: Situation) -> Self {
-        Self { id, name, stage: PullStage::Queued, progress: None, chosen: None, percent: 0, since }
+        Self { id, name, stage: PullStage::Queued, progress: None, percent: 0, since }
     }
 
     /// From 0 to 100; never less than before.
@@ -125,6 +123,15 @@ impl Pull {
     }
 }
 
+/// What is to be said of a pull.
+#[derive(Debug)]
+enum PullReport {
+    /// What its name stands for.
+    Chosen(String),
+    /// How it has ended.
+    Ended(PullEnd),
+}
+
 /// The pulls, that which runs first.
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
@@ -168,16 +175,16 @@ impl Pulls {
         (names, running.map(stop).collect())
     }
 
-    /// Takes news in; returns the pull that it ends, which is here no more.
-    fn on_news(&mut self, id: PullId, step: PullStep) -> Option<(Pull, PullEnd)> {
+    /// Takes news in; returns those that are more than how far a pull is, with the pull. One that has ended is here no more.
+    fn on_news(&mut self, id: PullId, step: PullStep) -> Option<(Pull, PullReport)> {
         let place = self.queue.iter().position(|pull| pull.id == id && pull.stage != PullStage::Queued)?;
         let pull = &mut self.queue[place];
         match step {
-            PullStep::Chosen(what) => pull.chosen = Some(what),
+            PullStep::Chosen(what) => return Some((pull.clone(), PullReport::Chosen(what))),
             PullStep::Waiting(what) if pull.stage != PullStage::Stopping => pull.stage = PullStage::Waiting(what),
             PullStep::Waiting(_) => {}
             PullStep::Progress(progress) => pull.advance(progress),
-            PullStep::Ended(end) => return Some((self.queue.remove(place), end)),
+            PullStep::Ended(end) => return Some((self.queue.remove(place), PullReport::Ended(end))),
         }
         None
     }
@@ -217,9 +224,7 @@ impl App {
         let next = self.pulls.begin_next();
         let text = match (&next, self.pulls().first()) {
             (None, Some(first)) => format!("{name} is pulled after {}; /pull stop {name} takes it back", first.name),
-            _ => format!(
-                "{name} is being pulled: you can go on meanwhile; /pull says how far it is, /pull stop stops it"
-            ),
+            _ => format!("{name} is being pulled; the chat goes on meanwhile"),
         };
         self.note(NoteKind::Info, text);
         next.into_iter().collect()
@@ -268,7 +273,14 @@ impl App {
     /// Something is new of a pull. Where the person may be in the middle of a line (`is_typing`), nothing takes the place of
     /// a model that is there.
     pub(super) fn on_pull_news(&mut self, news: PullNews, is_typing: bool) -> Vec<Effect> {
-        let Some((pull, end)) = self.pulls.on_news(news.id, news.step) else { return Vec::new() };
+        let Some((pull, report)) = self.pulls.on_news(news.id, news.step) else { return Vec::new() };
+        let end = match report {
+            PullReport::Chosen(what) => {
+                self.note(NoteKind::Info, format!("{}: {what}", pull.name));
+                return Vec::new();
+            }
+            PullReport::Ended(end) => end,
+        };
         let mut effects: Vec<Effect> = self.pulls.begin_next().into_iter().collect();
         match end {
             PullEnd::Here { model, note } => {

@@ -63,7 +63,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let load = load_params(&settings, &paths);
     let is_raw = template_choice(&settings.model.template).is_raw();
     let message = run::given_text(&arguments.prompt, is_raw)?;
-    let (models, offered) = (models::names(&paths), chat_pulls::offered());
+    let (models, offered) = (models::names(&paths), chat_pulls::offered(&paths));
     let themes = themes::own(&paths);
     let warnings = themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths));
     let warnings = warnings.chain(super::thread_warning(&settings)).collect();
@@ -175,7 +175,7 @@ impl FrontEndIo for Surroundings {
     }
 
     fn offered_models(&mut self) -> Vec<OfferedModel> {
-        chat_pulls::offered()
+        chat_pulls::offered(&self.paths)
     }
 
     fn offer_for(&mut self, name: &str) -> Option<ModelOffer> {

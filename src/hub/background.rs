@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gibber_hub::{Cancel, HubError, Limits, PullEvent, Reference};
+use gibber_hub::{Cancel, HubError, Limits, PullEvent};
 
 use super::jobs::Work;
 use super::news::{PullEnd, PullProgress, PullStep};
@@ -21,12 +21,17 @@ pub fn work(paths: Paths) -> Arc<Work> {
 }
 
 fn pull(paths: &Paths, name: &str, report: &dyn Fn(PullStep), cancel: &Cancel) -> gibber_hub::Result<PullEnd> {
-    let reference: Reference = name.parse()?;
     let hub = ModelHub::new(paths, false)?.with_cancel(cancel);
+    let reference = hub.reference(name)?;
     if let Some(path) = hub.here(&reference) {
         return Ok(PullEnd::Here { model: name_of(&path, paths), note: None });
     }
     let offer = hub.offer(name, &reference)?;
+    if let Some(why) = offer.cannot_run {
+        return Ok(PullEnd::Failed(format!(
+            "{name} is not pulled: {why}; `gibber pull {name}` fetches it all the same"
+        )));
+    }
     report(PullStep::Chosen(offer.sentence.clone()));
     let Here { path, .. } = hub.pull(&offer, &Limits::default(), &|event| report_event(event, report), cancel)?;
     let model = name_of(&path, paths);

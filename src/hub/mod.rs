@@ -12,7 +12,9 @@ mod models;
 pub mod news;
 mod resolve;
 mod units;
+mod within_memory;
 
 pub use models::{Choice, Here, ModelHub, Offer, OfferSource};
 pub use resolve::RemoteModel;
 pub use units::{bytes_text, time_text};
+pub use within_memory::Obtainable;

@@ -53,10 +53,10 @@ impl PullProgress {
     /// `120 of 484 MB`, `1.20 of 4.84 GB`.
     pub fn bytes(&self) -> String {
         let (done, total) = (self.done as f64, self.total as f64);
-        if self.total < 1_000_000_000 {
-            format!("{:.0} of {:.0} MB", done / 1e6, total / 1e6)
-        } else {
-            format!("{:.2} of {:.2} GB", done / 1e9, total / 1e9)
+        match self.total {
+            0..1_000_000 => format!("{:.0} of {:.0} kB", done / 1e3, total / 1e3),
+            1_000_000..1_000_000_000 => format!("{:.0} of {:.0} MB", done / 1e6, total / 1e6),
+            _ => format!("{:.2} of {:.2} GB", done / 1e9, total / 1e9),
         }
     }
 
@@ -103,7 +103,7 @@ mod tests {
         let progress = |done, total, bytes_per_second, seconds_left| {
             PullProgress { done, total, bytes_per_second, seconds_left }.line()
         };
-        assert_eq!(progress(0, 0, None, None), "0 % · 0 of 0 MB");
+        assert_eq!(progress(0, 0, None, None), "0 % · 0 of 0 kB");
         assert_eq!(
             progress(120_000_000, 484_000_000, Some(12.34e6), Some(30)),
             "24 % · 120 of 484 MB · 12.3 MB/s · 30 s left"

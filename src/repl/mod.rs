@@ -226,9 +226,9 @@ impl Repl {
                 (news_line(&news).is_some(), Outcome::StoreNews(news))
             }
             News::Pull(news) => {
-                let end = matches!(news.step, PullStep::Ended(_));
+                let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Ended(_));
                 self.failed |= matches!(news.step, PullStep::Ended(PullEnd::Failed(_)));
-                (end, Outcome::PullNews { news, is_typing: true })
+                (is_noted, Outcome::PullNews { news, is_typing: true })
             }
         };
         self.quietly(|app, now| app.on_outcome(outcome, now))?;
@@ -451,11 +451,12 @@ impl Repl {
 
     /// A pull has come further while something else goes on, which its lines would be in the way of.
     fn on_pull_news(&mut self, news: PullNews) -> Result<(), ReplError> {
-        let is_end = matches!(news.step, PullStep::Ended(_));
-        if let Some(line) = self.pull_lines.line(&news, Instant::now()).filter(|_| self.is_fed && !is_end) {
+        let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Ended(_));
+        if let Some(line) = self.pull_lines.line(&news, Instant::now()).filter(|_| self.is_fed && !is_noted) {
             self.printer.error(&quoted::lines(&line))?;
         }
-        self.quietly(|app, now| app.on_outcome(Outcome::PullNews { news, is_typing: false }, now))
+        self.quietly(|app, now| app.on_outcome(Outcome::PullNews { news, is_typing: false }, now))?;
+        if self.is_fed { self.print_notes() } else { Ok(()) }
     }
 
     /// Ctrl-C stops a reply; anything else that runs, and any other signal, ends the program.

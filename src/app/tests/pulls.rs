@@ -112,7 +112,7 @@ fn stopping_asks_what_runs_and_forgets_what_waits() {
     news(&mut machine, 1, progress(1, 2));
     assert_eq!(machine.app.pulls()[0].stage, PullStage::Stopping);
     assert!(news(&mut machine, 1, PullStep::Ended(PullEnd::Stopped)).is_empty());
-    assert!(machine.last_note().contains("tiny is stopped at 0 of 0 MB, which are kept"), "{}", machine.last_note());
+    assert!(machine.last_note().contains("tiny is stopped at 0 of 0 kB, which are kept"), "{}", machine.last_note());
     machine.enter("/pull stop");
     assert_eq!(machine.last_note(), "nothing was stopped: no model is on its way");
 }
