@@ -19,8 +19,8 @@ use super::{EngineError, TokenId};
 use hold_back::HoldBack;
 use prompt_lookup::Drafter;
 pub use prompt_lookup::PromptLookup;
-pub use steer::{Steer, StepPoint};
-pub use trace::{FinishReason, GenerationStats, TokenTrace};
+pub use steer::StepPoint;
+pub use trace::{FinishReason, GenerationStats, Steer, TokenTrace};
 pub use variants::{Variant, generate_variants};
 
 /// What ends a reply, beside the model's own end token.

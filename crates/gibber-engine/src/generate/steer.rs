@@ -1,22 +1,10 @@
 //! A reply that a person steers: at rest between two tokens, a token of their own, the last one taken back.
 
 use super::hold_back::HoldBack;
+use super::trace::Steer;
 use super::{Inference, Reply, lap};
-use crate::TokenId;
 use crate::sampling::{Dice, Distribution, SamplingParams, Situation, distribution};
 use crate::tokenizer::Tokenizer;
-use serde::{Deserialize, Serialize};
-
-/// How the next token is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Steer {
-    /// By the sampling in force.
-    Draw,
-    /// By a person: this one, whatever the filters say. An id outside the vocabulary is passed over.
-    Pick(TokenId),
-    /// Not at all: the last token goes. Without effect before the reply's first token.
-    TakeBack,
-}
 
 /// A reply between two tokens, while it is not computed.
 #[derive(Debug)]

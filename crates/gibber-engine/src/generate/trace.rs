@@ -3,10 +3,20 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::Steer;
 use crate::TokenId;
 use crate::inference::Passes;
 use crate::sampling::{Candidate, Dice, SamplingParams};
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Steer {
+    /// By the sampling in force.
+    Draw,
+    /// By a person: this one, whatever the filters say. An id outside the vocabulary is passed over.
+    Pick(TokenId),
+    /// Not at all: the last token goes. Without effect before the reply's first token.
+    TakeBack,
+}
 
 /// Why a reply ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
