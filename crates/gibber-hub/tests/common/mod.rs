@@ -64,7 +64,7 @@ impl Machine {
         let mut environment = HubEnvironment::with(None, variable).unwrap();
         environment.time_outs = TimeOuts {
             back_off: Duration::from_millis(1),
-            stall: Duration::from_millis(700),
+            stall: Duration::from_secs(2),
             first_byte: Duration::from_secs(10),
             ..TimeOuts::default()
         };
@@ -104,10 +104,16 @@ impl Machine {
 
     /// A process that pulls the model, with its lines to be read.
     pub fn process(&self, arguments: &[&str]) -> Child {
+        self.process_as("anybody", arguments)
+    }
+
+    /// The same, whose requests can be told from those of others.
+    pub fn process_as(&self, token: &str, arguments: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_gibber-hub-pull"))
             .args(arguments)
             .args([REPOSITORY, MODEL])
             .envs(self.variables())
+            .env("HF_TOKEN", token)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -116,11 +122,21 @@ impl Machine {
 
     /// Bytes of the model that the server was asked for, request by request.
     pub fn ranges(&self) -> Vec<Range<u64>> {
+        self.ranges_where(|_| true)
+    }
+
+    /// The same of a process with a token.
+    pub fn ranges_of(&self, token: &str) -> Vec<Range<u64>> {
+        self.ranges_where(|asked| asked.header("authorization") == Some(&format!("Bearer {token}")))
+    }
+
+    fn ranges_where(&self, is_meant: impl Fn(&Asked) -> bool) -> Vec<Range<u64>> {
         let of = |asked: Asked| {
             let (first, last) = asked.range()?;
             Some(first..last.unwrap() + 1)
         };
-        self.hub.asked_for(MODEL).into_iter().filter(|asked| asked.method == "GET").filter_map(of).collect()
+        let asked = self.hub.asked_for(MODEL).into_iter().filter(|asked| asked.method == "GET" && is_meant(asked));
+        asked.filter_map(of).collect()
     }
 
     /// The files in the folder of blobs.
