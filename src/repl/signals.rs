@@ -38,7 +38,7 @@ impl Signals {
         let (sender, received) = unbounded();
         let line = ReadLine::new();
         let (of_signals, of_files) = (Arc::clone(&line), (sender.clone(), Arc::clone(&line)));
-        mapped::notify(move || pass_on(SIGBUS, &of_files.0, &of_files.1))?;
+        mapped::notify(mapped::PATIENCE, move || pass_on(SIGBUS, &of_files.0, &of_files.1))?;
         let wish = ending::listen(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT], move |signal| match signal {
             SIGTSTP => of_signals.stop(),
             SIGCONT => of_signals.go_on(),

@@ -333,7 +333,7 @@ fn watch_signals() -> std::io::Result<(Receiver<i32>, Wish)> {
     let (sender, receiver) = unbounded();
     let of_files = sender.clone();
     // Nobody listens once the loop has ended: the program is leaving then.
-    mapped::notify(move || {
+    mapped::notify(mapped::PATIENCE, move || {
         let _ = of_files.send(SIGBUS);
     })?;
     let wish = ending::listen(&[SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT], move |signal| {

@@ -3,7 +3,8 @@
 use std::io::{self, PipeWriter, Read};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use libc::c_int;
 
@@ -15,13 +16,15 @@ pub const CHANGED: &str = "a file was cut short or written over while it was in 
 /// The same, as a handler says it behind half a line; in one piece, since whoever writes that line writes on.
 const SAID: &[u8] = b"\nerror: a file was cut short or written over while it was in use, the model's most likely: put its files in place by renaming, and start again\n";
 
-/// How long a thread that cannot go on waits for the others to end the program.
-const PATIENCE: libc::time_t = 10;
+/// How long a chat may take to be saved: usually enough.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 static WATCHED: AtomicBool = AtomicBool::new(false);
 /// Where the one who is to be told listens; -1 for nobody.
 static BELL: AtomicI32 = AtomicI32::new(-1);
 static LISTENER: AtomicUsize = AtomicUsize::new(0);
+/// Seconds that a thread which cannot go on waits for the others to end the program.
+static SECONDS: AtomicU32 = AtomicU32::new(0);
 /// Holds the bell open for the rest of the process.
 static PIPE: OnceLock<PipeWriter> = OnceLock::new();
 
@@ -35,12 +38,12 @@ pub(crate) fn is_watched() -> bool {
     WATCHED.load(Ordering::Acquire)
 }
 
-/// Has `notify` called, on a thread of its own, instead of ending the program at once: the calling thread then has ten
-/// seconds to end it. What the calling thread itself cannot read ends the program all the same.
+/// Has `notify` called, on a thread of its own, instead of ending the program at once: the calling thread then has as long
+/// as `patience` says, in whole seconds, to end it. What the calling thread itself cannot read ends the program all the same.
 ///
 /// # Errors
 /// Where the system gives no pipe or no thread.
-pub fn notify(notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn notify(patience: Duration, notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let (mut reader, writer) = io::pipe()?;
     std::thread::Builder::new().name("mapped files".to_owned()).spawn(move || {
         if reader.read(&mut [0]).is_ok_and(|count| count > 0) {
@@ -49,6 +52,7 @@ pub fn notify(notify: impl FnOnce() + Send + 'static) -> io::Result<()> {
     })?;
     let bell = PIPE.get_or_init(|| writer).as_raw_fd();
     LISTENER.store(system::this_thread(), Ordering::Relaxed);
+    SECONDS.store(u32::try_from(patience.as_secs()).unwrap_or(u32::MAX), Ordering::Relaxed);
     BELL.store(bell, Ordering::Release);
     Ok(())
 }
@@ -71,5 +75,5 @@ pub(crate) fn on_bus(code: c_int, restore: impl FnOnce()) {
         system::exit(1);
     }
     system::write(bell, b"!");
-    system::sleep_seconds(PATIENCE);
+    system::sleep_seconds(SECONDS.load(Ordering::Relaxed).into());
 }

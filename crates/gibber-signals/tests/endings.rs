@@ -78,7 +78,7 @@ fn child() {
         "mapped and told" => {
             hold();
             gibber_signals::watch_mapped_files();
-            mapped::notify(|| {
+            mapped::notify(mapped::PATIENCE, || {
                 say("saved");
                 ending::exit(1);
             })
@@ -88,7 +88,7 @@ fn child() {
         "mapped and nobody cares" => {
             hold();
             gibber_signals::watch_mapped_files();
-            mapped::notify(|| say("told")).unwrap();
+            mapped::notify(Duration::from_secs(1), || say("told")).unwrap();
             std::thread::spawn(read_what_is_gone).join().unwrap();
         }
         other => panic!("no part is called {other}"),
