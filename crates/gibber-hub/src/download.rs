@@ -13,14 +13,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::hash::{Digests, Hasher};
 use crate::journal::{Identity, Partial};
 use crate::meter::Meter;
 use crate::segments::{REQUEST, SegmentMap};
 use crate::throttle::Throttle;
-use crate::{Body, Cancel, Hub, HubError, Limits, Listing, Oid, PullEvent, Result};
+use crate::{Body, Cancel, Hub, HubError, Limits, Listing, Oid, PullEvent, Result, Retry};
 use threads::{News, Transfer};
 
 /// How often the thread of the caller looks up.
@@ -176,6 +176,7 @@ fn connections(limits: &Limits, missing: u64) -> usize {
 
 /// Tells what the threads report until the file is there, or cannot be.
 fn follow(news: &mpsc::Receiver<News>, wanted: &Wanted<'_>, means: &Means<'_>) -> Result<Outcome> {
+    let mut told_until = Instant::now();
     loop {
         if means.cancel.is_cancelled() {
             return Err(HubError::Cancelled);
@@ -184,12 +185,12 @@ fn follow(news: &mpsc::Receiver<News>, wanted: &Wanted<'_>, means: &Means<'_>) -
             Ok(News::Came(bytes)) => means.meter.came(bytes),
             Ok(News::Lost(bytes)) => means.meter.lost(bytes),
             Ok(News::Skipped(bytes)) => means.meter.skipped(bytes),
-            Ok(News::Retry(retry)) => means.meter.tell(PullEvent::Retrying {
-                path: wanted.source.name().to_owned(),
-                reason: retry.reason,
-                attempt: retry.attempt,
-                wait_seconds: retry.wait.as_secs_f64(),
-            }),
+            // What ends one connection mostly ends all: it is told once for each wait.
+            Ok(News::Retry(_)) if Instant::now() < told_until => {}
+            Ok(News::Retry(retry)) => {
+                told_until = Instant::now() + retry.wait;
+                tell_retry(wanted, means, retry);
+            }
             Ok(News::Changed(size)) => return Ok(Outcome::Changed(size)),
             Ok(News::Failed(error)) => return Err(error),
             Ok(News::Complete(digests)) => {
@@ -201,6 +202,11 @@ fn follow(news: &mpsc::Receiver<News>, wanted: &Wanted<'_>, means: &Means<'_>) -
             Err(RecvTimeoutError::Disconnected) => return Err(HubError::Cancelled),
         }
     }
+}
+
+fn tell_retry(wanted: &Wanted<'_>, means: &Means<'_>, retry: Retry) {
+    let (path, wait_seconds) = (wanted.source.name().to_owned(), retry.wait.as_secs_f64());
+    means.meter.tell(PullEvent::Retrying { path, reason: retry.reason, attempt: retry.attempt, wait_seconds });
 }
 
 /// What the disk did to the file that is to become `target`.
