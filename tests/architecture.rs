@@ -188,8 +188,9 @@ impl Module {
     }
 }
 
-/// The pairs of modules side by side in a folder that lead to each other. Methods in a file of their own are part of the
-/// module beside it that has their type.
+/// The pairs of modules side by side in a folder that lead to each other by the paths that they name; a name that the
+/// folder itself hands on (`pub use`) is the folder's. Methods in a file of their own are part of the module beside it that
+/// has their type.
 fn circles(files: &[(PathBuf, String)]) -> Vec<String> {
     let modules: Vec<Module> = files.iter().map(|(path, source)| Module::new(path, source)).collect();
     let mut folders: BTreeSet<&[String]> =

@@ -72,20 +72,8 @@ impl ActiveReply<'_, '_> {
                 (id, distribution.map_err(Into::into).and_then(|found| found.map(event).ok_or(RequestError::NoLogits)))
             }
             EngineCommand::Count { id, prompt, max_tokens } => (id, count(self.reader, id, &prompt, max_tokens)),
-            // Of what is taken out of turn, a pause of a reply that is paused, and a step of one that is not.
-            EngineCommand::Pause { .. } | EngineCommand::Resume { .. } | EngineCommand::Steer { .. } => return,
-            EngineCommand::Load { .. }
-            | EngineCommand::Generate { .. }
-            | EngineCommand::Compare { .. }
-            | EngineCommand::SetSampling { .. }
-            | EngineCommand::Score { .. }
-            | EngineCommand::ScorePrompt { .. }
-            | EngineCommand::Prefill { .. }
-            | EngineCommand::DescribeTemplate { .. }
-            | EngineCommand::Measure { .. }
-            | EngineCommand::Cancel { .. }
-            | EngineCommand::CancelVariant { .. }
-            | EngineCommand::Shutdown => return,
+            // A pause of a reply that is paused, or a step of one that is not: [`concerns`] lets nothing else through.
+            _ => return,
         };
         self.mailbox.emit(answer.unwrap_or_else(|error| EngineEvent::Failed { id, error: error.to_string() }));
     }
