@@ -641,6 +641,21 @@ mod usage {
     }
 
     #[test]
+    fn there_is_a_manual_page_for_each_command() {
+        let gibber = Gibber::new();
+        assert!(gibber.stdout(&["man"]).contains(".TH gibber 1"));
+        let folder = gibber.path("man/man1");
+        gibber.stdout(&["man", folder.to_str().unwrap()]);
+        for (page, word) in [("gibber.1", "temp"), ("gibber-run.1", "system"), ("gibber-sessions-export.1", "export")] {
+            assert!(fs::read_to_string(folder.join(page)).unwrap().contains(word), "{page}");
+        }
+        let file = gibber.write("file", "");
+        let file = file.to_str().unwrap();
+        let error = failure(&gibber.run(&["man", file]), 1);
+        assert!(error.contains(file) && error.contains("cannot be written there"), "{error}");
+    }
+
+    #[test]
     fn completions_are_printed() {
         assert!(Gibber::new().stdout(&["completions", "bash"]).contains("--system-prompt"));
     }

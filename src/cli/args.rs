@@ -83,6 +83,12 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write a page for each command into a folder
+    Man {
+        /// Folder for the pages (made where it is missing); without it the program's own page is printed
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Which model, and how it runs.

@@ -16,6 +16,7 @@ mod config;
 mod file_reader;
 mod interrupt;
 mod log;
+mod manual;
 mod model_info;
 mod model_list;
 mod models;
@@ -248,7 +249,8 @@ fn report_usage(error: &clap::Error) -> u8 {
 fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
     let Cli { command, common, chat } = parse(arguments)?;
     match command {
-        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Completions { shell }) => manual::completions(shell),
+        Some(Command::Man { folder }) => manual::pages(folder.as_deref()),
         Some(Command::Config(command)) => config::run(&command, &common),
         Some(Command::Sessions(command)) => sessions::run(&command, &common),
         Some(Command::Replay(arguments)) => replay::run(Context::new(&common)?, &arguments),
@@ -284,14 +286,6 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli> {
     refuse_flags_before_the_command(&matches, &translated)?;
     translated.notices.iter().for_each(|notice| tell!("warning: {notice}"));
     Ok(cli)
-}
-
-/// Prints a shell's completion script.
-fn completions(shell: clap_complete::Shell) -> Result<()> {
-    // The generator panics where it cannot write: it writes to memory.
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "gibber", &mut script);
-    output::Output::stdout().bytes(&script)
 }
 
 /// Whether a person sits at both ends.

@@ -149,24 +149,30 @@ pub(super) fn default_model(paths: &Paths) -> Result<ModelSource> {
         match places.iter().find(|path| path.is_file()) {
             Some(path) => Ok(ModelSource::Path(path.clone())),
             None => Err(anyhow!(
-                "the default model {DEFAULT_FILE} is not there. Put it into {}, or name another model with -m; a build with `--features embed-model` carries it inside",
+                "the default model {DEFAULT_FILE} is not there. Put it into {}, name another model with -m, or fetch one: `gibber pull --list` says which there are",
                 ModelStores::new(paths).own_folder().unwrap_or_else(|| paths.directory()).display()
             )),
         }
     }
 }
 
-/// Where the default model's file may be: the source tree, beside an installed executable, the models folders.
+/// Where the default model's file may be: beside an installed executable, in the models folders, in the source tree.
 #[cfg(not(feature = "embed-model"))]
 fn default_places(paths: &Paths) -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models")];
-    if let Ok(executable) = std::env::current_exe()
-        && let Some(prefix) = executable.parent().and_then(Path::parent)
-    {
-        folders.push(prefix.join("share/gibber/models"));
-    }
+    let executable = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
+    let mut folders = executable.as_deref().map(beside).unwrap_or_default();
     folders.extend(paths.model_folders());
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models"));
     folders.into_iter().map(|folder| folder.join(DEFAULT_FILE)).collect()
+}
+
+/// Where an installed executable has its model: in its own folder, in a folder `models` there, or in the prefix's
+/// `share/gibber/models`.
+#[cfg(not(feature = "embed-model"))]
+fn beside(executable: &Path) -> Vec<PathBuf> {
+    let Some(folder) = executable.parent() else { return Vec::new() };
+    let shared = folder.parent().map(|prefix| prefix.join("share/gibber/models"));
+    [folder.to_owned(), folder.join("models")].into_iter().chain(shared).collect()
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ fn what_is_written_to_nobody_is_an_error() {
         &["models", "info", model],
         &["config", "path"],
         &["completions", "bash"],
+        &["man"],
         &["--help"],
         &["--version"],
     ] {
@@ -276,6 +277,7 @@ fn what_could_not_be_written_is_named() {
         &["config", "show"],
         &["config", "path"],
         &["completions", "bash"],
+        &["man"],
         &["bench", "--synthetic", "tiny", "-p", "8", "-n", "2", "-r", "1"],
         &["--help"],
         &["run", "--help"],
