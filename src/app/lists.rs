@@ -152,7 +152,10 @@ impl App {
         };
         let (here, offered) = (part(false), part(true));
         let paths = if list == List::Models { "; so does a path to a GGUF file or a Hugging Face folder" } else { "" };
-        let mut text = format!("{}:\n{here}{} chooses one{paths}\n", list.title(), list.command("NAME"));
+        let mut text = match (here.is_empty(), offered.is_empty()) {
+            (true, false) => String::new(),
+            _ => format!("{}:\n{here}{} chooses one{paths}\n", list.title(), list.command("NAME")),
+        };
         if !offered.is_empty() {
             text += &format!("These {}:\n{offered}/pull NAME gets one and loads it\n", List::OFFERED);
         }

@@ -16,7 +16,7 @@ use crate::worker::protocol::RequestId;
 pub enum ModelOffer {
     /// This one, which was named.
     One(OfferedModel),
-    /// There is none on this machine at all: one of the list.
+    /// The default one is not on this machine, and maybe none: one of the list.
     Any,
 }
 
@@ -242,7 +242,10 @@ impl App {
                 vec![Effect::Screen(OnScreen::Compose(format!("/pull {}", model.name)))]
             }
             ModelOffer::Any => {
-                let text = "no model is here yet: /pull NAME gets one that can be had, /model lists them";
+                let text = match self.catalog.models.is_empty() {
+                    true => "no model is here yet: /pull NAME gets one that can be had, /model lists them",
+                    false => "the default model is not here: /model NAME loads another one, /pull NAME gets one",
+                };
                 self.note(NoteKind::Warning, text.to_owned());
                 vec![Effect::ListModels]
             }

@@ -24,7 +24,7 @@ fn offered_model(model: Obtainable) -> OfferedModel {
 /// What can be had where nothing is under a name.
 pub(super) fn offer_for(name: &str, paths: &Paths) -> Option<ModelOffer> {
     if name.is_empty() {
-        return models::names(paths).is_empty().then_some(ModelOffer::Any);
+        return Some(ModelOffer::Any);
     }
     let hub = ModelHub::new(paths, true).ok()?;
     let reference = hub.reference(name).ok()?;

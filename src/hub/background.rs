@@ -1,5 +1,6 @@
 //! A pull from a name to a model that is here, as a chat has it carried out in the background.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,10 +14,22 @@ use crate::store::{ModelStores, Paths};
 /// What carries out pulls, with the folders of this person. The environment is read anew for each: a variable that was
 /// wrong is an error of that pull.
 pub fn work(paths: Paths) -> Arc<Work> {
-    Arc::new(move |name, report, cancel| match pull(&paths, name, report, cancel) {
-        Ok(end) => end,
-        Err(HubError::Cancelled) => PullEnd::Stopped,
-        Err(error) => PullEnd::Failed(error.to_string()),
+    Arc::new(move |name, report, cancel| {
+        let has_come = Cell::new(false);
+        let report = |step: PullStep| {
+            if let PullStep::Progress(progress) = &step {
+                has_come.set(progress.done > 0);
+            }
+            report(step);
+        };
+        match pull(&paths, name, &report, cancel) {
+            Ok(end) => end,
+            Err(HubError::Cancelled) => PullEnd::Stopped,
+            Err(error) if has_come.get() => {
+                PullEnd::Failed(format!("{error}; what has come is kept: /pull {name} goes on with it"))
+            }
+            Err(error) => PullEnd::Failed(error.to_string()),
+        }
     })
 }
 

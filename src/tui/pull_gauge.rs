@@ -29,7 +29,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer, theme: Theme) {
 /// for. What goes last is how far it is.
 fn text(pull: &Pull, more: usize, width: usize) -> String {
     let name = one_line(&pull.name);
-    let short = fit(&name, NAME).into_owned();
+    // Whose it is matters least.
+    let short = fit(name.rsplit('/').next().unwrap_or(&name), NAME).into_owned();
     let filled = (pull.percent() * BAR / 100).min(BAR) as usize;
     let bar = format!("{}{} ", "█".repeat(filled), "░".repeat(BAR as usize - filled));
     let share = pull.progress.map_or_else(String::new, |_| format!("{} %", pull.percent()));
@@ -43,8 +44,8 @@ fn text(pull: &Pull, more: usize, width: usize) -> String {
     let lines = [
         line(&name, &bar, &[&share, &bytes, &speed, &left, &state, &others, &stop]),
         line(&name, &bar, &[&share, &bytes, &speed, &left, &state, &others]),
-        line(&name, &bar, &[&share, &bytes, &left, &state]),
-        line(&name, "", &[&share, &bytes, &left, &state]),
+        line(&name, "", &[&share, &bytes, &speed, &left, &state]),
+        line(&short, "", &[&share, &bytes, &speed, &left, &state]),
         line(&short, "", &[&share, &bytes, &left, &state]),
         line(&short, "", &[&share, &left, &state]),
     ];
