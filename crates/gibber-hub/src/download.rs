@@ -129,7 +129,10 @@ pub(crate) fn fetch(wanted: &Wanted<'_>, target: &Path, means: &Means<'_>) -> Re
             }
         };
         partial.discard().map_err(disk)?;
-        if is_repetition {
+        // What an address has by now, its server has to say first.
+        let is_another = matches!(error, HubError::Changed { .. } | HubError::WrongSize { .. })
+            && matches!(wanted.source, Source::Address { .. });
+        if is_repetition || is_another {
             return Err(error);
         }
         is_repetition = true;

@@ -108,6 +108,12 @@ impl<'a> Meter<'a> {
         });
     }
 
+    /// The file that has to come again has another size by now.
+    pub(crate) fn resize(&self, was: u64, is: u64) {
+        let mut counts = self.counts.borrow_mut();
+        counts.total = (counts.total + is).saturating_sub(was).max(counts.done);
+    }
+
     /// Bytes that came over the line.
     pub(crate) fn fetched(&self) -> u64 {
         self.counts.borrow().fetched

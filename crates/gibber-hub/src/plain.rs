@@ -40,11 +40,14 @@ pub fn pull_address(
         return Ok(address.here(target, size, progress));
     }
     if let Some(variable) = hub.environment().offline.clone() {
-        return Err(HubError::Offline { what: name, variable });
+        // Without a hash nothing can be said of it but that it is here.
+        let size = target.metadata().map(|metadata| metadata.len()).ok().filter(|_| address.oid.is_none());
+        let size = size.ok_or(HubError::Offline { what: name, variable })?;
+        let sha256 = sha256_of(&target, cancel)?;
+        return Ok(Pulled { unverified: Some(sha256), ..address.here(target, size, progress) });
     }
     let head = hub.with_cancel(cancel).head_address(url)?;
-    let identity = address.identity(&head);
-    let known = journal::promised_bytes(&target, &identity);
+    let known = journal::promised_bytes(&target, &address.identity(&head));
     progress(PullEvent::Planned { files: 1, total: head.size, here: known });
     let (throttle, meter) = (Throttle::new(limits.bytes_per_second), Meter::new(progress, known, head.size));
     let means = Means { limits, throttle: &throttle, meter: &meter, cancel };
@@ -57,17 +60,12 @@ pub fn pull_address(
         meter.show();
         return Ok(Pulled { path: target, bytes_fetched: 0, bytes_here: head.size, unverified });
     }
-    refuse_without_room(&name, folder, head.size.saturating_sub(known), "")?;
-    make_folder_of(&target)?;
-    address.refuse_other_kinds(&name, &means)?;
-    let source = Source::Address { hub, url, etag: head.etag.as_deref() };
-    let wanted = Wanted { source, size: head.size, oid: address.oid.as_ref(), identity };
-    let sha256 = download::fetch(&wanted, &target, &means)?;
+    let (sha256, size) = address.fetch_twice(&target, &name, head, &means)?;
     let unverified = address.oid.is_none().then(|| sha256.clone());
     if unverified.is_none() {
         progress(PullEvent::Verified { path: name.clone(), sha256 });
     }
-    progress(PullEvent::Done { path: name, bytes: head.size });
+    progress(PullEvent::Done { path: name, bytes: size });
     Ok(Pulled { path: target, bytes_fetched: meter.fetched(), bytes_here: known, unverified })
 }
 
@@ -85,6 +83,31 @@ impl Address<'_> {
         // What stands behind the question mark may be a signature that is another each time.
         let path = self.url.split(['?', '#']).next().unwrap_or(self.url);
         Identity::new(path, head.size, content)
+    }
+
+    /// Fetches the file, once more where it becomes another one meanwhile; its SHA-256 and its size.
+    fn fetch_twice(&self, target: &Path, name: &str, head: FileHead, means: &Means<'_>) -> Result<(String, u64)> {
+        match self.fetch(target, name, &head, means) {
+            Err(error @ (HubError::Changed { .. } | HubError::WrongSize { .. })) => {
+                means.meter.again(name, &error);
+                let newer = self.hub.with_cancel(means.cancel).head_address(self.url)?;
+                means.meter.resize(head.size, newer.size);
+                Ok((self.fetch(target, name, &newer, means)?, newer.size))
+            }
+            done => Ok((done?, head.size)),
+        }
+    }
+
+    fn fetch(&self, target: &Path, name: &str, head: &FileHead, means: &Means<'_>) -> Result<String> {
+        let identity = self.identity(head);
+        let missing = head.size.saturating_sub(journal::promised_bytes(target, &identity));
+        refuse_without_room(name, target.parent().unwrap_or(target), missing, "")?;
+        make_folder_of(target)?;
+        // Several hosts may have the file, which call it by names of their own: what counts is that of the one that sends
+        // it, and nothing where there is a hash.
+        let etag = self.refuse_other_kinds(name, means)?.filter(|_| self.oid.is_none());
+        let source = Source::Address { hub: self.hub, url: self.url, etag: etag.as_deref() };
+        download::fetch(&Wanted { source, size: head.size, oid: self.oid.as_ref(), identity }, target, means)
     }
 
     fn here(&self, path: PathBuf, size: u64, progress: &dyn Fn(PullEvent)) -> Pulled {
@@ -111,12 +134,12 @@ impl Address<'_> {
         Err(HubError::Occupied { path: path.to_owned(), why })
     }
 
-    /// Looks at the first bytes before the others are fetched: an address of a page gives a page.
-    fn refuse_other_kinds(&self, name: &str, means: &Means<'_>) -> Result<()> {
+    /// Looks at the first bytes before the others are fetched: an address of a page gives a page. What the server calls them.
+    fn refuse_other_kinds(&self, name: &str, means: &Means<'_>) -> Result<Option<String>> {
         let mut backoff = Backoff::new(self.hub.time_outs());
-        let begins = loop {
+        let (begins, etag) = loop {
             let error = match self.first_bytes(means.cancel) {
-                Ok(begins) => break begins,
+                Ok(found) => break found,
                 Err(error) => error,
             };
             let Some(Retry { reason, attempt, wait, .. }) = backoff.after(&error) else { return Err(error) };
@@ -127,13 +150,13 @@ impl Address<'_> {
             }
         };
         if begins == MAGIC {
-            return Ok(());
+            return Ok(etag);
         }
         let begins = format!("'{}'", begins.escape_ascii());
         Err(HubError::NotGguf { url: self.url.to_owned(), begins })
     }
 
-    fn first_bytes(&self, cancel: &Cancel) -> Result<Vec<u8>> {
+    fn first_bytes(&self, cancel: &Cancel) -> Result<(Vec<u8>, Option<String>)> {
         let mut body = self.hub.with_cancel(cancel).open_address(self.url, 0..MAGIC.len() as u64)?;
         let (mut begins, mut count) = (vec![0; MAGIC.len()], 0);
         while count < begins.len() {
@@ -143,7 +166,7 @@ impl Address<'_> {
             }
         }
         begins.truncate(count);
-        Ok(begins)
+        Ok((begins, body.etag))
     }
 }
 

@@ -269,6 +269,41 @@ fn the_hub_is_asked_once_where_another_host_has_the_bytes() {
 }
 
 #[test]
+fn one_of_several_hosts_sends_it_whatever_the_others_call_it() {
+    let bytes = noise(3 * MIB, 23);
+    let machine = Machine::new();
+    machine.hub.put("/tiny.gguf", &bytes);
+    machine.hub.rule(Rule::on("/tiny").method("HEAD").fault(Fault::header("ETag", "\"of another\"")));
+    let (pulled, events) = pull_url(&machine, "/tiny.gguf", None);
+    assert_eq!((fs::read(pulled.unwrap().path).unwrap(), retries(&events)), (bytes.clone(), 0));
+}
+
+#[test]
+fn a_file_that_changes_while_it_comes_begins_anew() {
+    let (bytes, newer) = (noise(3 * MIB, 24), noise(4 * MIB, 25));
+    let machine = Machine::new();
+    machine.hub.put("/other.gguf", &bytes);
+    machine.hub.rule(Rule::on("/other").method("GET").numbers(1..=2).fault(Fault::header("ETag", "\"before\"")));
+    let (pulled, events) = pull_url(&machine, "/other.gguf", None);
+    assert_eq!((fs::read(pulled.unwrap().path).unwrap(), retries(&events)), (bytes, 1));
+    // Also where it has another size by then.
+    machine.hub.put("/more.gguf", &newer);
+    let shorter = Fault::header("Content-Length", &(3 * MIB).to_string());
+    machine.hub.rule(Rule::on("/more").method("HEAD").once().fault(shorter));
+    let (pulled, events) = pull_url(&machine, "/more.gguf", None);
+    assert_eq!((fs::read(pulled.unwrap().path).unwrap(), retries(&events)), (newer.clone(), 1));
+    // And one that is another one each time is refused.
+    machine.hub.put("/never.gguf", &newer);
+    for number in 1..100 {
+        let other = Fault::header("ETag", &format!("\"{number}\""));
+        machine.hub.rule(Rule::on("/never").method("GET").once().fault(other));
+    }
+    let (refused, _) = pull_url(&machine, "/never.gguf", None);
+    assert!(matches!(refused, Err(HubError::Changed { .. })), "{refused:?}");
+    assert_eq!(files(&machine.home.path().join("models")).len(), 3, "two files and the folder of locks");
+}
+
+#[test]
 fn a_journal_that_outlived_its_file_goes() {
     let machine = Machine::with_model(&noise(MIB, 21));
     let path = machine.pull(&limits(2)).0.unwrap().path;
@@ -384,6 +419,12 @@ fn a_file_of_an_address_without_a_hash_is_said_to_be_unverified() {
     assert_eq!(told(&events), ["planned", "done"]);
     let again = pull_url(&machine, "/tiny.gguf", None).0.unwrap();
     assert_eq!((again.bytes_fetched, again.unverified), (0, Some(sha256(&bytes))));
+    let (folder, url) = (machine.home.path().join("models"), format!("{}/tiny.gguf", machine.hub.url()));
+    let mut environment = machine.client().environment().clone();
+    environment.offline = Some("HF_HUB_OFFLINE".to_owned());
+    let offline = gibber_hub::Hub::new(&environment).unwrap();
+    let here = pull_address(&offline, &url, None, &folder, &limits(2), &|_| (), &Cancel::new()).unwrap();
+    assert_eq!((here.bytes_here, here.unverified), (bytes.len() as u64, Some(sha256(&bytes))));
     machine.hub.put("/tiny.gguf", &noise(MIB, 18));
     let (other, _) = pull_url(&machine, "/tiny.gguf", None);
     assert!(matches!(other, Err(HubError::Occupied { .. })), "{other:?}");
