@@ -29,6 +29,11 @@ impl Token {
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
+    /// What somebody else says, without the token.
+    pub(crate) fn hidden_in(&self, text: &str) -> String {
+        text.replace(&self.0, "…")
+    }
+
     /// The value of the one header that it belongs in.
     ///
     /// # Errors

@@ -1,4 +1,7 @@
 //! Requests: redirects by hand, so that a token goes to one origin only; time-outs; and what is tried again.
+//!
+//! What is logged has no secret in it. `ureq` itself tells the crate `log` what it sends, at its finest each byte: no program
+//! with this crate in it may install a logger of that kind for it.
 
 mod address;
 mod answer;
@@ -90,7 +93,7 @@ impl Client {
             None => self.follow(question, cancel)?,
         };
         let is_fine = answer.status.is_success() || question.stays && answer.status.is_redirection();
-        if is_fine { Ok(answer) } else { Err(refusal(answer, &question.address)) }
+        if is_fine { Ok(answer) } else { Err(self.refusal(answer, &question.address)) }
     }
 
     /// Asks for a part of a file where the last one came from; nothing where that is not known, or good no more.
@@ -177,6 +180,20 @@ impl Client {
         let agent = self.agent_with(tls.unwrap_or_default(), proxy);
         // Another thread may have been first: then its connections are used.
         Ok(slot.get_or_init(|| agent).clone())
+    }
+
+    /// The error that an answer is which is no success. A server that repeats the token is not repeated.
+    fn refusal(&self, answer: Answer, address: &Address) -> HubError {
+        let said = |text: &str| match &self.environment.token {
+            Some(token) => printable(&token.hidden_in(text)),
+            None => printable(text),
+        };
+        let retry_after = retry::retry_after(&answer.headers, SystemTime::now());
+        let code = answer.header("x-error-code").map(said).unwrap_or_default();
+        let status = answer.status.as_u16();
+        let message = answer.header("x-error-message").map(said);
+        let message = message.or_else(|| message_of(answer).as_deref().map(said)).unwrap_or_default();
+        HubError::Status { url: address.shown(), status, code, message, retry_after }
     }
 
     fn agent_with(&self, tls: TlsConfig, proxy: Option<Proxy>) -> Agent {
@@ -309,17 +326,6 @@ pub(crate) fn read_all(mut answer: Answer, url: &str, limit: usize, time: Durati
     }
 }
 
-/// The error that an answer is which is no success.
-fn refusal(answer: Answer, address: &Address) -> HubError {
-    let retry_after = retry::retry_after(&answer.headers, SystemTime::now());
-    let code = answer.header("x-error-code").map(printable);
-    let status = answer.status.as_u16();
-    let message = answer.header("x-error-message").map(printable);
-    let message = message.unwrap_or_else(|| message_of(answer).unwrap_or_default());
-    let url = address.shown();
-    HubError::Status { url, status, code: code.unwrap_or_default(), message, retry_after }
-}
-
 /// What the body of an error says.
 fn message_of(answer: Answer) -> Option<String> {
     #[derive(serde::Deserialize)]
@@ -328,8 +334,7 @@ fn message_of(answer: Answer) -> Option<String> {
     }
     let is_json = answer.header("content-type").is_none_or(|kind| kind.contains("json"));
     let bytes = read_all(answer, "", MESSAGE, Duration::from_secs(10)).ok()?;
-    let text = if is_json { serde_json::from_slice::<Body>(&bytes).ok()?.error } else { return None };
-    Some(printable(&text))
+    if is_json { Some(serde_json::from_slice::<Body>(&bytes).ok()?.error) } else { None }
 }
 
 #[cfg(test)]

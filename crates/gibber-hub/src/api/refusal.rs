@@ -28,11 +28,17 @@ fn meaning(error: &HubError) -> Meaning {
         ("RevisionNotFound", _) => Meaning::NoRevision,
         ("EntryNotFound", _) => Meaning::NoFile,
         ("RepoNotFound", _) => Meaning::NoRepository,
-        (_, 401) if message.to_ascii_lowercase().contains("invalid") => Meaning::Token,
+        (_, 401) if is_of_token(message) => Meaning::Token,
         // A hub says so of what is not there, and of what is hidden.
         (_, 401 | 404) => Meaning::NoRepository,
         _ => Meaning::Other,
     }
+}
+
+/// Whether a refusal is about the token. That a name and a password are wrong is said of every repository that is not there.
+fn is_of_token(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("invalid credentials") || message.contains("token") && message.contains("expired")
 }
 
 impl Hub {

@@ -1,6 +1,6 @@
 //! Certificates, and proxies.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -118,6 +118,45 @@ fn requests_go_through_the_proxy_that_the_environment_names() {
     let client = Hub::new(&environment(&hub, &[own, ("HTTPS_PROXY", &proxy), ("NO_PROXY", "localhost")])).unwrap();
     assert_eq!(list(&client).files.len(), 3);
     assert!(asked.try_recv().is_err(), "it was asked directly");
+}
+
+/// A SOCKS 5 proxy for one connection to a name (RFC 1928), which reports the name.
+fn socks() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, asked) = mpsc::channel();
+    thread::spawn(move || -> io::Result<()> {
+        let mut client = listener.accept()?.0;
+        let mut head = [0; 2];
+        client.read_exact(&mut head)?;
+        client.read_exact(&mut vec![0; head[1].into()])?;
+        client.write_all(&[5, 0])?;
+        let mut head = [0; 5];
+        client.read_exact(&mut head)?;
+        let mut rest = vec![0; usize::from(head[4]) + 2];
+        client.read_exact(&mut rest)?;
+        let (name, port) = rest.split_at(head[4].into());
+        let port = u16::from_be_bytes([port[0], port[1]]);
+        let name = String::from_utf8_lossy(name).into_owned();
+        let server = TcpStream::connect((name.as_str(), port))?;
+        let _ = sender.send(name);
+        client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+        let (mut from_server, mut back) = (server.try_clone()?, client.try_clone()?);
+        thread::spawn(move || io::copy(&mut from_server, &mut back));
+        io::copy(&mut client, &mut &server)?;
+        server.shutdown(std::net::Shutdown::Both)
+    });
+    (format!("socks5h://{address}"), asked)
+}
+
+#[test]
+fn a_socks_proxy_is_told_the_name() {
+    let hub = TestHub::start();
+    serve(&hub);
+    let (proxy, asked) = socks();
+    let client = Hub::new(&environment(&hub, &[("ALL_PROXY", &proxy)])).unwrap();
+    assert_eq!(list(&client).files.len(), 3);
+    assert_eq!(asked.recv().unwrap(), "localhost");
 }
 
 #[test]

@@ -35,10 +35,20 @@ fn a_hidden_repository_is_open_to_whose_token_it_is() {
 #[test]
 fn a_token_that_the_hub_does_not_know_is_told() {
     let hub = TestHub::start();
-    let text = r#"{"error":"Invalid credentials in Authorization header"}"#.to_owned();
-    hub.rule(Rule::on("/api/").fault(Fault::Status(401, Vec::new(), text)));
-    let error = refusal(&hub, &[("HF_TOKEN", "hf_old")], REPOSITORY, "main");
-    assert!(error.contains("does not accept this token") && !error.contains("hf_old"), "{error}");
+    let texts = ["Invalid credentials in Authorization header", "User Access Token is expired"];
+    for text in texts {
+        hub.forget_rules();
+        let body = format!("{{\"error\":\"{text}\"}}");
+        hub.rule(Rule::on("/api/").fault(Fault::Status(401, Vec::new(), body)));
+        let error = refusal(&hub, &[("HF_TOKEN", "hf_old")], REPOSITORY, "main");
+        assert!(error.contains("does not accept this token") && !error.contains("hf_old"), "{error}");
+    }
+    // This is said of what is not there.
+    hub.forget_rules();
+    let body = r#"{"error":"Invalid username or password."}"#.to_owned();
+    hub.rule(Rule::on("/api/").fault(Fault::Status(401, Vec::new(), body)));
+    let error = refusal(&hub, &[("HF_TOKEN", "hf_mine")], REPOSITORY, "main");
+    assert!(error.contains("has no repository 'maker/model' that is open to the person whose token"), "{error}");
 }
 
 #[test]
@@ -96,6 +106,19 @@ fn what_the_server_says_cannot_change_the_terminal() {
     hub.rule(Rule::on("/api/").fault(Fault::Status(418, Vec::new(), text)));
     let error = refusal(&hub, &[], REPOSITORY, "main");
     assert!(error.contains("answered 418: go [2J away") && !error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
+fn a_server_that_repeats_the_token_is_not_repeated() {
+    let hub = TestHub::start();
+    let body = r#"{"error":"who is hf_secret?"}"#.to_owned();
+    let in_header = Fault::status_with(400, "X-Error-Message", "who is hf_secret?");
+    for fault in [in_header, Fault::Status(403, Vec::new(), body)] {
+        hub.forget_rules();
+        hub.rule(Rule::on("/api/").fault(fault));
+        let error = refusal(&hub, &[("HF_TOKEN", "hf_secret")], REPOSITORY, "main");
+        assert!(error.contains("who is …?") && !error.contains("secret"), "{error}");
+    }
 }
 
 #[test]
