@@ -605,7 +605,7 @@ mod usage {
             &["frobnicate"],
             &["run", "--temp", "warm"],
             &["run", "--temp", "9", "hi"],
-            &["run", "-n", "0", "hi"],
+            &["run", "-n", "-3", "hi"],
             &["run", "-ctk", "q4_0", "hi"],
             &["chat"],
         ] {

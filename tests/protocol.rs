@@ -660,6 +660,20 @@ fn a_cancel_stops_a_template_that_hangs() {
     client.worker.send(EngineCommand::Cancel { id });
     let event = client.event();
     assert!(matches!(&event, EngineEvent::Failed { error, .. } if error.contains("no longer wanted")), "{event:?}");
+    // So are a prompt that is only shown, a draft that is measured, and the question what the template can do.
+    type Asks = fn(RequestId, Prompt, TemplateChoice) -> EngineCommand;
+    let asks: [Asks; 3] = [
+        |id, prompt, _| EngineCommand::Count { id, prompt, max_tokens: None },
+        |id, prompt, _| EngineCommand::Measure { id, prompt, draft: true, max_tokens: None },
+        |id, _, template| EngineCommand::DescribeTemplate { id, template },
+    ];
+    for (at, ask) in asks.into_iter().enumerate() {
+        let id = client.id();
+        client.worker.send(ask(id, prompt(&format!("asked {at}")), TemplateChoice::File(path.clone())));
+        client.worker.send(EngineCommand::Cancel { id });
+        let event = client.event();
+        assert!(matches!(&event, EngineEvent::Failed { error, .. } if error.contains("no longer wanted")), "{event:?}");
+    }
     // What else was sent meanwhile is carried out, and a template has a process again.
     let id = client.send_generate(prompt("three"), GenerationParams::default());
     let next = client.send_generate(raw("in a"), open(1, 2));

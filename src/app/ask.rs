@@ -97,7 +97,7 @@ impl App {
 
     /// What cannot be done now is given back, with the reason.
     fn give_back(&mut self, refusal: String, line: String) -> Vec<Effect> {
-        self.chat.set_hint(refusal);
+        self.chat.refuse(refusal);
         vec![Effect::Screen(OnScreen::Compose(line))]
     }
 
@@ -117,7 +117,7 @@ impl App {
     fn is_refused(&mut self) -> bool {
         let refusal = self.refusal();
         if let Some(refusal) = &refusal {
-            self.chat.set_hint(refusal.as_str());
+            self.chat.refuse(refusal.as_str());
         }
         refusal.is_some()
     }
@@ -226,11 +226,17 @@ impl App {
             return self.give_back(refusal, again);
         }
         let (words, question) = split_question(argument);
-        if let Err(error) = self.variant_settings(words) {
+        let settings = match question {
+            Some("") => {
+                Err("there is no question behind --: write it, or leave -- out to answer the last one".to_owned())
+            }
+            _ => self.variant_settings(words),
+        };
+        if let Err(error) = settings {
             self.note(NoteKind::Error, error);
             return vec![Effect::Screen(OnScreen::Compose(again))];
         }
-        match question.filter(|question| !question.is_empty()) {
+        match question {
             Some(question) if !mentions(question).is_empty() => {
                 vec![Effect::Attach { text: question.to_owned(), variants: Some(words.to_owned()) }]
             }

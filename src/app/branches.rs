@@ -143,6 +143,12 @@ impl OpenChat {
             None => (argument, None),
             Some((wanted, question)) => (wanted, Some(question.trim())),
         };
+        if question.is_some_and(|question| question.contains(char::is_whitespace)) {
+            let text =
+                "/branch takes two numbers at most: /branch K, or /branch K N for the Kth wording of your Nth question";
+            self.note(NoteKind::Error, text.to_owned());
+            return Vec::new();
+        }
         let at = match question {
             None => self.transcript().last_fork().map(|(id, _, _)| id),
             Some(number) => self.question(number),
@@ -198,12 +204,7 @@ impl OpenChat {
     /// What is said where nothing can be changed, since a reply is running.
     pub(super) fn busy(&self, keymap: &Keymap) -> Option<String> {
         let how = keymap.key(Context::Anywhere, KeyAction::Stop).map(|key| format!(": stop it first ({key})"));
-        let what = match &self.comparison {
-            Some(comparison) if comparison.is_running() => Some("a comparison"),
-            _ if self.replaying.is_some() => Some("a replay"),
-            _ => self.generation.is_some().then_some("a reply"),
-        };
-        what.map(|what| format!("{what} is running{}", how.unwrap_or_default()))
+        self.running().map(|what| format!("{what} is running{}", how.unwrap_or_default()))
     }
 }
 

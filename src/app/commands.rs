@@ -278,7 +278,9 @@ const MAIN: &[SlashCommand] = &[
         "on the full screen, show replies as they were written, or as Markdown again",
         |app, call| app.handle(Action::ToggleSource, call.now),
     ),
-    command("prompt", Nothing, "show what the model really sees", |app, _| app.show_prompt()),
+    command("prompt", Nothing, "show what the model really sees: the prompt of the next reply", |app, _| {
+        app.show_prompt()
+    }),
     command("model", Optional("[NAME]"), "list the models that are here and those that can be had, or load one by name or path", |app, call| {
         app.model_command(call.argument)
     })
@@ -394,7 +396,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     let names =
         || all().iter().flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()));
     let longer = names().find(|candidate| beginning.len() > 1 && candidate.starts_with(&beginning));
-    longer.or_else(|| super::nearest::nearest(name, names()))
+    longer.or_else(|| gibber_files::nearest::nearest(name, names()))
 }
 
 #[cfg(test)]

@@ -123,6 +123,11 @@ impl Generation {
         matches!(self.pause, Pause::Yes { .. })
     }
 
+    /// Whether it waits, and what it waits with is still being computed.
+    pub(super) fn is_unsettled(&self) -> bool {
+        matches!(self.pause, Pause::Yes { is_settled: false, .. })
+    }
+
     /// When what has come is to be saved.
     pub(super) fn save_deadline(&self) -> Option<Instant> {
         let unsaved = self.unsaved_since?;
@@ -261,7 +266,10 @@ impl OpenChat {
                 self.on_token(trace, now, &setup.sampling, engine)
             }
             EngineEvent::Finished { reason, stats, context_used, .. } => {
-                self.context_used = context_used;
+                // The last token is part of the chat, whether the cache has it or, after the last draw, does without it.
+                if self.generation.as_ref().is_none_or(|generation| generation.tokens == 0) {
+                    self.context_used = context_used;
+                }
                 self.on_finished(reason, stats, engine)
             }
             EngineEvent::Failed { error, .. } => self.on_reply_failed(error),

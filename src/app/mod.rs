@@ -14,7 +14,6 @@ pub mod effects;
 pub mod files;
 pub mod keymap;
 pub mod meter;
-mod nearest;
 pub mod note;
 pub mod parameters;
 pub mod step;
@@ -88,8 +87,9 @@ pub use summary::ReplySummary;
 pub use template::{describe_template, template_choice};
 
 use crate::chat::MessageId;
+use crate::chat::provenance::ViewPlace;
 pub use crate::store::{SessionId, SessionRecord, StoreNews};
-use crate::worker::protocol::{EngineEvent, RequestId, answers, of_prompt, of_reply, of_variants};
+use crate::worker::protocol::{EngineCommand, EngineEvent, RequestId, answers, of_prompt, of_reply, of_variants};
 use catalog::Catalog;
 use gibber_engine::load::ModelInfo;
 use loading::Engine;
@@ -259,7 +259,13 @@ impl App {
 
     /// What a person did.
     pub fn handle(&mut self, action: Action, now: Moment) -> Vec<Effect> {
-        let effects = self.act(action, now);
+        // What else waits for a template is stopped with the rest.
+        let of_templates = match action {
+            Action::Stop | Action::Interrupt => self.requests.of_templates().collect(),
+            _ => Vec::new(),
+        };
+        let mut effects = self.act(action, now);
+        effects.extend(of_templates.into_iter().map(|id| Effect::Submit(EngineCommand::Cancel { id })));
         self.give_way(effects)
     }
 
@@ -282,6 +288,7 @@ impl App {
                 Some(_) => self.chat.stop(),
             },
             Action::Interrupt if self.generation().is_some_and(|running| !running.stopping) => self.chat.stop(),
+            Action::Interrupt if self.is_counting() => Vec::new(),
             Action::Interrupt => {
                 self.view.quit_armed = true;
                 Vec::new()
@@ -416,6 +423,13 @@ impl App {
         }
     }
 
+    /// The front end shows this chat from here on; `None` is at its end.
+    pub fn on_view(&mut self, session: SessionId, view: Option<ViewPlace>) {
+        if self.chat.id() == session {
+            self.chat.session.view = view;
+        }
+    }
+
     /// When [`App::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
         [self.chat.save_deadline(), self.chat.eager_prefill.deadline()].into_iter().flatten().min()
@@ -424,6 +438,7 @@ impl App {
     /// Leaves; what is running is stopped and what there is of it saved.
     fn quit(&mut self) -> Vec<Effect> {
         let mut effects = self.chat.cut();
+        effects.extend(self.chat.session.put_view());
         effects.push(Effect::Screen(OnScreen::Quit));
         effects
     }
@@ -437,7 +452,7 @@ impl App {
     fn when_idle(&mut self, change: impl FnOnce(&mut OpenChat) -> Vec<Effect>) -> Vec<Effect> {
         match self.busy() {
             Some(busy) => {
-                self.chat.set_hint(busy);
+                self.chat.refuse(busy);
                 Vec::new()
             }
             None => change(&mut self.chat),

@@ -26,8 +26,25 @@ pub(super) struct Notes {
     list: Vec<Note>,
     /// The number of the next one; it goes on over all chats.
     next: u64,
-    /// Why the last thing the person did could not be done; gone with the next.
-    hint: Option<String>,
+    /// What is said of the last thing the person did, mostly why it could not be done; gone with the next.
+    hint: Option<Hint>,
+}
+
+#[derive(Debug)]
+struct Hint {
+    text: String,
+    holds: Holds,
+}
+
+/// How long a hint is true, where the person does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// For good.
+    Always,
+    /// As long as something is running in this chat.
+    WhileBusy,
+    /// As long as the next candidates of a paused reply are still being computed.
+    WhileUnsettled,
 }
 
 /// A chat, and all that is known of it in this run.
@@ -112,6 +129,15 @@ impl OpenChat {
         self.revealed = Some(message);
     }
 
+    /// What is running, so that nothing can be changed.
+    pub(super) fn running(&self) -> Option<&'static str> {
+        match &self.comparison {
+            Some(comparison) if comparison.is_running() => Some("a comparison"),
+            _ if self.replaying.is_some() => Some("a replay"),
+            _ => self.generation.is_some().then_some("a reply"),
+        }
+    }
+
     /// Whether a reply, or a comparison, is on its way or on screen.
     pub(super) fn is_replying(&self) -> bool {
         self.generation.is_some() || self.comparison.is_some()
@@ -158,7 +184,18 @@ impl OpenChat {
     }
 
     pub(super) fn set_hint(&mut self, text: impl Into<String>) {
-        self.notes.hint = Some(text.into());
+        self.set_hint_that(Holds::Always, text);
+    }
+
+    /// A hint that goes by itself once it is no longer true.
+    pub(super) fn set_hint_that(&mut self, holds: Holds, text: impl Into<String>) {
+        self.notes.hint = Some(Hint { text: text.into(), holds });
+    }
+
+    /// Why something cannot be done now. While something is running, that is why.
+    pub(super) fn refuse(&mut self, text: impl Into<String>) {
+        let holds = if self.running().is_some() { Holds::WhileBusy } else { Holds::Always };
+        self.set_hint_that(holds, text);
     }
 
     pub(super) fn clear_hint(&mut self) {
@@ -166,7 +203,13 @@ impl OpenChat {
     }
 
     pub(super) fn hint(&self) -> Option<&str> {
-        self.notes.hint.as_deref()
+        let hint = self.notes.hint.as_ref()?;
+        let is_true = match hint.holds {
+            Holds::Always => true,
+            Holds::WhileBusy => self.running().is_some(),
+            Holds::WhileUnsettled => self.generation.as_ref().is_some_and(Generation::is_unsettled),
+        };
+        is_true.then_some(hint.text.as_str())
     }
 }
 

@@ -22,7 +22,7 @@ impl App {
     /// Goes on with a saved chat; `None` while a reply is running, which the person is told.
     fn open(&mut self, record: SessionRecord, transcript: Transcript) -> Option<Vec<Effect>> {
         if let Some(busy) = self.busy() {
-            self.chat.set_hint(busy);
+            self.chat.refuse(busy);
             return None;
         }
         Some(self.replace_chat(Session::saved(record, transcript)))
@@ -31,7 +31,8 @@ impl App {
     /// All that was asked for the former chat is stopped, and its answers find nobody.
     fn replace_chat(&mut self, session: Session) -> Vec<Effect> {
         self.requests.forget_chat(self.chat.id());
-        self.chat.replace(session)
+        let left = self.chat.session.put_view();
+        left.into_iter().chain(self.chat.replace(session)).collect()
     }
 
     /// A chosen chat has come.
@@ -55,9 +56,13 @@ impl App {
             }
         };
         let id = SessionId::drawn(self.random.next_u64());
+        let left_out = document.left_out.clone();
         let (record, transcript) = SessionRecord::of_document(id, document);
         let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
         self.note(NoteKind::Info, format!("from {path}"));
+        if !left_out.is_empty() {
+            self.note(NoteKind::Warning, left_out.join("\n"));
+        }
         effects.extend(self.chat.store_all());
         effects
     }
@@ -85,7 +90,7 @@ impl App {
         }
         if self.chat.generation.is_some() {
             if let Some(busy) = self.busy() {
-                self.chat.set_hint(busy);
+                self.chat.refuse(busy);
             }
             return Vec::new();
         }
@@ -97,8 +102,9 @@ impl App {
     pub(super) fn undo(&mut self) -> Vec<Effect> {
         let deleted = if self.transcript().nodes().is_empty() { self.library.take_deleted() } else { None };
         let Some((record, transcript)) = deleted else { return self.chat.undo() };
+        let restore = Effect::Store(StoreOp::Restore { record: record.clone(), nodes: transcript.nodes().to_vec() });
         let Some(mut effects) = self.open(record, transcript) else { return Vec::new() };
-        effects.extend(self.chat.store_all());
+        effects.extend([restore, self.chat.session.put()]);
         effects
     }
 }

@@ -77,7 +77,7 @@ impl OpenChat {
                 .all_of(*id)
                 .filter(|making| !making.passage.is_continued)
                 .for_each(|making| making.passage.start = opening.len()),
-            EngineEvent::Began { id, variant, stats } => {
+            EngineEvent::Began { id, variant, stats, .. } => {
                 if let Some(making) = records.of(*id, *variant) {
                     making.on_began(stats);
                     engine.model.iter().for_each(|model| making.made_by(model));

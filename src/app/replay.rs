@@ -33,6 +33,8 @@ pub struct ReplayPlan {
     notes: Vec<String>,
     found: Vec<TokenTrace>,
     prompt_hash: Option<u64>,
+    /// The texts of the passage's tokens.
+    recorded: Vec<String>,
 }
 
 /// What has come of it.
@@ -78,7 +80,18 @@ impl ReplayPlan {
         let before = path[..at].iter().map(|node| node.message.clone()).collect();
         let text = node.message.content.clone();
         let (notes, found) = (Vec::new(), Vec::new());
-        Ok(Self { number, provenance, text, before, next: 0, tokens: 0, notes, found, prompt_hash: None })
+        Ok(Self {
+            number,
+            provenance,
+            text,
+            before,
+            next: 0,
+            tokens: 0,
+            notes,
+            found,
+            prompt_hash: None,
+            recorded: Vec::new(),
+        })
     }
 
     /// Its number on the path, from 1.
@@ -175,7 +188,7 @@ impl ReplayPlan {
             sampling,
             steps: steers(passage),
             passes: Passes::new(record.passes.clone()),
-            tokens: passage.tokens.len(),
+            tokens: passage.tokens.clone(),
             ends,
         };
         let params = GenerationParams {
@@ -193,7 +206,10 @@ impl ReplayPlan {
     /// Takes in what the engine tells of it. Returns what has come of it, once that is known.
     pub fn on_event(&mut self, event: &EngineEvent) -> Option<ReplayOutcome> {
         match event {
-            EngineEvent::Began { stats, .. } => self.prompt_hash = Some(stats.prompt_hash),
+            EngineEvent::Began { stats, recorded, .. } => {
+                self.prompt_hash = Some(stats.prompt_hash);
+                self.recorded.clone_from(recorded);
+            }
             EngineEvent::Token { trace, .. } => self.found.push(trace.clone()),
             EngineEvent::TakenBack { tokens, .. } => self.found.truncate(*tokens),
             EngineEvent::Finished { reason, .. } => return self.on_finished(reason),
@@ -279,21 +295,16 @@ impl ReplayPlan {
 
     fn differs(&self, place: usize, at: usize, found: Option<&TokenTrace>, reason: &FinishReason) -> String {
         let number = self.tokens + place + 1;
-        let said = self.said_at(place, at);
+        let token = self.passage().tokens[place];
+        // Without a text where this model has no such token.
+        let said = self.recorded.get(place).map(|text| format!("{text:?} ")).unwrap_or_default();
+        let said = format!("{said}(token {token})");
         let here = match found {
             Some(trace) => format!("{:?} (token {}) is said here", trace.text, trace.token),
             None if *reason == FinishReason::Cancelled => "it was stopped here".to_owned(),
             None => format!("it ends here ({})", reason.as_str()),
         };
         format!("reply {} differs from token {number} on{}: {said} was said, and {here}", self.number, self.place(at))
-    }
-
-    /// What is stored at byte `at`: the text up to the next word, and the token.
-    fn said_at(&self, place: usize, at: usize) -> String {
-        let token = self.passage().tokens[place];
-        let rest = self.text.get(at..).unwrap_or_default();
-        let word = rest.char_indices().skip(1).find(|(_, c)| c.is_whitespace()).map_or(rest.len(), |(end, _)| end);
-        format!("{:?} (token {token})", &rest[..word])
     }
 
     /// ` (after "…the capital of")`

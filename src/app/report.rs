@@ -47,13 +47,13 @@ impl OpenChat {
             format!("reply       {}", summary.line()),
             format!("decode      {:.1} tok/s", stats.decode_tokens_per_second()),
             format!(
-                "prompt      {} tok, {} of them reused · prefill {:.0} tok/s",
+                "prompt      {} tok for this reply, {} of them reused · prefill {:.0} tok/s",
                 stats.prompt_tokens,
                 stats.reused_tokens,
                 stats.prefill_tokens_per_second()
             ),
             format!("perplexity  {perplexity} · seed {}", stats.seed),
-            format!("context     {used} / {context}"),
+            format!("context     {used} / {context} at its end"),
             "where the time went:".to_owned(),
         ];
         lines.extend(timeline::rows(summary).into_iter().map(|row| format!("  {row}")));
@@ -89,7 +89,7 @@ impl OpenChat {
     }
 }
 
-/// `/prompt`: what the model sees, without the messages `dropped`, and its tokens.
+/// `/prompt`: what the model is to see next, without the messages `dropped`, and its tokens.
 pub(super) fn prompt_text(text: &str, tokens: &[TokenId], pieces: &[String], dropped: &[usize]) -> String {
     let without = match dropped.len() {
         0 => String::new(),
@@ -97,7 +97,7 @@ pub(super) fn prompt_text(text: &str, tokens: &[TokenId], pieces: &[String], dro
         n => format!(" (without {n} messages that the context has no room for)"),
     };
     let (count, listed) = (tokens.len(), list_of_tokens(tokens, pieces));
-    format!("{count} tokens; the model sees{without}:\n{text}\n\nas these tokens:\n{listed}")
+    format!("the next prompt has {count} tokens; the model sees{without}:\n{text}\n\nas these tokens:\n{listed}")
 }
 
 /// `/tokens`: how a text is cut.
@@ -107,7 +107,7 @@ pub(super) fn tokens_text(_text: &str, tokens: &[TokenId], pieces: &[String], _d
 
 /// Each token as its id and its text: `504 "The"`; of very many the first and the last.
 fn list_of_tokens(tokens: &[TokenId], pieces: &[String]) -> String {
-    let mut shown: Vec<String> = tokens.iter().zip(pieces).map(|(token, piece)| format!("{token} {piece:?}")).collect();
+    let mut shown: Vec<String> = tokens.iter().zip(pieces).map(|(token, piece)| format!("{token} {piece}")).collect();
     if shown.len() > TOKENS_SHOWN {
         let left_out = shown.len() - TOKENS_SHOWN;
         let half = TOKENS_SHOWN / 2;

@@ -65,6 +65,26 @@ impl Requests {
         self.open.retain(|_, asked| asked.owner != owner);
     }
 
+    /// Whether an answer of this kind is waited for.
+    pub(super) fn is_open(&self, owner: Owner) -> bool {
+        self.open.values().any(|asked| asked.owner == owner)
+    }
+
+    /// The requests that nothing but a template at work answers: a person who stops something means them as well.
+    pub(super) fn of_templates(&self) -> impl Iterator<Item = RequestId> {
+        let is_one = |asked: &Asked| match asked.owner {
+            Owner::ThinkSwitch | Owner::Prompt | Owner::Measure | Owner::Prefill => true,
+            Owner::Load
+            | Owner::Reply
+            | Owner::Comparison
+            | Owner::Replay
+            | Owner::Scoring
+            | Owner::Preview(_)
+            | Owner::Tokens => false,
+        };
+        self.open.iter().filter(move |(_, asked)| is_one(asked)).map(|(id, _)| *id)
+    }
+
     fn ask(&mut self, asked: Asked) -> RequestId {
         self.last += 1;
         let id = RequestId(self.last);

@@ -40,7 +40,7 @@ impl App {
             return None;
         }
         if let (When::Idle, Some(busy)) = (command.when, self.busy()) {
-            self.chat.set_hint(format!("/{} has to wait: {busy}", command.name));
+            self.chat.refuse(format!("/{} has to wait: {busy}", command.name));
             return None;
         }
         self.chat.leave_edit();

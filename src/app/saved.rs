@@ -195,11 +195,9 @@ impl Library {
     /// The chat that was deleted last comes back into the list.
     pub(super) fn restore(&mut self, chat: &mut OpenChat) -> Vec<Effect> {
         let Some((record, transcript)) = self.take_deleted() else { return Vec::new() };
-        let session = record.id;
         chat.unsay(&deletion(&record));
-        let messages = transcript.nodes().iter().cloned();
-        let puts = messages.map(|node| Effect::Store(StoreOp::PutMessage { session, node }));
-        let effects = std::iter::once(Effect::Store(StoreOp::PutSession(record.clone()))).chain(puts).collect();
+        let nodes = transcript.nodes().to_vec();
+        let effects = vec![Effect::Store(StoreOp::Restore { record: record.clone(), nodes })];
         if let Some(saved) = &mut self.saved {
             let messages = u32::try_from(transcript.nodes().len()).unwrap_or(u32::MAX);
             saved.chats.insert(0, SessionSummary { record, updated: saved.at, messages, damage: None });

@@ -5,6 +5,7 @@ use rand_pcg::rand_core::Rng;
 
 use super::records::Records;
 use super::{Effect, Moment};
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{MessageId, Transcript, without_line_end};
 use crate::store::{SessionId, SessionRecord, StoreOp};
 
@@ -14,6 +15,9 @@ pub(super) struct Session {
     pub(super) record: SessionRecord,
     pub(super) transcript: Transcript,
     stored: bool,
+    /// Where its view stands, and where that is stored; not in the record, which would be newer for it.
+    pub(super) view: Option<ViewPlace>,
+    stored_view: Option<ViewPlace>,
     /// How the replies come to be that are being made.
     pub(super) records: Records,
 }
@@ -27,18 +31,29 @@ impl Session {
             created: now.unix,
             ..SessionRecord::default()
         };
-        Self { record, transcript: Transcript::default(), stored: false, records: Records::default() }
+        let transcript = Transcript::default();
+        Self { record, transcript, stored: false, view: None, stored_view: None, records: Records::default() }
     }
 
     /// A conversation from the store.
-    pub(super) fn saved(record: SessionRecord, transcript: Transcript) -> Self {
-        Self { record, transcript, stored: true, records: Records::default() }
+    pub(super) fn saved(mut record: SessionRecord, transcript: Transcript) -> Self {
+        let view = record.settings.view.take();
+        Self { record, transcript, stored: true, view, stored_view: view, records: Records::default() }
+    }
+
+    /// Writes where the view stands, when the chat is left.
+    pub(super) fn put_view(&mut self) -> Option<Effect> {
+        let (session, view) = (self.record.id, self.view);
+        let is_new = self.stored && std::mem::replace(&mut self.stored_view, view) != view;
+        is_new.then_some(Effect::Store(StoreOp::PutView { session, view }))
     }
 
     /// Writes the record, with the head as it is now.
     pub(super) fn put(&mut self) -> Effect {
         self.stored = true;
         self.record.head = self.transcript.head();
+        // What else the chat keeps may be written whole.
+        self.stored_view = None;
         Effect::Store(StoreOp::PutSession(self.record.clone()))
     }
 

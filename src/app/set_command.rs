@@ -1,11 +1,22 @@
 //! Commands that set something: `/set`, the parameters by their names, presets, `/think`.
 
+use gibber_files::nearest::nearest;
+
 use super::parameters::{PARAMETERS, Parameter, unless_left_out};
 use super::requests::Owner;
 use super::setup::CANDIDATES;
 use super::{App, Effect, List, NoteKind, OnScreen};
 use crate::worker::protocol::{EngineCommand, EngineEvent};
 use gibber_engine::SamplingParams;
+
+/// What `/set` sets beside the parameters.
+const OTHER_NAMES: [&str; 7] = ["max-tokens", "num_predict", "lookup", "think", "nothink", "stop", "system"];
+
+/// Every name that `/set` takes.
+fn all_names() -> impl Iterator<Item = &'static str> {
+    let names = PARAMETERS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
+    names.chain(OTHER_NAMES)
+}
 
 impl App {
     /// `/set NAME VALUE`, also `/set parameter NAME VALUE`.
@@ -26,8 +37,10 @@ impl App {
                 None => {
                     let names: Vec<&str> = PARAMETERS.iter().map(|spec| spec.name).collect();
                     let names = names.join(", ");
+                    let near = nearest(name, all_names()).map(|near| format!(" (did you mean `{near}`?)"));
+                    let near = near.unwrap_or_default();
                     Err(format!(
-                        "there is no parameter `{name}`: it must be {names}, max-tokens, lookup, think or stop"
+                        "there is no parameter `{name}`{near}: it must be {names}, max-tokens, lookup, think or stop"
                     ))
                 }
             },

@@ -5,7 +5,7 @@ use super::keymap::{Context, Keymap};
 use super::parameters::{self, Parameter, unless_left_out};
 use super::template::{describe_template, template_choice};
 use crate::chat::without_line_end;
-use crate::settings::{Heat, Settings, Think};
+use crate::settings::{self, Heat, Settings, Think};
 use crate::worker::protocol::{GenerationParams, PromptLookup, Stepping, TemplateChoice};
 use gibber_engine::SamplingParams;
 use gibber_engine::sampling::PRESET_NAMES;
@@ -96,14 +96,21 @@ impl Setup {
 impl Setup {
     /// `/set max-tokens N`
     pub(super) fn set_max_tokens(&mut self, value: &str) -> Result<String, String> {
-        let limit =
-            value.parse().map_err(|_| format!("max-tokens wants a whole number (0 is no limit), not `{value}`"))?;
-        self.settings.chat.max_tokens = limit;
-        Ok(if limit == 0 { "replies have no limit".to_owned() } else { format!("max-tokens = {limit}") })
+        if !value.is_empty() {
+            let limit = value.parse().ok().and_then(settings::max_tokens);
+            self.settings.chat.max_tokens =
+                limit.ok_or_else(|| format!("max-tokens wants {}, not `{value}`", settings::MAX_TOKENS_WANTED))?;
+        }
+        let limit = self.max_tokens();
+        Ok(limit
+            .map_or_else(|| "max-tokens: replies have no limit".to_owned(), |limit| format!("max-tokens = {limit}")))
     }
 
     /// `/set lookup WHEN`
     pub(super) fn set_lookup(&mut self, value: &str) -> Result<String, String> {
+        if value.is_empty() {
+            return Ok(format!("lookup = {}", self.settings.model.lookup.as_str()));
+        }
         let names = PromptLookup::NAMES.join(", ");
         let lookup = PromptLookup::named(value).ok_or_else(|| format!("lookup wants {names}, not `{value}`"))?;
         self.settings.model.lookup = lookup;
@@ -196,7 +203,10 @@ impl Setup {
     /// Keeps the filters in force under a name; returns them.
     pub(super) fn save_preset(&mut self, name: &str) -> Result<SamplingParams, String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if name.is_empty() || !name.chars().all(is_name) {
+        if name.is_empty() {
+            return Err("/preset save needs a name for the preset: /preset save NAME".to_owned());
+        }
+        if !name.chars().all(is_name) {
             return Err(format!("a preset's name has letters, digits, - and _, and not `{name}`"));
         }
         if PRESET_NAMES.contains(&name) || ["save", "delete"].contains(&name) {
@@ -208,6 +218,9 @@ impl Setup {
 
     /// Forgets a preset of the person's own.
     pub(super) fn delete_preset(&mut self, name: &str) -> Result<(), String> {
+        if name.is_empty() {
+            return Err("/preset delete needs the name of a preset: /preset delete NAME".to_owned());
+        }
         if self.settings.presets.remove(name).is_some() {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use super::{
     App, Comparison, Generation, Loading, NextToken, Note, OfferedModel, ReplySummary, SavedChats, Scoring, Section,
     TracedToken,
 };
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{MessageId, Node, Role, Transcript};
 use crate::settings::theme::{Styles, Theme};
 use crate::settings::{Heat, Settings};
@@ -189,6 +190,25 @@ impl App {
     pub fn section<'a>(&'a self, message: Option<MessageId>, role: Role, text: &'a str) -> Section<'a> {
         let context = self.chat.scoring_context(&self.setup, self.engine.model_name());
         self.chat.section(message, role, text, &context)
+    }
+
+    /// Where the view of the chat stands, or was left when it was open before; `None` is at its end.
+    pub fn view_place(&self) -> Option<ViewPlace> {
+        self.chat.session.view
+    }
+
+    /// The filters that the token at byte `start` of a stored reply was drawn with, as far as that is recorded.
+    pub fn recorded_sampling(&self, section: &Section, start: usize) -> Option<&SamplingParams> {
+        let node = self.transcript().node(section.message?)?;
+        let passage = node.provenance.as_deref()?.passage_at(start)?;
+        let is_of_it =
+            |token: &&super::InspectedToken| token.start.is_some_and(|at| (passage.start..start).contains(&at));
+        passage.sampling_after(section.tokens.iter().filter(is_of_it).count())
+    }
+
+    /// Whether the person waits for the prompt that was asked to be shown.
+    pub fn is_counting(&self) -> bool {
+        self.requests.is_open(super::requests::Owner::Prompt)
     }
 
     /// The scoring that is at work.

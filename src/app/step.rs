@@ -1,6 +1,6 @@
 //! A reply token by token: the person pauses it, picks what comes next, and takes tokens back.
 
-use super::open_chat::OpenChat;
+use super::open_chat::{Holds, OpenChat};
 use super::{Effect, Moment};
 use crate::worker::protocol::{Distribution, EngineCommand, Steer};
 use gibber_engine::TokenId;
@@ -71,7 +71,7 @@ impl OpenChat {
             },
             // Of a list that is about to change nothing is picked: the person would not have seen it.
             Step::Pick(_) if is_paused => {
-                self.set_hint(UNSETTLED);
+                self.set_hint_that(Holds::WhileUnsettled, UNSETTLED);
                 return Vec::new();
             }
             Step::Draw if is_paused => EngineCommand::Steer { id, steer: Steer::Draw },
@@ -101,9 +101,6 @@ impl OpenChat {
         now: Moment,
     ) {
         self.context_used = context_used;
-        if self.hint() == Some(UNSETTLED) {
-            self.clear_hint();
-        }
         if let Some(generation) = self.generation.as_mut() {
             generation.pause = Pause::Yes { held_back, is_settled: true };
             generation.clock.stop(now.at);

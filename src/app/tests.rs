@@ -238,10 +238,23 @@ fn parameters_are_set_by_every_form_and_refused_with_their_range() {
         assert_eq!(machine.enter(line).len(), 1, "only the history is written");
         assert_eq!(machine.app.sampling().temperature, 0.5, "{line}");
     }
-    machine.enter("/top-k -1");
-    assert_eq!(machine.last_note(), "top-k wants a whole number from 0 on, not `-1`");
+    machine.enter("/top-k -2");
+    assert_eq!(machine.last_note(), "top-k wants a whole number from -1 on, not `-2`");
     machine.enter("/set tempo 1");
-    assert!(machine.last_note().starts_with("there is no parameter `tempo`"));
+    assert!(machine.last_note().starts_with("there is no parameter `tempo` (did you mean `temp`?): it must be"));
+    machine.enter("/set top_nsigma 2");
+    assert_eq!(machine.app.sampling().top_n_sigma, 2.0);
+    for limit in ["-1", "0", "-2"] {
+        machine.enter("/set max-tokens 5");
+        machine.enter(&format!("/set max-tokens {limit}"));
+        assert_eq!(
+            (machine.app.settings().chat.max_tokens, machine.last_note()),
+            (0, "max-tokens: replies have no limit")
+        );
+    }
+    machine.enter("/set max-tokens -3");
+    let refusal = "max-tokens wants a whole number: 1 or more, or -1 (also 0) for no limit, not `-3`";
+    assert_eq!(machine.last_note(), refusal);
     machine.enter("/set max-tokens 20");
     assert_eq!(machine.app.settings().chat.max_tokens, 20);
     machine.enter("/seed 42");
@@ -296,7 +309,7 @@ fn the_prompt_and_tokens_are_counted_by_the_engine() {
             id: *id,
             text: "ab c".into(),
             tokens: vec![5, 6],
-            pieces: vec!["ab".into(), " c".into()],
+            pieces: vec!["\"ab\"".into(), "\" c\"".into()],
             dropped: Vec::new(),
         },
         machine.now,
@@ -430,13 +443,13 @@ fn the_prompt_is_shown_with_its_tokens() {
     let asked = machine.enter("/prompt");
     let Some(Effect::Submit(EngineCommand::Count { id, .. })) = asked.last() else { panic!("{asked:?}") };
     let tokens: Vec<u32> = (0..500).collect();
-    let pieces = tokens.iter().map(|token| format!("t{token}\n")).collect();
+    let pieces = tokens.iter().map(|token| format!("{:?}", format!("t{token}\n"))).collect();
     machine.app.on_event(
         EngineEvent::Counted { id: *id, text: "Hello\n".into(), tokens, pieces, dropped: Vec::new() },
         machine.now,
     );
     let note = machine.last_note();
-    assert!(note.starts_with("500 tokens; the model sees:\nHello\n"), "{note}");
+    assert!(note.starts_with("the next prompt has 500 tokens; the model sees:\nHello\n"), "{note}");
     assert!(note.contains("as these tokens:\n0 \"t0\\n\"  1 \"t1\\n\""), "{note}");
     assert!(note.contains("99 \"t99\\n\"  … 300 more …  400 ") && note.ends_with("499 \"t499\\n\""), "{note}");
 }

@@ -30,7 +30,8 @@ pub(super) struct VariantSetting {
 pub(super) fn split_question(argument: &str) -> (&str, Option<&str>) {
     let at = argument.match_indices(QUESTION).map(|(at, _)| at).find(|&at| {
         let (before, after) = (&argument[..at], &argument[at + QUESTION.len()..]);
-        (before.is_empty() || before.ends_with(char::is_whitespace)) && after.starts_with(char::is_whitespace)
+        let ends = after.is_empty() || after.starts_with(char::is_whitespace);
+        (before.is_empty() || before.ends_with(char::is_whitespace)) && ends
     });
     match at {
         Some(at) => (argument[..at].trim_end(), Some(argument[at + QUESTION.len()..].trim())),
@@ -43,15 +44,16 @@ impl Setup {
     pub(super) fn variant_settings(&self, words: &str, random: &mut Pcg64Mcg) -> Result<Vec<VariantSetting>, String> {
         let mut variants = Vec::new();
         for word in words.split_whitespace() {
-            match word.parse::<usize>() {
-                Ok(count) => {
+            match count(word) {
+                Some(0) => return Err(format!("`{word}` asks for no lane: a number of fresh seeds is 1 or more")),
+                Some(count) => {
                     let variant = VariantSetting { has_own_seed: false, ..self.present_variant() };
                     let fresh = SamplingParams { seed: None, ..variant.sampling.clone() };
                     // One more than is allowed is enough to be refused.
                     let count = count.min(MOST_VARIANTS + 1);
                     variants.extend(vec![VariantSetting { label: String::new(), sampling: fresh, ..variant }; count]);
                 }
-                Err(_) => variants.push(self.variant_of(word)?),
+                None => variants.push(self.variant_of(word)?),
             }
         }
         match variants.len() {
@@ -63,6 +65,7 @@ impl Setup {
             return Err(format!("/compare makes 2 to {MOST_VARIANTS} lanes, and `{words}` asks for more"));
         }
         give_seeds(&mut variants, random.next_u64() % SEEDS);
+        refuse_twins(&variants)?;
         Ok(variants)
     }
 
@@ -82,17 +85,35 @@ impl Setup {
     /// A lane from a preset and parameters, `creative,top-k=10`.
     fn variant_of(&self, word: &str) -> Result<VariantSetting, String> {
         let VariantSetting { mut sampling, mut has_own_seed, .. } = self.present_variant();
-        let mut labels = Vec::new();
-        for part in word.split(',').filter(|part| !part.is_empty()) {
+        let (mut labels, mut set) = (Vec::new(), Vec::new());
+        if word.starts_with(QUESTION) {
+            return Err(format!("`{word}`: a space belongs behind {QUESTION}, and then the question"));
+        }
+        if word.split(',').any(str::is_empty) {
+            return Err(format!(
+                "`{word}` has a comma with nothing beside it: a lane is written without spaces, such as creative,top-k=10"
+            ));
+        }
+        for part in word.split(',') {
             match part.split_once('=') {
                 Some((name, value)) => {
                     let parameter = Parameter::named(name).ok_or_else(|| self.no_such_variant(part))?;
+                    if set.contains(&parameter) {
+                        let name = parameter.spec().name;
+                        return Err(format!("`{word}` sets {name} twice: a space between them makes two lanes"));
+                    }
+                    set.push(parameter);
                     parameter.parse_into(&mut sampling, value).map_err(|error| error.to_string())?;
                     has_own_seed |= parameter == Parameter::Seed && sampling.seed.is_some();
                     labels.push(format!("{} {}", parameter.spec().name, parameter.display(&sampling)));
                 }
                 None => {
                     let preset = self.preset_named(part).ok_or_else(|| self.no_such_variant(part))?;
+                    if !labels.is_empty() {
+                        return Err(format!(
+                            "`{word}`: the preset {part} would undo what stands before it; it comes first, and one lane has one"
+                        ));
+                    }
                     sampling = SamplingParams { seed: preset.seed.or(sampling.seed), ..preset };
                     labels.push(part.to_owned());
                 }
@@ -115,6 +136,31 @@ impl Setup {
         let parameters = PARAMETERS.iter().map(|spec| (format!("{}=", spec.name), spec.help.to_owned()));
         presets.chain(counts).chain(parameters).collect()
     }
+}
+
+/// A number of lanes; what is too large to be counted is as many as can be.
+fn count(word: &str) -> Option<usize> {
+    let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| word.parse().unwrap_or(usize::MAX))
+}
+
+/// Lanes that would say the same are no comparison.
+///
+/// # Errors
+/// Which two they are, and why.
+fn refuse_twins(variants: &[VariantSetting]) -> Result<(), String> {
+    for (at, variant) in variants.iter().enumerate() {
+        let seedless = |params: &SamplingParams| SamplingParams { seed: None, ..params.clone() };
+        let is_twin = |other: &VariantSetting| match variant.sampling.is_greedy() {
+            true => seedless(&other.sampling) == seedless(&variant.sampling),
+            false => other.sampling == variant.sampling,
+        };
+        if let Some(other) = variants[..at].iter().position(is_twin) {
+            let why = if variant.sampling.is_greedy() { ": at temperature 0 no seed changes anything" } else { "" };
+            return Err(format!("lanes {} and {} would say the same{why}", other + 1, at + 1));
+        }
+    }
+    Ok(())
 }
 
 /// Lanes without a seed of their own draw with the same one, so that what differs is the setting; where the setting is the
@@ -214,6 +260,21 @@ mod tests {
             ("top-k=x", "top-k wants a whole number"),
             ("5", "/compare makes 2 to 4 lanes, and `5` asks for more"),
             ("3 precise creative", "asks for more"),
+            ("99999999999999999999999999", "asks for more"),
+            ("0", "`0` asks for no lane: a number of fresh seeds is 1 or more"),
+            ("precise 0", "`0` asks for no lane"),
+            (",", "`,` has a comma with nothing beside it"),
+            ("temp=0.5, top-k=3", "`temp=0.5,` has a comma with nothing beside it"),
+            ("creative,,temp=1", "a lane is written without spaces, such as creative,top-k=10"),
+            ("temp=0.5,temp=0.6", "`temp=0.5,temp=0.6` sets temperature twice: a space between them makes two lanes"),
+            ("temp=0.5,temperature=0.6", "sets temperature twice"),
+            ("temp=0.2,creative", "the preset creative would undo what stands before it"),
+            ("precise,creative", "the preset creative would undo what stands before it"),
+            ("seed=7 seed=7", "lanes 1 and 2 would say the same"),
+            ("temp=0,top-k=3 temp=0,top-k=3", "at temperature 0 no seed changes anything"),
+            ("--What?", "`--What?`: a space belongs behind --"),
+            ("=3", "`=3` is no lane"),
+            ("-1", "`-1` is no lane"),
         ] {
             let error = super::tests::variants(words).unwrap_err();
             assert!(error.contains(part), "{words}: {error}");
@@ -226,6 +287,8 @@ mod tests {
         assert_eq!(split_question("-- What?"), ("", Some("What?")));
         assert_eq!(split_question("presence-penalty=-1"), ("presence-penalty=-1", None));
         assert_eq!(split_question(""), ("", None));
+        assert_eq!(split_question("2 --"), ("2", Some("")));
+        assert_eq!(split_question("--"), ("", Some("")));
     }
 
     #[test]

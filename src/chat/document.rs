@@ -1,13 +1,14 @@
 //! A conversation as a file: JSON, which has every branch and can be read again; Markdown and plain text, which have what
 //! is on screen.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::thinking::{Thought, answer_of};
-use super::{ChatSettings, MessageId, MessageState, Node, Provenance, Role, Transcript, escape_json, title};
+use super::{ChatSettings, MessageId, MessageState, Node, Provenance, Role, Transcript, escape_json, one_line, title};
 
 /// What a JSON file says it is.
 pub(super) const FORMAT: &str = "gibber chat";
@@ -30,6 +31,8 @@ pub struct Document {
     pub transcript: Transcript,
     /// What else it keeps.
     pub settings: ChatSettings,
+    /// What of the file that it was read from was left out, and why: in sentences.
+    pub left_out: Vec<String>,
 }
 
 /// The formats of files, by their endings.
@@ -102,6 +105,7 @@ impl Document {
             let provenance = provenance.as_deref().map(Provenance::exported);
             MessageEntry { id, parent, role: message.role, content: &message.content, state, provenance }
         });
+        let settings = self.settings.exported();
         let file = File {
             format: FORMAT,
             version: VERSION,
@@ -109,7 +113,7 @@ impl Document {
             model: &self.model,
             system: &self.system,
             created: self.created,
-            settings: &self.settings,
+            settings: &settings,
             head: self.transcript.head(),
             messages: entries.collect(),
         };
@@ -121,8 +125,9 @@ impl Document {
 
     fn to_markdown(&self) -> String {
         let mut text = format!("# {}\n", if self.title.is_empty() { "Chat" } else { &self.title });
-        if !self.model.is_empty() {
-            let _ = write!(text, "\n*with {}*\n", self.model);
+        let models = self.models();
+        if !models.is_empty() {
+            let _ = write!(text, "\n*with {}*\n", models.join(" and "));
         }
         self.for_each(|who, thought, content| {
             let _ = write!(text, "\n## {who}\n");
@@ -154,17 +159,40 @@ impl Document {
         text
     }
 
+    /// The models that wrote what is on screen, each once, in the order in which they first did. Of replies of which nobody
+    /// knows it, that is the one it was last held with.
+    fn models(&self) -> Vec<String> {
+        let mut models: Vec<String> = Vec::new();
+        let path = self.transcript.path();
+        let replies: Vec<&&Node> = path.iter().filter(|node| node.message.role == Role::Assistant).collect();
+        let is_unknown = replies.is_empty() || replies.iter().any(|reply| writers(reply).is_empty());
+        let last = Some(self.model.clone()).filter(|model| is_unknown && !model.is_empty());
+        for name in replies.iter().flat_map(|reply| writers(reply)).chain(last) {
+            if !models.contains(&name) {
+                models.push(name);
+            }
+        }
+        models
+    }
+
     /// The system message and what is on screen, each with who says it, and what was thought before it.
     fn for_each(&self, mut say: impl FnMut(&str, Option<Thought<'_>>, &str)) {
         if !self.system.is_empty() {
             say("System", None, &self.system);
         }
+        let are_several = self.models().len() > 1;
         for node in self.transcript.path() {
             let who = match node.message.role {
-                Role::System => "System",
-                Role::User => "You",
-                Role::Assistant => "Assistant",
+                Role::System => Cow::from("System"),
+                Role::User => Cow::from("You"),
+                Role::Assistant => match writers(node) {
+                    writers if are_several && !writers.is_empty() => {
+                        format!("Assistant ({})", writers.join(", then ")).into()
+                    }
+                    _ => Cow::from("Assistant"),
+                },
             };
+            let who = who.as_ref();
             let content = &node.message.content;
             match Thought::of(content).filter(|_| node.message.role == Role::Assistant) {
                 Some(thought) => {
@@ -193,10 +221,17 @@ impl Document {
     }
 }
 
+/// The names of the models that wrote a reply, as far as that is known.
+fn writers(node: &Node) -> Vec<String> {
+    let writers = node.provenance.as_deref().map(Provenance::writers).unwrap_or_default();
+    writers.into_iter().map(|name| one_line(name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chat::Message;
+    use crate::chat::provenance::{ModelIdentity, Passage};
 
     /// A question with two answers, of which the first is on screen, and a follow-up that was cut.
     fn document() -> Document {
@@ -209,7 +244,15 @@ mod tests {
         let settings = ChatSettings { template: Some("chatml".into()), ..ChatSettings::default() };
         let made = Provenance { variant: Some("creative".into()), ..Provenance::default() };
         transcript.set_provenance(second, made);
-        Document { title, model, system: "Be brief.".into(), created: 1_790_000_000, transcript, settings }
+        Document {
+            title,
+            model,
+            system: "Be brief.".into(),
+            created: 1_790_000_000,
+            transcript,
+            settings,
+            left_out: Vec::new(),
+        }
     }
 
     #[test]
@@ -227,6 +270,48 @@ mod tests {
         assert_eq!(markdown, expected);
         let text = document().to_file(DocumentFormat::Text);
         assert_eq!(text, "System: Be brief.\n\nYou: Why?\n\nAssistant: Because \u{1F600}.\n");
+    }
+
+    #[test]
+    fn where_several_models_wrote_each_reply_is_headed_with_its_own() {
+        let of = |names: &[&str]| {
+            let model = |name: &str| ModelIdentity { name: name.into(), ..ModelIdentity::default() };
+            let passage = |name: &&str| Passage { model: Some(model(name)), ..Passage::default() };
+            let last = model(names.last().unwrap());
+            Provenance { model: last, passages: names.iter().map(passage).collect(), ..Provenance::default() }
+        };
+        let mut chat = Document { model: "two".into(), ..Document::default() };
+        for (question, writers) in [("A?", &["one"][..]), ("B?", &["one", "two"]), ("C?", &["two"]), ("D?", &[])] {
+            chat.transcript.append(Message::new(Role::User, question), MessageState::Complete);
+            let id = chat.transcript.append(Message::new(Role::Assistant, "Yes."), MessageState::Complete);
+            if !writers.is_empty() {
+                chat.transcript.set_provenance(id, of(writers));
+            }
+        }
+        let markdown = chat.to_file(DocumentFormat::Markdown);
+        let headings: Vec<&str> =
+            markdown.lines().filter(|line| line.contains("with") || line.contains("Ass")).collect();
+        let expected = [
+            "*with one and two*",
+            "## Assistant (one)",
+            "## Assistant (one, then two)",
+            "## Assistant (two)",
+            "## Assistant",
+        ];
+        assert_eq!(headings, expected);
+        let text = chat.to_file(DocumentFormat::Text);
+        assert!(text.contains("Assistant (one): Yes.\n") && text.contains("Assistant (one, then two): Yes."), "{text}");
+    }
+
+    #[test]
+    fn a_chat_of_one_model_names_the_one_that_wrote_it() {
+        let mut chat = Document { model: "loaded since".into(), ..Document::default() };
+        chat.transcript.append(Message::new(Role::User, "A?"), MessageState::Complete);
+        let id = chat.transcript.append(Message::new(Role::Assistant, "Yes."), MessageState::Complete);
+        let model = ModelIdentity { name: "one".into(), ..ModelIdentity::default() };
+        chat.transcript.set_provenance(id, Provenance { model, ..Provenance::default() });
+        let markdown = chat.to_file(DocumentFormat::Markdown);
+        assert!(markdown.contains("*with one*\n") && markdown.contains("## Assistant\n"), "{markdown}");
     }
 
     #[test]

@@ -169,16 +169,18 @@ fn check_version(version: Option<&Value>) -> Result<(), String> {
 
 /// Messages that say what they answer.
 fn tree(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, String> {
+    let (count, mut left_out) = (messages.len(), Vec::new());
     let loose = |(at, value): (usize, Value)| {
         let (id, parent) = (value.get("id").and_then(key), value.get("parent").and_then(key));
-        let state = state(value.get("state"));
-        let provenance = provenance(&value).map(Arc::new);
-        Ok(LooseMessage { id, parent, message: message(at, &value)?, state, provenance })
+        let (state, message) = (state(value.get("state")), message(at, &value)?);
+        let provenance = kept_provenance(at, &value, &message, count, &mut left_out).map(Arc::new);
+        Ok(LooseMessage { id, parent, message, state, provenance })
     };
     let mut messages = messages.into_iter().enumerate().map(loose).collect::<Result<Vec<_>, String>>()?;
     number_by_place(&mut messages);
     let head = chat.get("head").and_then(key);
-    of(text_or_nothing(&chat, "system"), rebuild::transcript(messages, head.as_ref()), &chat)
+    let document = of(text_or_nothing(&chat, "system"), rebuild::transcript(messages, head.as_ref()), &chat)?;
+    Ok(Document { left_out, ..document })
 }
 
 /// Messages of which none has a name and whose parents are numbers mean their places, counted from 0, or from 1 where that
@@ -262,18 +264,20 @@ fn nearest<'a>(
 fn linear(messages: Vec<Value>, chat: Map<String, Value>) -> Result<Document, String> {
     let mut transcript = Transcript::default();
     let mut system = text_or_nothing(&chat, "system");
+    let (count, mut left_out) = (messages.len(), Vec::new());
     for (at, value) in messages.into_iter().enumerate() {
         let message = message(at, &value)?;
         if message.role == Role::System && transcript.nodes().is_empty() && system.is_empty() {
             system = message.content;
         } else {
+            let provenance = kept_provenance(at, &value, &message, count, &mut left_out);
             let id = transcript.append(message, state(value.get("state")));
-            if let Some(provenance) = provenance(&value) {
+            if let Some(provenance) = provenance {
                 transcript.set_provenance(id, provenance);
             }
         }
     }
-    of(system, transcript, &chat)
+    Ok(Document { left_out, ..of(system, transcript, &chat)? })
 }
 
 fn of(system: String, transcript: Transcript, chat: &Map<String, Value>) -> Result<Document, String> {
@@ -292,7 +296,9 @@ fn of(system: String, transcript: Transcript, chat: &Map<String, Value>) -> Resu
         settings: chat
             .get("settings")
             .and_then(|settings| ChatSettings::deserialize(settings).ok())
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .exported(),
+        left_out: Vec::new(),
     })
 }
 
@@ -314,9 +320,26 @@ fn key(value: &Value) -> Option<Key> {
     }
 }
 
-/// How a message came to be, where the file says that in words that are understood.
-fn provenance(message: &Value) -> Option<Provenance> {
-    Provenance::deserialize(message.get("provenance")?).ok()
+/// How a message of the file's `count` came to be, where the file says so. What is not understood, or cannot be, is left
+/// out: that is said in `left_out`.
+fn kept_provenance(
+    at: usize,
+    value: &Value,
+    message: &Message,
+    count: usize,
+    left_out: &mut Vec<String>,
+) -> Option<Provenance> {
+    let written = value.get("provenance").filter(|written| !written.is_null())?;
+    let fault = match Provenance::deserialize(written) {
+        Err(_) => "it is not understood, or was written by a later version".to_owned(),
+        Ok(_) if message.role != Role::Assistant => "it is no reply".to_owned(),
+        Ok(provenance) => match provenance.fault(&message.content, count) {
+            None => return Some(provenance),
+            Some(fault) => fault,
+        },
+    };
+    left_out.push(format!("how message {} came to be is left out: {fault}", at + 1));
+    None
 }
 
 /// What was being generated when the file was written, nobody goes on with.

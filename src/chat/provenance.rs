@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MessageId;
 use gibber_engine::{SamplingParams, TokenId};
 
 /// How a reply came to be.
@@ -249,6 +250,86 @@ impl Provenance {
     }
 }
 
+impl Provenance {
+    /// The passage that byte `at` of the message is part of; `None` for what a person or the template wrote.
+    pub fn passage_at(&self, at: usize) -> Option<&Passage> {
+        let is_chosen = self.alternatives.iter().any(|alternative| alternative.start == at);
+        let passage = self.passages.iter().rev().find(|passage| passage.start <= at)?;
+        Some(passage).filter(|passage| !is_chosen && passage.end.is_none_or(|end| at < end))
+    }
+}
+
+/// Tokens of a context that no model has.
+const TOO_MANY: usize = 1 << 31;
+
+impl Provenance {
+    /// Why a message that reads `content`, of a chat with `count` messages, cannot have come to be like this; `None` where it
+    /// can.
+    pub fn fault(&self, content: &str, count: usize) -> Option<String> {
+        let is_place = |at: usize| content.is_char_boundary(at);
+        let wrong = |at: usize| format!("a part of it is to begin or end at byte {at} of {}", content.len());
+        if let Some(alternative) = self.alternatives.iter().find(|alternative| !is_place(alternative.start)) {
+            return Some(wrong(alternative.start));
+        }
+        if self.perplexity.is_some_and(|perplexity| !perplexity.is_finite() || perplexity < 0.0) {
+            return Some("its perplexity is no number that there is".to_owned());
+        }
+        let mut before = 0;
+        for passage in &self.passages {
+            let (start, end) = (passage.start, passage.end.unwrap_or(content.len()));
+            if let Some(at) = [start, end].into_iter().find(|at| !is_place(*at)) {
+                return Some(wrong(at));
+            }
+            if start < before || end < start {
+                return Some("its parts are not in the order of its text".to_owned());
+            }
+            before = start;
+            if let Some(fault) = passage.fault(count) {
+                return Some(fault);
+            }
+        }
+        None
+    }
+}
+
+impl Passage {
+    /// Why no model can have written a part of a reply like this; `None` where one can.
+    fn fault(&self, count: usize) -> Option<String> {
+        let known = self.sampling.iter().filter_map(|(_, sampling)| sampling.known());
+        if let Some(error) = known.map(SamplingParams::validate).find_map(Result::err) {
+            return Some(error.to_string());
+        }
+        let are_sorted = self.sampling.is_sorted_by_key(|(at, _)| *at) && self.steps.is_sorted_by_key(|(at, _)| *at);
+        if !are_sorted {
+            return Some("its changes are not in the order of its tokens".to_owned());
+        }
+        if self.prompt.left_out > count {
+            return Some(format!("its prompt is to have left {} of {count} messages out", self.prompt.left_out));
+        }
+        let context = self.machine.context;
+        if context >= TOO_MANY {
+            return Some(format!("no context has {context} tokens"));
+        }
+        (self.max_tokens == Some(0)).then(|| "it is to have no tokens".to_owned())
+    }
+
+    /// The filters in force after `chosen` tokens, where this version knows them.
+    pub fn sampling_after(&self, chosen: usize) -> Option<&SamplingParams> {
+        let in_force = self.sampling.iter().rev().find(|(from, _)| *from <= chosen)?;
+        in_force.1.known()
+    }
+}
+
+/// The row that stands at the top of the view of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewPlace {
+    /// Of which message.
+    pub message: MessageId,
+    /// Which of its rows, from 0, in the width that the view had.
+    #[serde(default)]
+    pub row: usize,
+}
+
 /// What a chat keeps beside its messages, to be gone on with as it was left.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -262,12 +343,21 @@ pub struct ChatSettings {
     /// What the model is asked for by: its name or its path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Where the view of it was left; nothing where that was its end. It is no part of what is exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewPlace>,
     /// What later versions keep.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 impl ChatSettings {
+    /// As they may leave this machine: without what only tells of it.
+    #[must_use]
+    pub fn exported(&self) -> Self {
+        Self { view: None, ..self.clone() }
+    }
+
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -277,6 +367,53 @@ impl ChatSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let hot = SamplingParams { temperature: 99.0, ..SamplingParams::default() };
+        let hot = vec![(0, RecordedSampling::from(&hot))];
+        let passage = |change: fn(&mut Passage)| {
+            let mut passage = Passage::default();
+            change(&mut passage);
+            Provenance { passages: vec![passage], ..Provenance::default() }
+        };
+        let one = Passage { start: 4, ..Passage::default() };
+        for (made, fault) in [
+            (passage(|it| it.start = 900), "to begin or end at byte 900 of 6"),
+            (passage(|it| it.start = 5), "to begin or end at byte 5 of 6"),
+            (passage(|it| it.end = Some(7)), "to begin or end at byte 7 of 6"),
+            (passage(|it| (it.start, it.end) = (3, Some(2))), "not in the order of its text"),
+            (passage(|it| it.prompt.left_out = 3), "left 3 of 2 messages out"),
+            (passage(|it| it.steps = vec![(4, None), (2, None)]), "not in the order of its tokens"),
+            (passage(|it| it.machine.context = usize::MAX), "no context has"),
+            (passage(|it| it.max_tokens = Some(0)), "to have no tokens"),
+            (Provenance { passages: vec![one, Passage::default()], ..Provenance::default() }, "order of its text"),
+            (
+                Provenance { passages: vec![Passage { sampling: hot, ..Passage::default() }], ..Provenance::default() },
+                "temperature = 99 is out of range",
+            ),
+            (Provenance { perplexity: Some(-1.0), ..Provenance::default() }, "its perplexity"),
+        ] {
+            let said = made.fault("four\u{e9}", 2).unwrap();
+            assert!(said.contains(fault), "{fault}: {said}");
+        }
+        assert_eq!(passage(|it| (it.start, it.end) = (4, Some(6))).fault("four\u{e9}", 2), None);
+    }
+
+    #[test]
+    fn each_byte_of_a_reply_was_drawn_with_the_filters_of_its_place() {
+        let hot = SamplingParams { temperature: 2.0, ..SamplingParams::default() };
+        let sampling = vec![(0, (&SamplingParams::default()).into()), (3, (&hot).into())];
+        let first = Passage { start: 2, end: Some(9), sampling, ..Passage::default() };
+        let second = Passage { start: 12, ..Passage::default() };
+        let alternatives = vec![Alternative { start: 14, ..Alternative::default() }];
+        let made = Provenance { passages: vec![first, second], alternatives, ..Provenance::default() };
+        let starts = [0, 2, 8, 9, 11, 12, 14, 99].map(|at| made.passage_at(at).map(|passage| passage.start));
+        assert_eq!(starts, [None, Some(2), Some(2), None, None, Some(12), None, Some(12)]);
+        let first = &made.passages[0];
+        assert_eq!([2, 3].map(|chosen| first.sampling_after(chosen).map(|it| it.temperature)), [Some(0.8), Some(2.0)]);
+        assert_eq!(made.passages[1].sampling_after(5), None);
+    }
 
     #[test]
     fn a_record_comes_back_from_json_bit_by_bit() {

@@ -8,7 +8,7 @@ mod parts;
 
 use std::borrow::Cow;
 
-use parts::{Parts, THOUGHT_TAGS, ThoughtTags, may_begin, tags_of};
+use parts::{Parts, THOUGHT_TAGS, ThoughtTags, may_begin, tags_of, undecided_end};
 
 /// A reply that begins with a thought, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,26 +125,75 @@ pub struct ThoughtFilter {
     reply: String,
     /// Bytes of the answer that were let pass.
     passed: usize,
+    unmarked: Unmarked,
+}
+
+/// Whether what was let pass has turned out to be a thought: its end has come, and nothing had marked its beginning.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Unmarked {
+    #[default]
+    No,
+    /// It has, and nobody was told.
+    Found,
+    Told,
+    /// It has before anything of it was let pass.
+    KeptBack,
+}
+
+impl Unmarked {
+    fn parts(self, reply: &str) -> Option<Parts<'_>> {
+        match self {
+            Self::No => Parts::of(reply),
+            Self::Found | Self::Told | Self::KeptBack => Parts::without_beginning(reply),
+        }
+    }
 }
 
 impl ThoughtFilter {
     /// Takes the next piece of the reply and returns what may be shown now. What the prompt has opened is the first.
     pub fn push(&mut self, piece: &str) -> Cow<'_, str> {
         self.reply.push_str(piece);
-        let shown = match Parts::of(&self.reply) {
+        let undecided = undecided_end(&self.reply);
+        if undecided == 0 {
+            self.find_unmarked();
+        }
+        let shown = match self.unmarked.parts(&self.reply) {
             Some(parts) => parts.certain_answer(),
             // It may still become a thought.
             None if may_begin(self.reply.trim_start()) => "".into(),
-            None => self.reply.as_str().into(),
+            None => self.reply[..self.reply.len() - undecided].into(),
         };
         let from = std::mem::replace(&mut self.passed, shown.len());
         behind_byte(shown, from)
     }
 
     /// What is kept back at the end though it was no thought.
-    pub fn rest(&self) -> Cow<'_, str> {
-        let shown = Parts::of(&self.reply).map_or(self.reply.as_str().into(), |parts| parts.answer());
+    pub fn rest(&mut self) -> Cow<'_, str> {
+        self.find_unmarked();
+        let shown = self.unmarked.parts(&self.reply).map_or(self.reply.as_str().into(), |parts| parts.answer());
         behind_byte(shown, self.passed)
+    }
+
+    /// The thought that was let pass as an answer, since nothing marked its beginning; told once, when its end has come.
+    pub fn take_unmarked(&mut self) -> Option<Thought<'_>> {
+        if self.unmarked != Unmarked::Found {
+            return None;
+        }
+        self.unmarked = Unmarked::Told;
+        self.thought()
+    }
+
+    /// Whether the thought was let pass before anybody could know that it is one.
+    pub fn is_unmarked(&self) -> bool {
+        matches!(self.unmarked, Unmarked::Found | Unmarked::Told)
+    }
+
+    fn find_unmarked(&mut self) {
+        let is_new = self.unmarked == Unmarked::No && Parts::of(&self.reply).is_none();
+        if is_new && Parts::without_beginning(&self.reply).is_some() {
+            self.unmarked = if self.passed == 0 { Unmarked::KeptBack } else { Unmarked::Found };
+            self.passed = 0;
+        }
     }
 
     /// The thought, if the reply began with one that is not empty.
@@ -289,7 +338,8 @@ mod tests {
             ("<think>a</think>x <th", "x <th"),
             ("<think>a</think>b<think>c</think><think>e</think> d", "b d"),
             ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b é<|return|>", "b é"),
-            ("Hm.\n</think>\n\nIt was printed.", "Hm.\n</think>\n\nIt was printed."),
+            ("It ends with </think>, say.", "It ends with </think>, say."),
+            ("`</think>` is a tag", "`</think>` is a tag"),
             ("<th", "<th"),
             ("", ""),
         ] {
@@ -300,6 +350,35 @@ mod tests {
                 let mut passed: String = pieces.map(|piece| filter.push(&piece).into_owned()).collect();
                 passed.push_str(&filter.rest());
                 assert_eq!(passed, answer, "{reply:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thought_whose_beginning_nothing_marks_is_told_once_it_ends() {
+        for (reply, answer) in
+            [("Hm.\n</think>\n\nFour.", "Four."), ("Hm </think>\nFour.", "Four."), ("Hm.\n</think>", "")]
+        {
+            for size in 1..=reply.len() {
+                let (mut filter, mut passed, mut told) = (ThoughtFilter::default(), String::new(), Vec::new());
+                let characters: Vec<char> = reply.chars().collect();
+                let mut take = |filter: &mut ThoughtFilter, piece: String| {
+                    if let Some(thought) = filter.take_unmarked() {
+                        told.push(thought.summary(false));
+                        assert_eq!(passed.trim(), "Hm".to_owned() + if reply.starts_with("Hm.") { "." } else { "" });
+                        passed.clear();
+                    }
+                    passed.push_str(&piece);
+                };
+                for piece in characters.chunks(size) {
+                    let piece = filter.push(&piece.iter().collect::<String>()).into_owned();
+                    take(&mut filter, piece);
+                }
+                let rest = filter.rest().into_owned();
+                take(&mut filter, rest);
+                assert_eq!(passed, answer, "{reply:?} in pieces of {size}");
+                let is_kept_back = told.is_empty() && !filter.is_unmarked();
+                assert!(is_kept_back || told == ["thought for 1 word"], "{told:?}");
             }
         }
     }

@@ -150,7 +150,7 @@ pub(super) struct Prompt {
     /// The system message (-sys)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system_prompt: Option<String>,
-    /// The most tokens of the reply; -1 is no limit
+    /// The most tokens of the reply; -1 (also 0) is no limit
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::predict)]
     predict: Option<usize>,
     /// A text that ends the reply; may be given several times

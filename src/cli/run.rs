@@ -234,23 +234,38 @@ impl Reply {
     fn token(&mut self, trace: &TokenTrace) -> Result<()> {
         self.tokens.push(trace.token);
         self.text.push_str(&trace.text);
-        let said = match &mut self.filter {
-            Some(filter) => filter.push(&trace.text),
-            None => trace.text.as_str().into(),
-        };
         if self.json {
-            self.output.json(&TokenLine { id: trace.token, text: &trace.text, logprob: trace.logprob })
-        } else {
-            self.output.text(&said)
+            if let Some(filter) = &mut self.filter {
+                filter.push(&trace.text);
+            }
+            return self.output.json(&TokenLine { id: trace.token, text: &trace.text, logprob: trace.logprob });
         }
+        let said = match &mut self.filter {
+            Some(filter) => filter.push(&trace.text).into_owned(),
+            None => trace.text.clone(),
+        };
+        self.tell_what_was_thought()?;
+        self.output.text(&said)
+    }
+
+    /// What was printed was a thought, and nobody could know: the answer begins on a line of its own.
+    fn tell_what_was_thought(&mut self) -> Result<()> {
+        let Some(thought) = self.filter.as_mut().and_then(ThoughtFilter::take_unmarked) else { return Ok(()) };
+        let said = format!(
+            "what was printed so far was a thought, of which nothing marked the beginning: {}",
+            thought.summary(false)
+        );
+        self.output.end_line()?;
+        tell!("{said}");
+        Ok(())
     }
 
     /// A reply ends its line; text that was continued ends where it ends, so that pieces can be put together.
     fn finish(&mut self, reason: &FinishReason, stats: &GenerationStats, is_raw: bool) -> Result<()> {
         if !self.json {
-            if let Some(filter) = &self.filter {
-                self.output.text(&filter.rest())?;
-            }
+            let rest = self.filter.as_mut().map(|filter| filter.rest().into_owned()).unwrap_or_default();
+            self.tell_what_was_thought()?;
+            self.output.text(&rest)?;
             return if is_raw && !self.output.is_terminal() { Ok(()) } else { self.output.end_line() };
         }
         let stats = StatsObject {

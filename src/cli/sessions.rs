@@ -219,6 +219,9 @@ impl Store {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
         let document =
             Document::text_of(&bytes).and_then(Document::from_json).map_err(|reason| anyhow!("{name}: {reason}"))?;
+        for what in &document.left_out {
+            tell!("{name}: {what}");
+        }
         let id = SessionId::drawn(gibber_engine::sampling::drawn());
         let (record, transcript) = SessionRecord::of_document(id, document.completed(file, now));
         self.open()?.put(&record, &transcript)?;

@@ -24,13 +24,13 @@ pub(super) fn run(mut context: Context, arguments: &Tokenize) -> Result<()> {
     let source = models::resolve(&context.settings.model.name, &context.paths)?;
     let tokenizer = load::open(&source)?.tokenizer()?;
     let ids = tokenizer.encode(&text, true)?;
-    let pieces = ids.iter().map(|id| tokenizer.piece(*id)).collect();
     let mut output = Output::stdout();
     if arguments.json {
+        let pieces = ids.iter().map(|id| tokenizer.piece(*id)).collect();
         return output.json(&Pieces { ids, pieces });
     }
-    for (id, piece) in ids.iter().zip(&pieces) {
-        output.line(&format!("{id:>7}  {piece:?}"))?;
+    for id in ids {
+        output.line(&format!("{id:>7}  {}", tokenizer.quoted_piece(id)))?;
     }
     Ok(())
 }

@@ -90,6 +90,7 @@ pub fn run(app: App, worker: WorkerHandle, io: Box<dyn FrontEndIo>) -> Result<Ex
         answered: false,
         reply: ReplyPrinted::default(),
         variants: VariantsPrinted::default(),
+        stops_counting: false,
     };
     let was_terminal = stdout().is_terminal();
     let outcome = repl.converse(&mut input);
@@ -140,6 +141,8 @@ struct Repl {
     /// The running reply.
     reply: ReplyPrinted,
     variants: VariantsPrinted,
+    /// Whether the prompt that was asked to be shown was stopped.
+    stops_counting: bool,
 }
 
 impl Repl {
@@ -348,6 +351,7 @@ impl Repl {
 
     /// Carries out effects, waits for what the engine has to say to them, and prints it all.
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<Next, ReplError> {
+        self.stops_counting = false;
         let mut next = self.dispatch(effects)?;
         while self.is_waiting() && matches!(next, Next::Read(_)) {
             if let Some(reason) = self.wait()? {
@@ -465,7 +469,8 @@ impl Repl {
         let app = self.app.borrow();
         // One that does not stop is left.
         let is_answering = app.generation().is_some_and(|running| !running.stopping)
-            || app.comparison().is_some_and(|running| !running.stopping);
+            || app.comparison().is_some_and(|running| !running.stopping)
+            || (app.is_counting() && !std::mem::replace(&mut self.stops_counting, true));
         drop(app);
         if signal == signals::INTERRUPT && is_answering {
             self.quietly(|app, now| app.handle(Action::Stop, now))?;

@@ -38,15 +38,33 @@ impl ReplyPrinted {
     pub(super) fn print(&mut self, text: &str, app: &App, printer: &mut Printer) -> Result<(), ReplError> {
         let new = text.get(self.bytes..).unwrap_or_default();
         self.bytes = text.len();
-        let answer = self.thoughts.push(new);
-        Ok(printer.text(if app.shows_thoughts() { new } else { &answer })?)
+        if app.shows_thoughts() {
+            self.thoughts.push(new);
+            return Ok(printer.text(new)?);
+        }
+        let answer = self.thoughts.push(new).into_owned();
+        self.say_what_was_thought(printer)?;
+        Ok(printer.text(&answer)?)
+    }
+
+    /// What stands above was a thought, and nobody could know.
+    fn say_what_was_thought(&mut self, printer: &mut Printer) -> Result<(), ReplError> {
+        match self.thoughts.take_unmarked() {
+            Some(thought) => {
+                Ok(printer.line(&format!("({}, above: nothing marked its beginning)", thought.summary(false)))?)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The reply has ended.
     pub(super) fn end(&mut self, app: &App, printer: &mut Printer) -> Result<(), ReplError> {
         if !app.shows_thoughts() {
-            printer.text(&self.thoughts.rest())?;
-            if let Some(thought) = self.thoughts.thought().filter(|_| !self.thought_before) {
+            let rest = self.thoughts.rest().into_owned();
+            self.say_what_was_thought(printer)?;
+            printer.text(&rest)?;
+            let is_told = self.thought_before || self.thoughts.is_unmarked();
+            if let Some(thought) = self.thoughts.thought().filter(|_| !is_told) {
                 printer.line(&thought_line(&thought))?;
             }
         }

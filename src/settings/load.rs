@@ -10,7 +10,8 @@ use toml_edit::{Document, Item, TableLike, TomlError};
 use super::Settings;
 use super::schema::{self, Key, Section, ValueKind};
 use gibber_engine::FileType;
-use gibber_engine::sampling::Samplers;
+use gibber_engine::kernels::Isa;
+use gibber_engine::sampling::{PARAMETERS, ParameterKind, ParameterValue, Samplers, SamplingParams};
 use gibber_files::quoted;
 
 /// What is wrong at one place of config.toml.
@@ -100,15 +101,15 @@ impl Settings {
             return Err(invalid(check.problems));
         }
         let mut document = document.into_mut();
-        without_fresh_seeds(document.as_table_mut());
+        unify(document.as_table_mut());
         toml::from_str(&document.to_string()).map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
             invalid(vec![Problem { line: line_of(text, start), what: error.message().to_string() }])
         })
     }
 
-    /// Takes what the environment says: `GIBBER_MODEL` (name or path of the model) and `GIBBER_THREADS`. A variable that
-    /// is empty counts as not set.
+    /// Takes what the environment says: `GIBBER_MODEL` (name or path of the model) and `GIBBER_THREADS`; `GIBBER_ISA` is
+    /// for the engine, and only checked. A variable that is empty counts as not set.
     ///
     /// # Errors
     /// [`SettingsError::Environment`].
@@ -127,25 +128,51 @@ impl Settings {
             self.model.threads =
                 threads.ok_or(SettingsError::Environment { name: "GIBBER_THREADS", value, allowed })?;
         }
+        // The engine reads it by itself, and would pass over what it does not know.
+        let sets = Isa::available_names();
+        if let Some(value) = set("GIBBER_ISA").filter(|value| !sets.iter().any(|name| value == name)) {
+            return Err(SettingsError::Environment { name: "GIBBER_ISA", value, allowed: ValueKind::OneOf(sets) });
+        }
         Ok(())
     }
 }
 
-/// Drops the seeds that are -1: in the parameters a fresh seed is one that is absent.
-fn without_fresh_seeds(root: &mut dyn TableLike) {
-    let is_fresh = |table: &dyn TableLike| table.get("seed").and_then(Item::as_integer) == Some(-1);
-    let drop_seed = |item: &mut Item| {
-        if let Some(table) = item.as_table_like_mut()
-            && is_fresh(table)
-        {
-            table.remove("seed");
-        }
-    };
+/// Puts the one value that the settings hold in the place of the other ways to write it: of what leaves a parameter off or
+/// open, and of a reply without a limit.
+fn unify(root: &mut dyn TableLike) {
     if let Some(sampling) = root.get_mut(schema::SAMPLING.name) {
-        drop_seed(sampling);
+        unify_sampling(sampling);
     }
     if let Some(presets) = root.get_mut(schema::PRESETS).and_then(Item::as_table_like_mut) {
-        presets.iter_mut().for_each(|(_, preset)| drop_seed(preset));
+        presets.iter_mut().for_each(|(_, preset)| unify_sampling(preset));
+    }
+    let limit = root.get_mut(schema::CHAT).and_then(|chat| chat.get_mut(schema::MAX_TOKENS));
+    if let Some(limit) = limit
+        && limit.as_integer().is_some_and(|number| number < 0)
+    {
+        *limit = toml_edit::value(0);
+    }
+}
+
+/// Reads the whole numbers and the seed as they are read where they are typed.
+fn unify_sampling(item: &mut Item) {
+    let Some(table) = item.as_table_like_mut() else { return };
+    for spec in &PARAMETERS {
+        if !matches!(spec.kind, ParameterKind::Integer { .. } | ParameterKind::Seed) {
+            continue;
+        }
+        let Some(item) = table.get_mut(spec.key) else { continue };
+        let text = item.as_integer().map(|number| number.to_string()).or_else(|| item.as_str().map(str::to_owned));
+        let mut params = SamplingParams::default();
+        if text.is_none_or(|text| spec.parameter.parse_into(&mut params, &text).is_err()) {
+            continue;
+        }
+        match spec.parameter.get(&params) {
+            ParameterValue::Integer(number) if item.as_integer() != Some(number) => *item = toml_edit::value(number),
+            // In the parameters a fresh seed is one that is absent.
+            ParameterValue::Seed(None) => drop(table.remove(spec.key)),
+            _ => {}
+        }
     }
 }
 
@@ -270,7 +297,8 @@ fn is_allowed(kind: ValueKind, item: &Item) -> bool {
             let number = item.as_float().or_else(|| item.as_integer().map(|value| value as f64));
             number.is_some_and(|number| (least..=most).contains(&(number as f32)))
         }
-        ValueKind::Seed => item.as_integer().is_some_and(|value| value >= -1),
+        ValueKind::Seed => item.as_integer().is_some_and(|value| value >= -1) || item.as_str() == Some("random"),
+        ValueKind::Limit => item.as_integer().is_some_and(|number| super::max_tokens(number).is_some()),
         ValueKind::Samplers => {
             let names = item.as_array().map(|names| names.iter().map(toml_edit::Value::as_str).collect());
             let names = names.unwrap_or_else(|| Some(vec![item.as_str()?]));

@@ -98,6 +98,18 @@ impl Default for ChatSettings {
     }
 }
 
+/// What [`max_tokens`] takes, to be read after "must be".
+pub const MAX_TOKENS_WANTED: &str = "a whole number: 1 or more, or -1 (also 0) for no limit";
+
+/// The most tokens of a reply, 0 for no limit, from the number that stands for it on the command line, in a chat and in
+/// config.toml: 0, -1, and llama.cpp's -2 (until the context is full, where a reply ends here in any case) are no limit.
+pub fn max_tokens(number: i64) -> Option<usize> {
+    match number {
+        -2..=0 => Some(0),
+        _ => usize::try_from(number).ok(),
+    }
+}
+
 /// Whether a model thinks before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -33,8 +33,10 @@ pub enum ValueKind {
     FileType,
     /// One of these strings.
     OneOf(&'static [&'static str]),
-    /// A seed: a whole number, or -1 for a fresh one for each reply.
+    /// A seed: a whole number, or -1 or `random` for a fresh one for each reply.
     Seed,
+    /// The most tokens of a reply: see [`super::max_tokens`].
+    Limit,
     /// Names of filters of the sampling, in a string or a list.
     Samplers,
 }
@@ -57,7 +59,8 @@ impl fmt::Display for ValueKind {
                 let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
                 write!(f, "one of {}", names.join(", "))
             }
-            Self::Seed => write!(f, "a whole number, 0 or more, or -1 for a fresh seed for each reply"),
+            Self::Seed => write!(f, "a whole number, 0 or more, or -1 (\"random\") for a fresh seed for each reply"),
+            Self::Limit => f.write_str(super::MAX_TOKENS_WANTED),
             Self::Samplers => f.write_str(&Samplers::wanted()),
         }
     }
@@ -115,6 +118,12 @@ static SAMPLING_KEYS: [Key; PARAMETERS.len()] = {
 /// The keys of `[sampling]` and of each preset.
 pub static SAMPLING: Section = Section { name: "sampling", keys: &SAMPLING_KEYS };
 
+/// The section of what is said to the model.
+pub(super) const CHAT: &str = "chat";
+
+/// The key of the longest reply.
+pub(super) const MAX_TOKENS: &str = "max_tokens";
+
 /// A format of the KV cache.
 const CACHE_TYPE: ValueKind = ValueKind::OneOf(&CacheType::NAMES);
 
@@ -135,10 +144,10 @@ pub static SECTIONS: [Section; 4] = [
         ],
     },
     Section {
-        name: "chat",
+        name: CHAT,
         keys: &[
             key("system", ValueKind::Text),
-            whole("max_tokens", 0, i64::MAX),
+            key(MAX_TOKENS, ValueKind::Limit),
             key("stop", ValueKind::Texts),
             key("think", ValueKind::OneOf(&Think::NAMES)),
             key("prefill_ahead", ValueKind::Switch),

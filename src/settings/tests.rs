@@ -61,7 +61,11 @@ fn values_are_taken_from_any_way_of_writing_them() {
 
 #[test]
 fn a_seed_of_minus_one_is_a_fresh_one() {
-    assert_eq!(parse("[sampling]\nseed = -1").unwrap().sampling.seed, None);
+    for fresh in ["-1", "\"random\""] {
+        let text = format!("[sampling]\nseed = {fresh}\n[presets.mine]\nseed = {fresh}");
+        let settings = parse(&text).unwrap();
+        assert_eq!((settings.sampling.seed, settings.presets["mine"].seed), (None, None), "{fresh}");
+    }
     assert_eq!(parse("[sampling]\nseed = 42").unwrap().sampling.seed, Some(42));
 }
 
@@ -85,7 +89,15 @@ fn a_bad_value_is_named_with_what_is_allowed() {
             "config.toml:2: `model.threads` is \"two\": it must be a whole number from 0 to 1024",
         ),
         ("[model]\nbatch = 0", "config.toml:2: `model.batch` is 0: it must be a whole number from 1 to 65536"),
-        ("[chat]\nmax_tokens = -1", "config.toml:2: `chat.max_tokens` is -1: it must be a whole number, 0 or more"),
+        (
+            "[chat]\nmax_tokens = -3",
+            "config.toml:2: `chat.max_tokens` is -3: it must be a whole number: 1 or more, or -1 (also 0) for no limit",
+        ),
+        (
+            "[sampling]\nseed = \"any\"",
+            "config.toml:2: `sampling.seed` is \"any\": it must be a whole number, 0 or more, or -1 (\"random\") for a \
+             fresh seed for each reply",
+        ),
         (
             "[model]\nlookup = true",
             "config.toml:2: `model.lookup` is true: it must be one of \"off\", \"on\", \"auto\"",
@@ -139,6 +151,25 @@ fn a_missing_file_is_the_defaults_and_an_unreadable_one_an_error() {
     assert_eq!(Settings::load(&directory.path().join("config.toml")).unwrap(), Settings::default());
     let error = Settings::load(directory.path()).unwrap_err();
     assert!(error.to_string().starts_with("cannot read "), "{error}");
+}
+
+#[test]
+fn what_is_no_limit_elsewhere_is_none_in_the_file() {
+    for limit in ["0", "-1", "-2"] {
+        let text = format!("[chat]\nmax_tokens = {limit}\n[sampling]\ntop_k = -1\n");
+        let settings = parse(&text).unwrap();
+        assert_eq!((settings.chat.max_tokens, settings.sampling.top_k), (0, 0), "{limit}");
+    }
+}
+
+#[test]
+fn an_instruction_set_that_there_is_not_is_told_with_those_that_there_are() {
+    let error =
+        Settings::default().apply_environment(|name| (name == "GIBBER_ISA").then(|| "nope".into())).unwrap_err();
+    let expected = "the environment variable GIBBER_ISA is \"nope\": it must be one of \"portable\"";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    let portable = |name: &str| (name == "GIBBER_ISA").then(|| OsString::from("portable"));
+    Settings::default().apply_environment(portable).unwrap();
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod texts;
 pub mod writer;
 
 use crate::chat::document::Document;
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{ChatSettings, MessageId, Node, Transcript};
 
 pub use error::StoreError;
@@ -59,14 +60,14 @@ pub struct SessionRecord {
 impl SessionRecord {
     /// The conversation of a file, under this name.
     pub fn of_document(id: SessionId, document: Document) -> (Self, Transcript) {
-        let Document { title, model, system, created, transcript, settings } = document;
+        let Document { title, model, system, created, transcript, settings, left_out: _ } = document;
         (Self { id, title, model, system, head: transcript.head(), created, settings }, transcript)
     }
 
     /// The conversation as it is written to files.
     pub fn into_document(self, transcript: Transcript) -> Document {
         let Self { title, model, system, created, settings, .. } = self;
-        Document { title, model, system, created, transcript, settings }
+        Document { title, model, system, created, transcript, settings, left_out: Vec::new() }
     }
 }
 
@@ -90,6 +91,21 @@ pub enum StoreOp {
     DeleteMessage { session: SessionId, message: MessageId },
     /// Delete a conversation with its messages.
     DeleteSession(SessionId),
+    /// Bring back a conversation that was deleted. Another program may have saved it again meanwhile: what is there
+    /// already is not added once more.
+    Restore {
+        /// The conversation.
+        record: SessionRecord,
+        /// All its messages.
+        nodes: Vec<Node>,
+    },
+    /// Keep where the view of a conversation was left: no change of the conversation.
+    PutView {
+        /// The conversation.
+        session: SessionId,
+        /// Where; `None` for its end.
+        view: Option<ViewPlace>,
+    },
     /// Give a conversation another title.
     Rename { session: SessionId, title: String },
     /// A conversation that was read is on screen now, and is gone on with: what others write to it is told from now on.

@@ -279,7 +279,7 @@ impl Worker {
     fn opened(&mut self, opened: SessionId) {
         let Some(stored) = self.read.take_if(|stored| stored.record.id == opened) else { return };
         // What is still to be written of it is called as it was.
-        if !self.pending.iter().any(|pending| target_of(pending).is_some_and(|(id, _)| id == opened)) {
+        if !self.pending.iter().any(|pending| session_of(pending) == Some(opened)) {
             self.held.opened(*stored);
             self.identity = self.identity.or_else(|| sessions::identity(&self.paths.database()));
         }
@@ -325,11 +325,16 @@ impl Worker {
 
     /// What is not saved is put beside, where that can be done.
     fn give_up(&mut self, error: &StoreError) {
+        let message = error.to_string();
+        // Of prompts alone nothing more can be said than was.
+        if self.pending.is_empty() && self.reported.as_ref() == Some(&message) {
+            return;
+        }
         let files = rescue(&self.paths, &self.held, &self.pending);
-        let Some(first) = files.first() else { return self.say(StoreNews::Lost(error.to_string())) };
+        let Some(first) = files.first() else { return self.say(StoreNews::Lost(message)) };
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         let (names, first) = (names.join(" and "), first.display());
-        let text = format!("{error}. It is in {names} instead: `gibber sessions import {first}` brings it back");
+        let text = format!("{message}. It is in {names} instead: `gibber sessions import {first}` brings it back");
         self.say(StoreNews::Lost(text));
     }
 
@@ -373,7 +378,7 @@ impl Worker {
         }
         if let StoreOp::DeleteSession(id) = operation {
             // What was to be written of it is not written any more.
-            self.pending.retain(|pending| target_of(pending).is_none_or(|(session, _)| session != id));
+            self.pending.retain(|pending| session_of(pending) != Some(id));
             return self.pending.push(operation);
         }
         if let StoreOp::TakenOver { session, messages } = operation {
@@ -418,7 +423,9 @@ impl Worker {
                 StoreOp::PutMessage { session, node } => held.put_message(writes, *session, node, now),
                 StoreOp::DeleteMessage { session, message } => held.delete_message(writes, *session, *message),
                 StoreOp::DeleteSession(id) => held.delete(writes, *id),
+                StoreOp::Restore { record, nodes } => held.restore(writes, record, nodes, now),
                 StoreOp::Rename { session, title } => writes.rename(*session, title),
+                StoreOp::PutView { session, view } => held.put_view(writes, *session, *view),
                 StoreOp::Opened(_) | StoreOp::TakenOver { .. } | StoreOp::AppendHistory(_) => Ok(()),
             })
         });
@@ -478,6 +485,15 @@ fn made_anew(path: &Path, chats: usize, is_replaced: bool) -> String {
     }
 }
 
+/// The chat that an operation writes to.
+fn session_of(operation: &StoreOp) -> Option<SessionId> {
+    match operation {
+        StoreOp::Restore { record, .. } => Some(record.id),
+        StoreOp::PutView { session, .. } => Some(*session),
+        _ => target_of(operation).map(|(id, _)| id),
+    }
+}
+
 /// What an operation replaces in the database.
 fn target_of(operation: &StoreOp) -> Option<(SessionId, Option<MessageId>)> {
     match operation {
@@ -485,6 +501,8 @@ fn target_of(operation: &StoreOp) -> Option<(SessionId, Option<MessageId>)> {
         StoreOp::PutMessage { session, node } => Some((*session, Some(node.id))),
         StoreOp::DeleteMessage { session, message } => Some((*session, Some(*message))),
         StoreOp::DeleteSession(_)
+        | StoreOp::Restore { .. }
+        | StoreOp::PutView { .. }
         | StoreOp::Rename { .. }
         | StoreOp::Opened(_)
         | StoreOp::TakenOver { .. }

@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGBUS, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use super::ascii::Charset;
 use super::clipboard::Clipboard;
 use super::highlight;
-use super::input::{Input, key_press};
+use super::input::{Input, key_presses};
 use super::screen::{Request, Screen};
 use super::terminal::Terminal;
 use super::theme::{Colors, Theme};
@@ -246,13 +246,18 @@ impl Loop {
     fn on_terminal(&mut self, event: Event, now: Moment) -> Result<Urgency, TuiError> {
         match event {
             Event::Key(key) => {
-                let Some(press) = key_press(&key) else { return Ok(Urgency::None) };
+                let presses = key_presses(&key, self.app.keymap());
+                if presses.is_empty() {
+                    return Ok(Urgency::None);
+                }
                 if key.code == KeyCode::Enter {
                     self.catch_up(now)?;
                 }
-                let (effects, requests) = self.screen.on_key(&mut self.app, press, now);
-                self.carry_out(effects)?;
-                self.fulfil(requests)?;
+                for press in presses {
+                    let (effects, requests) = self.screen.on_key(&mut self.app, press, now);
+                    self.carry_out(effects)?;
+                    self.fulfil(requests)?;
+                }
             }
             Event::Paste(text) => {
                 let effects = self.screen.on_paste(&self.app, &text);
@@ -324,6 +329,9 @@ impl Loop {
         self.terminal.draw(|frame| view::draw(&mut self.screen, &self.app, frame))?;
         self.drawn = Instant::now();
         self.app.on_drawn(self.drawn - started);
+        if let Some((session, view)) = self.screen.conversation.view() {
+            self.app.on_view(session, view);
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::terminal;
-use crate::app::keymap::{Key, KeyPress};
+use crate::app::keymap::{Key, KeyPress, Keymap};
 
 /// How long the thread waits for an event before it looks whether it is to pause. Keys do not wait for it.
 const POLL: Duration = Duration::from_millis(250);
@@ -73,8 +73,21 @@ fn read_events(events: &Sender<std::io::Result<Event>>, rest: &Sender<()>, pause
     }
 }
 
+/// What was pressed, in the keymap's terms. A terminal that sends Esc as one byte cannot tell Esc and a key behind it from
+/// that key with Alt, where both are read at once (tmux waits half a second for the second one). So Alt with a key is
+/// Esc and that key wherever nothing is bound to it: neither of the two is lost.
+pub(super) fn key_presses(event: &KeyEvent, keymap: &Keymap) -> Vec<KeyPress> {
+    let Some(press) = key_press(event) else { return Vec::new() };
+    let is_one_byte = matches!(press.key, Key::Char(_) | Key::Enter | Key::Tab | Key::Backspace) && !press.shift;
+    if !press.alt || !is_one_byte || keymap.is_bound(press) {
+        return vec![press];
+    }
+    let alone = KeyEvent { modifiers: event.modifiers - KeyModifiers::ALT, ..*event };
+    std::iter::once(KeyPress::plain(Key::Esc)).chain(key_press(&alone)).collect()
+}
+
 /// A key in the keymap's terms; `None` for releases and for keys that nothing can be bound to.
-pub(super) fn key_press(event: &KeyEvent) -> Option<KeyPress> {
+fn key_press(event: &KeyEvent) -> Option<KeyPress> {
     if event.kind == KeyEventKind::Release {
         return None;
     }
@@ -129,5 +142,21 @@ mod tests {
         assert_eq!(pressed(KeyCode::CapsLock, none), None);
         let release = KeyEvent::new_with_kind(KeyCode::Enter, none, KeyEventKind::Release);
         assert_eq!(key_press(&release), None);
+    }
+
+    #[test]
+    fn esc_and_a_key_that_are_read_at_once_are_both_pressed() {
+        let keymap = Keymap::default();
+        let presses = |code, modifiers| key_presses(&KeyEvent::new(code, modifiers), &keymap);
+        let after_esc = |key: &str| vec![KeyPress::plain(Key::Esc), KeyPress::parse(key).unwrap()];
+        assert_eq!(presses(KeyCode::Char('x'), KeyModifiers::ALT), after_esc("x"));
+        let capital = presses(KeyCode::Char('X'), KeyModifiers::ALT | KeyModifiers::SHIFT);
+        assert_eq!(capital, [KeyPress::plain(Key::Esc), KeyPress::plain(Key::Char('X'))]);
+        assert_eq!(presses(KeyCode::Char('c'), KeyModifiers::ALT | KeyModifiers::CONTROL), after_esc("Ctrl-C"));
+        // What is bound is what the table says; what no byte stands for is never Esc.
+        assert_eq!(presses(KeyCode::Char('b'), KeyModifiers::ALT), [KeyPress::parse("Alt-B").unwrap()]);
+        assert_eq!(presses(KeyCode::Enter, KeyModifiers::ALT), [KeyPress::parse("Alt-Enter").unwrap()]);
+        assert_eq!(presses(KeyCode::PageUp, KeyModifiers::ALT).len(), 1);
+        assert_eq!(presses(KeyCode::Char('x'), KeyModifiers::NONE), [KeyPress::parse("x").unwrap()]);
     }
 }

@@ -219,7 +219,7 @@ impl TokenView {
         if let Some(drawn) = token.drawn {
             facts.push_str(&format!(" · kept {:.1} %", drawn.trace.kept_mass * 100.0));
         }
-        let mut rows = vec![(facts, theme.title()), (self.origin(section, token), theme.faint())];
+        let mut rows = vec![(facts, theme.title()), (origin(app, section, token), theme.faint())];
         if !token.candidates.is_empty() {
             let heads = if token.drawn.is_some() { "  before   after" } else { "  chance" };
             rows.push((heads.to_owned(), theme.faint()));
@@ -248,20 +248,23 @@ impl TokenView {
         }
         rows
     }
+}
 
-    /// How a token came there.
-    fn origin(&self, section: &Section, token: &InspectedToken) -> String {
-        if let Some(drawn) = token.drawn {
-            return parameters::in_force(&drawn.sampling);
-        }
-        let whose = match (token.start, section.role) {
-            (None, _) => "of the template",
-            (_, Role::User) => "your words",
-            (_, Role::System) => "of the system message",
-            (_, Role::Assistant) => "of a reply whose sampling is not known",
-        };
-        format!("scored, not drawn: {whose}")
+/// How a token came there.
+fn origin(app: &App, section: &Section, token: &InspectedToken) -> String {
+    if let Some(drawn) = token.drawn {
+        return parameters::in_force(&drawn.sampling);
     }
+    let whose = match (token.start, section.role) {
+        (None, _) => "of the template".to_owned(),
+        (_, Role::User) => "your words".to_owned(),
+        (_, Role::System) => "of the system message".to_owned(),
+        (Some(start), Role::Assistant) => match app.recorded_sampling(section, start) {
+            Some(sampling) => format!("drawn before with {}", parameters::in_force(sampling)),
+            None => "of a reply whose sampling is not known".to_owned(),
+        },
+    };
+    format!("scored, not drawn: {whose}")
 }
 
 fn whose(app: &App, section: &Section) -> String {

@@ -34,7 +34,7 @@ pub(super) fn prefill(
         if let Some((begun, before)) = begun {
             *chunk = chunk_after(*chunk, progress.done - before, begun.elapsed());
         }
-        answer_measures(mailbox, reader);
+        answer_measures(mailbox, reader, id);
         begun = Some((Instant::now(), progress.done));
         if mailbox.should_yield(id) { 0 } else { *chunk }
     })
@@ -50,9 +50,10 @@ fn chunk_after(chunk: usize, tokens: usize, time: Duration) -> usize {
     (fitting as usize).clamp(1, 2 * chunk)
 }
 
-/// Answers the `Measure`s that have come while something else is at work.
-pub(super) fn answer_measures(mailbox: &mut Mailbox, reader: &Reader) {
+/// Answers the `Measure`s that have come while `at_work` is. A template that is stopped with either is.
+pub(super) fn answer_measures(mailbox: &mut Mailbox, reader: &Reader, at_work: RequestId) {
     while let Some(EngineCommand::Measure { id, prompt, draft, max_tokens }) = mailbox.next_measure() {
+        let _watch = reader.sandbox.watch(mailbox.watcher(&[id, at_work]));
         // A fault here is not to end what is at work.
         let outcome = catch_unwind(AssertUnwindSafe(|| reader.measure(&prompt, draft, max_tokens)));
         mailbox.emit(match outcome {

@@ -63,7 +63,7 @@ pub(super) struct Reader {
     name: String,
     chat_template: Option<String>,
     special: SpecialTexts,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
     pub(super) context: usize,
     trained_context: usize,
     left_out: LeftOut,

@@ -70,16 +70,16 @@ impl Mailbox {
         }
     }
 
-    /// Tells whether the request `id`, which is at work, is to stop: for where these channels are not at hand. What else it
-    /// receives is not lost.
-    pub(super) fn watcher(&self, id: RequestId) -> impl FnMut() -> bool + Send + 'static {
-        let (commands, heard) = (self.commands.clone(), self.heard.0.clone());
-        let mut stops = self.closing || self.cancelled.contains(&(id, None));
+    /// Tells whether one of these requests, which are at work, is to stop: for where these channels are not at hand. What
+    /// else it receives is not lost.
+    pub(super) fn watcher(&self, ids: &[RequestId]) -> impl FnMut() -> bool + Send + 'static {
+        let (commands, heard, ids) = (self.commands.clone(), self.heard.0.clone(), ids.to_vec());
+        let mut stops = self.closing || ids.iter().any(|id| self.cancelled.contains(&(*id, None)));
         move || {
             for command in commands.try_iter() {
                 stops |= match &command {
                     EngineCommand::Shutdown => true,
-                    EngineCommand::Cancel { id: of } => *of == id,
+                    EngineCommand::Cancel { id } => ids.contains(id),
                     EngineCommand::Load { .. }
                     | EngineCommand::Generate { .. }
                     | EngineCommand::Compare { .. }

@@ -176,8 +176,8 @@ pub struct Replay {
     pub steps: Vec<(usize, Steer)>,
     /// As [`GenerationStats::passes`].
     pub passes: Passes,
-    /// How many tokens it had.
-    pub tokens: usize,
+    /// Its tokens.
+    pub tokens: Vec<TokenId>,
     /// Whether it ended by itself. One that was stopped is stopped there again.
     pub ends: bool,
 }
@@ -489,6 +489,8 @@ pub enum EngineEvent {
         variant: usize,
         /// What is known by now.
         stats: Box<GenerationStats>,
+        /// The texts of [`Replay::tokens`], where a reply is computed again.
+        recorded: Vec<String>,
     },
     /// A token of the reply.
     Token {
@@ -547,7 +549,7 @@ pub enum EngineEvent {
         text: String,
         /// How the model reads it.
         tokens: Vec<TokenId>,
-        /// The text of each, lossy where it is part of a character.
+        /// The text of each in quotes, as people are shown it: of a part of a character its bytes, `"\xf0"`.
         pieces: Vec<String>,
         /// Indices of the messages that are left out, ascending.
         dropped: Vec<usize>,

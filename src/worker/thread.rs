@@ -107,7 +107,10 @@ impl Worker {
     fn run(mut self) {
         while let Some(command) = self.mailbox.next() {
             let Some(id) = command.request() else { continue };
+            let sandbox = self.resources.sandbox.clone();
+            let watch = sandbox.watch(self.mailbox.watcher(&[id]));
             let outcome = catch_unwind(AssertUnwindSafe(|| self.carry_out(command)));
+            drop(watch);
             let closing = match outcome {
                 Ok(Ok(event)) => event,
                 Ok(Err(error)) => EngineEvent::Failed { id, error: error.to_string() },
@@ -233,16 +236,13 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
-        let Self { mailbox, loaded, draws, resources, .. } = self;
+        let Self { mailbox, loaded, draws, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let watch = resources.sandbox.watch(mailbox.watcher(id));
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
         loaded.prune_forks(&tokens);
         emit_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
         emit_remarks(mailbox, id, reader.remarks(&source)?);
-        // A prompt that is written for the sake of a figure, or for more room in the context, ends by itself.
-        drop(watch);
         let pause = StepState::new(&params);
         let replay = params.replay.as_deref().cloned();
         let options = options_of(params, &source, asked);
@@ -308,13 +308,12 @@ impl Worker {
         prompt: &Prompt,
         max_tokens: Option<usize>,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { mailbox, loaded, chunk, resources, .. } = self;
+        let Self { mailbox, loaded, chunk, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        eager_prefill::answer_measures(mailbox, &loaded.reader);
+        eager_prefill::answer_measures(mailbox, &loaded.reader, id);
         if mailbox.should_yield(id) {
             return Ok(EngineEvent::Prefilled { id, reused: 0, done: 0, total: 0 });
         }
-        let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let (_, tokens) = loaded.reader.request(prompt, max_tokens)?;
         loaded.adopt_fork(&tokens);
         let Loaded { inference, reader, .. } = loaded;
@@ -329,7 +328,7 @@ impl Worker {
         let tokens = reader.tokenizer.encode(text, true)?;
         let mut cancelled = false;
         let scored = score(inference, &tokens, |token| reader.tokenizer.piece(token), &mut |_| {
-            eager_prefill::answer_measures(mailbox, reader);
+            eager_prefill::answer_measures(mailbox, reader, id);
             cancelled = mailbox.is_cancelled(id);
             if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -343,9 +342,8 @@ impl Worker {
         from: usize,
         candidates: usize,
     ) -> Result<EngineEvent, RequestError> {
-        let Self { mailbox, loaded, resources, .. } = self;
+        let Self { mailbox, loaded, .. } = self;
         let Loaded { inference, reader, .. } = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let mut source = reader.source(prompt)?;
         // As much as a reply that is running may hold.
         let tokens = reader.tokens(&mut source, 0)?;
@@ -359,7 +357,7 @@ impl Worker {
         let mut cancelled = false;
         let text_of = |token| running.reader.tokenizer.piece(token);
         let scores = score_prompt(inference, &tokens, first, candidates, text_of, &mut |done| {
-            eager_prefill::answer_measures(running.mailbox, running.reader);
+            eager_prefill::answer_measures(running.mailbox, running.reader, id);
             cancelled = running.mailbox.is_cancelled(id);
             if done % PROGRESS_STEP == 0 {
                 running.mailbox.emit(EngineEvent::PrefillProgress { id, reused: first, done, total });
@@ -394,7 +392,7 @@ fn count(
         Prompt::Chat { .. } => reader.request(prompt, max_tokens)?,
     };
     let text = reader.text(&source)?;
-    let pieces = tokens.iter().map(|&token| reader.tokenizer.piece(token)).collect();
+    let pieces = tokens.iter().map(|&token| reader.tokenizer.quoted_piece(token)).collect();
     Ok(EngineEvent::Counted { id, text, tokens, pieces, dropped: source.dropped() })
 }
 
@@ -469,7 +467,9 @@ impl Control for ActiveReply<'_, '_> {
     }
 
     fn on_start(&mut self, stats: &GenerationStats) {
-        self.mailbox.emit(EngineEvent::Began { id: self.id, variant: 0, stats: Box::new(stats.clone()) });
+        let recorded = self.replaying.as_ref().map(Replaying::recorded).unwrap_or_default();
+        let recorded = recorded.iter().map(|token| self.reader.tokenizer.piece(*token)).collect();
+        self.mailbox.emit(EngineEvent::Began { id: self.id, variant: 0, stats: Box::new(stats.clone()), recorded });
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
@@ -483,12 +483,16 @@ impl Control for ActiveReply<'_, '_> {
     fn is_cancelled(&mut self) -> bool {
         #[cfg(test)]
         tests::panic_on_demand(self.id);
-        eager_prefill::answer_measures(self.mailbox, self.reader);
+        eager_prefill::answer_measures(self.mailbox, self.reader, self.id);
         self.mailbox.is_cancelled(self.id) || self.replaying.as_ref().is_some_and(Replaying::is_done)
     }
 
     fn may_take_back(&self) -> bool {
         self.replaying.as_ref().map_or(self.pause.can_be, Replaying::takes_back)
+    }
+
+    fn has_waited(&self) -> bool {
+        self.pause.has_waited
     }
 
     fn steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {

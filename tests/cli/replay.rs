@@ -229,3 +229,62 @@ fn variants_of_a_comparison_say_what_they_were_called() {
     assert_eq!(variants, ["seed 3", "creative"]);
     assert!(stdout_of(replay(&gibber, None, &[])).contains("reply 1 is identical"));
 }
+
+#[test]
+fn what_cannot_be_is_told_when_a_chat_is_imported() {
+    let gibber = Gibber::new();
+    held(&gibber, TINY, None, &["-n", "4"], "Hi\nAnd?\n");
+    let mut chat = exported(&gibber);
+    chat["messages"][1]["provenance"]["passages"][0]["start"] = 900.into();
+    chat["messages"][3]["provenance"]["passages"] = "none".into();
+    let file = gibber.write("chat.json", chat.to_string());
+    let output = gibber.run(&["sessions", "import", file.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("chat.json: how message 2 came to be is left out: a part of it is to begin"), "{said}");
+    assert!(said.contains("how message 4 came to be is left out: it is not understood"), "{said}");
+    stdout_of(output);
+    let error = failure(&replay(&gibber, None, &["1", "-m", TINY]), 1);
+    assert!(error.contains("nobody knows how reply 1 came to be"), "{error}");
+}
+
+#[test]
+fn a_difference_shows_the_token_that_was_said_and_what_it_reads() {
+    let gibber = Gibber::new();
+    held(&gibber, TINY, None, &["-n", "6"], "Hi\n");
+    let mut chat = exported(&gibber);
+    let tokens = &mut chat["messages"][1]["provenance"]["passages"][0]["tokens"];
+    let other = u64::from(tokens[2] != 65) + 64;
+    tokens[2] = other.into();
+    let file = gibber.write("chat.json", chat.to_string());
+    gibber.stdout(&["sessions", "import", file.to_str().unwrap()]);
+    let output = replay(&gibber, None, &["-m", TINY]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let text = |id: u64| {
+        let made = gibber_engine::load::open(&gibber_engine::load::ModelSource::Path(TINY.into())).unwrap();
+        made.tokenizer().unwrap().piece(id as u32)
+    };
+    let expected = format!("{:?} (token {other}) was said, and ", text(other));
+    assert!(said.contains("differs from token 3 on") && said.contains(&expected), "{expected}: {said}");
+}
+
+#[test]
+fn a_reply_that_two_models_wrote_is_told_when_it_is_computed_again() {
+    let gibber = Gibber::new();
+    let other = own_model(&gibber);
+    let weights = other.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&weights, &bytes).unwrap();
+    let lines = format!("Hi\n/model {}\n/continue\n", other.display());
+    held(&gibber, TINY, None, &["-n", "4"], &lines);
+    let chat = exported(&gibber);
+    assert_eq!(replies(&chat)[0]["provenance"]["passages"].as_array().map(Vec::len), Some(2));
+    let said = String::from_utf8_lossy(&replay(&gibber, None, &["1", "-m", TINY]).stdout).into_owned();
+    assert!(said.starts_with("a part of it was written by "), "{said}");
+    assert!(
+        said.contains("one model computes all of it here") && !said.contains("the prompt is not the one"),
+        "{said}"
+    );
+}

@@ -212,3 +212,15 @@ fn a_template_without_a_switch_for_thinking_is_said() {
     let text = repl(&gibber, &model, &["--chat-template", &switched], "/think off\n");
     assert!(text.contains("think = off, from the next") && !text.contains("no switch"), "{text}");
 }
+
+#[test]
+fn a_thought_without_a_beginning_is_told_from_the_answer_when_it_ends() {
+    let gibber = Gibber::new();
+    let model = saying(&gibber, &["Hm", ", two.Ċ", "</", "think>", "ĊĊ", "Four"]);
+    let output = gibber.run(&["run", "-m", &model, "Hi"]);
+    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(notes.contains("was a thought, of which nothing marked the beginning: thought for 2 words"), "{notes}");
+    assert_eq!(stdout_of(output), "Hm, two.\nFour\n");
+    let lines = repl(&gibber, &model, &[], "Hi\n");
+    assert!(lines.contains("Hm, two.\n(thought for 2 words, above: nothing marked its beginning)\nFour\n"), "{lines}");
+}

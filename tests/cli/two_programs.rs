@@ -174,6 +174,29 @@ fn a_chat_that_another_program_deletes_is_saved_again_where_it_goes_on() {
 }
 
 #[test]
+fn a_deleted_chat_comes_back_once_though_another_program_saved_it() {
+    let gibber = Gibber::new();
+    let mut one = Repl::start(&gibber);
+    one.ask("Hi");
+    one.say("/rename T", "is called");
+    wait_for(&gibber, 2);
+    let mut two = Repl::start(&gibber);
+    two.say("/open T", "Hi");
+    two.ask("From two");
+    wait_for(&gibber, 4);
+    one.say("/delete", "/undo brings it back");
+    wait_for(&gibber, 0);
+    two.ask("Two again");
+    wait_for(&gibber, 6);
+    one.say("/undo\n/show", "max-tokens");
+    one.ask("From one");
+    wait_for(&gibber, 8);
+    one.end();
+    two.end();
+    assert_eq!(questions(&exported(&gibber)), ["Hi", "From two", "Two again", "From one"]);
+}
+
+#[test]
 fn a_chat_begun_with_new_says_its_model() {
     let gibber = Gibber::new();
     let mut repl = Repl::start(&gibber);

@@ -234,7 +234,7 @@ fn a_reply_is_computed_again_from_its_logs() {
     client.reply(raw("Something else"), open(1, 5));
     let mut again = |ends, tokens| {
         let (sampling, steps) = (stats.sampling_log.clone(), stats.steer_log.clone());
-        let replay = Replay { sampling, steps, passes: stats.passes.clone(), tokens, ends };
+        let replay = Replay { sampling, steps, passes: stats.passes.clone(), tokens: vec![0; tokens], ends };
         let params = GenerationParams { replay: Some(Box::new(replay)), ..open(4, 9) };
         client.send_generate(prompt(), params);
         let events = client.until(EngineEvent::is_closing);

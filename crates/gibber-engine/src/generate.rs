@@ -103,6 +103,11 @@ pub trait Control {
         false
     }
 
+    /// Whether a person was waited for in the last [`Control::steer`]: that is no time of the reply.
+    fn has_waited(&self) -> bool {
+        false
+    }
+
     /// How the next token is chosen. It may wait for as long as a person thinks; `None` where something has changed
     /// meanwhile (the filters, or whether to stop), which is then asked for first.
     fn steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {

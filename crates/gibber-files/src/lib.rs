@@ -9,6 +9,7 @@
 //! wrong and what to do.
 #![forbid(unsafe_code)]
 
+pub mod nearest;
 pub mod private;
 pub mod quoted;
 mod scratch;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-pub use scratch::scratch_beside;
+pub use scratch::{nameless, scratch_beside, scratch_folder_in};
 
 /// Bytes of a text that somebody wrote: settings, themes.
 pub const SMALL: u64 = 4 << 20;

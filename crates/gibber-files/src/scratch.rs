@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Makes an empty file in the folder of `target`, since a rename does not cross file systems; `options` say for whom it
 /// is. It goes when this is dropped, unless it was given its name ([`NamedTempFile::persist`]). Its own name is short
@@ -17,6 +17,21 @@ pub fn scratch_beside(target: &Path, options: &OpenOptions) -> io::Result<NamedT
     let mut options = options.clone();
     let make = |path: &Path| options.write(true).create_new(true).open(path);
     tempfile::Builder::new().prefix(".gibber-").suffix(".tmp").make_in(folder, make)
+}
+
+/// Makes a folder in `folder`, for the user alone; it goes when this is dropped.
+///
+/// # Errors
+/// What the system says; nobody has heard of the folder's own name, and no error mentions it.
+pub fn scratch_folder_in(folder: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(".gibber-").tempdir_in(folder).map_err(nameless)
+}
+
+/// What the system says of a scratch file or folder, without its name: nobody has heard of that.
+pub fn nameless(error: io::Error) -> io::Error {
+    let said = error.to_string();
+    let cause = said.rsplit_once(" at path ").map_or(said.as_str(), |(cause, _)| cause);
+    io::Error::new(error.kind(), cause)
 }
 
 #[cfg(test)]
@@ -43,5 +58,7 @@ mod tests {
         let error = scratch_beside(&folder.path().join("missing/file"), &OpenOptions::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(error.raw_os_error().is_some() && !error.to_string().contains(".gibber-"), "{error}");
+        let error = scratch_folder_in(&folder.path().join("missing")).unwrap_err();
+        assert_eq!(error.to_string(), io::Error::from_raw_os_error(2).to_string());
     }
 }

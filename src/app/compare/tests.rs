@@ -289,3 +289,14 @@ fn the_statistics_of_a_kept_variant_are_its_own() {
     machine.enter("/stats");
     assert!(machine.last_note().contains("context     31 / 8192"), "{}", machine.last_note());
 }
+
+#[test]
+fn two_dashes_without_a_question_ask_nothing() {
+    let mut machine = Machine::new();
+    for line in ["/compare 2 --", "/compare --", "/compare ,", "/compare 0"] {
+        let effects = machine.enter(line);
+        assert!(matches!(&effects[..], [.., Effect::Screen(OnScreen::Compose(text))] if text == line), "{effects:?}");
+        assert!(machine.app.comparison().is_none());
+    }
+    assert!(machine.app.notes()[0].text.contains("no question behind --"), "{:?}", machine.app.notes());
+}

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::nearest::nearest;
+use gibber_files::nearest::nearest;
+
 use super::{BINDINGS, Binding, Context, Key, KeyAction, KeyPress};
 use crate::settings::keys::{KeySetting, KeySettings};
 
@@ -83,6 +84,11 @@ impl Keymap {
     /// What a key does where `focus` is.
     pub fn action(&self, focus: Context, press: KeyPress) -> Option<KeyAction> {
         focus.chain().find_map(|context| self.bound(context, press))
+    }
+
+    /// Whether a key does anything, wherever that is.
+    pub fn is_bound(&self, press: KeyPress) -> bool {
+        Context::ALL.iter().any(|context| self.bound(*context, press).is_some())
     }
 
     /// What a key does in just this context.

@@ -171,3 +171,50 @@ fn a_chat_that_cannot_be_opened_now_shows_nothing_of_another() {
     assert!(machine.app.hint().is_some_and(|hint| hint.contains("a reply is running")));
     assert_eq!((machine.path(), machine.app.revealed()), (vec!["R"], None));
 }
+
+#[test]
+fn the_context_at_the_end_of_a_reply_is_what_it_was_with_its_last_token() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    machine.token("A", 1);
+    assert_eq!(machine.app.context().0, 10);
+    // The cache does without a token that nothing is drawn after.
+    let (id, reason, stats) = (machine.id(), FinishReason::Length, GenerationStats::default());
+    machine.app.on_event(EngineEvent::Finished { id, reason, stats, context_used: 9 }, machine.now);
+    assert_eq!(machine.app.context().0, 10);
+    machine.enter("/stats");
+    assert!(machine.last_note().contains(" 10 / "), "{}", machine.last_note());
+}
+
+#[test]
+fn that_a_reply_is_running_is_said_no_longer_than_it_runs() {
+    let mut machine = Machine::new();
+    machine.enter("Q");
+    for line in ["/new", "another question"] {
+        machine.enter(line);
+        assert!(machine.app.hint().is_some_and(|hint| hint.contains("a reply is running")), "{line}");
+    }
+    machine.token("A", 1);
+    assert!(machine.app.hint().is_some());
+    machine.finish(FinishReason::EndOfTurn);
+    assert_eq!(machine.app.hint(), None);
+    machine.enter("/undo");
+    let said = machine.app.hint().map(str::to_owned);
+    assert!(said.is_some_and(|hint| hint.contains("/redo")), "what stays true stays");
+}
+
+#[test]
+fn esc_stops_what_waits_for_a_template_as_well() {
+    let mut machine = Machine::new();
+    let asked = machine.enter("/prompt");
+    let Some(Effect::Submit(EngineCommand::Count { id, .. })) = asked.last() else { panic!("{asked:?}") };
+    let cancels = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Submit(EngineCommand::Cancel { id: of }) if of == id))
+    };
+    assert!(machine.app.is_counting());
+    let effects = machine.app.handle(Action::Interrupt, machine.now);
+    assert!(cancels(&effects) && !machine.app.quit_armed(), "{effects:?}");
+    assert!(cancels(&machine.app.handle(Action::Stop, machine.now)));
+    machine.app.on_event(EngineEvent::Failed { id: *id, error: "stopped".to_owned() }, machine.now);
+    assert!(!machine.app.is_counting() && !cancels(&machine.app.handle(Action::Stop, machine.now)));
+}

@@ -64,11 +64,15 @@ impl fmt::Debug for Stop {
 
 /// The time in which renderings may be stopped.
 #[derive(Debug)]
-pub struct Watch<'a>(&'a Sandbox);
+pub struct Watch<'a> {
+    sandbox: &'a Sandbox,
+    /// What was asked before it began, and is again when it ends.
+    former: Stop,
+}
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.0.stop) = Stop::default();
+        *lock(&self.sandbox.0.stop) = std::mem::take(&mut self.former);
     }
 }
 
@@ -151,8 +155,8 @@ impl Sandbox {
 
     /// Until the watch is dropped, a template that is at work is stopped once `stop` says so.
     pub fn watch(&self, stop: impl FnMut() -> bool + Send + 'static) -> Watch<'_> {
-        *lock(&self.0.stop) = Stop(Some(Box::new(stop)));
-        Watch(self)
+        let former = std::mem::replace(&mut *lock(&self.0.stop), Stop(Some(Box::new(stop))));
+        Watch { sandbox: self, former }
     }
 
     /// Starts the process, so that it is there when it is needed; a failure is told then.

@@ -196,6 +196,13 @@ fn begun(text: &str, tags: &[&str]) -> usize {
     tags.iter().map(of_one).max().unwrap_or(0)
 }
 
+/// Bytes at the end of `text` that are, or may become, the end of a thought: what follows says whether they are.
+pub(super) fn undecided_end(text: &str) -> usize {
+    let closes = THOUGHT_TAGS.map(|tags| tags.close);
+    let whole = closes.iter().find(|close| text.ends_with(*close)).map_or(0, |close| close.len());
+    whole.max(begun(text, &closes))
+}
+
 /// Where `tag` stands in a text, but in its code, where marks are only written about. What a line says so far decides of
 /// the code within it, so that what was found outside of it stays so while the text grows.
 fn places_outside_code<'a>(text: &'a str, tag: &'a str) -> impl Iterator<Item = usize> {

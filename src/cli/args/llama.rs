@@ -122,8 +122,19 @@ impl Translated {
         value: Option<&str>,
         following: &mut Peekable<impl Iterator<Item = OsString>>,
     ) -> Result<Option<&'a Arg>, String> {
+        let was_apart = value.is_none();
         match meaning {
             Meaning::Refused(sentence) => Err(format!("{name}: {sentence}")),
+            Meaning::Off(values, sentence) => {
+                let follows = was_apart.then(|| following.peek()).flatten();
+                let value =
+                    value.map_or_else(|| follows.map(|next| next.to_string_lossy()), |value| Some(value.into()));
+                if !value.is_some_and(|value| values.iter().any(|off| is_same_value(off, &value))) {
+                    return Err(format!("{name}: {sentence}"));
+                }
+                following.next_if(|_| was_apart);
+                Ok(None)
+            }
             Meaning::NoEffect(takes, why) => {
                 self.notices.push(format!("{name} changes nothing: {why}"));
                 let is_value = |next: &OsString| match takes {
@@ -236,6 +247,14 @@ fn takes_value(flag: &Arg) -> bool {
 fn wants_number(flag: &Arg) -> bool {
     let names = flag.get_value_names().unwrap_or_default();
     names.iter().any(|name| ["N", "SEED"].contains(&name.as_str()))
+}
+
+/// Whether two values say the same: as numbers, where they are some.
+fn is_same_value(one: &str, other: &str) -> bool {
+    match (one.parse::<f64>(), other.parse::<f64>()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
 }
 
 fn is_number(text: &OsStr) -> bool {
@@ -362,6 +381,40 @@ mod tests {
             let is_named = error.split([' ', ':', ',']).any(|word| word == name);
             assert!(is_named, "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn what_only_says_off_is_taken_and_any_other_value_refused_by_name() {
+        for (flag, off, on) in [
+            ("--mirostat", "0", "2"),
+            ("--dry-multiplier", "0.0", "0.8"),
+            ("--dry_multiplier", "0", "0.8"),
+            ("--dry-penalty-last-n", "0", "-1"),
+            ("--xtc-probability", "0", "0.5"),
+            ("--xtc-threshold", "1.0", "0.1"),
+            ("--dynatemp-range", "0", "0.5"),
+            ("--adaptive-target", "-1", "0.4"),
+            ("--tfs", "1", "0.9"),
+            ("--top-a", "0", "0.2"),
+            ("--grp-attn-n", "1", "4"),
+            ("-gan", "1", "4"),
+            ("--rope-scale", "1", "4"),
+            ("--yarn-ext-factor", "-1", "1"),
+            ("--reasoning-budget", "-1", "0"),
+            ("--draft-max", "0", "8"),
+            ("--spec-type", "none", "ngram"),
+            ("--chat-template-kwargs", "{}", "{\"a\":1}"),
+        ] {
+            for line in [format!("run {flag} {off} hi"), format!("run {flag}={off} hi")] {
+                assert_eq!(words(&line), "run hi", "{line}");
+                assert!(translate(&line).unwrap().notices.is_empty(), "nothing is to be said of it");
+            }
+            for line in [format!("run {flag} {on} hi"), format!("run {flag}={on} hi"), format!("run {flag}")] {
+                let error = translate(&line).unwrap_err();
+                assert!(error.starts_with(&format!("{flag}: ")), "{line}: {error}");
+            }
+        }
+        assert_eq!(words("run --no-mmproj hi"), "run hi");
     }
 
     #[test]

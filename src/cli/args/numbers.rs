@@ -1,5 +1,7 @@
 //! Numbers on the command line: what is none, or too large or too small, is said in words of our own.
 
+use crate::settings;
+
 /// `text` as a whole number from `least` to `most`.
 fn whole<T: TryFrom<i128>>(text: &str, least: i128, most: i128) -> Option<T> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number))?;
@@ -29,13 +31,10 @@ pub(super) fn batch(text: &str) -> Result<usize, String> {
     whole(text, 1, 65_536).ok_or_else(|| "must be a whole number from 1 to 65536".to_owned())
 }
 
-/// The most tokens of a reply; -1 is no limit, and that is 0 in the settings.
+/// The most tokens of a reply.
 pub(super) fn predict(text: &str) -> Result<usize, String> {
-    match whole::<i64>(text, -1, i128::from(i64::MAX)) {
-        Some(-1) => Ok(0),
-        Some(count) if count >= 1 => usize::try_from(count).map_err(|error| error.to_string()),
-        _ => Err("must be a whole number, 1 or more, or -1 for no limit".into()),
-    }
+    let limit = text.parse().ok().and_then(settings::max_tokens);
+    limit.ok_or_else(|| format!("must be {}", settings::MAX_TOKENS_WANTED))
 }
 
 /// A count that may be none.

@@ -58,7 +58,8 @@ fn every_parameter_has_its_flag_and_its_other_names() {
     for spec in &PARAMETERS {
         let (text, expected) = match spec.kind {
             ParameterKind::Number { most, .. } => (most.to_string(), ParameterValue::Number(most)),
-            ParameterKind::Integer { least, .. } => (least.to_string(), ParameterValue::Integer(least)),
+            // -1 is another word for 0 where only that can be.
+            ParameterKind::Integer { .. } => ("3".to_owned(), ParameterValue::Integer(3)),
             ParameterKind::Seed => ("7".into(), ParameterValue::Seed(Some(7))),
             ParameterKind::Samplers => ("top_k".into(), ParameterValue::Samplers("top_k".parse().unwrap())),
         };
@@ -81,7 +82,10 @@ fn samplers_are_those_of_llama_cpp() {
     {
         assert_eq!(settings(&arguments).sampling.samplers.to_string(), usual);
     }
-    assert!(error_of("run --samplers top_k;tok_p").contains("there is no sampler `tok_p`: samplers are penalties, "));
+    assert!(
+        error_of("run --samplers top_k;tok_p")
+            .contains("there is no sampler `tok_p` (did you mean `top_p`?): samplers are ")
+    );
 }
 
 #[test]
@@ -96,17 +100,24 @@ fn no_flag_changes_nothing() {
 
 #[test]
 fn minus_one_is_no_limit_and_a_fresh_seed() {
-    let mut settings = Settings::default();
-    settings.chat.max_tokens = 5;
-    settings.sampling.seed = Some(3);
-    parse("-n -1 -s -1").chat.apply(&mut settings).unwrap();
-    assert_eq!((settings.chat.max_tokens, settings.sampling.seed), (0, None));
+    for limit in ["-n -1", "-n 0", "-n -2", "--predict -1", "--predict=-2", "--n-predict 0", "--max-tokens -1"] {
+        let mut settings = Settings::default();
+        settings.chat.max_tokens = 5;
+        settings.sampling.seed = Some(3);
+        parse(&format!("{limit} -s -1 --top-k -1")).chat.apply(&mut settings).unwrap();
+        assert_eq!(
+            (settings.chat.max_tokens, settings.sampling.seed, settings.sampling.top_k),
+            (0, None, 0),
+            "{limit}"
+        );
+    }
 }
 
 #[test]
 fn values_out_of_their_range_are_wrong_usage() {
     for (arguments, expected) in [
-        ("run -n 0", "1 or more, or -1 for no limit"),
+        ("run -n -3", "1 or more, or -1 (also 0) for no limit"),
+        ("run -n some", "1 or more, or -1 (also 0) for no limit"),
         ("run -s -2", "seed wants a whole number from 0 on, or `random` (-1)"),
         ("run --temp 9", "temperature = 9 is out of range: it must be from 0 to 5"),
         ("run -b 0", "must be a whole number from 1 to 65536"),
@@ -118,8 +129,8 @@ fn values_out_of_their_range_are_wrong_usage() {
         ("bench -t -2", "or 0 for one for each core"),
         ("models quantize a b --type q8_0 -t -2", "or 0 for one for each core"),
         ("run --temp hot", "temperature wants a number, such as 0.7, not `hot`"),
-        ("run --top-k -1", "top-k wants a whole number from 0 on, not `-1`"),
-        ("run --top-k 1.5", "top-k wants a whole number from 0 on, not `1.5`"),
+        ("run --top-k -2", "top-k wants a whole number from -1 on, not `-2`"),
+        ("run --top-k 1.5", "top-k wants a whole number from -1 on, not `1.5`"),
         ("run --repeat-last-n -2", "repeat-last-n wants a whole number from -1 on, not `-2`"),
         ("bench -d -1", "must be a whole number, 0 or more"),
         ("bench -r -1", "1 or more"),

@@ -55,8 +55,7 @@ pub fn repair(path: &Path) -> Result<Repair, StoreError> {
         return Err(newer);
     }
     refuse_shared(path)?;
-    let scratch = tempfile::Builder::new().prefix(".repair-").tempdir_in(folder);
-    let scratch = scratch.map_err(|source| StoreError::io("write", folder, source))?;
+    let scratch = gibber_files::scratch_folder_in(folder).map_err(|source| StoreError::io("write", folder, source))?;
     let copy = copied(path, &scratch)?;
     let salvaged = if is_sound(&copy) { None } else { Some(salvage(&copy, &scratch, path)?) };
     let Some(salvaged) = salvaged else {

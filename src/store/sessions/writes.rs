@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::super::{SessionId, SessionRecord};
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{MessageState, Node};
 
 /// A transaction under way.
@@ -37,6 +38,18 @@ impl<'a> Writes<'a> {
     pub(in crate::store) fn rename(&self, id: SessionId, title: &str) -> rusqlite::Result<()> {
         let query = "UPDATE sessions SET title = ?2, changes = changes + 1 WHERE id = ?1";
         self.transaction.execute(query, params![id.0, title])?;
+        Ok(())
+    }
+
+    /// Writes where the view of a chat was left, beside what else it keeps. The chat is no newer for that.
+    pub(in crate::store) fn put_view(&self, id: SessionId, view: Option<ViewPlace>) -> rusqlite::Result<()> {
+        let query = match view {
+            Some(_) => "UPDATE sessions SET settings = json_set(coalesce(settings, '{}'), '$.view', json(?2))",
+            None => "UPDATE sessions SET settings = json_remove(settings, '$.view', ?2)",
+        };
+        let query = format!("{query} WHERE id = ?1 AND (settings IS NULL OR json_valid(settings))");
+        let view = view.map_or_else(|| "$.view".to_owned(), |view| json(&view));
+        self.transaction.execute(&query, params![id.0, view])?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{MessageId, MessageState, Node, Role};
 use crate::store::sessions::{Database, Writes};
 use crate::store::{Added, Others, SessionId, SessionRecord, StoreError, StoredSession, To};
@@ -54,7 +55,9 @@ enum Undo {
 impl Held {
     /// A chat was read from the database, to be gone on with.
     pub(in crate::store) fn opened(&mut self, stored: StoredSession) {
-        let StoredSession { record, transcript, changes, .. } = stored;
+        let StoredSession { mut record, transcript, changes, .. } = stored;
+        // It is written by itself.
+        record.settings.view = None;
         let id = record.id;
         // The one before it may still be the open one, where a reply is running there.
         let open = self.open;
@@ -312,6 +315,38 @@ impl Held {
             self.undo.push(Undo::Chat(id, Some(Box::new(chat))));
         }
         Ok(())
+    }
+
+    /// Writes where the view of a chat was left. What this program knows nothing of is not in view anywhere.
+    pub(in crate::store) fn put_view(
+        &self,
+        writes: &Writes<'_>,
+        session: SessionId,
+        view: Option<ViewPlace>,
+    ) -> rusqlite::Result<()> {
+        let Some(chat) = self.chats.get(&session) else { return Ok(()) };
+        let stored = |view: ViewPlace| {
+            let message = chat.messages.get(&view.message)?.stored?;
+            Some(ViewPlace { message: MessageId(u32::try_from(message).ok()?), ..view })
+        };
+        writes.put_view(session, view.and_then(stored))
+    }
+
+    /// Brings back a chat that was deleted. A program that had it open may have saved it again since, under other numbers:
+    /// its messages are looked for there like those in a database that may be another one.
+    pub(in crate::store) fn restore(
+        &mut self,
+        writes: &Writes<'_>,
+        record: &SessionRecord,
+        nodes: &[Node],
+        now: i64,
+    ) -> rusqlite::Result<()> {
+        let known = |node: &Node| (node.id, Known { stored: None, node: node.clone() });
+        let messages = nodes.iter().map(known).collect();
+        let chat = Chat { record: record.clone(), messages, is_written: true, ..Chat::default() };
+        let former = self.chats.insert(record.id, chat);
+        self.undo.push(Undo::Chat(record.id, former.map(Box::new)));
+        self.find_places(writes, record.id, now)
     }
 }
 

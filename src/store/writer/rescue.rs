@@ -39,14 +39,17 @@ pub(super) fn rescue(paths: &Paths, held: &Held, pending: &[StoreOp]) -> Vec<Pat
             StoreOp::DeleteMessage { session, message } => of(*session, &|chat| {
                 chat.nodes.remove(message);
             }),
-            // What is put after it was brought back.
             StoreOp::DeleteSession(id) => of(*id, &|chat| *chat = Chat::default()),
+            StoreOp::Restore { record, nodes } => of(record.id, &|chat| {
+                let nodes = nodes.iter().map(|node| (node.id, node.clone())).collect();
+                *chat = Chat { record: Some(record.clone()), nodes };
+            }),
             StoreOp::Rename { session, title } => of(*session, &|chat| {
                 if let Some(record) = &mut chat.record {
                     record.title.clone_from(title);
                 }
             }),
-            StoreOp::Opened(_) | StoreOp::TakenOver { .. } | StoreOp::AppendHistory(_) => {}
+            StoreOp::Opened(_) | StoreOp::PutView { .. } | StoreOp::TakenOver { .. } | StoreOp::AppendHistory(_) => {}
         }
     }
     let file = |(id, chat): (SessionId, Chat)| {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::chat::document::Document;
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{Message, MessageState, Node, Role};
 use crate::store::{SessionRecord, To};
 
@@ -305,4 +306,75 @@ fn a_write_that_fails_leaves_nothing_known_that_is_not_so() {
     other.execute_batch("ROLLBACK").unwrap();
     write(&mut worker, []);
     assert_eq!(tree(&paths).last().unwrap(), &("second".to_owned(), Some("first".to_owned())));
+}
+
+#[test]
+fn what_is_restored_is_added_only_where_it_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    let StoreOp::PutSession(record) = session() else { panic!() };
+    let answer = Node { id: MessageId(1), parent: Some(MessageId(0)), ..node("answer") };
+    let nodes = vec![node("question"), answer];
+    let put = |writer: &StoreWriter| {
+        writer.send(session());
+        nodes.iter().for_each(|node| writer.send(StoreOp::PutMessage { session: SESSION, node: node.clone() }));
+    };
+    let writer = StoreWriter::spawn(paths.clone()).unwrap();
+    put(&writer);
+    writer.send(StoreOp::DeleteSession(SESSION));
+    assert!(writer.finish().is_empty());
+    // Another program has it under other numbers.
+    let other = StoreWriter::spawn(paths.clone()).unwrap();
+    other.send(session());
+    other.send(StoreOp::PutMessage { session: SESSION, node: node("another question") });
+    let moved =
+        |node: &Node| Node { id: MessageId(node.id.0 + 1), parent: node.parent.map(|_| MessageId(1)), ..node.clone() };
+    nodes.iter().map(moved).for_each(|node| other.send(StoreOp::PutMessage { session: SESSION, node }));
+    assert!(other.finish().is_empty());
+    let writer = StoreWriter::spawn(paths.clone()).unwrap();
+    writer.send(StoreOp::Restore { record, nodes: nodes.clone() });
+    assert!(writer.finish().is_empty());
+    let loaded = Database::open(&paths.database()).unwrap().load(SESSION).unwrap();
+    let contents: Vec<&str> = loaded.transcript.nodes().iter().map(|node| node.message.content.as_str()).collect();
+    assert_eq!(contents, ["another question", "question", "answer"]);
+}
+
+#[test]
+fn where_a_view_was_left_is_kept_and_makes_no_chat_newer() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    let writer = StoreWriter::spawn(paths.clone()).unwrap();
+    let StoreOp::PutSession(mut record) = session() else { panic!() };
+    record.settings.template = Some("chatml".into());
+    writer.send(StoreOp::PutSession(record));
+    writer.send(message("said", MessageState::Complete));
+    let stored = || Database::open(&paths.database()).unwrap().load(SESSION).unwrap();
+    while Database::open(&paths.database()).and_then(|database| database.load(SESSION)).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let view = Some(ViewPlace { message: MessageId(0), row: 3 });
+    writer.send(StoreOp::PutView { session: SESSION, view });
+    assert!(writer.finish().is_empty());
+    let chat = stored();
+    assert_eq!((chat.record.settings.view, chat.record.settings.template.as_deref()), (view, Some("chatml")));
+    let writer = StoreWriter::spawn(paths.clone()).unwrap();
+    let changes = chat.changes;
+    writer.was_read(chat);
+    writer.send(StoreOp::Opened(SESSION));
+    writer.send(StoreOp::PutView { session: SESSION, view: None });
+    assert!(writer.finish().is_empty());
+    let chat = stored();
+    assert_eq!((chat.record.settings.view, chat.changes), (None, changes));
+}
+
+#[test]
+fn that_prompts_are_not_kept_is_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::at(directory.path());
+    std::fs::create_dir(paths.history()).unwrap();
+    let writer = StoreWriter::spawn(paths).unwrap();
+    writer.send(StoreOp::AppendHistory("asked".into()));
+    let StoreNews::Failed(error) = next(&writer) else { panic!("it cannot be kept") };
+    assert!(error.contains("history.jsonl"), "{error}");
+    assert_eq!(writer.finish(), []);
 }

@@ -11,6 +11,7 @@ use super::selection::Selection;
 use super::{Cell, CellKey, ViewEntry, cells, entries, is_waiting};
 use crate::app::attachments::folded;
 use crate::app::{App, SessionId};
+use crate::chat::provenance::ViewPlace;
 use crate::chat::{MessageId, Role};
 use crate::tui::markdown::{Page, colors};
 use crate::tui::text::{TextRow, width_of};
@@ -133,6 +134,38 @@ impl Conversation {
         self.pending = 0;
     }
 
+    /// Which chat was drawn last, and from where on; `None` is at its end.
+    pub(in crate::tui) fn view(&self) -> Option<(SessionId, Option<ViewPlace>)> {
+        let place = match self.scroll {
+            Scroll::Follow => None,
+            Scroll::At(_) => self.top_message(),
+        };
+        Some((self.session.filter(|_| self.was_drawn)?, place))
+    }
+
+    /// The message at the top of the view, or the last before it.
+    fn top_message(&self) -> Option<ViewPlace> {
+        let entries = self.entries.get(..=self.top.entry)?;
+        entries.iter().enumerate().rev().find_map(|(at, entry)| match entry {
+            ViewEntry::Message(message) => {
+                let row = if at == self.top.entry { self.top.row } else { 0 };
+                Some(ViewPlace { message: *message, row })
+            }
+            ViewEntry::Welcome | ViewEntry::Note(_) | ViewEntry::Waiting => None,
+        })
+    }
+
+    /// Goes to where the view of a chat was left, when it is drawn for the first time.
+    fn return_to(&mut self, view: Option<ViewPlace>) {
+        let Some(ViewPlace { message, row }) = view.filter(|_| self.scroll == Scroll::Follow && self.pending == 0)
+        else {
+            return;
+        };
+        if let Some(entry) = self.entries.iter().position(|entry| *entry == ViewEntry::Message(message)) {
+            self.scroll = Scroll::At(ScrollPlace { entry, row });
+        }
+    }
+
     /// How many rows are below the view.
     pub(in crate::tui) fn rows_below(&self) -> usize {
         self.below
@@ -247,7 +280,7 @@ impl Conversation {
             let was_drawn = self.was_drawn;
             *self = Self { was_drawn, ..Self::default() };
         }
-        self.session = Some(session);
+        let is_new = self.session.replace(session).is_none();
         let raw = app.shows_source();
         let transcript = app.transcript();
         let shape = Shape {
@@ -283,6 +316,9 @@ impl Conversation {
             let entry =
                 former.get(place.entry).and_then(|former| self.entries.iter().position(|entry| entry == former));
             place.entry = entry.unwrap_or(place.entry.min(last));
+        }
+        if is_new {
+            self.return_to(app.view_place());
         }
     }
 

@@ -26,11 +26,11 @@ fn a_chat_is_renamed_deleted_and_brought_back() {
     stage.memory.stored.clear();
     stage.keys("/undo<Enter>");
     assert!(stage.draw().contains("Answer"));
-    let again =
-        |op: &StoreOp| matches!(op, StoreOp::PutSession(record) if record.id == id && record.title == "My chat");
-    assert!(stage.memory.stored.iter().any(again), "{:?}", stage.memory.stored);
-    let messages = stage.memory.stored.iter().filter(|op| matches!(op, StoreOp::PutMessage { .. })).count();
-    assert_eq!(messages, 2, "{:?}", stage.memory.stored);
+    let again = stage.memory.stored.iter().find_map(|op| match op {
+        StoreOp::Restore { record, nodes } => Some((record.id, record.title.as_str(), nodes.len())),
+        _ => None,
+    });
+    assert_eq!(again, Some((id, "My chat", 2)), "{:?}", stage.memory.stored);
 }
 
 #[test]

@@ -70,7 +70,8 @@ fn presets_are_saved_chosen_with_their_values_and_deleted() {
 fn a_preset_that_cannot_be_is_refused() {
     let mut stage = Stage::new(120, 30, FakeWorker::new());
     for (command, answer) in [
-        ("/preset save", "a preset's name has letters"),
+        ("/preset save", "needs a name for the preset: /preset save NAME"),
+        ("/preset delete", "needs the name of a preset"),
         ("/preset save two words", "a preset's name has letters"),
         ("/preset save creative", "`creative` is taken"),
         ("/preset delete creative", "`creative` is built in and stays"),

@@ -68,8 +68,8 @@ fn a_chat_of_the_list_is_renamed_deleted_and_brought_back() {
     stage.memory.stored.clear();
     stage.keys("<Ctrl-Z>");
     assert!(stage.draw().contains("Rivers"));
-    let messages = stage.memory.stored.iter().filter(|op| matches!(op, StoreOp::PutMessage { .. })).count();
-    assert_eq!(messages, 3, "all of it is written again");
+    let [StoreOp::Restore { record, nodes }] = &stage.memory.stored[..] else { panic!("{:?}", stage.memory.stored) };
+    assert_eq!((record.id, nodes.len()), (SessionId(7), 3), "all of it is written again");
 }
 
 #[test]
@@ -94,4 +94,39 @@ fn hints_are_never_cut_within_a_word() {
     assert!(shown.contains(" Enter opens · Esc closes ") && !shown.contains('…'), "{shown}");
     stage.keys("<Ctrl-E>");
     assert!(stage.draw().contains(" Enter gives it · Esc leaves it "), "{}", stage.draw());
+}
+
+#[test]
+fn a_chat_is_opened_where_its_view_was_left() {
+    let mut stage = stage();
+    let (record, transcript) = &mut stage.memory.sessions[0];
+    for number in 0..40 {
+        transcript.append(Message::new(Role::User, format!("question {number}")), MessageState::Complete);
+    }
+    record.head = transcript.head();
+    stage.keys("/open Rivers<Enter>");
+    assert!(stage.draw().contains("question 39"));
+    stage.keys("<PgUp><PgUp>");
+    let left = stage.draw();
+    assert!(!left.contains("question 39"), "{left}");
+    stage.memory.stored.clear();
+    stage.keys("/open Towns<Enter>");
+    assert!(stage.draw().contains("Which town"));
+    let views = stage.memory.stored.iter().filter_map(|op| match op {
+        StoreOp::PutView { session, view } => Some((*session, *view)),
+        _ => None,
+    });
+    let views: Vec<_> = views.collect();
+    let [(SessionId(7), Some(view))] = views[..] else { panic!("{views:?}") };
+    assert!(!stage.memory.stored.iter().any(|op| matches!(op, StoreOp::PutSession(_))), "it is no newer");
+    stage.memory.sessions[0].0.settings.view = Some(view);
+    stage.keys("/open Rivers<Enter>");
+    let rows =
+        |shown: &str| shown.lines().filter(|line| line.contains("question ")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows(&stage.draw()), rows(&left));
+    stage.memory.stored.clear();
+    stage.keys("<PgDn><PgDn><PgDn><PgDn>");
+    assert!(stage.draw().contains("question 39"));
+    stage.keys("/quit<Enter>");
+    assert!(stage.memory.stored.contains(&StoreOp::PutView { session: SessionId(7), view: None }), "its end");
 }

@@ -360,6 +360,9 @@ impl Stage {
     /// Draws, and returns the rows.
     pub(super) fn draw(&mut self) -> String {
         self.terminal.draw(|frame| view::draw(&mut self.screen, &self.app, frame)).unwrap();
+        if let Some((session, view)) = self.screen.conversation.view() {
+            self.app.on_view(session, view);
+        }
         self.terminal.backend().to_string()
     }
 

@@ -1,10 +1,12 @@
 //! The conversation as tokens.
 
 use super::stage::Stage;
-use crate::chat::{Message, MessageState, Role, Transcript};
+use crate::chat::provenance::Passage;
+use crate::chat::{Message, MessageState, Provenance, Role, Transcript};
 use crate::store::{SessionId, SessionRecord};
 use crate::worker::fake::{FakeWorker, Step, sample_model};
 use crate::worker::protocol::{EngineCommand, EngineEvent, Prompt};
+use gibber_engine::SamplingParams;
 
 /// The last message of the prompt that was asked to be gone on with.
 fn gone_on_with(stage: &Stage) -> String {
@@ -49,6 +51,24 @@ fn opened(script: FakeWorker) -> Stage {
     stage.memory.sessions = vec![(record, transcript)];
     stage.keys("<Ctrl-O><Enter>");
     stage
+}
+
+#[test]
+fn a_stored_reply_says_the_sampling_that_is_kept_with_it() {
+    let mut stage = Stage::new(100, 40, FakeWorker::new());
+    let mut transcript = Transcript::default();
+    transcript.append(Message::new(Role::User, "And of Italy?"), MessageState::Complete);
+    let reply = transcript.append(Message::new(Role::Assistant, "It is Rome."), MessageState::Complete);
+    let sampling = SamplingParams { temperature: 1.25, ..SamplingParams::default() };
+    let passage = Passage { sampling: vec![(0, (&sampling).into())], ..Passage::default() };
+    transcript.set_provenance(reply, Provenance { passages: vec![passage], ..Provenance::default() });
+    let record = SessionRecord { id: SessionId(1), head: transcript.head(), ..SessionRecord::default() };
+    stage.memory.sessions = vec![(record, transcript)];
+    stage.keys("<Ctrl-O><Enter><Ctrl-T><Enter>");
+    stage.pump_to_end();
+    stage.keys("<End>");
+    let shown = stage.draw();
+    assert!(shown.contains("scored, not drawn: drawn before with temperature 1.25"), "{shown}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Actor {
                 (plain_text(&kept), window.dropped())
             }
         };
-        let pieces: Vec<String> = words(&text).iter().map(ToString::to_string).collect();
+        let pieces: Vec<String> = words(&text).iter().map(|word| format!("{word:?}")).collect();
         let tokens = (0..pieces.len() as TokenId).collect();
         self.emit(EngineEvent::Counted { id, text, tokens, pieces, dropped });
     }

@@ -1,7 +1,7 @@
 //! A reply that is computed again: the same filters and picks at the same places.
 
 use super::super::protocol::{Replay, Steer};
-use gibber_engine::SamplingParams;
+use gibber_engine::{SamplingParams, TokenId};
 
 /// How far it is.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ pub(super) struct Replaying {
 impl Replaying {
     pub(super) fn new(replay: Replay) -> Self {
         Self { replay, sampling: 1, step: 0, chosen: 0, emitted: 0 }
+    }
+
+    /// The tokens that it had.
+    pub(super) fn recorded(&self) -> &[TokenId] {
+        &self.replay.tokens
     }
 
     /// Whether it takes tokens back.
@@ -60,7 +65,7 @@ impl Replaying {
 
     /// Whether all of it is computed; of one that ended by itself, whether it has gone on for longer.
     pub(super) fn is_done(&self) -> bool {
-        let most = self.replay.tokens + usize::from(self.replay.ends);
+        let most = self.replay.tokens.len() + usize::from(self.replay.ends);
         self.step >= self.replay.steps.len() && self.emitted >= most
     }
 }

@@ -10,6 +10,8 @@ use gibber_engine::generate::{Steer, StepPoint};
 pub(super) struct StepState {
     pub(super) can_be: bool,
     is_paused: bool,
+    /// Whether the person was waited for before the last token that was chosen.
+    pub(super) has_waited: bool,
     /// How many candidates the person sees.
     candidates: usize,
 }
@@ -17,7 +19,8 @@ pub(super) struct StepState {
 impl StepState {
     pub(super) fn new(params: &GenerationParams) -> Self {
         let GenerationParams { stepping, candidates, .. } = *params;
-        Self { can_be: stepping != Stepping::Off, is_paused: stepping == Stepping::FromStart, candidates }
+        let is_paused = stepping == Stepping::FromStart;
+        Self { can_be: stepping != Stepping::Off, is_paused, has_waited: false, candidates }
     }
 }
 
@@ -28,19 +31,20 @@ impl ActiveReply<'_, '_> {
         if !self.pause.can_be {
             return Some(Steer::Draw);
         }
+        self.pause.has_waited = self.pause.is_paused;
         if self.pause.is_paused {
             self.emit_paused(rest);
         }
         let id = self.id;
         loop {
-            answer_measures(self.mailbox, self.reader);
+            answer_measures(self.mailbox, self.reader, id);
             if self.pause.is_paused && (self.mailbox.is_cancelled(id) || self.mailbox.has_sampling(id)) {
                 return None;
             }
             let is_paused = self.pause.is_paused;
             match self.mailbox.take(|command| concerns(command, id, is_paused)) {
                 Some(EngineCommand::Pause { .. }) if !is_paused => {
-                    self.pause.is_paused = true;
+                    (self.pause.is_paused, self.pause.has_waited) = (true, true);
                     self.emit_paused(rest);
                 }
                 Some(EngineCommand::Resume { .. }) if is_paused => {

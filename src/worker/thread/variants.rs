@@ -24,9 +24,8 @@ impl Worker {
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         variants.iter().try_for_each(|variant| check(&variant.sampling))?;
-        let Self { mailbox, loaded, draws, resources, .. } = self;
+        let Self { mailbox, loaded, draws, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
-        let _watch = resources.sandbox.watch(mailbox.watcher(id));
         let longest = variants.iter().map(|variant| variant.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
         loaded.prune_forks(&tokens);
@@ -94,7 +93,12 @@ impl Control for ActiveVariant<'_, '_> {
     }
 
     fn on_start(&mut self, stats: &GenerationStats) {
-        self.emit(EngineEvent::Began { id: self.id, variant: self.variant, stats: Box::new(stats.clone()) });
+        self.emit(EngineEvent::Began {
+            id: self.id,
+            variant: self.variant,
+            stats: Box::new(stats.clone()),
+            recorded: Vec::new(),
+        });
     }
 
     fn on_token(&mut self, trace: TokenTrace, context_used: usize) {
@@ -104,7 +108,7 @@ impl Control for ActiveVariant<'_, '_> {
 
     fn is_cancelled(&mut self) -> bool {
         let mailbox = &mut *self.mailbox.borrow_mut();
-        answer_measures(mailbox, self.reader);
+        answer_measures(mailbox, self.reader, self.id);
         mailbox.is_variant_cancelled(self.id, self.variant)
     }
 

@@ -42,7 +42,8 @@ impl StepPoint<'_> {
 }
 
 impl Reply<'_> {
-    /// Asks how to go on. The time that takes is a person's where one may steer.
+    /// Asks how to go on. The time that takes is a person's where one was waited for; otherwise it is what comes in between
+    /// two tokens, and no part of the reply's.
     pub(super) fn steer(&mut self) -> Option<Steer> {
         let rest = StepPoint {
             inference: self.inference,
@@ -53,8 +54,9 @@ impl Reply<'_> {
             tokens: self.sequence.len() - self.prompt,
         };
         let steer = self.control.steer(&rest);
-        if self.control.may_take_back() {
-            self.stats.paused_time += lap(&mut self.lap);
+        let took = lap(&mut self.lap);
+        if self.control.has_waited() {
+            self.stats.paused_time += took;
         }
         steer
     }

@@ -23,6 +23,9 @@ pub enum Isa {
     Avx512(Avx512),
 }
 
+/// The names of the instruction sets, the plain one first.
+const NAMES: [&str; 3] = ["portable", "avx2", "avx512"];
+
 impl Avx512 {
     /// It shows that as well.
     pub fn avx2(self) -> Avx2 {
@@ -61,12 +64,18 @@ impl Isa {
         available
     }
 
+    /// What `GIBBER_ISA` can be on this processor.
+    pub fn available_names() -> &'static [&'static str] {
+        // Each of them has the ones before it.
+        &NAMES[..Self::available().len()]
+    }
+
     /// Its name in `GIBBER_ISA`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Portable => "portable",
-            Self::Avx2(_) => "avx2",
-            Self::Avx512(_) => "avx512",
+            Self::Portable => NAMES[0],
+            Self::Avx2(_) => NAMES[1],
+            Self::Avx512(_) => NAMES[2],
         }
     }
 }

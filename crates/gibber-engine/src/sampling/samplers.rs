@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use gibber_files::nearest::nearest_within;
 use gibber_files::quoted;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -61,15 +62,14 @@ impl Samplers {
     fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, InvalidSamplers> {
         let mut filters = Vec::new();
         for name in names.map(str::trim).filter(|name| !name.is_empty()) {
-            match Filter::named(name) {
+            let letter = single(name);
+            match Filter::named(name).or_else(|| Filter::of_letter(letter?)) {
                 Some(filter) if filters.contains(&filter) => {
                     return Err(InvalidSamplers { what: format!("`{}` stands there twice", filter.name()) });
                 }
                 Some(filter) => filters.push(filter),
                 None if OFF.contains(&name) => {}
-                None => {
-                    return Err(InvalidSamplers { what: format!("there is no sampler `{}`", quoted::shortened(name)) });
-                }
+                None => return Err(InvalidSamplers::unknown(name)),
             }
         }
         Ok(Self(filters))
@@ -105,18 +105,55 @@ impl FromStr for Samplers {
         match text.trim() {
             DEFAULT => Ok(Self::default()),
             NONE => Ok(Self(Vec::new())),
-            word if Filter::named(word).is_none() && !word.contains(SEPARATOR) => {
-                let named = |letter| Filter::of_letter(letter).map(Filter::name).or_else(|| off_of_letter(letter));
-                // Letters of nothing but what is off are rather a name that was mistyped.
-                let letters = word.chars().map(named).collect::<Option<Vec<_>>>();
-                match letters.filter(|_| word.chars().any(|letter| Filter::of_letter(letter).is_some())) {
-                    Some(names) => Self::of_names(names.into_iter()),
-                    None => Self::of_names(std::iter::once(word)),
-                }
-            }
+            word if Filter::named(word).is_none() && !word.contains(SEPARATOR) => match names_of_letters(word) {
+                Some(_) if meant(word, 1).is_some() => Err(InvalidSamplers::not_letters(word)),
+                Some(names) => Self::of_names(names.into_iter()),
+                None => Self::of_names(std::iter::once(word)),
+            },
             names => Self::of_names(names.split(SEPARATOR)),
         }
     }
+}
+
+impl InvalidSamplers {
+    fn unknown(name: &str) -> Self {
+        let near = meant(name, 2).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        Self { what: format!("there is no sampler `{}`{near}", quoted::shortened(name)) }
+    }
+
+    /// A word that may be letters or a name that was mistyped: it is not guessed which.
+    fn not_letters(word: &str) -> Self {
+        let letters: Vec<String> = word.chars().filter(|c| Filter::of_letter(*c).is_some()).map(String::from).collect();
+        let letters = letters.join(&SEPARATOR.to_string());
+        Self { what: format!("{}, and letters are written `{letters}`", Self::unknown(word).what) }
+    }
+}
+
+/// The names that a word of llama.cpp's letters stands for. Letters of nothing but what is off are rather a name that was
+/// mistyped.
+fn names_of_letters(word: &str) -> Option<Vec<&'static str>> {
+    let named = |letter| Filter::of_letter(letter).map(Filter::name).or_else(|| off_of_letter(letter));
+    let names = word.chars().map(named).collect::<Option<Vec<_>>>();
+    names.filter(|_| word.chars().any(|letter| Filter::of_letter(letter).is_some()))
+}
+
+/// The only letter of a name.
+fn single(name: &str) -> Option<char> {
+    let mut letters = name.chars();
+    letters.next().filter(|_| letters.next().is_none())
+}
+
+/// The name that a word was to be which is none: it is the beginning of one, or is one but for `most` letters. Two letters
+/// are two letters.
+fn meant(word: &str, most: usize) -> Option<&'static str> {
+    let word = word.replace('-', "_");
+    let names = || Filter::ALL.into_iter().flat_map(Filter::names);
+    // A name is not longer than this, and what is compared with all of them is not a text of any length.
+    if !(3..=24).contains(&word.chars().count()) {
+        return None;
+    }
+    let longer = names().find(|name| name.starts_with(&word));
+    longer.or_else(|| nearest_within(most, &word, names().filter(|name| name.len() > 3)))
 }
 
 /// The name of one of [`OFF`] by its letter in llama.cpp's short form.
@@ -187,10 +224,38 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_named_with_those_that_there_are() {
         let error = |text: &str| text.parse::<Samplers>().unwrap_err().to_string();
-        assert!(error("top_k;tok_p").starts_with("there is no sampler `tok_p`: samplers are penalties, "));
+        let said = error("top_k;tok_p");
+        assert!(
+            said.starts_with("there is no sampler `tok_p` (did you mean `top_p`?): samplers are penalties, "),
+            "{said}"
+        );
         assert!(error("zzz").starts_with("there is no sampler `zzz`"));
         assert!(error("top_k;top-k").starts_with("`top_k` stands there twice"));
         assert!(error(&"x".repeat(100_000)).len() < 500);
+    }
+
+    #[test]
+    fn a_mistyped_name_is_not_read_as_letters() {
+        for (word, near) in [
+            ("tem", "temperature"),
+            ("tep", "temp"),
+            ("temt", "temp"),
+            ("typ_", "typ_p"),
+            ("pemp", "temp"),
+            ("typp", "typ_p"),
+        ] {
+            let error = word.parse::<Samplers>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("there is no sampler `{word}` (did you mean `{near}`?)")), "{error}");
+        }
+        let error = "tem".parse::<Samplers>().unwrap_err().to_string();
+        assert!(error.contains("letters are written `t;e;m`"), "{error}");
+        assert_eq!(parsed("t;e;m"), "temperature;penalties;min_p");
+        assert_eq!(
+            (parsed("mt"), parsed("ktmp")),
+            ("min_p;temperature".into(), "top_k;temperature;min_p;top_p".into())
+        );
+        assert!("t;t".parse::<Samplers>().unwrap_err().to_string().starts_with("`temperature` stands there twice"));
+        assert_eq!(parsed("edskypmxt"), Samplers::default().to_string());
     }
 
     #[test]

@@ -79,7 +79,12 @@ impl Filter {
     /// The filter of this name; dashes count as underscores.
     pub fn named(name: &str) -> Option<Self> {
         let name = name.replace('-', "_");
-        Self::ALL.into_iter().find(|filter| filter.name() == name || filter.aliases().contains(&name.as_str()))
+        Self::ALL.into_iter().find(|filter| filter.names().any(|known| known == name))
+    }
+
+    /// Its name and the other ones that are understood, underscores between the words.
+    pub(super) fn names(self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name()).chain(self.aliases().iter().copied())
     }
 
     /// The filter of this letter.
@@ -169,8 +174,8 @@ parameters! {
         value_name: "K",
         label: "top-k",
         short_label: "k",
-        help: "keeps the k likeliest tokens; 0 keeps all",
-        kind: ParameterKind::Integer { least: 0, most: u32::MAX as i64 },
+        help: "keeps the k likeliest tokens; 0 or -1 keeps all",
+        kind: ParameterKind::Integer { least: -1, most: u32::MAX as i64 },
         decimals: 0,
         slider: Some(Slider { ends: (0.0, 200.0), step: 1.0, large_step: 10.0, reach: (0.0, 1000.0) }),
         neutral: 0.0,
@@ -307,7 +312,7 @@ parameters! {
     /// Keeps the tokens whose logit is within n standard deviations of the best one (Tang et al. 2024); 0 or less keeps all.
     TopNSigma: top_n_sigma: f32 = 0.0, {
         name: "top-n-sigma",
-        aliases: &["top_n_sigma", "top-nsigma"],
+        aliases: &["top_n_sigma", "top-nsigma", "top_nsigma"],
         flag: "top-nsigma",
         letter: None,
         value_name: "N",

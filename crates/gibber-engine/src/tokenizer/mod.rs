@@ -194,6 +194,18 @@ impl Tokenizer {
         String::from_utf8_lossy(self.token_bytes(token)).into_owned()
     }
 
+    /// The text of one token by itself in quotes, for people: of a part of a character its bytes, `"\xf0\x9f"`.
+    pub fn quoted_piece(&self, token: TokenId) -> String {
+        let mut quoted = String::from("\"");
+        for chunk in self.token_bytes(token).utf8_chunks() {
+            let valid = format!("{:?}", chunk.valid());
+            quoted.push_str(&valid[1..valid.len() - 1]);
+            quoted.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        }
+        quoted.push('"');
+        quoted
+    }
+
     /// The bytes a token stands for: not always whole characters. Empty for an id outside the vocabulary.
     pub fn token_bytes(&self, token: TokenId) -> &[u8] {
         self.pieces.bytes(token)

@@ -66,6 +66,15 @@ fn the_default_model_names_its_special_tokens() {
 }
 
 #[test]
+fn a_part_of_a_character_is_quoted_as_its_bytes() {
+    let tokens = DEFAULT.encode("a\n\u{1f9d9}", false).unwrap();
+    let quoted: Vec<String> = tokens.iter().map(|&token| DEFAULT.quoted_piece(token)).collect();
+    assert_eq!((quoted[0].as_str(), quoted[1].as_str()), ("\"a\"", "\"\\n\""));
+    let bytes = quoted[2..].concat().replace('"', "");
+    assert_eq!(bytes, "\\xf0\\x9f\\xa7\\x99", "{quoted:?}");
+}
+
+#[test]
 fn each_digit_is_a_token_of_its_own() {
     let pieces = |text: &str| -> Vec<String> {
         DEFAULT.encode(text, false).unwrap().into_iter().map(|token| DEFAULT.piece(token)).collect()

@@ -7,6 +7,9 @@ pub(super) enum Meaning {
     Same(&'static str),
     /// Nothing, for this reason; what follows it may be its value.
     NoEffect(Takes, &'static str),
+    /// Taken with one of these values, which say that it is off, or that nothing changes; refused with any other, with this
+    /// sentence.
+    Off(&'static [&'static str], &'static str),
     /// Refused, with this sentence.
     Refused(&'static str),
 }
@@ -49,7 +52,7 @@ pub(super) fn meaning_of(command: &str, name: &str) -> Option<Meaning> {
     ROWS.iter().filter(is_for).find(|row| row.flags.iter().any(&is_named)).map(|row| row.meaning)
 }
 
-use Meaning::{NoEffect, Refused, Same};
+use Meaning::{NoEffect, Off, Refused, Same};
 use Takes::{Nothing, Switch, Value};
 
 const CPU: &str = "everything is computed on the CPU";
@@ -66,6 +69,7 @@ const IN_TURNS: &str = "where the context is full, whole turns are left out of t
 const NO_CONSTRAINT: &str = "a reply cannot be bound to a JSON schema or a grammar";
 const NO_SUCH_SAMPLING: &str = "there is no such way to choose tokens here; --help lists those that there are";
 const ROPE: &str = "positions are scaled as the model's file says";
+const NO_GROUPS: &str = "the context is not stretched by groups; -c says how long it is";
 const NO_ADAPTER: &str = "a model is run as its file is: an adapter has to be merged into it before";
 const NO_SERVER: &str = "this program is no server";
 const NO_LOG: &str = "no log or output file is written; the shell can: > FILE";
@@ -110,11 +114,12 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["--jinja", "--no-jinja"], NoEffect(Nothing, "a chat template is always run as Jinja")),
     row(
         &["--chat-template-kwargs"],
-        Refused("of what a template can be told, --think on and --think off are passed on"),
+        Off(&["{}", ""], "of what a template can be told, --think on and --think off are passed on"),
     ),
     row(&["--reasoning-format"], NoEffect(Value, THOUGHTS_APART)),
     row(&["--reasoning-effort"], Refused("models are not told how hard to think; --think says whether they do")),
-    row(&["--reasoning-budget*"], Refused(NO_BUDGET)),
+    row(&["--reasoning-budget"], Off(&["-1"], NO_BUDGET)),
+    row(&["--reasoning-budget-*"], Refused(NO_BUDGET)),
     row(
         &["--reasoning-preserve", "--no-reasoning-preserve"],
         NoEffect(Nothing, "the chat template says which thoughts stay"),
@@ -134,11 +139,14 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["-ctkd", "-ctvd", "-otd", "-cmoed", "-ncmoed"], Refused(NO_DRAFT_MODEL)),
     row(&["-Cd", "-Crd", "-Cbd", "--hf-repo-draft", "--model-draft", "--threads-draft"], Refused(NO_DRAFT_MODEL)),
     row(&["--threads-batch-draft", "--ctx-size-draft", "--device-draft"], Refused(NO_DRAFT_MODEL)),
+    row(&["--draft", "--draft-max", "--draft-n", "--spec-draft-n-max"], Off(&["0"], NO_DRAFT_MODEL)),
+    row(&["--spec-type"], Off(&["none"], NO_DRAFT_MODEL)),
     row(&["--gpu-layers-draft", "--n-gpu-layers-draft", "--draft*", "--spec-*"], Refused(NO_DRAFT_MODEL)),
     row(&["--cache-type-k-draft", "--cache-type-v-draft", "--override-tensor-draft"], Refused(NO_DRAFT_MODEL)),
     row(&["--cpu-moe-draft", "--n-cpu-moe-draft", "--cpu-*-draft", "--prio-*draft"], Refused(NO_DRAFT_MODEL)),
     row(&["-mm", "-mmu", "-mv", "-mmdev", "-hfv", "-hfrv", "-hffv"], Refused(NO_IMAGES)),
-    row(&["--mmproj*", "--no-mmproj*", "--image*", "--audio", "--video"], Refused(NO_IMAGES)),
+    row(&["--no-mmproj", "--no-mmproj-auto", "--no-mmproj-offload"], NoEffect(Nothing, NO_IMAGES)),
+    row(&["--mmproj*", "--image*", "--audio", "--video"], Refused(NO_IMAGES)),
     row(&["--hf-repo-v", "--hf-file-v", "--model-vocoder"], Refused(NO_IMAGES)),
     row(&["-ngl", "-sm", "-ts", "-mg", "-dev", "-ot", "-ncmoe"], NoEffect(Value, CPU)),
     row(&["--n-gpu-layers", "--gpu-layers", "--split-mode", "--tensor-split"], NoEffect(Value, CPU)),
@@ -172,7 +180,10 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["-nr", "-rtr", "--repack", "--no-repack"], NoEffect(Nothing, "weights are packed where that pays")),
     row(&["-bs", "--backend-sampling"], NoEffect(Nothing, "tokens are chosen on the CPU")),
     row(&["--override-kv"], Refused("a model's file counts as it is; `models quantize` writes another")),
-    row(&["--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale", "--yarn-*"], Refused(ROPE)),
+    row(&["--rope-freq-base", "--yarn-orig-ctx"], Off(&["0"], ROPE)),
+    row(&["--rope-scale", "--rope-freq-scale"], Off(&["0", "1"], ROPE)),
+    row(&["--yarn-ext-factor", "--yarn-attn-factor", "--yarn-beta-*"], Off(&["-1"], ROPE)),
+    row(&["--rope-scaling", "--yarn-*"], Refused(ROPE)),
     row(&["--lora*", "--control-vector*"], Refused(NO_ADAPTER)),
     row(&["-lv", "--verbosity", "--log-verbosity"], NoEffect(Value, VERBOSE)),
     row(&["--log-disable", "--log-prefix", "--no-log-prefix"], NoEffect(Nothing, VERBOSE)),
@@ -191,16 +202,19 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["--ignore-eos"], Refused("an end token always ends the reply; /continue in a chat goes on behind it")),
     row(&["-l", "--logit-bias"], Refused("no logit of a single token can be changed")),
     row(&["-j", "-jf", "--json-schema", "--json-schema-file"], Refused(NO_CONSTRAINT)),
-    row(&["--grammar", "--grammar-file", "--format"], Refused(NO_CONSTRAINT)),
+    row(&["--grammar", "--format"], Off(&[""], NO_CONSTRAINT)),
+    row(&["--grammar-file"], Refused(NO_CONSTRAINT)),
+    row(&["--mirostat", "--dynatemp-range", "--xtc-probability"], Off(&["0"], NO_SUCH_SAMPLING)),
+    row(&["--dry-multiplier", "--dry-penalty-last-n", "--top-a"], Off(&["0"], NO_SUCH_SAMPLING)),
+    row(&["--dry-sequence-breaker"], Off(&["none"], NO_SUCH_SAMPLING)),
+    row(&["--xtc-threshold", "--tfs"], Off(&["1"], NO_SUCH_SAMPLING)),
+    row(&["--adaptive-target"], Off(&["-1"], NO_SUCH_SAMPLING)),
     row(
         &["--sampling-method", "--mirostat*", "--dry-*", "--xtc-*", "--dynatemp-*", "--adaptive-*"],
         Refused(NO_SUCH_SAMPLING),
     ),
-    row(&["--tfs", "--top-a"], Refused(NO_SUCH_SAMPLING)),
-    row(
-        &["-gan", "-gaw", "--grp-attn-n", "--grp-attn-w"],
-        Refused("the context is not stretched by groups; -c says how long it is"),
-    ),
+    row(&["-gan", "--grp-attn-n"], Off(&["1"], NO_GROUPS)),
+    row(&["-gaw", "--grp-attn-w"], Refused(NO_GROUPS)),
     row(
         &["-lcs", "-lcd", "--lookup-cache-static", "--lookup-cache-dynamic"],
         Refused("prompt lookup keeps no file; --lookup on drafts from the chat itself"),
@@ -212,6 +226,7 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["--usage"], Refused("the flags are listed by --help")),
     row(&["--license"], Refused("the licences lie beside the program's source")),
     row(&["-a", "-to", "-sps", "--alias", "--timeout", "--host", "--port", "--api-key*"], Refused(NO_SERVER)),
+    row(&["--no-webui", "--no-slots"], NoEffect(Nothing, NO_SERVER)),
     row(&["--server-base", "--rpc", "--slots", "--metrics", "--props", "--webui", "--ssl-*"], Refused(NO_SERVER)),
     row(&["--slot-*", "--embedding", "--embeddings", "--rerank", "--reranking", "--pooling"], Refused(NO_SERVER)),
     row(&["-pg"], Refused("`gibber bench` measures a prompt of -p tokens, and -n tokens by themselves")),

@@ -17,6 +17,8 @@ struct Hand {
     thinks: Duration,
     tokens: Vec<TokenTrace>,
     context_used: usize,
+    /// Whether it is something else than a person that takes the time.
+    answers: bool,
     /// What was seen at rest before each step: the tokens by then, what is held back, and the distribution.
     rests: Vec<(usize, String, Distribution)>,
 }
@@ -44,6 +46,10 @@ impl Control for Hand {
 
     fn may_take_back(&self) -> bool {
         true
+    }
+
+    fn has_waited(&self) -> bool {
+        !self.answers
     }
 
     fn steer(&mut self, rest: &StepPoint<'_>) -> Option<Steer> {
@@ -250,6 +256,15 @@ fn the_time_that_a_person_takes_is_no_time_of_the_reply() {
     assert!(parts.iter().sum::<Duration>() <= took, "{parts:?} in {took:?}");
     let spans = [stats.prefill_time, stats.decode_time, stats.paused_time];
     assert!(spans.iter().sum::<Duration>() <= took, "{spans:?} in {took:?}");
+}
+
+#[test]
+fn what_is_answered_between_two_tokens_is_no_pause() {
+    let mut model = tiny(512);
+    let thinks = Duration::from_millis(2);
+    let mut hand = Hand { thinks, answers: true, ..Hand::with([Draw, Draw]) };
+    let (_, stats) = steered(&mut model, &options(1, 5), &mut hand);
+    assert_eq!((stats.paused_time, hand.tokens.len()), (Duration::ZERO, 5));
 }
 
 #[test]

@@ -88,11 +88,11 @@ fn typed_values_are_checked_and_a_refused_one_changes_nothing() {
     let error = Parameter::Temperature.parse_into(&mut params, "9").unwrap_err();
     assert_eq!(error.to_string(), "temperature = 9 is out of range: it must be from 0 to 5");
     let error = Parameter::TopK.parse_into(&mut params, "1.5").unwrap_err();
-    assert_eq!(error.to_string(), "top-k wants a whole number from 0 on, not `1.5`");
-    let error = Parameter::TopK.parse_into(&mut params, "-1").unwrap_err();
-    assert_eq!(error.to_string(), "top-k wants a whole number from 0 on, not `-1`");
+    assert_eq!(error.to_string(), "top-k wants a whole number from -1 on, not `1.5`");
+    let error = Parameter::TopK.parse_into(&mut params, "-2").unwrap_err();
+    assert_eq!(error.to_string(), "top-k wants a whole number from -1 on, not `-2`");
     let error = Parameter::TopK.parse_into(&mut params, "5000000000").unwrap_err();
-    assert_eq!(error.to_string(), "top_k = 5000000000 is out of range: it must be from 0 to 4294967295");
+    assert_eq!(error.to_string(), "top_k = 5000000000 is out of range: it must be from -1 to 4294967295");
     for text in ["nan", "inf", "", "x"] {
         assert!(Parameter::MinP.parse_into(&mut params, text).is_err(), "{text}");
     }
@@ -193,4 +193,11 @@ fn parameters_are_read_where_some_are_missing_but_not_where_some_are_unknown() {
     let params = SamplingParams { seed: Some(9), samplers: "top_k;temperature".parse().unwrap(), ..default() };
     let json = serde_json::to_string(&params).unwrap();
     assert_eq!(serde_json::from_str::<SamplingParams>(&json).unwrap(), params);
+}
+
+#[test]
+fn minus_one_keeps_all_of_top_k_as_zero_does() {
+    let mut params = default();
+    Parameter::TopK.parse_into(&mut params, "-1").unwrap();
+    assert_eq!((params.top_k, params.validate()), (0, Ok(())));
 }

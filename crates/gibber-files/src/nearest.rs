@@ -3,11 +3,16 @@
 
 /// The one of `names` that is nearest to `name`, where one is near enough to be meant: two letters are wrong, missing, too
 /// many or swapped at most, and fewer in a short name.
-pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(2, name, names)
+}
+
+/// As [`nearest`], where `most` letters may be wrong.
+pub fn nearest_within<'a>(most: usize, name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     names
         .map(|candidate| (strsim::damerau_levenshtein(&name, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= 2.min(candidate.len() / 2))
+        .filter(|&(distance, candidate)| distance <= most.min(candidate.len() / 2))
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
