@@ -106,7 +106,7 @@ impl ModelHub {
     /// Those of [`ModelHub::new`].
     pub fn with_environment(paths: &Paths, environment: &HubEnvironment) -> Result<Self> {
         let own = paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().join("models"));
-        let cache = Cache::of(&environment);
+        let cache = Cache::of(environment);
         let names = Arc::new(catalogue::load(paths)?);
         Ok(Self { client: Hub::new(environment)?, cache, own, names })
     }
