@@ -44,7 +44,8 @@ impl View {
         }
         let of_model = has_default_model.then_some(DEFAULT_MODEL);
         let shown = |line: &str| self.keymap.hints(Context::Composer, line);
-        of_model.into_iter().chain(LINES).map(shown).filter(|line| !line.is_empty()).collect()
+        // The last of them is seen on the smallest screen too.
+        LINES.into_iter().chain(of_model).map(shown).filter(|line| !line.is_empty()).collect()
     }
 
     /// What is of use after the first replies, while none is running.
