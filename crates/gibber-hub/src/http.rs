@@ -129,8 +129,9 @@ impl Client {
                 return Ok(answer);
             }
             let refused = |why: &str| HubError::Redirect { url: first.clone(), why: why.to_owned() };
-            let location = answer.header("location").ok_or_else(|| refused("to nowhere"))?;
-            let next = question.address.join(location).map_err(|error| refused(&format!("wrongly: {error}")))?;
+            let location = answer.headers.get(header::LOCATION).ok_or_else(|| refused("to nowhere"))?;
+            let location = String::from_utf8_lossy(location.as_bytes());
+            let next = question.address.join(location.trim()).map_err(|error| refused(&format!("wrongly: {error}")))?;
             if question.stays && next.origin != question.address.origin {
                 return Ok(answer);
             }

@@ -127,6 +127,16 @@ fn a_renamed_repository_is_followed_with_the_token() {
 }
 
 #[test]
+fn a_redirect_may_be_written_as_no_address_is() {
+    let hub = TestHub::start();
+    serve(&hub);
+    hub.put("/w%C3%A4rme/a%20file", b"0123456789");
+    hub.rule(Rule::on("/resolve/").fault(Fault::Redirect("/wärme/a file".to_owned())));
+    let client = client(&hub);
+    assert_eq!(client.range(&list(&client), "config.json", 0..2).unwrap(), b"01");
+}
+
+#[test]
 fn a_head_is_the_hubs_own_and_not_that_of_where_the_bytes_are() {
     let (hub, second) = (TestHub::start(), TestHub::start());
     let commit = serve(&hub);

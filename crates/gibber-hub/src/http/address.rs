@@ -1,12 +1,15 @@
 //! Addresses: their origins, where a redirect leads, and how they are shown.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::Uri;
 
 use crate::{HubError, Result};
 
 /// What stays as it is in a part of a path.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What people and servers write into an address as it is, although none has it: spaces, and letters beyond ASCII.
+const WRITTEN: &AsciiSet = &CONTROLS.add(b' ');
 
 /// Characters of an address at most: what signs one may be long.
 const LONGEST: usize = 16 << 10;
@@ -47,8 +50,11 @@ impl Address {
         if text.len() > LONGEST {
             return Err(refused("it is longer than any address"));
         }
-        let text = text.split('#').next().unwrap_or(text);
-        let uri: Uri = text.parse().map_err(|_| refused("it has characters that no address has"))?;
+        let whole = text.split('#').next().unwrap_or(text);
+        let uri: Uri = utf8_percent_encode(whole, WRITTEN)
+            .to_string()
+            .parse()
+            .map_err(|_| refused("it has characters that no address has"))?;
         let is_encrypted = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -160,6 +166,13 @@ mod tests {
         ] {
             assert_eq!(from.join(location).unwrap(), address(to), "{location}");
         }
+    }
+
+    #[test]
+    fn letters_of_all_scripts_are_sent_as_an_address_has_them() {
+        let written = address("https://hub.example/a b/ä.gguf?c=日%20");
+        assert_eq!(written.uri().to_string(), "https://hub.example/a%20b/%C3%A4.gguf?c=%E6%97%A5%20");
+        assert_eq!(address("HTTPS://hub.example/").origin, address("https://hub.example").origin);
     }
 
     #[test]
