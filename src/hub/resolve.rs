@@ -277,8 +277,8 @@ impl ModelHub {
             }
             gibber_hub::Offer::Plan(plan) => Ok(floats(wanted, plan, available)),
             gibber_hub::Offer::Index(parts) => {
-                let index = parts.index().map(|file| (file.path.clone(), file.size)).unwrap_or_default();
-                let bytes = self.client().range(listing, &index.0, 0..index.1.min(INDEX))?;
+                let read = |file| gibber_hub::read_file(self.client(), self.cache_folder(), listing, file, INDEX);
+                let bytes = parts.index().map(read).transpose()?.unwrap_or_default();
                 Ok(floats(wanted, parts.plan(listing, Some(&bytes))?, available))
             }
         }

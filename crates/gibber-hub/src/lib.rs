@@ -41,5 +41,5 @@ pub use meter::Bytes;
 pub use names::{HUGGING_FACE, Reference, Repository};
 pub use plain::pull_address;
 pub use plan::{Floats, GgufModel, Offer, Plan, floats, gguf_models, offer};
-pub use pull::{Limits, PullEvent, Pulled, bytes_here, list, pull};
+pub use pull::{Limits, PullEvent, Pulled, bytes_here, list, pull, read_file};
 pub use weight_type::WeightType;

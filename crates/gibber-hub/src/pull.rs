@@ -163,6 +163,18 @@ pub fn list(hub: &Hub, cache: &Cache, repository: &Repository, revision: &str) -
     cache.listing(repository, revision).ok_or(HubError::Offline { what, variable })
 }
 
+/// The first `most` bytes of a small file of a listing: from the cache where it is there, else the hub's.
+///
+/// # Errors
+/// Those of [`Hub::range`].
+pub fn read_file(hub: &Hub, cache: Option<&Cache>, listing: &Listing, file: &RemoteFile, most: u64) -> Result<Vec<u8>> {
+    let here = cache.and_then(|cache| cache.find(listing, file)).filter(|_| file.size <= most);
+    match here.and_then(|path| gibber_files::read(&path, most).ok()) {
+        Some(bytes) => Ok(bytes),
+        None => hub.range(listing, &file.path, 0..file.size.min(most)),
+    }
+}
+
 /// How many bytes of a plan's files are here: those of complete files, and of what an interrupted pull left.
 pub fn bytes_here(cache: &Cache, plan: &Plan) -> u64 {
     needed(cache, plan).iter().map(|file| file.here).sum()

@@ -368,6 +368,10 @@ fn offline_what_is_here_is_used_and_what_is_missing_is_named() {
     let path = pull(&online).unwrap().path;
     let listing = gibber_hub::list(&offline, &machine.cache(), &plan.listing.repository, "main").unwrap();
     assert_eq!(listing.files, plan.files, "what is known of it here");
+    let read = |client, most| gibber_hub::read_file(client, Some(&machine.cache()), &listing, &listing.files[0], most);
+    assert_eq!(read(&offline, MIB as u64).unwrap(), bytes);
+    assert!(matches!(read(&offline, 100), Err(HubError::Offline { .. })), "it is longer than what is read");
+    assert_eq!(read(&online, 100).unwrap(), bytes[..100]);
     assert_eq!(pull(&offline).unwrap().path, path);
 }
 
