@@ -40,6 +40,7 @@ type Lanes = [f32; LANES];
 
 /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher stops
 /// at each page of 4 kB.
+#[cfg(target_arch = "x86_64")]
 const PREFETCH_BYTES: usize = 512;
 /// Inputs that are multiplied with all tokens before the next are: their weights stay in the nearest cache.
 const INPUTS: usize = 192;

@@ -32,6 +32,7 @@ mod product;
 
 pub(in crate::kernels) use expand::{Lanes, Panel};
 pub use format::{PackedFormat, ROWS};
+#[cfg(target_arch = "x86_64")]
 use format::{for_each_step, for_format};
 
 use super::activation::{BLOCK, Block, QuantizedVector};

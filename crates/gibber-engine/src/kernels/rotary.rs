@@ -4,7 +4,6 @@
 //! with the sign that the value's place in its pair asks for.
 #![allow(unsafe_code)]
 
-use super::isa::Isa;
 use super::vector::compiled_per_isa;
 
 const LANES: usize = 8;

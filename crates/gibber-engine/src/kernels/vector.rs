@@ -6,7 +6,6 @@
 #![allow(unsafe_code)]
 
 use super::block::{BLOCK, Block, HIGH, LARGEST, STEPS, TileBlock, TileStep};
-use super::isa::Isa;
 
 /// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
 const ROUND: f32 = 12_582_912.0;
@@ -30,12 +29,12 @@ macro_rules! compiled_per_isa {
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }
-                match Isa::active() {
+                match $crate::kernels::Isa::active() {
                     // SAFETY: the `Avx512` inside shows that the processor has what it is compiled for.
-                    Isa::Avx512(_) => return unsafe { avx512($($arg),*) },
+                    $crate::kernels::Isa::Avx512(_) => return unsafe { avx512($($arg),*) },
                     // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
-                    Isa::Avx2(_) => return unsafe { avx2($($arg),*) },
-                    Isa::Portable => {}
+                    $crate::kernels::Isa::Avx2(_) => return unsafe { avx2($($arg),*) },
+                    $crate::kernels::Isa::Portable => {}
                 }
             }
             $body::<false>($($arg),*)

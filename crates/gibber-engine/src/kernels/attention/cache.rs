@@ -12,7 +12,6 @@ use half::f16;
 use memmap2::MmapMut;
 use serde::{Deserialize, Serialize};
 
-use super::super::isa::Isa;
 use super::super::matrix::MAX_TOKENS_ONE_BY_ONE;
 use super::super::pool::ThreadPool;
 use super::super::vector::{self, compiled_per_isa};

@@ -5,7 +5,6 @@
 use super::PackedFormat;
 use super::format::{ROWS, Scales, VECTOR, low_bits, quants_at};
 use crate::kernels::activation::{STEP, STEPS};
-use crate::kernels::isa::Isa;
 use crate::kernels::vector::{compiled_per_isa, fma};
 
 /// Four columns of sixteen rows: a word a row, its lowest byte the first column.

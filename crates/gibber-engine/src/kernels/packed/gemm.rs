@@ -48,6 +48,7 @@ pub(super) struct Window<'a> {
 }
 
 /// The products of the panel's sixteen rows with each token of a tile.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only AVX2 asks for the format"))]
 fn multiply_tile(isa: Isa, format: PackedFormat, product: Product<'_>) -> [Lanes; TILE] {
     match isa {
         #[cfg(target_arch = "x86_64")]
