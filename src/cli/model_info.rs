@@ -24,7 +24,7 @@ pub(super) fn run(mut context: Context, name: Option<&str>, json: bool, model: &
         Ok(source) => {
             let files = load::open(&source)?;
             let (info, tokenizer) = looked_at(&files, &context.load_options());
-            shown(&info, tokenizer, json)
+            shown(&context, &info, tokenizer, json)
         }
         Err(not_here) => of_remote(&context, &name, json, not_here),
     }
@@ -36,9 +36,11 @@ fn looked_at(files: &ModelFiles, options: &LoadOptions) -> (Info, Result<Tokeniz
     (Info::new(files, options), tokenizer.map_err(|error| error.to_string()))
 }
 
-fn shown(info: &Info, tokenizer: Result<Tokenizer, String>, json: bool) -> Result<()> {
-    let mut output = Output::stdout();
-    if json { output.json(&info.clone().with_tokenizer(tokenizer)) } else { print_info(&mut output, info, tokenizer) }
+fn shown(context: &Context, info: &Info, tokenizer: Result<Tokenizer, String>, json: bool) -> Result<()> {
+    if json {
+        return Output::stdout().json(&info.clone().with_tokenizer(tokenizer));
+    }
+    print_info(info, tokenizer, context.verbose)
 }
 
 /// The same of a model that is not here: its header comes from the hub, and nothing else of it.
@@ -60,7 +62,7 @@ fn of_remote(context: &Context, name: &str, json: bool, not_here: anyhow::Error)
     info.here = false;
     info.fetch = Some(format!("gibber pull {name}"));
     info.fetch_bytes = Some(remote.bytes);
-    shown(&info, tokenizer.map_err(|why| remote.header.readable(&why)), json)
+    shown(context, &info, tokenizer.map_err(|why| remote.header.readable(&why)), json)
 }
 
 /// What a model is, as `models info --json` says it; the names are those of `models list --json` where both say it.
@@ -156,6 +158,40 @@ impl Info {
         }
     }
 
+    /// The same for people, as far as it needs no tokenizer.
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let a_token = self.kv_bytes / self.kv_context.max(1) as u64;
+        let cache = self.kv_bytes as f64 / 1e6;
+        let formats = self.tensor_formats.iter().map(|(format, count)| format!("{count} {format}"));
+        let formats = formats.collect::<Vec<_>>().join(", ");
+        let of_tokenizer = ["tokenizer.ggml.model", "tokenizer.ggml.pre"].map(|key| self.metadata.get(key));
+        let of_tokenizer = of_tokenizer.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        let mut rows = vec![
+            ("name", self.name.clone()),
+            ("file", self.path.clone()),
+            ("architecture", self.architecture.into()),
+            ("format", self.format.clone()),
+            ("parameters", format!("{} ({:.1} million)", self.parameters, self.parameters as f64 / 1e6)),
+            ("weights", format!("{} bytes", self.bytes)),
+            ("tensors", format!("{} ({formats})", self.tensors)),
+            ("layers", self.layers.to_string()),
+            ("width", self.width.to_string()),
+            ("heads", format!("{} ({} for keys and values)", self.heads, self.kv_heads)),
+            ("vocabulary", self.vocabulary.to_string()),
+            ("context", format!("{} tokens", self.context)),
+            (
+                "KV cache",
+                format!("{a_token} bytes a token ({}), {cache:.1} MB at {} tokens", self.kv_type, self.kv_context),
+            ),
+            ("memory", format!("{} at {} tokens", bytes_text(self.memory_bytes), self.kv_context)),
+            ("chat template", self.template.into()),
+        ];
+        if !of_tokenizer.is_empty() {
+            rows.push(("tokenizer", of_tokenizer.join(", ")));
+        }
+        rows
+    }
+
     fn with_tokenizer(mut self, tokenizer: Result<Tokenizer, String>) -> Self {
         match tokenizer {
             Ok(tokenizer) => {
@@ -170,33 +206,8 @@ impl Info {
     }
 }
 
-fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, String>) -> Result<()> {
-    let cache = format!(
-        "{} bytes a token ({}), {:.1} MB at {} tokens",
-        info.kv_bytes / info.kv_context.max(1) as u64,
-        info.kv_type,
-        info.kv_bytes as f64 / 1e6,
-        info.kv_context
-    );
-    let formats: Vec<String> = info.tensor_formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
-    let tensors = format!("{} ({})", info.tensors, formats.join(", "));
-    let rows = [
-        ("name", info.name.clone()),
-        ("file", info.path.clone()),
-        ("architecture", info.architecture.into()),
-        ("format", info.format.clone()),
-        ("parameters", format!("{} ({:.1} million)", info.parameters, info.parameters as f64 / 1e6)),
-        ("weights", format!("{} bytes", info.bytes)),
-        ("layers", info.layers.to_string()),
-        ("width", info.width.to_string()),
-        ("heads", format!("{} ({} for keys and values)", info.heads, info.kv_heads)),
-        ("vocabulary", info.vocabulary.to_string()),
-        ("context", format!("{} tokens", info.context)),
-        ("KV cache", cache),
-        ("memory", format!("{} at {} tokens", bytes_text(info.memory_bytes), info.kv_context)),
-        ("tensors", tensors),
-        ("chat template", info.template.into()),
-    ];
+fn print_info(info: &Info, tokenizer: Result<Tokenizer, String>, verbose: bool) -> Result<()> {
+    let mut output = Output::stdout();
     let of_tokenizer = match tokenizer {
         Ok(tokenizer) => tokenizer_rows(&tokenizer),
         Err(error) => vec![("cannot be run", error)],
@@ -205,9 +216,12 @@ fn print_info(output: &mut Output, info: &Info, tokenizer: Result<Tokenizer, Str
         let size = bytes_text(info.fetch_bytes.unwrap_or(info.bytes));
         ("not here", format!("its header was read and nothing fetched; `{command}` fetches it ({size})"))
     });
-    let rows = rows.into_iter().chain(of_tokenizer).chain(not_here).collect::<Vec<_>>();
-    let mut rows = rows.iter();
-    rows.try_for_each(|(key, value)| output.line(&format!("{key:<14} {}", one_line(value))))
+    let rows = info.rows().into_iter().chain(of_tokenizer).chain(not_here).collect::<Vec<_>>();
+    for (key, value) in &rows {
+        output.line(&format!("{key:<14} {}", one_line(value)))?;
+    }
+    let metadata = info.metadata.iter().filter(|_| verbose);
+    metadata.into_iter().try_for_each(|(key, value)| output.line(&format!("{} = {}", one_line(key), one_line(value))))
 }
 
 /// What ends a reply, and what is odd about the tokenizer.

@@ -57,6 +57,8 @@ fn a_model_that_is_not_here_is_described_by_its_header_alone() {
             "{ranges:?}"
         );
     }
+    let long = stdout_of(info(&server, &gibber, &["tiny", "-v"]));
+    assert!(long.contains("\ntokenizer      ") && long.contains("\ngeneral.architecture = llama\n"), "{long}");
     assert!(!gibber.path("hf").exists(), "nothing is put anywhere");
 }
 
