@@ -161,7 +161,8 @@ impl ModelHub {
     /// Where nothing is called so, it may not be had, or no hub can be reached.
     pub fn offer(&self, name: &str, reference: &Reference) -> Result<Offer> {
         let reference = self.at_endpoint(reference);
-        let Some(wanted) = self.wanted(&reference)? else { return self.offer_of_address(name, &reference) };
+        let wanted = self.wanted(&reference).map_err(|error| self.with_search(&reference, error))?;
+        let Some(wanted) = wanted else { return self.offer_of_address(name, &reference) };
         let listing = self.listing(&wanted)?;
         let chosen = self.chosen(&wanted, &listing, MemoryProbe::default()).map_err(|error| wanted.about(error))?;
         let here = self.cache_folder().map_or(0, |cache| bytes_here(cache, &chosen.plan));
@@ -185,7 +186,8 @@ impl ModelHub {
     /// Those of [`ModelHub::offer`]; an address is of no hub.
     pub fn header(&self, reference: &Reference) -> Result<RemoteModel> {
         let reference = self.at_endpoint(reference);
-        let Some(wanted) = self.wanted(&reference)? else {
+        let wanted = self.wanted(&reference).map_err(|error| self.with_search(&reference, error))?;
+        let Some(wanted) = wanted else {
             let why = "the header of a file can be had of a hub's alone: `gibber pull` fetches this one".to_owned();
             return Err(HubError::Name { name: reference.to_string(), why });
         };
@@ -206,7 +208,7 @@ impl ModelHub {
         self.reference(&reference.to_string()).unwrap_or_else(|_| reference.clone())
     }
 
-    /// The repository that is meant; none for an address.
+    /// The repository that is meant; none for an address. Nobody is asked.
     fn wanted(&self, reference: &Reference) -> Result<Option<Wanted<'_>>> {
         match reference {
             Reference::Address { .. } => Ok(None),
@@ -236,7 +238,18 @@ impl ModelHub {
             Found::One(entry, kind) => Ok((entry, kind)),
             Found::Family(entries) => wrong(format!("it is a family: write one of {}", sizes(&entries))),
             Found::NoTag(entries) => wrong(format!("there is no such size or type: write one of {}", sizes(&entries))),
-            Found::Nothing(near) => wrong(nothing(&near, &self.found_on_hub(name))),
+            Found::Nothing(near) => wrong(nothing(&near, &[])),
+        }
+    }
+
+    /// Of a short name that nothing has, the error with what the hub has under that name.
+    fn with_search(&self, reference: &Reference, error: HubError) -> HubError {
+        let Reference::Catalogue { name, tag } = reference else { return error };
+        match self.names().find(name, tag.as_deref()) {
+            Found::Nothing(near) => {
+                HubError::Name { name: reference.to_string(), why: nothing(&near, &self.found_on_hub(name)) }
+            }
+            Found::One(..) | Found::Family(_) | Found::NoTag(_) => error,
         }
     }
 

@@ -177,6 +177,9 @@ fn a_family_alone_lists_what_there_is() {
     let names: Vec<String> = stage.hub.choices("tiny", &reference).unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["tiny:1m", "tiny:gone", "tiny:empty"]);
     assert!(stage.error("tiny:7b").contains("write one of tiny:1m"));
+    stage.server.forget_asked();
+    assert_eq!(stage.hub.here(&stage.hub.reference("gpt5").unwrap()), None);
+    assert!(stage.server.asked().is_empty(), "who asks what is here asks nobody else");
     assert!(stage.hub.knows("Tiny") && stage.hub.knows("qwen3") && !stage.hub.knows("gpt5"));
 }
 
