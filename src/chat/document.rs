@@ -224,7 +224,7 @@ impl Document {
 /// The names of the models that wrote a reply, as far as that is known.
 fn writers(node: &Node) -> Vec<String> {
     let writers = node.provenance.as_deref().map(Provenance::writers).unwrap_or_default();
-    writers.into_iter().map(|name| one_line(name)).collect()
+    writers.into_iter().map(one_line).collect()
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub enum StoreNews {
 /// What the thread is sent.
 #[derive(Debug)]
 enum Order {
-    Write(StoreOp),
+    Write(Box<StoreOp>),
     /// A chat was read; whether it is gone on with, [`StoreOp::Opened`] says.
     Read(Box<StoredSession>),
     /// Look for what others have written, and say when that is told.
@@ -98,7 +98,7 @@ impl StoreWriter {
 
     /// Hands over an operation; returns at once.
     pub fn send(&self, operation: StoreOp) {
-        self.order(Order::Write(operation));
+        self.order(Order::Write(Box::new(operation)));
     }
 
     /// Says what was read of a chat that is about to be opened. After [`StoreOp::Opened`] what others add to it comes as news.
@@ -267,7 +267,7 @@ impl Worker {
     /// Takes an order in; who waits for a look at the database is returned.
     fn on(&mut self, order: Order) -> Option<Sender<()>> {
         match order {
-            Order::Write(operation) => self.keep(operation),
+            Order::Write(operation) => self.keep(*operation),
             Order::Read(stored) => self.read = Some(stored),
             Order::Look(done) => return Some(done),
             Order::Notify(text) => self.say(StoreNews::Notice(text)),
