@@ -238,6 +238,7 @@ fn what_cannot_be_is_told_when_a_chat_is_imported() {
     chat["messages"][1]["provenance"]["passages"][0]["start"] = 900.into();
     chat["messages"][3]["provenance"]["passages"] = "none".into();
     let file = gibber.write("chat.json", chat.to_string());
+    gibber.stdout(&["sessions", "delete", "1"]);
     let output = gibber.run(&["sessions", "import", file.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("chat.json: how message 2 came to be is left out: a part of it is to begin"), "{said}");
@@ -256,6 +257,7 @@ fn a_difference_shows_the_token_that_was_said_and_what_it_reads() {
     let other = u64::from(tokens[2] != 65) + 64;
     tokens[2] = other.into();
     let file = gibber.write("chat.json", chat.to_string());
+    gibber.stdout(&["sessions", "delete", "1"]);
     gibber.stdout(&["sessions", "import", file.to_str().unwrap()]);
     let output = replay(&gibber, None, &["-m", TINY]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
