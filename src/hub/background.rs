@@ -36,20 +36,21 @@ pub fn work(paths: Paths) -> Arc<Work> {
 fn pull(paths: &Paths, name: &str, report: &dyn Fn(PullStep), cancel: &Cancel) -> gibber_hub::Result<PullEnd> {
     let hub = ModelHub::new(paths, false)?.with_cancel(cancel);
     let reference = hub.reference(name)?;
-    if let Some(path) = hub.here(&reference) {
+    if let Some(path) = hub.find(name, &reference) {
         return Ok(PullEnd::Here { model: name_of(&path, paths), note: None });
     }
     let offer = hub.offer(name, &reference)?;
     if let Some(why) = offer.cannot_run {
         return Ok(PullEnd::Failed(format!(
-            "{name} is not pulled: {why}; `gibber pull {name}` fetches it all the same"
+            "{name} is not pulled: {why}; `gibber pull {name} --yes` fetches it all the same"
         )));
     }
     report(PullStep::Chosen(offer.sentence.clone()));
     let Here { path, .. } = hub.pull(&offer, &Limits::default(), &|event| report_event(event, report), cancel)?;
     let model = name_of(&path, paths);
-    let note =
-        offer.is_floats.then(|| format!("its weights are floats: `gibber models quantize {model}` makes it faster"));
+    let note = offer
+        .is_floats
+        .then(|| format!("its weights are floats: `gibber pull {name} --quantize q8_0` makes a faster one of it"));
     Ok(PullEnd::Here { model, note })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod background;
 pub mod catalogue;
+mod files;
 pub mod fit;
 pub mod header;
 pub mod jobs;
@@ -14,6 +15,7 @@ mod resolve;
 mod units;
 mod within_memory;
 
+pub use files::{ModelFile, files_of};
 pub use models::{Choice, Here, ModelHub, Offer, OfferSource};
 pub use resolve::RemoteModel;
 pub use units::{bytes_text, time_text};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use directories::BaseDirs;
 use gibber_hub::{
-    Cache, Cancel, Catalogue, Hub, HubEnvironment, HubError, Limits, Plan, PullEvent, Pulled, Result, pull,
-    pull_address,
+    Cache, Cancel, Catalogue, Hub, HubEnvironment, HubError, Ledger, LedgerEntry, Limits, Plan, PullEvent, Pulled,
+    Reference, Result, Retry, pull, pull_address,
 };
 
 use super::catalogue;
@@ -24,6 +24,7 @@ pub struct ModelHub {
     cache: Option<Cache>,
     /// Where models go that are of no hub.
     own: PathBuf,
+    ledger: Ledger,
     names: Arc<Catalogue>,
 }
 
@@ -105,16 +106,27 @@ impl ModelHub {
     /// # Errors
     /// Those of [`ModelHub::new`].
     pub fn with_environment(paths: &Paths, environment: &HubEnvironment) -> Result<Self> {
-        let own = paths.model_folders().into_iter().next().unwrap_or_else(|| paths.directory().join("models"));
         let cache = Cache::of(environment);
         let names = Arc::new(catalogue::load(paths)?);
-        Ok(Self { client: Hub::new(environment)?, cache, own, names })
+        Ok(Self {
+            client: Hub::new(environment)?,
+            cache,
+            own: paths.own_models(),
+            ledger: Ledger::at(paths.ledger()),
+            names,
+        })
     }
 
     /// The same, whose requests end once `cancel` is asked for.
     #[must_use]
     pub fn with_cancel(&self, cancel: &Cancel) -> Self {
         Self { client: self.client.with_cancel(cancel), ..self.clone() }
+    }
+
+    /// The same, which tells `notice` before it asks again what failed.
+    #[must_use]
+    pub fn with_notice(&self, notice: Arc<dyn Fn(&Retry) + Send + Sync>) -> Self {
+        Self { client: self.client.with_notice(notice), ..self.clone() }
     }
 
     /// The client, for what is asked of a hub beside fetching.
@@ -138,13 +150,38 @@ impl ModelHub {
     /// Those of [`gibber_hub::pull`]; what was fetched until then is kept.
     pub fn pull(&self, offer: &Offer, limits: &Limits, progress: &dyn Fn(PullEvent), cancel: &Cancel) -> Result<Here> {
         let client = self.client.with_cancel(cancel);
-        let pulled = match &offer.source {
-            OfferSource::Repository(plan) => pull(&client, self.cache()?, plan, limits, progress, cancel)?,
+        let (pulled, entry) = match &offer.source {
+            OfferSource::Repository(plan) => {
+                let pulled = pull(&client, self.cache()?, plan, limits, progress, cancel)?;
+                let entry = LedgerEntry::of_plan(&offer.name, plan, &pulled.path);
+                (pulled, Some(entry))
+            }
             OfferSource::Address { url, sha256 } => {
-                pull_address(&client, url, sha256.as_deref(), &self.own, limits, progress, cancel)?
+                let pulled = pull_address(&client, url, sha256.as_deref(), &self.own, limits, progress, cancel)?;
+                let sum = sha256.as_deref().or(pulled.unverified.as_deref());
+                let entry = sum.map(|sum| LedgerEntry::of_address(&offer.name, url, &pulled.path, offer.total, sum));
+                (pulled, entry)
             }
         };
+        // Of what others have fetched before, gibber takes no possession.
+        if let Some(entry) = entry.filter(|_| pulled.bytes_fetched > 0) {
+            self.ledger.record(entry, cancel)?;
+        }
         Ok(Here { path: pulled.path.clone(), pulled })
+    }
+
+    /// Where the model is that was fetched as `name`, or that `reference` stands for, if all of it is on this machine. No
+    /// other machine is asked.
+    pub fn find(&self, name: &str, reference: &Reference) -> Option<PathBuf> {
+        // What is wrong with the list is told where something is to be written into it.
+        let entries = self.ledger.entries().unwrap_or_default();
+        let fetched = entries.into_iter().rev().find(|entry| entry.name == name && entry.model.exists());
+        fetched.map(|entry| entry.model).or_else(|| self.here(reference))
+    }
+
+    /// The list of what was fetched.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// The folder for models that are of no hub.

@@ -154,6 +154,18 @@ impl ModelHub {
         Some(cache.snapshot(&listing.repository, &listing.commit).join(&plan.model)).filter(|path| path.exists())
     }
 
+    /// The folder in the cache of the repository that is meant, where there is one.
+    pub fn repository_folder(&self, reference: &Reference) -> Option<PathBuf> {
+        // Of a name that nothing has, the hub would be asked.
+        if let Reference::Catalogue { name, tag } = reference
+            && matches!(self.names().find(name, tag.as_deref()), Found::Nothing(_))
+        {
+            return None;
+        }
+        let wanted = self.wanted(&self.at_endpoint(reference)).ok()??;
+        Some(self.cache_folder()?.repository(&wanted.repository)).filter(|folder| folder.is_dir())
+    }
+
     /// What `reference`, which was written as `name`, stands for. Asks the hub, and fetches nothing but what the choice needs:
     /// a list of files, a header.
     ///
@@ -166,10 +178,12 @@ impl ModelHub {
         let listing = self.listing(&wanted)?;
         let chosen = self.chosen(&wanted, &listing, MemoryProbe::default()).map_err(|error| wanted.about(error))?;
         let here = self.cache_folder().map_or(0, |cache| bytes_here(cache, &chosen.plan));
-        let is_floats = chosen.plan.is_folder();
+        let is_folder = chosen.plan.is_folder();
+        let is_float = |kind: WeightType| kind.is_float();
+        let is_floats = is_folder || WeightType::of_path(&chosen.plan.model.to_string_lossy()).is_some_and(is_float);
         Ok(Offer {
             name: name.to_owned(),
-            sentence: sentence(&wanted, &chosen, is_floats),
+            sentence: sentence(&wanted, &chosen, is_folder),
             choices: chosen.choices,
             total: chosen.plan.bytes(),
             here,
@@ -371,7 +385,7 @@ impl ModelHub {
             choices: Vec::new(),
             total: head.size,
             here: 0,
-            is_floats: false,
+            is_floats: WeightType::of_path(url).is_some_and(|kind| kind.is_float()),
             cannot_run: None,
             quantize_to: None,
             source: OfferSource::Address { url: url.clone(), sha256: sha256.clone() },
@@ -421,8 +435,8 @@ fn quantize_to(bytes: u64, shape: &Shape, available: Option<u64>) -> (FileType, 
     QUANTIZED.into_iter().find(fits).unwrap_or(QUANTIZED[QUANTIZED.len() - 1])
 }
 
-fn sentence(wanted: &Wanted<'_>, chosen: &Chosen, is_floats: bool) -> String {
-    let what = if is_floats { String::new() } else { format!("/{}", chosen.plan.model.display()) };
+fn sentence(wanted: &Wanted<'_>, chosen: &Chosen, is_folder: bool) -> String {
+    let what = if is_folder { String::new() } else { format!("/{}", chosen.plan.model.display()) };
     let unfit = chosen.cannot_run.as_ref().map(|why| format!("; it cannot be run: {why}")).unwrap_or_default();
     let gated = if chosen.plan.listing.gated { ", gated" } else { "" };
     let licence = wanted.entry.map(|entry| format!(", {} licence", entry.licence)).unwrap_or_default();

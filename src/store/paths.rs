@@ -79,6 +79,21 @@ impl Paths {
         self.state.as_ref().unwrap_or(&self.directory).join("gibber.log")
     }
 
+    /// The folder for models that are fetched or made: in the system's place for data, or in a config directory that was named.
+    pub fn own_models(&self) -> PathBuf {
+        self.fetched_to().join("models")
+    }
+
+    /// The list of what was fetched, beside the folder for it.
+    pub fn ledger(&self) -> PathBuf {
+        self.fetched_to().join("pulled.json")
+    }
+
+    fn fetched_to(&self) -> &Path {
+        // A directory that was named has everything.
+        self.data.as_deref().filter(|_| self.cache.is_some()).unwrap_or(&self.directory)
+    }
+
     /// The folders in which models are found by name, in the order of the search: in the config directory, and in the
     /// system's place for data.
     pub fn model_folders(&self) -> Vec<PathBuf> {

@@ -1,9 +1,15 @@
 //! The hashes that name a file's bytes.
 
+use std::io::Read;
+use std::path::Path;
+
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::Oid;
+use crate::{Cancel, HubError, Oid, Result};
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 1 << 20;
 
 /// Computes what names the bytes of a file, as they are shown to it from the first to the last.
 pub(crate) struct Hasher {
@@ -50,6 +56,31 @@ impl Digests {
             Oid::Sha256(_) => &self.sha256,
             Oid::GitBlob(_) => self.git.as_deref().unwrap_or_default(),
         }
+    }
+}
+
+/// What names the bytes of the file at `path`: SHA-256, or Git's name where `expected` is one. `on_bytes` is told how many
+/// have been read.
+///
+/// # Errors
+/// Where it cannot be read; [`HubError::Cancelled`].
+pub fn digest(path: &Path, expected: Option<&Oid>, cancel: &Cancel, on_bytes: &mut dyn FnMut(u64)) -> Result<String> {
+    let wrong = |source| HubError::Io { path: path.to_owned(), source };
+    let mut file = gibber_files::open(path).map_err(wrong)?;
+    let size = file.metadata().map_err(wrong)?.len();
+    let (mut hasher, mut buffer, mut done) = (Hasher::new(expected, size), vec![0; CHUNK], 0);
+    loop {
+        if cancel.is_cancelled() {
+            return Err(HubError::Cancelled);
+        }
+        let count = file.read(&mut buffer).map_err(wrong)?;
+        if count == 0 {
+            let digests = hasher.finish();
+            return Ok(expected.map_or(digests.sha256.as_str(), |expected| digests.of_kind(expected)).to_owned());
+        }
+        hasher.update(&buffer[..count]);
+        done += count as u64;
+        on_bytes(done);
     }
 }
 

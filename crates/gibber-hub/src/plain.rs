@@ -1,15 +1,14 @@
 //! A file at an `https://` address, into a folder of gibber's own.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::cache::make_folder_of;
 use crate::download::{self, Means, Source, Wanted, disk_error};
-use crate::hash::Hasher;
+use crate::hash::digest;
 use crate::journal::{self, Identity};
 use crate::meter::Meter;
 use crate::pull::{lock, refuse_without_room};
-use crate::throttle::{CHUNK, Throttle};
+use crate::throttle::Throttle;
 use crate::{Backoff, Cancel, FileHead, Hub, HubError, Limits, Oid, PullEvent, Pulled, Result, Retry};
 
 /// What a GGUF file begins with.
@@ -43,7 +42,7 @@ pub fn pull_address(
         // Without a hash nothing can be said of it but that it is here.
         let size = target.metadata().map(|metadata| metadata.len()).ok().filter(|_| address.oid.is_none());
         let size = size.ok_or(HubError::Offline { what: name, variable })?;
-        let sha256 = sha256_of(&target, cancel)?;
+        let sha256 = digest(&target, None, cancel, &mut |_| {})?;
         return Ok(Pulled { unverified: Some(sha256), ..address.here(target, size, progress) });
     }
     let head = hub.with_cancel(cancel).head_address(url)?;
@@ -55,7 +54,7 @@ pub fn pull_address(
     let _lock = lock(&folder.join(".locks").join(format!("{name}.lock")), &name, &means)?;
     if target.exists() {
         address.refuse_another(&target, &head, cancel)?;
-        let unverified = address.oid.is_none().then(|| sha256_of(&target, cancel)).transpose()?;
+        let unverified = address.oid.is_none().then(|| digest(&target, None, cancel, &mut |_| {})).transpose()?;
         meter.file_begins(head.size);
         meter.show();
         return Ok(Pulled { path: target, bytes_fetched: 0, bytes_here: head.size, unverified });
@@ -118,7 +117,7 @@ impl Address<'_> {
     /// Whether the file at `path` is the one with the hash.
     fn is_here(&self, path: &Path, cancel: &Cancel) -> Result<bool> {
         let (Some(oid), true) = (&self.oid, path.exists()) else { return Ok(false) };
-        Ok(sha256_of(path, cancel)? == oid.as_str())
+        Ok(digest(path, None, cancel, &mut |_| {})? == oid.as_str())
     }
 
     /// The file at `path` is another than the one at the address.
@@ -170,22 +169,6 @@ impl Address<'_> {
     }
 }
 
-/// The SHA-256 of the file at `path`.
-pub(crate) fn sha256_of(path: &Path, cancel: &Cancel) -> Result<String> {
-    let wrong = |source| HubError::Io { path: path.to_owned(), source };
-    let mut file = gibber_files::open(path).map_err(wrong)?;
-    let (mut hasher, mut buffer) = (Hasher::new(None, 0), vec![0; CHUNK]);
-    loop {
-        if cancel.is_cancelled() {
-            return Err(HubError::Cancelled);
-        }
-        match file.read(&mut buffer).map_err(wrong)? {
-            0 => return Ok(hasher.finish().sha256),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
 /// What the file at `url` is called here: the last part of the path, of letters that are safe in a name.
 fn file_name(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or(url);
@@ -229,8 +212,8 @@ mod tests {
         std::fs::write(&path, "hello\n").unwrap();
         let expected = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
         let cancel = Cancel::new();
-        assert_eq!(sha256_of(&path, &cancel).unwrap(), expected);
+        assert_eq!(digest(&path, None, &cancel, &mut |_| {}).unwrap(), expected);
         cancel.cancel();
-        assert!(matches!(sha256_of(&path, &cancel), Err(HubError::Cancelled)));
+        assert!(matches!(digest(&path, None, &cancel, &mut |_| {}), Err(HubError::Cancelled)));
     }
 }
