@@ -12,14 +12,18 @@ use gibber::app::keymap::{BINDINGS, Context, Keymap};
 use gibber::app::parameters::{PARAMETERS, ParameterKind, ParameterSpec, ParameterValue, SamplingParams};
 
 /// Every command that has a help of its own.
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["repl"],
     &["run"],
     &["score"],
     &["tokenize"],
     &["bench"],
+    &["pull"],
+    &["models", "list"],
     &["models", "info"],
+    &["models", "verify"],
+    &["models", "remove"],
     &["models", "quantize"],
     &["config"],
     &["completions"],

@@ -22,6 +22,7 @@ const AFTER_HELP: &str = "\
 nothing, such as -ngl on a CPU, or are refused by name. The last of a repeated flag counts.
 
 Environment: GIBBER_MODEL and GIBBER_THREADS stand for -m and -t, GIBBER_CONFIG_DIR for --config-dir; NO_COLOR turns colours off.
+HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to Hugging Face's own programs.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
 /// The command line.
@@ -51,6 +52,9 @@ pub(super) struct Common {
     /// Say more on stderr: statistics, what is loaded
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
+    /// Ask no other machine for anything: what is not here is an error
+    #[arg(long, global = true)]
+    pub(super) offline: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +71,8 @@ pub(super) enum Command {
     Tokenize(Tokenize),
     /// Measure prefill and decode speed, memory, and the share of the memory bandwidth that is reached
     Bench(Bench),
+    /// Fetch a model, or go on with one that was cut off: `gibber pull qwen3:0.6b`
+    Pull(Pull),
     /// The models that can be named
     #[command(subcommand)]
     Models(Models),
@@ -98,6 +104,12 @@ pub(super) struct Model {
     /// Name (see `gibber models list`) or path: a GGUF file, or a Hugging Face folder
     #[arg(short, long, value_name = "NAME-OR-PATH", value_hint = ValueHint::AnyPath)]
     pub(super) model: Option<String>,
+    /// A model of a hub, fetched where it is not here yet (-hf): REPO, or REPO:TYPE such as org/name-GGUF:Q4_K_M
+    #[arg(long, value_name = "REPO", conflicts_with = "model")]
+    pub(super) hf_repo: Option<String>,
+    /// The file of that repository (-hff)
+    #[arg(long, value_name = "FILE", requires = "hf_repo")]
+    pub(super) hf_file: Option<String>,
     /// Tokens the context holds; 0 is the model's own length, at most 8192
     #[arg(short = 'c', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::context)]
     pub(super) ctx_size: Option<usize>,
@@ -259,7 +271,7 @@ pub(super) struct Bench {
     #[arg(long, conflicts_with_all = ["n_prompt", "n_gen", "n_depth", "repetitions"])]
     pub(super) founding: bool,
     /// Random weights of a known shape: `gpt2`, `gpt2-medium`, ..., with a format after a colon: `gpt2:q8_0`
-    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    #[arg(long, value_name = "SHAPE", conflicts_with_all = ["model", "hf_repo"])]
     pub(super) synthetic: Option<String>,
     /// One JSON object
     #[arg(long)]
@@ -327,19 +339,98 @@ pub(super) enum Sessions {
     Repair,
 }
 
+/// `gibber pull` and `gibber models pull`
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Pull {
+    /// What is to be fetched: NAME:TAG of the catalogue, REPO[:FILE-OR-TYPE][@REVISION] of the hub, or
+    /// https://HOST/FILE.gguf#sha256=SUM
+    #[arg(value_name = "NAME", conflicts_with = "hf_repo")]
+    pub(super) name: Option<String>,
+    /// A repository of the hub (-hf), as NAME has it
+    #[arg(long, value_name = "REPO")]
+    pub(super) hf_repo: Option<String>,
+    /// The file of that repository (-hff)
+    #[arg(long, value_name = "FILE", requires = "hf_repo")]
+    pub(super) hf_file: Option<String>,
+    /// Fetch nothing, and list what can be had: the catalogue, or of NAME its sizes or types
+    #[arg(short, long, conflicts_with_all = ["dry_run", "update", "quantize", "limit_rate"])]
+    pub(super) list: bool,
+    /// Fetch nothing, and say what would be
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Fetch what has changed since it was fetched: NAME, or everything that was fetched
+    #[arg(long)]
+    pub(super) update: bool,
+    /// The most bytes a second, such as 500k or 2M
+    #[arg(long, value_name = "RATE", value_parser = numbers::rate)]
+    pub(super) limit_rate: Option<u64>,
+    /// Quantize the weights of a model of floats once they are here, into a GGUF file beside the other models
+    #[arg(long, value_name = "TYPE")]
+    pub(super) quantize: Option<FileType>,
+    /// Ask nothing: the weights of a model of floats stay as they are
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// One JSON object a line: what happens, as it happens
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `gibber models verify`
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Verify {
+    /// Name or path; nothing is the model of the settings
+    #[arg(value_name = "NAME-OR-PATH", conflicts_with_all = ["model", "hf_repo"], value_hint = ValueHint::AnyPath)]
+    pub(super) name: Option<String>,
+    /// One JSON object a line: each file, then the whole
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) model: Model,
+}
+
+/// `gibber models remove`
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Remove {
+    /// Name or path
+    #[arg(value_name = "NAME-OR-PATH", required_unless_present = "model", conflicts_with = "model", value_hint = ValueHint::AnyPath)]
+    pub(super) name: Option<String>,
+    /// The same
+    #[arg(short, long, value_name = "NAME-OR-PATH", value_hint = ValueHint::AnyPath)]
+    pub(super) model: Option<String>,
+    /// Remove it without a question
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Remove also what gibber has not fetched
+    #[arg(long)]
+    pub(super) force: bool,
+    /// One JSON object: what was removed, and what stays
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// `gibber models`
 #[derive(Debug, Subcommand)]
 pub(super) enum Models {
     /// The models of this machine: names that -m takes, what each is, and whether it can be run
     List {
+        /// Only those of which the hub has a newer version
+        #[arg(long)]
+        outdated: bool,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
     },
+    /// Fetch a model: `gibber pull`
+    Pull(Pull),
+    /// Compare the files of a model with their checksums, and load it
+    Verify(Verify),
+    /// Delete a model that was fetched, and say what that frees
+    #[command(visible_alias = "rm")]
+    Remove(Remove),
     /// What a model is
     Info {
         /// Name or path; nothing is the model of the settings
-        #[arg(value_name = "NAME-OR-PATH", conflicts_with = "model", value_hint = ValueHint::AnyPath)]
+        #[arg(value_name = "NAME-OR-PATH", conflicts_with_all = ["model", "hf_repo"], value_hint = ValueHint::AnyPath)]
         name: Option<String>,
         /// One JSON object
         #[arg(long)]
@@ -386,6 +477,11 @@ pub(super) enum Config {
 }
 
 impl Model {
+    /// Whether the command line says which.
+    pub(super) fn is_named(&self) -> bool {
+        self.model.is_some() || self.hf_repo.is_some()
+    }
+
     /// Over what the file and the environment say.
     pub(super) fn apply(&self, settings: &mut Settings) {
         let model = &mut settings.model;

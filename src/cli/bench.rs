@@ -27,8 +27,11 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
     arguments.model.apply(&mut context.settings);
     let source = match &arguments.synthetic {
         Some(shape) => ModelSource::Synthetic(shape.clone()),
-        None if arguments.founding && arguments.model.model.is_none() => ModelSource::Synthetic(founding::SHAPE.into()),
-        None => models::resolve(&context.settings.model.name, &context.paths)?,
+        None if arguments.founding && !arguments.model.is_named() => ModelSource::Synthetic(founding::SHAPE.into()),
+        None => {
+            context.bring(&arguments.model)?;
+            models::resolve(&context.settings.model.name, &context.paths)?
+        }
     };
     if let Some(warning) = super::thread_warning(&context.settings) {
         tell!("warning: {warning}");

@@ -21,7 +21,10 @@ mod model_info;
 mod model_list;
 mod models;
 mod output;
+mod pull;
 mod quantize;
+mod question;
+mod remove;
 mod repl;
 mod replay;
 mod run;
@@ -32,6 +35,7 @@ mod surroundings;
 mod text;
 mod themes;
 mod tokenize;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal};
@@ -88,6 +92,8 @@ struct Context {
     paths: Paths,
     settings: Settings,
     verbose: bool,
+    /// Whether no other machine is to be asked for anything.
+    is_offline: bool,
     log: Log,
 }
 
@@ -103,12 +109,17 @@ impl Context {
             // NO_COLOR is obeyed without this.
             crossterm::style::force_color_output(false);
         }
-        Ok(Self { paths, settings, verbose: common.verbose, log })
+        Ok(Self { paths, settings, verbose: common.verbose, is_offline: common.offline, log })
     }
 
     /// Where models come from that are not here.
     fn hub(&self) -> Result<ModelHub> {
-        Ok(ModelHub::new(&self.paths, false)?)
+        Ok(ModelHub::new(&self.paths, self.is_offline)?)
+    }
+
+    /// Fetches the model of the settings where it is not here, if it can be and the person wants that.
+    fn bring(&mut self, flags: &args::Model) -> Result<()> {
+        pull::bring::bring(self, flags)
     }
 
     /// How the settings want a model to run.
@@ -258,6 +269,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
         Some(Command::Score(arguments)) => score::run(Context::new(&common)?, &arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(Context::new(&common)?, &arguments),
         Some(Command::Bench(arguments)) => bench::run(Context::new(&common)?, &arguments),
+        Some(Command::Pull(arguments)) => pull::run(&Context::new(&common)?, &arguments),
         Some(Command::Models(command)) => of_models(Context::new(&common)?, &command),
         Some(Command::Repl(arguments)) => repl::run(Context::new(&common)?, &arguments),
         Some(Command::Chat(arguments)) => chat::run(Context::new(&common)?, &arguments),
@@ -268,7 +280,11 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<()> {
 
 fn of_models(context: Context, command: &Models) -> Result<()> {
     match command {
-        Models::List { json } => model_list::run(&context, *json),
+        Models::List { outdated: true, json } => pull::update::list_outdated(&context, *json),
+        Models::List { outdated: false, json } => model_list::run(&context, *json),
+        Models::Pull(arguments) => pull::run(&context, arguments),
+        Models::Verify(arguments) => verify::run(context, arguments),
+        Models::Remove(arguments) => remove::run(&context, arguments),
         Models::Quantize(arguments) => quantize::run(context, arguments),
         Models::Info { name, json, model } => model_info::run(context, name.as_deref(), *json, model),
     }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use gibber_hub::Reference;
 use serde::Serialize;
 
 use super::Context;
 use super::args::Model;
-use super::models::{is_path, resolve};
+use super::models::{can_be_fetched, resolve};
 use super::output::Output;
 use crate::chat::one_line;
 use crate::chat::template::is_template;
@@ -19,6 +18,9 @@ use gibber_engine::tokenizer::Tokenizer;
 
 pub(super) fn run(mut context: Context, name: Option<&str>, json: bool, model: &Model) -> Result<()> {
     model.apply(&mut context.settings);
+    if model.hf_repo.is_some() {
+        context.bring(model)?;
+    }
     let name = name.unwrap_or(&context.settings.model.name).to_owned();
     match resolve(&name, &context.paths) {
         Ok(source) => {
@@ -45,14 +47,9 @@ fn shown(context: &Context, info: &Info, tokenizer: Result<Tokenizer, String>, j
 
 /// The same of a model that is not here: its header comes from the hub, and nothing else of it.
 fn of_remote(context: &Context, name: &str, json: bool, not_here: anyhow::Error) -> Result<()> {
-    let Ok(reference) = name.parse::<Reference>() else { return Err(not_here) };
     let hub = context.hub()?;
-    let may_be_meant = match &reference {
-        Reference::Catalogue { name, .. } => hub.knows(name),
-        Reference::Hub { repository, .. } => repository.as_str().contains('/') && !is_path(repository.as_str()),
-        Reference::Address { .. } => true,
-    };
-    if !may_be_meant {
+    let Ok(reference) = hub.reference(name) else { return Err(not_here) };
+    if !can_be_fetched(&hub, name, &reference) {
         return Err(not_here);
     }
     let remote = hub.header(&reference)?;

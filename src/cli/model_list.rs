@@ -1,6 +1,7 @@
 //! The models of this machine: `gibber models list`.
 
 use std::num::NonZero;
+use std::path::Path;
 use std::thread;
 
 use anyhow::Result;
@@ -15,6 +16,7 @@ use crate::chat::one_line;
 use crate::store::{ModelStores, Paths};
 use gibber_engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
 use gibber_files::quoted;
+use gibber_hub::Ledger;
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
 #[derive(Debug, Serialize)]
@@ -23,6 +25,8 @@ struct ModelRow {
     /// Whose store it is in.
     store: &'static str,
     path: String,
+    /// Whether gibber has fetched it.
+    pulled: bool,
     architecture: Option<&'static str>,
     parameters: Option<u64>,
     format: Option<String>,
@@ -51,6 +55,7 @@ impl ModelRow {
             name,
             store,
             path: place(source),
+            pulled: false,
             architecture,
             parameters: files.as_ref().map(ModelFiles::parameters),
             format: files.as_ref().map(|files| files.format().to_string()),
@@ -66,6 +71,7 @@ impl ModelRow {
             name: name.clone(),
             store,
             path: place(source),
+            pulled: false,
             architecture: None,
             parameters: None,
             format: None,
@@ -85,7 +91,7 @@ impl ModelRow {
             or_dash(self.format.clone()),
             or_dash(self.bytes.map(|bytes| format!("{:.0} MB", bytes as f64 / 1e6))),
             or_dash(self.context.map(|context| context.to_string())),
-            format!("{}: {}", self.store, one_line(&self.path)),
+            format!("{}{}: {}", self.store, if self.pulled { ", pulled" } else { "" }, one_line(&self.path)),
         ]
     }
 }
@@ -145,9 +151,15 @@ fn rows(paths: &Paths) -> Vec<ModelRow> {
     }
     let found = ModelStores::new(paths).models().into_iter();
     candidates.extend(found.map(|model| (model.name, model.place.as_str(), ModelSource::Path(model.path))));
+    // A list that cannot be read is told where something is to be changed.
+    let fetched = Ledger::at(paths.ledger()).entries().unwrap_or_default();
     // Most of the time goes into tokenizers, each of which takes one thread.
     let at_once = thread::available_parallelism().map_or(1, NonZero::get);
-    candidates.chunks(at_once).flat_map(rows_of).collect()
+    let mut rows: Vec<ModelRow> = candidates.chunks(at_once).flat_map(rows_of).collect();
+    for row in &mut rows {
+        row.pulled = fetched.iter().any(|entry| entry.model == Path::new(&row.path));
+    }
+    rows
 }
 
 /// A row for each, a thread for each. A file that is so broken that its thread dies is a row as well.

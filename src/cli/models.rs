@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 use crate::chat::one_line;
+use crate::hub::ModelHub;
 use crate::store::models::{self, Match};
 use crate::store::{ModelStores, Paths};
 use crate::worker::protocol::ModelPlace;
 use gibber_engine::load::{ModelInfo, ModelSource};
 use gibber_files::quoted;
+use gibber_hub::{Found, Reference};
 
 /// The name of the default model.
 pub(super) const DEFAULT_NAME: &str = "smollm2";
@@ -62,14 +64,17 @@ pub(super) fn resolve(name: &str, paths: &Paths) -> Result<ModelSource> {
         return Ok(ModelSource::Path(path));
     }
     let stores = ModelStores::new(paths);
-    match models::find(&stores.models(), name.strip_suffix(".gguf").unwrap_or(name)) {
+    match find_in_stores(name, paths) {
         Match::One(model) => Ok(ModelSource::Path(model.path)),
         Match::Several(names) => Err(anyhow!(
             "`{name}` is short for several models: write {}. Names are looked up in {}",
             names.join(" or "),
             places(&stores)
         )),
-        Match::None(near) => Err(anyhow!(not_there(name, &near, &stores, paths))),
+        Match::None(near) => match fetched_before(name, paths) {
+            Some(path) => Ok(ModelSource::Path(path)),
+            None => Err(anyhow!(not_there(name, &near, &stores, paths))),
+        },
     }
 }
 
@@ -90,6 +95,33 @@ pub(super) fn embedded() -> Option<ModelSource> {
     None
 }
 
+/// Whether a model of this name is on this machine, or several are that it could mean.
+pub(super) fn is_here(name: &str, paths: &Paths) -> bool {
+    if name.is_empty() || name == DEFAULT_NAME || expanded(name).exists() {
+        return true;
+    }
+    !matches!(find_in_stores(name, paths), Match::None(_)) || fetched_before(name, paths).is_some()
+}
+
+/// Where the model is that was fetched under this name, which none of the stores knows: `qwen3:0.6b`, `org/name:Q8_0`.
+fn fetched_before(name: &str, paths: &Paths) -> Option<PathBuf> {
+    let hub = ModelHub::new(paths, true).ok()?;
+    hub.find(name, &hub.reference(name).ok()?)
+}
+
+/// What the model at `path` is called here.
+pub(super) fn name_of(path: &Path, paths: &Paths) -> Option<String> {
+    let models = ModelStores::new(paths).models();
+    let real = path.canonicalize().ok()?;
+    let found = models.iter().find(|model| model.path == path);
+    let found = found.or_else(|| models.iter().find(|model| model.path.canonicalize().is_ok_and(|path| path == real)));
+    found.map(|model| model.name.clone())
+}
+
+fn find_in_stores(name: &str, paths: &Paths) -> Match {
+    models::find(&ModelStores::new(paths).models(), name.strip_suffix(".gguf").unwrap_or(name))
+}
+
 fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -> String {
     let known = if near.is_empty() { names(paths) } else { near.to_vec() };
     let is_path = is_path(name);
@@ -100,11 +132,32 @@ fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -
             "there is no file or folder {name}, and no model of that name; models that have a name: {shown}"
         );
     }
+    let hub = ModelHub::new(paths, true).ok();
+    let reference = hub.as_ref().and_then(|hub| hub.reference(&name).ok());
+    if hub.zip(reference).is_some_and(|(hub, reference)| can_be_fetched(&hub, &name, &reference)) {
+        let near = if near.is_empty() { String::new() } else { format!(" Near it are {shown}.") };
+        return format!(
+            "{name} is not on this machine: `gibber pull {name}` fetches it.{near} Names are looked up in {}",
+            places(stores)
+        );
+    }
     let what = if near.is_empty() { "the names are" } else { "near it are" };
     format!(
         "there is no model `{name}`: {what} {shown}; -m also takes the path of a GGUF file or of a Hugging Face folder. Names are looked up in {}",
         places(stores)
     )
+}
+
+/// Whether something that is not here may be meant for a hub: a word alone is only where the catalogue has it.
+pub(super) fn can_be_fetched(hub: &ModelHub, name: &str, reference: &Reference) -> bool {
+    match reference {
+        Reference::Address { .. } => true,
+        // `models/mine.gguf` is a path, and so is a folder that is there.
+        Reference::Hub { .. } => {
+            !is_path(name) && !name.split('/').next().is_some_and(|first| Path::new(first).is_dir())
+        }
+        Reference::Catalogue { name, tag } => !matches!(hub.names().find(name, tag.as_deref()), Found::Nothing(_)),
+    }
 }
 
 fn places(stores: &ModelStores) -> String {

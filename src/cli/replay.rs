@@ -24,9 +24,10 @@ pub(super) fn run(mut context: Context, arguments: &Replay) -> Result<()> {
     let passage = &plan.provenance().passages[0];
     as_recorded(&mut context, &passage.machine);
     arguments.model.apply(&mut context.settings);
-    if arguments.model.model.is_none() {
+    if !arguments.model.is_named() {
         context.settings.model.name = place_of(&context, plan.provenance().model_of(passage))?;
     }
+    context.bring(&arguments.model)?;
     let mut session = Session::start(&context)?;
     session.model().into_iter().for_each(|model| plan.compare_model(model));
     let ReplayOutcome { is_identical, lines } = computed(&mut session, &mut plan)?;

@@ -23,6 +23,7 @@ pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
     context.settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
     let prompt = prompt(&context, arguments)?;
     let params = params(&context);
+    context.bring(&arguments.chat.model)?;
     let mut session = Session::start(&context)?;
     session.check_think_switch(&context)?;
     let mut reply = Reply::new(arguments.json);

@@ -17,6 +17,7 @@ pub(super) fn run(mut context: Context, arguments: &Score) -> Result<()> {
         (None, Some(file)) => text::of_file(file)?,
         (None, None) => text::of_stdin()?,
     };
+    context.bring(&arguments.model)?;
     let tokens = score(&mut Session::start(&context)?, text)?;
     let mut output = Output::stdout();
     if arguments.json {

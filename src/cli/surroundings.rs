@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 
 use super::args::Chat;
 use super::file_reader::{FileReader, MAX_FILE, aside, names_file, read_text};
+use super::interrupt::Interrupt;
 use super::{Context, Usage, chat_pulls, load_params, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
 use crate::app::{
@@ -52,6 +53,12 @@ pub(super) struct Surroundings {
 /// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
 pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Result<(App, Surroundings)> {
     arguments.apply(&mut context.settings)?;
+    // What the settings name and is not here is offered on the screen.
+    if arguments.model.is_named() {
+        context.bring(&arguments.model)?;
+    }
+    // From now on Ctrl-C is the chat's.
+    Interrupt::release();
     let Context { paths, settings, .. } = context;
     settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
     let is_first_run = screen && !paths.history().exists() && !paths.database().exists();
@@ -322,7 +329,8 @@ mod tests {
 
     fn surroundings(directory: &std::path::Path) -> Surroundings {
         let paths = Paths::at(directory);
-        let context = Context { paths, settings: Settings::default(), verbose: false, log: Log::default() };
+        let context =
+            Context { paths, settings: Settings::default(), verbose: false, is_offline: true, log: Log::default() };
         start(context, &Chat::default(), true).unwrap().1
     }
 
@@ -343,6 +351,7 @@ mod tests {
                 paths: Paths::at(directory.path()),
                 settings: Settings::default(),
                 verbose: false,
+                is_offline: true,
                 log: Log::default(),
             };
             start(context, &Chat::default(), screen).unwrap().0.first_steps()
@@ -358,7 +367,8 @@ mod tests {
         let mut arguments = Chat::default();
         arguments.prompt.prompt = Some("/etc is a folder".into());
         let paths = Paths::at(directory.path());
-        let context = Context { paths, settings: Settings::default(), verbose: false, log: Log::default() };
+        let context =
+            Context { paths, settings: Settings::default(), verbose: false, is_offline: true, log: Log::default() };
         let (mut app, _surroundings) = start(context, &arguments, true).unwrap();
         app.start();
         assert_eq!(app.transcript().nodes()[0].message.content, "/etc is a folder");

@@ -21,6 +21,7 @@ pub(super) fn run(mut context: Context, arguments: &Tokenize) -> Result<()> {
         (None | Some("-"), None) => text::of_stdin()?,
         (Some(text), None) => text.to_owned(),
     };
+    context.bring(&arguments.model)?;
     let source = models::resolve(&context.settings.model.name, &context.paths)?;
     let tokenizer = load::open(&source)?.tokenizer()?;
     let ids = tokenizer.encode(&text, true)?;

@@ -173,21 +173,20 @@ fn flags_of_llama_cpp_are_taken_or_refused_by_their_own_names() {
         assert_eq!(stdout_of(output), ANSWER, "{flags:?}");
     }
     for flags in [
-        &["-hf", "org/repo"][..],
-        &["-hfr", "org/repo"],
+        &["-hft", "x"][..],
+        &["-dr", "some/model"],
         &["-md", "x"],
-        &["-mu", "x"],
         &["-jf", "x"],
         &["-e"],
-        &["--hf-repo", "org/repo"],
+        &["--hf-token", "x"],
         &["--in-prefix", "A"],
         &["--mirostat", "2"],
     ] {
         let error = failure(&run(flags), 2);
         assert!(error.starts_with(&format!("error: {}: ", flags[0])), "{error}");
     }
-    let error = failure(&gibber.run(&["-hf", "org/repo"]), 2);
-    assert!(error.starts_with("error: -hf: "), "{error}");
+    let error = failure(&gibber.run(&["-md", "org/repo"]), 2);
+    assert!(error.starts_with("error: -md: "), "{error}");
     let error = failure(&run(&["-ctk", "q3"]), 2);
     assert!(error.contains("'-ctk") && !error.contains("--cache-type-k"), "{error}");
     let error = failure(&run(&["-temp", "0"]), 2);

@@ -304,6 +304,11 @@ mod tests {
             words("run -sys Brief -ctk q8_0 -ctv=f32 -no-cnv x"),
             "run --system-prompt Brief --cache-type-k q8_0 --cache-type-v=f32 --raw x"
         );
+        assert_eq!(words("-hf org/repo:Q8_0 -hff x.gguf"), "--hf-repo org/repo:Q8_0 --hf-file x.gguf");
+        assert_eq!(words("run -hfr=org/repo"), "run --hf-repo=org/repo");
+        assert_eq!(words("run -mu https://x/y.gguf hi"), "run --hf-repo https://x/y.gguf hi");
+        assert_eq!(words("pull -hf org/repo"), "pull --hf-repo org/repo");
+        assert_eq!(words("models pull -hf org/repo"), "models pull --hf-repo org/repo");
         assert_eq!(words("run -r User: hi"), "run --stop User: hi");
         assert_eq!(words("bench -r 2"), "bench -r 2", "a flag of the command's own");
     }
@@ -347,8 +352,11 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_by_its_name() {
         for (line, name) in [
-            ("-hf org/repo", "-hf"),
-            ("run -hfr=org/repo", "-hfr"),
+            ("-hft hf_secret", "-hft"),
+            ("run --hf-token=hf_secret", "--hf-token"),
+            ("run -dr some/model", "-dr"),
+            ("run --gpt-oss-20b-default", "--gpt-oss-20b-default"),
+            ("tokenize -md x", "-md"),
             ("-st -p hi", "-st"),
             ("run -md draft.gguf", "-md"),
             ("run -e hi", "-e"),
@@ -360,8 +368,6 @@ mod tests {
             ("run -hx", "-hx"),
             ("run -vx", "-vx"),
             ("run -xyz", "-xyz"),
-            ("run --hf-repo org/repo", "--hf-repo"),
-            ("--model-url=x", "--model-url"),
             ("run --in-prefix A", "--in-prefix"),
             ("run --in_suffix A", "--in_suffix"),
             ("run --mirostat 2", "--mirostat"),

@@ -46,3 +46,22 @@ pub(super) fn count_or_none<T: TryFrom<i128>>(text: &str) -> Result<T, String> {
 pub(super) fn count(text: &str) -> Result<usize, String> {
     whole(text, 1, i128::from(u32::MAX)).ok_or_else(|| "must be a whole number, 1 or more".to_owned())
 }
+
+/// Bytes a second: `500k`, `2M`, `1.5MB/s`; the letters count in thousands, as the sizes that are shown do.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let said = || "must be bytes a second, 1k or more, such as 500k or 2M".to_owned();
+    let lower = text.trim().to_ascii_lowercase();
+    let bare = lower.strip_suffix("/s").unwrap_or(&lower);
+    let bare = bare.strip_suffix('b').unwrap_or(bare);
+    let (digits, factor) = match bare.strip_suffix(['k', 'm', 'g']) {
+        Some(digits) if bare.ends_with('k') => (digits, 1e3),
+        Some(digits) if bare.ends_with('m') => (digits, 1e6),
+        Some(digits) => (digits, 1e9),
+        None => (bare, 1.0),
+    };
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let rate = digits.parse::<f64>().ok().filter(|_| is_plain).map(|number| number * factor);
+    let rate = rate.filter(|rate| (1e3..=1e15).contains(rate)).ok_or_else(said)?;
+    // It is a count of at most 10^15.
+    Ok(rate as u64)
+}

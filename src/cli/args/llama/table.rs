@@ -57,8 +57,12 @@ use Takes::{Nothing, Switch, Value};
 
 const CPU: &str = "everything is computed on the CPU";
 const NO_DRAFT_MODEL: &str = "no second model drafts here; --lookup on drafts from what the chat has said";
-const NO_DOWNLOAD: &str = "nothing is downloaded: fetch the model's GGUF file, and give its path with -m (what is in \
-                           Hugging Face's cache already has a name, see `gibber models list`)";
+const NO_PRESET: &str = "there is no such set of flags here: -hf REPO or -m NAME names a model, and `gibber pull --list` \
+                         shows which have short names";
+const NO_DOCKER: &str =
+    "models are fetched from a hub of Hugging Face's kind or from a plain https:// address: -hf REPO";
+const NO_TOKEN: &str = "everybody on this machine can read a command line: put the token into the environment variable \
+                        HF_TOKEN, or into the file that `hf auth login` writes";
 const NO_IMAGES: &str = "models that see or speak cannot be run, text alone goes in and out";
 const NOT_PINNED: &str = "threads are not tied to cores (`taskset` does that); -t says how many there are";
 const NO_PRIORITY: &str = "the system says whose turn it is (`nice` changes that)";
@@ -131,10 +135,11 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["--keepalive"], NoEffect(Value, "the model is in memory as long as the program runs")),
     row(&["--nowordwrap"], NoEffect(Nothing, "`gibber run` and `gibber repl` break no lines")),
     row(&["--in-prefix", "--in-suffix", "--in-prefix-bos"], Refused(TEMPLATE_WRITES)),
-    row(&["-hf", "-hfr", "-hff", "-hft", "-mu", "-dr"], Refused(NO_DOWNLOAD)),
-    row(&["--hf-repo", "--hf-file", "--hf-token", "--model-url", "--docker-repo"], Refused(NO_DOWNLOAD)),
-    row(&["--gpt-oss-*", "--vision-*", "--embd-*", "--fim-*"], Refused(NO_DOWNLOAD)),
-    row(&["--offline"], NoEffect(Nothing, "nothing is downloaded anyway")),
+    row(&["-hf", "-hfr", "--hf-repo", "-mu", "--model-url"], Same("--hf-repo")),
+    row(&["-hff", "--hf-file"], Same("--hf-file")),
+    row(&["-hft", "--hf-token"], Refused(NO_TOKEN)),
+    row(&["-dr", "--docker-repo"], Refused(NO_DOCKER)),
+    row(&["--gpt-oss-*", "--vision-*", "--embd-*", "--fim-*"], Refused(NO_PRESET)),
     row(&["-hfd", "-hfrd", "-md", "-td", "-tbd", "-cd", "-devd", "-ngld"], Refused(NO_DRAFT_MODEL)),
     row(&["-ctkd", "-ctvd", "-otd", "-cmoed", "-ncmoed"], Refused(NO_DRAFT_MODEL)),
     row(&["-Cd", "-Crd", "-Cbd", "--hf-repo-draft", "--model-draft", "--threads-draft"], Refused(NO_DRAFT_MODEL)),

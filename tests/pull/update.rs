@@ -1,0 +1,39 @@
+//! What has changed on the hub since it was fetched.
+
+use super::*;
+
+#[test]
+fn a_newer_commit_is_told_and_fetched_and_the_old_one_goes_with_it() {
+    let machine = Machine::new();
+    machine.stdout(&["pull", "org/tiny-GGUF:Q8_0"]);
+    let current = "everything that was fetched is as the hub has it";
+    assert!(machine.stdout(&["models", "list", "--outdated"]).contains(current));
+    assert!(machine.stdout(&["pull", "--update"]).contains(current));
+
+    let newer = fixture("tiny-llama.BF16.gguf");
+    let commit = machine.hub.commit("org/tiny-GGUF", &[("tiny.Q8_0.gguf", &newer)]);
+    let row = &machine.json(&["models", "list", "--outdated", "--json"])[0];
+    assert_eq!((&row["name"], &row["newest"]), (&Value::from("org/tiny-GGUF:Q8_0"), &Value::from(commit.clone())));
+    assert!(machine.stdout(&["models", "list", "--outdated"]).contains(&commit[..10]));
+    assert!(machine.stdout(&["pull", "--update", "--dry-run"]).contains("would fetch 141 kB"));
+    let output = machine.run(&["pull", "--update"]);
+    assert!(stdout_of(&output).contains("is here (141 kB fetched)"), "{output:?}");
+    assert!(stderr_of(&output).contains("what was fetched before is still in"), "{}", stderr_of(&output));
+    assert!(machine.stdout(&["models", "list", "--outdated"]).contains(current));
+    assert!(machine.stdout(&["models", "info", "-m", "org/tiny-GGUF:Q8_0"]).contains("BF16"));
+    let removed = machine.stdout(&["models", "remove", "org/tiny-GGUF", "--yes"]);
+    assert!(removed.contains("223 kB freed"), "both versions: {removed}");
+    assert!(!machine.repository("org/tiny-GGUF").exists());
+}
+
+#[test]
+fn only_what_was_fetched_can_be_brought_up_to_date() {
+    let machine = Machine::new();
+    let error = machine.failure(&["pull", "--update", "org/tiny"], 1);
+    assert!(error.contains("was not fetched by gibber"), "{error}");
+    machine.stdout(&["pull", "org/tiny-GGUF:Q8_0"]);
+    machine.hub.make_private("org/tiny-GGUF");
+    let error = machine.failure(&["models", "list", "--outdated"], 1);
+    assert!(error.contains("org/tiny-GGUF:Q8_0: ") && error.contains("no repository"), "{error}");
+    assert!(machine.failure(&["pull", "--update", "--offline"], 1).contains("--offline"));
+}
