@@ -192,3 +192,40 @@ fn the_last_of_a_repeated_flag_counts_and_files_are_several() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_rate_is_bytes_a_second_in_thousands() {
+    for (text, expected) in
+        [("500k", 500_000), ("2M", 2_000_000), ("1.5MB/s", 1_500_000), ("1g", 1_000_000_000), ("4096", 4096)]
+    {
+        match parse(&format!("pull x --limit-rate {text}")).command {
+            Some(Command::Pull(pull)) => assert_eq!(pull.limit_rate, Some(expected), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    for text in ["fast", "", "0", "-1", "999", "1e9", "k", "1kk", "inf", "nan", "99999999999999999999"] {
+        assert!(error_of(&format!("pull x --limit-rate={text}")).contains("such as 500k or 2M"), "{text}");
+    }
+}
+
+#[test]
+fn a_model_is_named_one_way_at_a_time() {
+    for arguments in [
+        "run -m x -hf org/name",
+        "models info x -m y",
+        "models info x -hf org/name",
+        "models verify x -m y",
+        "models remove x -m y",
+        "pull x -hf org/name",
+        "bench --synthetic gpt2 -hf org/name",
+        "pull x --list --dry-run",
+    ] {
+        assert!(error_of(arguments).contains("cannot be used with"), "{arguments}");
+    }
+    match parse("models pull -hf org/name:Q8_0 -y").command {
+        Some(Command::Models(Models::Pull(pull))) => {
+            assert_eq!((pull.hf_repo.as_deref(), pull.yes), (Some("org/name:Q8_0"), true));
+        }
+        other => panic!("{other:?}"),
+    }
+}
