@@ -217,8 +217,10 @@ fn a_model_comes_is_listed_checked_runs_and_goes() {
     assert!(stderr_of(&removed).contains("other programs that use it"), "{}", stderr_of(&removed));
     assert!(stdout_of(&removed).contains("82 kB freed"));
     assert!(!machine.repository("org/tiny-GGUF").exists());
-    let error = machine.failure(&["run", "-m", "org/tiny-GGUF:Q8_0", "hi"], 1);
-    assert!(error.contains("`gibber pull org/tiny-GGUF:Q8_0` fetches it"), "{error}");
+    for name in ["org/tiny-GGUF:Q8_0", "org/tiny-GGUF:tiny.Q8_0.gguf", "qwen3:0.6b", "https://host/mine.gguf"] {
+        let error = machine.failure(&["run", "-m", name, "hi"], 1);
+        assert!(error.contains(&format!("`gibber pull {name}` fetches it")), "{error}");
+    }
 }
 
 #[test]

@@ -164,10 +164,11 @@ fn places(stores: &ModelStores) -> String {
     stores.folders().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether it can only be meant as a path: `organization/name` is a name.
-pub(super) fn is_path(name: &str) -> bool {
+/// Whether it can only be meant as a path: `organization/name` is a name, and so is `organization/name:file.gguf`.
+fn is_path(name: &str) -> bool {
     let path = Path::new(name);
-    path.is_absolute() || name.starts_with(['.', '~']) || name.ends_with('/') || name.ends_with(".gguf")
+    let is_file = name.ends_with(".gguf") && !name.contains(':');
+    path.is_absolute() || name.starts_with(['.', '~']) || name.ends_with('/') || is_file
 }
 
 /// A name that means the same from any directory: a relative path becomes an absolute one.
