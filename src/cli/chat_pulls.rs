@@ -1,6 +1,5 @@
 //! What can be had in a chat where no model, or another one, is on this machine.
 
-use gibber_hub::Reference;
 
 use super::models;
 use crate::app::{ModelOffer, OfferedModel};
@@ -28,11 +27,7 @@ pub(super) fn offer_for(name: &str, paths: &Paths) -> Option<ModelOffer> {
     }
     let hub = ModelHub::new(paths, true).ok()?;
     let reference = hub.reference(name).ok()?;
-    let can_be_had = match &reference {
-        Reference::Address { .. } => true,
-        Reference::Hub { repository, .. } => repository.as_str().contains('/') && !models::is_path(repository.as_str()),
-        Reference::Catalogue { name, .. } => hub.knows(name),
-    };
+    let can_be_had = models::can_be_fetched(&hub, name, &reference);
     let bytes = hub.bytes_of(&reference);
     can_be_had.then(|| ModelOffer::One(OfferedModel { name: name.to_owned(), bytes, about: String::new() }))
 }
