@@ -1,6 +1,5 @@
 //! What can be had in a chat where no model, or another one, is on this machine.
 
-
 use super::models;
 use crate::app::{ModelOffer, OfferedModel};
 use crate::hub::{ModelHub, Obtainable};
