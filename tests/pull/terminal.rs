@@ -52,7 +52,7 @@ fn the_bar_shows_how_far_it_is_on_any_width_and_goes_away() {
 #[test]
 fn ctrl_c_takes_the_bar_away_and_says_what_is_kept() {
     let machine = Machine::new();
-    machine.hub.behave(|manners| manners.bytes_per_second = Some(10_000));
+    machine.hub.behave(|manners| manners.bytes_per_second = Some(40_000));
     let mut terminal = machine.terminal(&["pull", "-y", "org/tiny-GGUF:F32"], SCREEN);
     terminal.wait_for_screen("the bar", |screen| screen.contains('─'));
     terminal.press(key::CTRL_C);

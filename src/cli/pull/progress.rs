@@ -78,9 +78,11 @@ fn notice(event: &PullEvent) -> Option<String> {
     match event {
         PullEvent::Waiting { path, what } => Some(format!("{}: waiting for {}", one_line(path), one_line(what))),
         PullEvent::Retrying { path, reason, attempt, wait_seconds } => Some(format!(
-            "{}: {}; attempt {attempt}{}",
+            "{}: {}; attempt {}{}",
             one_line(path),
-            one_line(reason),
+            // Some reasons name the file themselves.
+            one_line(reason.strip_prefix(path.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason)),
+            attempt + 1,
             match whole_seconds(*wait_seconds) {
                 0 => String::new(),
                 seconds => format!(" in {}", time_text(seconds)),

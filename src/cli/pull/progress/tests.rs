@@ -84,7 +84,7 @@ fn waiting_and_trying_again_are_said_and_cannot_steer_the_terminal() {
         attempt: 2,
         wait_seconds: 1.5,
     };
-    assert_eq!(notice(&retrying).unwrap(), "a␛[2J.gguf: the server cut the line; attempt 2 in 2 s");
+    assert_eq!(notice(&retrying).unwrap(), "a␛[2J.gguf: the server cut the line; attempt 3 in 2 s");
 }
 
 #[test]
