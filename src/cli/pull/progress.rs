@@ -1,10 +1,10 @@
 //! What is shown while a model is fetched: a bar on a terminal, a line every few seconds elsewhere, or JSON.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, Stderr, Write, stderr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use crate::chat::one_line;
 use crate::cli::output::Output;
@@ -170,7 +170,8 @@ struct Bar {
 
 impl Bar {
     fn new(ascii: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr_with_hz(10));
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Narrow(stderr())), 10);
+        let bar = ProgressBar::with_draw_target(Some(100), target);
         Self { bar, extent: Extent::default(), ascii }
     }
 
@@ -179,9 +180,71 @@ impl Bar {
             self.bar.suspend(|| tell!("{notice}"));
         }
         self.extent.take(event);
-        let columns = crossterm::terminal::size().map_or(USUAL_WIDTH, |(columns, _)| usize::from(columns));
-        self.bar.set_style(style(bar_and_text(&self.extent, columns, self.ascii)));
+        self.bar.set_style(style(bar_and_text(&self.extent, columns(), self.ascii)));
         self.bar.set_position(self.extent.percent);
+    }
+}
+
+/// Stderr's terminal without its last columns: indicatif fills a line to its end, and the `^C` that a terminal echoes there
+/// would begin a new one, so that another line than the bar's would be cleared.
+#[derive(Debug)]
+struct Narrow(Stderr);
+
+/// What a terminal shows of Ctrl-C, and a column more.
+const ECHOED: usize = 3;
+
+/// Columns that may be drawn in.
+fn columns() -> usize {
+    let all = crossterm::terminal::size().map_or(USUAL_WIDTH, |(columns, _)| usize::from(columns));
+    all.saturating_sub(ECHOED).max(1)
+}
+
+impl Narrow {
+    fn write(&self, text: impl std::fmt::Display) -> io::Result<()> {
+        write!(self.0.lock(), "{text}")
+    }
+
+    /// A movement of the cursor by `count`, none where that is nothing.
+    fn by(&self, count: usize, letter: char) -> io::Result<()> {
+        if count == 0 { Ok(()) } else { self.write(format_args!("\x1b[{count}{letter}")) }
+    }
+}
+
+impl TermLike for Narrow {
+    fn width(&self) -> u16 {
+        u16::try_from(columns()).unwrap_or(u16::MAX)
+    }
+
+    fn move_cursor_up(&self, count: usize) -> io::Result<()> {
+        self.by(count, 'A')
+    }
+
+    fn move_cursor_down(&self, count: usize) -> io::Result<()> {
+        self.by(count, 'B')
+    }
+
+    fn move_cursor_right(&self, count: usize) -> io::Result<()> {
+        self.by(count, 'C')
+    }
+
+    fn move_cursor_left(&self, count: usize) -> io::Result<()> {
+        self.by(count, 'D')
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.write(format_args!("{line}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.write(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.lock().flush()
     }
 }
 
