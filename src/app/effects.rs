@@ -30,7 +30,7 @@ pub enum Effect {
     },
     /// Describe the models that can be named, and those that can be pulled.
     ListModels,
-    /// Pull a model in the background: [`FrontEndIo::pull_news`] has how far it is.
+    /// Pull a model in the background: [`super::FrontEndIo::pull_news`] has how far it is.
     Pull {
         /// Which pull it is.
         id: PullId,
@@ -72,7 +72,7 @@ pub enum Effect {
         /// The lanes, where its answers are to be compared.
         variants: Option<String>,
     },
-    /// Read the files that a draft names, without waiting for them: [`FrontEndIo::attachments_found`] has them later.
+    /// Read the files that a draft names, without waiting for them: [`super::FrontEndIo::attachments_found`] has them later.
     LookUpAttachments(String),
     /// Look into a folder; empty is the one that the program runs in.
     ListFiles(String),
