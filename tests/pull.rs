@@ -286,6 +286,8 @@ fn the_types_of_a_repository_and_the_catalogue_are_listed() {
     let asked = machine.hub.asked().len();
     let catalogue = machine.stdout(&["pull", "--list", "--offline"]);
     assert!(catalogue.contains("qwen3:0.6b") && catalogue.contains("gpt2:"), "{catalogue}");
+    let unfit = catalogue.lines().find(|line| line.contains("cannot be run yet")).unwrap();
+    assert!(!unfit.contains("memory"), "that is not what is missing: {unfit}");
     assert!(machine.json(&["pull", "qwen3", "--list", "--json"]).len() > 3);
     assert_eq!(machine.hub.asked().len(), asked, "nobody was asked");
 }

@@ -74,8 +74,10 @@ pub struct Choice {
     pub bytes: Option<u64>,
     /// What is to be said of it in a few words.
     pub note: String,
-    /// Whether this machine has the memory for it, where that can be told.
+    /// Whether this machine can run it, as far as memory and the engine go, where that can be told.
     pub fits: Option<bool>,
+    /// Whether the engine cannot run it, however much memory there is; the note says why.
+    pub is_unknown: bool,
 }
 
 /// A model that is on this machine.

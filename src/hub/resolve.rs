@@ -467,7 +467,8 @@ fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) 
             TypeMark::NotComputed => notes.push("cannot be run yet".to_owned()),
         }
         let fits = if candidate.mark == TypeMark::NotComputed { Some(false) } else { candidate.fits };
-        Choice { name, bytes: Some(model.bytes), note: notes.join(", "), fits }
+        let is_unknown = candidate.mark == TypeMark::NotComputed;
+        Choice { name, bytes: Some(model.bytes), note: notes.join(", "), fits, is_unknown }
     };
     candidates.iter().map(of).collect()
 }
@@ -484,8 +485,9 @@ fn choice_of_entry(entry: &CatalogueEntry, available: Option<u64>) -> Choice {
         Some(_) => Some(false),
         None => available.map(|available| need.total() <= available),
     };
+    let is_unknown = cannot_run.is_some();
     notes.extend(cannot_run);
-    Choice { name: entry.full_name(), bytes: Some(entry.bytes), note: notes.join(", "), fits }
+    Choice { name: entry.full_name(), bytes: Some(entry.bytes), note: notes.join(", "), fits, is_unknown }
 }
 
 /// `qwen3:0.6b (639 MB), …`

@@ -16,6 +16,8 @@ struct ChoiceRow<'a> {
     bytes: Option<u64>,
     note: &'a str,
     fits: Option<bool>,
+    /// Whether the engine knows what it is made of.
+    runnable: bool,
 }
 
 /// The catalogue, or what there is of `name`.
@@ -31,8 +33,8 @@ pub(super) fn run(hub: &ModelHub, name: Option<&str>, json: bool) -> Result<()> 
     };
     if json {
         let row = |choice: &Choice| {
-            let Choice { name, bytes, note, fits } = choice.clone();
-            output.json(&ChoiceRow { name: &name, bytes, note: &note, fits })
+            let Choice { name, bytes, note, fits, is_unknown } = choice.clone();
+            output.json(&ChoiceRow { name: &name, bytes, note: &note, fits, runnable: !is_unknown })
         };
         return choices.iter().try_for_each(row);
     }
@@ -43,6 +45,7 @@ pub(super) fn run(hub: &ModelHub, name: Option<&str>, json: bool) -> Result<()> 
 
 fn columns(choice: &Choice) -> [String; 3] {
     let note = match choice.fits {
+        _ if choice.is_unknown => choice.note.clone(),
         Some(false) if choice.note.is_empty() => "more than this machine's memory".to_owned(),
         Some(false) => format!("{}; more than this machine's memory", choice.note),
         Some(true) | None => choice.note.clone(),
