@@ -20,6 +20,8 @@ mod imports;
 mod lines;
 #[path = "cli/odd_models.rs"]
 mod odd_models;
+#[path = "cli/own_settings.rs"]
+mod own_settings;
 #[path = "cli/parrot.rs"]
 mod parrot;
 #[path = "cli/quantize.rs"]

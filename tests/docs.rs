@@ -103,7 +103,7 @@ fn the_example_has_every_parameter_as_the_table_has_it() {
             ParameterKind::Integer { .. } | ParameterKind::Seed | ParameterKind::Samplers => String::new(),
         };
         let (first, rest) = spec.help.split_at(1);
-        section += &format!("# {}{rest}.{range}\n{} = {value}\n", first.to_uppercase(), spec.key);
+        section += &format!("# {}{rest}.{range}\n# {} = {value}\n", first.to_uppercase(), spec.key);
     }
     let example = read("config.example.toml");
     let start = example.find("[sampling]\n").unwrap();

@@ -240,7 +240,11 @@ fn every_request_is_closed_exactly_once() {
             place: ModelPlace::Path("/no/such/model.gguf".into()),
             params: LoadParams::default(),
         },
-        |id| EngineCommand::SetSampling { id: RequestId(id.0 + 1000), sampling: SamplingParams::default() },
+        |id| EngineCommand::SetSampling {
+            id: RequestId(id.0 + 1000),
+            sampling: SamplingParams::default(),
+            open: vec![],
+        },
         |id| EngineCommand::Generate {
             id,
             prompt: Prompt::Raw("the old model is still there".into()),
@@ -344,7 +348,7 @@ fn a_change_of_sampling_acts_during_the_reply_and_is_in_the_log() {
     let cold = SamplingParams { temperature: 0.0, ..params.sampling.clone() };
     let id = client.send_generate(raw("My favourite colour is"), params.clone());
     // It waits in the queue before the first token, behind the command that it is about.
-    client.worker.send(EngineCommand::SetSampling { id, sampling: cold.clone() });
+    client.worker.send(EngineCommand::SetSampling { id, sampling: cold.clone(), open: vec![] });
     let mut events = vec![client.event()];
     while !events.last().unwrap().is_closing() {
         events.push(client.event());

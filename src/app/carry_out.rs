@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::settings::theme::Theme;
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreNews, StoreOp};
 use crate::worker::protocol::{EngineCommand, EngineEvent, LoadParams, ModelPlace};
-use gibber_engine::SamplingParams;
+use gibber_engine::sampling::SamplingValues;
 
 /// What lies outside the state machine and the worker: files. The command line implements it over the settings and the
 /// store; nothing here may block for longer than a file takes, and for one that does not answer no longer than seconds.
@@ -59,7 +59,7 @@ pub trait FrontEndIo {
     ///
     /// # Errors
     /// One clear sentence.
-    fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String>;
+    fn save_preset(&mut self, name: &str, values: Option<&SamplingValues>) -> Result<String, String>;
 
     /// The person's own themes, each with what is wrong with it.
     fn themes(&mut self) -> Vec<Theme>;
@@ -194,9 +194,9 @@ fn perform(
             return Vec::new();
         }
         Effect::ReadPalette => palette_read(io),
-        Effect::SavePreset { name, params } => {
-            let outcome = io.save_preset(&name, params.as_deref());
-            Outcome::PresetSaved { name, is_there: params.is_some(), outcome }
+        Effect::SavePreset { name, values } => {
+            let outcome = io.save_preset(&name, values.as_ref());
+            Outcome::PresetSaved { name, is_there: values.is_some(), outcome }
         }
         Effect::ListSessions => Outcome::SessionsListed(io.sessions()),
         Effect::OpenSession(id) => Outcome::SessionOpened(io.open_session(id)),

@@ -1,6 +1,7 @@
 //! The name of a chat, and files of it.
 
 use super::open_chat::OpenChat;
+use super::setup::Setup;
 use super::{Effect, NoteKind};
 use crate::chat::document::DocumentFormat;
 use crate::chat::title;
@@ -10,6 +11,17 @@ use crate::store::SessionRecord;
 const STEM_LENGTH: usize = 50;
 
 impl OpenChat {
+    /// Keeps what is set for this chat with it.
+    pub(super) fn keep_settings(&mut self, setup: &Setup) -> Vec<Effect> {
+        let mut kept = self.session.record.settings.clone();
+        setup.keep_in(&mut kept);
+        if kept == self.session.record.settings {
+            return Vec::new();
+        }
+        self.session.record.settings = kept;
+        self.session.put_if_stored()
+    }
+
     /// `/rename TITLE`
     pub(super) fn rename(&mut self, title: &str) -> Vec<Effect> {
         if self.transcript().nodes().is_empty() {

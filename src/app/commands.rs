@@ -344,9 +344,7 @@ const MAIN: &[SlashCommand] = &[
     })
     .completes(Completer::Themes)
     .on_full_screen(),
-    command("save", Nothing, "make the settings the default, in config.toml", |app, _| {
-        vec![Effect::SaveSettings(Box::new(app.setup.to_save(app.chat.system())))]
-    }),
+    command("save", Nothing, "make the settings the default, in config.toml", |app, _| app.save_settings()),
 ];
 
 /// Every command, in the order of help: the table above, and a direct form for each of [`PARAMETERS`].

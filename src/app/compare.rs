@@ -18,6 +18,7 @@ use crate::worker::protocol::{
     of_loading, of_reply,
 };
 use gibber_engine::SamplingParams;
+use gibber_engine::sampling::Parameter;
 
 /// One of the replies.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Variant {
     /// How it ended; `None` while it goes on.
     pub summary: Option<ReplySummary>,
     sampling: Arc<SamplingParams>,
+    /// Those of them that are the model's.
+    open: Vec<Parameter>,
     /// When its first and its last token came, and how many there are.
     times: Option<(Instant, Instant)>,
     tokens: usize,
@@ -144,12 +147,15 @@ impl OpenChat {
             message: None,
             summary: None,
             sampling: Arc::new(setting.sampling),
+            open: setting.open,
             times: None,
             tokens: 0,
             context_used: 0,
         };
         let variants: Vec<Variant> = settings.into_iter().map(variant).collect();
-        let params = variants.iter().map(|variant| setup.generation_params(SamplingParams::clone(&variant.sampling)));
+        let params = variants
+            .iter()
+            .map(|variant| setup.generation_params(SamplingParams::clone(&variant.sampling), variant.open.clone()));
         let command = EngineCommand::Compare { id, prompt, variants: params.collect() };
         for (at, variant) in variants.iter().enumerate() {
             let (name, sampling, begin) = (Some(variant.label.as_str()), &*variant.sampling, begin.len());

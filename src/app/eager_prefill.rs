@@ -301,7 +301,7 @@ impl App {
             self.chat.eager_prefill.held != Some(self.place()) && !self.chat.session.transcript.path().is_empty();
         self.setup.settings.chat.prefill_ahead
             && !self.chat.is_replying()
-            && self.setup.sampling.seed.is_none()
+            && self.sampling().seed.is_none()
             && (self.chat.eager_prefill.draft.is_some() || is_new)
     }
 

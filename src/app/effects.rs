@@ -5,7 +5,7 @@ use crate::hub::news::PullId;
 use crate::settings::Settings;
 use crate::store::{SessionId, StoreOp};
 use crate::worker::protocol::{EngineCommand, RequestId};
-use gibber_engine::SamplingParams;
+use gibber_engine::sampling::SamplingValues;
 
 /// What the front end's loop is to carry out.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub enum Effect {
         /// As a person calls it.
         name: String,
         /// Its filters; `None` deletes it.
-        params: Option<Box<SamplingParams>>,
+        values: Option<SamplingValues>,
     },
     /// Read which conversations are saved, to complete their titles.
     ReadChats,

@@ -176,7 +176,7 @@ impl OpenChat {
             pause: Pause::default(),
             to_come: None,
             draw_time: Duration::ZERO,
-            sampling_log: vec![(0, setup.sampling.clone())],
+            sampling_log: vec![(0, setup.sampling.in_force().clone())],
             parent,
             former_head,
             opening: String::new(),
@@ -185,13 +185,13 @@ impl OpenChat {
             unsaved_since: None,
             last_save: None,
         });
-        let (name, sampling) = (None, &setup.sampling);
+        let (name, sampling) = (None, setup.sampling.in_force());
         self.begin_record(&Asked { request: id, variant: 0, name, sampling, continued, begin: 0 }, setup);
         if let Some(message) = continued {
             self.session.transcript.set_state(message, MessageState::Streaming);
         }
         self.adapted.restart();
-        let params = setup.generation_params(setup.sampling.clone());
+        let params = setup.generation_params(setup.sampling.in_force().clone(), setup.sampling.open());
         EngineCommand::Generate { id, prompt, params }
     }
 
@@ -261,9 +261,15 @@ impl OpenChat {
                 }
                 Vec::new()
             }
+            EngineEvent::Began { stats, .. } => {
+                if let (Some(generation), Some(first)) = (self.generation.as_mut(), stats.sampling_log.first()) {
+                    generation.sampling_log[0] = first.clone();
+                }
+                Vec::new()
+            }
             EngineEvent::Token { trace, context_used, .. } => {
                 self.context_used = context_used;
-                self.on_token(trace, now, &setup.sampling, engine)
+                self.on_token(trace, now, setup.sampling.in_force(), engine)
             }
             EngineEvent::Finished { reason, stats, context_used, .. } => {
                 // The last token is part of the chat, whether the cache has it or, after the last draw, does without it.
@@ -286,11 +292,7 @@ impl OpenChat {
                 self.on_taken_back(tokens, now);
                 Vec::new()
             }
-            EngineEvent::Began { .. }
-            | of_loading!()
-            | of_variants!()
-            | answers!()
-            | EngineEvent::WorkerDied { .. } => Vec::new(),
+            of_loading!() | of_variants!() | answers!() | EngineEvent::WorkerDied { .. } => Vec::new(),
         }
     }
 

@@ -132,7 +132,8 @@ impl App {
     }
 
     fn preset_row(&self, name: String) -> ListRow {
-        let detail = self.setup.preset_named(&name).as_ref().map(in_force).unwrap_or_default();
+        let detail =
+            self.setup.preset_named(&name).map(|preset| in_force(&self.setup.with_preset(&preset))).unwrap_or_default();
         let is_present = self.setup.preset() == Some(name.as_str());
         ListRow { name, detail, is_present, is_offered: false }
     }

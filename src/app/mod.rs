@@ -65,6 +65,7 @@ use std::time::{Duration, Instant};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
+pub use crate::settings::layers::Origin;
 pub use carry_out::{FrontEndIo, carry_out};
 pub use catalog::theme_problem;
 pub use compare::{Comparison, Divergence, Variant};
@@ -222,20 +223,24 @@ pub struct App {
 impl App {
     /// The state at the start; [`App::start`] says what to do first.
     pub fn new(start: Start, now: Moment) -> Self {
-        let Start { settings, history, models, offered, session, message, themes, is_first_run, warnings, seed } =
+        let Start { settings, given, history, models, offered, session, message, themes, is_first_run, warnings, seed } =
             start;
+        let mut setup = Setup::new(settings, given);
+        let settings = &setup.settings;
         let mut random = Pcg64Mcg::seed_from_u64(seed);
         let session = match session {
             Some((record, transcript)) => Session::saved(record, transcript),
             None => Session::fresh(&mut random, &settings.chat.system, now),
         };
+        let view = View::new(settings, is_first_run);
+        setup.on_chat(&session.record.settings);
         let mut chat = OpenChat::new(session);
         for warning in warnings {
             chat.note(NoteKind::Warning, warning);
         }
         Self {
-            view: View::new(&settings, is_first_run),
-            setup: Setup::new(settings),
+            view,
+            setup,
             engine: Engine::default(),
             pulls: Pulls::default(),
             requests: Requests::default(),
@@ -294,9 +299,12 @@ impl App {
                 Vec::new()
             }
             Action::Quit => self.quit(),
-            Action::Nudge { parameter, steps, large } => self.change_sampling(|p| parameter.nudge(p, steps, large)),
-            Action::Slide(parameter, place) => self.change_sampling(|p| parameter.slide(p, place)),
-            Action::ResetParameter(parameter) => self.change_sampling(|p| parameter.reset(p)),
+            Action::Nudge { parameter, steps, large } => self
+                .change_sampling(|sampling| sampling.turn(parameter, |params| parameter.nudge(params, steps, large))),
+            Action::Slide(parameter, place) => {
+                self.change_sampling(|sampling| sampling.turn(parameter, |params| parameter.slide(params, place)))
+            }
+            Action::ResetParameter(parameter) => self.change_sampling(|sampling| sampling.reset(parameter)),
             Action::SetParameter { parameter, text } => self.set_parameter(parameter, &text),
             Action::NextPreset => self.next_preset(),
             Action::Step(step) => self.chat.step(step, now),
@@ -393,10 +401,14 @@ impl App {
 
     /// Another model is there: nothing is known of what it would make of the chat.
     fn on_loaded(&mut self, id: RequestId, model: ModelInfo) -> Vec<Effect> {
-        let name = model.name.clone();
+        let (name, recommended) = (model.name.clone(), model.recommended.clone());
         for text in self.engine.on_loaded(id, model) {
             self.note(NoteKind::Info, text);
         }
+        for text in &recommended.notes {
+            self.note(NoteKind::Warning, text.clone());
+        }
+        self.setup.on_model(recommended);
         self.chat.on_model(name);
         self.ask_for_think_switch()
     }

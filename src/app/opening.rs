@@ -16,6 +16,7 @@ impl App {
     pub(super) fn new_chat(&mut self, now: Moment) -> Vec<Effect> {
         let mut fresh = Session::fresh(&mut self.random, self.chat.system(), now);
         fresh.record.model = self.engine.model_name().to_owned();
+        self.setup.on_new_chat();
         self.replace_chat(fresh)
     }
 
@@ -25,7 +26,13 @@ impl App {
             self.chat.refuse(busy);
             return None;
         }
-        Some(self.replace_chat(Session::saved(record, transcript)))
+        let template = self.setup.template.clone();
+        self.setup.on_chat(&record.settings);
+        let mut effects = self.replace_chat(Session::saved(record, transcript));
+        if self.setup.template != template {
+            effects.extend(self.ask_for_think_switch());
+        }
+        Some(effects)
     }
 
     /// All that was asked for the former chat is stopped, and its answers find nobody.

@@ -3,9 +3,8 @@
 //! Names, ranges, steps, and how a typed value is read stand in the engine's table of parameters. The sampling panel, `/set`,
 //! the direct forms (`/temperature 0.7`) and the line REPL all go by it, so that they take and refuse the same.
 
-use gibber_engine::sampling::PRESET_NAMES;
 pub use gibber_engine::sampling::{
-    PARAMETERS, Parameter, ParameterKind, ParameterSpec, ParameterValue, Samplers, SamplingParams,
+    PARAMETERS, Parameter, ParameterKind, ParameterSpec, ParameterValue, Samplers, SamplingParams, SamplingValues,
 };
 
 /// The parameters that do something, with their values: `temperature 0.80 · top-k 40`.
@@ -18,22 +17,4 @@ pub fn in_force(params: &SamplingParams) -> String {
 /// What is said behind a parameter that changes nothing, since its filter is not among those that act.
 pub(super) fn unless_left_out(parameter: Parameter, params: &SamplingParams) -> &'static str {
     if parameter.is_reached(params) { "" } else { " (without effect: `samplers` leaves its filter out)" }
-}
-
-/// The built-in preset that `params` is, whatever its seed.
-pub fn preset_of(params: &SamplingParams) -> Option<&'static str> {
-    let seedless = SamplingParams { seed: None, ..params.clone() };
-    PRESET_NAMES.into_iter().find(|name| SamplingParams::preset(name).as_ref() == Some(&seedless))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preset_is_known_whatever_the_seed() {
-        let params = SamplingParams { seed: Some(3), ..SamplingParams::preset("creative").unwrap() };
-        assert_eq!(preset_of(&params), Some("creative"));
-        assert_eq!(preset_of(&SamplingParams { top_k: 41, ..SamplingParams::default() }), None);
-    }
 }

@@ -26,9 +26,7 @@ pub(super) struct Asked<'a> {
 impl OpenChat {
     /// A reply is asked for.
     pub(super) fn begin_record(&mut self, asked: &Asked<'_>, setup: &Setup) {
-        let kept = &mut self.session.record.settings;
-        kept.sampling = Some((&setup.sampling).into());
-        kept.template = Some(describe_template(&setup.template));
+        setup.keep_in(&mut self.session.record.settings);
         let continued = asked.continued.and_then(|id| self.session.transcript.node(id));
         let start = continued.map_or(asked.begin, |node| node.message.content.len());
         let quantize = &setup.settings.model.quantize;

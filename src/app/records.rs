@@ -68,6 +68,10 @@ impl Making {
 
     pub(super) fn on_began(&mut self, stats: &GenerationStats) {
         self.passage.seed = stats.seed;
+        // What was open when it was asked for is known by now.
+        if let [(0, sampling), ..] = &stats.sampling_log[..] {
+            self.passage.sampling = vec![(0, sampling.into())];
+        }
         let prompt = &mut self.passage.prompt;
         prompt.tokens = stats.prompt_tokens;
         prompt.hash = format!("{:016x}", stats.prompt_hash);

@@ -193,6 +193,7 @@ impl ReplayPlan {
         };
         let params = GenerationParams {
             sampling: SamplingParams { seed: Some(passage.seed), ..start },
+            open: Vec::new(),
             max_tokens: passage.max_tokens,
             stop: passage.stop.clone(),
             candidates: 0,

@@ -1,7 +1,7 @@
 //! Giving slash commands, and what those do that stand nowhere else.
 
 use super::commands::{self, Call, Line, When};
-use super::template::{check_template, describe_template, template_choice, template_names};
+use super::template::{check_template, describe_template, template_names};
 use super::{App, Effect, List, Moment, NoteKind, OnScreen, files, theme_problem};
 use crate::settings::theme::Theme;
 
@@ -107,8 +107,9 @@ impl App {
                 self.note(NoteKind::Error, error);
                 return effects;
             }
-            self.setup.template = template_choice(argument);
+            self.setup.set_template(argument);
             effects = self.ask_for_think_switch();
+            effects.extend(self.chat.keep_settings(&self.setup));
         }
         let text = format!(
             "template: {} (there are: {}, or a Jinja file)",

@@ -4,10 +4,12 @@ use gibber_files::nearest::nearest;
 
 use super::parameters::{PARAMETERS, Parameter, unless_left_out};
 use super::requests::Owner;
-use super::setup::CANDIDATES;
+use super::setup::{CANDIDATES, ThinkSwitch};
 use super::{App, Effect, List, NoteKind, OnScreen};
+use crate::settings::layers::LayeredSampling;
 use crate::worker::protocol::{EngineCommand, EngineEvent};
 use gibber_engine::SamplingParams;
+use gibber_engine::sampling::SamplingValues;
 
 /// What `/set` sets beside the parameters.
 const OTHER_NAMES: [&str; 7] = ["max-tokens", "num_predict", "lookup", "think", "nothink", "stop", "system"];
@@ -59,11 +61,10 @@ impl App {
 
     /// Sets a parameter from a text.
     pub(super) fn set_parameter(&mut self, parameter: Parameter, text: &str) -> Vec<Effect> {
-        let mut changed = self.setup.sampling.clone();
-        match parameter.parse_into(&mut changed, text) {
-            Ok(()) => {
-                let shown = parameter.display(&changed);
-                let effects = self.change_sampling(|params| *params = changed);
+        match parameter.spec().parse(text) {
+            Ok(value) => {
+                let effects = self.change_sampling(|sampling| sampling.set(parameter, value));
+                let shown = parameter.display(self.sampling());
                 let (when, reached) = (self.when_it_acts(), unless_left_out(parameter, self.sampling()));
                 self.note(NoteKind::Info, format!("{} = {shown}{when}{reached}", parameter.spec().name));
                 effects
@@ -84,17 +85,24 @@ impl App {
     }
 
     /// New filters, from the next token on where a reply is running.
-    pub(super) fn change_sampling(&mut self, change: impl FnOnce(&mut SamplingParams)) -> Vec<Effect> {
+    pub(super) fn change_sampling(&mut self, change: impl FnOnce(&mut LayeredSampling)) -> Vec<Effect> {
         let before = self.setup.sampling.clone();
         change(&mut self.setup.sampling);
         if self.setup.sampling == before {
             return Vec::new();
         }
-        let sampling = self.setup.sampling.clone();
+        let mut effects = if self.sampling() == before.in_force() { Vec::new() } else { self.resample() };
+        effects.extend(self.chat.keep_settings(&self.setup));
+        effects
+    }
+
+    /// The filters in force are others.
+    fn resample(&mut self) -> Vec<Effect> {
+        let (sampling, open) = (self.sampling().clone(), self.setup.sampling.open());
         let on_screen = self.chat.last_draw().map(|(message, _)| message);
         self.chat.replies.forget_reshaped_but(on_screen);
         match self.chat.change_of_sampling(&sampling) {
-            Some(id) => vec![Effect::Submit(EngineCommand::SetSampling { id, sampling })],
+            Some(id) => vec![Effect::Submit(EngineCommand::SetSampling { id, sampling, open })],
             None => self.preview_sampling(sampling),
         }
     }
@@ -107,13 +115,25 @@ impl App {
         vec![Effect::Submit(EngineCommand::Preview { id, of, sampling, candidates: CANDIDATES })]
     }
 
+    /// `/save`: what a person has chosen becomes the default; what is the model's stays the model's.
+    pub(super) fn save_settings(&mut self) -> Vec<Effect> {
+        for parameter in self.setup.sampling.unsaved() {
+            let (name, value) = (parameter.spec().name, parameter.display(self.sampling()));
+            let text = format!(
+                "{name} = {value} is this program's default, which counts as unset in config.toml: a new chat has the model's own value again"
+            );
+            self.note(NoteKind::Warning, text);
+        }
+        vec![Effect::SaveSettings(Box::new(self.setup.to_save(self.chat.system())))]
+    }
+
     /// `/preset [NAME]`, `/preset save NAME`, `/preset delete NAME`.
     pub(super) fn preset_command(&mut self, argument: &str) -> Vec<Effect> {
         let outcome = match argument.split_once(char::is_whitespace).unwrap_or((argument, "")) {
             ("", _) => return vec![Effect::Screen(OnScreen::ShowList(List::Presets))],
             ("save", name) => {
                 let name = name.trim();
-                self.setup.save_preset(name).map(|params| (name, Some(Box::new(params))))
+                self.setup.save_preset(name).map(|values| (name, Some(values)))
             }
             ("delete", name) => {
                 let name = name.trim();
@@ -122,7 +142,7 @@ impl App {
             _ => return self.set_preset(argument),
         };
         match outcome {
-            Ok((name, params)) => vec![Effect::SavePreset { name: name.to_owned(), params }],
+            Ok((name, values)) => vec![Effect::SavePreset { name: name.to_owned(), values }],
             Err(problem) => {
                 self.note(NoteKind::Error, problem);
                 Vec::new()
@@ -133,7 +153,7 @@ impl App {
     fn set_preset(&mut self, name: &str) -> Vec<Effect> {
         match self.setup.preset_named(name) {
             Some(preset) => {
-                let effects = self.apply_preset(preset);
+                let effects = self.apply_preset(&preset);
                 self.note(NoteKind::Info, format!("preset {name}{}", self.when_it_acts()));
                 effects
             }
@@ -158,15 +178,11 @@ impl App {
     /// The preset after the one in force.
     pub(super) fn next_preset(&mut self) -> Vec<Effect> {
         let next = self.setup.preset_named(&self.setup.next_preset());
-        next.map(|preset| self.apply_preset(preset)).unwrap_or_default()
+        next.map(|preset| self.apply_preset(&preset)).unwrap_or_default()
     }
 
-    /// A preset without a seed leaves the seed as it is.
-    fn apply_preset(&mut self, preset: SamplingParams) -> Vec<Effect> {
-        self.change_sampling(|params| {
-            let seed = preset.seed.or(params.seed);
-            *params = SamplingParams { seed, ..preset };
-        })
+    fn apply_preset(&mut self, preset: &SamplingValues) -> Vec<Effect> {
+        self.change_sampling(|sampling| sampling.choose_preset(preset))
     }
 
     /// `/think [on|off|auto|show|hide]`: whether the model is to think before it answers, and whether that is shown.
@@ -188,9 +204,11 @@ impl App {
         Vec::new()
     }
 
-    /// Where the person wants the model to think, or not to: asks whether its template can be told so.
+    /// Where the person wants the model to think, or not to, or it has another sampling while it does: asks what its
+    /// template can be told.
     pub(super) fn ask_for_think_switch(&mut self) -> Vec<Effect> {
-        if self.engine.model.is_none() || self.setup.thinking().is_none() {
+        let has_modes = self.setup.sampling.recommended().has_modes();
+        if self.engine.model.is_none() || (self.setup.thinking().is_none() && !has_modes) {
             return Vec::new();
         }
         self.requests.forget(Owner::ThinkSwitch);
@@ -200,9 +218,9 @@ impl App {
 
     /// What the template can be told about thinking. One that fails is an error of the reply that is asked for.
     pub(super) fn on_think_switch(&mut self, event: &EngineEvent) {
-        if matches!(event, EngineEvent::TemplateDescribed { can_switch_thinking: false, .. })
-            && self.setup.thinking().is_some()
-        {
+        let EngineEvent::TemplateDescribed { can_switch_thinking, thinks, .. } = *event else { return };
+        self.setup.on_think_switch(ThinkSwitch { is_there: can_switch_thinking, is_on: thinks });
+        if !can_switch_thinking && self.setup.thinking().is_some() {
             self.note(NoteKind::Info, self.setup.settings.chat.think.without_switch());
         }
     }

@@ -2,13 +2,15 @@
 //! return what is said of it: `Ok` where it is set, `Err` why it is not.
 
 use super::keymap::{Context, Keymap};
-use super::parameters::{self, Parameter, unless_left_out};
+use super::parameters::{self, Parameter, ParameterValue, SamplingValues, unless_left_out};
 use super::template::{describe_template, template_choice};
+use crate::chat::provenance::ChatSettings;
 use crate::chat::without_line_end;
+use crate::settings::layers::{Given, LayeredSampling, LayeredTemplate, Origin};
 use crate::settings::{self, Heat, Settings, Think};
 use crate::worker::protocol::{GenerationParams, PromptLookup, Stepping, TemplateChoice};
 use gibber_engine::SamplingParams;
-use gibber_engine::sampling::PRESET_NAMES;
+use gibber_engine::sampling::{PRESET_NAMES, Recommended};
 
 /// How many alternatives of each token the panel may want.
 pub(super) const CANDIDATES: usize = 10;
@@ -18,24 +20,39 @@ pub(super) const CANDIDATES: usize = 10;
 pub(super) struct Setup {
     /// All settings, but for those below as they are now.
     pub(super) settings: Settings,
-    /// The filters in force.
-    pub(super) sampling: SamplingParams,
+    /// The filters.
+    pub(super) sampling: LayeredSampling,
+    templates: LayeredTemplate,
     /// The template in force.
     pub(super) template: TemplateChoice,
+    /// What is known of the template of the model that is loaded.
+    think_switch: ThinkSwitch,
     /// Whether every reply begins paused.
     steps: bool,
 }
 
+/// What a template says of thinking.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ThinkSwitch {
+    /// Whether it can be told whether the model is to think.
+    pub(super) is_there: bool,
+    /// Whether the model thinks where it is not told.
+    pub(super) is_on: bool,
+}
+
 impl Setup {
-    pub(super) fn new(settings: Settings) -> Self {
-        let (sampling, template) = (settings.sampling.clone(), template_choice(&settings.model.template));
-        Self { settings, sampling, template, steps: false }
+    pub(super) fn new(settings: Settings, given: Given) -> Self {
+        let sampling = LayeredSampling::new(&settings.sampling, given.sampling);
+        let templates = LayeredTemplate::new(&settings.model.template, given.template);
+        let template = template_choice(templates.in_force());
+        Self { settings, sampling, templates, template, think_switch: ThinkSwitch::default(), steps: false }
     }
 
-    /// All that is set for a reply, with these filters.
-    pub(super) fn generation_params(&self, sampling: SamplingParams) -> GenerationParams {
+    /// All that is set for a reply, with these filters, of which those that are open are the model's.
+    pub(super) fn generation_params(&self, sampling: SamplingParams, open: Vec<Parameter>) -> GenerationParams {
         GenerationParams {
             sampling,
+            open,
             max_tokens: self.max_tokens(),
             stop: self.settings.chat.stop.clone(),
             candidates: CANDIDATES,
@@ -64,7 +81,7 @@ impl Setup {
     /// The settings that `/save` makes the default, in a chat with this system message.
     pub(super) fn to_save(&self, system: &str) -> Settings {
         let mut settings = self.settings.clone();
-        settings.sampling = self.sampling.clone();
+        settings.sampling = self.sampling.to_save();
         settings.chat.system = system.to_owned();
         settings.model.template = match &self.template {
             TemplateChoice::Model => String::new(),
@@ -81,7 +98,7 @@ impl Setup {
             format!("system            {system}"),
             format!("preset            {}", self.preset().unwrap_or("none")),
         ];
-        let value = |spec: &parameters::ParameterSpec| spec.parameter.display(&self.sampling);
+        let value = |spec: &parameters::ParameterSpec| self.value_and_origin(spec.parameter);
         lines.extend(parameters::PARAMETERS.iter().map(|spec| format!("{:<17} {}", spec.name, value(spec))));
         let limit = self.max_tokens().map_or_else(|| "no limit".to_owned(), |limit| limit.to_string());
         lines.push(format!("max-tokens        {limit}"));
@@ -89,6 +106,61 @@ impl Setup {
         lines.push(format!("think             {}", self.settings.chat.think.name()));
         lines.push(format!("stop              {:?}", self.settings.chat.stop));
         lines
+    }
+}
+
+/// What comes from the model and from the chat.
+impl Setup {
+    /// Another model is loaded.
+    pub(super) fn on_model(&mut self, recommended: Recommended) {
+        self.think_switch = ThinkSwitch::default();
+        self.sampling.on_model(recommended);
+        self.rethink();
+    }
+
+    /// A chat is opened that keeps this.
+    pub(super) fn on_chat(&mut self, kept: &ChatSettings) {
+        self.sampling.on_chat(kept.chosen_sampling());
+        self.change_template(|templates| templates.on_chat(kept.chosen_template()));
+    }
+
+    /// A new chat is begun.
+    pub(super) fn on_new_chat(&mut self) {
+        self.sampling.on_new_chat();
+        self.change_template(LayeredTemplate::on_new_chat);
+    }
+
+    /// What a chat keeps of all that.
+    pub(super) fn keep_in(&self, kept: &mut ChatSettings) {
+        kept.sampling = Some(self.sampling.in_force().into());
+        kept.template = Some(describe_template(&self.template));
+        kept.choose(&self.sampling.own(), self.templates.own());
+    }
+
+    /// A person chooses a template.
+    pub(super) fn set_template(&mut self, name: &str) {
+        self.change_template(|templates| templates.set(name));
+    }
+
+    fn change_template(&mut self, change: impl FnOnce(&mut LayeredTemplate)) {
+        change(&mut self.templates);
+        let template = template_choice(self.templates.in_force());
+        if template != self.template {
+            self.template = template;
+            self.think_switch = ThinkSwitch::default();
+            self.rethink();
+        }
+    }
+
+    /// What the template says of thinking is known.
+    pub(super) fn on_think_switch(&mut self, switch: ThinkSwitch) {
+        self.think_switch = switch;
+        self.rethink();
+    }
+
+    fn rethink(&mut self) {
+        let ThinkSwitch { is_there, is_on } = self.think_switch;
+        self.sampling.on_thinking(is_there && self.thinking().unwrap_or(is_on));
     }
 }
 
@@ -134,6 +206,7 @@ impl Setup {
         let think =
             Think::of_name(argument).ok_or_else(|| format!("think wants {names}, show or hide, not `{argument}`"))?;
         self.settings.chat.think = think;
+        self.rethink();
         Ok(format!("think = {}, from the next reply on", think.name()))
     }
 
@@ -168,8 +241,18 @@ impl Setup {
     /// What is said of a parameter.
     pub(super) fn parameter_text(&self, parameter: Parameter) -> String {
         let spec = parameter.spec();
-        let (value, reached) = (parameter.display(&self.sampling), unless_left_out(parameter, &self.sampling));
+        let (value, reached) = (self.value_and_origin(parameter), unless_left_out(parameter, self.sampling.in_force()));
         format!("{} = {value}{reached}: {}", spec.name, spec.help)
+    }
+
+    /// `0.60 (from the model)`.
+    fn value_and_origin(&self, parameter: Parameter) -> String {
+        let value = parameter.display(self.sampling.in_force());
+        match self.sampling.origin(parameter) {
+            Origin::Program => value,
+            Origin::Model if self.sampling.is_of_thinking() => format!("{value} ({}, while it thinks)", Origin::Model),
+            origin => format!("{value} ({origin})"),
+        }
     }
 }
 
@@ -177,14 +260,21 @@ impl Setup {
 impl Setup {
     /// The name of the preset in force, built-in or the person's own; `None` for other values.
     pub(super) fn preset(&self) -> Option<&str> {
-        let seedless = SamplingParams { seed: None, ..self.sampling.clone() };
-        let own = self.settings.presets.iter().find(|(_, params)| **params == self.sampling || **params == seedless);
-        own.map(|(name, _)| name.as_str()).or_else(|| parameters::preset_of(&self.sampling))
+        let own = self.settings.presets.iter().map(|(name, values)| (name.as_str(), values.clone()));
+        let built_in = PRESET_NAMES.into_iter().filter_map(|name| Some((name, SamplingValues::preset(name)?)));
+        own.chain(built_in).find(|(_, values)| self.sampling.is_preset(values)).map(|(name, _)| name)
     }
 
-    /// The filters of a preset; the person's own come first.
-    pub(super) fn preset_named(&self, name: &str) -> Option<SamplingParams> {
-        self.settings.presets.get(name).cloned().or_else(|| SamplingParams::preset(name))
+    /// What a preset says; the person's own come first.
+    pub(super) fn preset_named(&self, name: &str) -> Option<SamplingValues> {
+        self.settings.presets.get(name).cloned().or_else(|| SamplingValues::preset(name))
+    }
+
+    /// The filters as a preset would make them.
+    pub(super) fn with_preset(&self, preset: &SamplingValues) -> SamplingParams {
+        let mut sampling = self.sampling.clone();
+        sampling.choose_preset(preset);
+        sampling.in_force().clone()
     }
 
     /// The names of all presets, the built-in ones first.
@@ -200,8 +290,8 @@ impl Setup {
         names[at.map_or(0, |at| (at + 1) % names.len())].clone()
     }
 
-    /// Keeps the filters in force under a name; returns them.
-    pub(super) fn save_preset(&mut self, name: &str) -> Result<SamplingParams, String> {
+    /// Keeps the filters in force under a name, whoever has said them; returns them.
+    pub(super) fn save_preset(&mut self, name: &str) -> Result<SamplingValues, String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() {
             return Err("/preset save needs a name for the preset: /preset save NAME".to_owned());
@@ -212,8 +302,12 @@ impl Setup {
         if PRESET_NAMES.contains(&name) || ["save", "delete"].contains(&name) {
             return Err(format!("`{name}` is taken: choose another name for the preset"));
         }
-        self.settings.presets.insert(name.to_owned(), self.sampling.clone());
-        Ok(self.sampling.clone())
+        let mut values = SamplingValues::all(self.sampling.in_force());
+        if values.get(Parameter::Seed) == Some(&ParameterValue::Seed(None)) {
+            values.remove(Parameter::Seed);
+        }
+        self.settings.presets.insert(name.to_owned(), values.clone());
+        Ok(values)
     }
 
     /// Forgets a preset of the person's own.

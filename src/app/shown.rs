@@ -3,12 +3,14 @@
 use super::compare::Divergence;
 use super::keymap::Keymap;
 use super::meter::Meter;
+use super::parameters::Parameter;
 use super::{
     App, Comparison, Generation, Loading, NextToken, Note, OfferedModel, ReplySummary, SavedChats, Scoring, Section,
     TracedToken,
 };
 use crate::chat::provenance::ViewPlace;
 use crate::chat::{MessageId, Node, Role, Transcript};
+use crate::settings::layers::Origin;
 use crate::settings::theme::{Styles, Theme};
 use crate::settings::{Heat, Settings};
 use crate::store::SessionRecord;
@@ -30,12 +32,24 @@ impl App {
 
     /// The filters in force.
     pub fn sampling(&self) -> &SamplingParams {
-        &self.setup.sampling
+        self.setup.sampling.in_force()
+    }
+
+    /// Who has said what is in force of this parameter.
+    pub fn origin(&self, parameter: Parameter) -> Origin {
+        self.setup.sampling.origin(parameter)
     }
 
     /// The name of the preset in force, built-in or the person's own; `None` for other values.
     pub fn preset(&self) -> Option<&str> {
         self.setup.preset()
+    }
+
+    /// What the filters in force are called: a preset, the model's, or the person's own.
+    pub fn sampling_name(&self) -> &str {
+        let sampling = &self.setup.sampling;
+        let is_models = || sampling.own().is_empty() && !sampling.recommended().is_empty();
+        self.preset().unwrap_or(if is_models() { "model" } else { "own" })
     }
 
     /// The names of all presets, the built-in ones first.

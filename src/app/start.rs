@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::OfferedModel;
 use crate::chat::Transcript;
 use crate::settings::Settings;
+use crate::settings::layers::Given;
 use crate::settings::theme::Theme;
 use crate::store::SessionRecord;
 
@@ -30,6 +31,8 @@ impl Moment {
 pub struct Start {
     /// All that was set.
     pub settings: Settings,
+    /// What of that, and of the sampling, the command line says.
+    pub given: Given,
     /// Earlier prompts, oldest first.
     pub history: Vec<String>,
     /// A saved conversation to go on with.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::app::parameters::ParameterValue;
 use crate::chat::{MessageState, Role};
 use crate::settings::Settings;
 use crate::store::SessionSummary;
@@ -13,6 +14,7 @@ use crate::worker::protocol::{
 };
 
 mod late_answers;
+mod own_settings;
 mod pulls;
 
 struct Machine {
@@ -234,7 +236,7 @@ fn the_system_message_goes_first_and_stays_for_the_next_chat() {
 fn parameters_are_set_by_every_form_and_refused_with_their_range() {
     let mut machine = Machine::new();
     for line in ["/set temperature 0.5", "/set parameter temperature 0.5", "/temperature 0.5", "/temp 0,5"] {
-        machine.app.setup.sampling.temperature = 1.0;
+        machine.app.setup.sampling.set(Parameter::Temperature, ParameterValue::Number(1.0));
         assert_eq!(machine.enter(line).len(), 1, "only the history is written");
         assert_eq!(machine.app.sampling().temperature, 0.5, "{line}");
     }
@@ -294,7 +296,10 @@ fn a_change_that_changes_nothing_is_not_sent() {
     machine.enter("Q");
     let parameter = Parameter::MinP;
     let change = |steps| Action::Nudge { parameter, steps, large: false };
-    assert_eq!(machine.app.handle(change(-100), machine.now).len(), 1);
+    let effects = machine.app.handle(change(-100), machine.now);
+    let [Effect::Submit(EngineCommand::SetSampling { .. }), Effect::Store(_)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     assert!(machine.app.handle(change(-1), machine.now).is_empty(), "it is at its end already");
 }
 
@@ -404,7 +409,11 @@ fn a_parameter_without_its_filter_says_that_it_changes_nothing() {
     assert!(machine.last_note().starts_with("there is no sampler `top_q`"), "{}", machine.last_note());
     machine.enter("/show");
     let usual = parameters::SamplingParams::default().samplers;
-    assert!(machine.last_note().contains(&format!("\nsamplers          {usual}\n")), "{}", machine.last_note());
+    assert!(
+        machine.last_note().contains(&format!("\nsamplers          {usual} (set here)\n")),
+        "{}",
+        machine.last_note()
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use rand_pcg::rand_core::Rng;
 
 use super::parameters::{PARAMETERS, Parameter};
 use super::setup::Setup;
+use crate::settings::layers::LayeredSampling;
 use gibber_engine::SamplingParams;
 
 /// The most lanes of a comparison.
@@ -23,7 +24,15 @@ pub(super) struct VariantSetting {
     pub(super) label: String,
     /// The filters, with the seed that it draws with.
     pub(super) sampling: SamplingParams,
+    /// Those of them that are the model's.
+    pub(super) open: Vec<Parameter>,
     has_own_seed: bool,
+}
+
+impl VariantSetting {
+    fn of(sampling: &LayeredSampling, label: String, has_own_seed: bool) -> Self {
+        Self { label, sampling: sampling.in_force().clone(), open: sampling.open(), has_own_seed }
+    }
 }
 
 /// The words of the lanes, and the question after `--`.
@@ -72,7 +81,7 @@ impl Setup {
     /// The filters in force as a lane.
     fn present_variant(&self) -> VariantSetting {
         let label = self.preset().unwrap_or("present").to_owned();
-        VariantSetting { label, sampling: self.sampling.clone(), has_own_seed: false }
+        VariantSetting::of(&self.sampling, label, false)
     }
 
     fn usual_variants(&self) -> Vec<VariantSetting> {
@@ -84,7 +93,7 @@ impl Setup {
 
     /// A lane from a preset and parameters, `creative,top-k=10`.
     fn variant_of(&self, word: &str) -> Result<VariantSetting, String> {
-        let VariantSetting { mut sampling, mut has_own_seed, .. } = self.present_variant();
+        let (mut sampling, mut has_own_seed) = (self.sampling.clone(), false);
         let (mut labels, mut set) = (Vec::new(), Vec::new());
         if word.starts_with(QUESTION) {
             return Err(format!("`{word}`: a space belongs behind {QUESTION}, and then the question"));
@@ -103,9 +112,10 @@ impl Setup {
                         return Err(format!("`{word}` sets {name} twice: a space between them makes two lanes"));
                     }
                     set.push(parameter);
-                    parameter.parse_into(&mut sampling, value).map_err(|error| error.to_string())?;
-                    has_own_seed |= parameter == Parameter::Seed && sampling.seed.is_some();
-                    labels.push(format!("{} {}", parameter.spec().name, parameter.display(&sampling)));
+                    let value = parameter.spec().parse(value).map_err(|error| error.to_string())?;
+                    sampling.set(parameter, value);
+                    has_own_seed |= parameter == Parameter::Seed && sampling.in_force().seed.is_some();
+                    labels.push(format!("{} {}", parameter.spec().name, parameter.display(sampling.in_force())));
                 }
                 None => {
                     let preset = self.preset_named(part).ok_or_else(|| self.no_such_variant(part))?;
@@ -114,12 +124,12 @@ impl Setup {
                             "`{word}`: the preset {part} would undo what stands before it; it comes first, and one lane has one"
                         ));
                     }
-                    sampling = SamplingParams { seed: preset.seed.or(sampling.seed), ..preset };
+                    sampling.choose_preset(&preset);
                     labels.push(part.to_owned());
                 }
             }
         }
-        Ok(VariantSetting { label: labels.join(" · "), sampling, has_own_seed })
+        Ok(VariantSetting::of(&sampling, labels.join(" · "), has_own_seed))
     }
 
     fn no_such_variant(&self, word: &str) -> String {
@@ -202,10 +212,12 @@ mod tests {
     use rand_pcg::rand_core::SeedableRng;
 
     use super::*;
+    use crate::app::parameters::ParameterValue;
     use crate::settings::Settings;
+    use crate::settings::layers::Given;
 
     fn setup() -> Setup {
-        Setup::new(Settings::default())
+        Setup::new(Settings::default(), Given::default())
     }
 
     fn variants(words: &str) -> Result<Vec<VariantSetting>, String> {
@@ -232,7 +244,7 @@ mod tests {
         assert_eq!(labels(variants("").unwrap()), ["balanced", "precise", "creative"]);
         assert_eq!(labels(variants("precise").unwrap()), ["balanced", "precise"]);
         let mut setup = setup();
-        setup.sampling = setup.preset_named("precise").unwrap();
+        setup.sampling.choose_preset(&setup.preset_named("precise").unwrap());
         assert_eq!(
             labels(setup.variant_settings("", &mut Pcg64Mcg::seed_from_u64(7)).unwrap()),
             ["precise", "creative", "balanced"]
@@ -242,7 +254,7 @@ mod tests {
     #[test]
     fn a_number_is_as_many_fresh_seeds() {
         let mut setup = setup();
-        setup.sampling.seed = Some(5);
+        setup.sampling.set(Parameter::Seed, ParameterValue::Seed(Some(5)));
         let variants = setup.variant_settings("3", &mut Pcg64Mcg::seed_from_u64(7)).unwrap();
         let seeds: Vec<u64> = variants.iter().filter_map(|variant| variant.sampling.seed).collect();
         assert!(seeds.len() == 3 && seeds[0] != seeds[1] && seeds[1] != seeds[2] && !seeds.contains(&5), "{seeds:?}");

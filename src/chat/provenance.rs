@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MessageId;
+use gibber_engine::sampling::{Parameter, SamplingValues};
 use gibber_engine::{SamplingParams, TokenId};
 
 /// How a reply came to be.
@@ -346,6 +347,23 @@ pub struct ChatSettings {
     /// Where the view of it was left; nothing where that was its end. It is no part of what is exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewPlace>,
+    /// What of all that a person has chosen for this chat; `None` where an earlier version has kept it, which did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
+    /// What later versions keep.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a person has chosen for a chat: the rest is as the settings and the model have it when the chat is opened.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Chosen {
+    /// The parameters of the sampling by their keys. Those that this version does not know are kept.
+    pub sampling: serde_json::Map<String, serde_json::Value>,
+    /// The chat template, as a person names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// What later versions keep.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -358,9 +376,50 @@ impl ChatSettings {
         Self { view: None, ..self.clone() }
     }
 
+    /// Notes what a person has chosen.
+    pub fn choose(&mut self, sampling: &SamplingValues, template: Option<&str>) {
+        let chosen = self.chosen.get_or_insert_default();
+        chosen.sampling.retain(|key, _| Parameter::of_key(key).is_none());
+        chosen.sampling.extend(table_of(sampling));
+        chosen.template = template.map(str::to_owned);
+    }
+
+    /// The sampling that a person has chosen. What no version could have written is nothing; where it is not known what was
+    /// chosen, it is what is not the program's default.
+    pub fn chosen_sampling(&self) -> SamplingValues {
+        let chosen = match (&self.chosen, &self.sampling) {
+            (Some(chosen), _) => chosen.sampling.clone(),
+            (None, Some(RecordedSampling::Known(kept))) => table_of(&SamplingValues::differing(kept)),
+            (None, _) => return SamplingValues::default(),
+        };
+        let mut values = SamplingValues::default();
+        for (key, value) in chosen {
+            let Some(parameter) = Parameter::of_key(&key) else { continue };
+            let value = serde_json::from_value(value).ok().and_then(|value| parameter.spec().read(&value).ok());
+            value.into_iter().for_each(|value| values.set(parameter, value));
+        }
+        values
+    }
+
+    /// The chat template that a person has chosen.
+    pub fn chosen_template(&self) -> Option<String> {
+        match &self.chosen {
+            Some(chosen) => chosen.template.clone(),
+            None => self.template.clone().filter(|template| template != "model"),
+        }
+    }
+
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// As JSON has them.
+fn table_of(values: &SamplingValues) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(values) {
+        Ok(serde_json::Value::Object(table)) => table,
+        _ => serde_json::Map::new(),
     }
 }
 

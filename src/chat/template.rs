@@ -284,9 +284,22 @@ impl ChatTemplate {
     /// # Errors
     /// As [`ChatTemplate::render`].
     pub fn can_switch_thinking(&self, options: &RenderOptions) -> Result<bool, TemplateError> {
-        let question = [Message::new(Role::User, "?")];
-        let asked = |thinking| self.render(&question, &RenderOptions { thinking: Some(thinking), ..options.clone() });
-        Ok(asked(true)? != asked(false)?)
+        Ok(self.asked_to_think(Some(true), options)? != self.asked_to_think(Some(false), options)?)
+    }
+
+    /// Whether the model thinks before a reply that is asked for with `options`, as far as the template decides that.
+    pub fn thinks(&self, options: &RenderOptions) -> Result<bool, TemplateError> {
+        if !self.can_switch_thinking(options)? {
+            return Ok(false);
+        }
+        match options.thinking {
+            Some(thinking) => Ok(thinking),
+            None => Ok(self.asked_to_think(None, options)? == self.asked_to_think(Some(true), options)?),
+        }
+    }
+
+    fn asked_to_think(&self, thinking: Option<bool>, options: &RenderOptions) -> Result<String, TemplateError> {
+        self.render(&[Message::new(Role::User, "?")], &RenderOptions { thinking, ..options.clone() })
     }
 
     /// Whether `prompt`, which [`ChatTemplate::render`] has made of `messages`, is the same whatever the question at their

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use super::text::Kept;
 use crate::chat::template::RAW_NAME;
+use crate::settings::layers::Given;
 use crate::settings::{Settings, Think};
 use gibber_engine::{CacheType, FileType, PromptLookup};
 pub(super) use llama::Translated;
@@ -496,17 +497,13 @@ impl Model {
 }
 
 impl Chat {
-    /// Over what the file and the environment say.
+    /// Over what the file and the environment say. Returns what chats keep as well: that is not in `settings`.
     ///
     /// # Errors
     /// Where the chat template is a pipe that cannot be read.
-    pub(super) fn apply(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    pub(super) fn apply(&self, settings: &mut Settings) -> anyhow::Result<Given> {
         self.model.apply(settings);
-        self.sampling.apply(settings);
-        set(&mut settings.model.template, self.prompt.template()?);
-        if self.prompt.raw {
-            settings.model.template = RAW_NAME.into();
-        }
+        let template = if self.prompt.raw { Some(RAW_NAME.to_owned()) } else { self.prompt.template()? };
         set(&mut settings.chat.system, self.prompt.system_prompt.clone());
         set(&mut settings.chat.max_tokens, self.prompt.predict);
         set(&mut settings.model.lookup, self.prompt.lookup);
@@ -514,7 +511,7 @@ impl Chat {
         if !self.prompt.stop.is_empty() {
             settings.chat.stop = self.prompt.stop.clone();
         }
-        Ok(())
+        Ok(Given { sampling: self.sampling.values().clone(), template })
     }
 }
 

@@ -6,9 +6,12 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::args::{Common, Config};
 use super::output::Output;
-use super::{Context, Usage, themes};
-use crate::settings::Settings;
+use super::{Context, Usage, sentence, themes};
+use crate::settings::layers::LayeredSampling;
+use crate::settings::origins::{text_with_origins, without_effect};
+use crate::settings::{Settings, line_of_key};
 use crate::store::{Paths, files};
+use gibber_engine::sampling::SamplingValues;
 
 /// What a new config.toml begins with: every key, documented.
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -18,11 +21,12 @@ pub(super) fn run(command: &Config, common: &Common) -> Result<()> {
     let mut output = Output::stdout();
     match command {
         Config::Path => output.line(&paths.config().display().to_string()),
-        Config::Show => output.text(&toml::to_string(&Context::new(common)?.settings)?),
+        Config::Show => output.text(&shown(&Context::new(common)?, common)?),
         Config::Check => {
             check(&paths)?;
             let state = if paths.config().exists() { "is valid" } else { "does not exist; the defaults are used" };
-            output.line(&format!("{} {state}", paths.config().display()))
+            output.line(&format!("{} {state}", paths.config().display()))?;
+            check_effect(&paths, &mut output)
         }
         Config::Edit => edit(&paths),
     }
@@ -48,6 +52,27 @@ fn edit(paths: &Paths) -> Result<()> {
         return Err(anyhow!("{program} ended with {status}"));
     }
     check(paths)
+}
+
+/// The settings in use, with where each comes from.
+fn shown(context: &Context, common: &Common) -> Result<String> {
+    let mut sampling = LayeredSampling::new(&context.settings.sampling, SamplingValues::default());
+    match super::recommended::of_settings(context, &mut sampling) {
+        Ok(()) => {}
+        Err(error) => tell!("note: nothing is known of the model's own settings: {}", sentence(&error)),
+    }
+    text_with_origins(&super::stages(&context.paths, common)?, &sampling).map_err(|error| anyhow!(error))
+}
+
+/// Says which keys change nothing.
+fn check_effect(paths: &Paths, output: &mut Output) -> Result<()> {
+    let path = paths.config();
+    let text = gibber_files::read_text(&path, gibber_files::SMALL).unwrap_or_default();
+    without_effect(&text).into_iter().try_for_each(|key| {
+        let line = line_of_key(&text, &["sampling".to_owned(), key.to_owned()]);
+        let path = path.display();
+        output.line(&format!("{path}:{line}: `sampling.{key}` stands at the default and counts as unset: what the model brings comes before it"))
+    })
 }
 
 /// Reads the file, and what it names.

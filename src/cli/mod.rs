@@ -24,6 +24,7 @@ mod output;
 mod pull;
 mod quantize;
 mod question;
+mod recommended;
 mod remove;
 mod repl;
 mod replay;
@@ -52,6 +53,7 @@ use crate::app::keymap::{KeyProblem, Keymap};
 use crate::chat::template::Sandbox;
 use crate::chat::{template, visible};
 use crate::hub::ModelHub;
+use crate::settings::origins::Stage;
 use crate::settings::{Settings, line_of_key};
 use crate::store::Paths;
 use crate::worker::Resources;
@@ -102,9 +104,8 @@ impl Context {
     fn new(common: &args::Common) -> Result<Self> {
         let paths = Paths::new(common.config_dir.as_deref())?;
         let log = Log::start(&paths.log())?;
-        let mut settings = Settings::load(&paths.config())?;
-        settings.apply_environment(|name| std::env::var_os(name))?;
-        settings.ui.ascii |= common.ascii;
+        let stages = stages(&paths, common)?;
+        let settings = stages.into_iter().next_back().map(|stage| stage.settings).unwrap_or_default();
         if common.no_color {
             // NO_COLOR is obeyed without this.
             crossterm::style::force_color_output(false);
@@ -131,6 +132,17 @@ impl Context {
     fn load_options(&self) -> LoadOptions {
         self.load_params().options(MemoryProbe::default())
     }
+}
+
+/// The settings as one source after the other changes them, the flags of all commands last.
+fn stages(paths: &Paths, common: &args::Common) -> Result<Vec<Stage<'static>>> {
+    let of_file = Settings::load(&paths.config())?;
+    let mut of_environment = of_file.clone();
+    of_environment.apply_environment(|name| std::env::var_os(name))?;
+    let mut of_flags = of_environment.clone();
+    of_flags.ui.ascii |= common.ascii;
+    let stage = |source, settings| Stage { source, settings };
+    Ok(vec![stage("config.toml", of_file), stage("the environment", of_environment), stage("a flag", of_flags)])
 }
 
 /// What is wrong with the keys of the settings, with file and line.
@@ -173,6 +185,7 @@ fn load_params(settings: &Settings, paths: &Paths) -> LoadParams {
         quantize: model.quantize.parse().ok(),
         quantized_folder: Some(paths.cache()),
         cache: CacheTypes { keys: model.cache_type_k, values: model.cache_type_v },
+        known: recommended::known(paths),
     }
 }
 

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 
-use super::Context;
 use super::args::Model;
 use super::models::{can_be_fetched, resolve};
 use super::output::Output;
+use super::{Context, recommended};
 use crate::chat::one_line;
 use crate::chat::template::is_template;
 use crate::hub::bytes_text;
 use gibber_engine::TokenId;
 use gibber_engine::load::{self, LoadOptions, MemoryNeed, MemoryProbe, ModelFiles};
+use gibber_engine::sampling::{Recommended, SamplingValues};
 use gibber_engine::tokenizer::Tokenizer;
 
 pub(super) fn run(mut context: Context, name: Option<&str>, json: bool, model: &Model) -> Result<()> {
@@ -25,7 +26,7 @@ pub(super) fn run(mut context: Context, name: Option<&str>, json: bool, model: &
     match resolve(&name, &context.paths) {
         Ok(source) => {
             let files = load::open(&source)?;
-            let (info, tokenizer) = looked_at(&files, &context.load_options());
+            let (info, tokenizer) = looked_at(&files, &context);
             shown(&context, &info, tokenizer, json)
         }
         Err(not_here) => of_remote(&context, &name, json, not_here),
@@ -33,9 +34,10 @@ pub(super) fn run(mut context: Context, name: Option<&str>, json: bool, model: &
 }
 
 /// What a model's files say. One of which something is missing runs no more than one without its tokenizer.
-fn looked_at(files: &ModelFiles, options: &LoadOptions) -> (Info, Result<Tokenizer, String>) {
+fn looked_at(files: &ModelFiles, context: &Context) -> (Info, Result<Tokenizer, String>) {
     let tokenizer = files.check(MemoryProbe::default()).and_then(|()| files.tokenizer());
-    (Info::new(files, options), tokenizer.map_err(|error| error.to_string()))
+    let info = Info::new(files, &context.load_options(), recommended::of_files(files, &context.paths));
+    (info, tokenizer.map_err(|error| error.to_string()))
 }
 
 fn shown(context: &Context, info: &Info, tokenizer: Result<Tokenizer, String>, json: bool) -> Result<()> {
@@ -54,7 +56,7 @@ fn of_remote(context: &Context, name: &str, json: bool, not_here: anyhow::Error)
     }
     let remote = hub.header(&reference)?;
     let files = remote.header.files.as_ref().map_err(|why| anyhow!("{name} is not here, and cannot be run: {why}"))?;
-    let (mut info, tokenizer) = looked_at(files, &context.load_options());
+    let (mut info, tokenizer) = looked_at(files, context);
     info.path = remote.place;
     info.here = false;
     info.fetch = Some(format!("gibber pull {name}"));
@@ -94,6 +96,10 @@ struct Info {
     #[serde(skip)]
     template: &'static str,
     end_tokens: Vec<EndToken>,
+    /// The sampling that is recommended for it, what is otherwise while it thinks, and where that stands.
+    sampling: SamplingValues,
+    sampling_thinking: SamplingValues,
+    sampling_source: String,
     notes: Vec<String>,
     /// Whether it is on this machine; else what fetches it, and how many bytes that are.
     here: bool,
@@ -113,7 +119,7 @@ struct EndToken {
 }
 
 impl Info {
-    fn new(files: &ModelFiles, options: &LoadOptions) -> Self {
+    fn new(files: &ModelFiles, options: &LoadOptions, recommended: Recommended) -> Self {
         let config = &files.config;
         let need = MemoryNeed::of(config, files.weights.total_bytes(), options);
         let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
@@ -146,7 +152,10 @@ impl Info {
                 _ => "none (a plain one is used)",
             },
             end_tokens: Vec::new(),
-            notes: Vec::new(),
+            sampling: recommended.values,
+            sampling_thinking: recommended.thinking,
+            sampling_source: recommended.source,
+            notes: recommended.notes,
             here: true,
             fetch: None,
             fetch_bytes: None,
@@ -194,7 +203,7 @@ impl Info {
             Ok(tokenizer) => {
                 let end = |&id: &TokenId| EndToken { id, text: tokenizer.piece(id) };
                 self.end_tokens = tokenizer.eos_tokens().iter().map(end).collect();
-                self.notes = tokenizer.notes().to_vec();
+                self.notes.extend_from_slice(tokenizer.notes());
                 self.runnable = true;
             }
             Err(error) => self.reason = Some(error),
@@ -213,12 +222,25 @@ fn print_info(info: &Info, tokenizer: Result<Tokenizer, String>, verbose: bool) 
         let size = bytes_text(info.fetch_bytes.unwrap_or(info.bytes));
         ("not here", format!("its header was read and nothing fetched; `{command}` fetches it ({size})"))
     });
-    let rows = info.rows().into_iter().chain(of_tokenizer).chain(not_here).collect::<Vec<_>>();
+    let rows =
+        info.rows().into_iter().chain(sampling_rows(info)).chain(of_tokenizer).chain(not_here).collect::<Vec<_>>();
     for (key, value) in &rows {
         output.line(&format!("{key:<14} {}", one_line(value)))?;
     }
     let metadata = info.metadata.iter().filter(|_| verbose);
     metadata.into_iter().try_for_each(|(key, value)| output.line(&format!("{} = {}", one_line(key), one_line(value))))
+}
+
+/// The sampling that is recommended, and what of that cannot be taken.
+fn sampling_rows(info: &Info) -> Vec<(&'static str, String)> {
+    let sampling = match info.sampling.is_empty() {
+        true => "nothing is recommended".to_owned(),
+        false => format!("{} ({})", info.sampling, info.sampling_source),
+    };
+    let thinking =
+        (!info.sampling_thinking.is_empty()).then(|| ("while it thinks", info.sampling_thinking.to_string()));
+    let notes = info.notes.iter().map(|note| ("note", note.clone()));
+    std::iter::once(("sampling", sampling)).chain(thinking).chain(notes).collect()
 }
 
 /// What ends a reply, and what is odd about the tokenizer.

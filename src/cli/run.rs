@@ -12,20 +12,28 @@ use super::{Context, Exit, INTERRUPTED, Usage, text};
 use crate::app::{ReplySummary, template_choice};
 use crate::chat::thinking::ThoughtFilter;
 use crate::chat::{Message, Role, without_line_end};
+use crate::settings::layers::{LayeredSampling, Origin};
 use crate::worker::protocol::{
     Adaptation, EngineCommand, EngineEvent, FinishReason, GenerationParams, GenerationStats, Prompt, Stepping,
     TokenTrace, answers, of_loading, of_variants,
 };
 use gibber_engine::TokenId;
+use gibber_engine::sampling::{PARAMETERS, ParameterSpec};
 
 pub(super) fn run(mut context: Context, arguments: &Run) -> Result<()> {
-    arguments.chat.apply(&mut context.settings)?;
-    context.settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
+    let given = arguments.chat.apply(&mut context.settings)?;
+    let mut sampling = LayeredSampling::new(&context.settings.sampling, given.sampling);
+    if let Some(template) = given.template {
+        context.settings.model.template = template;
+    }
     let prompt = prompt(&context, arguments)?;
-    let params = params(&context);
+    let params = params(&context, &sampling);
     context.bring(&arguments.chat.model)?;
     let mut session = Session::start(&context)?;
-    session.check_think_switch(&context)?;
+    session.recommend(&context, &mut sampling);
+    if context.verbose {
+        tell!("{}", describe_sampling(&sampling));
+    }
     let mut reply = Reply::new(arguments.json);
     reply.filter = (!is_raw(&context)).then(ThoughtFilter::default);
     let closing = session
@@ -110,10 +118,25 @@ fn joined(parts: Vec<String>, is_raw: bool) -> String {
     parts.reduce(|text, part| format!("{}\n{part}", without_line_end(&text))).unwrap_or_default()
 }
 
-fn params(context: &Context) -> GenerationParams {
+/// The filters that act, and who has said so.
+fn describe_sampling(sampling: &LayeredSampling) -> String {
+    let acts = |spec: &&ParameterSpec| {
+        spec.parameter.acts(sampling.in_force()) || sampling.origin(spec.parameter) != Origin::Program
+    };
+    let shown = |spec: &ParameterSpec| {
+        let (value, origin) = (spec.parameter.display(sampling.in_force()), sampling.origin(spec.parameter));
+        format!("{} {value} ({origin})", spec.name)
+    };
+    let shown: Vec<String> = PARAMETERS.iter().filter(acts).map(shown).collect();
+    let thinking = if sampling.is_of_thinking() { " (while it thinks)" } else { "" };
+    format!("sampling{thinking}: {}", shown.join(" · "))
+}
+
+fn params(context: &Context, sampling: &LayeredSampling) -> GenerationParams {
     let chat = &context.settings.chat;
     GenerationParams {
-        sampling: context.settings.sampling.clone(),
+        sampling: sampling.in_force().clone(),
+        open: sampling.open(),
         max_tokens: (chat.max_tokens > 0).then_some(chat.max_tokens),
         stop: chat.stop.clone(),
         candidates: 0,

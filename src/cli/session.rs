@@ -9,6 +9,7 @@ use super::Context;
 use super::interrupt::Interrupt;
 use super::output::StatusLine;
 use crate::app::template_choice;
+use crate::settings::layers::LayeredSampling;
 use crate::worker::WorkerHandle;
 use crate::worker::protocol::{EngineCommand, EngineEvent, LoadParams, ModelPlace, RequestId};
 use gibber_engine::FileType;
@@ -53,20 +54,25 @@ impl Session {
         self.model.as_ref()
     }
 
-    /// Says where the person wants the model to think, or not to, and its template cannot be told.
-    pub(super) fn check_think_switch(&mut self, context: &Context) -> Result<()> {
-        let settings = &context.settings;
-        let think = settings.chat.think;
-        if template_choice(&settings.model.template).is_raw() || think.for_template().is_none() {
-            return Ok(());
+    /// Gives the sampling what is recommended for the model, and says what of that cannot be taken. Says where the person
+    /// wants the model to think, or not to, and its template cannot be told.
+    pub(super) fn recommend(&mut self, context: &Context, sampling: &mut LayeredSampling) {
+        let recommended = self.model.as_ref().map(|model| model.recommended.clone()).unwrap_or_default();
+        recommended.notes.iter().for_each(|note| tell!("note: {note}"));
+        let (think, template) = (context.settings.chat.think, template_choice(&context.settings.model.template));
+        let is_asked = think.for_template().is_some() || recommended.has_modes();
+        sampling.on_model(recommended);
+        if template.is_raw() || !is_asked {
+            return;
         }
-        let template = template_choice(&settings.model.template);
         let described = self.ask(|id| EngineCommand::DescribeTemplate { id, template }, |_| Ok(()));
         // A template that fails is an error of what is asked next.
-        if let Ok(EngineEvent::TemplateDescribed { can_switch_thinking: false, .. }) = described {
-            tell!("{}", think.without_switch());
+        if let Ok(EngineEvent::TemplateDescribed { can_switch_thinking, thinks, .. }) = described {
+            if !can_switch_thinking && think.for_template().is_some() {
+                tell!("{}", think.without_switch());
+            }
+            sampling.on_thinking(can_switch_thinking && think.for_template().unwrap_or(thinks));
         }
-        Ok(())
     }
 
     /// Whether Ctrl-C has stopped what was asked.

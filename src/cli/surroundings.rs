@@ -11,7 +11,7 @@ use crossbeam_channel::Receiver;
 use super::args::Chat;
 use super::file_reader::{FileReader, MAX_FILE, aside, names_file, read_text};
 use super::interrupt::Interrupt;
-use super::{Context, Usage, chat_pulls, load_params, model_list, models, run, sentence, themes};
+use super::{Context, chat_pulls, load_params, model_list, models, run, sentence, themes};
 use crate::app::files::FileEntry;
 use crate::app::{
     App, AttachmentsFound, FilePurpose, FrontEndIo, ListedModel, ModelOffer, Moment, OfferedModel, Start,
@@ -29,7 +29,7 @@ use crate::store::{
     StoreWriter, StoredSession, files, history,
 };
 use crate::worker::protocol::{LoadParams, ModelPlace};
-use gibber_engine::SamplingParams;
+use gibber_engine::sampling::SamplingValues;
 
 /// Names of a folder that are completed at most.
 const MAX_ENTRIES: usize = 5000;
@@ -52,7 +52,7 @@ pub(super) struct Surroundings {
 
 /// The state of a chat at its start, and what lies around it. `screen` says whether it is the full screen's.
 pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Result<(App, Surroundings)> {
-    arguments.apply(&mut context.settings)?;
+    let given = arguments.apply(&mut context.settings)?;
     // What the settings name and is not here is offered on the screen.
     if arguments.model.is_named() {
         context.bring(&arguments.model)?;
@@ -60,7 +60,6 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     // From now on Ctrl-C is the chat's.
     Interrupt::release();
     let Context { paths, settings, .. } = context;
-    settings.sampling.validate().map_err(|error| Usage(error.to_string()))?;
     let is_first_run = screen && !paths.history().exists() && !paths.database().exists();
     let history = history::load(&paths.history()).unwrap_or_else(|error| {
         // The chat goes on without its history.
@@ -68,15 +67,26 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
         Vec::new()
     });
     let load = load_params(&settings, &paths);
-    let is_raw = template_choice(&settings.model.template).is_raw();
+    let is_raw = template_choice(given.template.as_ref().unwrap_or(&settings.model.template)).is_raw();
     let message = run::given_text(&arguments.prompt, is_raw)?;
     let (models, offered) = (models::names(&paths), chat_pulls::offered(&paths));
     let themes = themes::own(&paths);
     let warnings = themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths));
     let warnings = warnings.chain(super::thread_warning(&settings)).collect();
     let seed = gibber_engine::sampling::drawn();
-    let start =
-        Start { settings, history, models, offered, message, themes, is_first_run, warnings, seed, ..Start::default() };
+    let start = Start {
+        settings,
+        given,
+        history,
+        models,
+        offered,
+        message,
+        themes,
+        is_first_run,
+        warnings,
+        seed,
+        ..Start::default()
+    };
     let writer = StoreWriter::spawn(paths.clone())?;
     let pulls = Jobs::new(background::work(paths.clone()));
     let surroundings = Surroundings {
@@ -201,8 +211,8 @@ impl FrontEndIo for Surroundings {
         self.pulls.news().clone()
     }
 
-    fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String> {
-        let changed = self.change_config(|text, path| edit::with_preset(text, path, name, params));
+    fn save_preset(&mut self, name: &str, values: Option<&SamplingValues>) -> Result<String, String> {
+        let changed = self.change_config(|text, path| edit::with_preset(text, path, name, values));
         changed.map_err(|error| sentence(&error))
     }
 

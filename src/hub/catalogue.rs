@@ -20,13 +20,26 @@ const OWN: &str = "catalogue.toml";
 /// # Errors
 /// Where one cannot be read, with file and line.
 pub fn load(paths: &Paths) -> Result<Catalogue> {
-    let built_in = Catalogue::parse(BUILT_IN, Path::new(BUILT_IN_PATH))?;
+    let built_in = built_in()?;
     let path = paths.directory().join(OWN);
     match gibber_files::read_text(&path, gibber_files::SMALL) {
         Ok(text) => Ok(built_in.with(Catalogue::parse(&text, &path)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(built_in),
         Err(source) => Err(HubError::Io { path, source }),
     }
+}
+
+/// What comes with the program alone.
+///
+/// # Errors
+/// None: a test reads it.
+pub fn built_in() -> Result<Catalogue> {
+    Catalogue::parse(BUILT_IN, Path::new(BUILT_IN_PATH))
+}
+
+/// Whether an entry is the person's own.
+pub fn is_own(entry: &CatalogueEntry) -> bool {
+    entry.place.path != Path::new(BUILT_IN_PATH)
 }
 
 /// Why this engine cannot run an entry; `None` where it can, as far as the catalogue tells.

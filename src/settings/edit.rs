@@ -6,7 +6,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::schema::{self, Section, ValueKind};
 use super::{Settings, SettingsError};
-use gibber_engine::SamplingParams;
+use gibber_engine::sampling::SamplingValues;
 
 /// `text`, the content of the file that errors call `path`, changed so that it reads as `settings`. Only keys whose value
 /// differs from what the text says now are touched; presets are added and changed, never removed.
@@ -37,7 +37,7 @@ pub fn updated(text: &str, path: &Path, settings: &Settings) -> Result<String, S
     Ok(document.to_string())
 }
 
-/// `text`, the content of the file that errors call `path`, with this preset in it, or without where there are no `params`.
+/// `text`, the content of the file that errors call `path`, with this preset in it, or without where there are no `values`.
 ///
 /// # Errors
 /// As [`updated`].
@@ -45,11 +45,11 @@ pub fn with_preset(
     text: &str,
     path: &Path,
     name: &str,
-    params: Option<&SamplingParams>,
+    values: Option<&SamplingValues>,
 ) -> Result<String, SettingsError> {
     let mut settings = Settings::parse(text, path)?;
-    if let Some(params) = params {
-        settings.presets.insert(name.to_owned(), params.clone());
+    if let Some(values) = values {
+        settings.presets.insert(name.to_owned(), values.clone());
         return updated(text, path, &settings);
     }
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| SettingsError::Unwritable {

@@ -5,7 +5,9 @@
 
 pub mod edit;
 pub mod keys;
+pub mod layers;
 pub mod load;
+pub mod origins;
 pub mod schema;
 pub mod theme;
 
@@ -13,11 +15,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use gibber_engine::sampling::SamplingValues;
 use gibber_engine::{CacheType, PromptLookup, SamplingParams};
 
 pub use load::{Problem, SettingsError, line_of_key};
 
-/// Everything a person can set: defaults <- config.toml <- environment <- flags.
+/// Everything a person can set: defaults <- config.toml <- environment <- flags. Of the sampling it is what config.toml says;
+/// who else says something of it, [`layers`] has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -25,10 +29,10 @@ pub struct Settings {
     pub model: ModelSettings,
     /// What every conversation starts with.
     pub chat: ChatSettings,
-    /// The filters at the start.
+    /// The filters that config.toml names.
     pub sampling: SamplingParams,
     /// The person's own presets of sampling, beside the built-in `precise`, `balanced` and `creative`.
-    pub presets: BTreeMap<String, SamplingParams>,
+    pub presets: BTreeMap<String, SamplingValues>,
     /// The full screen.
     pub ui: UiSettings,
     /// The person's own keys of the full screen.

@@ -11,20 +11,46 @@ fn parse(text: &str) -> Result<Settings, SettingsError> {
     Settings::parse(text, Path::new("config.toml"))
 }
 
+fn values(json: &str) -> SamplingValues {
+    serde_json::from_str(json).unwrap()
+}
+
 fn error_of(text: &str) -> String {
     parse(text).unwrap_err().to_string()
 }
 
+/// The example with each of its keys put in force.
+fn example_in_force() -> String {
+    let is_key = |line: &str| {
+        let name = line.strip_prefix("# ").and_then(|line| line.split_once(" = ")).map(|(name, _)| name);
+        name.is_some_and(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let sections = EXAMPLE.split("# Your own presets").next().unwrap();
+    let rest = EXAMPLE.split("[ui]").nth(1).unwrap();
+    let lines = sections.lines().chain(["[ui]"]).chain(rest.lines());
+    lines.map(|line| if is_key(line) { &line[2..] } else { line }).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_sets_nothing_until_a_key_is_put_in_force() {
+    let document: toml_edit::DocumentMut = EXAMPLE.parse().unwrap();
+    for (name, section) in document.iter() {
+        assert!(section.as_table().unwrap().is_empty(), "[{name}] sets something");
+    }
+    assert_eq!(parse(EXAMPLE).unwrap(), Settings::default());
+}
+
 #[test]
 fn the_example_has_every_key_with_its_default() {
-    assert_eq!(parse(EXAMPLE).unwrap(), Settings::default());
-    let document: toml_edit::DocumentMut = EXAMPLE.parse().unwrap();
+    let example = example_in_force();
+    assert_eq!(parse(&example).unwrap(), Settings::default());
+    let document: toml_edit::DocumentMut = example.parse().unwrap();
     for section in &schema::SECTIONS {
         let written: BTreeSet<&str> = document[section.name].as_table().unwrap().iter().map(|(key, _)| key).collect();
         let known: BTreeSet<&str> = section.keys.iter().map(|key| key.name).collect();
         assert_eq!(written, known, "[{}]", section.name);
         for (key, _) in document[section.name].as_table().unwrap().iter() {
-            let line = EXAMPLE.lines().position(|line| line.starts_with(&format!("{key} ="))).unwrap();
+            let line = EXAMPLE.lines().position(|line| line.starts_with(&format!("# {key} ="))).unwrap();
             assert!(EXAMPLE.lines().nth(line - 1).unwrap().starts_with('#'), "{key} has no comment above it");
         }
     }
@@ -56,7 +82,7 @@ fn an_empty_text_is_the_defaults() {
 fn values_are_taken_from_any_way_of_writing_them() {
     let settings = parse("sampling.top_p = 1\nmodel = { threads = 2 }\n[presets.mine]\ntop_k = 7\nseed = -1").unwrap();
     assert_eq!((settings.sampling.top_p, settings.model.threads), (1.0, 2));
-    assert_eq!(settings.presets["mine"], SamplingParams { top_k: 7, ..SamplingParams::default() });
+    assert_eq!(settings.presets["mine"], values(r#"{"top_k":7}"#), "what a preset leaves out it says nothing of");
 }
 
 #[test]
@@ -64,7 +90,11 @@ fn a_seed_of_minus_one_is_a_fresh_one() {
     for fresh in ["-1", "\"random\""] {
         let text = format!("[sampling]\nseed = {fresh}\n[presets.mine]\nseed = {fresh}");
         let settings = parse(&text).unwrap();
-        assert_eq!((settings.sampling.seed, settings.presets["mine"].seed), (None, None), "{fresh}");
+        assert_eq!(
+            (settings.sampling.seed, settings.presets["mine"].get(gibber_engine::sampling::Parameter::Seed)),
+            (None, None),
+            "{fresh}"
+        );
     }
     assert_eq!(parse("[sampling]\nseed = 42").unwrap().sampling.seed, Some(42));
 }
@@ -231,7 +261,7 @@ mod saving {
         let mut settings = Settings::default();
         settings.sampling.top_k = 3;
         assert_eq!(updated("# mine\n", &settings), "# mine\n\n[sampling]\ntop_k = 3\n");
-        let poet = Settings { presets: [("poet".into(), settings.sampling.clone())].into(), ..Settings::default() };
+        let poet = Settings { presets: [("poet".into(), values(r#"{"top_k":3}"#))].into(), ..Settings::default() };
         assert!(updated("# mine\n", &poet).starts_with("# mine\n\n[presets.poet]\n"));
         let text = "[ui]\nmouse = true\n# the end\n";
         assert_eq!(updated(text, &settings), format!("{text}\n[sampling]\ntop_k = 3\n"));
@@ -248,8 +278,8 @@ mod saving {
     fn presets_are_added_and_changed() {
         let text = "[presets.a]\ntop_k = 1 # one\n";
         let mut settings = parse(text).unwrap();
-        settings.presets.get_mut("a").unwrap().top_k = 2;
-        settings.presets.insert("b".into(), SamplingParams { temperature: 0.0, ..SamplingParams::default() });
+        settings.presets.insert("a".into(), values(r#"{"top_k":2}"#));
+        settings.presets.insert("b".into(), values(r#"{"temperature":0}"#));
         let written = updated(text, &settings);
         assert!(written.contains("top_k = 2 # one"), "{written}");
         assert!(written.contains("[presets.b]"), "{written}");
@@ -274,14 +304,63 @@ mod saving {
 fn a_preset_is_written_and_taken_out_and_the_comments_stay() {
     let path = Path::new("config.toml");
     let text = "# mine\n[ui]\nmouse = true # yes\n\n[presets.dry]\ntemperature = 0.1 # cold\n";
-    let poet = SamplingParams { temperature: 1.3, seed: None, ..SamplingParams::default() };
+    let poet = values(r#"{"temperature":1.3,"min_p":0.02}"#);
     let with = edit::with_preset(text, path, "poet", Some(&poet)).unwrap();
     assert!(with.starts_with(text.trim_end()), "{with}");
     assert_eq!(parse(&with).unwrap().presets["poet"], poet);
-    let hotter = edit::with_preset(&with, path, "dry", Some(&SamplingParams { temperature: 0.2, ..poet })).unwrap();
+    let hotter = edit::with_preset(&with, path, "dry", Some(&values(r#"{"temperature":0.2}"#))).unwrap();
     assert!(hotter.contains("temperature = 0.2 # cold"), "{hotter}");
     let without = edit::with_preset(&with, path, "poet", None).unwrap();
     assert_eq!(without.trim_end(), text.trim_end());
     assert_eq!(edit::with_preset("", path, "poet", None).unwrap(), "");
     assert!(edit::with_preset("broken = ", path, "poet", None).is_err());
+}
+
+mod shown {
+    use gibber_engine::sampling::Recommended;
+
+    use super::super::layers::LayeredSampling;
+    use super::super::origins::{Stage, text_with_origins, without_effect};
+    use super::*;
+
+    #[test]
+    fn each_value_is_told_with_its_source_and_the_text_reads_as_the_settings() {
+        let of_file =
+            parse("[model]\nbatch = 64\n[sampling]\ntop_k = 7\ntop_p = 0.95\n[presets.x]\nmin_p = 0.5\n").unwrap();
+        let mut of_environment = of_file.clone();
+        of_environment.model.threads = 3;
+        let mut sampling = LayeredSampling::new(&of_environment.sampling, SamplingValues::default());
+        let recommended = Recommended {
+            values: values(r#"{"temperature":0.6,"top_k":20}"#),
+            thinking: values(r#"{"temperature":0.7}"#),
+            source: "generation_config.json".into(),
+            notes: vec![],
+        };
+        sampling.on_model(recommended);
+        let stages = [
+            Stage { source: "config.toml", settings: of_file },
+            Stage { source: "the environment", settings: of_environment.clone() },
+        ];
+        let text = text_with_origins(&stages, &sampling).unwrap();
+        for line in [
+            "batch = 64 # config.toml",
+            "threads = 3 # the environment",
+            "context = 0 # default",
+            "# temperature = 0.6 # from the model (generation_config.json)",
+            "top_k = 7 # config.toml",
+            "top_p = 0.95 # default",
+            "seed = -1 # default",
+            "# while the model thinks: temperature 0.70",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert_eq!(parse(&text).unwrap(), of_environment);
+    }
+
+    #[test]
+    fn keys_that_stand_at_the_default_are_those_without_effect() {
+        let text = "[sampling]\ntop_k = 40\ntop_p = 0.5\nseed = -1\ntemperature = 0.80\n";
+        assert_eq!(without_effect(text), ["temperature", "top_k", "seed"]);
+        assert!(without_effect(EXAMPLE).is_empty() && without_effect("").is_empty());
+    }
 }

@@ -10,14 +10,21 @@ use super::step_view::pick_keys;
 use super::targets::{Target, Targets};
 use super::text::{fit, width_of};
 use super::theme::Theme;
-use crate::app::parameters::{PARAMETERS, Parameter, ParameterValue};
-use crate::app::{App, ContextUse, NextToken, Phase};
+use crate::app::parameters::{PARAMETERS, Parameter, ParameterSpec, ParameterValue};
+use crate::app::{App, ContextUse, NextToken, Origin, Phase};
 
 /// Columns of a panel's inside.
 pub(super) const WIDTH: u16 = 30;
 
 /// Columns of a slider.
 const SLIDER: usize = 10;
+
+/// Marks a value that the model brings, behind it.
+const OF_MODEL: &str = "*";
+
+/// Says so, where a name of this many columns stands beside it at most.
+const LEGEND: &str = "* model";
+const LONGEST_BESIDE_LEGEND: usize = 11;
 
 /// Columns of a candidate's bar.
 const BAR: usize = 4;
@@ -181,7 +188,12 @@ impl Pen<'_> {
     fn sampling(&mut self, app: &App, panel: &mut SamplingPanel, focused: bool, rows: usize) {
         let style = if focused { self.theme.chosen() } else { self.theme.title() };
         self.put(1, "Sampling", style);
-        self.put_right(&format!("[{}]", fit(app.preset().unwrap_or("own"), 14)), self.theme.text());
+        let name = format!("[{}]", fit(app.sampling_name(), 14));
+        self.put_right(&name, self.theme.text());
+        let is_of_model = |spec: &ParameterSpec| app.origin(spec.parameter) == Origin::Model;
+        if PARAMETERS.iter().any(is_of_model) && width_of(&name) <= LONGEST_BESIDE_LEGEND {
+            self.put(10, LEGEND, self.theme.faint());
+        }
         self.y += 1;
         // The chosen row is always in view, and one that is clicked stays under the mouse.
         let first = panel.first.min(panel.selected).max((panel.selected + 1).saturating_sub(rows));
@@ -207,6 +219,9 @@ impl Pen<'_> {
         let is_reached = spec.parameter.is_reached(app.sampling());
         let accent = if is_reached { self.theme.accent() } else { self.theme.faint() };
         self.put(x, &value, accent);
+        if app.origin(spec.parameter) == Origin::Model && x + width_of(&value) <= room {
+            self.put(room, OF_MODEL, self.theme.faint());
+        }
         if let Some(fraction) = fraction {
             let knob = (fraction * (SLIDER - 1) as f64).round() as usize;
             let track: String = (0..SLIDER).map(|at| if at == knob { '●' } else { '━' }).collect();

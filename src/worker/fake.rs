@@ -28,7 +28,7 @@ use super::protocol::{
     PromptFault, RequestId, ScoredToken, Stepping, TokenTrace,
 };
 use gibber_engine::load::ModelInfo;
-use gibber_engine::sampling::{Candidate, Filter, SamplingParams};
+use gibber_engine::sampling::{Candidate, Filter, Recommended, SamplingParams};
 use gibber_engine::{CacheTypes, TokenId};
 
 /// How often a waiting step looks for a cancel.
@@ -209,6 +209,8 @@ pub fn sample_model() -> ModelInfo {
         has_chat_template: true,
         load_time: Duration::from_millis(42),
         quantized: None,
+        recommended: Recommended::default(),
+        aliases: Vec::new(),
     }
 }
 
@@ -275,7 +277,7 @@ impl Actor {
             EngineCommand::Prefill { id, prompt, .. } => self.prefill(id, &prompt),
             EngineCommand::DescribeTemplate { id, .. } => {
                 let can_switch_thinking = !self.script.no_think_switch;
-                self.emit(EngineEvent::TemplateDescribed { id, can_switch_thinking });
+                self.emit(EngineEvent::TemplateDescribed { id, can_switch_thinking, thinks: can_switch_thinking });
             }
             EngineCommand::Measure { id, prompt, draft, .. } => self.measure(id, &prompt, draft),
             EngineCommand::Shutdown => return Next::End,
@@ -471,7 +473,7 @@ impl Actor {
         while let Ok(command) = self.commands.try_recv() {
             let _ = self.record.send(command.clone());
             match command {
-                EngineCommand::SetSampling { id, sampling } if id == reply.id => reply.set_sampling(sampling),
+                EngineCommand::SetSampling { id, sampling, .. } if id == reply.id => reply.set_sampling(sampling),
                 EngineCommand::SetSampling { .. } => {}
                 EngineCommand::Pause { id } | EngineCommand::Resume { id } | EngineCommand::Steer { id, .. } => {
                     if id == reply.id && reply.can_pause {

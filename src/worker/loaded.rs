@@ -7,6 +7,7 @@ use crate::chat::context_window::ContextWindow;
 use crate::chat::template::{ChatTemplate, RenderOptions, Rendered, Sandbox, SpecialTexts, TemplateError, is_template};
 use gibber_engine::inference::Inference;
 use gibber_engine::load::LoadedModel;
+use gibber_engine::sampling::{Parameter, Recommended, SamplingParams};
 use gibber_engine::tokenizer::Tokenizer;
 use gibber_engine::{EngineError, TokenId};
 
@@ -67,6 +68,8 @@ pub(super) struct Reader {
     pub(super) context: usize,
     trained_context: usize,
     left_out: LeftOut,
+    /// The sampling that is recommended for the model.
+    recommended: Recommended,
     /// Names of templates of which it was said what is wrong with their prompts, and of a model whose own is none.
     faulty: Vec<String>,
 }
@@ -103,6 +106,7 @@ impl Loaded {
             context: model.inference.context(),
             trained_context: model.info.trained_context,
             left_out: LeftOut::default(),
+            recommended: model.info.recommended,
             faulty: Vec::new(),
         };
         Self { inference: model.inference, variants: Vec::new(), reader }
@@ -284,9 +288,37 @@ impl Reader {
         Ok(rendered)
     }
 
-    /// Whether the template can be told whether the model is to think.
-    pub(super) fn can_switch_thinking(&self, template: &TemplateChoice) -> Result<bool, RequestError> {
-        Ok(self.template(template)?.can_switch_thinking(&self.options(None))?)
+    /// Whether the template can be told whether the model is to think, and whether it thinks where it is not told.
+    pub(super) fn describe_thinking(&self, template: &TemplateChoice) -> Result<(bool, bool), RequestError> {
+        let (template, options) = (self.template(template)?, self.options(None));
+        Ok((template.can_switch_thinking(&options)?, template.thinks(&options)?))
+    }
+
+    /// The sampling of a reply to `source`: of the parameters that are `open`, what is recommended for the model.
+    pub(super) fn sampling(
+        &self,
+        sampling: SamplingParams,
+        open: &[Parameter],
+        source: &Source<'_>,
+    ) -> Result<SamplingParams, RequestError> {
+        if open.is_empty() || self.recommended.is_empty() {
+            return Ok(sampling);
+        }
+        let thinks = match source {
+            // Strangers' templates are asked where it makes a difference.
+            Source::Chat { template, thinking, .. } if self.recommended.has_modes() => {
+                template.thinks(&self.options(*thinking))?
+            }
+            Source::Chat { .. } | Source::Raw(_) => false,
+        };
+        let recommended = self.recommended.of(thinks);
+        let mut sampling = sampling;
+        for parameter in open {
+            if let Some(value) = recommended.get(*parameter) {
+                parameter.set(&mut sampling, value.clone());
+            }
+        }
+        Ok(sampling)
     }
 
     /// Where each of `tokens`, those of `source`, stands: which message of the prompt it is part of.

@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::protocol::{EngineCommand, EngineEvent, RequestId};
 use gibber_engine::SamplingParams;
+use gibber_engine::sampling::Parameter;
 
 /// The engine's end of the two channels.
 #[derive(Debug)]
@@ -135,18 +136,18 @@ impl Mailbox {
     }
 
     /// The last change of sampling for `id` that waits.
-    pub(super) fn new_sampling(&mut self, id: RequestId) -> Option<SamplingParams> {
+    pub(super) fn new_sampling(&mut self, id: RequestId) -> Option<(SamplingParams, Vec<Parameter>)> {
         let mut latest = None;
         if !self.waiting.is_empty() {
             self.waiting.retain_mut(|command| match command {
-                EngineCommand::SetSampling { id: of, sampling } if *of == id => {
-                    latest = Some(std::mem::take(sampling));
+                EngineCommand::SetSampling { id: of, sampling, open } if *of == id => {
+                    latest = Some((std::mem::take(sampling), std::mem::take(open)));
                     false
                 }
                 _ => true,
             });
         }
-        latest.filter(|sampling| sampling.validate().is_ok())
+        latest.filter(|(sampling, _)| sampling.validate().is_ok())
     }
 }
 

@@ -30,7 +30,7 @@ use crate::chat::Message;
 pub use crate::chat::template::Adaptation;
 use crate::chat::template::RAW_NAME;
 use gibber_engine::load::{CancelFlag, LoadOptions, MemoryProbe, ModelInfo};
-use gibber_engine::sampling::SamplingParams;
+use gibber_engine::sampling::{KnownModel, Parameter, SamplingParams};
 use gibber_engine::{CacheTypes, FileType, TokenId};
 
 pub use gibber_engine::generate::{FinishReason, GenerationStats, PromptLookup, Steer, TokenTrace};
@@ -64,7 +64,7 @@ pub enum ModelPlace {
 }
 
 /// How a model is loaded; what each means, [`gibber_engine::load::LoadOptions`] says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct LoadParams {
     pub threads: Option<usize>,
@@ -73,12 +73,14 @@ pub struct LoadParams {
     pub quantize: Option<FileType>,
     pub quantized_folder: Option<PathBuf>,
     pub cache: CacheTypes,
+    /// Models of which it is known what is recommended for them, beside what their files say.
+    pub known: Vec<KnownModel>,
 }
 
 impl LoadParams {
     /// What the engine is told of them.
     pub fn options(&self, memory: MemoryProbe) -> LoadOptions {
-        let Self { threads, context, batch, quantize, quantized_folder, cache } = self.clone();
+        let Self { threads, context, batch, quantize, quantized_folder, cache, known: _ } = self.clone();
         LoadOptions {
             threads,
             context,
@@ -95,7 +97,7 @@ impl LoadParams {
 impl Default for LoadParams {
     fn default() -> Self {
         let LoadOptions { threads, context, batch, quantize, quantized_folder, cache, .. } = LoadOptions::default();
-        Self { threads, context, batch, quantize, quantized_folder, cache }
+        Self { threads, context, batch, quantize, quantized_folder, cache, known: Vec::new() }
     }
 }
 
@@ -152,6 +154,8 @@ pub enum Prompt {
 pub struct GenerationParams {
     /// The filters at the start; [`EngineCommand::SetSampling`] changes them on the way.
     pub sampling: SamplingParams,
+    /// Those of them that nobody has set: what is recommended for the model takes their place.
+    pub open: Vec<Parameter>,
     /// The most tokens to generate; `None` until the model ends its turn or the context is full.
     pub max_tokens: Option<usize>,
     /// Texts that end the reply; they are not part of it. The template's own are added.
@@ -186,6 +190,7 @@ impl Default for GenerationParams {
     fn default() -> Self {
         Self {
             sampling: SamplingParams::default(),
+            open: Vec::new(),
             max_tokens: None,
             stop: Vec::new(),
             candidates: 10,
@@ -279,6 +284,8 @@ pub enum EngineCommand {
         id: RequestId,
         /// From now on.
         sampling: SamplingParams,
+        /// As [`GenerationParams::open`].
+        open: Vec<Parameter>,
     },
     /// Pause the running generation `id` before its next token; without effect where [`Stepping`] is off, and once it has
     /// closed. While it is paused, `Paused` tells of each change.
@@ -569,6 +576,8 @@ pub enum EngineEvent {
         id: RequestId,
         /// Whether it can be told that the model is to think, or not to (`Prompt::Chat::thinking`).
         can_switch_thinking: bool,
+        /// Whether the model thinks where it can be told and is not.
+        thinks: bool,
     },
     /// Answer to `Measure`. Closing.
     Measured {

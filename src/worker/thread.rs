@@ -27,7 +27,7 @@ use gibber_engine::generate::{
 };
 use gibber_engine::inference::PrefillProgress;
 use gibber_engine::load::{LoadOptions, LoadedModel, MemoryProbe, ModelSource, load};
-use gibber_engine::sampling::{self, SamplingParams, Situation, fresh_seed};
+use gibber_engine::sampling::{self, KnownModel, SamplingParams, Situation, fresh_seed};
 use gibber_engine::score::{score, score_prompt};
 use gibber_engine::{EngineError, TokenId};
 use replaying::Replaying;
@@ -101,6 +101,7 @@ struct Origin {
     source: ModelSource,
     options: LoadOptions,
     bytes: u64,
+    known: Vec<KnownModel>,
 }
 
 impl Worker {
@@ -147,8 +148,8 @@ impl Worker {
             EngineCommand::Count { id, prompt, max_tokens } => count(&self.loaded()?.reader, id, &prompt, max_tokens),
             EngineCommand::Prefill { id, prompt, max_tokens } => self.prefill(id, &prompt, max_tokens),
             EngineCommand::DescribeTemplate { id, template } => {
-                let can_switch_thinking = self.loaded()?.reader.can_switch_thinking(&template)?;
-                Ok(EngineEvent::TemplateDescribed { id, can_switch_thinking })
+                let (can_switch_thinking, thinks) = self.loaded()?.reader.describe_thinking(&template)?;
+                Ok(EngineEvent::TemplateDescribed { id, can_switch_thinking, thinks })
             }
             EngineCommand::Measure { id, prompt, draft, max_tokens } => {
                 let parts = self.loaded()?.reader.measure(&prompt, draft, max_tokens)?;
@@ -177,7 +178,7 @@ impl Worker {
         }
         // The model in use stays until the new one is there, so that nothing is lost where it cannot be loaded; unless
         // there is no memory for both.
-        let model = match self.read(id, source, options) {
+        let mut model = match self.read(id, source, options) {
             Err(EngineError::NoMemory { needed, available, .. }) if self.frees(needed.saturating_sub(available)) => {
                 self.loaded = None;
                 match self.read(id, source, options) {
@@ -188,8 +189,10 @@ impl Worker {
             }
             outcome => outcome?,
         };
+        model.info.recommend(&params.known);
         let info = Box::new(model.info.clone());
-        self.origin = Some(Origin { source: source.clone(), options: options.clone(), bytes: info.weight_bytes });
+        let (source, options, known) = (source.clone(), options.clone(), params.known);
+        self.origin = Some(Origin { source, options, bytes: info.weight_bytes, known });
         self.loaded = Some(Loaded::new(model, &self.resources.sandbox));
         self.draws.forget();
         Ok(EngineEvent::Loaded { id, model: info })
@@ -221,9 +224,11 @@ impl Worker {
 
     /// Loads the model again that was given up for one that failed; returns whether it is back.
     fn restore(&mut self) -> bool {
-        if let Some(Origin { source, options, .. }) = &self.origin {
-            self.loaded =
-                load(source, options, &mut |_, _| {}).ok().map(|model| Loaded::new(model, &self.resources.sandbox));
+        if let Some(Origin { source, options, known, .. }) = &self.origin {
+            self.loaded = load(source, options, &mut |_, _| {}).ok().map(|mut model| {
+                model.info.recommend(known);
+                Loaded::new(model, &self.resources.sandbox)
+            });
         }
         self.loaded.is_some()
     }
@@ -232,13 +237,14 @@ impl Worker {
         &mut self,
         id: RequestId,
         prompt: &Prompt,
-        params: GenerationParams,
+        mut params: GenerationParams,
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         check(&params.sampling)?;
         let Self { mailbox, loaded, draws, .. } = self;
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let (source, tokens) = loaded.reader.request(prompt, params.max_tokens)?;
+        params.sampling = loaded.reader.sampling(params.sampling, &params.open, &source)?;
         loaded.prune_forks(&tokens);
         emit_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, reader, .. } = loaded;
@@ -513,7 +519,11 @@ impl Control for ActiveReply<'_, '_> {
     fn new_sampling(&mut self, chosen: usize) -> Option<SamplingParams> {
         match &mut self.replaying {
             Some(replaying) => replaying.new_sampling(chosen),
-            None => self.mailbox.new_sampling(self.id),
+            None => {
+                let (sampling, open) = self.mailbox.new_sampling(self.id)?;
+                // A template that fails now has not failed for the prompt.
+                self.reader.sampling(sampling.clone(), &open, &self.source).ok().or(Some(sampling))
+            }
         }
     }
 

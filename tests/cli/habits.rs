@@ -378,7 +378,7 @@ fn words_that_a_command_has_no_use_for_are_an_error_and_change_nothing() {
     for (word, command) in [("mychat", "save"), ("now", "quit"), ("2", "undo")] {
         assert!(error.contains(&format!("nothing was done: `{word}` behind /{command} has no meaning")), "{error}");
     }
-    assert!(said.contains("temperature = 0.30: "), "what follows is read on: {said}");
+    assert!(said.contains("temperature = 0.30 (set here): "), "what follows is read on: {said}");
     assert!(!gibber.path("config.toml").exists(), "no settings were written");
 }
 

@@ -131,7 +131,7 @@ fn sampling_preview_and_count_act_at_once_while_it_is_paused() {
     let id = client.send_generate(raw("Hello"), stepping(4, 3));
     client.until_paused();
     let sampling = SamplingParams { top_k: 1, ..open(4, 3).sampling };
-    client.worker.send(EngineCommand::SetSampling { id, sampling: sampling.clone() });
+    client.worker.send(EngineCommand::SetSampling { id, sampling: sampling.clone(), open: vec![] });
     let events = client.until_paused();
     let Some(EngineEvent::Paused { distribution, .. }) = events.last() else { panic!("{events:?}") };
     assert!(distribution.candidates[1].cut_by.is_some() && events.len() == 1, "{events:?}");
@@ -222,7 +222,7 @@ fn a_reply_is_computed_again_from_its_logs() {
     let mut events = client.until_paused();
     events.extend(client.steer(id, Steer::Pick(tops(&events)[2])));
     let sampling = SamplingParams { temperature: 1.7, top_k: 3, ..open(4, 9).sampling };
-    client.worker.send(EngineCommand::SetSampling { id, sampling });
+    client.worker.send(EngineCommand::SetSampling { id, sampling, open: vec![] });
     events.extend(client.until_paused());
     for steer in [Steer::Draw, Steer::Draw, Steer::TakeBack, Steer::TakeBack, Steer::Draw] {
         events.extend(client.steer(id, steer));

@@ -123,6 +123,7 @@ impl Conversion {
         hugging_face::refuse_unwritable(&files.path, &files.config)?;
         let mut header = Header::new();
         hugging_face::put_model(&mut header, &files.name, &files.config);
+        hugging_face::put_sampling(&mut header, &files.recommended.values);
         hugging_face::put_tokenizer(&mut header, files)?;
         let tensors = planned(hugging_face::tensors(files)?, kind, shape_of(files));
         Self::put_together(&files.path, header, tensors, kind)

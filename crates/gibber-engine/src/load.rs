@@ -19,6 +19,7 @@ use super::kernels::attention::CacheTypes;
 use super::kernels::isa::Isa;
 use super::kernels::pool::{default_threads, useful_threads};
 use super::model::{KvCache, Model, ModelConfig};
+use super::sampling::{KnownModel, Recommended};
 use super::source::memory;
 pub use super::source::{MemoryProbe, ModelFiles, ModelSource, open};
 use super::tokenizer::Tokenizer;
@@ -110,6 +111,19 @@ pub struct ModelInfo {
     pub load_time: std::time::Duration,
     /// What came of the wish to have its weights quantized.
     pub quantized: Option<Quantized>,
+    /// The sampling that is recommended for it.
+    pub recommended: Recommended,
+    /// Other names of it that its files tell.
+    pub aliases: Vec<String>,
+}
+
+impl ModelInfo {
+    /// Takes in what is known of it beside its files.
+    pub fn recommend(&mut self, known: &[KnownModel]) {
+        if let Some(known) = KnownModel::find(known, &self.path, &self.name, &self.aliases) {
+            self.recommended = std::mem::take(&mut self.recommended).beside(&known.recommended);
+        }
+    }
 }
 
 /// A model that can run, with all that belongs to it.
@@ -178,6 +192,8 @@ pub fn load(
         has_chat_template: files.chat_template.as_deref().is_some_and(|template| !template.trim().is_empty()),
         load_time: started.elapsed(),
         quantized,
+        recommended: files.recommended,
+        aliases: files.aliases,
         name: files.name,
     };
     Ok(LoadedModel {

@@ -5,11 +5,13 @@
 mod gguf;
 mod hugging_face;
 pub(crate) mod memory;
+mod recommended;
 mod tokenizer_files;
 
 use std::path::{Path, PathBuf};
 
 use super::model::{Model, ModelConfig};
+use super::sampling::Recommended;
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights};
@@ -49,6 +51,10 @@ pub struct ModelFiles {
     pub bos_token: Option<String>,
     /// The text of its end token, for the template.
     pub eos_token: Option<String>,
+    /// The sampling that they recommend.
+    pub recommended: Recommended,
+    /// Other names of the model that its files tell: its own name, and the addresses where it is from.
+    pub aliases: Vec<String>,
     tokenizer: TokenizerFiles,
 }
 
@@ -171,6 +177,8 @@ pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
                 chat_template: None,
                 bos_token: None,
                 eos_token: None,
+                recommended: Recommended::default(),
+                aliases: Vec::new(),
                 tokenizer: TokenizerFiles::Bytes,
             }
         }

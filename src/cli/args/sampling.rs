@@ -2,19 +2,16 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
-use crate::settings::Settings;
-use gibber_engine::sampling::{PARAMETERS, Parameter, ParameterSpec, ParameterValue};
+use gibber_engine::sampling::{PARAMETERS, ParameterSpec, ParameterValue, SamplingValues};
 
-/// How the next token is chosen: what was given, in the order of the table.
+/// How the next token is chosen: what was given.
 #[derive(Debug, Clone, Default)]
-pub(in crate::cli) struct Sampling(Vec<(Parameter, ParameterValue)>);
+pub(in crate::cli) struct Sampling(SamplingValues);
 
 impl Sampling {
-    /// Over what the file and the environment say.
-    pub(super) fn apply(&self, settings: &mut Settings) {
-        for (parameter, value) in &self.0 {
-            parameter.set(&mut settings.sampling, value.clone());
-        }
+    /// What was given.
+    pub(super) fn values(&self) -> &SamplingValues {
+        &self.0
     }
 }
 
@@ -55,11 +52,12 @@ impl Args for Sampling {
 
 impl FromArgMatches for Sampling {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let given = |spec: &ParameterSpec| {
-            let value = matches.try_get_one::<ParameterValue>(spec.key).ok().flatten()?;
-            Some((spec.parameter, value.clone()))
-        };
-        Ok(Self(PARAMETERS.iter().filter_map(given).collect()))
+        let mut given = SamplingValues::default();
+        for spec in &PARAMETERS {
+            let value = matches.try_get_one::<ParameterValue>(spec.key).ok().flatten();
+            value.into_iter().for_each(|value| given.set(spec.parameter, value.clone()));
+        }
+        Ok(Self(given))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

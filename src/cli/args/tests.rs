@@ -19,7 +19,11 @@ fn parse(arguments: &str) -> Cli {
 fn settings(arguments: &str) -> Settings {
     let mut settings = Settings::default();
     match parse(arguments).command {
-        Some(Command::Run(run)) => run.chat.apply(&mut settings).unwrap(),
+        Some(Command::Run(run)) => {
+            let given = run.chat.apply(&mut settings).unwrap();
+            settings.sampling = given.sampling.over(&settings.sampling);
+            settings.model.template = given.template.unwrap_or_default();
+        }
         other => panic!("{other:?}"),
     }
     settings
@@ -104,12 +108,9 @@ fn minus_one_is_no_limit_and_a_fresh_seed() {
         let mut settings = Settings::default();
         settings.chat.max_tokens = 5;
         settings.sampling.seed = Some(3);
-        parse(&format!("{limit} -s -1 --top-k -1")).chat.apply(&mut settings).unwrap();
-        assert_eq!(
-            (settings.chat.max_tokens, settings.sampling.seed, settings.sampling.top_k),
-            (0, None, 0),
-            "{limit}"
-        );
+        let given = parse(&format!("{limit} -s -1 --top-k -1")).chat.apply(&mut settings).unwrap();
+        let sampling = given.sampling.over(&settings.sampling);
+        assert_eq!((settings.chat.max_tokens, sampling.seed, sampling.top_k), (0, None, 0), "{limit}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::stage::Stage;
 use crate::app::keymap::Context;
+use crate::app::parameters::{Parameter, ParameterValue};
 use crate::chat::Transcript;
 use crate::store::{SessionId, SessionRecord};
 use crate::tui::screen::Request;
@@ -51,7 +52,8 @@ fn presets_are_saved_chosen_with_their_values_and_deleted() {
     stage.keys("/temp 1.3<Enter>/min-p 0.02<Enter>/preset save poet<Enter>");
     assert!(stage.draw().contains("preset poet is saved, in /home/me"));
     let saved = stage.memory.presets.pop().unwrap();
-    assert_eq!((saved.0.as_str(), saved.1.unwrap().temperature), ("poet", 1.3));
+    let temperature = saved.1.unwrap().get(Parameter::Temperature).cloned();
+    assert_eq!((saved.0.as_str(), temperature), ("poet", Some(ParameterValue::Number(1.3))));
     stage.keys("/preset precise<Enter>/preset<Enter>");
     let shown = stage.draw();
     assert!(shown.contains("▸ precise *") && shown.contains("temperature 1.30 · top-k 40"), "{shown}");

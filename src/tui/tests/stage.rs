@@ -24,7 +24,7 @@ use crate::tui::view;
 use crate::worker::WorkerHandle;
 use crate::worker::fake::{FakeControl, FakeWorker};
 use crate::worker::protocol::{EngineCommand, EngineEvent, LoadParams, ModelPlace, Prompt};
-use gibber_engine::SamplingParams;
+use gibber_engine::sampling::SamplingValues;
 
 /// Surroundings that remember what they were asked.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(super) struct Memory {
     pub(super) saved: Option<Settings>,
     pub(super) sessions: Vec<(SessionRecord, Transcript)>,
     /// The presets that were saved, and the names of those that were deleted.
-    pub(super) presets: Vec<(String, Option<SamplingParams>)>,
+    pub(super) presets: Vec<(String, Option<SamplingValues>)>,
     pub(super) themes: Vec<NamedTheme>,
     pub(super) files: std::collections::HashMap<String, String>,
     /// The drafts whose files are to be read.
@@ -118,7 +118,7 @@ impl FrontEndIo for Memory {
         never()
     }
 
-    fn save_preset(&mut self, name: &str, params: Option<&SamplingParams>) -> Result<String, String> {
+    fn save_preset(&mut self, name: &str, params: Option<&SamplingValues>) -> Result<String, String> {
         self.presets.push((name.to_owned(), params.cloned()));
         Ok("/home/me/.config/gibber/config.toml".to_owned())
     }

@@ -55,7 +55,7 @@ fn a_held_reply_can_be_changed_and_cancelled() {
     let first = worker.events().recv_timeout(PATIENCE).unwrap();
     assert_eq!(spoken(&[first]), "one");
     let sampling = SamplingParams { temperature: 0.1, ..SamplingParams::default() };
-    worker.send(EngineCommand::SetSampling { id: RequestId(1), sampling: sampling.clone() });
+    worker.send(EngineCommand::SetSampling { id: RequestId(1), sampling: sampling.clone(), open: vec![] });
     assert!(matches!(control.next_command(), Some(EngineCommand::SetSampling { .. })));
     worker.send(EngineCommand::Cancel { id: RequestId(1) });
     let events = events_of_request(&worker);

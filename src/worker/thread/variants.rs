@@ -20,7 +20,7 @@ impl Worker {
         &mut self,
         id: RequestId,
         prompt: &Prompt,
-        variants: Vec<GenerationParams>,
+        mut variants: Vec<GenerationParams>,
     ) -> Result<EngineEvent, RequestError> {
         let asked = Instant::now();
         variants.iter().try_for_each(|variant| check(&variant.sampling))?;
@@ -28,6 +28,10 @@ impl Worker {
         let loaded = loaded.as_mut().ok_or(RequestError::NoModel)?;
         let longest = variants.iter().map(|variant| variant.max_tokens.unwrap_or(usize::MAX)).max().unwrap_or(1);
         let (source, tokens) = loaded.reader.request(prompt, Some(longest))?;
+        for variant in &mut variants {
+            let sampling = std::mem::take(&mut variant.sampling);
+            variant.sampling = loaded.reader.sampling(sampling, &variant.open, &source)?;
+        }
         loaded.prune_forks(&tokens);
         emit_fault(mailbox, id, loaded.reader.new_fault(&source)?);
         let Loaded { inference, variants: left, reader } = loaded;

@@ -8,6 +8,7 @@ use super::tensors::{RowOrder, Source, interleaved};
 use crate::keys::GgufWriter;
 use crate::model::family::rope;
 use crate::model::{ModelConfig, ModelTensors, Slot, Stored, TensorSpec};
+use crate::sampling::{ParameterValue, SamplingValues};
 use crate::source::ModelFiles;
 use crate::tokenizer::{Cuts, Vocabulary};
 use crate::weights::gguf::Header;
@@ -92,6 +93,20 @@ pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
     header.string("general.type", "model");
     header.string("general.name", name);
     config.family.put_gguf_keys(&mut GgufWriter::new(header, architecture), config);
+}
+
+/// The keys that say which sampling is recommended; what they have no name for is left out.
+pub(super) fn put_sampling(header: &mut Header, values: &SamplingValues) {
+    for (parameter, value) in values.iter() {
+        let Some(key) = parameter.spec().gguf_key() else { continue };
+        match value {
+            ParameterValue::Number(number) => header.f32(&key, *number),
+            // No count of tokens is beyond this.
+            ParameterValue::Integer(number) => header.i32(&key, i32::try_from(*number).unwrap_or(i32::MAX)),
+            ParameterValue::Samplers(samplers) => header.string(&key, &samplers.to_string()),
+            ParameterValue::Seed(_) => {}
+        }
+    }
 }
 
 /// The keys that say how a text is cut.

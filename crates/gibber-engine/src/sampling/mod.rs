@@ -6,18 +6,22 @@ mod chain;
 mod dice;
 mod filters;
 mod params;
+mod recommended;
 mod sampler;
 mod samplers;
 mod stats;
 mod table;
+mod values;
 
 pub use chain::{Situation, Vocabulary};
 pub use dice::Dice;
 pub use params::{InvalidSampling, PRESET_NAMES, ParameterError, ParameterKind, ParameterSpec, ParameterValue, Slider};
+pub use recommended::{KnownModel, Recommended};
 pub use sampler::{Draw, Sampler, distribution, drawn, fresh_seed, most_probable};
 pub use samplers::{InvalidSamplers, Samplers};
 pub use stats::{LogSoftmaxStats, log_softmax_stats, not_numbers, rank_of};
 pub use table::{Filter, PARAMETERS, Parameter, SamplingParams};
+pub use values::{FileValue, SamplingValues};
 
 use crate::TokenId;
 use serde::{Deserialize, Serialize};

@@ -87,6 +87,10 @@ pub struct ParameterSpec {
     pub slider: Option<Slider>,
     /// The number that leaves the distribution as it is.
     pub neutral: f64,
+    /// Its key in the `generation_config.json` of a Hugging Face folder.
+    pub generation_config: Option<&'static str>,
+    /// Its key in a GGUF file, behind `general.sampling.`.
+    pub gguf: Option<&'static str>,
     /// The filter that it is a parameter of; without that one in the order it does nothing.
     pub filter: Option<Filter>,
     /// Reads it.
@@ -99,17 +103,6 @@ pub struct ParameterSpec {
 pub const PRESET_NAMES: [&str; 3] = ["precise", "balanced", "creative"];
 
 impl SamplingParams {
-    /// A built-in preset by its name, one of [`PRESET_NAMES`]. It leaves the seed open.
-    pub fn preset(name: &str) -> Option<Self> {
-        let balanced = Self::default();
-        match name {
-            "precise" => Some(Self { temperature: 0.2, top_k: 20, top_p: 0.9, min_p: 0.1, ..balanced }),
-            "balanced" => Some(balanced),
-            "creative" => Some(Self { temperature: 1.1, top_k: 0, top_p: 0.98, min_p: 0.03, ..balanced }),
-            _ => None,
-        }
-    }
-
     /// Checks every parameter against its range.
     ///
     /// # Errors
@@ -124,12 +117,20 @@ impl SamplingParams {
     }
 }
 
+/// What stands before the keys of a GGUF file that recommend a sampling (`src/llama-arch.cpp` in llama.cpp has the list).
+const GGUF_PREFIX: &str = "general.sampling.";
+
 impl ParameterSpec {
+    /// Its key in a GGUF file.
+    pub fn gguf_key(&self) -> Option<String> {
+        self.gguf.map(|key| format!("{GGUF_PREFIX}{key}"))
+    }
+
     /// Whether this value is in range.
     ///
     /// # Errors
     /// [`InvalidSampling`], where it is not.
-    fn check(&self, value: &ParameterValue) -> Result<(), InvalidSampling> {
+    pub(super) fn check(&self, value: &ParameterValue) -> Result<(), InvalidSampling> {
         let invalid =
             |value: String, least: String, most: String| Err(InvalidSampling { name: self.key, value, least, most });
         match (self.kind, value) {

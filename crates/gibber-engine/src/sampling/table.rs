@@ -126,7 +126,8 @@ macro_rules! parameters {
         }
 
         /// A parameter that can be turned.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
         pub enum Parameter {
             $($(#[$doc])* $variant,)*
         }
@@ -163,6 +164,8 @@ parameters! {
         decimals: 2,
         slider: Some(Slider { ends: (0.0, 2.0), step: 0.05, large_step: 0.25, reach: (0.0, 5.0) }),
         neutral: 1.0,
+        generation_config: Some("temperature"),
+        gguf: Some("temp"),
         filter: Some(Filter::Temperature),
     }
     /// Keeps the k most probable tokens; 0 keeps all.
@@ -179,6 +182,8 @@ parameters! {
         decimals: 0,
         slider: Some(Slider { ends: (0.0, 200.0), step: 1.0, large_step: 10.0, reach: (0.0, 1000.0) }),
         neutral: 0.0,
+        generation_config: Some("top_k"),
+        gguf: Some("top_k"),
         filter: Some(Filter::TopK),
     }
     /// Keeps the smallest set of most probable tokens whose mass reaches p (Holtzman et al. 2019); 1 keeps all.
@@ -195,6 +200,8 @@ parameters! {
         decimals: 2,
         slider: Some(SHARE),
         neutral: 1.0,
+        generation_config: Some("top_p"),
+        gguf: Some("top_p"),
         filter: Some(Filter::TopP),
     }
     /// Keeps tokens at least this many times as probable as the best one; 0 keeps all.
@@ -211,6 +218,8 @@ parameters! {
         decimals: 2,
         slider: Some(SHARE),
         neutral: 0.0,
+        generation_config: Some("min_p"),
+        gguf: Some("min_p"),
         filter: Some(Filter::MinP),
     }
     /// Divides (positive) or multiplies (negative) the logit of a token that was seen (Keskar et al. 2019); 1 is off.
@@ -227,6 +236,8 @@ parameters! {
         decimals: 2,
         slider: Some(Slider { ends: (1.0, 2.0), step: 0.01, large_step: 0.1, reach: (0.1, 10.0) }),
         neutral: 1.0,
+        generation_config: Some("repetition_penalty"),
+        gguf: Some("penalty_repeat"),
         filter: Some(Filter::Penalties),
     }
     /// Makes the draws repeatable; `None` takes a fresh seed for each reply.
@@ -243,6 +254,8 @@ parameters! {
         decimals: 0,
         slider: None,
         neutral: 0.0,
+        generation_config: None,
+        gguf: None,
         filter: None,
     }
     /// Keeps the tokens whose surprise is nearest the entropy, up to this mass (Meister et al. 2022); 1 keeps all.
@@ -259,6 +272,8 @@ parameters! {
         decimals: 2,
         slider: Some(SHARE),
         neutral: 1.0,
+        generation_config: Some("typical_p"),
+        gguf: None,
         filter: Some(Filter::TypicalP),
     }
     /// How many of the last tokens the penalties look at; 0 none, -1 the whole context.
@@ -275,6 +290,8 @@ parameters! {
         decimals: 0,
         slider: Some(Slider { ends: (0.0, 512.0), step: 8.0, large_step: 64.0, reach: (-1.0, 8192.0) }),
         neutral: 64.0,
+        generation_config: None,
+        gguf: Some("penalty_last_n"),
         filter: Some(Filter::Penalties),
     }
     /// Subtracted from the logit of each token that was seen; 0 is off. -2 to 2.
@@ -291,6 +308,8 @@ parameters! {
         decimals: 2,
         slider: Some(LOGIT),
         neutral: 0.0,
+        generation_config: None,
+        gguf: None,
         filter: Some(Filter::Penalties),
     }
     /// Subtracted from the logit once for each time the token was seen; 0 is off. -2 to 2.
@@ -307,6 +326,8 @@ parameters! {
         decimals: 2,
         slider: Some(LOGIT),
         neutral: 0.0,
+        generation_config: None,
+        gguf: None,
         filter: Some(Filter::Penalties),
     }
     /// Keeps the tokens whose logit is within n standard deviations of the best one (Tang et al. 2024); 0 or less keeps all.
@@ -323,6 +344,8 @@ parameters! {
         decimals: 2,
         slider: Some(Slider { ends: (0.0, 5.0), step: 0.05, large_step: 0.5, reach: (0.0, 100.0) }),
         neutral: 0.0,
+        generation_config: None,
+        gguf: None,
         filter: Some(Filter::TopNSigma),
     }
     /// The filters that act, in their order.
@@ -339,6 +362,8 @@ parameters! {
         decimals: 0,
         slider: None,
         neutral: 0.0,
+        generation_config: None,
+        gguf: Some("sequence"),
         filter: None,
     }
 }

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use super::{ModelFiles, TokenizerFiles};
+use super::{ModelFiles, TokenizerFiles, recommended};
 use crate::EngineError;
 use crate::keys::GgufKeys;
 use crate::model::{ModelConfig, family};
 use crate::tokenizer::{self, Tokenizer};
 use crate::weights::gguf::{Gguf, Metadata, Value, parts};
 use crate::weights::{Storage, Weights, disguise};
+
+/// The keys that say what the model is called and where it is from.
+const ALIASES: [&str; 4] =
+    ["general.name", "general.repo_url", "general.source.repo_url", "general.source.huggingface.repository"];
 
 /// Opens the file in `storage`, whose name is `path`.
 pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFiles, EngineError> {
@@ -21,16 +25,20 @@ pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFil
     let metadata = Gguf::parse(&path, &storage)?.metadata;
     let Keys { config, chat_template, bos_token, eos_token } = Keys::read(&path, &metadata, &weights)?;
     // A name that is none is no reason not to run a model.
+    let alias = |key: &&str| metadata.string(key).ok().flatten().map(str::to_owned);
+    let aliases = ALIASES.iter().filter_map(alias).collect();
     let own_name = metadata.string("general.name").ok().flatten().filter(|_| is_blob(&path));
     Ok(ModelFiles {
         name: own_name.unwrap_or(name).to_owned(),
-        path,
         config,
         weights,
         chat_template,
         bos_token,
         eos_token,
-        tokenizer: TokenizerFiles::Gguf(storage),
+        recommended: recommended::of_gguf(&path, &metadata),
+        aliases,
+        tokenizer: TokenizerFiles::Gguf(storage.clone()),
+        path,
     })
 }
 

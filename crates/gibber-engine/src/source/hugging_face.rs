@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{ModelFiles, display_name, tokenizer_files};
+use super::{ModelFiles, display_name, recommended, tokenizer_files};
 use crate::EngineError;
 use crate::keys::JsonFile;
 use crate::model::{Leftovers, family};
@@ -29,6 +29,7 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
     let tokenizer_config = JsonFile::read(folder.join("tokenizer_config.json"))?;
     let token =
         |key: &str| tokenizer_config.as_ref().and_then(|json| json.get(key)).and_then(tokenizer_files::token_text);
+    let generation = JsonFile::read(folder.join("generation_config.json"))?;
     Ok(ModelFiles {
         name: display_name(folder),
         path: folder.to_owned(),
@@ -37,10 +38,13 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
         chat_template: chat_template(folder, tokenizer_config.as_ref())?,
         bos_token: token("bos_token"),
         eos_token: token("eos_token"),
+        recommended: generation.as_ref().map(recommended::of_generation_config).unwrap_or_default(),
+        aliases: Vec::new(),
         tokenizer: super::TokenizerFiles::HuggingFace(tokenizer_files::TokenizerFiles::find(
             folder,
             &config_json,
             tokenizer_config.as_ref(),
+            generation.as_ref(),
         )?),
     })
 }

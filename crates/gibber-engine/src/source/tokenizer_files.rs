@@ -29,10 +29,11 @@ impl TokenizerFiles {
         folder: &Path,
         config: &JsonFile,
         tokenizer_config: Option<&JsonFile>,
+        generation_config: Option<&JsonFile>,
     ) -> Result<Self, EngineError> {
         let mut eos = EosTokens { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
-        if let Some(generation) = JsonFile::read(folder.join("generation_config.json"))? {
-            eos.ids.extend(ids(&generation, "eos_token_id")?);
+        if let Some(generation) = generation_config {
+            eos.ids.extend(ids(generation, "eos_token_id")?);
         }
         if let Some(json) = tokenizer_config
             && let Some(text) = json.get("eos_token").and_then(token_text)

@@ -56,6 +56,11 @@ impl Header {
         self.value(key, U32, &number.to_le_bytes());
     }
 
+    /// A number that may be negative.
+    pub fn i32(&mut self, key: &str, number: i32) {
+        self.value(key, I32, &number.to_le_bytes());
+    }
+
     /// A float.
     pub fn f32(&mut self, key: &str, number: f32) {
         self.value(key, F32, &number.to_le_bytes());
