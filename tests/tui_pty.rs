@@ -2,6 +2,11 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[allow(dead_code, unreachable_pub, clippy::expect_used)]
+#[path = "../crates/gibber-hub/testing/hub/mod.rs"]
+mod hub;
+#[path = "tui_pty/pulls.rs"]
+mod pulls;
 #[path = "tui_pty/raw_stream.rs"]
 mod raw_stream;
 mod support;
