@@ -43,6 +43,8 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
 const PARAMETERS: &[&str] = &[
     "engine::CacheType",
     "engine::FileType",
+    // What `GIBBER_ISA` may say.
+    "engine::kernels::Isa",
     "engine::PromptLookup",
     "engine::SamplingParams",
     "engine::sampling",

@@ -72,7 +72,8 @@ pub enum Effect {
         /// The lanes, where its answers are to be compared.
         variants: Option<String>,
     },
-    /// Read the files that a draft names, without waiting for them: [`super::FrontEndIo::attachments_found`] has them later.
+    /// Read the files that a draft names, without waiting for them: [`super::FrontEndIo::attachments_found`] has them
+    /// later.
     LookUpAttachments(String),
     /// Look into a folder; empty is the one that the program runs in.
     ListFiles(String),
@@ -103,7 +104,8 @@ pub enum OnScreen {
         /// Its text, with its name and fences.
         text: String,
     },
-    /// Put a text into the composer to be edited; what was being written there comes back once [`super::App::editing`] is over.
+    /// Put a text into the composer to be edited; what was being written there comes back once [`super::App::editing`] is
+    /// over.
     EditText(String),
     /// Show the list of bindings and commands.
     ShowHelp,
