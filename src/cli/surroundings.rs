@@ -59,7 +59,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     }
     // From now on Ctrl-C is the chat's.
     Interrupt::release();
-    let Context { paths, settings, .. } = context;
+    let Context { paths, settings, is_offline, .. } = context;
     let is_first_run = screen && !paths.history().exists() && !paths.database().exists();
     let history = history::load(&paths.history()).unwrap_or_else(|error| {
         // The chat goes on without its history.
@@ -88,7 +88,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
         ..Start::default()
     };
     let writer = StoreWriter::spawn(paths.clone())?;
-    let pulls = Jobs::new(background::work(paths.clone()));
+    let pulls = Jobs::new(background::work(paths.clone(), is_offline));
     let surroundings = Surroundings {
         paths,
         load,

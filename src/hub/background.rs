@@ -11,9 +11,9 @@ use super::news::{PullEnd, PullProgress, PullStep};
 use super::{Here, ModelHub, time_text};
 use crate::store::{ModelStores, Paths};
 
-/// What carries out pulls, with the folders of this person. The environment is read anew for each: a variable that was
+/// What carries out pulls, with the folders of this person; `is_offline` says that no hub is asked (`--offline`). The environment is read anew for each: a variable that was
 /// wrong is an error of that pull.
-pub fn work(paths: Paths) -> Arc<Work> {
+pub fn work(paths: Paths, is_offline: bool) -> Arc<Work> {
     Arc::new(move |name, report, cancel| {
         let has_come = Cell::new(false);
         let report = |step: PullStep| {
@@ -22,7 +22,7 @@ pub fn work(paths: Paths) -> Arc<Work> {
             }
             report(step);
         };
-        match pull(&paths, name, &report, cancel) {
+        match pull(&paths, is_offline, name, &report, cancel) {
             Ok(end) => end,
             Err(HubError::Cancelled) => PullEnd::Stopped,
             Err(error) if has_come.get() => {
@@ -33,8 +33,14 @@ pub fn work(paths: Paths) -> Arc<Work> {
     })
 }
 
-fn pull(paths: &Paths, name: &str, report: &dyn Fn(PullStep), cancel: &Cancel) -> gibber_hub::Result<PullEnd> {
-    let hub = ModelHub::new(paths, false)?.with_cancel(cancel);
+fn pull(
+    paths: &Paths,
+    is_offline: bool,
+    name: &str,
+    report: &dyn Fn(PullStep),
+    cancel: &Cancel,
+) -> gibber_hub::Result<PullEnd> {
+    let hub = ModelHub::new(paths, is_offline)?.with_cancel(cancel);
     let reference = hub.reference(name)?;
     if let Some(path) = hub.find(name, &reference) {
         return Ok(PullEnd::Here { model: name_of(&path, paths), note: None });
@@ -116,7 +122,7 @@ mod tests {
     #[test]
     fn a_name_that_cannot_be_is_a_failure() {
         let directory = tempfile::tempdir().unwrap();
-        let end = work(Paths::at(directory.path()))("../../etc", &|_| {}, &Cancel::new());
+        let end = work(Paths::at(directory.path()), true)("../../etc", &|_| {}, &Cancel::new());
         assert!(matches!(end, PullEnd::Failed(_)), "{end:?}");
     }
 
