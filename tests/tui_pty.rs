@@ -154,7 +154,7 @@ fn visit(size: (u16, u16)) {
     // More than can have been on their way, or in one draft, when the engine was told.
     chat.terminal.wait_for_screen("more of the reply", |screen| tokens(screen) > tokens(&shown) + 40);
     chat.stop();
-    chat.wait_for_words("temperature 0.05 from token");
+    chat.wait_for_words("temperature 0.05, repeat-penalty 1.10 from token");
     chat.quit();
     let reply = chat.saved_count();
     assert!(reply.starts_with(" 8, 9, 10, 11,"), "{reply:?}");
