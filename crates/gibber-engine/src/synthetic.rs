@@ -9,7 +9,17 @@ use super::EngineError;
 use super::weights::{DType, Storage, Tensor, Weights};
 use crate::model::{ModelConfig, Slot, TensorSpec, family};
 
-const FORMATS: &[DType] = &[DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1];
+const FORMATS: &[DType] = &[
+    DType::F32,
+    DType::F16,
+    DType::BF16,
+    DType::Q8_0,
+    DType::Q4_0,
+    DType::Q4_1,
+    DType::IQ4_NL,
+    DType::Q2_0,
+    DType::Q1_0,
+];
 
 /// The shape and the weights of `spec`: a name, and after a colon a format (`gpt2`, `gpt2:q8_0`); F32 where none is given.
 ///
@@ -89,8 +99,9 @@ impl Random {
             chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
         }
         let (scale, minimum) = match dtype {
-            DType::Q8_0 => (0.0004, None),
+            DType::Q8_0 | DType::IQ4_NL => (0.0004, None),
             DType::Q4_1 => (0.006, Some(-0.045)),
+            DType::Q1_0 | DType::Q2_0 => (0.03, None),
             _ => (0.006, None),
         };
         for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
@@ -125,8 +136,9 @@ mod tests {
         use crate::kernels::ThreadPool;
         use crate::model::Model;
 
-        for format in ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] {
-            let (config, weights) = build(&format!("tiny:{format}")).unwrap();
+        for dtype in FORMATS {
+            let (shape, format) = (if dtype.block_size() > 64 { "bench" } else { "tiny" }, dtype.name().to_lowercase());
+            let (config, weights) = build(&format!("{shape}:{format}")).unwrap();
             let pool = Arc::new(ThreadPool::new(2));
             let model = Model::load(config, &weights, &pool).unwrap();
             let mut inference = Inference::new(model, CacheTypes::default(), 32, 8, pool).unwrap();

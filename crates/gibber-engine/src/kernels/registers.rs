@@ -31,6 +31,8 @@ pub(super) trait Registers: Copy {
     fn shift_left_16(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the right.
     fn shift_right_16(self, a: Self::Integers, by: i32) -> Self::Integers;
+    /// For each byte of `codes`, 0 to 15, that byte of the table.
+    fn look_up(self, table: __m128i, codes: Self::Integers) -> Self::Integers;
     /// The first bytes, a lane each.
     fn widen_u8(self, bytes: __m128i) -> Self::Integers;
     /// The first bytes with their signs, a lane each.
@@ -109,6 +111,8 @@ registers! {
         times_256(a: __m256i) -> __m256i = _mm256_slli_epi32::<8>(a);
         shift_left_16(a: __m256i, by: i32) -> __m256i = _mm256_sll_epi16(a, _mm_cvtsi32_si128(by));
         shift_right_16(a: __m256i, by: i32) -> __m256i = _mm256_srl_epi16(a, _mm_cvtsi32_si128(by));
+        look_up(table: __m128i, codes: __m256i) -> __m256i =
+            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), codes);
         widen_u8(bytes: __m128i) -> __m256i = _mm256_cvtepu8_epi32(bytes);
         widen_i8(bytes: __m128i) -> __m256i = _mm256_cvtepi8_epi32(bytes);
         to_floats(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
@@ -140,6 +144,8 @@ registers! {
         times_256(a: __m512i) -> __m512i = _mm512_slli_epi32::<8>(a);
         shift_left_16(a: __m512i, by: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(by));
         shift_right_16(a: __m512i, by: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(by));
+        look_up(table: __m128i, codes: __m512i) -> __m512i =
+            _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), codes);
         widen_u8(bytes: __m128i) -> __m512i = _mm512_cvtepu8_epi32(bytes);
         widen_i8(bytes: __m128i) -> __m512i = _mm512_cvtepi8_epi32(bytes);
         to_floats(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);

@@ -15,6 +15,9 @@ const SUPER_BLOCK: usize = 256;
 /// Codes that are read from one stretch of bytes: low bits first, then the next ones of the same bytes.
 const STRETCH: usize = 32;
 
+/// What the codes of IQ4_NL and IQ4_XS stand for: steps that grow with their distance from 0 (`kvalues_iq4nl` in ggml).
+pub(crate) const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
 /// The values of `bytes`; `None` for a format that is only a name here.
 pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
     let mut values = Vec::with_capacity(bytes.len() / dtype.block_bytes() * dtype.block_size());
@@ -48,6 +51,27 @@ pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
         DType::Q4_K => blocks.for_each(|b| q4_k(b, &mut values)),
         DType::Q5_K => blocks.for_each(|b| q5_k(b, &mut values)),
         DType::Q6_K => blocks.for_each(|b| q6_k(b, &mut values)),
+        DType::IQ4_NL => blocks.for_each(|b| {
+            let d = half(b);
+            values.extend(nibbles(&b[2..]).map(|code| f32::from(IQ4_VALUES[usize::from(code)]) * d));
+        }),
+        DType::IQ4_XS => blocks.for_each(|b| iq4_xs(b, &mut values)),
+        DType::TQ1_0 => blocks.for_each(|b| {
+            let d = half(&b[52..]);
+            values.extend((0..SUPER_BLOCK).map(|i| (f32::from(three_values(b, i)) - 1.0) * d));
+        }),
+        DType::TQ2_0 => blocks.for_each(|b| {
+            let d = half(&b[64..]);
+            values.extend((0..SUPER_BLOCK).map(|i| (f32::from(two_bits(b, i)) - 1.0) * d));
+        }),
+        DType::Q1_0 => blocks.for_each(|b| {
+            let d = half(b);
+            values.extend((0..128).map(|i| if b[2 + i / 8] >> (i % 8) & 1 == 1 { d } else { -d }));
+        }),
+        DType::Q2_0 => blocks.for_each(|b| {
+            let d = half(b);
+            values.extend((0..64).map(|i| (f32::from(b[2 + i / 4] >> (i % 4 * 2) & 3) - 1.0) * d));
+        }),
         _ => return None,
     }
     Some(values)
@@ -135,6 +159,36 @@ fn q6_k(block: &[u8], values: &mut Vec<f32>) {
         let code = nibble | two_bits(high, i) << 4;
         values.push(d * f32::from(scales[i / 16].cast_signed()) * (f32::from(code) - 32.0));
     }
+}
+
+/// `d`, the high two bits of 8 scales (2 bytes), their low four (4 bytes), codes as those of IQ4_NL (128 bytes).
+fn iq4_xs(block: &[u8], values: &mut Vec<f32>) {
+    let (d, scales, codes) = (half(block), &block[2..8], &block[8..]);
+    for (part, codes) in codes.chunks_exact(STRETCH / 2).enumerate() {
+        let scale = d * f32::from(iq4_xs_scale(scales, part));
+        values.extend(nibbles(codes).map(|code| scale * f32::from(IQ4_VALUES[usize::from(code)])));
+    }
+}
+
+/// Scale `part` of 8: two bits of each in the first 2 bytes, four in the last 4.
+pub(crate) fn iq4_xs_scale(scales: &[u8], part: usize) -> i8 {
+    let low = scales[2 + part / 2] >> (part % 2 * 4) & 15;
+    let high = scales[part / 4] >> (part % 4 * 2) & 3;
+    (low | high << 4).cast_signed() - 32
+}
+
+/// Value `i` of a block of TQ1_0, 0 to 2: a byte has five digits to the base of 3 (of the last four bytes: four), as a
+/// fraction of 256 that is rounded up, so that each is read by multiplying. 160 values lie in 32 bytes, 80 in 16, 16 in 4:
+/// in each, the first digits of all bytes stand before the second ones.
+pub(crate) fn three_values(block: &[u8], i: usize) -> u8 {
+    let (digit, at) = match i {
+        0..160 => (i / 32, i % 32),
+        160..240 => ((i - 160) / 16, 32 + (i - 160) % 16),
+        _ => ((i - 240) / 4, 48 + (i - 240) % 4),
+    };
+    let shifted = block[at].wrapping_mul([1, 3, 9, 27, 81][digit]);
+    // Below 3 · 256.
+    (u16::from(shifted) * 3 >> 8) as u8
 }
 
 /// Code `i`: of each 128, 32 bytes have the first 32 in their lowest bits, and so on upwards.

@@ -93,6 +93,12 @@ formats! {
     TQ2_0: Some(35), "TQ2_0", 256, 66;
     /// 4-bit floats with a shared exponent.
     MXFP4: Some(39), "MXFP4", 32, 17;
+    /// 4-bit floats with a scale of 8 bits for 16.
+    NVFP4: Some(40), "NVFP4", 64, 36;
+    /// A sign, a half-precision scale for 128.
+    Q1_0: Some(41), "Q1_0", 128, 18;
+    /// 2 bits, a half-precision scale for 64.
+    Q2_0: Some(42), "Q2_0", 64, 18;
     /// Double precision.
     F64: Some(28), "F64", 1, 8;
     /// Signed integers of 8 bits.
@@ -128,7 +134,13 @@ impl DType {
     /// Whether the engine can compute with it, be it by widening it to floats first.
     pub const fn is_computable(self) -> bool {
         use DType::*;
-        matches!(self, F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K)
+        match self {
+            F32 | F16 | BF16 => true,
+            Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K => true,
+            IQ4_NL | IQ4_XS | TQ1_0 | TQ2_0 | Q1_0 | Q2_0 => true,
+            Q8_1 | Q8_K | IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S | IQ1_S | IQ1_M | MXFP4 | NVFP4 => false,
+            F64 | I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64 | Bool | F8_E4M3 | F8_E5M2 => false,
+        }
     }
 
     /// The formats the engine can compute with.

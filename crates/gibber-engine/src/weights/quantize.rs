@@ -14,10 +14,16 @@ use super::DType;
 /// Values in a block of the formats that are not K-quants.
 const BLOCK: usize = 32;
 
+/// Whether floats can be packed into this format: it is computed with, and needs no search through a table of codes.
+pub const fn is_written(dtype: DType) -> bool {
+    use DType::*;
+    matches!(dtype, F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K)
+}
+
 /// Packs `values`, whole blocks of finite floats, into `out`; `None` for a format that cannot be written, or where a
 /// length does not fit.
 pub fn from_f32(dtype: DType, values: &[f32], out: &mut [u8]) -> Option<()> {
-    if !dtype.is_computable() || dtype.bytes_of(&[values.len()]) != Some(out.len()) {
+    if !is_written(dtype) || dtype.bytes_of(&[values.len()]) != Some(out.len()) {
         return None;
     }
     let blocks = values.chunks_exact(dtype.block_size()).zip(out.chunks_exact_mut(dtype.block_bytes()));

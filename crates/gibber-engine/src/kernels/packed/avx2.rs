@@ -126,7 +126,7 @@ impl Multiplier for Avx2 {
                         let into = if halved { half } else { 0 };
                         let at = 4 * half + S;
                         for t in 0..T {
-                            if F::BITS == 8 {
+                            if F::QUANT_BITS == 8 {
                                 let products = products_of_bytes(self, w, &x[t].pairs, at);
                                 sums[into][t][r] = _mm256_add_epi32(sums[into][t][r], products);
                             } else {
@@ -139,7 +139,7 @@ impl Multiplier for Avx2 {
                     }
                 }
                 // Eight pairs of 4-bit quants stay below 2^15, four of 5-bit ones, two of 6-bit ones.
-                if F::BITS != 8 && (S == 3 || F::BITS >= 5 && S == 1) {
+                if F::QUANT_BITS != 8 && (S == 3 || F::QUANT_BITS >= 5 && S == 1) {
                     for half in 0..1 + usize::from(halved) {
                         for t in 0..T {
                             for r in 0..R {

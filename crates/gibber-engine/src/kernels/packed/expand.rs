@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::PackedFormat;
-use super::format::{ROWS, Scales, VECTOR, low_bits, quants_at};
+use super::format::{Codes, ROWS, Scales, VECTOR, low_bits, quants_at};
 use crate::kernels::activation::{STEP, STEPS};
 use crate::kernels::vector::{compiled_per_isa, fma};
 
@@ -60,12 +60,15 @@ pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockSc
     let (first, second) = (&scales[bytes_from..], &scales[(bytes_from + ROWS).min(scales.len() - ROWS)..]);
     let zero = [0.0; ROWS];
     match kind {
-        Scales::Half => BlockScales { scales: [first_half; 2], minimums: [zero; 2] },
+        Scales::Half(_) => BlockScales { scales: [first_half; 2], minimums: [zero; 2] },
         Scales::F16Minimum => BlockScales { scales: [first_half; 2], minimums: [second_half(); 2] },
         Scales::SuperMinimum => BlockScales {
             scales: [times(first_half, bytes_at(first, f32::from)); 2],
             minimums: [negative(times(second_half(), bytes_at(second, f32::from))); 2],
         },
+        Scales::Super => {
+            BlockScales { scales: [times(first_half, bytes_at(first, |b| f32::from(b as i8))); 2], minimums: [zero; 2] }
+        }
         Scales::SuperHalves => BlockScales {
             scales: [first, second].map(|bytes| times(first_half, bytes_at(bytes, |b| f32::from(b as i8)))),
             minimums: [zero; 2],
@@ -82,9 +85,23 @@ pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockSc
 
 /// The quants of a packed block, a byte each, in the order of their columns.
 #[inline(always)]
-pub(super) fn expand_block(bits: usize, quants: &[u8]) -> [Step; STEPS] {
+pub(super) fn expand_block(format: PackedFormat, codes: &[u8]) -> [Step; STEPS] {
+    let mut steps = expand_codes(format.bits(), codes);
+    match format.codes() {
+        Codes::Numbers => {}
+        Codes::Doubled => steps.as_flattened_mut().iter_mut().for_each(|word| *word <<= 1),
+        Codes::Table(table) => steps.as_flattened_mut().iter_mut().for_each(|word| {
+            *word = u32::from_le_bytes(word.to_le_bytes().map(|code| table[usize::from(code & 15)]));
+        }),
+    }
+    steps
+}
+
+/// The codes of a packed block, a byte each, in the order of their columns.
+#[inline(always)]
+fn expand_codes(bits: usize, codes: &[u8]) -> [Step; STEPS] {
     let low_bits = low_bits(bits);
-    let (low, high) = quants.split_at(low_bits * VECTOR);
+    let (low, high) = codes.split_at(low_bits * VECTOR);
     let mut out = [[0; ROWS]; STEPS];
     for step in 0..STEPS / 2 {
         // Two steps lie in one vector of the planes of two bits.
@@ -94,8 +111,10 @@ pub(super) fn expand_block(bits: usize, quants: &[u8]) -> [Step; STEPS] {
             4 => ((step, 0), (step, 4)),
             _ => ((step, 0), (4 + step, 0)),
         };
-        add_plane(&mut out[step], low, first, low_bits, 0);
-        add_plane(&mut out[STEPS / 2 + step], low, second, low_bits, 0);
+        if low_bits > 0 {
+            add_plane(&mut out[step], low, first, low_bits, 0);
+            add_plane(&mut out[STEPS / 2 + step], low, second, low_bits, 0);
+        }
         let (first, second) = match bits - low_bits {
             1 => ((0, step as u32), (0, 4 + step as u32)),
             2 => ((step / 2, odd), (step / 2, odd + 2)),
@@ -136,7 +155,7 @@ fn panel_body<const FMA: bool>(format: PackedFormat, group: &[u8], blocks: usize
     panel.minimums.clear();
     let each = if format.scales().has_halves() { 2 } else { 1 };
     for (block, quants) in quants.chunks_exact(format.bits() * VECTOR).enumerate() {
-        panel.steps.extend_from_slice(&expand_block(format.bits(), quants));
+        panel.steps.extend_from_slice(&expand_block(format, quants));
         let BlockScales { scales, minimums } = block_scales(format.scales(), scales, block);
         for (scales, minimums) in scales.into_iter().zip(minimums).take(each) {
             panel.scales.push(scales);

@@ -4,6 +4,7 @@
 
 use crate::kernels::activation::{BLOCK, STEP};
 use crate::weights::DType;
+use crate::weights::dequantize::IQ4_VALUES;
 
 /// Rows that stand side by side.
 pub const ROWS: usize = 16;
@@ -15,12 +16,14 @@ const SUPER_BLOCK: usize = 256;
 /// How the scales of a packed group are stored and what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::kernels) enum Scales {
-    /// A half-precision scale for each block of 32.
-    Half,
+    /// A half-precision scale for so many blocks of 32.
+    Half(usize),
     /// A half-precision scale and minimum for each block of 32.
     F16Minimum,
     /// A half-precision scale of scales and one of minimums for 256 columns; a byte of each for 32.
     SuperMinimum,
+    /// A half-precision scale for 256 columns, a signed byte for 32.
+    Super,
     /// A half-precision scale for 256 columns, a signed byte for 16.
     SuperHalves,
     /// As [`Self::SuperMinimum`], but with four bits of each for 16 columns, in one byte.
@@ -38,54 +41,84 @@ impl Scales {
         matches!(self, Self::F16Minimum | Self::SuperMinimum | Self::SuperHalvesMinimum)
     }
 
-    /// Bytes of half-precision numbers before the bytes of the blocks: for a block of 32, or for 256 columns.
-    pub(in crate::kernels) const fn f16_bytes(self) -> usize {
+    /// Blocks of 32 that share half-precision numbers.
+    const fn sharing(self) -> usize {
         match self {
-            Self::Half | Self::SuperHalves => 2 * ROWS,
+            Self::Half(blocks) => blocks,
+            Self::F16Minimum => 1,
+            Self::Super | Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => SUPER_BLOCK / BLOCK,
+        }
+    }
+
+    /// Bytes of the half-precision numbers that are shared, before the bytes of the blocks.
+    const fn f16_bytes(self) -> usize {
+        match self {
+            Self::Half(_) | Self::Super | Self::SuperHalves => 2 * ROWS,
             Self::F16Minimum | Self::SuperMinimum | Self::SuperHalvesMinimum => 4 * ROWS,
         }
     }
 
     /// Bytes that a block of 32 adds behind those, in the formats of 256 columns.
-    pub(in crate::kernels) const fn block_bytes(self) -> usize {
+    const fn block_bytes(self) -> usize {
         match self {
-            Self::Half | Self::F16Minimum => 0,
+            Self::Half(_) | Self::F16Minimum => 0,
+            Self::Super => ROWS,
             Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => 2 * ROWS,
         }
-    }
-
-    const fn is_super(self) -> bool {
-        self.block_bytes() > 0
     }
 
     /// Where the scales of block `block` lie: its half-precision numbers, and its own bytes (0 where it has none).
     #[inline(always)]
     pub(in crate::kernels) const fn offsets(self, block: usize) -> (usize, usize) {
-        if !self.is_super() {
-            return (block * self.f16_bytes(), 0);
+        let sharing = self.sharing();
+        let start = block / sharing * (self.f16_bytes() + sharing * self.block_bytes());
+        if self.block_bytes() == 0 {
+            return (start, 0);
         }
-        let blocks = SUPER_BLOCK / BLOCK;
-        let start = block / blocks * (self.f16_bytes() + blocks * self.block_bytes());
-        (start, start + self.f16_bytes() + block % blocks * self.block_bytes())
+        (start, start + self.f16_bytes() + block % sharing * self.block_bytes())
     }
 
     /// Bytes of the scales of `blocks` blocks of [`ROWS`] rows.
     const fn total_bytes(self, blocks: usize) -> usize {
-        let per_block = if self.is_super() { blocks * self.block_bytes() } else { 0 };
-        let halves = if self.is_super() { blocks.div_ceil(SUPER_BLOCK / BLOCK) } else { blocks };
-        halves * self.f16_bytes() + per_block
+        blocks.div_ceil(self.sharing()) * self.f16_bytes() + blocks * self.block_bytes()
     }
 }
 
+/// What a code of a format stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kernels) enum Codes {
+    /// Itself.
+    Numbers,
+    /// Twice itself: a bit for two values on both sides of 0, which have no whole number between them.
+    Doubled,
+    /// One of 16 numbers, for codes of four bits.
+    Table(&'static [u8; 16]),
+}
+
+/// [`IQ4_VALUES`] with 128 added.
+const IQ4_QUANTS: [u8; 16] = {
+    let mut quants = [0; 16];
+    let mut code = 0;
+    while code < quants.len() {
+        quants[code] = IQ4_VALUES[code].cast_unsigned() ^ 128;
+        code += 1;
+    }
+    quants
+};
+
 /// A format as the kernels are compiled for it: everything is known at compile time.
 pub(in crate::kernels) trait Quant {
-    /// Bits of a quant.
+    /// Bits of a code.
     const BITS: usize;
+    /// What the codes stand for: the quants.
+    const CODES: Codes;
     /// What is taken from a quant before it is scaled.
     const OFFSET: i32;
     /// How it is scaled.
     const SCALES: Scales;
-    /// Bytes of the quants of a packed block.
+    /// Bits of a quant.
+    const QUANT_BITS: usize = quant_bits(Self::BITS, Self::CODES);
+    /// Bytes of the codes of a packed block.
     #[cfg(target_arch = "x86_64")]
     const QUANT_BYTES: usize = Self::BITS * VECTOR;
     /// Vectors of the plane of low bits, before that of the high ones.
@@ -93,18 +126,27 @@ pub(in crate::kernels) trait Quant {
     const LOW_VECTORS: usize = low_bits(Self::BITS);
 }
 
+const fn quant_bits(bits: usize, codes: Codes) -> usize {
+    match codes {
+        Codes::Numbers => bits,
+        Codes::Doubled => bits + 1,
+        Codes::Table(_) => 8,
+    }
+}
+
 /// Bits in the plane of low bits: what is over lies in a second plane.
 pub(in crate::kernels) const fn low_bits(bits: usize) -> usize {
     match bits {
+        1 => 0,
         2 | 3 => 2,
         4..=6 => 4,
         bits => bits,
     }
 }
 
-/// One row a format: its bits, its offset, its scales.
+/// One row a format: its bits, what its codes are, its offset, its scales.
 macro_rules! formats {
-    ($($(#[$doc:meta])* $name:ident: $bits:literal, $offset:literal, $scales:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $bits:literal, $codes:expr, $offset:literal, $scales:expr;)*) => {
         /// A weight format that is computed in whole numbers.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[allow(non_camel_case_types, reason = "the formats are called Q4_K everywhere else")]
@@ -116,8 +158,9 @@ macro_rules! formats {
 
             impl Quant for $name {
                 const BITS: usize = $bits;
+                const CODES: Codes = $codes;
                 const OFFSET: i32 = $offset;
-                const SCALES: Scales = Scales::$scales;
+                const SCALES: Scales = $scales;
             }
         )*
 
@@ -142,6 +185,15 @@ macro_rules! formats {
                 match self { $(Self::$name => $name::BITS,)* }
             }
 
+            pub(in crate::kernels) const fn codes(self) -> Codes {
+                match self { $(Self::$name => $name::CODES,)* }
+            }
+
+            /// Bits of a quant.
+            pub(in crate::kernels) const fn quant_bits(self) -> usize {
+                match self { $(Self::$name => $name::QUANT_BITS,)* }
+            }
+
             pub(in crate::kernels) const fn offset(self) -> i32 {
                 match self { $(Self::$name => $name::OFFSET,)* }
             }
@@ -155,25 +207,37 @@ macro_rules! formats {
 
 formats! {
     /// 4 bits: `scale · (q - 8)`.
-    Q4_0: 4, 8, Half;
+    Q4_0: 4, Codes::Numbers, 8, Scales::Half(1);
     /// 4 bits: `scale · q + minimum`.
-    Q4_1: 4, 0, F16Minimum;
+    Q4_1: 4, Codes::Numbers, 0, Scales::F16Minimum;
     /// 5 bits: `scale · (q - 16)`.
-    Q5_0: 5, 16, Half;
+    Q5_0: 5, Codes::Numbers, 16, Scales::Half(1);
     /// 5 bits: `scale · q + minimum`.
-    Q5_1: 5, 0, F16Minimum;
+    Q5_1: 5, Codes::Numbers, 0, Scales::F16Minimum;
     /// 8 bits: `scale · q`, stored as `q + 128`.
-    Q8_0: 8, 128, Half;
+    Q8_0: 8, Codes::Numbers, 128, Scales::Half(1);
     /// 2 bits.
-    Q2_K: 2, 0, SuperHalvesMinimum;
+    Q2_K: 2, Codes::Numbers, 0, Scales::SuperHalvesMinimum;
     /// 3 bits.
-    Q3_K: 3, 4, SuperHalves;
+    Q3_K: 3, Codes::Numbers, 4, Scales::SuperHalves;
     /// 4 bits.
-    Q4_K: 4, 0, SuperMinimum;
+    Q4_K: 4, Codes::Numbers, 0, Scales::SuperMinimum;
     /// 5 bits.
-    Q5_K: 5, 0, SuperMinimum;
+    Q5_K: 5, Codes::Numbers, 0, Scales::SuperMinimum;
     /// 6 bits.
-    Q6_K: 6, 32, SuperHalves;
+    Q6_K: 6, Codes::Numbers, 32, Scales::SuperHalves;
+    /// 4 bits, not linear.
+    IQ4_NL: 4, Codes::Table(&IQ4_QUANTS), 128, Scales::Half(1);
+    /// 4 bits, not linear.
+    IQ4_XS: 4, Codes::Table(&IQ4_QUANTS), 128, Scales::Super;
+    /// Three values: `scale · (q - 1)`, here with 2 bits each.
+    TQ1_0: 2, Codes::Numbers, 1, Scales::Half(8);
+    /// Three values: `scale · (q - 1)`.
+    TQ2_0: 2, Codes::Numbers, 1, Scales::Half(8);
+    /// A sign: `scale · (2 · bit - 1)`.
+    Q1_0: 1, Codes::Doubled, 1, Scales::Half(4);
+    /// 2 bits: `scale · (q - 1)`.
+    Q2_0: 2, Codes::Numbers, 1, Scales::Half(2);
 }
 
 /// Calls a kernel compiled for the format: `for_format!(format => kernel(a, b))` is `kernel::<F>(a, b)`.
@@ -191,6 +255,12 @@ macro_rules! for_format {
             $crate::kernels::packed::PackedFormat::Q4_K => $kernel::<format::Q4_K>($($arg),*),
             $crate::kernels::packed::PackedFormat::Q5_K => $kernel::<format::Q5_K>($($arg),*),
             $crate::kernels::packed::PackedFormat::Q6_K => $kernel::<format::Q6_K>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ4_NL => $kernel::<format::IQ4_NL>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ4_XS => $kernel::<format::IQ4_XS>($($arg),*),
+            $crate::kernels::packed::PackedFormat::TQ1_0 => $kernel::<format::TQ1_0>($($arg),*),
+            $crate::kernels::packed::PackedFormat::TQ2_0 => $kernel::<format::TQ2_0>($($arg),*),
+            $crate::kernels::packed::PackedFormat::Q1_0 => $kernel::<format::Q1_0>($($arg),*),
+            $crate::kernels::packed::PackedFormat::Q2_0 => $kernel::<format::Q2_0>($($arg),*),
         }
     };
 }

@@ -15,7 +15,7 @@ use crate::kernels::tiles::{TILE, Tile, TokenTiles};
 pub(super) fn is_faster(isa: Isa, format: PackedFormat) -> bool {
     match isa {
         Isa::Portable => false,
-        Isa::Avx2(_) => format.bits() <= 5,
+        Isa::Avx2(_) => format.quant_bits() <= 5,
         Isa::Avx512(_) => true,
     }
 }
@@ -54,7 +54,7 @@ fn multiply_tile(isa: Isa, format: PackedFormat, product: Product<'_>) -> [Lanes
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(isa) => super::avx512::multiply_tile(isa, product),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(proof) if is_faster(isa, format) => super::avx2::multiply_tile(proof, format.bits(), product),
+        Isa::Avx2(proof) if is_faster(isa, format) => super::avx2::multiply_tile(proof, format.quant_bits(), product),
         _ => multiply_plainly(product),
     }
 }

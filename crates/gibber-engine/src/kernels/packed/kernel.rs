@@ -2,10 +2,10 @@
 //! registers, and what becomes of its products.
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::{__m128i, _mm_and_si128, _mm_set1_epi8, _mm_srli_epi16};
+use std::arch::x86_64::{__m128i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16};
 
 use super::expand::Lanes;
-use super::format::{Quant, ROWS, Scales, VECTOR, low_bits, quants_at};
+use super::format::{Codes, Quant, ROWS, Scales, VECTOR, low_bits, quants_at};
 use crate::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
 use crate::kernels::registers::{Registers, prefetch};
 
@@ -93,6 +93,7 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
     // SAFETY: the vectors of a block are as many as the format says, and the caller promises that they are there.
     let (mut first, mut second) = unsafe {
         match low_bits(F::BITS) {
+            0 => (isa.splat(0), isa.splat(0)),
             2 => {
                 let both = load(isa, quants, S / 2);
                 (shifted(isa, both, -odd, 3), shifted(isa, both, -odd - 2, 3))
@@ -104,10 +105,10 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
             _ => (load(isa, quants, S), load(isa, quants, 4 + S)),
         }
     };
-    if F::BITS == 3 || F::BITS == 5 {
+    if F::BITS == 1 || F::BITS == 3 || F::BITS == 5 {
         // SAFETY: as above.
         let bits = unsafe { load(isa, quants, F::LOW_VECTORS) };
-        let place = low_bits(F::BITS) as i32;
+        let place = low_bits(F::BITS) as i32 + i32::from(matches!(F::CODES, Codes::Doubled));
         first = isa.or(first, shifted(isa, bits, place - s, 1 << place));
         second = isa.or(second, shifted(isa, bits, place - 4 - s, 1 << place));
     }
@@ -116,6 +117,11 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
         let bits = unsafe { load(isa, quants, F::LOW_VECTORS + S / 2) };
         first = isa.or(first, shifted(isa, bits, 4 - odd, 0x30));
         second = isa.or(second, shifted(isa, bits, 2 - odd, 0x30));
+    }
+    if let Codes::Table(table) = F::CODES {
+        // SAFETY: the table has the 16 bytes that are read.
+        let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+        (first, second) = (isa.look_up(table, first), isa.look_up(table, second));
     }
     (first, second)
 }
@@ -183,7 +189,7 @@ unsafe fn take_scales<I: Registers, F: Quant>(
         let bytes = scales.add(bytes + row);
         let scale = isa.load_f16(halves);
         match F::SCALES {
-            Scales::Half => ([scale; 2], [zero; 2]),
+            Scales::Half(_) => ([scale; 2], [zero; 2]),
             Scales::F16Minimum => ([scale; 2], [isa.load_f16(halves.add(2 * ROWS)); 2]),
             Scales::SuperMinimum => {
                 let minimum = isa.load_f16(halves.add(2 * ROWS));
@@ -191,6 +197,7 @@ unsafe fn take_scales<I: Registers, F: Quant>(
                 let minimum = times(isa, minimum, isa.widen_u8(isa.load_bytes(bytes.add(ROWS))));
                 ([scale; 2], [isa.sub_floats(zero, minimum); 2])
             }
+            Scales::Super => ([times(isa, scale, isa.widen_i8(isa.load_bytes(bytes))); 2], [zero; 2]),
             Scales::SuperHalves => {
                 let (first, second) = (isa.load_bytes(bytes), isa.load_bytes(bytes.add(ROWS)));
                 ([times(isa, scale, isa.widen_i8(first)), times(isa, scale, isa.widen_i8(second))], [zero; 2])

@@ -2,6 +2,7 @@
 
 use super::format::{PackedFormat, ROWS, Scales, VECTOR, low_bits, quants_at};
 use crate::kernels::activation::{BLOCK, STEP};
+use crate::weights::dequantize::{iq4_xs_scale, three_values};
 
 /// Writes up to [`ROWS`] rows of a file, `row_bytes` each in the file's own blocks, into a group.
 pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, group: &mut [u8]) {
@@ -18,7 +19,7 @@ pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, gr
     let quant_bytes = format.bits() * VECTOR;
     match format {
         // The bytes of the file already are what the packed form takes: they only change places.
-        PackedFormat::Q4_0 => copy_steps::<4>(rows, row_bytes, file_block, 2, 0, quants),
+        PackedFormat::Q4_0 | PackedFormat::IQ4_NL => copy_steps::<4>(rows, row_bytes, file_block, 2, 0, quants),
         PackedFormat::Q4_1 => copy_steps::<4>(rows, row_bytes, file_block, 4, 0, quants),
         PackedFormat::Q8_0 => copy_steps::<8>(rows, row_bytes, file_block, 2, 0x8080_8080, quants),
         PackedFormat::Q5_0
@@ -27,7 +28,12 @@ pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, gr
         | PackedFormat::Q3_K
         | PackedFormat::Q4_K
         | PackedFormat::Q5_K
-        | PackedFormat::Q6_K => {
+        | PackedFormat::Q6_K
+        | PackedFormat::IQ4_XS
+        | PackedFormat::TQ1_0
+        | PackedFormat::TQ2_0
+        | PackedFormat::Q1_0
+        | PackedFormat::Q2_0 => {
             for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
                 for (index, file) in row.chunks_exact(file_block).enumerate() {
                     for sub in 0..blocks_each {
@@ -83,6 +89,12 @@ fn read_quants(format: PackedFormat, file: &[u8], sub: usize) -> [u8; BLOCK] {
             std::array::from_fn(|i| low[i] >> (4 * (part / 2)) & 15 | (high[i] >> (2 * part) & 3) << 4)
         }
         PackedFormat::Q2_K => two_bits(&file[16..], sub),
+        PackedFormat::IQ4_NL => nibbles(&file[2..]),
+        PackedFormat::IQ4_XS => nibbles(&file[8 + BLOCK / 2 * sub..]),
+        PackedFormat::TQ1_0 => std::array::from_fn(|i| three_values(file, BLOCK * sub + i)),
+        PackedFormat::TQ2_0 => two_bits(file, sub),
+        PackedFormat::Q1_0 => std::array::from_fn(|i| file[2 + 4 * sub + i / 8] >> (i % 8) & 1),
+        PackedFormat::Q2_0 => std::array::from_fn(|i| file[2 + 8 * sub + i / 4] >> (i % 4 * 2) & 3),
         PackedFormat::Q3_K => {
             let low = two_bits(&file[32..], sub);
             std::array::from_fn(|i| low[i] | (file[i] >> sub & 1) << 2)
@@ -104,7 +116,7 @@ fn half_bytes(bytes: &[u8], sub: usize) -> [u8; BLOCK] {
     std::array::from_fn(|i| bytes[BLOCK * (sub / 2) + i] >> (4 * (sub % 2)) & 15)
 }
 
-/// Of Q2_K and Q3_K: 32 bytes hold four blocks.
+/// Of Q2_K, Q3_K and TQ2_0: 32 bytes hold four blocks.
 fn two_bits(bytes: &[u8], sub: usize) -> [u8; BLOCK] {
     std::array::from_fn(|i| bytes[BLOCK * (sub / 4) + i] >> (2 * (sub % 4)) & 3)
 }
@@ -122,6 +134,7 @@ fn write_quants(bits: usize, quants: &[u8; BLOCK], lane: usize, packed: &mut [u8
     for step in 0..4 {
         let (first, second) = (word(step), word(4 + step));
         match low_bits {
+            0 => {}
             2 => put(low, step / 2, (first & TWO | (second & TWO) << 2) << (4 * (step % 2))),
             4 => put(low, step, first & FOUR | (second & FOUR) << 4),
             _ => {
@@ -151,6 +164,7 @@ fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lan
     };
     match format {
         PackedFormat::Q4_0 | PackedFormat::Q5_0 | PackedFormat::Q8_0 => half(0, 0),
+        PackedFormat::IQ4_NL | PackedFormat::IQ4_XS | PackedFormat::Q1_0 | PackedFormat::Q2_0 => half(0, 0),
         PackedFormat::Q4_1 | PackedFormat::Q5_1 | PackedFormat::Q4_K | PackedFormat::Q5_K => {
             half(0, 0);
             half(1, 2);
@@ -161,19 +175,28 @@ fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lan
         }
         PackedFormat::Q3_K => half(0, 108),
         PackedFormat::Q6_K => half(0, 208),
+        PackedFormat::TQ1_0 => half(0, 52),
+        PackedFormat::TQ2_0 => half(0, 64),
     }
-    let [first, second] = match format {
+    let pair = match format {
         PackedFormat::Q4_K | PackedFormat::Q5_K => six_bit_pair(&file[4..16], sub),
         PackedFormat::Q2_K => [file[2 * sub], file[2 * sub + 1]],
         PackedFormat::Q3_K => [0, 1].map(|half| six_bits_of_q3(&file[96..108], 2 * sub + half)),
         PackedFormat::Q6_K => [file[192 + 2 * sub], file[192 + 2 * sub + 1]],
+        PackedFormat::IQ4_XS => {
+            scales[bytes + lane] = iq4_xs_scale(&file[2..8], sub).cast_unsigned();
+            return;
+        }
         PackedFormat::Q4_0 | PackedFormat::Q4_1 | PackedFormat::Q5_0 | PackedFormat::Q5_1 | PackedFormat::Q8_0 => {
             return;
         }
+        PackedFormat::IQ4_NL | PackedFormat::TQ1_0 | PackedFormat::TQ2_0 | PackedFormat::Q1_0 | PackedFormat::Q2_0 => {
+            return;
+        }
     };
-    debug_assert!(!matches!(kind, Scales::Half | Scales::F16Minimum));
-    scales[bytes + lane] = first;
-    scales[bytes + ROWS + lane] = second;
+    debug_assert!(!matches!(kind, Scales::Half(_) | Scales::F16Minimum | Scales::Super));
+    scales[bytes + lane] = pair[0];
+    scales[bytes + ROWS + lane] = pair[1];
 }
 
 /// Scale and minimum of block `sub` of Q4_K or Q5_K, six bits each.

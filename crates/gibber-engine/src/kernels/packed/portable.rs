@@ -16,7 +16,7 @@ fn multiply(format: PackedFormat, group: &[u8], x: &[Block]) -> Lanes {
     let (scales, quants) = group.split_at(quants_at(format.scales(), x.len()));
     let mut out = [0.0; ROWS];
     for (block, (quants, x)) in quants.chunks_exact(format.bits() * VECTOR).zip(x).enumerate() {
-        let steps = expand_block(format.bits(), quants);
+        let steps = expand_block(format, quants);
         let BlockScales { scales, minimums } = block_scales(format.scales(), scales, block);
         for half in 0..2 {
             let columns = half * BLOCK / 2..(half + 1) * BLOCK / 2;
@@ -56,7 +56,7 @@ pub(super) fn unpack_row(format: PackedFormat, group: &[u8], lane: usize, out: &
     let (scales, quants) = group.split_at(quants_at(format.scales(), out.len() / BLOCK));
     let blocks = quants.chunks_exact(format.bits() * VECTOR).zip(out.chunks_exact_mut(BLOCK));
     for (block, (quants, out)) in blocks.enumerate() {
-        let steps = expand_block(format.bits(), quants);
+        let steps = expand_block(format, quants);
         let BlockScales { scales, minimums } = block_scales(format.scales(), scales, block);
         for (index, (out, step)) in out.chunks_exact_mut(STEP).zip(&steps).enumerate() {
             let half = index / (STEPS / 2);
