@@ -4,22 +4,21 @@
 //! what a GGUF file of it needs. Loading, conversion, synthetic models and the benchmark walk the list below; the forward
 //! pass goes by the [`ModelConfig`] that came of it. A new family is a file and a line here.
 
+mod gemma3;
 mod gguf;
 mod gpt2;
 mod layer_types;
 mod llama;
 mod mistral;
-#[cfg(test)]
 mod olmo2;
 mod qwen2;
 mod qwen3;
 #[cfg(test)]
 mod qwen3_moe;
 pub mod rope;
+mod smollm3;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod two_rotations;
 
 use std::fmt;
 
@@ -36,12 +35,11 @@ const FAMILIES: &[&dyn Family] = &[
     &mistral::Mistral,
     &qwen2::Qwen2,
     &qwen3::Qwen3,
-    #[cfg(test)]
-    &qwen3_moe::Qwen3Moe,
-    #[cfg(test)]
+    &smollm3::SmolLm3,
+    &gemma3::Gemma3,
     &olmo2::Olmo2,
     #[cfg(test)]
-    &two_rotations::TwoRotations,
+    &qwen3_moe::Qwen3Moe,
 ];
 
 /// What is known of a family of models. The default is as Llama has it, which most are built like.

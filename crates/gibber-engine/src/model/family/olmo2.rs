@@ -1,5 +1,5 @@
-//! For tests alone: OLMo 2 (OLMo et al. 2025), whose norms are all behind what they normalize, those of queries and keys over
-//! all heads of a token.
+//! OLMo 2 (OLMo et al. 2025), whose norms are all behind what they normalize, those of queries and keys over all heads of a
+//! token.
 
 use super::{Family, gguf, llama, rope};
 use crate::EngineError;
@@ -56,6 +56,6 @@ mod tests {
 
     #[test]
     fn norms_behind_alone_from_a_folder_and_a_gguf_file() {
-        assert_parity("variant-post-norms");
+        assert_parity("variant-olmo2");
     }
 }

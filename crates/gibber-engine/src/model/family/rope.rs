@@ -18,12 +18,20 @@ pub const FACTORS: &str = "rope_freqs.weight";
 /// # Errors
 /// Where a number is missing or is none, or the kind of scaling is not computed here.
 pub fn from_json(json: &JsonFile, trained_context: usize) -> Result<RopeConfig, EngineError> {
+    from_json_or(json, trained_context, USUAL_THETA)
+}
+
+/// As [`from_json`], of a family whose frequencies have the base `usual_theta` where none is given.
+///
+/// # Errors
+/// Those of [`from_json`].
+pub fn from_json_or(json: &JsonFile, trained_context: usize, usual_theta: f64) -> Result<RopeConfig, EngineError> {
     let mut rope = Reading { theta: json.number("rope_theta", Bound::AboveZero)?, scaling: RopeScaling::None };
     for key in ["rope_scaling", "rope_parameters"] {
         let Some(value) = json.get(key) else { continue };
         rope.take(&Parameters::new(json, key.to_owned(), value)?, trained_context)?;
     }
-    Ok(rope.done(USUAL_THETA))
+    Ok(rope.done(usual_theta))
 }
 
 /// The rotation of the layers of one kind, such as `sliding_attention`: by the object under that name in `rope_parameters`;

@@ -22,7 +22,7 @@ struct Reference {
     logits: Vec<Vec<f32>>,
 }
 
-fn fixture(name: &str) -> PathBuf {
+pub(super) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
 }
 
@@ -71,6 +71,11 @@ fn loaded(path: &Path, batch: usize) -> LoadedModel {
 fn assert_close(found: &[f32], expected: &[f32]) {
     let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(found.len() == expected.len() && off <= TOLERANCE, "a logit differs by {off}");
+}
+
+/// That the model at `path` computes what is the reference of the fixture `name`.
+pub(super) fn assert_same(name: &str, path: &Path) {
+    Reference::read(name).assert_same(path);
 }
 
 /// That the model in the fixtures' folder `name` computes what transformers does, as a folder and as a GGUF file.

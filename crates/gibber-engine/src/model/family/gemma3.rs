@@ -1,0 +1,258 @@
+//! The text part of Gemma 3 (Gemma Team 2025): norms after attention and the feed-forward part as well as before, two
+//! rotations, a window in all layers but some, embeddings that are scaled, GELU in the gate.
+//!
+//! The larger ones see as well: of their repositories the text part alone is read.
+
+use super::{Family, gguf, layer_types, llama, rope};
+use crate::EngineError;
+use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
+use crate::model::{
+    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind, Prefix,
+    QkNorm, RopeConfig, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
+};
+
+/// See the [module](self).
+pub(super) struct Gemma3;
+
+/// Every so many layers one sees all that came before, where nothing else is said.
+const USUAL_PERIOD: usize = 6;
+/// The base of the frequencies in the layers that have a window, where nothing else is said.
+const USUAL_LOCAL_THETA: f64 = 10_000.0;
+/// And in the others.
+const USUAL_GLOBAL_THETA: f64 = 1e6;
+/// What the score of a query and a key is divided by the root of, where nothing else is said.
+const USUAL_SCALAR: f64 = 256.0;
+/// Layers of the largest, whose scores are not divided by the root of the width of a head (GGUF files do not say it).
+const LAYERS_OF_27B: usize = 62;
+
+impl Family for Gemma3 {
+    fn name(&self) -> &'static str {
+        "gemma3"
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        matches!(name, "gemma3" | "gemma3_text")
+    }
+
+    fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
+        let text = json.section("text_config")?;
+        let json = text.as_ref().unwrap_or(json);
+        json.require_one_of("hidden_activation", &["gelu_pytorch_tanh"])?;
+        json.require_bool("attention_bias", false)?;
+        json.require_bool("use_bidirectional_attention", false)?;
+        if let Some(cap) = json.get("final_logit_softcapping") {
+            return Err(json.unsupported("final_logit_softcapping", &cap.to_string(), "null"));
+        }
+        let sizes = sizes_from_json(json)?;
+        // What came before `layer_types`.
+        let period = json.size("sliding_window_pattern")?.unwrap_or(USUAL_PERIOD).max(1);
+        let windows = layer_types::windows(json, sizes.n_layer, Some(4096), |layer| is_local(layer, period))?;
+        let scalar = json.number("query_pre_attn_scalar", Bound::AboveZero)?.unwrap_or(USUAL_SCALAR) as f32;
+        let ropes = ropes_from_json(json, sizes.trained_context)?;
+        let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-6) as f32;
+        let layers = sizes.layers(json.path(), |index| layer(&sizes, windows(index), scalar.sqrt().recip()))?;
+        Ok(config(&sizes, ropes, layers, eps, json.bool("tie_word_embeddings")?.unwrap_or(true)))
+    }
+
+    fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+        let sizes = gguf::sizes(keys)?;
+        let window = keys.window()?;
+        let period = keys.optional_size("attention.sliding_window_pattern")?.unwrap_or(USUAL_PERIOD);
+        let scale = keys.number("attention.scale", Bound::AboveZero)?;
+        let scale = scale.map_or_else(|| usual_scale(&sizes), |scale| scale as f32);
+        let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
+        let local = keys.number("rope.freq_base_swa", Bound::AboveZero)?.unwrap_or(USUAL_LOCAL_THETA);
+        let ropes =
+            [rope::from_gguf(keys, sizes.head_dim, RopeStyle::Half)?, RopeConfig::plain(local as f32, RopeStyle::Half)];
+        let window_of = |layer| window.filter(|_| is_local(layer, period));
+        let layers = sizes.layers(keys.path(), |index| layer(&sizes, window_of(index), scale))?;
+        Ok(config(&sizes, ropes, layers, eps, keys.is_tied()))
+    }
+
+    fn prefixes(&self) -> &'static [Prefix] {
+        &[
+            Prefix { body: "model.language_model.", head: "" },
+            Prefix { body: "language_model.model.", head: "language_model." },
+            Prefix { body: "model.", head: "" },
+        ]
+    }
+
+    fn is_left_over(&self, name: &str) -> bool {
+        // What sees.
+        ["vision_tower.", "multi_modal_projector."].iter().any(|part| name.starts_with(part))
+    }
+
+    fn global_tensors(&self, config: &ModelConfig) -> Vec<TensorSpec> {
+        let mut specs = llama::global_tensors(config);
+        let norms = specs.iter_mut().filter(|spec| spec.slot == Slot::OutputNorm);
+        norms.for_each(|norm| norm.stored = Stored::LessOne);
+        specs
+    }
+
+    fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+        let mut list = TensorList::layer_tensors("layers", index);
+        for (slot, hugging_face, gguf, width) in [
+            (Slot::AttentionNorm, "input_layernorm", "attn_norm", config.n_embd),
+            (Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm", config.n_embd),
+            (Slot::FeedForwardNorm, "pre_feedforward_layernorm", "ffn_norm", config.n_embd),
+            (Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm", config.n_embd),
+            (Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm", config.head_dim),
+            (Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm", config.head_dim),
+        ] {
+            list.weight(slot, hugging_face, gguf, &[width]).stored(Stored::LessOne);
+        }
+        llama::matrices(&mut list, config, index);
+        list.done()
+    }
+
+    fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+        llama::put_gguf_keys(writer, config);
+        writer.number("rope.freq_base_swa", config.ropes[1].theta);
+        writer.number("attention.scale", config.layers[0].attention.scale);
+        writer.sizes(&[("attention.sliding_window_pattern", period(config))]);
+    }
+
+    fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        let period = period(config);
+        let mut layers = config.layers.iter().enumerate();
+        let is_consistent = layers.all(|(index, layer)| layer.attention.window.is_some() == is_local(index, period));
+        (!is_consistent).then_some("which layers have a window (`layer_types`)")
+    }
+}
+
+/// The sizes. The configurations of the larger ones say little of them.
+fn sizes_from_json(json: &JsonFile) -> Result<Sizes, EngineError> {
+    let size = |key: &str, usual: usize| Ok::<_, EngineError>(json.size(key)?.unwrap_or(usual));
+    Ok(Sizes {
+        n_layer: size("num_hidden_layers", 26)?,
+        n_head: size("num_attention_heads", 8)?,
+        n_kv_head: size("num_key_value_heads", 4)?,
+        head_dim: size("head_dim", 256)?,
+        n_embd: size("hidden_size", 2304)?,
+        n_ff: size("intermediate_size", 9216)?,
+        vocab_size: size("vocab_size", 262_208)?,
+        trained_context: size("max_position_embeddings", 131_072)?,
+    })
+}
+
+/// The rotations of the layers without a window and with one: by kinds of layers, or, before transformers 5, apart from each
+/// other.
+fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfig; 2], EngineError> {
+    let [full, sliding] = ["full_attention", "sliding_attention"];
+    if json.get("rope_parameters").is_some_and(|kinds| [full, sliding].iter().any(|kind| kinds.get(kind).is_some())) {
+        let rotation = |kind, theta| rope::of_layer_type(json, kind, theta, trained_context);
+        return Ok([rotation(full, USUAL_GLOBAL_THETA)?, rotation(sliding, USUAL_LOCAL_THETA)?]);
+    }
+    let local = json.number("rope_local_base_freq", Bound::AboveZero)?.unwrap_or(USUAL_LOCAL_THETA);
+    let global = rope::from_json_or(json, trained_context, USUAL_GLOBAL_THETA)?;
+    Ok([global, RopeConfig::plain(local as f32, RopeStyle::Half)])
+}
+
+/// What scores are multiplied with, where a GGUF file does not say it.
+fn usual_scale(sizes: &Sizes) -> f32 {
+    let scalar = if sizes.n_layer == LAYERS_OF_27B { sizes.n_embd / sizes.n_head.max(1) } else { sizes.head_dim };
+    (scalar as f32).sqrt().recip()
+}
+
+/// Whether a layer has a window, where one in `period` has none.
+fn is_local(layer: usize, period: usize) -> bool {
+    !(layer + 1).is_multiple_of(period)
+}
+
+/// Up to which layer the first without a window is.
+fn period(config: &ModelConfig) -> usize {
+    let first = config.layers.iter().position(|layer| layer.attention.window.is_none());
+    first.unwrap_or(config.n_layer()) + 1
+}
+
+/// `ropes` are those of the layers without a window and with one.
+fn config(sizes: &Sizes, ropes: [RopeConfig; 2], layers: Vec<LayerConfig>, eps: f32, tied: bool) -> ModelConfig {
+    let norm = NormConfig { kind: NormKind::RmsNorm, eps };
+    let plain = ModelConfig::plain(&Gemma3, sizes, norm);
+    ModelConfig { embedding_scale: (sizes.n_embd as f32).sqrt(), ropes: ropes.into(), layers, tied, ..plain }
+}
+
+fn layer(sizes: &Sizes, window: Option<usize>, scale: f32) -> LayerConfig {
+    let rope = Some(usize::from(window.is_some()));
+    let attention = AttentionConfig { window, rope, scale, qk_norm: Some(QkNorm::Head), ..llama::attention(sizes) };
+    let dense = DenseConfig { n_ff: sizes.n_ff, activation: Activation::GeluTanh, is_gated: true, bias: false };
+    LayerConfig { norm_after: true, ..LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(dense)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use crate::model::family::tests::{assert_parity, assert_same, fixture};
+    use crate::weights::{DType, Storage, safetensors};
+
+    #[test]
+    fn post_norms_and_two_rotations_from_a_folder_and_a_gguf_file() {
+        assert_parity("variant-gemma3");
+    }
+
+    /// Writes `tensors` as the one file of a folder.
+    fn write_tensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)]) {
+        let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+        for (name, shape, bytes) in tensors {
+            let offsets = [data.len(), data.len() + bytes.len()];
+            header.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": offsets}));
+            data.extend(bytes);
+        }
+        let header = Value::Object(header).to_string();
+        let length = (header.len() as u64).to_le_bytes();
+        std::fs::write(path, [&length[..], header.as_bytes(), &data].concat()).unwrap();
+    }
+
+    #[test]
+    fn of_a_model_that_sees_the_text_part_is_read() {
+        let source = fixture("variant-gemma3");
+        let config: Value = serde_json::from_slice(&std::fs::read(source.join("config.json")).unwrap()).unwrap();
+        let weights = source.join("model.safetensors");
+        let tensors = safetensors::parse(&weights, &Storage::open(&weights).unwrap()).unwrap();
+        assert!(tensors.iter().all(|tensor| tensor.dtype() == DType::F32));
+        for (body, head, tower) in [
+            ("language_model.model.", "language_model.", "vision_tower."),
+            ("model.language_model.", "", "model.vision_tower."),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["vocab.json", "merges.txt"] {
+                std::fs::copy(source.join(name), folder.path().join(name)).unwrap();
+            }
+            let renamed = tensors.iter().map(|tensor| {
+                let name = tensor.name().strip_prefix("model.").map_or_else(
+                    || format!("{head}{}", tensor.name()),
+                    |name| format!("{body}{name}"),
+                );
+                (name, tensor.shape().to_vec(), tensor.bytes().to_vec())
+            });
+            let seeing = (format!("{tower}patches.weight"), vec![2, 2], vec![0; 16]);
+            write_tensors(&folder.path().join("model.safetensors"), &renamed.chain([seeing]).collect::<Vec<_>>());
+            let mut outer = json!({"model_type": "gemma3", "vision_config": {"hidden_size": 2}});
+            outer["text_config"] = config.clone();
+            std::fs::write(folder.path().join("config.json"), outer.to_string()).unwrap();
+            assert_same("variant-gemma3", folder.path());
+        }
+    }
+
+    #[test]
+    fn what_published_configurations_leave_out_is_as_in_transformers() {
+        use super::super::config_from_json;
+        use crate::keys::JsonFile;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        // As the larger ones say it, with the spelling of before transformers 5.
+        let text = json!({"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "sliding_window": 1024,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"}});
+        std::fs::write(&path, json!({"model_type": "gemma3", "text_config": text}).to_string()).unwrap();
+        let config = config_from_json(&JsonFile::read(path).unwrap().unwrap()).unwrap();
+        assert_eq!((config.n_head, config.n_kv_head, config.head_dim, config.vocab_size), (8, 4, 256, 262_208));
+        assert_eq!(config.ropes.iter().map(|rope| rope.theta).collect::<Vec<_>>(), [1e6, 1e4]);
+        assert!(config.tied && config.layers.iter().all(|layer| layer.attention.scale == 1.0 / 16.0));
+        let full = config.layers.iter().enumerate().filter(|(_, layer)| layer.attention.window.is_none());
+        assert_eq!(full.map(|(index, _)| index).collect::<Vec<_>>(), [5, 11, 17, 23, 29]);
+    }
+}
