@@ -64,7 +64,7 @@ pub fn cannot_run_architecture(entry: &CatalogueEntry) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gibber_hub::Found;
+    use gibber_hub::{Found, WeightType};
 
     fn shipped() -> Catalogue {
         load(&Paths::at(tempfile::tempdir().unwrap().path())).unwrap()
@@ -79,15 +79,24 @@ mod tests {
 
     #[test]
     fn what_the_engine_cannot_run_is_told_from_its_families_and_types() {
-        for (name, tag) in
-            [("gpt2", "small"), ("qwen3", "0.6b"), ("qwen2.5", "7b"), ("llama3.2", "1b"), ("smollm2", "135m")]
-        {
+        for (name, tag) in [
+            ("gpt2", "small"),
+            ("qwen3", "0.6b"),
+            ("qwen2.5", "7b"),
+            ("llama3.2", "1b"),
+            ("smollm2", "135m"),
+            ("smollm3", "3b"),
+            ("gemma3", "4b"),
+            ("olmo2", "1b"),
+            ("bonsai", "8b"),
+        ] {
             assert_eq!(cannot_run(&entry(name, tag)), None, "{name}:{tag}");
         }
-        let of_architecture = cannot_run(&entry("gemma3", "4b")).unwrap();
-        assert!(of_architecture.contains("gemma3"), "{of_architecture}");
-        let of_type = cannot_run(&entry("bonsai", "8b")).unwrap();
-        assert!(of_type.contains("Q1_0"), "{of_type}");
+        let of_architecture = cannot_run(&entry("gpt-oss", "20b")).unwrap();
+        assert!(of_architecture.contains("gpt-oss"), "{of_architecture}");
+        let of_type = CatalogueEntry { weight_type: WeightType::new("IQ1_S"), ..entry("bonsai", "8b") };
+        let of_type = cannot_run(&of_type).unwrap();
+        assert!(of_type.contains("IQ1_S"), "{of_type}");
     }
 
     #[test]

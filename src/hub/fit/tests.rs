@@ -12,7 +12,7 @@ fn models() -> Vec<GgufModel> {
         ("M-UD-Q6_K_XL.gguf", 3700),
         ("M-Q6_K.gguf", 3310),
         ("M-Q4_K_M.gguf", 2497),
-        ("M-IQ4_XS.gguf", 2270),
+        ("M-IQ3_XXS.gguf", 2270),
         ("M-Q2_K.gguf", 1670),
         ("M-IQ1_S.gguf", 1100),
     ];
@@ -67,7 +67,7 @@ fn the_type_that_was_wished_for_is_taken_where_it_fits() {
         ("Q4_K_M", Some(3_000), "Q2_K"),
         ("Q8_0", Some(5_000), "Q8_0"),
         ("Q5_K_M", Some(64_000), "Q8_0"),
-        ("IQ4_XS", Some(64_000), "Q8_0"),
+        ("IQ3_XXS", Some(64_000), "Q8_0"),
     ] {
         assert_eq!(chosen(Some(wished), available.map(|megabytes| megabytes * MB)), expected, "{wished} {available:?}");
     }
@@ -76,10 +76,10 @@ fn the_type_that_was_wished_for_is_taken_where_it_fits() {
 #[test]
 fn types_are_marked_by_what_the_engine_computes_with() {
     let of = |text: &str| mark(WeightType::new(text).as_ref());
-    for text in ["Q4_K_M", "Q8_0", "BF16", "Q4_0", "Q2_K", "Q6_K", "F32", "Q4"] {
+    for text in ["Q4_K_M", "Q8_0", "BF16", "Q4_0", "Q2_K", "Q6_K", "F32", "Q4", "IQ4_XS", "Q1_0"] {
         assert_eq!(of(text), TypeMark::Computed, "{text}");
     }
-    for text in ["IQ4_XS", "IQ1_S", "MXFP4", "TQ1_0", "Q1_0", "PQ2_0", "Q4_0_4_8", "UD-IQ2_M"] {
+    for text in ["IQ3_XXS", "IQ1_S", "MXFP4", "PQ2_0", "Q4_0_4_8", "UD-IQ2_M"] {
         assert_eq!(of(text), TypeMark::NotComputed, "{text}");
     }
     assert_eq!((of("UD-Q4_K_XL"), mark(None)), (TypeMark::Mixed, TypeMark::Computed));

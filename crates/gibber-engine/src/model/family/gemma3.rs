@@ -7,8 +7,8 @@ use super::{Family, gguf, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
-    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind, Prefix,
-    QkNorm, RopeConfig, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
+    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind,
+    Prefix, QkNorm, RopeConfig, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -222,10 +222,10 @@ mod tests {
                 std::fs::copy(source.join(name), folder.path().join(name)).unwrap();
             }
             let renamed = tensors.iter().map(|tensor| {
-                let name = tensor.name().strip_prefix("model.").map_or_else(
-                    || format!("{head}{}", tensor.name()),
-                    |name| format!("{body}{name}"),
-                );
+                let name = tensor
+                    .name()
+                    .strip_prefix("model.")
+                    .map_or_else(|| format!("{head}{}", tensor.name()), |name| format!("{body}{name}"));
                 (name, tensor.shape().to_vec(), tensor.bytes().to_vec())
             });
             let seeing = (format!("{tower}patches.weight"), vec![2, 2], vec![0; 16]);

@@ -31,7 +31,11 @@ impl Family for SmolLm3 {
             let attention = llama::attention(&sizes);
             let rope = attention.rope.filter(|_| turns(index));
             let window = windows(index);
-            llama::layer(&sizes, AttentionConfig { window, rope, qkv_bias: bias, out_bias: bias, ..attention }, mlp_bias)
+            llama::layer(
+                &sizes,
+                AttentionConfig { window, rope, qkv_bias: bias, out_bias: bias, ..attention },
+                mlp_bias,
+            )
         })?;
         let ropes = vec![rope::from_json_or(json, sizes.trained_context, USUAL_THETA)?];
         let tied = json.bool("tie_word_embeddings")?.unwrap_or(true);
