@@ -94,8 +94,9 @@ mod tests {
         }
         let of_architecture = cannot_run(&entry("gpt-oss", "20b")).unwrap();
         assert!(of_architecture.contains("gpt-oss"), "{of_architecture}");
-        let of_type = CatalogueEntry { weight_type: WeightType::new("IQ1_S"), ..entry("bonsai", "8b") };
-        let of_type = cannot_run(&of_type).unwrap();
+        let mut entry = entry("bonsai", "8b");
+        entry.weight_type = WeightType::new("IQ1_S");
+        let of_type = cannot_run(&entry).unwrap();
         assert!(of_type.contains("IQ1_S"), "{of_type}");
     }
 
