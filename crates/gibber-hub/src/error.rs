@@ -318,9 +318,19 @@ pub enum HubError {
         /// What is wrong.
         why: String,
     },
-    /// A part of this program that cannot do it yet.
-    #[error("{0} is not possible yet")]
-    NotYet(&'static str),
+}
+
+impl HubError {
+    /// What it says where the same is tried once more: what only a second time shows is left out.
+    pub(crate) fn first_time(&self) -> String {
+        match self {
+            Self::WrongSize { expected, actual, .. } => {
+                format!("it should have {expected} bytes, and the server sends one of {actual}")
+            }
+            Self::WrongHash { expected, actual, .. } => format!("its hash should be {expected}, and is {actual}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Names that somebody may have meant, for the end of a sentence.

@@ -102,7 +102,7 @@ impl<'a> Meter<'a> {
         self.lost(all);
         self.tell(PullEvent::Retrying {
             path: path.to_owned(),
-            reason: error.to_string(),
+            reason: error.first_time(),
             attempt: 1,
             wait_seconds: 0.0,
         });

@@ -170,6 +170,9 @@ fn bytes_that_are_wrong_twice_are_refused_with_both_hashes() {
             other => panic!("{other:?}"),
         }
         assert_eq!(retries(&events), 1);
+        let is_of_the_second_time =
+            |event: &PullEvent| matches!(event, PullEvent::Retrying { reason, .. } if reason.contains("second time"));
+        assert!(!events.iter().any(is_of_the_second_time), "{events:?}");
         assert_eq!(machine.blobs(), [] as [std::path::PathBuf; 0], "nothing of it is kept");
         let snapshots = machine.cache().repository(&Repository::new(REPOSITORY).unwrap()).join("snapshots");
         assert!(files(&snapshots).is_empty());
