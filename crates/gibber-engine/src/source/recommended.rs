@@ -47,7 +47,7 @@ pub(super) fn of_gguf(path: &Path, metadata: &Metadata<'_>) -> Recommended {
     for key in GGUF_OTHERS {
         match metadata.get(key).map(file_value) {
             None | Some(Ok(FileValue::Integer(0))) => {}
-            Some(Ok(FileValue::Number(number))) if number == 0.0 => {}
+            Some(Ok(FileValue::Number(0.0))) => {}
             Some(value) => {
                 let value = value.map_or_else(|text| text, |value| value.to_string());
                 reading.note(key, &value, "that sampler is not here");

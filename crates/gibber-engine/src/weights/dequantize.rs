@@ -188,7 +188,7 @@ pub(crate) fn three_values(block: &[u8], i: usize) -> u8 {
     };
     let shifted = block[at].wrapping_mul([1, 3, 9, 27, 81][digit]);
     // Below 3 · 256.
-    (u16::from(shifted) * 3 >> 8) as u8
+    ((u16::from(shifted) * 3) >> 8) as u8
 }
 
 /// Code `i`: of each 128, 32 bytes have the first 32 in their lowest bits, and so on upwards.
