@@ -343,7 +343,7 @@ pub(super) enum Sessions {
 /// `gibber pull` and `gibber models pull`
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Pull {
-    /// What is to be fetched: NAME:TAG of the catalogue, REPO[:FILE-OR-TYPE][@REVISION] of the hub, or
+    /// What is to be fetched: `NAME:TAG` of the catalogue, `REPO[:FILE-OR-TYPE][@REVISION]` of the hub, or
     /// https://HOST/FILE.gguf#sha256=SUM
     #[arg(value_name = "NAME", conflicts_with = "hf_repo")]
     pub(super) name: Option<String>,
