@@ -298,7 +298,7 @@ impl App {
     /// replies are to be the same to the last bit, however the prompt was written.
     fn wants_prefill(&self) -> bool {
         let is_new =
-            self.chat.eager_prefill.held != Some(self.place()) && !self.chat.session.transcript.path().is_empty();
+            self.chat.eager_prefill.held != Some(self.place()) && self.chat.session.transcript.head().is_some();
         self.setup.settings.chat.prefill_ahead
             && !self.chat.is_replying()
             && self.sampling().seed.is_none()

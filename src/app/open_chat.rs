@@ -217,8 +217,7 @@ impl OpenChat {
 impl OpenChat {
     /// The last reply of the path on screen.
     pub(super) fn reply_on_screen(&self) -> Option<MessageId> {
-        let path = self.session.transcript.path();
-        path.into_iter().rev().find(|node| node.message.role == Role::Assistant).map(|node| node.id)
+        self.session.transcript.from_head().find(|node| node.message.role == Role::Assistant).map(|node| node.id)
     }
 
     /// How it ended, and what it cost.

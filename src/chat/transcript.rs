@@ -209,8 +209,12 @@ impl Transcript {
 
     /// Whether a message is on screen.
     pub fn is_on_path(&self, id: MessageId) -> bool {
-        let parent = |node: &&Node| node.parent.and_then(|parent| self.node(parent));
-        std::iter::successors(self.head_node(), parent).any(|node| node.id == id)
+        self.from_head().any(|node| node.id == id)
+    }
+
+    /// The messages on screen, the last one first: for those that need only the end of a long chat.
+    pub fn from_head(&self) -> impl Iterator<Item = &Node> {
+        std::iter::successors(self.head_node(), |node| self.node(node.parent?))
     }
 
     /// The messages from the root to the head: what is on screen.
@@ -233,12 +237,10 @@ impl Transcript {
 
     /// The last message on the path that has siblings, and which of how many it is.
     pub fn last_fork(&self) -> Option<(MessageId, usize, usize)> {
-        std::iter::successors(self.head_node(), |node| self.node(node.parent?))
-            .find(|node| self.places(node.parent).len() > 1)
-            .map(|node| {
-                let (k, n) = self.branch_position(node.id);
-                (node.id, k, n)
-            })
+        self.from_head().find(|node| self.places(node.parent).len() > 1).map(|node| {
+            let (k, n) = self.branch_position(node.id);
+            (node.id, k, n)
+        })
     }
 
     /// Goes `by` siblings on from `id` (round the end) and down to the newest leaf there. Returns whether it moved.
