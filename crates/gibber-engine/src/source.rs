@@ -192,6 +192,9 @@ pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
 pub(crate) fn display_name(path: &Path) -> String {
     let resolved = path.file_name().is_none().then(|| path.canonicalize().ok()).flatten();
     let path = resolved.as_deref().unwrap_or(path);
+    if let Some(repository) = repository_of_snapshot(path) {
+        return repository;
+    }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let part = PartName::of(Path::new(&*name));
     let name = part.as_ref().map_or_else(|| name.strip_suffix(".gguf").unwrap_or(&name), PartName::stem);
@@ -199,6 +202,16 @@ pub(crate) fn display_name(path: &Path) -> String {
         Some((stem, format)) if !stem.is_empty() && is_format_name(format) => stem.to_owned(),
         _ => name.to_owned(),
     }
+}
+
+/// The name of the repository of which a folder is a snapshot: `models--ORGANIZATION--NAME/snapshots/COMMIT` in a cache of
+/// huggingface_hub, where the folder's own name says nothing.
+fn repository_of_snapshot(folder: &Path) -> Option<String> {
+    let text = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let snapshots = folder.parent().filter(|parent| text(parent).as_deref() == Some("snapshots"))?;
+    let repository = text(snapshots.parent()?)?;
+    let name = repository.strip_prefix("models--")?;
+    Some(name.rsplit("--").next().unwrap_or(name).to_owned())
 }
 
 /// Whether `text` names a weight format, such as `Q4_1`, `f16` or `Q4_K_M`.

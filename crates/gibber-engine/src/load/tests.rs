@@ -89,6 +89,8 @@ fn names_lose_their_ending_and_format() {
         ("v1.0.gguf", "v1.0"),
         ("models/gpt2", "gpt2"),
         ("models/gpt2/", "gpt2"),
+        ("hub/models--HuggingFaceTB--SmolLM2-135M/snapshots/93efa2f097d58c2a74874c7e644dbc9b0cee75a2", "SmolLM2-135M"),
+        ("hub/models--gpt2/snapshots/607a30d783dfa663caf39e06633721c8d4cfcd7e", "gpt2"),
     ] {
         assert_eq!(display_name(Path::new(path)), name, "{path}");
     }
