@@ -9,6 +9,9 @@ use super::{App, Effect, Moment, NoteKind, OnScreen};
 use crate::chat::{MessageId, Role};
 use crate::worker::protocol::{EngineCommand, Prompt};
 
+/// Why nothing can be asked where there is no model. It holds until there is one.
+pub(super) const NO_MODEL: &str = "no model is loaded: /model lists the models, /model NAME loads one";
+
 /// A question, or a reply in other words.
 impl App {
     /// Says a message, with the files that it names.
@@ -110,7 +113,7 @@ impl App {
             return Some("the engine has stopped: start gibber again to go on".to_owned());
         }
         let no_model = self.engine.model.is_none() && self.engine.loading.is_none();
-        no_model.then(|| "no model is loaded: /model lists the models, /model NAME loads one".to_owned())
+        no_model.then(|| NO_MODEL.to_owned())
     }
 
     /// Whether no reply can be asked for now; the person is told why.

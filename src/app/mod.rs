@@ -410,6 +410,9 @@ impl App {
         }
         self.setup.on_model(recommended);
         self.chat.on_model(name);
+        if self.chat.hint() == Some(ask::NO_MODEL) {
+            self.chat.clear_hint();
+        }
         self.ask_for_think_switch()
     }
 
