@@ -25,6 +25,9 @@ pub fn work(paths: Paths, is_offline: bool) -> Arc<Work> {
         match pull(&paths, is_offline, name, &report, cancel) {
             Ok(end) => end,
             Err(HubError::Cancelled) => PullEnd::Stopped,
+            Err(error @ (HubError::WrongHash { .. } | HubError::WrongSize { .. })) => {
+                PullEnd::Failed(error.to_string())
+            }
             Err(error) if has_come.get() => {
                 PullEnd::Failed(format!("{error}; what has come is kept: /pull {name} goes on with it"))
             }
@@ -72,7 +75,7 @@ fn report_event(event: PullEvent, report: &dyn Fn(PullStep)) {
             bytes_per_second: Some(bytes_per_second).filter(|speed| *speed > 0.0),
             seconds_left: seconds_left.map(|seconds| seconds.ceil() as u64),
         }),
-        PullEvent::Waiting { what, .. } => PullStep::Waiting(what),
+        PullEvent::Waiting { what, .. } => PullStep::Waiting(format!("waiting for {what}")),
         PullEvent::Retrying { reason, wait_seconds, .. } => {
             PullStep::Waiting(format!("{reason}: tried again in {}", time_text(wait_seconds.ceil() as u64)))
         }
@@ -114,7 +117,7 @@ mod tests {
             progress(50, None, None),
             progress(60, Some(20.0), Some(2)),
             PullStep::Waiting("the server closed the connection: tried again in 2 s".to_owned()),
-            PullStep::Waiting("another program".to_owned()),
+            PullStep::Waiting("waiting for another program".to_owned()),
         ];
         assert_eq!(steps.into_inner(), expected);
     }

@@ -13,8 +13,10 @@ use tempfile::TempDir;
 
 /// How much of a file is asked for at first: the keys of most models end in it, but not their vocabulary.
 const FIRST: u64 = 256 << 10;
-/// How many times as much each further request brings the whole to.
-const GROWTH: u64 = 8;
+/// How many times as much each further request brings the whole to, and how much more it asks for at the most: a header that
+/// ends soon after costs little beyond it.
+const GROWTH: u64 = 4;
+const STEP: u64 = 2 << 20;
 /// The longest header that is fetched. The largest vocabularies that are published take some 20 million bytes.
 const LONGEST: u64 = 64 << 20;
 /// The most that is fetched of a model, all parts and small files together.
@@ -109,7 +111,10 @@ impl Fetcher<'_> {
                     (true, _) => FIRST,
                     (false, HeaderEnd::Here) => break,
                     (false, HeaderEnd::More(Some(length))) => length,
-                    (false, HeaderEnd::More(None)) => (bytes.len() as u64).saturating_mul(GROWTH),
+                    (false, HeaderEnd::More(None)) => {
+                        let here = bytes.len() as u64;
+                        here.saturating_mul(GROWTH).min(here.saturating_add(STEP))
+                    }
                 },
             };
             let wanted = wanted.min(limit);
