@@ -123,7 +123,10 @@ impl Reference {
         let of_hub = HOSTS.iter().chain(&SCHEMES).find(|prefix| lower.starts_with(**prefix));
         match of_hub {
             Some(prefix) => of_repository(text, strip_host(&text[prefix.len()..])),
-            None if is_path(text) => Err(unusable(text, "that is a path, and there is nothing there")),
+            None if is_path(text) => Err(unusable(
+                text,
+                "that is a path: a file or folder of this machine is loaded (-m, /model), and not fetched",
+            )),
             None if text.contains('/') => of_repository(text, text),
             None => short_name(text),
         }
