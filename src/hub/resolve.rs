@@ -58,7 +58,7 @@ impl Wanted<'_> {
             family: entry.name.clone(),
             path: entry.place.path.clone(),
             line: entry.place.line,
-            source: Box::new(error),
+            cause: Box::new(error),
         }
     }
 }

@@ -38,6 +38,10 @@ fn a_short_name_that_leads_nowhere_names_its_line() {
     let machine = Machine::new();
     let error = machine.failure(&["pull", "qwen3:0.6b"], 1);
     assert!(error.contains("catalogue.toml:") && error.contains("has no repository"), "{error}");
+    assert_eq!(error.matches("has no repository").count(), 1, "once: {error}");
+    machine.hub.commit("mirror/Qwen3-0.6B-gguf-copy", &[("README.md", b"# A copy")]);
+    let error = machine.failure(&["pull", "qwen3:0.6b"], 1);
+    assert!(error.contains("is it 'mirror/Qwen3-0.6B-gguf-copy'?"), "{error}");
 }
 
 #[test]
@@ -90,7 +94,24 @@ fn what_a_stopped_pull_has_left_can_be_removed() {
     let machine = Machine::new();
     stop_one(&machine);
     let blobs = machine.repository("org/tiny-GGUF").join("blobs");
-    assert!(machine.stdout(&["models", "remove", "org/tiny-GGUF"]).contains("what a pull of org/tiny-GGUF had begun"));
+    let listed = machine.stdout(&["models", "list"]);
+    let line = listed.lines().find(|line| line.starts_with("begun: ")).unwrap();
+    for part in
+        ["of 268 kB", "`gibber pull org/tiny-GGUF:tiny.F32.gguf`", "`gibber models remove org/tiny-GGUF:tiny.F32.gguf`"]
+    {
+        assert!(line.contains(part), "{line}");
+    }
+    let begun = || files_below(&blobs).iter().any(|name| name.contains("gibber-part"));
+    // Nobody can be asked; it is of another type; nothing is to be done.
+    assert!(machine.failure(&["models", "remove", "org/tiny-GGUF"], 2).contains("--yes"));
+    machine.failure(&["models", "remove", "org/tiny-GGUF:Q8_0", "--yes"], 1);
+    assert!(
+        machine.stdout(&["models", "remove", "org/tiny-GGUF:F32", "--dry-run"]).contains("would remove what a pull")
+    );
+    assert!(begun());
+    let removed = machine.stdout(&["models", "remove", "org/tiny-GGUF:tiny.F32.gguf", "--yes"]);
+    assert!(removed.contains("what a pull of org/tiny-GGUF:tiny.F32.gguf had begun"), "{removed}");
+    assert!(!begun());
     assert!(!files_below(&blobs).iter().any(|name| name.contains("gibber-part")));
 }
 

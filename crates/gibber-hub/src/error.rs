@@ -34,13 +34,11 @@ pub enum HubError {
         why: String,
     },
     /// Something would have to be fetched, and a variable says that nothing is.
-    #[error(
-        "{what} is not on this machine, and nothing is fetched because {variable} is set: unset it, or copy the file here"
-    )]
+    #[error("{what} is not on this machine, and nothing is fetched {}, or copy the file here", because(variable))]
     Offline {
         /// What was to be fetched.
         what: String,
-        /// The variable that says so.
+        /// The variable that says so, or the flag.
         variable: String,
     },
     /// What a repository has cannot be used.
@@ -67,6 +65,28 @@ pub enum HubError {
         /// Its name.
         host: String,
         /// What the system says.
+        why: String,
+    },
+    /// A question that a hub alone can answer, and nobody is to be asked.
+    #[error("what has changed since it was fetched only the hub can say, and it is not asked {}", because(variable))]
+    HubAlone {
+        /// The variable that says so, or the flag.
+        variable: String,
+    },
+    /// No name server knows a name.
+    #[error("the name {host} cannot be found: is this machine connected, and is the name right?")]
+    NoName {
+        /// What was looked up.
+        host: String,
+    },
+    /// What stands between this machine and the others.
+    #[error("the proxy {host} ({variable}) {why}: is it running, and is the name right?")]
+    Proxy {
+        /// Its name and port.
+        host: String,
+        /// The variable that says so.
+        variable: String,
+        /// What it does not do.
         why: String,
     },
     /// A server took too long.
@@ -190,7 +210,7 @@ pub enum HubError {
         advice: String,
     },
     /// What a short name stands for cannot be had.
-    #[error("{source}; {name} stands for that in {}:{line}: an entry of your own corrects it (`gibber pull --list {family}` shows the family)", path.display())]
+    #[error("{cause}; {name} stands for that in {}:{line}: an entry of your own corrects it (`gibber pull --list {family}` shows the family)", path.display())]
     Entry {
         /// `NAME:TAG`.
         name: String,
@@ -200,8 +220,8 @@ pub enum HubError {
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// What is wrong.
-        source: Box<HubError>,
+        /// What is wrong. The sentence has it already: it is no source that would be told once more.
+        cause: Box<HubError>,
     },
     /// The person stopped it.
     #[error("stopped; what was fetched is kept, and the same command goes on from there")]
@@ -347,10 +367,30 @@ impl fmt::Display for Near {
     }
 }
 
+/// Why nothing is fetched, and how that is changed: by a variable of the environment, or by a flag.
+fn because(variable: &str) -> String {
+    match variable.starts_with('-') {
+        true => format!("because of {variable}: leave that out"),
+        false => format!("because {variable} is set: unset it"),
+    }
+}
+
 fn of_server(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 fn waiting(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |wait| format!("; it asks to wait for {} s", wait.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_forbids_asking_is_told_with_how_it_is_lifted() {
+        let said = |variable: &str| HubError::Offline { what: "x".into(), variable: variable.into() }.to_string();
+        assert!(said("HF_HUB_OFFLINE").ends_with("because HF_HUB_OFFLINE is set: unset it, or copy the file here"));
+        assert!(said("--offline").ends_with("because of --offline: leave that out, or copy the file here"));
+    }
 }

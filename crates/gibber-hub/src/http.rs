@@ -160,7 +160,10 @@ impl Client {
         let request = request.body(()).map_err(malformed)?;
         tracing::debug!(method, url = address.shown(), range = ?question.range, "asking");
         let start = Instant::now();
-        let answer = answer::ask(self.agent(address)?, request, address, &self.environment.time_outs, cancel);
+        let answer = {
+            let via = self.environment.proxies.next(address);
+            answer::ask(self.agent(address)?, request, address, via, &self.environment.time_outs, cancel)
+        };
         let status = answer.as_ref().map(|answer| answer.status.as_u16()).ok();
         tracing::debug!(status, milliseconds = start.elapsed().as_millis() as u64, "answered");
         answer

@@ -8,6 +8,8 @@ use crate::{HubError, Repository, Result};
 
 /// Names that are offered in the place of one that is not there.
 const OFFERED: usize = 3;
+/// How often a hub is asked for them.
+const SEARCHES: usize = 5;
 /// How similar they are at least, from 0 to 1.
 const SIMILAR: f64 = 0.6;
 
@@ -112,14 +114,19 @@ impl Hub {
 
     /// Repositories that may have been meant; none where the hub cannot be asked.
     fn near_repositories(&self, repository: &Repository) -> Near {
-        let name = repository.as_str().rsplit('/').next().unwrap_or_default();
-        let found = self.briefly().search(name).unwrap_or_default();
-        let found: Vec<_> = found.into_iter().filter(|found| found != repository.as_str()).collect();
-        // What the hub finds by the name has it within: there similarity says only what comes first.
-        match near(repository.as_str(), found.clone()) {
-            Near(similar) if similar.is_empty() => Near(found.into_iter().take(OFFERED).collect()),
-            similar => similar,
+        let (hub, mut all) = (self.briefly(), Vec::<String>::new());
+        for (at, text) in searched(repository.as_str()).into_iter().enumerate() {
+            let Ok(found) = hub.search(&text) else { break };
+            let found: Vec<_> = found.into_iter().filter(|found| found != repository.as_str()).collect();
+            all.extend(found.clone());
+            match near(repository.as_str(), all.clone()) {
+                Near(similar) if !similar.is_empty() => return Near(similar),
+                // What the hub finds by the name has it within: there similarity says only what comes first.
+                Near(_) if at == 0 && !found.is_empty() => return Near(found.into_iter().take(OFFERED).collect()),
+                Near(_) => {}
+            }
         }
+        Near::default()
     }
 
     /// Branches and tags.
@@ -138,6 +145,25 @@ impl Hub {
         let names: Names = self.briefly().json(&self.address(&format!("/api/models/{repository}/refs"))?)?.0;
         Ok(names.branches.into_iter().chain(names.tags).map(|name| crate::http::printable(&name.name)).collect())
     }
+}
+
+/// What a hub is asked for where it has no `repository`: its name, that of what it was converted from, whoever made it, and
+/// the words of the name, the longest first. A letter that is wrong is in one of them alone.
+fn searched(repository: &str) -> Vec<String> {
+    let (organization, name) = repository.split_once('/').unwrap_or(("", repository));
+    let ending =
+        name.len().checked_sub(5).filter(|&at| name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case("-gguf"));
+    let stem = &name[..ending.unwrap_or(name.len())];
+    let mut words: Vec<&str> = stem.split(['-', '_', '.']).filter(|word| word.len() > 2).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let mut texts: Vec<String> = Vec::new();
+    for text in [name, stem, organization].into_iter().chain(words) {
+        if !text.is_empty() && !texts.iter().any(|known| known == text) {
+            texts.push(text.to_owned());
+        }
+    }
+    texts.truncate(SEARCHES);
+    texts
 }
 
 /// Those of `names` that are most like `wanted`, where case and folders count little.
@@ -159,6 +185,16 @@ fn near(wanted: &str, names: Vec<String>) -> Near {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_searched_whole_and_in_parts() {
+        assert_eq!(searched("org/tinny-GGUF"), ["tinny-GGUF", "tinny", "org"]);
+        assert_eq!(
+            searched("Org/Big-Model-0.6B-GGUF"),
+            ["Big-Model-0.6B-GGUF", "Big-Model-0.6B", "Org", "Model", "Big"]
+        );
+        assert_eq!(searched("gpt2"), ["gpt2"]);
+    }
 
     #[test]
     fn near_names_are_the_similar_ones_and_the_nearest_first() {

@@ -28,6 +28,17 @@ impl fmt::Debug for Proxies {
     }
 }
 
+/// A proxy as people know it: without its password.
+#[derive(Debug, Clone)]
+pub(super) struct Via {
+    /// Name and port.
+    pub(super) host: String,
+    /// Where it is written.
+    pub(super) variable: String,
+    /// Whether this machine looks up the server's name all the same.
+    pub(super) looks_up_target: bool,
+}
+
 impl Proxies {
     /// What `variable` says. Names in small letters come first, as everywhere.
     pub(crate) fn with(variable: impl Fn(&str) -> Option<String>) -> Self {
@@ -42,12 +53,25 @@ impl Proxies {
         }
     }
 
+    /// The variable and what it says.
+    fn says(&self, is_encrypted: bool) -> Option<&(String, String)> {
+        (if is_encrypted { &self.https } else { &self.http }).as_ref()
+    }
+
+    /// Who is connected to in the place of the server at `address`: the proxy, if one is used.
+    pub(super) fn next(&self, address: &Address) -> Option<Via> {
+        let (variable, _) = self.says(address.is_encrypted())?;
+        let proxy = self.proxy(address.is_encrypted()).ok().flatten().filter(|_| !self.is_direct(address))?;
+        let host = format!("{}:{}", proxy.host(), proxy.port());
+        Some(Via { host, variable: variable.clone(), looks_up_target: proxy.resolve_target() })
+    }
+
     /// The proxy that encrypted requests, or others, go through.
     ///
     /// # Errors
     /// [`HubError::Environment`] where what the variable says is no proxy.
     pub(super) fn proxy(&self, is_encrypted: bool) -> Result<Option<Proxy>> {
-        let Some((variable, value)) = (if is_encrypted { &self.https } else { &self.http }) else { return Ok(None) };
+        let Some((variable, value)) = self.says(is_encrypted) else { return Ok(None) };
         let proxy = Proxy::new(value).map_err(|_| HubError::Environment {
             variable: variable.clone(),
             value: shown(value),

@@ -45,7 +45,9 @@ impl Backoff {
     /// back together. A server that says how long is obeyed, up to the longest wait that is allowed.
     pub fn after(&mut self, error: &HubError) -> Option<Retry> {
         let retries = match error {
-            HubError::Unreachable { .. } if !self.is_reached => self.time_outs.retries.min(UNREACHABLE_RETRIES),
+            HubError::Unreachable { .. } | HubError::NoName { .. } | HubError::Proxy { .. } if !self.is_reached => {
+                self.time_outs.retries.min(UNREACHABLE_RETRIES)
+            }
             error if is_passing(error) => self.time_outs.retries,
             _ => return None,
         };
@@ -73,7 +75,12 @@ impl Backoff {
 /// Whether the same request may do better later.
 fn is_passing(error: &HubError) -> bool {
     match error {
-        HubError::Unreachable { .. } | HubError::TimedOut { .. } | HubError::Lost { .. } | HubError::Cut { .. } => true,
+        HubError::Unreachable { .. }
+        | HubError::NoName { .. }
+        | HubError::Proxy { .. }
+        | HubError::TimedOut { .. }
+        | HubError::Lost { .. }
+        | HubError::Cut { .. } => true,
         // 501 and 505 say what the server will never do.
         HubError::Status { status, .. } => {
             matches!(status, 408 | 425 | 429) || (500..600).contains(status) && !matches!(status, 501 | 505)
@@ -175,11 +182,17 @@ mod tests {
 
     #[test]
     fn a_host_that_was_never_reached_is_given_up_sooner() {
-        let gone = HubError::Unreachable { host: "hub.example".into(), why: "no such host".into() };
-        let count = |mut backoff: Backoff| std::iter::from_fn(|| backoff.after(&gone)).count();
-        let mut reached = Backoff::new(&TimeOuts::default());
-        assert_eq!(count(reached.clone()), 2);
-        reached.reset();
-        assert_eq!(count(reached), 5);
+        let host = || "hub.example".to_owned();
+        for gone in [
+            HubError::Unreachable { host: host(), why: "nobody there".into() },
+            HubError::NoName { host: host() },
+            HubError::Proxy { host: host(), variable: "HTTP_PROXY".into(), why: "cannot be reached".into() },
+        ] {
+            let count = |mut backoff: Backoff| std::iter::from_fn(|| backoff.after(&gone)).count();
+            let mut reached = Backoff::new(&TimeOuts::default());
+            assert_eq!(count(reached.clone()), 2, "{gone}");
+            reached.reset();
+            assert_eq!(count(reached), 5, "{gone}");
+        }
     }
 }

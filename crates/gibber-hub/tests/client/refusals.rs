@@ -20,6 +20,20 @@ fn a_repository_that_is_not_there_is_told_with_near_names() {
 }
 
 #[test]
+fn a_wrong_letter_or_another_conversion_is_found_by_its_parts() {
+    let hub = TestHub::start();
+    for name in ["maker/model-GGUF", "other/Tiny-0.6B-gguf-mirror", "other/nothing-alike"] {
+        hub.commit(name, &[("a", b"1")]);
+    }
+    let error = refusal(&hub, &[], "maker/modle-GGUF", "main");
+    assert!(error.contains("(is it 'maker/model-GGUF'?)"), "{error}");
+    let error = refusal(&hub, &[], "makers/Tiny-0.6B-GGUF", "main");
+    assert!(error.contains("(is it 'other/Tiny-0.6B-gguf-mirror'?)"), "{error}");
+    let error = refusal(&hub, &[], "org/Tinny-0.6B", "main");
+    assert!(!error.contains("is it"), "nothing there is as similar: {error}");
+}
+
+#[test]
 fn a_hidden_repository_is_open_to_whose_token_it_is() {
     let hub = TestHub::start();
     serve(&hub);
