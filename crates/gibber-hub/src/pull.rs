@@ -11,7 +11,7 @@ use crate::journal::{self, Identity};
 use crate::lock::FileLock;
 use crate::meter::{Bytes, Meter};
 use crate::throttle::Throttle;
-use crate::{Cache, Cancel, Hub, HubError, Listing, Plan, RemoteFile, Repository, Result};
+use crate::{Cache, Cancel, Hub, HubError, Listing, Oid, Plan, RemoteFile, Repository, Result};
 
 /// Files that an error names at most.
 const NAMED: usize = 3;
@@ -132,12 +132,7 @@ pub fn pull(
         refuse_without_room(repository, &cache.repository(&plan.listing.repository), total - here, ELSEWHERE)?;
         cache.prepare()?;
     }
-    let mut fetched = HashSet::new();
-    for file in &missing {
-        if fetch_file(hub, cache, &plan.listing, file, &means)? {
-            fetched.insert(&file.file.oid);
-        }
-    }
+    let fetched = fetch_missing(hub, cache, plan, &missing, &means)?;
     // Names come last, and the ref behind them: what is half here is not taken for a model.
     for file in &plan.files {
         cache.link(&plan.listing, file, fetched.contains(&file.oid))?;
@@ -151,6 +146,48 @@ pub fn pull(
     let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
     let path = if plan.model.as_os_str().is_empty() { snapshot } else { snapshot.join(&plan.model) };
     Ok(Pulled { path, bytes_fetched: meter.fetched(), bytes_here: here, unverified: None })
+}
+
+/// Fetches what is missing; what of it came from here.
+fn fetch_missing<'a>(
+    hub: &Hub,
+    cache: &Cache,
+    plan: &Plan,
+    missing: &[&Needed<'a>],
+    means: &Means<'_>,
+) -> Result<HashSet<&'a Oid>> {
+    let mut fetched = HashSet::new();
+    for file in missing {
+        // Others call a repository without this folder broken, however much of a file is there.
+        let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
+        std::fs::create_dir_all(&snapshot).map_err(|source| HubError::Io { path: snapshot.clone(), source })?;
+        match fetch_file(hub, cache, &plan.listing, file, means) {
+            Ok(true) => drop(fetched.insert(&file.file.oid)),
+            Ok(false) => {}
+            Err(error) => {
+                remove_where_nothing_came(cache, plan);
+                return Err(error);
+            }
+        }
+    }
+    Ok(fetched)
+}
+
+/// Removes the folders of a repository in which no file is; of another program's, none is empty.
+fn remove_where_nothing_came(cache: &Cache, plan: &Plan) {
+    let repository = cache.repository(&plan.listing.repository);
+    let blobs = repository.join("blobs");
+    let is_empty = |folder: &Path| std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty(&blobs) {
+        return;
+    }
+    // Each goes where it is empty alone.
+    let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
+    for folder in [snapshot, repository.join("snapshots"), blobs, repository] {
+        if let Err(error) = std::fs::remove_dir(&folder) {
+            tracing::debug!(%error, folder = %folder.display(), "it stays");
+        }
+    }
 }
 
 /// The files of `repository` at `revision`: the hub's list, or what is known here where nothing is to be fetched.
@@ -231,7 +268,14 @@ fn fetch_file(hub: &Hub, cache: &Cache, listing: &Listing, needed: &Needed<'_>, 
     remove_stale(cache, listing, file, &blob);
     let source = Source::Hub { hub, listing, path: &file.path };
     let wanted = Wanted { source, size: file.size, oid: Some(&file.oid), identity: identity(file) };
-    let sha256 = download::fetch(&wanted, &blob, means)?;
+    let sha256 = download::fetch(&wanted, &blob, means).inspect_err(|error| {
+        // The lock is held: what is not promised here is nobody's, and nothing would go on from it.
+        let is_refused = !matches!(error, HubError::Cancelled);
+        if is_refused && journal::promised_bytes(&blob, &wanted.identity) == 0 {
+            let removed = journal::remove_partial(&blob);
+            tracing::debug!(blob = %blob.display(), ?removed, "nothing came of it");
+        }
+    })?;
     means.meter.tell(PullEvent::Verified { path: file.path.clone(), sha256 });
     means.meter.tell(PullEvent::Done { path: file.path.clone(), bytes: file.size });
     Ok(true)

@@ -456,3 +456,24 @@ fn a_file_that_changes_on_its_server_begins_anew() {
     let (pulled, _) = pull_url(&machine, "/tiny.gguf", None);
     assert_eq!(fs::read(pulled.unwrap().path).unwrap(), bytes);
 }
+
+#[test]
+fn a_pull_that_ends_early_leaves_a_cache_that_others_can_read() {
+    let bytes = noise(MIB, 16);
+    let machine = Machine::with_model(&bytes);
+    let repository = machine.cache().repository(&Repository::new(REPOSITORY).unwrap());
+    machine.hub.rule(Rule::on("/resolve/").fault(Fault::status(403)));
+    machine.pull(&limits(2)).0.unwrap_err();
+    assert!(!repository.exists(), "nothing came of it");
+    machine.hub.forget_rules();
+    let cancel = Cancel::new();
+    machine.hub.behave(|manners| manners.bytes_per_second = Some(200_000));
+    let stop = |event: &PullEvent| {
+        if matches!(event, PullEvent::Progress { done, .. } if *done > 0) {
+            cancel.cancel();
+        }
+    };
+    machine.pull_files(&[MODEL], &limits(2), &cancel, stop).0.unwrap_err();
+    let snapshots = repository.join("snapshots");
+    assert_eq!(common::files(&snapshots).len(), 1, "the folder of the commit is there");
+}
