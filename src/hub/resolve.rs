@@ -474,6 +474,7 @@ fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) 
 }
 
 /// An entry as one to choose.
+        gibber_hub::refuse_part(url)?;
 fn choice_of_entry(entry: &CatalogueEntry, available: Option<u64>) -> Choice {
     let need = shape_of(Some(entry)).need(entry.bytes);
     let mut notes = vec![entry.good_at.clone(), entry.licence.clone()];

@@ -41,7 +41,7 @@ pub use http::{Backoff, Body, Certificates, Proxies, Retry};
 pub use ledger::{Ledger, LedgerEntry, LedgerFile, LedgerSource};
 pub use meter::Bytes;
 pub use names::{HUGGING_FACE, Reference, Repository};
-pub use plain::pull_address;
+pub use plain::{pull_address, refuse_part};
 pub use plan::{Floats, GgufModel, Offer, Plan, floats, gguf_models, offer};
 pub use pull::{Limits, PullEvent, Pulled, bytes_here, list, pull, read_file};
 pub use remove::{KeptFile, Removal, User, remove_begun};

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::make_folder_of;
 use crate::download::{self, Means, Source, Wanted, disk_error};
+use crate::gguf_name::GgufName;
 use crate::hash::digest;
+use crate::http::shown;
 use crate::journal::{self, Identity};
 use crate::meter::Meter;
 use crate::pull::{lock, refuse_without_room};
@@ -31,6 +33,7 @@ pub fn pull_address(
     cancel: &Cancel,
 ) -> Result<Pulled> {
     let name = file_name(url);
+    refuse_part(url)?;
     let address = Address { hub, url, oid: sha256.map(|digits| Oid::Sha256(digits.to_ascii_lowercase())) };
     let target = folder.join(&name);
     // Who has a hash need not ask the server whether the file is the right one.
@@ -66,6 +69,23 @@ pub fn pull_address(
     }
     progress(PullEvent::Done { path: name, bytes: size });
     Ok(Pulled { path: target, bytes_fetched: meter.fetched(), bytes_here: known, unverified })
+}
+
+/// Refuses one part of a model in several: a part is none that can be run, and the checksum of one says nothing of the
+/// others.
+///
+/// # Errors
+/// [`HubError::Name`], with what to do.
+pub fn refuse_part(url: &str) -> Result<()> {
+    let name = file_name(url);
+    let part = GgufName::new(&name).and_then(|name| name.part()).filter(|part| part.count > 1);
+    let Some(part) = part else { return Ok(()) };
+    let why = format!(
+        "this is part {} of {} of a model in several files, which comes whole from a repository of a hub alone \
+         (`gibber pull ORG/NAME`): fetch its parts into one folder yourself, and name the first with -m",
+        part.number, part.count
+    );
+    Err(HubError::Name { name: shown(url), why })
 }
 
 /// An address, and what is to be there.
@@ -203,6 +223,17 @@ mod tests {
             assert_eq!(file_name(url), name, "{url}");
         }
         assert!(file_name(&format!("https://host/{}", "x".repeat(5000))).len() <= 210);
+    }
+
+    #[test]
+    fn one_part_of_several_is_no_model() {
+        for url in ["https://host/a/m-00001-of-00003.gguf", "https://host/a/m-00002-of-00003.GGUF?sign=secret#x"] {
+            let error = refuse_part(url).unwrap_err().to_string();
+            assert!(error.contains(" of 3 of a model in several files") && !error.contains("secret"), "{error}");
+        }
+        for url in ["https://host/m.gguf", "https://host/m-00001-of-00001.gguf", "https://host/m-1-of-3.gguf"] {
+            assert!(refuse_part(url).is_ok(), "{url}");
+        }
     }
 
     #[test]

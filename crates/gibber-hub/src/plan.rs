@@ -194,9 +194,9 @@ fn parts(listing: &Listing, index: &[u8]) -> Result<Vec<RemoteFile>> {
 pub fn offer(listing: &Listing, pick: Option<&str>, pattern: Option<&str>) -> Result<Offer> {
     let all = gguf_models(listing);
     let models = fitting(&all, pattern);
-    let floats = floats(listing);
+    let floats_of = floats(listing);
     let Some(pick) = pick.filter(|pick| !pick.eq_ignore_ascii_case("latest")) else {
-        return match (models.is_empty(), floats) {
+        return match (models.is_empty(), floats_of) {
             (false, _) => Ok(types(listing, models)),
             (true, Some(floats)) => of_floats(listing, floats),
             (true, None) => Err(no_model(listing)),
@@ -206,7 +206,7 @@ pub fn offer(listing: &Listing, pick: Option<&str>, pattern: Option<&str>) -> Re
         || [WEIGHTS, INDEX].contains(&pick)
         // `-f16` of a repository that has nothing but floats.
         || (all.is_empty() && WeightType::new(pick).is_some_and(|wanted| wanted.is_float()));
-    if let Some(floats) = floats.filter(|_| wants_floats) {
+    if let Some(floats) = floats_of.clone().filter(|_| wants_floats) {
         return of_floats(listing, floats);
     }
     if let Some(model) = all.iter().find(|model| is_file_of(model, pick)) {
@@ -230,6 +230,7 @@ pub fn offer(listing: &Listing, pick: Option<&str>, pattern: Option<&str>) -> Re
     let found = [of_type(&models), of_type(&all), in_folder()].into_iter().find(|found| !found.is_empty());
     match found {
         Some(found) => Ok(types(listing, found)),
+        None if all.is_empty() && floats_of.is_some() => Err(no_pick_of_floats(listing, pick)),
         None if all.is_empty() => Err(no_model(listing)),
         None => Err(no_pick(listing, &all, pick)),
     }
@@ -278,6 +279,21 @@ fn no_pick(listing: &Listing, models: &[GgufModel], pick: &str) -> HubError {
     let known: Vec<&str> = known.into_iter().take(40).collect();
     let name = listing.repository.as_str();
     unusable(listing, format!("it has no '{pick}': write {name}:TYPE with one of {}", known.join(", ")))
+}
+
+/// Floats have no types, and their files come together.
+fn no_pick_of_floats(listing: &Listing, pick: &str) -> HubError {
+    let name = listing.repository.as_str();
+    let is_there = listing.files.iter().any(|file| file.path == pick);
+    let why = match WeightType::new(pick) {
+        Some(kind) => {
+            let kind = kind.to_string().to_ascii_lowercase();
+            format!("its weights are floats: `gibber pull {name} --quantize {kind}` makes {pick} of them")
+        }
+        None if is_there => format!("'{pick}' is no model file of its own: `gibber pull {name}` fetches its floats"),
+        None => format!("it has no '{pick}': `gibber pull {name}` fetches its floats"),
+    };
+    unusable(listing, why)
 }
 
 fn no_model(listing: &Listing) -> HubError {

@@ -194,3 +194,15 @@ fn a_repository_without_a_model_says_what_it_has() {
     assert!(only(&[("README.md", 1)]).ends_with("neither a GGUF model nor model.safetensors"));
     assert!(only(&[]).contains("org/name"));
 }
+
+#[test]
+fn a_type_or_a_file_of_floats_is_answered_with_what_to_type() {
+    let said = |pick: &str| offer(&floats_in_one_file(), Some(pick), None).unwrap_err().to_string();
+    let (quantized, small, unknown) = (said("q4_k_m"), said("config.json"), said("nothing.gguf"));
+    assert!(quantized.contains("its weights are floats: `gibber pull org/name --quantize q4_k_m`"), "{quantized}");
+    assert!(small.contains("'config.json' is no model file of its own"), "{small}");
+    assert!(unknown.contains("it has no 'nothing.gguf'"), "{unknown}");
+    for error in [quantized, small, unknown] {
+        assert!(!error.contains("neither") && error.contains("`gibber pull org/name"), "{error}");
+    }
+}
