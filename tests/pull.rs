@@ -52,6 +52,13 @@ impl Machine {
 
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
+    /// The address of a model that is of no repository, `mine`, with its checksum.
+    fn plain_address(&self) -> String {
+        let bytes = fixture("tiny-llama.Q4_1.gguf");
+        self.hub.put("/some/where/else/mine.gguf", &bytes);
+        format!("{}/some/where/else/mine.gguf#sha256={}", self.hub.url(), sha256(&bytes))
+    }
+
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {

@@ -35,6 +35,14 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Whether what it says of memory is not what the engine will count.
+    pub fn is_estimate(&self) -> bool {
+        match self {
+            Self::Read(_) => false,
+            Self::Catalogue { .. } | Self::Unknown => true,
+        }
+    }
+
     /// What it takes with so many bytes of weights.
     pub fn need(&self, weights: u64) -> MemoryNeed {
         match self {
@@ -49,6 +57,12 @@ impl Shape {
             Self::Unknown => MemoryNeed { weights, cache: weights / 8, scratch: UNKNOWN_EXTRA },
         }
     }
+}
+
+/// What it takes, for people.
+pub fn amount(need: &MemoryNeed, is_estimate: bool) -> String {
+    let total = bytes_text(need.total());
+    if is_estimate { format!("about {total}") } else { total }
 }
 
 /// What the engine makes of a type, as far as its name tells.
@@ -80,6 +94,8 @@ pub struct Candidate {
     pub index: usize,
     /// What it takes.
     pub need: MemoryNeed,
+    /// Whether that is an estimate.
+    pub is_estimate: bool,
     /// What the engine makes of it.
     pub mark: TypeMark,
     /// Whether there is memory for it; `None` where nobody knows how much there is.
@@ -91,7 +107,7 @@ pub fn candidates(models: &[GgufModel], shape: &Shape, available: Option<u64>) -
     let candidate = |(index, model): (usize, &GgufModel)| {
         let need = shape.need(model.bytes);
         let fits = available.map(|available| need.total() <= available);
-        Candidate { index, need, mark: mark(model.weight_type.as_ref()), fits }
+        Candidate { index, need, is_estimate: shape.is_estimate(), mark: mark(model.weight_type.as_ref()), fits }
     };
     models.iter().enumerate().map(candidate).collect()
 }
@@ -129,9 +145,9 @@ pub fn choose<'a>(
         .or_else(|| runnable.last().copied())
 }
 
-/// `Q4_K_M: 1.2 of 5.4 GB of memory`, with what does not fit said so.
-pub fn line(label: &str, need: &MemoryNeed, available: Option<u64>) -> String {
-    let total = bytes_text(need.total());
+/// `Q4_K_M: 1.2 of 5.4 GB of memory`, with what does not fit said so; "about" where it is an estimate.
+pub fn line(label: &str, need: &MemoryNeed, is_estimate: bool, available: Option<u64>) -> String {
+    let total = amount(need, is_estimate);
     match available {
         None => format!("{label}: {total} of memory with a context of {CONTEXT}"),
         Some(available) if need.total() > available => {

@@ -3,12 +3,13 @@
 //! nothing of the weights is fetched.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use gibber_engine::load::{self, ModelFiles, ModelSource};
 use gibber_engine::weights::gguf::Gguf;
-use gibber_hub::{Hub, HubError, Plan, RemoteFile, Result};
+use gibber_hub::{Cache, Hub, HubError, Plan, RemoteFile, Result};
 use tempfile::TempDir;
 
 /// How much of a file is asked for at first: the keys of most models end in it, but not their vocabulary.
@@ -37,14 +38,14 @@ pub struct RemoteHeader {
 }
 
 impl RemoteHeader {
-    /// That of the model in `plan`.
+    /// That of the model in `plan`; what is in the cache is read there, and the hub is asked for the rest.
     ///
     /// # Errors
     /// What the network and the disk do. That a file is broken or of no kind that can be run is no error here.
-    pub fn fetch(hub: &Hub, plan: &Plan) -> Result<Self> {
+    pub fn fetch(hub: &Hub, cache: Option<&Cache>, plan: &Plan) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(|source| HubError::Io { path: std::env::temp_dir(), source })?;
         let root = folder.path().join(folder_name(plan));
-        let mut fetcher = Fetcher { hub, plan, root: &root, fetched: 0 };
+        let mut fetcher = Fetcher { hub, cache, plan, root: &root, fetched: 0 };
         for file in &plan.files {
             fetcher.lay_down(file)?;
         }
@@ -69,6 +70,7 @@ fn folder_name(plan: &Plan) -> String {
 
 struct Fetcher<'a> {
     hub: &'a Hub,
+    cache: Option<&'a Cache>,
     plan: &'a Plan,
     root: &'a Path,
     fetched: u64,
@@ -122,8 +124,7 @@ impl Fetcher<'_> {
             if wanted <= here {
                 break;
             }
-            let more = self.hub.range(&self.plan.listing, &file.path, here..wanted)?;
-            self.fetched = self.fetched.saturating_add(more.len() as u64);
+            let more = self.bytes(file, here..wanted)?;
             if more.is_empty() {
                 break;
             }
@@ -133,6 +134,16 @@ impl Fetcher<'_> {
             bytes.extend_from_slice(&more);
         }
         write_sparse(&path, &bytes, file.size).map_err(|source| HubError::Io { path, source })
+    }
+
+    /// Some bytes of a file, from where it is.
+    fn bytes(&mut self, file: &RemoteFile, range: Range<u64>) -> Result<Vec<u8>> {
+        if let Some(path) = self.cache.and_then(|cache| cache.find(&self.plan.listing, file)) {
+            return read_range(&path, &range).map_err(|source| HubError::Io { path, source });
+        }
+        let bytes = self.hub.range(&self.plan.listing, &file.path, range)?;
+        self.fetched = self.fetched.saturating_add(bytes.len() as u64);
+        Ok(bytes)
     }
 
     fn too_large(&self, file: &RemoteFile) -> HubError {
@@ -165,6 +176,14 @@ fn safetensors_end(bytes: &[u8]) -> HeaderEnd {
     };
     let whole = length.saturating_add(8);
     if whole <= bytes.len() as u64 || whole > LONGEST { HeaderEnd::Here } else { HeaderEnd::More(Some(whole)) }
+}
+
+/// The bytes `range` of the file at `path`, fewer where it ends before.
+fn read_range(path: &Path, range: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let (mut file, mut bytes) = (File::open(path)?, Vec::new());
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A file of `length` bytes that begins with `bytes`; the rest takes no room.

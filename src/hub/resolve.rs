@@ -207,7 +207,7 @@ impl ModelHub {
         };
         let listing = self.listing(&wanted)?;
         let chosen = self.chosen(&wanted, &listing, MemoryProbe::default()).map_err(|error| wanted.about(error))?;
-        let header = RemoteHeader::fetch(self.client(), &chosen.plan)?;
+        let header = RemoteHeader::fetch(self.client(), self.cache_folder(), &chosen.plan)?;
         let file = chosen.plan.model.display().to_string();
         let place = [&self.client().environment().endpoint, wanted.repository.as_str(), &file]
             .into_iter()
@@ -291,16 +291,19 @@ impl ModelHub {
         let available = (memory.0)();
         let offered = gibber_hub::offer(listing, wanted.pick.as_deref(), wanted.pattern());
         match offered.map_err(|error| self.with_near(listing, error))? {
-            gibber_hub::Offer::Types(models) => self.chosen_type(wanted, listing, &models, available),
+            gibber_hub::Offer::Types(models) => {
+                let shape = self.shape(wanted, listing, &models);
+                self.chosen_type(wanted, listing, &models, &shape, available)
+            }
             gibber_hub::Offer::Plan(plan) if !plan.is_folder() => {
                 // All that there are, of which this one is asked for.
                 let all = gibber_hub::gguf_models(listing);
                 let own: Vec<GgufModel> =
                     all.iter().filter(|model| model.path() == plan.files[0].path).cloned().collect();
-                self.chosen_type(wanted, listing, &own, available).map(|chosen| {
-                    let shape = shape_of(wanted.known);
-                    Chosen { choices: choices(wanted, &all, &fit::candidates(&all, &shape, available)), ..chosen }
-                })
+                let shape = self.shape(wanted, listing, &own);
+                let choices = choices(wanted, &all, &fit::candidates(&all, &shape.0, available));
+                let chosen = self.chosen_type(wanted, listing, &own, &shape, available)?;
+                Ok(Chosen { choices, ..chosen })
             }
             gibber_hub::Offer::Plan(plan) => Ok(floats(wanted, plan, available)),
             gibber_hub::Offer::Index(parts) => {
@@ -311,7 +314,19 @@ impl ModelHub {
         }
     }
 
-    /// The best of several types. What their keys and values take says the header of the smallest, or the catalogue.
+    /// What keys and values of `models` take, and why the engine cannot run them: the catalogue says it, or the header of one.
+    fn shape(&self, wanted: &Wanted<'_>, listing: &Listing, models: &[GgufModel]) -> (Shape, Option<String>) {
+        // Where the names of the files say no type, it is the entry's.
+        let says_type = models.iter().any(|model| model.weight_type.is_some());
+        let why = if says_type { catalogue::cannot_run_architecture } else { catalogue::cannot_run };
+        let known = wanted.known.and_then(why);
+        match (shape_of(wanted.known), &known) {
+            (Shape::Unknown, None) => self.shape_of_header(listing, models),
+            (shape, _) => (shape, known),
+        }
+    }
+
+    /// The best of several types.
     fn chosen_type(
         &self,
         wanted: &Wanted<'_>,
@@ -319,15 +334,7 @@ impl ModelHub {
         models: &[GgufModel],
         available: Option<u64>,
     ) -> Result<Chosen> {
-        // Where the names of the files say no type, it is the entry's.
-        let says_type = models.iter().any(|model| model.weight_type.is_some());
-        let why = if says_type { catalogue::cannot_run_architecture } else { catalogue::cannot_run };
-        let known = wanted.known.and_then(why);
-        let (shape, unfit) = match (shape_of(wanted.known), &known) {
-            (Shape::Unknown, None) => self.shape_of_header(listing, models),
-            (shape, _) => (shape, known),
-        };
-        let candidates = fit::candidates(models, &shape, available);
+        let candidates = fit::candidates(models, shape, available);
         let Some(chosen) = fit::choose(models, &candidates, wanted.wished(), available) else {
             let types: Vec<&str> = models.iter().map(GgufModel::label).collect();
             let why = format!("this engine can run none of its types: {}", types.join(", "));
@@ -337,15 +344,19 @@ impl ModelHub {
                 _ => Err(HubError::Repository { repository: listing.repository.to_string(), why }),
             };
         };
-        Ok(of_model(wanted, listing, &models[chosen.index], models, &candidates, available, unfit))
+        Ok(of_model(wanted, listing, &models[chosen.index], models, &candidates, available, unfit.clone()))
     }
 
     /// The shape of a repository's models, all of which have the same; and why the engine cannot run them.
     fn shape_of_header(&self, listing: &Listing, models: &[GgufModel]) -> (Shape, Option<String>) {
-        let Some(smallest) = models.iter().min_by_key(|model| (model.files.len(), model.bytes)) else {
-            return (Shape::Unknown, None);
+        let cache = self.cache_folder();
+        let is_here = |model: &GgufModel| {
+            model.files.iter().all(|file| cache.and_then(|cache| cache.find(listing, file)).is_some())
         };
-        match RemoteHeader::fetch(self.client(), &Plan::of_gguf(listing, smallest)) {
+        let effort = |model: &&GgufModel| (!is_here(model), model.files.len(), model.bytes);
+        let Some(nearest) = models.iter().min_by_key(effort) else { return (Shape::Unknown, None) };
+        // A figure is not worth waiting for a server that is slow today.
+        match RemoteHeader::fetch(&self.client().briefly(), cache, &Plan::of_gguf(listing, nearest)) {
             Ok(header) => match header.files {
                 Ok(files) => (Shape::Read(Box::new(files.config)), None),
                 Err(why) => (Shape::Unknown, Some(why)),
@@ -402,6 +413,7 @@ fn shape_of(entry: Option<&CatalogueEntry>) -> Shape {
 
 fn of_model(
     wanted: &Wanted<'_>,
+        (shape, unfit): &(Shape, Option<String>),
     listing: &Listing,
     model: &GgufModel,
     models: &[GgufModel],
@@ -410,7 +422,8 @@ fn of_model(
     cannot_run: Option<String>,
 ) -> Chosen {
     let candidate = candidates.iter().find(|candidate| models[candidate.index].path() == model.path());
-    let reason = candidate.map_or_else(String::new, |one| fit::line(model.label(), &one.need, available));
+    let reason =
+        candidate.map_or_else(String::new, |one| fit::line(model.label(), &one.need, one.is_estimate, available));
     let choices = choices(wanted, models, candidates);
     Chosen { plan: Plan::of_gguf(listing, model), reason, choices, cannot_run, quantize_to: None }
 }
@@ -421,9 +434,22 @@ fn floats(wanted: &Wanted<'_>, plan: Plan, available: Option<u64>) -> Chosen {
     let shape = shape_of(wanted.known);
     let proposed = quantize_to(bytes, &shape, available);
     let need = shape.need((bytes as f64 * proposed.1 / FLOAT_BITS) as u64);
-    let reason = format!("floats, best quantized on arrival; as {}", fit::line(proposed.0.name(), &need, available));
+    let reason =
+        format!("floats, best quantized on arrival; as {}", fit::line(proposed.0.name(), &need, true, available));
     let cannot_run = wanted.known.and_then(catalogue::cannot_run);
-    Chosen { plan, reason, choices: Vec::new(), cannot_run, quantize_to: Some(proposed.0) }
+    let revision = wanted.revision.as_ref().map(|revision| format!("@{revision}")).unwrap_or_default();
+    let name = wanted.entry.map_or_else(|| format!("{}{revision}", wanted.repository), CatalogueEntry::full_name);
+    let note = format!(
+        "safetensors; --quantize {} makes it {} of memory",
+        proposed.0.name().to_ascii_lowercase(),
+        fit::amount(&need, true)
+    );
+    let fits = match cannot_run {
+        Some(_) => Some(false),
+        None => available.map(|available| need.total() <= available),
+    };
+    let choice = Choice { name, bytes: Some(plan.bytes()), note, fits, is_unknown: cannot_run.is_some() };
+    Chosen { plan, reason, choices: vec![choice], cannot_run, quantize_to: Some(proposed.0) }
 }
 
 /// What floats of so many bytes are best quantized to, with the bits of a weight.
@@ -460,7 +486,7 @@ fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) 
             }
             _ => format!("{}:{pick}{revision}", wanted.repository),
         };
-        let mut notes = vec![format!("{} of memory", bytes_text(candidate.need.total()))];
+        let mut notes = vec![format!("{} of memory", fit::amount(&candidate.need, candidate.is_estimate))];
         match candidate.mark {
             TypeMark::Computed => {}
             TypeMark::Mixed => notes.push("may hold weights that cannot be run yet".to_owned()),

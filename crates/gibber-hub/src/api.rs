@@ -197,7 +197,8 @@ impl Hub {
     }
 
     /// The same hub for questions beside the matter: asked once.
-    fn briefly(&self) -> Self {
+    #[must_use]
+    pub fn briefly(&self) -> Self {
         let mut environment = (*self.environment).clone();
         environment.time_outs.retries = 0;
         Self { environment: Arc::new(environment), notice: None, ..self.clone() }

@@ -102,8 +102,10 @@ fn weights_cache_and_scratch_are_counted_with_a_context_of_4096() {
 #[test]
 fn what_it_takes_is_said_in_a_line() {
     let need = MemoryNeed { weights: 1_100 * MB, cache: 90 * MB, scratch: 10 * MB };
-    let said = line("Q4_K_M", &need, Some(5_400 * MB));
+    let said = line("Q4_K_M", &need, false, Some(5_400 * MB));
     assert_eq!(said, "Q4_K_M: 1.2 GB of 5.4 GB of memory with a context of 4096");
-    let short = line("Q8_0", &need, Some(1_000 * MB));
+    let short = line("Q8_0", &need, false, Some(1_000 * MB));
     assert_eq!(short, "Q8_0: needs 1.2 GB of memory with a context of 4096, 1.0 GB are free");
+    let estimated = line("Q8_0", &need, true, Some(5_400 * MB));
+    assert_eq!(estimated, "Q8_0: about 1.2 GB of 5.4 GB of memory with a context of 4096");
 }

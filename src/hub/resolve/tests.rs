@@ -214,6 +214,9 @@ fn of_floats_what_is_read_is_offered_and_a_type_proposed() {
     assert!(offer.is_floats && offer.sentence.contains("best quantized on arrival; as Q8_0: "), "{}", offer.sentence);
     let OfferSource::Repository(plan) = &offer.source else { panic!() };
     assert_eq!((plan.files.len(), plan.is_folder()), (5, true));
+    let [row] = &offer.choices[..] else { panic!("{:?}", offer.choices) };
+    assert_eq!((row.name.as_str(), row.bytes), ("maker/Tiny", Some(offer.total)));
+    assert!(row.note.starts_with("safetensors; --quantize q8_0 makes it about "), "{}", row.note);
 }
 
 #[test]
@@ -269,4 +272,52 @@ fn what_was_pulled_is_here_without_the_hub() {
     let again = offline.offer("tiny:1m", &reference).unwrap();
     assert_eq!((again.total, again.here), (3_000_000, 3_000_000));
     assert!(offline.offer("maker/Other", &offline.reference("maker/Other").unwrap()).is_err());
+}
+
+/// What of a sentence or a note is memory.
+fn memory(text: &str) -> &str {
+    let amount = text.split(" of memory").next().unwrap();
+    let amount = amount.rsplit([';', ',']).next().unwrap().rsplit(": ").next().unwrap();
+    amount.split(" of ").next().unwrap().trim()
+}
+
+#[test]
+fn memory_is_the_same_for_a_file_however_it_is_asked_for() {
+    let stage = Stage::new();
+    commit_types(&stage.server);
+    let notes = |name: &str| -> Vec<String> {
+        let offer = stage.offer(name).unwrap();
+        offer.choices.iter().map(|choice| memory(&choice.note).to_owned()).collect()
+    };
+    assert_eq!(notes("maker/Tiny-GGUF:F32"), notes(REPOSITORY));
+    let offer = stage.offer("maker/Tiny-GGUF:F32").unwrap();
+    assert_eq!(memory(&offer.sentence), notes(REPOSITORY)[0], "{}", offer.sentence);
+    stage.hub.pull(&offer, &Limits::default(), &|_| {}, &Cancel::new()).unwrap();
+    stage.server.forget_asked();
+    let offline = stage.offline();
+    let again = offline.offer(REPOSITORY, &offline.reference(REPOSITORY).unwrap()).unwrap();
+    assert_eq!(memory(&again.sentence), memory(&offer.sentence), "{}", again.sentence);
+    assert!(!again.sentence.contains("about") && stage.server.asked().is_empty());
+}
+
+#[test]
+fn a_header_that_does_not_come_is_tried_once_and_the_figure_is_about() {
+    let stage = Stage::new();
+    commit_types(&stage.server);
+    stage.server.rule(testing::Rule::on("/resolve/").fault(testing::Fault::status(503)));
+    let offer = stage.offer("maker/Tiny-GGUF:Q8_0").unwrap();
+    assert!(offer.sentence.contains("Q8_0: about "), "{}", offer.sentence);
+    assert!(offer.choices.iter().all(|choice| choice.note.starts_with("about ")));
+    assert_eq!(stage.server.asked_for("/resolve/").len(), 1);
+}
+
+#[test]
+fn one_part_of_a_split_model_at_an_address_is_refused_before_it_comes() {
+    let stage = Stage::new();
+    let other = TestHub::start();
+    let path = "/files/tiny-00001-of-00003.gguf";
+    other.put(path, &fixture("tiny-llama-split.Q8_0-00001-of-00003.gguf"));
+    let said = stage.error(&format!("{}{path}", other.url()));
+    assert!(said.contains("part 1 of 3 of a model in several files"), "{said}");
+    assert!(other.asked().is_empty());
 }
