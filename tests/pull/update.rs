@@ -35,5 +35,11 @@ fn only_what_was_fetched_can_be_brought_up_to_date() {
     machine.hub.make_private("org/tiny-GGUF");
     let error = machine.failure(&["models", "list", "--outdated"], 1);
     assert!(error.contains("org/tiny-GGUF:Q8_0: ") && error.contains("no repository"), "{error}");
-    assert!(machine.failure(&["pull", "--update", "--offline"], 1).contains("--offline"));
+    let error = machine.failure(&["pull", "--update", "--offline"], 1);
+    assert!(
+        error.contains("only the hub can say") && error.contains("because of --offline: leave that out"),
+        "{error}"
+    );
+    let output = machine.command(&["models", "list", "--outdated"]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert!(stderr_of(&output).contains("because HF_HUB_OFFLINE is set: unset it"), "{}", stderr_of(&output));
 }

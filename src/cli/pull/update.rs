@@ -119,7 +119,7 @@ fn compare(hub: &ModelHub, entries: Vec<LedgerEntry>) -> Result<(Vec<Outdated>, 
         match newest(&work.hub, entry) {
             Ok(model) => outdated.extend(model),
             Err(HubError::Cancelled) => return Err(stopped("stopped")),
-            Err(error @ HubError::Offline { .. }) => return Err(error.into()),
+            Err(HubError::Offline { variable, .. }) => return Err(HubError::HubAlone { variable }.into()),
             Err(error) => {
                 tell!("error: {name}: {error}");
                 is_complete = false;
