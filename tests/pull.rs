@@ -52,13 +52,6 @@ impl Machine {
 
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
-    /// The address of a model that is of no repository, `mine`, with its checksum.
-    fn plain_address(&self) -> String {
-        let bytes = fixture("tiny-llama.Q4_1.gguf");
-        self.hub.put("/some/where/else/mine.gguf", &bytes);
-        format!("{}/some/where/else/mine.gguf#sha256={}", self.hub.url(), sha256(&bytes))
-    }
-
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
@@ -290,6 +283,8 @@ fn the_types_of_a_repository_and_the_catalogue_are_listed() {
     for kind in ["Q8_0", "Q4_1", "F32"] {
         assert!(listed.contains(&format!("org/tiny-GGUF:{kind}")), "{listed}");
     }
+    let floats = machine.stdout(&["pull", "org/tiny", "--list"]);
+    assert!(floats.contains("org/tiny ") && floats.contains("--quantize q8_0"), "{floats}");
     let asked = machine.hub.asked().len();
     let catalogue = machine.stdout(&["pull", "--list", "--offline"]);
     assert!(catalogue.contains("qwen3:0.6b") && catalogue.contains("gpt2:"), "{catalogue}");
