@@ -332,6 +332,7 @@ impl ModelHub {
         wanted: &Wanted<'_>,
         listing: &Listing,
         models: &[GgufModel],
+        (shape, unfit): &(Shape, Option<String>),
         available: Option<u64>,
     ) -> Result<Chosen> {
         let candidates = fit::candidates(models, shape, available);
@@ -388,6 +389,7 @@ impl ModelHub {
         let Reference::Address { url, sha256 } = reference else {
             return Err(HubError::Name { name: name.to_owned(), why: "it is no address".to_owned() });
         };
+        gibber_hub::refuse_part(url)?;
         let head = self.client().head_address(url)?;
         let checked = if sha256.is_some() { "" } else { "; without #sha256= nothing but its length is checked" };
         Ok(Offer {
@@ -413,7 +415,6 @@ fn shape_of(entry: Option<&CatalogueEntry>) -> Shape {
 
 fn of_model(
     wanted: &Wanted<'_>,
-        (shape, unfit): &(Shape, Option<String>),
     listing: &Listing,
     model: &GgufModel,
     models: &[GgufModel],
@@ -500,7 +501,6 @@ fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) 
 }
 
 /// An entry as one to choose.
-        gibber_hub::refuse_part(url)?;
 fn choice_of_entry(entry: &CatalogueEntry, available: Option<u64>) -> Choice {
     let need = shape_of(Some(entry)).need(entry.bytes);
     let mut notes = vec![entry.good_at.clone(), entry.licence.clone()];
