@@ -6,10 +6,12 @@ mod list;
 mod progress;
 pub(super) mod update;
 
+use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use gibber_hub::{Cancel, HubError, Limits, Reference, Retry};
+use gibber_hub::{Cancel, HubError, Limits, PullEvent, Reference, Retry};
 use serde::Serialize;
 
 use super::args::Pull;
@@ -147,12 +149,23 @@ impl Work {
         // A question may have had Ctrl-C for itself.
         self.watch();
         let progress = Progress::new(manner.json, manner.ascii);
-        let pulled = self.hub.pull(offer, &manner.limits, &|event| progress.show(&event), &self.cancel);
+        let has_come = Cell::new(false);
+        let show = |event: PullEvent| {
+            if let PullEvent::Progress { done, .. } = &event {
+                has_come.set(*done > 0);
+            }
+            progress.show(&event);
+        };
+        let pulled = self.hub.pull(offer, &manner.limits, &show, &self.cancel);
         progress.finish()?;
-        pulled.map_err(|error| match error {
+        let here = pulled.map_err(|error| match error {
             HubError::Cancelled => stopped(&error.to_string()),
+            error @ (HubError::WrongHash { .. } | HubError::WrongSize { .. }) => error.into(),
+            error if has_come.get() => anyhow!("{error}; what has come is kept: the same command goes on"),
             error => error.into(),
-        })
+        })?;
+        here.unnoted.iter().for_each(|why| warn_unnoted(&here.path, why));
+        Ok(here)
     }
 }
 
@@ -160,6 +173,11 @@ impl Drop for Work {
     fn drop(&mut self) {
         self.interrupt.rest();
     }
+}
+
+/// Of a model that is here, and of which the list of what was fetched says nothing.
+fn warn_unnoted(model: &Path, why: &str) {
+    tell!("warning: the model is here ({}), but {}", one_line(&model.display().to_string()), one_line(why));
 }
 
 /// The end of what Ctrl-C has stopped.

@@ -55,12 +55,14 @@ fn pull(
         )));
     }
     report(PullStep::Chosen(offer.sentence.clone()));
-    let Here { path, .. } = hub.pull(&offer, &Limits::default(), &|event| report_event(event, report), cancel)?;
+    let Here { path, unnoted, .. } =
+        hub.pull(&offer, &Limits::default(), &|event| report_event(event, report), cancel)?;
     let model = name_of(&path, paths);
-    let note = offer
+    let floats = offer
         .is_floats
         .then(|| format!("its weights are floats: `gibber pull {name} --quantize q8_0` makes a faster one of it"));
-    Ok(PullEnd::Here { model, note })
+    let notes: Vec<String> = unnoted.into_iter().chain(floats).collect();
+    Ok(PullEnd::Here { model, note: (!notes.is_empty()).then(|| notes.join("\n")) })
 }
 
 /// What a person sees of an event. That a file is whole shows in how far the pull is.

@@ -24,6 +24,8 @@ pub struct ModelHub {
     cache: Option<Cache>,
     /// Where models go that are of no hub.
     own: PathBuf,
+    /// The folders of all models that are found by name, where a name of the ledger counts.
+    folders: Vec<PathBuf>,
     ledger: Ledger,
     names: Arc<Catalogue>,
 }
@@ -87,6 +89,8 @@ pub struct Here {
     pub path: PathBuf,
     /// What of it is fetched, and what was here before.
     pub pulled: Pulled,
+    /// Why it could not be noted as fetched, if so.
+    pub unnoted: Option<String>,
 }
 
 impl ModelHub {
@@ -112,10 +116,15 @@ impl ModelHub {
         let names = Arc::new(catalogue::load(paths)?);
         Ok(Self {
             client: Hub::new(environment)?,
-            cache,
+            folders: paths
+                .model_folders()
+                .into_iter()
+                .chain(cache.iter().map(|cache| cache.folder().to_owned()))
+                .collect(),
             own: paths.own_models(),
             ledger: Ledger::at(paths.ledger()),
             names,
+            cache,
         })
     }
 
@@ -166,19 +175,51 @@ impl ModelHub {
             }
         };
         // Of what others have fetched before, gibber takes no possession.
-        if let Some(entry) = entry.filter(|_| pulled.bytes_fetched > 0) {
-            self.ledger.record(entry, cancel)?;
-        }
-        Ok(Here { path: pulled.path.clone(), pulled })
+        let unnoted = entry.filter(|_| pulled.bytes_fetched > 0).and_then(|entry| self.note(entry, cancel));
+        Ok(Here { path: pulled.path.clone(), pulled, unnoted })
+    }
+
+    /// Notes a model that is here as fetched. Where that fails the model is here all the same: the sentence says why.
+    pub fn note(&self, entry: LedgerEntry, cancel: &Cancel) -> Option<String> {
+        let error = self.ledger.record(entry, cancel).err()?;
+        let file = self.ledger.path.display().to_string();
+        let why = match error {
+            HubError::Io { source, .. } => source.to_string(),
+            error => error.to_string(),
+        };
+        Some(format!(
+            "it could not be noted in {file} that gibber fetched it: {why}; `gibber models remove` will ask for --force"
+        ))
     }
 
     /// Where the model is that was fetched as `name`, or that `reference` stands for, if all of it is on this machine. No
     /// other machine is asked.
     pub fn find(&self, name: &str, reference: &Reference) -> Option<PathBuf> {
         // What is wrong with the list is told where something is to be written into it.
-        let entries = self.ledger.entries().unwrap_or_default();
-        let fetched = entries.into_iter().rev().find(|entry| entry.name == name && entry.model.exists());
+        let entries = self.fetched().unwrap_or_default();
+        let fetched = entries.into_iter().rev().find(|entry| entry.name == name);
         fetched.map(|entry| entry.model).or_else(|| self.here(reference))
+    }
+
+    /// What was fetched and is here: of another cache than the one in force, or of a folder that is looked into no more,
+    /// nothing counts.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::entries`].
+    pub fn fetched(&self) -> Result<Vec<LedgerEntry>> {
+        let mut entries = self.ledger.entries()?;
+        entries.retain(|entry| entry.model.exists() && self.looks_into(&entry.model));
+        Ok(entries)
+    }
+
+    fn looks_into(&self, model: &Path) -> bool {
+        let is_below = |folder: &PathBuf| {
+            let real = |path: &Path| path.canonicalize().ok();
+            model.starts_with(folder)
+                // A folder may be reached by a link; the model itself is often one, to its blob.
+                || real(folder).zip(model.parent().and_then(real)).is_some_and(|(folder, model)| model.starts_with(folder))
+        };
+        self.folders.iter().any(is_below)
     }
 
     /// The list of what was fetched.

@@ -35,6 +35,8 @@ impl Paths {
         let directory = named
             .or_else(|| project.as_ref().map(|project| project.config_dir().to_owned()))
             .ok_or(StoreError::NoHome)?;
+        // What is written down of it is to be found from any directory.
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
         Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()), cache, state })
     }
 
@@ -127,6 +129,8 @@ mod tests {
         assert_eq!(paths.cache(), wanted.join("cache"));
         assert_eq!(paths.log(), wanted.join("gibber.log"));
         assert!(!wanted.exists());
+        let relative = Paths::new(Some(Path::new("mine"))).unwrap();
+        assert_eq!(relative.directory(), std::env::current_dir().unwrap().join("mine"));
         paths.ensure().unwrap();
         assert!(wanted.is_dir());
     }

@@ -231,7 +231,9 @@ impl Variables<'_> {
 
     fn cache(&self) -> Option<PathBuf> {
         let own = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"].into_iter().find_map(|name| self.path(name));
-        own.or_else(|| Some(self.home()?.join("hub")))
+        let folder = own.or_else(|| Some(self.home()?.join("hub")))?;
+        // What is written down of it is to be found from any directory.
+        Some(std::path::absolute(&folder).unwrap_or(folder))
     }
 
     fn endpoint(&self) -> Result<String> {

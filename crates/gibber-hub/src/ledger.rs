@@ -27,7 +27,8 @@ pub struct LedgerEntry {
     pub name: String,
     /// Where it came from.
     pub source: LedgerSource,
-    /// What `-m` takes.
+    /// What `-m` takes, from the root of the file system on.
+    #[serde(with = "any_path")]
     pub model: PathBuf,
     /// All files of it, also those that were here before.
     pub files: Vec<LedgerFile>,
@@ -202,6 +203,35 @@ impl Ledger {
     }
 }
 
+/// A path as text where it is some, else as the system has it.
+mod any_path {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Bytes(OsString),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => path.as_os_str().serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(text) => text.into(),
+            Written::Bytes(bytes) => bytes.into(),
+        })
+    }
+}
+
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
@@ -237,6 +267,18 @@ mod tests {
         assert_eq!(ledger.entries().unwrap(), [entry("b", "old"), entry("a", "new")]);
         ledger.forget(|entry| entry.name == "b", &Cancel::new()).unwrap();
         assert_eq!(ledger.entries().unwrap(), [entry("a", "new")]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_is_kept_as_it_is() {
+        use std::os::unix::ffi::OsStringExt;
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(folder.path().join("pulled.json"));
+        let model = PathBuf::from(std::ffi::OsString::from_vec(b"/hub/caf\xe9/m.gguf".to_vec()));
+        let entry = LedgerEntry { model, ..entry("a", "new") };
+        ledger.record(entry.clone(), &Cancel::new()).unwrap();
+        assert_eq!(ledger.entries().unwrap(), [entry]);
     }
 
     #[test]

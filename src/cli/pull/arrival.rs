@@ -131,7 +131,8 @@ fn quantized(
             std::fs::create_dir_all(folder).map_err(|error| anyhow!("cannot make {}: {error}", folder.display()))?;
         }
         let said = quantize::write(context, &ModelSource::Path(here.path.clone()), &target, kind, true)?;
-        hub.ledger().record(entry(offer, &target)?, &Cancel::new())?;
+        let unnoted = hub.note(entry(offer, &target)?, &Cancel::new());
+        unnoted.iter().for_each(|why| super::warn_unnoted(&target, why));
         if !json {
             said.iter().for_each(|line| tell!("{line}"));
         }
