@@ -67,10 +67,11 @@ pub(super) fn run(mut context: Context, arguments: &Verify) -> Result<()> {
         ModelSource::Path(path) => files_of(path, &context.hub()?.ledger().entries()?),
         ModelSource::Embedded { .. } | ModelSource::Synthetic(_) => Vec::new(),
     };
-    let mut is_sound = true;
+    let (mut is_sound, mut is_known) = (true, true);
     for file in &files {
         let row = stop.check(file)?;
         is_sound &= matches!(row.result, Outcome::Ok | Outcome::Unknown);
+        is_known &= row.result != Outcome::Unknown;
         if arguments.json { output.json(&row)? } else { output.line(&row.text())? }
     }
     let reason = stop.load(&source)?;
@@ -79,7 +80,7 @@ pub(super) fn run(mut context: Context, arguments: &Verify) -> Result<()> {
     if arguments.json {
         output.json(&verdict)?
     } else {
-        output.line(&verdict.text(is_sound))?
+        output.line(&verdict.text(is_sound, is_known && !files.is_empty()))?
     }
     match verdict.ok {
         true => Ok(()),
@@ -107,10 +108,11 @@ impl FileRow {
 }
 
 impl Verdict {
-    fn text(&self, is_sound: bool) -> String {
+    fn text(&self, is_sound: bool, is_known: bool) -> String {
         let name = one_line(&self.name);
         match (&self.reason, is_sound) {
-            (None, true) => format!("{name} is sound, and loads"),
+            (None, true) if is_known => format!("{name} is sound, and loads"),
+            (None, true) => format!("{name} loads; nothing says what its checksum should be"),
             (None, false) => format!(
                 "{name} loads, but is not what was fetched: `gibber models remove {name}`, then `gibber pull` fetches it again"
             ),
