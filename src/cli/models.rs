@@ -134,6 +134,9 @@ fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -
     }
     let hub = ModelHub::new(paths, true).ok();
     let reference = hub.as_ref().and_then(|hub| hub.reference(&name).ok());
+    if let Some(which) = hub.as_ref().zip(reference.as_ref()).and_then(|(hub, reference)| which_of(hub, reference)) {
+        return which;
+    }
     if hub.zip(reference).is_some_and(|(hub, reference)| can_be_fetched(&hub, &name, &reference)) {
         let near = if near.is_empty() { String::new() } else { format!(" Near it are {shown}.") };
         return format!(
@@ -146,6 +149,21 @@ fn not_there(name: &str, near: &[String], stores: &ModelStores, paths: &Paths) -
         "there is no model `{name}`: {what} {shown}; -m also takes the path of a GGUF file or of a Hugging Face folder. Names are looked up in {}",
         places(stores)
     )
+}
+
+/// Of a short name that says no size, or one that there is not: what to write.
+fn which_of(hub: &ModelHub, reference: &Reference) -> Option<String> {
+    let Reference::Catalogue { name, tag } = reference else { return None };
+    let (what, entries) = match hub.names().find(name, tag.as_deref()) {
+        Found::Family(entries) => (format!("{name} is a family of models"), entries),
+        Found::NoTag(entries) => {
+            (format!("{reference} is not on this machine, and {name} has no such size or type"), entries)
+        }
+        Found::One(..) | Found::Nothing(_) => return None,
+    };
+    let names: Vec<String> = entries.iter().map(|entry| entry.full_name()).collect();
+    let first = names.first()?;
+    Some(format!("{what}: write one of {}; `gibber pull {first}` fetches that one", names.join(", ")))
 }
 
 /// Whether something that is not here may be meant for a hub: a word alone is only where the catalogue has it.
@@ -251,6 +269,19 @@ mod tests {
         assert_eq!(resolve("tiny", &paths).unwrap(), ModelSource::Path(models.join("tiny")));
         assert_eq!(resolve("small", &paths).unwrap(), ModelSource::Path(models.join("small.gguf")));
         assert!(names(&paths).iter().any(|name| name == "small") && !names(&paths).iter().any(|name| name == "notes"));
+    }
+
+    #[test]
+    fn of_a_family_the_error_says_what_can_be_pulled() {
+        let (_directory, paths) = folder();
+        for name in ["qwen3", "qwen3:99b"] {
+            let error = resolve(name, &paths).unwrap_err().to_string();
+            assert!(
+                error.contains("write one of qwen3:0.6b, ") && error.contains("`gibber pull qwen3:0.6b`"),
+                "{error}"
+            );
+            assert!(!error.contains(&format!("`gibber pull {name}`")), "{error}");
+        }
     }
 
     #[test]
