@@ -401,6 +401,9 @@ pub(super) struct Remove {
     /// Remove it without a question
     #[arg(short, long)]
     pub(super) yes: bool,
+    /// Remove nothing, and say what would be
+    #[arg(long, conflicts_with = "yes")]
+    pub(super) dry_run: bool,
     /// Remove also what gibber has not fetched
     #[arg(long)]
     pub(super) force: bool,

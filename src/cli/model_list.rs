@@ -1,7 +1,6 @@
 //! The models of this machine: `gibber models list`.
 
 use std::num::NonZero;
-use std::path::Path;
 use std::thread;
 
 use anyhow::Result;
@@ -13,10 +12,11 @@ use super::output::Output;
 use crate::app::ListedModel;
 use crate::chat::columns::lines;
 use crate::chat::one_line;
+use crate::hub::{ModelHub, bytes_text};
 use crate::store::{ModelStores, Paths};
 use gibber_engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
 use gibber_files::quoted;
-use gibber_hub::Ledger;
+use gibber_hub::{Begun, Ledger};
 
 /// What is said of a model. Where it cannot be read, only its name, its place and why are known.
 #[derive(Debug, Serialize)]
@@ -120,7 +120,21 @@ pub(super) fn run(context: &Context, json: bool) -> Result<()> {
             output.line(&format!("    cannot be run: {}", one_line(reason)))?;
         }
     }
-    Ok(())
+    begun(context).iter().try_for_each(|line| output.line(line))
+}
+
+/// Of each pull that was stopped a line, which says how to go on. What is wrong with the environment a pull says.
+fn begun(context: &Context) -> Vec<String> {
+    let Ok(hub) = ModelHub::new(&context.paths, true) else { return Vec::new() };
+    let line = |(name, part): &(String, Begun)| {
+        let name = one_line(name);
+        let size = part.size.map(|size| format!(" of {}", bytes_text(size))).unwrap_or_default();
+        format!(
+            "begun: {name}, {}{size} (`gibber pull {name}` goes on with it, `gibber models remove {name}` frees it)",
+            bytes_text(part.bytes)
+        )
+    };
+    hub.all_begun().iter().map(line).collect()
 }
 
 /// The models for a list to choose from.
@@ -156,8 +170,8 @@ fn rows(paths: &Paths) -> Vec<ModelRow> {
     // Most of the time goes into tokenizers, each of which takes one thread.
     let at_once = thread::available_parallelism().map_or(1, NonZero::get);
     let mut rows: Vec<ModelRow> = candidates.chunks(at_once).flat_map(rows_of).collect();
-    for row in &mut rows {
-        row.pulled = fetched.iter().any(|entry| entry.model == Path::new(&row.path));
+    for (row, (_, _, source)) in rows.iter_mut().zip(&candidates) {
+        row.pulled = fetched.iter().any(|entry| *source == ModelSource::Path(entry.model.clone()));
     }
     rows
 }

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, arguments: &Remove) -> Result<()> {
     let hub = context.hub()?;
     let model = match models::resolve(name, &context.paths) {
         Ok(model) => model,
-        Err(not_here) => return remove_begun(&hub, name, arguments.json, not_here),
+        Err(not_here) => return remove_begun(&hub, name, arguments, not_here),
     };
     let ledger = hub.ledger();
     let target = Target::find(context, name, model, &ledger.entries()?)?;
@@ -31,17 +31,28 @@ pub(super) fn run(context: &Context, arguments: &Remove) -> Result<()> {
     if !arguments.json {
         say_before(&target, &removal, was_settings);
     }
-    if !arguments.yes && !is_agreed(&target, &removal, arguments.json)? {
-        tell!("nothing was deleted");
-        return Err(super::Exit(1).into());
+    let path = target.path.display().to_string();
+    let what = format!("{} ({path}), which frees {}", target.name, bytes_text(removal.frees));
+    if is_agreed(&what, arguments)? {
+        removal.carry_out(&target.root)?;
+        ledger.forget(|entry| is_gone(entry, &wanted), &Cancel::new())?;
     }
-    removal.carry_out(&target.root)?;
-    ledger.forget(|entry| is_gone(entry, &wanted), &Cancel::new())?;
+    let row = RemovedRow::new(&target, &removal, was_settings);
+    let done = format!("{}: {} freed ({})", one_line(&target.name), bytes_text(removal.frees), one_line(&path));
+    say_after(row, &done, arguments)
+}
+
+/// What was removed, or would be.
+fn say_after(row: RemovedRow, done: &str, arguments: &Remove) -> Result<()> {
     let mut output = Output::stdout();
     if arguments.json {
-        return output.json(&RemovedRow::new(&target, &removal, was_settings));
+        return output.json(&RemovedRow { dry_run: arguments.dry_run, ..row });
     }
-    output.line(&format!("removed {}: {} freed", one_line(&target.name), bytes_text(removal.frees)))
+    let Some(paths) = arguments.dry_run.then_some(&row.removed) else {
+        return output.line(&format!("removed {done}"));
+    };
+    output.line(&format!("would remove {done}"))?;
+    paths.iter().try_for_each(|path| output.line(&format!("  {}", one_line(path))))
 }
 
 /// Whether nothing is left of an entry of which something was removed.
@@ -51,25 +62,38 @@ fn is_gone(entry: &LedgerEntry, removed: &[PathBuf]) -> bool {
 }
 
 /// Of a model that is not here there may be what a pull that was stopped has left.
-fn remove_begun(hub: &ModelHub, name: &str, json: bool, not_here: anyhow::Error) -> Result<()> {
-    let folder = hub.reference(name).ok().and_then(|reference| hub.repository_folder(&reference));
-    let Some(freed) = folder.and_then(|folder| gibber_hub::remove_begun(&folder)) else { return Err(not_here) };
-    let mut output = Output::stdout();
-    if json {
-        return output.json(&RemovedRow { name: name.to_owned(), freed, ..RemovedRow::default() });
+fn remove_begun(hub: &ModelHub, name: &str, arguments: &Remove, not_here: anyhow::Error) -> Result<()> {
+    let begun = hub.reference(name).ok().and_then(|reference| hub.begun(&reference));
+    let Some((folder, begun)) = begun else { return Err(not_here) };
+    let freed = begun.iter().map(|part| part.bytes).sum();
+    let (place, bytes) = (folder.display().to_string(), bytes_text(freed));
+    if is_agreed(&format!("what a pull of {name} had begun ({place}), which frees {bytes}"), arguments)? {
+        gibber_hub::remove_begun(&folder, &begun);
     }
-    output.line(&format!("removed what a pull of {} had begun: {} freed", one_line(name), bytes_text(freed)))
+    let row = RemovedRow { name: name.to_owned(), freed, ..RemovedRow::default() };
+    say_after(
+        row,
+        &format!("what a pull of {} had begun: {bytes} freed ({})", one_line(name), one_line(&place)),
+        arguments,
+    )
 }
 
-/// Asks the person.
+/// Whether it is to be done: the flags say so, or the person, who is asked. False is for what would be done alone.
 ///
 /// # Errors
-/// [`Usage`] where nobody can be asked.
-fn is_agreed(target: &Target, removal: &Removal, json: bool) -> Result<bool> {
-    if json || !can_ask() {
+/// [`Usage`] where nobody can be asked; the end of the program where the answer is no.
+fn is_agreed(what: &str, arguments: &Remove) -> Result<bool> {
+    if arguments.dry_run || arguments.yes {
+        return Ok(!arguments.dry_run);
+    }
+    if arguments.json || !can_ask() {
         return Err(Usage("nothing was deleted: --yes says that there is to be no question".into()).into());
     }
-    ask(&format!("remove {}, which frees {}?", target.name, bytes_text(removal.frees)), false)
+    if ask(&format!("remove {what}?"), false)? {
+        return Ok(true);
+    }
+    tell!("nothing was deleted");
+    Err(super::Exit(1).into())
 }
 
 /// A model that is to go.
@@ -217,6 +241,8 @@ struct RemovedRow {
     kept: Vec<KeptRow>,
     /// Whether the settings name it.
     was_of_settings: bool,
+    /// Whether all of that would be, and nothing was.
+    dry_run: bool,
 }
 
 #[derive(Serialize)]
@@ -236,6 +262,7 @@ impl RemovedRow {
             removed: removal.names.iter().chain(&removal.blobs).map(text).collect(),
             kept: removal.kept.iter().map(kept).collect(),
             was_of_settings,
+            dry_run: false,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use gibber_engine::FileType;
 use gibber_engine::load::MemoryProbe;
 use gibber_hub::{
-    CatalogueEntry, Found, GgufModel, HubError, Listing, Plan, Reference, Repository, Result, WeightType, bytes_here,
+    Begun, CatalogueEntry, Found, GgufModel, HubError, Listing, Plan, Reference, Repository, Result, WeightType,
+    bytes_here,
 };
 
 use super::fit::{self, Candidate, Shape, TypeMark};
@@ -14,6 +15,8 @@ use super::{Choice, ModelHub, Offer, OfferSource, bytes_text, catalogue};
 
 /// The revision that is meant where none is named.
 const MAIN: &str = "main";
+/// What stands for a repository's floats behind its name.
+const FLOATS: &str = "safetensors";
 /// Names that an error shows, at most.
 const SHOWN: usize = 6;
 /// The most that an index of safetensors has: some hundred bytes a tensor.
@@ -50,6 +53,43 @@ impl Wanted<'_> {
         self.entry?.weight_type.as_ref()
     }
 
+    /// Whether a GGUF file that is here is what was named: a short name is of one type and of files called so, whatever
+    /// else of the repository is here.
+    fn means(&self, model: &GgufModel) -> bool {
+        let Some(entry) = self.entry else { return true };
+        let is_type = match (&entry.weight_type, &model.weight_type) {
+            (Some(wished), Some(own)) if self.pick.is_none() => wished == own,
+            // A type that was written has been looked for; where the names of the files say none, it is the entry's.
+            (Some(_) | None, Some(_) | None) => true,
+        };
+        is_type && self.pattern().is_none_or(|pattern| is_called(model, pattern))
+    }
+
+    /// Whether a folder of floats can be what was named.
+    fn means_folder(&self) -> bool {
+        let is_float = || self.pick.is_some() || self.wished().is_none_or(WeightType::is_float);
+        self.pattern().is_none() && is_float()
+    }
+
+    /// Whether the part of a file that was begun is of what was named.
+    fn means_part(&self, path: Option<&str>) -> bool {
+        let is_of_type = |wanted: &WeightType| {
+            path.is_some_and(|path| match WeightType::of_path(path) {
+                Some(own) => own == *wanted,
+                None => !is_gguf(path) && wanted.is_float(),
+            })
+        };
+        match (&self.pick, self.wished()) {
+            (Some(pick), _) => {
+                path == Some(pick)
+                    || (pick.eq_ignore_ascii_case(FLOATS) && path.is_some_and(|path| !is_gguf(path)))
+                    || WeightType::new(pick).is_some_and(|wanted| is_of_type(&wanted))
+            }
+            (None, Some(wished)) => is_of_type(wished),
+            (None, None) => true,
+        }
+    }
+
     /// An error that says where the name comes from, where it is about what the name stands for.
     fn about(&self, error: HubError) -> HubError {
         let Some(entry) = self.entry.filter(|_| is_about_the_name(&error)) else { return error };
@@ -60,6 +100,21 @@ impl Wanted<'_> {
             line: entry.place.line,
             cause: Box::new(error),
         }
+    }
+}
+
+fn is_gguf(path: &str) -> bool {
+    path.ends_with(".gguf")
+}
+
+/// Whether a model's file is called as the pattern of a catalogue says, whose `{type}` stands for any type.
+fn is_called(model: &GgufModel, pattern: &str) -> bool {
+    let name = model.stem.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let pattern = pattern.to_ascii_lowercase();
+    let pattern = pattern.strip_suffix(".gguf").unwrap_or(&pattern);
+    match pattern.split_once("{type}") {
+        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| rest.ends_with(after)),
+        None => name == pattern,
     }
 }
 
@@ -137,25 +192,34 @@ impl ModelHub {
         let cache = self.cache_folder()?;
         let listing = cache.listing(&wanted.repository, wanted.revision())?;
         let is_here = |plan: &Plan| plan.files.iter().all(|file| cache.find(&listing, file).is_some());
-        let plans = match gibber_hub::offer(&listing, wanted.pick.as_deref(), wanted.pattern()).ok()? {
-            gibber_hub::Offer::Plan(plan) => vec![plan],
-            gibber_hub::Offer::Types(mut models) => {
-                // The one that is wished for comes first.
-                models.sort_by_key(|model| model.weight_type.as_ref() != wanted.wished());
-                models.iter().map(|model| Plan::of_gguf(&listing, model)).collect()
+        let of_gguf = |models: Vec<GgufModel>| -> Vec<Plan> {
+            let meant = models.iter().filter(|model| wanted.means(model));
+            meant.map(|model| Plan::of_gguf(&listing, model)).filter(is_here).collect()
+        };
+        let mut plans = match gibber_hub::offer(&listing, wanted.pick.as_deref(), wanted.pattern()).ok()? {
+            gibber_hub::Offer::Plan(plan) if plan.is_folder() => {
+                Some(plan).filter(|plan| wanted.means_folder() && is_here(plan)).into_iter().collect()
             }
+            gibber_hub::Offer::Plan(plan) => {
+                let mut models = gibber_hub::gguf_models(&listing);
+                models.retain(|model| plan.files.iter().any(|file| file.path == model.path()));
+                of_gguf(models)
+            }
+            gibber_hub::Offer::Types(models) => of_gguf(models),
             gibber_hub::Offer::Index(floats) => {
                 let index = cache.find(&listing, floats.index()?)?;
                 let index = gibber_files::read(&index, INDEX).ok()?;
-                vec![floats.plan(&listing, Some(&index)).ok()?]
+                let plan = floats.plan(&listing, Some(&index)).ok()?;
+                Some(plan).filter(|plan| wanted.means_folder() && is_here(plan)).into_iter().collect()
             }
         };
-        let plan = plans.into_iter().find(is_here)?;
+        // Of several that are here a name that says none of them means none.
+        let plan = plans.pop().filter(|_| plans.is_empty())?;
         Some(cache.snapshot(&listing.repository, &listing.commit).join(&plan.model)).filter(|path| path.exists())
     }
 
-    /// The folder in the cache of the repository that is meant, where there is one.
-    pub fn repository_folder(&self, reference: &Reference) -> Option<PathBuf> {
+    /// What pulls of `reference` have begun, and the folder of its repository, where there is something.
+    pub fn begun(&self, reference: &Reference) -> Option<(PathBuf, Vec<Begun>)> {
         // Of a name that nothing has, the hub would be asked.
         if let Reference::Catalogue { name, tag } = reference
             && matches!(self.names().find(name, tag.as_deref()), Found::Nothing(_))
@@ -163,7 +227,28 @@ impl ModelHub {
             return None;
         }
         let wanted = self.wanted(&self.at_endpoint(reference)).ok()??;
-        Some(self.cache_folder()?.repository(&wanted.repository)).filter(|folder| folder.is_dir())
+        let folder = self.cache_folder()?.repository(&wanted.repository);
+        let mut begun = gibber_hub::begun(&folder);
+        begun.retain(|part| wanted.means_part(part.path.as_deref()));
+        (!begun.is_empty()).then_some((folder, begun))
+    }
+
+    /// What pulls have begun and nobody is at: under names that go on with them, or remove them.
+    pub fn all_begun(&self) -> Vec<(String, Begun)> {
+        let Some(cache) = self.cache_folder() else { return Vec::new() };
+        let named = |repository: &Repository, part: Begun| {
+            let name = match part.path.as_deref() {
+                Some(path) if is_gguf(path) => format!("{repository}:{path}"),
+                Some(_) => format!("{repository}:{FLOATS}"),
+                None => repository.to_string(),
+            };
+            (name, part)
+        };
+        let of_one = |repository: Repository| {
+            let parts = gibber_hub::begun(&cache.repository(&repository)).into_iter();
+            parts.map(|part| named(&repository, part)).collect::<Vec<_>>()
+        };
+        cache.repositories().into_iter().flat_map(of_one).collect()
     }
 
     /// What `reference`, which was written as `name`, stands for. Asks the hub, and fetches nothing but what the choice needs:

@@ -193,6 +193,12 @@ fn promised(bytes: &Path, path: &Path, identity: &Identity) -> Vec<Segment> {
     lines.filter_map(|line| segment(line, salt)).filter(|segment| segment.end <= length.min(identity.size)).collect()
 }
 
+/// What the partial file at `path` is to become, as far as its journal says it.
+pub(crate) fn becomes(path: &Path) -> Option<Identity> {
+    let journal = path.to_str()?.strip_suffix(SUFFIX).map(|target| format!("{target}{JOURNAL_SUFFIX}"))?;
+    identity_of(&gibber_files::read(Path::new(&journal), gibber_files::LARGE).ok()?)
+}
+
 fn identity_of(journal: &[u8]) -> Option<Identity> {
     serde_json::from_slice(journal.split(|byte| *byte == b'\n').next()?).ok()
 }

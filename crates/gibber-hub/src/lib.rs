@@ -44,5 +44,5 @@ pub use names::{HUGGING_FACE, Reference, Repository};
 pub use plain::{pull_address, refuse_part};
 pub use plan::{Floats, GgufModel, Offer, Plan, floats, gguf_models, offer};
 pub use pull::{Limits, PullEvent, Pulled, bytes_here, list, pull, read_file};
-pub use remove::{KeptFile, Removal, User, remove_begun};
+pub use remove::{Begun, KeptFile, Removal, User, begun, remove_begun};
 pub use weight_type::WeightType;

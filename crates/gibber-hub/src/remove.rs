@@ -4,12 +4,13 @@
 //! file that has another name elsewhere (a hard link), or is a link to somewhere else, loses this name alone. Folders that
 //! are empty then go too, and refs that lead nowhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::journal;
 use crate::lock::FileLock;
 use crate::{HubError, Result};
 
@@ -201,29 +202,57 @@ fn tidy(repository: &Path) {
     let _ = fs::remove_dir(repository);
 }
 
-/// Removes what pulls have begun in the folder of a repository and nobody is at; returns how many bytes that frees, or
-/// `None` where there was nothing.
-pub fn remove_begun(repository: &Path) -> Option<u64> {
-    let freed = remove_partials(repository);
-    tidy(repository);
-    freed
+/// A file of which a pull that was stopped has left a part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Its path in the repository, where that is known.
+    pub path: Option<String>,
+    /// Bytes of the whole file, where that is known.
+    pub size: Option<u64>,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    files: Vec<PathBuf>,
 }
 
-/// Removes what pulls have left in `blobs`, with their locks; returns how many bytes.
-fn remove_partials(repository: &Path) -> Option<u64> {
-    let locks = repository.parent().zip(repository.file_name()).map(|(hub, name)| hub.join(".locks").join(name));
-    let mut freed = None;
+/// What pulls have begun in the folder of a repository and nobody is at, in the order of its blobs.
+pub fn begun(repository: &Path) -> Vec<Begun> {
+    let locks = locks_of(repository);
+    let mut found: BTreeMap<String, Begun> = BTreeMap::new();
     for entry in fs::read_dir(repository.join("blobs")).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some((blob, _)) = name.split_once(PARTIAL) else { continue };
-        let lock = locks.as_ref().map(|locks| locks.join(format!("{blob}.lock")));
-        if lock.is_none_or(|lock| is_free(&lock)) {
-            let bytes = entry.metadata().map_or(0, |metadata| metadata.blocks() * 512);
-            freed = Some(freed.unwrap_or(0) + bytes);
-            let _ = fs::remove_file(entry.path());
+        let part = found.entry(blob.to_owned()).or_default();
+        part.bytes += entry.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+        if let Some(whole) = journal::becomes(&entry.path()) {
+            (part.path, part.size) = (Some(whole.path), Some(whole.size));
         }
+        part.files.push(entry.path());
     }
-    if let Some(locks) = locks {
+    let is_left = |blob: &str| locks.as_ref().is_none_or(|locks| is_free(&locks.join(format!("{blob}.lock"))));
+    found.into_iter().filter(|(blob, _)| is_left(blob)).map(|(_, part)| part).collect()
+}
+
+/// Removes what was [`begun`] in the folder of a repository, which goes too where nothing is left in it.
+pub fn remove_begun(repository: &Path, parts: &[Begun]) {
+    for file in parts.iter().flat_map(|part| &part.files) {
+        let _ = fs::remove_file(file);
+    }
+    if begun(repository).is_empty() {
+        tidy(repository);
+    }
+}
+
+/// The folder of a repository's locks.
+fn locks_of(repository: &Path) -> Option<PathBuf> {
+    repository.parent().zip(repository.file_name()).map(|(hub, name)| hub.join(".locks").join(name))
+}
+
+/// Removes what pulls have left in `blobs`, with their locks.
+fn remove_partials(repository: &Path) {
+    for file in begun(repository).iter().flat_map(|part| &part.files) {
+        let _ = fs::remove_file(file);
+    }
+    if let Some(locks) = locks_of(repository) {
         for entry in fs::read_dir(&locks).into_iter().flatten().flatten() {
             if is_free(&entry.path()) {
                 let _ = fs::remove_file(entry.path());
@@ -231,7 +260,6 @@ fn remove_partials(repository: &Path) -> Option<u64> {
         }
         let _ = fs::remove_dir(locks);
     }
-    freed
 }
 
 /// Whether no program holds the lock.

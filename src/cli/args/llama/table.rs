@@ -215,7 +215,15 @@ pub(super) const ROWS: &[FlagRow] = &[
     row(&["--xtc-threshold", "--tfs"], Off(&["1"], NO_SUCH_SAMPLING)),
     row(&["--adaptive-target"], Off(&["-1"], NO_SUCH_SAMPLING)),
     row(
-        &["--sampling-method", "--mirostat*", "--dry-*", "--xtc-*", "--dynatemp-*", "--adaptive-*"],
+        &[
+            "--sampling-method",
+            "--mirostat*",
+            "--dry-base",
+            "--dry-allowed-length",
+            "--xtc-*",
+            "--dynatemp-*",
+            "--adaptive-*",
+        ],
         Refused(NO_SUCH_SAMPLING),
     ),
     row(&["-gan", "--grp-attn-n"], Off(&["1"], NO_GROUPS)),
