@@ -12,6 +12,8 @@ mod support;
 mod cache;
 #[path = "pull/faults.rs"]
 mod faults;
+#[path = "pull/names.rs"]
+mod names;
 #[path = "pull/terminal.rs"]
 mod terminal;
 #[path = "pull/update.rs"]
@@ -48,6 +50,13 @@ impl Machine {
         );
         hub.commit_folder("org/tiny", &fixtures().join("tiny-llama")).unwrap();
         Self { home: tempfile::tempdir().unwrap(), hub }
+    }
+
+    /// The address of a model that is of no repository, `mine`, with its checksum.
+    fn plain_address(&self) -> String {
+        let bytes = fixture("tiny-llama.Q4_1.gguf");
+        self.hub.put("/some/where/else/mine.gguf", &bytes);
+        format!("{}/some/where/else/mine.gguf#sha256={}", self.hub.url(), sha256(&bytes))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -119,6 +128,11 @@ impl Machine {
     fn repository(&self, name: &str) -> PathBuf {
         self.path("hf/hub").join(format!("models--{}", name.replace('/', "--")))
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn fixtures() -> PathBuf {
@@ -335,10 +349,7 @@ fn a_split_model_comes_and_goes_whole() {
 fn an_address_with_its_checksum_is_a_model_too() {
     let machine = Machine::new();
     let bytes = fixture("tiny-llama.Q4_1.gguf");
-    let sum = {
-        use sha2::Digest as _;
-        sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
+    let sum = sha256(&bytes);
     machine.hub.put("/some/where/else/mine.gguf", &bytes);
     let address = format!("{}/some/where/else/mine.gguf", machine.hub.url());
     let said = machine.stdout(&["pull", &format!("{address}#sha256={sum}")]);

@@ -9,6 +9,10 @@ fn a_newer_commit_is_told_and_fetched_and_the_old_one_goes_with_it() {
     let current = "everything that was fetched is as the hub has it";
     assert!(machine.stdout(&["models", "list", "--outdated"]).contains(current));
     assert!(machine.stdout(&["pull", "--update"]).contains(current));
+    for arguments in [&["models", "list", "--outdated", "--json"][..], &["pull", "--update", "--json"]] {
+        let row = &machine.json(arguments)[0];
+        assert_eq!((&row["type"], &row["current"]), (&Value::from("compared"), &Value::from(1)), "{arguments:?}");
+    }
 
     let newer = fixture("tiny-llama.BF16.gguf");
     let commit = machine.hub.commit("org/tiny-GGUF", &[("tiny.Q8_0.gguf", &newer)]);
@@ -24,6 +28,21 @@ fn a_newer_commit_is_told_and_fetched_and_the_old_one_goes_with_it() {
     let removed = machine.stdout(&["models", "remove", "org/tiny-GGUF", "--yes"]);
     assert!(removed.contains("223 kB freed"), "both versions: {removed}");
     assert!(!machine.repository("org/tiny-GGUF").exists());
+}
+
+#[test]
+fn a_model_of_an_address_is_said_not_to_be_looked_at() {
+    let machine = Machine::new();
+    let address = machine.plain_address();
+    machine.stdout(&["pull", &address]);
+    let output = machine.run(&["models", "list", "--outdated"]);
+    assert_eq!(stdout_of(&output), "");
+    assert!(stderr_of(&output).contains(&format!("{address}: not looked at")), "{output:?}");
+    machine.stdout(&["pull", "org/tiny-GGUF:Q8_0"]);
+    let output = machine.run(&["pull", "--update"]);
+    assert!(stdout_of(&output).contains("everything else that was fetched is as the hub has it"), "{output:?}");
+    let row = &machine.json(&["pull", "--update", "--json"])[0];
+    assert_eq!((&row["not_looked_at"][0], &row["current"]), (&Value::from(address), &Value::from(1)));
 }
 
 #[test]

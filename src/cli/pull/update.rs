@@ -37,12 +37,10 @@ struct OutdatedRow<'a> {
 /// Fetches what has changed: the model called `name`, or all of which that can be said.
 pub(super) fn run(context: &Context, hub: &ModelHub, name: Option<&str>, arguments: &Pull) -> Result<()> {
     let entries = of_name(context, hub, name)?;
-    let (outdated, mut is_complete) = compare(hub, entries)?;
-    let mut output = Output::stdout();
-    if outdated.is_empty() && is_complete && !arguments.json {
-        return output.line("everything that was fetched is as the hub has it");
-    }
-    for model in &outdated {
+    let comparison = compare(hub, entries)?;
+    comparison.say(arguments.json)?;
+    let mut is_complete = comparison.is_complete;
+    for model in &comparison.outdated {
         is_complete &= match fetch(context, hub, model, arguments) {
             Err(error) if !error.is::<Exit>() => {
                 tell!("error: {}: {}", one_line(&model.entry.name), crate::cli::sentence(&error));
@@ -72,25 +70,24 @@ fn fetch(context: &Context, hub: &ModelHub, model: &Outdated, arguments: &Pull) 
 /// `gibber models list --outdated`.
 pub(in crate::cli) fn list_outdated(context: &Context, json: bool) -> Result<()> {
     let hub = context.hub()?;
-    let (outdated, is_complete) = compare(&hub, of_name(context, &hub, None)?)?;
+    let comparison = compare(&hub, of_name(context, &hub, None)?)?;
+    let outdated = &comparison.outdated;
     let mut output = Output::stdout();
     if json {
         outdated.iter().try_for_each(|model| output.json(&model.row()))?;
-    } else if outdated.is_empty() && is_complete {
-        output.line("everything that was fetched is as the hub has it")?;
     } else if !outdated.is_empty() {
         let headings = ["NAME", "HERE", "NEWEST", "REVISION"].map(str::to_owned);
         let table: Vec<[String; 4]> = std::iter::once(headings).chain(outdated.iter().map(Outdated::columns)).collect();
         lines(&table).iter().try_for_each(|line| output.line(line))?;
         tell!("`gibber pull --update` fetches them");
     }
-    if is_complete { Ok(()) } else { Err(Exit(1).into()) }
+    comparison.say(json)?;
+    if comparison.is_complete { Ok(()) } else { Err(Exit(1).into()) }
 }
 
 /// What was fetched and is still here, or of it what `name` says.
 fn of_name(context: &Context, hub: &ModelHub, name: Option<&str>) -> Result<Vec<LedgerEntry>> {
-    let mut entries = hub.ledger().entries()?;
-    entries.retain(|entry| entry.model.exists());
+    let entries = hub.fetched()?;
     // Of a model that was fetched at several commits the last one counts.
     let mut latest: Vec<LedgerEntry> = Vec::new();
     for entry in entries {
@@ -110,23 +107,74 @@ fn of_name(context: &Context, hub: &ModelHub, name: Option<&str>) -> Result<Vec<
     }
 }
 
-/// Those of which the hub has another commit, and whether that could be found out of all.
-fn compare(hub: &ModelHub, entries: Vec<LedgerEntry>) -> Result<(Vec<Outdated>, bool)> {
+/// What came of comparing what was fetched with what the hub has.
+#[derive(Default)]
+struct Comparison {
+    /// Those of which the hub has another commit.
+    outdated: Vec<Outdated>,
+    /// How many are as the hub has them.
+    current: usize,
+    /// The names of those from addresses, of which no hub says a version.
+    not_looked_at: Vec<String>,
+    /// Whether the hub has said it of all others.
+    is_complete: bool,
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "compared")]
+struct ComparisonRow<'a> {
+    outdated: usize,
+    current: usize,
+    not_looked_at: &'a [String],
+    complete: bool,
+}
+
+impl Comparison {
+    /// Says what is not outdated, and what was not looked at.
+    fn say(&self, json: bool) -> Result<()> {
+        let Self { outdated, current, not_looked_at, is_complete } = self;
+        let mut output = Output::stdout();
+        if json {
+            return output.json(&ComparisonRow {
+                outdated: outdated.len(),
+                current: *current,
+                not_looked_at,
+                complete: *is_complete,
+            });
+        }
+        if outdated.is_empty() && *is_complete && (*current > 0 || not_looked_at.is_empty()) {
+            let rest = if not_looked_at.is_empty() { "" } else { " else" };
+            output.line(&format!("everything{rest} that was fetched is as the hub has it"))?;
+        }
+        for name in not_looked_at {
+            tell!("{}: not looked at, as it is from an address, which has no versions", one_line(name));
+        }
+        Ok(())
+    }
+}
+
+fn compare(hub: &ModelHub, entries: Vec<LedgerEntry>) -> Result<Comparison> {
     let work = Work::begin(hub)?;
-    let (mut outdated, mut is_complete) = (Vec::new(), true);
+    let mut comparison = Comparison { is_complete: true, ..Comparison::default() };
     for entry in entries {
         let name = one_line(&entry.name);
+        if matches!(entry.source, LedgerSource::Address { .. }) {
+            comparison.not_looked_at.push(entry.name);
+            continue;
+        }
         match newest(&work.hub, entry) {
-            Ok(model) => outdated.extend(model),
+            Ok(Some(model)) => comparison.outdated.push(model),
+            Ok(None) => comparison.current += 1,
             Err(HubError::Cancelled) => return Err(stopped("stopped")),
             Err(HubError::Offline { variable, .. }) => return Err(HubError::HubAlone { variable }.into()),
             Err(error) => {
                 tell!("error: {name}: {error}");
-                is_complete = false;
+                comparison.is_complete = false;
             }
         }
     }
-    Ok((outdated, is_complete))
+    Ok(comparison)
 }
 
 /// What the hub has now, where that is another commit. What was fetched as a commit, or from an address, stays what it is.
