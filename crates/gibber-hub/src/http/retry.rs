@@ -12,6 +12,10 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 /// How often a host that cannot be reached is tried again before it was ever reached.
 const UNREACHABLE_RETRIES: u32 = 2;
 
+/// How many times as often a host is tried again that was reached before and now cannot be: a line that comes back within
+/// minutes, as after a router has started anew, has cost nothing.
+const PATIENCE: u32 = 4;
+
 /// What is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,10 +48,11 @@ impl Backoff {
     /// The waits double, and each is between half and all of what that gives, so that many who failed together do not come
     /// back together. A server that says how long is obeyed, up to the longest wait that is allowed.
     pub fn after(&mut self, error: &HubError) -> Option<Retry> {
+        let cannot_reach =
+            matches!(error, HubError::Unreachable { .. } | HubError::NoName { .. } | HubError::Proxy { .. });
         let retries = match error {
-            HubError::Unreachable { .. } | HubError::NoName { .. } | HubError::Proxy { .. } if !self.is_reached => {
-                self.time_outs.retries.min(UNREACHABLE_RETRIES)
-            }
+            _ if cannot_reach && self.is_reached => self.time_outs.retries.saturating_mul(PATIENCE),
+            _ if cannot_reach => self.time_outs.retries.min(UNREACHABLE_RETRIES),
             error if is_passing(error) => self.time_outs.retries,
             _ => return None,
         };
@@ -192,7 +197,7 @@ mod tests {
             let mut reached = Backoff::new(&TimeOuts::default());
             assert_eq!(count(reached.clone()), 2, "{gone}");
             reached.reset();
-            assert_eq!(count(reached), 5, "{gone}");
+            assert_eq!(count(reached), 20, "{gone}");
         }
     }
 }
