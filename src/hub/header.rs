@@ -180,7 +180,7 @@ fn safetensors_end(bytes: &[u8]) -> HeaderEnd {
 
 /// The bytes `range` of the file at `path`, fewer where it ends before.
 fn read_range(path: &Path, range: &Range<u64>) -> std::io::Result<Vec<u8>> {
-    let (mut file, mut bytes) = (File::open(path)?, Vec::new());
+    let (mut file, mut bytes) = (gibber_files::open(path)?, Vec::new());
     file.seek(SeekFrom::Start(range.start))?;
     file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
     Ok(bytes)
