@@ -130,13 +130,14 @@ fn a_server_without_ranges_is_read_from_the_front() {
 
 #[test]
 fn one_that_forgets_its_ranges_is_read_from_the_front() {
-    let bytes = noise(8 * MIB, 5);
+    let bytes = noise(24 * MIB, 5);
     let machine = Machine::with_model(&bytes);
     machine.hub.rule(Rule::on(RESOLVE).numbers(3..=usize::MAX).fault(Fault::NoRanges));
     let (pulled, _) = machine.pull(&limits(2));
     assert_eq!(fs::read(pulled.unwrap().path).unwrap(), bytes);
+    // Those that were on their way on two connections, and the one from the front: not the 24 of a server that has ranges.
     let ranges = machine.ranges();
-    assert!(ranges.len() <= 5, "{ranges:?}");
+    assert!(ranges.len() <= 8, "{ranges:?}");
 }
 
 #[test]
