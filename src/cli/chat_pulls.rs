@@ -5,11 +5,11 @@ use crate::app::{ModelOffer, OfferedModel};
 use crate::hub::{ModelHub, Obtainable};
 use crate::store::Paths;
 
-/// The models that can be pulled, those that can be run first. Where the catalogue or the environment cannot be used there
-/// are none; a pull says why.
+/// The models that can be pulled, those that can be run first. Where the environment cannot be used there are none; a pull
+/// says why.
 pub(super) fn offered(paths: &Paths) -> Vec<OfferedModel> {
     // No hub is asked.
-    let hub = ModelHub::new(paths, true);
+    let hub = ModelHub::new(paths, true).or_else(|_| ModelHub::with_own_names_left_out(paths));
     hub.map_or_else(|_| Vec::new(), |hub| hub.obtainable().into_iter().map(offered_model).collect())
 }
 
@@ -17,6 +17,12 @@ fn offered_model(model: Obtainable) -> OfferedModel {
     let gated = model.is_gated.then(|| "gated: its makers want you to agree first".to_owned());
     let about: Vec<String> = model.cannot_run.into_iter().chain([model.good_at, model.licence]).chain(gated).collect();
     OfferedModel { name: model.name, bytes: Some(model.bytes), about: about.join(" · ") }
+}
+
+/// What is wrong with the person's own short names, for the first thing that the chat says.
+pub(super) fn problem(paths: &Paths) -> Option<String> {
+    let error = crate::hub::catalogue::load(paths).err()?;
+    Some(format!("{error}; until that is mended the program's own names are offered alone"))
 }
 
 /// What can be had where nothing is under a name.
@@ -45,6 +51,17 @@ mod tests {
         for name in ["nosuchmodel", "./models/x.gguf", "/tmp/x.gguf", "models/x.gguf", "~/x", "a\u{1b}b"] {
             assert_eq!(offer_for(name, &paths), None, "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_broken_catalogue_of_ones_own_takes_nothing_but_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::at(directory.path());
+        assert_eq!(problem(&paths), None);
+        let whole = offered(&paths).len();
+        std::fs::write(directory.path().join("catalogue.toml"), "[[family]]\nname = 5\n").unwrap();
+        assert!(whole > 10 && offered(&paths).len() == whole);
+        assert!(problem(&paths).is_some_and(|said| said.contains("catalogue.toml:2: ")), "{:?}", problem(&paths));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
     let (models, offered) = (models::names(&paths), chat_pulls::offered(&paths));
     let themes = themes::own(&paths);
     let warnings = themes::problem(&settings, &paths).into_iter().chain(super::key_problems(&settings, &paths));
-    let warnings = warnings.chain(super::thread_warning(&settings)).collect();
+    let warnings = warnings.chain(super::thread_warning(&settings)).chain(chat_pulls::problem(&paths)).collect();
     let seed = gibber_engine::sampling::drawn();
     let start = Start {
         settings,

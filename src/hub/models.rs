@@ -107,13 +107,27 @@ impl ModelHub {
         Self::with_environment(paths, &environment)
     }
 
+    /// One that asks no hub and knows the program's own short names alone, whatever is wrong with the person's.
+    ///
+    /// # Errors
+    /// As [`ModelHub::new`], but for the names.
+    pub fn with_own_names_left_out(paths: &Paths) -> Result<Self> {
+        let home = BaseDirs::new();
+        let mut environment = HubEnvironment::from_process(home.as_ref().map(BaseDirs::home_dir))?;
+        environment.offline.get_or_insert_with(|| OFFLINE.to_owned());
+        Self::with_names(paths, &environment, catalogue::built_in()?)
+    }
+
     /// The same in an environment of the caller's.
     ///
     /// # Errors
     /// Those of [`ModelHub::new`].
     pub fn with_environment(paths: &Paths, environment: &HubEnvironment) -> Result<Self> {
+        Self::with_names(paths, environment, catalogue::load(paths)?)
+    }
+
+    fn with_names(paths: &Paths, environment: &HubEnvironment, names: Catalogue) -> Result<Self> {
         let cache = Cache::of(environment);
-        let names = Arc::new(catalogue::load(paths)?);
         Ok(Self {
             client: Hub::new(environment)?,
             folders: paths
@@ -123,7 +137,7 @@ impl ModelHub {
                 .collect(),
             own: paths.own_models(),
             ledger: Ledger::at(paths.ledger()),
-            names,
+            names: Arc::new(names),
             cache,
         })
     }
