@@ -105,7 +105,11 @@ impl Fetcher<'_> {
             Needed::All => file.size,
             Needed::Header(_) => LONGEST.min(file.size),
         };
-        let mut bytes = Vec::new();
+        // What a pull that was stopped has left needs not come again.
+        let mut bytes = match (&needed, self.cache) {
+            (Needed::Header(_), Some(cache)) => cache.front(&self.plan.listing, file, limit),
+            (Needed::Header(_) | Needed::All, _) => Vec::new(),
+        };
         loop {
             let wanted = match &needed {
                 Needed::All => limit,

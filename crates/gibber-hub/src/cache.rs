@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use gibber_files::scratch_beside;
 use serde::Deserialize;
 
+use crate::journal::{self, Identity};
 use crate::{HubEnvironment, HubError, Listing, Oid, RemoteFile, Repository, Result};
 
 /// Bytes of a ref that are read; a commit has 40.
@@ -89,6 +90,12 @@ impl Cache {
             .then(|| self.snapshot(&listing.repository, &listing.commit).join(path))
             .filter(has_it);
         in_snapshot.or_else(|| Some(self.blob(&listing.repository, &file.oid)).filter(has_it))
+    }
+
+    /// The first bytes of a file whose pull was begun, as many as are proven to be here, up to about `most`.
+    pub fn front(&self, listing: &Listing, file: &RemoteFile, most: u64) -> Vec<u8> {
+        let identity = Identity::new(&file.path, file.size, file.oid.as_str());
+        journal::front(&self.blob(&listing.repository, &file.oid), &identity, most)
     }
 
     /// What is known here of a repository at a revision without asking the hub: all of its files where

@@ -108,13 +108,7 @@ impl Partial {
     /// # Errors
     /// What the system says.
     pub(crate) fn proven(&self, segment: &Segment) -> io::Result<Option<Vec<u8>>> {
-        let length = (segment.end - segment.start).min(LONGEST);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-        match self.bytes.read_exact_at(&mut bytes, segment.start) {
-            Ok(()) => Ok((xxh3_64(&bytes) == segment.checksum).then_some(bytes)),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-        }
+        proven(&self.bytes, segment)
     }
 
     /// Sends what is written to the disk, the bytes before the lines that promise them.
@@ -154,6 +148,34 @@ impl Partial {
 pub(crate) fn promised_bytes(target: &Path, identity: &Identity) -> u64 {
     let segments = promised(&with_suffix(target, SUFFIX), &with_suffix(target, JOURNAL_SUFFIX), identity);
     crate::segments::SegmentMap::new(identity.size, segments).bytes()
+}
+
+/// The bytes from the front of `target` that are here and are those that its journal promises, up to about `most`.
+pub(crate) fn front(target: &Path, identity: &Identity, most: u64) -> Vec<u8> {
+    let path = with_suffix(target, SUFFIX);
+    let mut segments = promised(&path, &with_suffix(target, JOURNAL_SUFFIX), identity);
+    segments.sort_by_key(|segment| segment.start);
+    let (Ok(file), mut front) = (gibber_files::open(&path), Vec::new()) else { return Vec::new() };
+    for segment in segments.into_iter().take_while(|segment| segment.start < most) {
+        if segment.start == front.len() as u64 {
+            match proven(&file, &segment) {
+                Ok(Some(bytes)) => front.extend(bytes),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+    front
+}
+
+/// The bytes of `segment` in a partial file, if they are those that its line promised.
+fn proven(file: &File, segment: &Segment) -> io::Result<Option<Vec<u8>>> {
+    let length = (segment.end - segment.start).min(LONGEST);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    match file.read_exact_at(&mut bytes, segment.start) {
+        Ok(()) => Ok((xxh3_64(&bytes) == segment.checksum).then_some(bytes)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The partial files in `folder`: what each was to become, and how it says that it is known.
@@ -277,6 +299,7 @@ mod tests {
             assert_eq!(partial.proven(&known[0]).unwrap().unwrap(), b"later");
         }
         assert_eq!(promised_bytes(&target, &identity()), 10);
+        assert_eq!(front(&target, &identity(), 1000), b"first", "and not what stands behind a hole");
         assert_eq!(partial_files(folder.path()), [(target, identity())]);
     }
 

@@ -218,6 +218,10 @@ fn who_stops_it_finds_it_where_it_was() {
     let (stopped, _) = machine.pull_files(&[MODEL], &limits, &cancel, stop);
     assert!(matches!(stopped, Err(HubError::Cancelled)), "{stopped:?}");
     assert!(start.elapsed() < Duration::from_secs(20));
+    let listing = machine.plan(&machine.client(), &[MODEL]).listing;
+    let file = listing.files.iter().find(|file| file.path == MODEL).unwrap();
+    let front = machine.cache().front(&listing, file, 2 * MIB as u64);
+    assert!(front.len() >= 2 * MIB && bytes.starts_with(&front), "{}", front.len());
     machine.hub.forget_rules();
     machine.hub.forget_asked();
     let (pulled, events) = machine.pull(&limits);
