@@ -7,7 +7,7 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::expect_used, missing_docs)]
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 #[path = "../testing/hub/mod.rs"]
 mod hub;
 

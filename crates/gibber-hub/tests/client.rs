@@ -5,7 +5,7 @@
 mod bounds;
 #[path = "client/encryption.rs"]
 mod encryption;
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 #[path = "../testing/hub/mod.rs"]
 mod hub;
 #[path = "client/line.rs"]

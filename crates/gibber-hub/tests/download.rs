@@ -1,7 +1,7 @@
 //! Pulls from a server that misbehaves.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 mod common;
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! Pulls in processes of their own: killed at any moment, several at once, on a disk that is full.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 mod common;
 
 use std::fs;

@@ -4,7 +4,7 @@
 //! `.ci/run` sets `GIBBER_CI`, and there it is an error.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 mod common;
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! A token, and what is signed in an address, stand in no log, no error and no `Debug`, whatever goes wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 #[path = "../testing/hub/mod.rs"]
 mod hub;
 

@@ -1,7 +1,7 @@
 //! The server of the tests, so that a fault of a test is not the server's.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 #[path = "../testing/hub/mod.rs"]
 mod hub;
 

@@ -11,7 +11,7 @@ use gibber_hub::{
     Cache, Cancel, Hub, HubEnvironment, Limits, Plan, PullEvent, Pulled, Repository, Result, TimeOuts, list, pull,
 };
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, reason = "it serves the tests of several crates")]
 #[path = "../../testing/hub/mod.rs"]
 pub mod hub;
 
