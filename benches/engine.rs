@@ -54,13 +54,13 @@ fn attention(criterion: &mut Criterion) {
     let workspace = Workspace::new(Arc::new(ThreadPool::new(default_threads())));
     for kind in CacheType::ALL {
         let cache = |side| {
-            let mut cache = CacheTensor::new(side, kind, [1, shape.n_kv_head, shape.head_dim], DEPTH).expect("memory");
+            let mut cache = CacheTensor::new(side, kind, [shape.n_kv_head, shape.head_dim], DEPTH).expect("memory");
             let width = shape.n_kv_head * shape.head_dim;
-            cache.write(workspace.pool(), 0, 0, DEPTH, &vec![0.01; DEPTH * width], width);
+            cache.write(workspace.pool(), 0, DEPTH, &vec![0.01; DEPTH * width], width);
             cache
         };
         let (keys, values) = (cache(Side::Keys), cache(Side::Values));
-        let cache = KeysValues { keys: keys.layer(0), values: values.layer(0) };
+        let cache = KeysValues { keys: keys.view(), values: values.view() };
         criterion.bench_function(&format!("attention/2048/{}", kind.as_str()), |bencher| {
             bencher.iter(|| attend(&workspace, &shape, black_box(&query), query.len(), cache, DEPTH - 1, &mut out));
         });

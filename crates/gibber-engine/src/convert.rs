@@ -256,7 +256,11 @@ fn bytes_after(tensors: &[OutTensor]) -> u64 {
 
 fn shape_of(files: &ModelFiles) -> ModelShape {
     let config = &files.config;
-    ModelShape { n_layer: config.n_layer(), n_gqa: config.n_head / config.n_kv_head.max(1), has_output: !config.tied }
+    ModelShape {
+        n_layer: config.n_layer(),
+        n_gqa: config.first_heads().map_or(1, |heads| heads.n_head / heads.n_kv_head.max(1)),
+        has_output: !config.tied,
+    }
 }
 
 /// What the mixes go by, for any architecture; where a key is not there or is a list, the mix does without.

@@ -92,7 +92,7 @@ fn weights_cache_and_scratch_are_counted_with_a_context_of_4096() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama.Q8_0.gguf");
     let files = gibber_engine::load::open(&gibber_engine::load::ModelSource::Path(path)).unwrap();
     let config = files.config;
-    let per_token = (config.n_layer() * config.n_kv_head * config.head_dim * 4) as u64;
+    let per_token = (config.attentions().map(|attention| attention.heads.kv_width()).sum::<usize>() * 4) as u64;
     let context = CONTEXT.min(config.trained_context) as u64;
     let need = Shape::Read(Box::new(config)).need(1);
     assert_eq!(need.cache, per_token * context);

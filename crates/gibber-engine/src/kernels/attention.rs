@@ -25,7 +25,7 @@ use cache::HeadTiles;
 use kernel::Chunk;
 use lanes::Portable;
 
-pub use cache::{CacheLayer, CacheTensor, CacheType, CacheTypes, Side};
+pub use cache::{CacheTensor, CacheType, CacheTypes, CacheView, Side};
 
 /// What attention needs to know of the model.
 #[derive(Debug, Clone, Copy)]
@@ -50,13 +50,13 @@ impl AttentionShape {
     }
 }
 
-/// One layer of the cache.
+/// The cache of one layer.
 #[derive(Debug, Clone, Copy)]
 pub struct KeysValues<'a> {
     /// Head after head, each with room for every position of the context.
-    pub keys: CacheLayer<'a>,
+    pub keys: CacheView<'a>,
     /// As `keys`.
-    pub values: CacheLayer<'a>,
+    pub values: CacheView<'a>,
 }
 
 /// `n` new tokens attend to the `past` before them and to each other: `queries` has `n` rows `stride` apart whose first

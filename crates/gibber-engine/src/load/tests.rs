@@ -113,7 +113,7 @@ fn what_a_model_is_can_be_read_without_loading_it() {
         vocab_size: 512,
         trained_context: 128,
     };
-    let attention = AttentionConfig { rope: Some(0), ..AttentionConfig::full(16) };
+    let attention = AttentionConfig { rope: Some(0), ..AttentionConfig::full(sizes.heads()) };
     let dense = DenseConfig { n_ff, activation: Activation::Silu, is_gated: true, bias: false };
     let layer = LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(dense));
     let norm = NormConfig { kind: NormKind::RmsNorm, eps: 1e-5 };
@@ -323,14 +323,14 @@ fn what_python_takes_for_json_is_taken() {
 fn what_is_not_written_is_as_in_transformers() {
     let config = |folder: Folder| folder.open().unwrap().config;
     let without = |fixture: &str, key: &str| Folder::copy_of(fixture).set("config.json", key, Value::Null);
-    let windows = |config: ModelConfig| -> Vec<_> { config.layers.iter().map(|l| l.attention.window).collect() };
+    let windows = |config: ModelConfig| -> Vec<_> { config.layers.iter().map(|l| l.window()).collect() };
     assert_eq!(windows(config(without("variant-mistral", "sliding_window"))), [None, None]);
     assert_eq!(windows(config(without("variant-qwen2-window", "layer_types"))), [None, Some(9)]);
     let kinds = json!(["sliding_attention", "full_attention"]);
     let turned = Folder::copy_of("variant-qwen2-window").set("config.json", "layer_types", kinds);
     assert_eq!(windows(config(turned)), [Some(9), None]);
-    assert_eq!(config(without("variant-qwen2", "num_key_value_heads")).n_kv_head, 4);
-    assert_eq!(config(without("variant-qwen3", "head_dim")).head_dim, 128);
+    assert_eq!(config(without("variant-qwen2", "num_key_value_heads")).first_heads().unwrap().n_kv_head, 4);
+    assert_eq!(config(without("variant-qwen3", "head_dim")).first_heads().unwrap().head_dim, 128);
     let zero = Folder::copy_of("variant-mistral").set("config.json", "sliding_window", json!(0)).error();
     assert!(zero.contains("`sliding_window` is 0"), "{zero}");
 }

@@ -22,12 +22,6 @@ const MAX_EXPERTS: usize = 1 << 12;
 pub struct ModelConfig {
     /// What is known of all models of its kind.
     pub family: &'static dyn Family,
-    /// Query heads a layer.
-    pub n_head: usize,
-    /// Key and value heads a layer; divides `n_head`.
-    pub n_kv_head: usize,
-    /// Width of a head.
-    pub head_dim: usize,
     /// Width of the residual stream.
     pub n_embd: usize,
     /// Entries of the vocabulary (rows of the embedding).
@@ -89,11 +83,11 @@ pub enum NormKind {
     RmsNorm,
 }
 
-/// A layer: attention, then a feed-forward part, each of which is added to the residual stream.
+/// A layer: what mixes the tokens, then a feed-forward part, each of which is added to the residual stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerConfig {
-    /// Heads, rotation and window of this layer.
-    pub attention: AttentionConfig,
+    /// How a token learns of those before it.
+    pub mixer: MixerConfig,
     /// What follows it.
     pub feed_forward: FeedForwardConfig,
     /// Whether what either part reads is normalized.
@@ -104,9 +98,29 @@ pub struct LayerConfig {
     pub residual_scale: f32,
 }
 
+/// How a token learns of those before it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MixerConfig {
+    /// It looks back at their keys and values.
+    Attention(AttentionConfig),
+}
+
+/// How many heads there are, and how wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadSizes {
+    /// Query heads.
+    pub n_head: usize,
+    /// Key and value heads; divides `n_head`.
+    pub n_kv_head: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
+
 /// The attention of a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionConfig {
+    /// How many heads there are, and how wide.
+    pub heads: HeadSizes,
     /// How many positions, its own counted in, a token attends to; `None` is all of them.
     pub window: Option<usize>,
     /// Which of the model's rotations turns queries and keys, where one does.
@@ -192,12 +206,9 @@ impl ModelConfig {
     /// A model of these sizes that nothing special is said of yet: no layers, no rotations, no learned positions, no
     /// multipliers, an output projection of its own.
     pub fn plain(family: &'static dyn Family, sizes: &Sizes, norm: NormConfig) -> Self {
-        let Sizes { n_head, n_kv_head, head_dim, n_embd, vocab_size, trained_context, .. } = *sizes;
+        let Sizes { n_embd, vocab_size, trained_context, .. } = *sizes;
         Self {
             family,
-            n_head,
-            n_kv_head,
-            head_dim,
             n_embd,
             vocab_size,
             trained_context,
@@ -216,14 +227,20 @@ impl ModelConfig {
         self.layers.len()
     }
 
-    /// Values of a token's queries, all heads together.
-    pub fn q_width(&self) -> usize {
-        self.n_head * self.head_dim
+    /// The attention of the layers that have one, first to last.
+    pub fn attentions(&self) -> impl Iterator<Item = &AttentionConfig> {
+        self.layers.iter().filter_map(LayerConfig::attention)
     }
 
-    /// Values of a token's keys, all heads together; its values have as many.
-    pub fn kv_width(&self) -> usize {
-        self.n_kv_head * self.head_dim
+    /// The heads of the first layer that has attention, which mostly are those of all.
+    pub fn first_heads(&self) -> Option<HeadSizes> {
+        self.attentions().next().map(|attention| attention.heads)
+    }
+
+    /// Values of the heads that the rotation of that index turns; where no layer uses it, 0.
+    pub fn rope_width(&self, rope: usize) -> usize {
+        let turned = self.attentions().find(|attention| attention.rope == Some(rope));
+        turned.map_or(0, |attention| attention.heads.head_dim)
     }
 
     /// Refuses shapes that no model can have; `path` is named.
@@ -233,33 +250,31 @@ impl ModelConfig {
     pub fn check(&self, path: &Path) -> Result<(), EngineError> {
         let sizes = [
             ("layers", self.n_layer()),
-            ("heads", self.n_head),
-            ("key-value heads", self.n_kv_head),
-            ("values a head", self.head_dim),
             ("values an embedding", self.n_embd),
             ("tokens in the vocabulary", self.vocab_size),
             ("tokens of context", self.trained_context),
         ];
         let n_ff = self.layers.iter().map(|layer| layer.feed_forward.unit().n_ff);
-        let mut sizes = sizes.into_iter().chain(n_ff.map(|n_ff| ("values inside the feed-forward part", n_ff)));
-        if let Some((what, size)) = sizes.find(|&(_, size)| size == 0 || size > MAX_SIZE) {
-            return Err(impossible(path, size, what));
-        }
-        if !self.n_head.is_multiple_of(self.n_kv_head) {
-            let reason = format!("{} heads cannot share {} key-value heads evenly", self.n_head, self.n_kv_head);
-            return Err(EngineError::format(path, reason));
-        }
+        let sizes = sizes.into_iter().chain(n_ff.map(|n_ff| ("values inside the feed-forward part", n_ff)));
+        check_sizes(path, sizes)?;
+        self.attentions().try_for_each(|attention| attention.heads.check(path))?;
         self.layers.iter().try_for_each(|layer| check_experts(path, &layer.feed_forward))?;
-        self.ropes.iter().try_for_each(|rope| self.check_rotation(path, rope))
+        self.attentions().try_for_each(|attention| self.check_rotation(path, attention))
     }
 
     /// Refuses numbers that are possible one by one, and no rotation together.
-    fn check_rotation(&self, path: &Path, rope: &RopeConfig) -> Result<(), EngineError> {
-        if !self.head_dim.is_multiple_of(2) {
-            let reason = format!("the {} values of a head cannot be rotated in pairs", self.head_dim);
+    fn check_rotation(&self, path: &Path, attention: &AttentionConfig) -> Result<(), EngineError> {
+        let Some(index) = attention.rope else { return Ok(()) };
+        let (rope, head_dim) = (&self.ropes[index], attention.heads.head_dim);
+        if !head_dim.is_multiple_of(2) {
+            let reason = format!("the {head_dim} values of a head cannot be rotated in pairs");
             return Err(EngineError::format(path, reason));
         }
-        let (frequencies, magnitude) = rope.frequencies(self.head_dim);
+        if head_dim != self.rope_width(index) {
+            let reason = format!("heads of {head_dim} and of {} values share a rotation", self.rope_width(index));
+            return Err(EngineError::format(path, reason));
+        }
+        let (frequencies, magnitude) = rope.frequencies(head_dim);
         if frequencies.iter().all(|frequency| frequency.is_finite()) && Bound::AboveZero.holds(magnitude) {
             return Ok(());
         }
@@ -275,6 +290,11 @@ impl Sizes {
         Self { n_layer, n_head, n_kv_head, head_dim: n_embd / n_head, n_embd, n_ff, vocab_size, trained_context }
     }
 
+    /// The heads, where they are alike in all layers.
+    pub const fn heads(&self) -> HeadSizes {
+        HeadSizes { n_head: self.n_head, n_kv_head: self.n_kv_head, head_dim: self.head_dim }
+    }
+
     /// The layers, each as `layer` says; `path` is named.
     ///
     /// # Errors
@@ -288,6 +308,13 @@ impl Sizes {
             0 | MAX_LAYERS.. => Err(impossible(path, self.n_layer, "layers")),
             n_layer => Ok((0..n_layer).map(layer).collect()),
         }
+    }
+}
+
+fn check_sizes(path: &Path, sizes: impl IntoIterator<Item = (&'static str, usize)>) -> Result<(), EngineError> {
+    match sizes.into_iter().find(|&(_, size)| size == 0 || size > MAX_SIZE) {
+        Some((what, size)) => Err(impossible(path, size, what)),
+        None => Ok(()),
     }
 }
 
@@ -311,15 +338,50 @@ fn impossible(path: &Path, size: usize, what: &str) -> EngineError {
 impl LayerConfig {
     /// A layer that normalizes what its parts read (Xiong et al. 2020), as most do.
     pub fn pre_norm(attention: AttentionConfig, feed_forward: FeedForwardConfig) -> Self {
-        Self { attention, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0 }
+        let mixer = MixerConfig::Attention(attention);
+        Self { mixer, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0 }
+    }
+
+    /// Its attention, if it has one.
+    pub fn attention(&self) -> Option<&AttentionConfig> {
+        match &self.mixer {
+            MixerConfig::Attention(attention) => Some(attention),
+        }
+    }
+
+    /// How far back its attention sees, where that is not all the way.
+    pub fn window(&self) -> Option<usize> {
+        self.attention()?.window
+    }
+}
+
+impl HeadSizes {
+    /// Values of a token's queries, all heads together.
+    pub const fn q_width(self) -> usize {
+        self.n_head * self.head_dim
+    }
+
+    /// Values of a token's keys, all heads together; its values have as many.
+    pub const fn kv_width(self) -> usize {
+        self.n_kv_head * self.head_dim
+    }
+
+    fn check(self, path: &Path) -> Result<(), EngineError> {
+        let Self { n_head, n_kv_head, head_dim } = self;
+        check_sizes(path, [("heads", n_head), ("key-value heads", n_kv_head), ("values a head", head_dim)])?;
+        if !n_head.is_multiple_of(n_kv_head) {
+            let reason = format!("{n_head} heads cannot share {n_kv_head} key-value heads evenly");
+            return Err(EngineError::format(path, reason));
+        }
+        Ok(())
     }
 }
 
 impl AttentionConfig {
     /// Attention to all that came before, scores by the width of a head (Vaswani et al. 2017), without anything else.
-    pub fn full(head_dim: usize) -> Self {
-        let scale = Self::usual_scale(head_dim);
-        Self { window: None, rope: None, scale, qk_norm: None, qkv_bias: false, out_bias: false }
+    pub fn full(heads: HeadSizes) -> Self {
+        let scale = Self::usual_scale(heads.head_dim);
+        Self { heads, window: None, rope: None, scale, qk_norm: None, qkv_bias: false, out_bias: false }
     }
 
     /// `1 / sqrt(head_dim)`.

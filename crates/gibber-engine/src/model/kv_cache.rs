@@ -1,16 +1,40 @@
 //! The keys and values of the tokens so far.
 
-use super::config::ModelConfig;
+use super::config::{HeadSizes, LayerConfig, MixerConfig, ModelConfig};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
 use crate::kernels::attention::{CacheTensor, CacheTypes, KeysValues, Side};
 
-/// Keys and values of every layer, allocated once, appended in place, cut by moving one number.
+/// Keys and values of every layer that has attention, allocated once, appended in place, cut by moving one number.
 #[derive(Debug)]
 pub struct KvCache {
+    types: CacheTypes,
+    capacity: usize,
+    /// Of each layer of the model; `None` where it keeps none.
+    layers: Vec<Option<LayerCache>>,
+    len: usize,
+}
+
+/// The keys and values of one layer.
+#[derive(Debug)]
+struct LayerCache {
     keys: CacheTensor,
     values: CacheTensor,
-    len: usize,
+}
+
+impl LayerCache {
+    fn new(heads: HeadSizes, types: CacheTypes, capacity: usize) -> Result<Self, EngineError> {
+        let shape = [heads.n_kv_head, heads.head_dim];
+        Ok(Self {
+            keys: CacheTensor::new(Side::Keys, types.keys, shape, capacity)?,
+            values: CacheTensor::new(Side::Values, types.values, shape, capacity)?,
+        })
+    }
+
+    fn bytes_for(heads: HeadSizes, types: CacheTypes, tokens: usize) -> usize {
+        let of = |side, kind| CacheTensor::bytes_for(side, kind, heads.n_kv_head, heads.head_dim, tokens);
+        of(Side::Keys, types.keys).saturating_add(of(Side::Values, types.values))
+    }
 }
 
 impl KvCache {
@@ -19,19 +43,21 @@ impl KvCache {
     /// # Errors
     /// [`EngineError::Invalid`] where the system has no memory for it.
     pub fn new(config: &ModelConfig, types: CacheTypes, capacity: usize) -> Result<Self, EngineError> {
-        let shape = [config.n_layer(), config.n_kv_head, config.head_dim];
-        Ok(Self {
-            keys: CacheTensor::new(Side::Keys, types.keys, shape, capacity)?,
-            values: CacheTensor::new(Side::Values, types.values, shape, capacity)?,
-            len: 0,
-        })
+        let layer = |layer: &LayerConfig| match &layer.mixer {
+            MixerConfig::Attention(attention) => LayerCache::new(attention.heads, types, capacity).map(Some),
+        };
+        let layers = config.layers.iter().map(layer).collect::<Result<_, _>>()?;
+        Ok(Self { types, capacity, layers, len: 0 })
     }
 
     /// Bytes of memory that `tokens` tokens take.
     pub fn bytes_for(config: &ModelConfig, types: CacheTypes, tokens: usize) -> usize {
-        let heads = config.n_layer().saturating_mul(config.n_kv_head);
-        let of = |side, kind| CacheTensor::bytes_for(side, kind, heads, config.head_dim, tokens);
-        of(Side::Keys, types.keys).saturating_add(of(Side::Values, types.values))
+        let layers = config.attentions().map(|attention| LayerCache::bytes_for(attention.heads, types, tokens));
+        layers.fold(0, usize::saturating_add)
+    }
+
+    fn caches(&self) -> impl Iterator<Item = &LayerCache> {
+        self.layers.iter().flatten()
     }
 
     /// Tokens it holds.
@@ -46,17 +72,17 @@ impl KvCache {
 
     /// Tokens it has room for.
     pub fn capacity(&self) -> usize {
-        self.keys.capacity()
+        self.capacity
     }
 
     /// The formats of keys and values.
     pub fn types(&self) -> CacheTypes {
-        CacheTypes { keys: self.keys.cache_type(), values: self.values.cache_type() }
+        self.types
     }
 
     /// Bytes of memory that `tokens` of its tokens take, whatever it holds now.
     pub fn bytes(&self, tokens: usize) -> usize {
-        self.keys.bytes(tokens) + self.values.bytes(tokens)
+        self.caches().map(|layer| layer.keys.bytes(tokens) + layer.values.bytes(tokens)).sum()
     }
 
     /// Forgets all but the first `len` tokens; does nothing where it holds fewer.
@@ -70,15 +96,18 @@ impl KvCache {
     /// Where `other` has another shape, format or capacity.
     pub(crate) fn copy_from(&mut self, other: &Self, len: usize) {
         self.len = len.min(other.len);
-        self.keys.copy_from(&other.keys, self.len);
-        self.values.copy_from(&other.values, self.len);
+        assert_eq!(self.layers.len(), other.layers.len(), "a cache of another model");
+        for (layer, other) in self.layers.iter_mut().flatten().zip(other.caches()) {
+            layer.keys.copy_from(&other.keys, self.len);
+            layer.values.copy_from(&other.values, self.len);
+        }
     }
 
     /// Writes the keys and values of `n` tokens of one layer behind those that it holds. They count only after
     /// [`Self::advance`]. Token `t` has its keys, `(n_kv_head · head_dim)`, from `keys[t * stride]` on, its values likewise.
     ///
     /// # Panics
-    /// Where it has no room for them, or a slice is too short.
+    /// Where it has no room for them, a slice is too short, or the layer keeps none.
     pub(super) fn write(
         &mut self,
         pool: &ThreadPool,
@@ -88,8 +117,9 @@ impl KvCache {
         values: &[f32],
         stride: usize,
     ) {
-        self.keys.write(pool, layer, self.len, n, keys, stride);
-        self.values.write(pool, layer, self.len, n, values, stride);
+        let Some(cache) = &mut self.layers[layer] else { panic!("layer {layer} keeps no keys and values") };
+        cache.keys.write(pool, self.len, n, keys, stride);
+        cache.values.write(pool, self.len, n, values, stride);
     }
 
     /// Counts `tokens` more positions, written in every layer.
@@ -98,7 +128,11 @@ impl KvCache {
     }
 
     /// One layer's keys and values.
+    ///
+    /// # Panics
+    /// Where the layer keeps none.
     pub(super) fn layer(&self, layer: usize) -> KeysValues<'_> {
-        KeysValues { keys: self.keys.layer(layer), values: self.values.layer(layer) }
+        let Some(cache) = &self.layers[layer] else { panic!("layer {layer} keeps no keys and values") };
+        KeysValues { keys: cache.keys.view(), values: cache.values.view() }
     }
 }

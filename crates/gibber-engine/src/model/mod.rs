@@ -7,6 +7,7 @@
 //! most positions of a prompt need none.
 
 mod activation;
+mod attention;
 mod buffer;
 mod config;
 mod decoder;
@@ -23,8 +24,8 @@ mod run_state;
 mod tensors;
 
 pub use config::{
-    Activation, AttentionConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig,
-    NormKind, QkNorm, RouterWeights, Sizes,
+    Activation, AttentionConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig, MixerConfig,
+    ModelConfig, NormConfig, NormKind, QkNorm, RouterWeights, Sizes,
 };
 pub use decoder::Model;
 pub use family::Family;

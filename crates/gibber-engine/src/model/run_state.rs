@@ -22,7 +22,7 @@ pub struct RunState {
     pub(super) residual: Vec<f32>,
     /// What is added to it, where that is normalized, `(n, n_embd)`.
     pub(super) normed: Vec<f32>,
-    /// Queries, keys and values, `(n, (n_head + 2 · n_kv_head) · head_dim)`.
+    /// Queries, keys and values, `(n, (n_head + 2 · n_kv_head) · head_dim)` of a layer.
     pub(super) qkv: Vec<f32>,
     /// What the heads read, `(n, n_head · head_dim)`.
     pub(super) attended: Vec<f32>,
@@ -42,7 +42,8 @@ impl RunState {
     /// About the bytes that it takes in passes of `rows` tokens, with the logits that are computed after them for `kept`
     /// positions.
     pub fn bytes_for(config: &ModelConfig, rows: usize, kept: usize) -> usize {
-        let heads = config.q_width().saturating_mul(2).saturating_add(config.kv_width().saturating_mul(2));
+        let heads = config.attentions().map(|attention| 2 * (attention.heads.q_width() + attention.heads.kv_width()));
+        let heads = heads.max().unwrap_or(0);
         let feed_forward = |layer: &LayerConfig| {
             let unit = layer.feed_forward.unit();
             let steps = if unit.is_gated { 3 } else { 1 };
@@ -56,8 +57,10 @@ impl RunState {
 
     /// A state for positions below `context`.
     pub(super) fn new(config: &ModelConfig, context: usize, pool: Arc<ThreadPool>) -> Self {
+        let ropes = config.ropes.iter().enumerate();
+        let ropes = ropes.map(|(index, rope)| Rope::new(rope, config.rope_width(index), context));
         Self {
-            ropes: config.ropes.iter().map(|rope| Rope::new(rope, config.head_dim, context)).collect(),
+            ropes: ropes.collect(),
             workspace: Workspace::new(pool),
             hidden: Vec::new(),
             residual: Vec::new(),

@@ -153,40 +153,38 @@ impl Layout {
     }
 }
 
-/// The keys or the values of all layers: `(n_layer, n_kv_head, tiles)`.
+/// The keys or the values of one layer: `(n_kv_head, tiles)`.
 ///
 /// The system hands out the memory page by page as it is first written: a context that is not used costs nothing.
 #[derive(Debug)]
 pub struct CacheTensor {
     layout: Layout,
-    n_layer: usize,
     n_kv_head: usize,
     capacity: usize,
     memory: MmapMut,
 }
 
 impl CacheTensor {
-    /// Room for `capacity` positions in each of `n_kv_head` heads of `head_dim` values in each of `n_layer` layers.
+    /// Room for `capacity` positions in each of `n_kv_head` heads of `head_dim` values.
     ///
     /// # Errors
     /// [`EngineError::Invalid`] where the system has not so much memory.
     pub fn new(
         side: Side,
         cache_type: CacheType,
-        [n_layer, n_kv_head, head_dim]: [usize; 3],
+        [n_kv_head, head_dim]: [usize; 2],
         capacity: usize,
     ) -> Result<Self, EngineError> {
         let layout = Layout { side, cache_type, head_dim };
-        let heads = n_layer.saturating_mul(n_kv_head);
-        let len = Self::bytes_for(side, cache_type, heads, head_dim, capacity).max(1);
+        let len = Self::bytes_for(side, cache_type, n_kv_head, head_dim, capacity).max(1);
         let memory = MmapMut::map_anon(len).map_err(|error| {
             EngineError::Invalid(format!(
-                "there is no memory for a context of {capacity} tokens, whose {} take {} MB ({error}): try a smaller one (-c) or a smaller format (-ctk, -ctv)",
+                "there is no memory for a context of {capacity} tokens, whose {} take {} MB a layer ({error}): try a smaller one (-c) or a smaller format (-ctk, -ctv)",
                 if side == Side::Keys { "keys" } else { "values" },
                 len >> 20
             ))
         })?;
-        Ok(Self { layout, n_layer, n_kv_head, capacity, memory })
+        Ok(Self { layout, n_kv_head, capacity, memory })
     }
 
     /// Bytes that `positions` positions take in `heads` heads of `head_dim` values; where that cannot be counted, more
@@ -207,19 +205,18 @@ impl CacheTensor {
 
     /// Bytes that `positions` positions take.
     pub fn bytes(&self, positions: usize) -> usize {
-        self.n_layer * self.n_kv_head * self.layout.bytes(positions)
+        self.n_kv_head * self.layout.bytes(positions)
     }
 
-    /// Writes `n` tokens of one layer, the first at `position`. Token `t` has its heads one after another from
+    /// Writes `n` tokens, the first at `position`. Token `t` has its heads one after another from
     /// `rows[t * stride]` on.
     ///
     /// # Panics
     /// Where a position lies behind the capacity, or `rows` is too short.
-    pub fn write(&mut self, pool: &ThreadPool, layer: usize, position: usize, n: usize, rows: &[f32], stride: usize) {
+    pub fn write(&mut self, pool: &ThreadPool, position: usize, n: usize, rows: &[f32], stride: usize) {
         assert!(position + n <= self.capacity, "{position} + {n} positions in a cache of {}", self.capacity);
         let (layout, head_bytes) = (self.layout, self.layout.bytes(self.capacity));
-        let layer_bytes = self.n_kv_head * head_bytes;
-        let memory = &mut self.memory[layer * layer_bytes..][..layer_bytes];
+        let memory = &mut self.memory[..self.n_kv_head * head_bytes];
         let write_head = |head: usize, memory: &mut [u8]| {
             for token in 0..n {
                 let (tile, slot) = ((position + token) / TILE, (position + token) % TILE);
@@ -245,29 +242,24 @@ impl CacheTensor {
         heads.for_each(|(to, from)| to[..used].copy_from_slice(&from[..used]));
     }
 
-    /// The keys or values of `layer`, to be read.
-    pub fn layer(&self, layer: usize) -> CacheLayer<'_> {
+    /// What it holds, to be read.
+    pub fn view(&self) -> CacheView<'_> {
         let head_bytes = self.layout.bytes(self.capacity);
-        let layer_bytes = self.n_kv_head * head_bytes;
-        CacheLayer {
-            layout: self.layout,
-            capacity: self.capacity,
-            head_bytes,
-            memory: &self.memory[layer * layer_bytes..][..layer_bytes],
-        }
+        let memory = &self.memory[..self.n_kv_head * head_bytes];
+        CacheView { layout: self.layout, capacity: self.capacity, head_bytes, memory }
     }
 }
 
-/// The keys or the values of one layer.
+/// The keys or the values of a layer, to be read.
 #[derive(Debug, Clone, Copy)]
-pub struct CacheLayer<'a> {
+pub struct CacheView<'a> {
     layout: Layout,
     capacity: usize,
     head_bytes: usize,
     memory: &'a [u8],
 }
 
-impl<'a> CacheLayer<'a> {
+impl<'a> CacheView<'a> {
     /// Positions it has room for.
     pub(super) fn capacity(&self) -> usize {
         self.capacity

@@ -31,12 +31,8 @@ impl Cache {
         let exact = [numbers(CAPACITY * width, 1), numbers(CAPACITY * width, 2)];
         let pool = ThreadPool::new(1);
         let tensor = |side, kind, rows: &[f32]| {
-            // The second of three layers, with others' contents around it.
-            let mut tensor = CacheTensor::new(side, kind, [3, n_kv_head, head_dim], CAPACITY).unwrap();
-            for layer in [0, 2] {
-                tensor.write(&pool, layer, 0, CAPACITY, &vec![7.0; rows.len()], width);
-            }
-            tensor.write(&pool, 1, 0, CAPACITY, rows, width);
+            let mut tensor = CacheTensor::new(side, kind, [n_kv_head, head_dim], CAPACITY).unwrap();
+            tensor.write(&pool, 0, CAPACITY, rows, width);
             tensor
         };
         let keys = tensor(Side::Keys, types.keys, &exact[0]);
@@ -45,7 +41,7 @@ impl Cache {
     }
 
     fn layer(&self) -> KeysValues<'_> {
-        KeysValues { keys: self.keys.layer(1), values: self.values.layer(1) }
+        KeysValues { keys: self.keys.view(), values: self.values.view() }
     }
 
     /// `n` tokens after `past` others; each has its queries, and something that belongs to others.
@@ -217,14 +213,14 @@ fn writing_token_by_token_or_many_at_once_is_the_same() {
     let rows = numbers(n * stride, 4);
     for kind in CacheType::ALL {
         for side in [Side::Keys, Side::Values] {
-            let tensor = || CacheTensor::new(side, kind, [2, n_kv_head, head_dim], n + 9).unwrap();
+            let tensor = || CacheTensor::new(side, kind, [n_kv_head, head_dim], n + 9).unwrap();
             let (mut one, mut many) = (tensor(), tensor());
             for (token, row) in rows.chunks_exact(stride).enumerate() {
-                one.write(&ThreadPool::new(1), 1, 7 + token, 1, row, stride);
+                one.write(&ThreadPool::new(1), 7 + token, 1, row, stride);
             }
-            many.write(&ThreadPool::new(2), 1, 7, n, &rows, stride);
+            many.write(&ThreadPool::new(2), 7, n, &rows, stride);
             for head in 0..n_kv_head {
-                let tiles = |tensor: &CacheTensor| tensor.layer(1).head(head).tiles(0, n + 9).to_vec();
+                let tiles = |tensor: &CacheTensor| tensor.view().head(head).tiles(0, n + 9).to_vec();
                 assert!(tiles(&one) == tiles(&many), "{kind:?}, {side:?}, head {head}");
             }
         }
@@ -237,9 +233,9 @@ fn what_is_written_is_what_is_read_to_the_formats_precision() {
     let rows = numbers(n * head_dim, 5);
     for (kind, bound) in [(CacheType::F32, 0.0), (CacheType::F16, 2.0_f32.powi(-11)), (CacheType::Q8_0, 0.5 / 126.9)] {
         for side in [Side::Keys, Side::Values] {
-            let mut tensor = CacheTensor::new(side, kind, [1, 1, head_dim], n).unwrap();
-            tensor.write(&ThreadPool::new(1), 0, 0, n, &rows, head_dim);
-            let head = tensor.layer(0).head(0);
+            let mut tensor = CacheTensor::new(side, kind, [1, head_dim], n).unwrap();
+            tensor.write(&ThreadPool::new(1), 0, n, &rows, head_dim);
+            let head = tensor.view().head(0);
             for isa in Isa::available() {
                 let (whole, row) = (n.next_multiple_of(TILE), head.layout.row());
                 let mut floats = vec![f32::NAN; whole * if side == Side::Keys { head_dim } else { row }];
@@ -258,10 +254,10 @@ fn what_is_written_is_what_is_read_to_the_formats_precision() {
 fn numbers_that_a_format_does_not_have_become_its_nearest() {
     let row = [1e6, -1e30, 1e-30, 0.0, f32::INFINITY];
     for (kind, largest) in [(CacheType::F16, 65504.0), (CacheType::Q8_0, 127.0 * 65504.0)] {
-        let mut tensor = CacheTensor::new(Side::Values, kind, [1, 1, 5], 1).unwrap();
-        tensor.write(&ThreadPool::new(1), 0, 0, 1, &row, 5);
+        let mut tensor = CacheTensor::new(Side::Values, kind, [1, 5], 1).unwrap();
+        tensor.write(&ThreadPool::new(1), 0, 1, &row, 5);
         let mut floats = vec![f32::NAN; TILE * 16];
-        expand(Isa::Portable, tensor.layer(0).head(0), 0..1, &mut floats);
+        expand(Isa::Portable, tensor.view().head(0), 0..1, &mut floats);
         assert!(floats[..5].iter().all(|x| x.is_finite() && x.abs() <= largest), "{kind:?}: {:?}", &floats[..5]);
         assert_eq!(floats[1], -largest, "{kind:?}");
     }
@@ -282,9 +278,9 @@ fn scores_that_would_overflow_a_plain_softmax_stay_finite() {
 
 #[test]
 fn memory_is_what_the_formats_ask_for_and_a_context_that_has_no_room_is_an_error() {
-    let bytes = |kind| CacheTensor::new(Side::Keys, kind, [30, 3, 64], 8192).unwrap().bytes(8192);
-    assert_eq!(CacheType::ALL.map(bytes), [30 * 3 * 64 * 8192 * 4, 30 * 3 * 64 * 8192 * 2, 30 * 3 * 68 * 8192]);
-    for shape in [[1 << 12, 1 << 12, 1 << 12], [usize::MAX >> 40, 1 << 24, 1 << 24]] {
+    let bytes = |kind| CacheTensor::new(Side::Keys, kind, [3, 64], 8192).unwrap().bytes(8192);
+    assert_eq!(CacheType::ALL.map(bytes), [3 * 64 * 8192 * 4, 3 * 64 * 8192 * 2, 3 * 68 * 8192]);
+    for shape in [[1 << 24, 1 << 12], [usize::MAX >> 40, 1 << 24]] {
         let error = CacheTensor::new(Side::Values, CacheType::F32, shape, 1 << 24).unwrap_err().to_string();
         assert!(error.contains("a context of 16777216 tokens, whose values take"), "{error}");
     }

@@ -91,13 +91,14 @@ impl Family for Gemma3 {
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
         let mut list = TensorList::layer_tensors("layers", index);
+        let head_dim = config.layers[index].attention().map_or(0, |attention| attention.heads.head_dim);
         for (slot, hugging_face, gguf, width) in [
             (Slot::AttentionNorm, "input_layernorm", "attn_norm", config.n_embd),
             (Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm", config.n_embd),
             (Slot::FeedForwardNorm, "pre_feedforward_layernorm", "ffn_norm", config.n_embd),
             (Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm", config.n_embd),
-            (Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm", config.head_dim),
-            (Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm", config.head_dim),
+            (Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm", head_dim),
+            (Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm", head_dim),
         ] {
             list.weight(slot, hugging_face, gguf, &[width]).stored(Stored::LessOne);
         }
@@ -108,14 +109,16 @@ impl Family for Gemma3 {
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         llama::put_gguf_keys(writer, config);
         writer.number("rope.freq_base_swa", config.ropes[1].theta);
-        writer.number("attention.scale", config.layers[0].attention.scale);
+        if let Some(attention) = config.attentions().next() {
+            writer.number("attention.scale", attention.scale);
+        }
         writer.sizes(&[("attention.sliding_window_pattern", period(config))]);
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
         let period = period(config);
         let mut layers = config.layers.iter().enumerate();
-        let is_consistent = layers.all(|(index, layer)| layer.attention.window.is_some() == is_local(index, period));
+        let is_consistent = layers.all(|(index, layer)| layer.window().is_some() == is_local(index, period));
         (!is_consistent).then_some("which layers have a window (`layer_types`)")
     }
 }
@@ -161,7 +164,7 @@ fn is_local(layer: usize, period: usize) -> bool {
 
 /// Up to which layer the first without a window is.
 fn period(config: &ModelConfig) -> usize {
-    let first = config.layers.iter().position(|layer| layer.attention.window.is_none());
+    let first = config.layers.iter().position(|layer| layer.window().is_none());
     first.unwrap_or(config.n_layer()) + 1
 }
 
@@ -185,6 +188,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
+    use crate::model::HeadSizes;
     use crate::model::family::tests::{assert_parity, assert_same, fixture};
     use crate::weights::{DType, Storage, safetensors};
 
@@ -249,10 +253,11 @@ mod tests {
             "rope_scaling": {"factor": 8.0, "rope_type": "linear"}});
         std::fs::write(&path, json!({"model_type": "gemma3", "text_config": text}).to_string()).unwrap();
         let config = config_from_json(&JsonFile::read(path).unwrap().unwrap()).unwrap();
-        assert_eq!((config.n_head, config.n_kv_head, config.head_dim, config.vocab_size), (8, 4, 256, 262_208));
+        let heads = HeadSizes { n_head: 8, n_kv_head: 4, head_dim: 256 };
+        assert_eq!((config.first_heads(), config.vocab_size), (Some(heads), 262_208));
         assert_eq!(config.ropes.iter().map(|rope| rope.theta).collect::<Vec<_>>(), [1e6, 1e4]);
-        assert!(config.tied && config.layers.iter().all(|layer| layer.attention.scale == 1.0 / 16.0));
-        let full = config.layers.iter().enumerate().filter(|(_, layer)| layer.attention.window.is_none());
+        assert!(config.tied && config.attentions().all(|attention| attention.scale == 1.0 / 16.0));
+        let full = config.layers.iter().enumerate().filter(|(_, layer)| layer.window().is_none());
         assert_eq!(full.map(|(index, _)| index).collect::<Vec<_>>(), [5, 11, 17, 23, 29]);
     }
 }

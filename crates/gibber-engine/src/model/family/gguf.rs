@@ -56,6 +56,6 @@ pub(super) fn put_sizes(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         ("context_length", config.trained_context),
         ("embedding_length", config.n_embd),
         ("feed_forward_length", widths.max().unwrap_or(0)),
-        ("attention.head_count", config.n_head),
+        ("attention.head_count", config.first_heads().map_or(0, |heads| heads.n_head)),
     ]);
 }

@@ -119,11 +119,12 @@ impl Family for Gpt2 {
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
-        let is_usual_scale = |scale: f32| scale == AttentionConfig::usual_scale(config.head_dim);
+        let is_usual_scale =
+            |attention: &AttentionConfig| attention.scale == AttentionConfig::usual_scale(attention.heads.head_dim);
         let is_gelu_tanh = |layer: &LayerConfig| layer.feed_forward.unit().activation == Activation::GeluTanh;
         if !config.layers.iter().all(is_gelu_tanh) {
             Some("its `activation_function`")
-        } else if !config.layers.iter().all(|layer| is_usual_scale(layer.attention.scale)) {
+        } else if !config.attentions().all(is_usual_scale) {
             Some("how it scales attention (`scale_attn_weights`, `scale_attn_by_inverse_layer_idx`)")
         } else {
             None
@@ -152,7 +153,7 @@ fn config(sizes: &Sizes, layers: Vec<LayerConfig>, eps: f32, tied: bool) -> Mode
 }
 
 fn layer(sizes: &Sizes, activation: Activation, scale: f32) -> LayerConfig {
-    let attention = AttentionConfig { scale, qkv_bias: true, out_bias: true, ..AttentionConfig::full(sizes.head_dim) };
+    let attention = AttentionConfig { scale, qkv_bias: true, out_bias: true, ..AttentionConfig::full(sizes.heads()) };
     let dense = DenseConfig { n_ff: sizes.n_ff, activation, is_gated: false, bias: true };
     LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(dense))
 }

@@ -5,8 +5,8 @@ use super::{Family, gguf, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile, share};
 use crate::model::{
-    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind,
-    QkNorm, RopeConfig, RopeStyle, Sizes, Slice, Slot, Stored, TensorList, TensorSpec,
+    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig,
+    NormKind, QkNorm, RopeConfig, RopeStyle, Sizes, Slice, Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -118,7 +118,7 @@ pub(super) fn config_from_gguf(family: &'static dyn Family, keys: &GgufKeys<'_>)
 
 /// Attention to all that came before, turned by the model's one rotation.
 pub(super) fn attention(sizes: &Sizes) -> AttentionConfig {
-    AttentionConfig { rope: Some(0), ..AttentionConfig::full(sizes.head_dim) }
+    AttentionConfig { rope: Some(0), ..AttentionConfig::full(sizes.heads()) }
 }
 
 /// A layer with a feed-forward part that SiLU gates.
@@ -154,10 +154,11 @@ pub(super) fn layer_tensors(config: &ModelConfig, index: usize) -> Vec<TensorSpe
 
 /// The norms of queries and keys, where there are any.
 pub(super) fn head_norms(list: &mut TensorList, config: &ModelConfig, index: usize) {
-    let [q, k] = match config.layers[index].attention.qk_norm {
+    let Some(attention) = config.layers[index].attention() else { return };
+    let [q, k] = match attention.qk_norm {
         None => return,
-        Some(QkNorm::Head) => [config.head_dim; 2],
-        Some(QkNorm::Token) => [config.q_width(), config.kv_width()],
+        Some(QkNorm::Head) => [attention.heads.head_dim; 2],
+        Some(QkNorm::Token) => [attention.heads.q_width(), attention.heads.kv_width()],
     };
     list.weight(Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm", &[q]);
     list.weight(Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm", &[k]);
@@ -165,27 +166,36 @@ pub(super) fn head_norms(list: &mut TensorList, config: &ModelConfig, index: usi
 
 /// The matrices of a layer, under the names that most families give them.
 pub(super) fn matrices(list: &mut TensorList, config: &ModelConfig, index: usize) {
-    let LayerConfig { attention, feed_forward, .. } = &config.layers[index];
-    let (embd, q, kv) = (config.n_embd, config.q_width(), config.kv_width());
+    let LayerConfig { mixer, feed_forward, .. } = &config.layers[index];
+    match mixer {
+        MixerConfig::Attention(attention) => attention_matrices(list, config, attention),
+    }
+    match feed_forward {
+        FeedForwardConfig::Dense(dense) => feed_forward_steps(list, dense, config.n_embd, None),
+        FeedForwardConfig::Experts(experts) => {
+            list.weight(Slot::Router, "mlp.gate", "ffn_gate_inp", &[experts.n_expert, config.n_embd]);
+            for index in 0..experts.n_expert {
+                let slice = Slice { index, of: experts.n_expert };
+                feed_forward_steps(list, &experts.expert, config.n_embd, Some(slice));
+            }
+        }
+    }
+}
+
+/// The matrices of attention.
+fn attention_matrices(list: &mut TensorList, config: &ModelConfig, attention: &AttentionConfig) {
+    let (embd, heads) = (config.n_embd, attention.heads);
+    let (q, kv) = (heads.q_width(), heads.kv_width());
     let turned = |heads| match config.family.gguf_rope_style() {
         RopeStyle::Interleaved => Stored::InHalves { heads },
         RopeStyle::Half => Stored::Same,
     };
-    let (queries, keys) = (turned(config.n_head), turned(config.n_kv_head));
+    let (queries, keys) = (turned(heads.n_head), turned(heads.n_kv_head));
     let (qkv, out) = (attention.qkv_bias, attention.out_bias);
     list.weight(Slot::QueriesKeysValues, "self_attn.q_proj", "attn_q", &[q, embd]).stored(queries).bias(qkv);
     list.weight(Slot::QueriesKeysValues, "self_attn.k_proj", "attn_k", &[kv, embd]).stored(keys).bias(qkv);
     list.weight(Slot::QueriesKeysValues, "self_attn.v_proj", "attn_v", &[kv, embd]).bias(qkv);
     list.weight(Slot::AttentionOut, "self_attn.o_proj", "attn_output", &[embd, q]).bias(out);
-    match feed_forward {
-        FeedForwardConfig::Dense(dense) => feed_forward_steps(list, dense, embd, None),
-        FeedForwardConfig::Experts(experts) => {
-            list.weight(Slot::Router, "mlp.gate", "ffn_gate_inp", &[experts.n_expert, embd]);
-            for expert in 0..experts.n_expert {
-                feed_forward_steps(list, &experts.expert, embd, Some(Slice { index: expert, of: experts.n_expert }));
-            }
-        }
-    }
 }
 
 /// The two steps of a feed-forward part, or of one of its experts.
@@ -210,14 +220,16 @@ fn feed_forward_steps(list: &mut TensorList, dense: &DenseConfig, embd: usize, e
 /// The keys of a GGUF file.
 pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
     gguf::put_sizes(writer, config);
-    writer.sizes(&[
-        ("attention.head_count_kv", config.n_kv_head),
-        ("attention.key_length", config.head_dim),
-        ("attention.value_length", config.head_dim),
-        ("rope.dimension_count", config.head_dim),
-        ("vocab_size", config.vocab_size),
-    ]);
-    let window = config.layers.iter().find_map(|layer| layer.attention.window);
+    if let Some(heads) = config.first_heads() {
+        writer.sizes(&[
+            ("attention.head_count_kv", heads.n_kv_head),
+            ("attention.key_length", heads.head_dim),
+            ("attention.value_length", heads.head_dim),
+            ("rope.dimension_count", heads.head_dim),
+        ]);
+    }
+    writer.sizes(&[("vocab_size", config.vocab_size)]);
+    let window = config.attentions().find_map(|attention| attention.window);
     if let Some(positions) = window {
         writer.sizes(&[("attention.sliding_window", positions)]);
     }
@@ -230,7 +242,7 @@ pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
 
 /// What GGUF has no key for.
 pub(super) fn gguf_lacks(config: &ModelConfig) -> Option<&'static str> {
-    let first = config.layers.first()?.attention.window;
-    let is_mixed = config.layers.iter().any(|layer| layer.attention.window != first);
+    let first = config.attentions().next()?.window;
+    let is_mixed = config.attentions().any(|attention| attention.window != first);
     is_mixed.then_some("a sliding window in some layers only (`layer_types`, `max_window_layers`)")
 }

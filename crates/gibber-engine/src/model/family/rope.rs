@@ -288,7 +288,7 @@ pub fn factors(config: &ModelConfig) -> Result<Option<Tensor>, EngineError> {
     let is_scaled = |rope: &&RopeConfig| matches!(rope.scaling, RopeScaling::Llama3 { .. });
     let Some(rope) = config.ropes.iter().find(is_scaled) else { return Ok(None) };
     let plain = RopeConfig { scaling: RopeScaling::None, ..rope.clone() };
-    let ((plain, _), (scaled, _)) = (plain.frequencies(config.head_dim), rope.frequencies(config.head_dim));
+    let ((plain, _), (scaled, _)) = (plain.frequencies(config.rope_width(0)), rope.frequencies(config.rope_width(0)));
     let factors = plain.iter().zip(scaled).map(|(plain, scaled)| (plain / scaled) as f32);
     let bytes: Vec<u8> = factors.flat_map(f32::to_le_bytes).collect();
     let len = bytes.len();
@@ -300,7 +300,7 @@ pub fn factors(config: &ModelConfig) -> Result<Option<Tensor>, EngineError> {
 /// # Errors
 /// Where the tensor of factors is broken.
 pub fn become_gguf(config: &mut ModelConfig, weights: &Weights) -> Result<(), EngineError> {
-    let divided = divided(weights, config.head_dim)?;
+    let divided = divided(weights, config.rope_width(0))?;
     for rope in &mut config.ropes {
         rope.style = config.family.gguf_rope_style();
         if let Some(divided) = &divided {

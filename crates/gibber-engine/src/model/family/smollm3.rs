@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Family, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{GgufKeys, JsonFile};
-use crate::model::{AttentionConfig, ModelConfig, RopeStyle};
+use crate::model::{AttentionConfig, MixerConfig, ModelConfig, RopeStyle};
 
 /// See the [module](self).
 pub(super) struct SmolLm3;
@@ -45,7 +45,8 @@ impl Family for SmolLm3 {
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         let mut config = llama::config_from_gguf(&Self, keys)?;
         for (index, layer) in config.layers.iter_mut().enumerate() {
-            layer.attention.rope = layer.attention.rope.filter(|_| turns_by_default(index, USUAL_PERIOD));
+            let MixerConfig::Attention(attention) = &mut layer.mixer;
+            attention.rope = attention.rope.filter(|_| turns_by_default(index, USUAL_PERIOD));
         }
         Ok(config)
     }
@@ -55,9 +56,9 @@ impl Family for SmolLm3 {
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
-        let mut layers = config.layers.iter().enumerate();
+        let mut layers = config.attentions().enumerate();
         let is_usual =
-            layers.all(|(index, layer)| layer.attention.rope.is_some() == turns_by_default(index, USUAL_PERIOD));
+            layers.all(|(index, attention)| attention.rope.is_some() == turns_by_default(index, USUAL_PERIOD));
         let odd = (!is_usual).then_some("which layers have no rotation (`no_rope_layers`)");
         odd.or_else(|| llama::gguf_lacks(config))
     }

@@ -1,0 +1,134 @@
+//! Attention (Vaswani et al. 2017): each token looks back at the keys and values of those before it.
+
+use super::buffer::sized;
+use super::config::{AttentionConfig, HeadSizes, ModelConfig};
+use super::layer::read;
+use super::linear::{Group, Linear, Norm};
+use super::pass::Pass;
+use super::rope::Rope;
+use super::run_state::RunState;
+use super::tensors::Slot;
+use crate::EngineError;
+use crate::kernels::attention::{AttentionShape, attend};
+use crate::kernels::{ThreadPool, vector};
+
+/// The attention of a layer.
+#[derive(Debug)]
+pub(super) struct Attention {
+    /// Queries, keys and values from one input.
+    qkv: Linear,
+    heads: Heads,
+    out: Linear,
+}
+
+/// What happens to queries and keys between the matrices.
+#[derive(Debug)]
+struct Heads {
+    shape: AttentionShape,
+    /// Of the queries and of the keys, each as wide as what is normalized as one.
+    norms: Option<[Vec<f32>; 2]>,
+    norm_eps: f32,
+    /// Which of the state's rotations turns them.
+    rope: Option<usize>,
+}
+
+impl Attention {
+    /// The attention that `attention` describes, of the tensors in `group`.
+    pub(super) fn load(
+        config: &ModelConfig,
+        attention: &AttentionConfig,
+        group: &Group<'_>,
+    ) -> Result<Self, EngineError> {
+        let AttentionConfig { heads, qkv_bias, out_bias, .. } = *attention;
+        let (embd, q, kv) = (config.n_embd, heads.q_width(), heads.kv_width());
+        Ok(Self {
+            qkv: group.linear(Slot::QueriesKeysValues, [q + 2 * kv, embd], qkv_bias)?.with_16_bit_activations(),
+            heads: Heads::load(config, attention, group)?,
+            out: group.linear(Slot::AttentionOut, [embd, q], out_bias)?,
+        })
+    }
+
+    /// Bytes of weights that one token has to read.
+    pub(super) fn bytes(&self) -> usize {
+        self.qkv.weight.bytes() + self.out.weight.bytes()
+    }
+
+    /// What it computes from the residual stream of the `n` tokens of `pass`, normalized by `norm`, in `state.hidden`. Their
+    /// keys and values go to layer `index` of the caches.
+    pub(super) fn forward(
+        &self,
+        norm: Option<&Norm>,
+        state: &mut RunState,
+        index: usize,
+        pass: &mut Pass<'_>,
+        n: usize,
+    ) {
+        let (q, kv) = self.heads.widths();
+        let x = read(norm, &state.workspace, &state.residual, &mut state.hidden);
+        let qkv = sized(&mut state.qkv, n, q + 2 * kv);
+        self.qkv.apply(&mut state.workspace, x, n, qkv);
+        let attended = sized(&mut state.attended, n, q);
+        let (stride, pool) = (q + 2 * kv, state.workspace.pool());
+        for (rows, cache) in pass.caches() {
+            let (past, n) = (cache.len(), rows.len());
+            let qkv = &mut qkv[rows.start * stride..rows.end * stride];
+            self.heads.turn(&state.ropes, pool, past, qkv);
+            cache.write(pool, index, n, &qkv[q..], &qkv[q + kv..], stride);
+            let attended = &mut attended[rows.start * q..rows.end * q];
+            attend(&state.workspace, &self.heads.shape, qkv, stride, cache.layer(index), past, attended);
+        }
+        let out = sized(&mut state.hidden, n, self.out.weight.out_features());
+        self.out.apply(&mut state.workspace, attended, n, out);
+    }
+}
+
+impl Heads {
+    fn load(config: &ModelConfig, attention: &AttentionConfig, group: &Group<'_>) -> Result<Self, EngineError> {
+        let AttentionConfig { heads: HeadSizes { n_head, n_kv_head, head_dim }, scale, window, rope, qk_norm, .. } =
+            *attention;
+        let norms = || Ok([group.norm_weight(Slot::QueryNorm)?, group.norm_weight(Slot::KeyNorm)?]);
+        Ok(Self {
+            shape: AttentionShape { n_head, n_kv_head, head_dim, scale, window },
+            norms: qk_norm.map(|_| norms()).transpose()?,
+            norm_eps: config.norm.eps,
+            rope,
+        })
+    }
+
+    /// Values of a token's queries, and of its keys.
+    fn widths(&self) -> (usize, usize) {
+        (self.shape.n_head * self.shape.head_dim, self.shape.n_kv_head * self.shape.head_dim)
+    }
+
+    /// Normalizes and turns the queries and keys of tokens at `past` and behind it, each in a row of `qkv`.
+    fn turn(&self, ropes: &[Rope], pool: &ThreadPool, past: usize, qkv: &mut [f32]) {
+        let rope = self.rope.map(|rope| &ropes[rope]);
+        if rope.is_none() && self.norms.is_none() {
+            return;
+        }
+        let (q, kv) = self.widths();
+        let turn = |token: usize, qkv: &mut [f32]| {
+            let heads = &mut qkv[..q + kv];
+            self.normalize(heads, q);
+            if let Some(rope) = rope {
+                rope.rotate(heads, past + token);
+            }
+        };
+        let stride = q + 2 * kv;
+        if qkv.len() == stride {
+            turn(0, qkv);
+        } else {
+            pool.for_each_part(qkv, stride, &|_, token, qkv| turn(token, qkv));
+        }
+    }
+
+    /// Normalizes a token's queries, which are the first `q` values of `heads`, and its keys, which are the others.
+    fn normalize(&self, heads: &mut [f32], q: usize) {
+        if let Some([q_norm, k_norm]) = &self.norms {
+            let (queries, keys) = heads.split_at_mut(q);
+            for (heads, weight) in [(queries, q_norm), (keys, k_norm)] {
+                heads.chunks_exact_mut(weight.len()).for_each(|x| vector::rms_norm_in_place(x, weight, self.norm_eps));
+            }
+        }
+    }
+}
