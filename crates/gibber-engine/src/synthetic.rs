@@ -19,6 +19,7 @@ const FORMATS: &[DType] = &[
     DType::IQ4_NL,
     DType::Q2_0,
     DType::Q1_0,
+    DType::MXFP4,
 ];
 
 /// The shape and the weights of `spec`: a name, and after a colon a format (`gpt2`, `gpt2:q8_0`); F32 where none is given.
@@ -105,6 +106,11 @@ impl Random {
             _ => (0.006, None),
         };
         for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
+            if dtype == DType::MXFP4 {
+                // Half of 2^-6, of numbers up to 12.
+                block[0] = 121;
+                continue;
+            }
             block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
             if let Some(minimum) = minimum {
                 block[2..4].copy_from_slice(&f16::from_f32(minimum).to_le_bytes());

@@ -38,6 +38,8 @@ pub(super) trait Registers: Copy {
     /// The first bytes with their signs, a lane each.
     fn widen_i8(self, bytes: __m128i) -> Self::Integers;
     fn to_floats(self, a: Self::Integers) -> Self::Floats;
+    /// 2^(a - 127), for 1 to 254.
+    fn power_of_two(self, a: Self::Integers) -> Self::Floats;
 
     /// `x` in every lane.
     fn splat_float(self, x: f32) -> Self::Floats;
@@ -116,6 +118,7 @@ registers! {
         widen_u8(bytes: __m128i) -> __m256i = _mm256_cvtepu8_epi32(bytes);
         widen_i8(bytes: __m128i) -> __m256i = _mm256_cvtepi8_epi32(bytes);
         to_floats(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        power_of_two(a: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(a));
         splat_float(x: f32) -> __m256 = _mm256_set1_ps(x);
         add_floats(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub_floats(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
@@ -149,6 +152,7 @@ registers! {
         widen_u8(bytes: __m128i) -> __m512i = _mm512_cvtepu8_epi32(bytes);
         widen_i8(bytes: __m128i) -> __m512i = _mm512_cvtepi8_epi32(bytes);
         to_floats(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        power_of_two(a: __m512i) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(a));
         splat_float(x: f32) -> __m512 = _mm512_set1_ps(x);
         add_floats(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub_floats(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);

@@ -18,6 +18,10 @@ const STRETCH: usize = 32;
 /// What the codes of IQ4_NL and IQ4_XS stand for: steps that grow with their distance from 0 (`kvalues_iq4nl` in ggml).
 pub(crate) const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// Twice what the codes of MXFP4 stand for, floats with two bits of exponent and one of mantissa (E2M1, `kvalues_mxfp4` in
+/// ggml): doubled they are whole numbers.
+pub(crate) const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
 /// The values of `bytes`; `None` for a format that is only a name here.
 pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
     let mut values = Vec::with_capacity(bytes.len() / dtype.block_bytes() * dtype.block_size());
@@ -72,6 +76,10 @@ pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
             let d = half(b);
             values.extend((0..64).map(|i| (f32::from(b[2 + i / 4] >> (i % 4 * 2) & 3) - 1.0) * d));
         }),
+        DType::MXFP4 => blocks.for_each(|b| {
+            let d = half_power_of_two(b[0]);
+            values.extend(nibbles(&b[1..]).map(|code| f32::from(E2M1_DOUBLED[usize::from(code)]) * d));
+        }),
         _ => return None,
     }
     Some(values)
@@ -79,6 +87,15 @@ pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
 
 fn half(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+}
+
+/// Half of the power of two that a scale of MXFP4 stands for (E8M0: an exponent with a bias of 127): 2^(exponent - 128),
+/// the least two of which are subnormal numbers.
+fn half_power_of_two(exponent: u8) -> f32 {
+    match exponent {
+        0 | 1 => f32::from_bits(0x0020_0000 << exponent),
+        _ => f32::from_bits(u32::from(exponent - 1) << 23),
+    }
 }
 
 /// All low halves, then all high halves.

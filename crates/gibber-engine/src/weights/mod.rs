@@ -8,6 +8,7 @@ pub(crate) mod disguise;
 mod dtype;
 mod fingerprint;
 pub mod gguf;
+pub mod mxfp4;
 pub mod quantize;
 pub mod safetensors;
 pub mod shards;

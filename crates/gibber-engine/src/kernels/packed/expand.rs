@@ -55,32 +55,45 @@ fn negative(a: Lanes) -> Lanes {
 #[inline(always)]
 pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockScales {
     let (half_at, bytes_from) = kind.offsets(block);
-    let first_half = halves(&scales[half_at..]);
+    let first_half = || halves(&scales[half_at..]);
     let second_half = || halves(&scales[half_at + 2 * ROWS..]);
     let (first, second) = (&scales[bytes_from..], &scales[(bytes_from + ROWS).min(scales.len() - ROWS)..]);
     let zero = [0.0; ROWS];
     match kind {
-        Scales::Half(_) => BlockScales { scales: [first_half; 2], minimums: [zero; 2] },
-        Scales::F16Minimum => BlockScales { scales: [first_half; 2], minimums: [second_half(); 2] },
+        Scales::Half(_) => BlockScales { scales: [first_half(); 2], minimums: [zero; 2] },
+        Scales::F16Minimum => BlockScales { scales: [first_half(); 2], minimums: [second_half(); 2] },
         Scales::SuperMinimum => BlockScales {
-            scales: [times(first_half, bytes_at(first, f32::from)); 2],
+            scales: [times(first_half(), bytes_at(first, f32::from)); 2],
             minimums: [negative(times(second_half(), bytes_at(second, f32::from))); 2],
         },
-        Scales::Super => {
-            BlockScales { scales: [times(first_half, bytes_at(first, |b| f32::from(b as i8))); 2], minimums: [zero; 2] }
+        Scales::Super => BlockScales { scales: [times(first_half(), bytes_at(first, signed)); 2], minimums: [zero; 2] },
+        Scales::SuperHalves => {
+            let scale = first_half();
+            let scales = [first, second].map(|bytes| times(scale, bytes_at(bytes, signed)));
+            BlockScales { scales, minimums: [zero; 2] }
         }
-        Scales::SuperHalves => BlockScales {
-            scales: [first, second].map(|bytes| times(first_half, bytes_at(bytes, |b| f32::from(b as i8)))),
-            minimums: [zero; 2],
-        },
         Scales::SuperHalvesMinimum => {
-            let minimum = second_half();
+            let (scale, minimum) = (first_half(), second_half());
             BlockScales {
-                scales: [first, second].map(|bytes| times(first_half, bytes_at(bytes, |b| f32::from(b & 15)))),
+                scales: [first, second].map(|bytes| times(scale, bytes_at(bytes, |b| f32::from(b & 15)))),
                 minimums: [first, second].map(|bytes| negative(times(minimum, bytes_at(bytes, |b| f32::from(b >> 4))))),
             }
         }
+        Scales::Exponent => BlockScales { scales: [bytes_at(first, half_power_of_two); 2], minimums: [zero; 2] },
     }
+}
+
+fn signed(byte: u8) -> f32 {
+    f32::from(byte as i8)
+}
+
+/// 2^(exponent - 128), as the product of two numbers in the middle of the range: the least two are subnormal, which no
+/// number is whose bits are only the exponent.
+#[inline(always)]
+fn half_power_of_two(exponent: u8) -> f32 {
+    let power = |exponent: u32| f32::from_bits((exponent + 63) << 23);
+    let exponent = u32::from(exponent);
+    power(exponent / 2) * power(exponent.div_ceil(2))
 }
 
 /// The quants of a packed block, a byte each, in the order of their columns.
@@ -90,7 +103,7 @@ pub(super) fn expand_block(format: PackedFormat, codes: &[u8]) -> [Step; STEPS] 
     match format.codes() {
         Codes::Numbers => {}
         Codes::Doubled => steps.as_flattened_mut().iter_mut().for_each(|word| *word <<= 1),
-        Codes::Table(table) => steps.as_flattened_mut().iter_mut().for_each(|word| {
+        Codes::Table(table, _) => steps.as_flattened_mut().iter_mut().for_each(|word| {
             *word = u32::from_le_bytes(word.to_le_bytes().map(|code| table[usize::from(code & 15)]));
         }),
     }

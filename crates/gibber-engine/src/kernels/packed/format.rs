@@ -4,7 +4,7 @@
 
 use crate::kernels::activation::{BLOCK, STEP};
 use crate::weights::DType;
-use crate::weights::dequantize::IQ4_VALUES;
+use crate::weights::dequantize::{E2M1_DOUBLED, IQ4_VALUES};
 
 /// Rows that stand side by side.
 pub const ROWS: usize = 16;
@@ -28,6 +28,8 @@ pub(in crate::kernels) enum Scales {
     SuperHalves,
     /// As [`Self::SuperMinimum`], but with four bits of each for 16 columns, in one byte.
     SuperHalvesMinimum,
+    /// A power of two for each block of 32: a byte, its exponent with a bias of 128.
+    Exponent,
 }
 
 impl Scales {
@@ -45,7 +47,7 @@ impl Scales {
     const fn sharing(self) -> usize {
         match self {
             Self::Half(blocks) => blocks,
-            Self::F16Minimum => 1,
+            Self::F16Minimum | Self::Exponent => 1,
             Self::Super | Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => SUPER_BLOCK / BLOCK,
         }
     }
@@ -55,14 +57,15 @@ impl Scales {
         match self {
             Self::Half(_) | Self::Super | Self::SuperHalves => 2 * ROWS,
             Self::F16Minimum | Self::SuperMinimum | Self::SuperHalvesMinimum => 4 * ROWS,
+            Self::Exponent => 0,
         }
     }
 
-    /// Bytes that a block of 32 adds behind those, in the formats of 256 columns.
+    /// Bytes that a block of 32 adds behind those.
     const fn block_bytes(self) -> usize {
         match self {
             Self::Half(_) | Self::F16Minimum => 0,
-            Self::Super => ROWS,
+            Self::Super | Self::Exponent => ROWS,
             Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => 2 * ROWS,
         }
     }
@@ -91,20 +94,25 @@ pub(in crate::kernels) enum Codes {
     Numbers,
     /// Twice itself: a bit for two values on both sides of 0, which have no whole number between them.
     Doubled,
-    /// One of 16 numbers, for codes of four bits.
-    Table(&'static [u8; 16]),
+    /// One of 16 numbers of so many bits, for codes of four.
+    Table(&'static [u8; 16], usize),
 }
 
-/// [`IQ4_VALUES`] with 128 added.
-const IQ4_QUANTS: [u8; 16] = {
+/// `values` with `offset` added to each, so that none is negative.
+const fn quants(values: [i8; 16], offset: i32) -> [u8; 16] {
     let mut quants = [0; 16];
     let mut code = 0;
     while code < quants.len() {
-        quants[code] = IQ4_VALUES[code].cast_unsigned() ^ 128;
+        let quant = values[code] as i32 + offset;
+        assert!(quant >= 0 && quant < 256);
+        quants[code] = quant as u8;
         code += 1;
     }
     quants
-};
+}
+
+const IQ4_QUANTS: [u8; 16] = quants(IQ4_VALUES, 128);
+const E2M1_QUANTS: [u8; 16] = quants(E2M1_DOUBLED, 12);
 
 /// A format as the kernels are compiled for it: everything is known at compile time.
 pub(in crate::kernels) trait Quant {
@@ -130,7 +138,7 @@ const fn quant_bits(bits: usize, codes: Codes) -> usize {
     match codes {
         Codes::Numbers => bits,
         Codes::Doubled => bits + 1,
-        Codes::Table(_) => 8,
+        Codes::Table(_, bits) => bits,
     }
 }
 
@@ -227,9 +235,9 @@ formats! {
     /// 6 bits.
     Q6_K: 6, Codes::Numbers, 32, Scales::SuperHalves;
     /// 4 bits, not linear.
-    IQ4_NL: 4, Codes::Table(&IQ4_QUANTS), 128, Scales::Half(1);
+    IQ4_NL: 4, Codes::Table(&IQ4_QUANTS, 8), 128, Scales::Half(1);
     /// 4 bits, not linear.
-    IQ4_XS: 4, Codes::Table(&IQ4_QUANTS), 128, Scales::Super;
+    IQ4_XS: 4, Codes::Table(&IQ4_QUANTS, 8), 128, Scales::Super;
     /// Three values: `scale · (q - 1)`, here with 2 bits each.
     TQ1_0: 2, Codes::Numbers, 1, Scales::Half(8);
     /// Three values: `scale · (q - 1)`.
@@ -238,6 +246,8 @@ formats! {
     Q1_0: 1, Codes::Doubled, 1, Scales::Half(4);
     /// 2 bits: `scale · (q - 1)`.
     Q2_0: 2, Codes::Numbers, 1, Scales::Half(2);
+    /// Floats of 4 bits, doubled, times half a power of two.
+    MXFP4: 4, Codes::Table(&E2M1_QUANTS, 5), 12, Scales::Exponent;
 }
 
 /// Calls a kernel compiled for the format: `for_format!(format => kernel(a, b))` is `kernel::<F>(a, b)`.
@@ -261,6 +271,7 @@ macro_rules! for_format {
             $crate::kernels::packed::PackedFormat::TQ2_0 => $kernel::<format::TQ2_0>($($arg),*),
             $crate::kernels::packed::PackedFormat::Q1_0 => $kernel::<format::Q1_0>($($arg),*),
             $crate::kernels::packed::PackedFormat::Q2_0 => $kernel::<format::Q2_0>($($arg),*),
+            $crate::kernels::packed::PackedFormat::MXFP4 => $kernel::<format::MXFP4>($($arg),*),
         }
     };
 }

@@ -118,7 +118,7 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
         first = isa.or(first, shifted(isa, bits, 4 - odd, 0x30));
         second = isa.or(second, shifted(isa, bits, 2 - odd, 0x30));
     }
-    if let Codes::Table(table) = F::CODES {
+    if let Codes::Table(table, _) = F::CODES {
         // SAFETY: the table has the 16 bytes that are read.
         let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
         (first, second) = (isa.look_up(table, first), isa.look_up(table, second));
@@ -187,22 +187,26 @@ unsafe fn take_scales<I: Registers, F: Quant>(
     unsafe {
         let halves = scales.add(halves + 2 * row);
         let bytes = scales.add(bytes + row);
-        let scale = isa.load_f16(halves);
         match F::SCALES {
-            Scales::Half(_) => ([scale; 2], [zero; 2]),
-            Scales::F16Minimum => ([scale; 2], [isa.load_f16(halves.add(2 * ROWS)); 2]),
+            Scales::Half(_) => ([isa.load_f16(halves); 2], [zero; 2]),
+            Scales::F16Minimum => ([isa.load_f16(halves); 2], [isa.load_f16(halves.add(2 * ROWS)); 2]),
             Scales::SuperMinimum => {
-                let minimum = isa.load_f16(halves.add(2 * ROWS));
+                let (scale, minimum) = (isa.load_f16(halves), isa.load_f16(halves.add(2 * ROWS)));
                 let scale = times(isa, scale, isa.widen_u8(isa.load_bytes(bytes)));
                 let minimum = times(isa, minimum, isa.widen_u8(isa.load_bytes(bytes.add(ROWS))));
                 ([scale; 2], [isa.sub_floats(zero, minimum); 2])
             }
-            Scales::Super => ([times(isa, scale, isa.widen_i8(isa.load_bytes(bytes))); 2], [zero; 2]),
+            Scales::Super => {
+                let scale = isa.load_f16(halves);
+                ([times(isa, scale, isa.widen_i8(isa.load_bytes(bytes))); 2], [zero; 2])
+            }
             Scales::SuperHalves => {
+                let scale = isa.load_f16(halves);
                 let (first, second) = (isa.load_bytes(bytes), isa.load_bytes(bytes.add(ROWS)));
                 ([times(isa, scale, isa.widen_i8(first)), times(isa, scale, isa.widen_i8(second))], [zero; 2])
             }
             Scales::SuperHalvesMinimum => {
+                let scale = isa.load_f16(halves);
                 let minimum = isa.sub_floats(zero, isa.load_f16(halves.add(2 * ROWS)));
                 let (first, second) = (isa.load_bytes(bytes), isa.load_bytes(bytes.add(ROWS)));
                 (
@@ -210,8 +214,21 @@ unsafe fn take_scales<I: Registers, F: Quant>(
                     [times(isa, minimum, high_nibbles(isa, first)), times(isa, minimum, high_nibbles(isa, second))],
                 )
             }
+            Scales::Exponent => ([half_power_of_two(isa, isa.load_bytes(bytes)); 2], [zero; 2]),
         }
     }
+}
+
+/// 2^(exponent - 128) in each lane, as the product of two numbers in the middle of the range: the least two are subnormal,
+/// which no number is whose bits are only the exponent.
+#[inline(always)]
+fn half_power_of_two<I: Registers>(isa: I, exponents: __m128i) -> I::Floats {
+    let exponents = isa.widen_u8(exponents);
+    let middle = isa.splat(63);
+    let power = |exponents| isa.power_of_two(isa.add(exponents, middle));
+    // Numbers of 8 bits: half of one is in reach of a shift of 16 bits.
+    let half = isa.shift_right_16(exponents, 1);
+    isa.mul_floats(power(half), power(isa.sub(exponents, half)))
 }
 
 #[inline(always)]

@@ -20,6 +20,7 @@ pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, gr
     match format {
         // The bytes of the file already are what the packed form takes: they only change places.
         PackedFormat::Q4_0 | PackedFormat::IQ4_NL => copy_steps::<4>(rows, row_bytes, file_block, 2, 0, quants),
+        PackedFormat::MXFP4 => copy_steps::<4>(rows, row_bytes, file_block, 1, 0, quants),
         PackedFormat::Q4_1 => copy_steps::<4>(rows, row_bytes, file_block, 4, 0, quants),
         PackedFormat::Q8_0 => copy_steps::<8>(rows, row_bytes, file_block, 2, 0x8080_8080, quants),
         PackedFormat::Q5_0
@@ -90,6 +91,7 @@ fn read_quants(format: PackedFormat, file: &[u8], sub: usize) -> [u8; BLOCK] {
         }
         PackedFormat::Q2_K => two_bits(&file[16..], sub),
         PackedFormat::IQ4_NL => nibbles(&file[2..]),
+        PackedFormat::MXFP4 => nibbles(&file[1..]),
         PackedFormat::IQ4_XS => nibbles(&file[8 + BLOCK / 2 * sub..]),
         PackedFormat::TQ1_0 => std::array::from_fn(|i| three_values(file, BLOCK * sub + i)),
         PackedFormat::TQ2_0 => two_bits(file, sub),
@@ -177,12 +179,17 @@ fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lan
         PackedFormat::Q6_K => half(0, 208),
         PackedFormat::TQ1_0 => half(0, 52),
         PackedFormat::TQ2_0 => half(0, 64),
+        PackedFormat::MXFP4 => {}
     }
     let pair = match format {
         PackedFormat::Q4_K | PackedFormat::Q5_K => six_bit_pair(&file[4..16], sub),
         PackedFormat::Q2_K => [file[2 * sub], file[2 * sub + 1]],
         PackedFormat::Q3_K => [0, 1].map(|half| six_bits_of_q3(&file[96..108], 2 * sub + half)),
         PackedFormat::Q6_K => [file[192 + 2 * sub], file[192 + 2 * sub + 1]],
+        PackedFormat::MXFP4 => {
+            scales[bytes + lane] = file[0];
+            return;
+        }
         PackedFormat::IQ4_XS => {
             scales[bytes + lane] = iq4_xs_scale(&file[2..8], sub).cast_unsigned();
             return;
@@ -194,7 +201,7 @@ fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lan
             return;
         }
     };
-    debug_assert!(!matches!(kind, Scales::Half(_) | Scales::F16Minimum | Scales::Super));
+    debug_assert!(!matches!(kind, Scales::Half(_) | Scales::F16Minimum | Scales::Super | Scales::Exponent));
     scales[bytes + lane] = pair[0];
     scales[bytes + ROWS + lane] = pair[1];
 }

@@ -1,3 +1,4 @@
+use super::format::Scales;
 use super::*;
 use crate::kernels::tiles::{Precision, TokenTiles};
 use crate::weights::{Storage, Tensor};
@@ -32,18 +33,27 @@ fn half_precision(format: PackedFormat) -> &'static [usize] {
         PackedFormat::Q6_K => &[208],
         PackedFormat::TQ1_0 => &[52],
         PackedFormat::TQ2_0 => &[64],
+        PackedFormat::MXFP4 => &[],
     }
 }
 
-/// Random blocks as a file has them, with half-precision numbers around `scale`.
+/// Gives a file's block scales around `scale`.
+fn set_scales(format: PackedFormat, block: &mut [u8], scale: f32, numbers: &mut Numbers) {
+    if format.scales() == Scales::Exponent {
+        block[0] = (scale.log2().max(-128.0) as i32 + 128) as u8 ^ (numbers.next() & 1) as u8;
+    }
+    for &at in half_precision(format) {
+        let half = half::f16::from_f32(scale * numbers.float());
+        block[at..at + 2].copy_from_slice(&half.to_le_bytes());
+    }
+}
+
+/// Random blocks as a file has them, with scales around `scale`.
 fn file(format: PackedFormat, rows: usize, cols: usize, scale: f32, numbers: &mut Numbers) -> Vec<u8> {
     let dtype = format.dtype();
     let mut bytes: Vec<u8> = (0..dtype.bytes_of(&[rows, cols]).unwrap()).map(|_| numbers.next() as u8).collect();
     for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
-        for &at in half_precision(format) {
-            let half = half::f16::from_f32(scale * numbers.float());
-            block[at..at + 2].copy_from_slice(&half.to_le_bytes());
-        }
+        set_scales(format, block, scale, numbers);
     }
     bytes
 }
@@ -220,6 +230,9 @@ fn extreme_quants_do_not_overflow() {
                 for &at in half_precision(format) {
                     block[at..at + 2].copy_from_slice(&half::f16::ONE.to_le_bytes());
                 }
+                if format.scales() == Scales::Exponent {
+                    block[0] = 128;
+                }
                 let pool = ThreadPool::new(1);
                 let cols = dtype.block_size();
                 let packed = PackedMatrix::pack(format, 1, cols, &block, &Packer::new(&pool)).unwrap();
@@ -235,6 +248,31 @@ fn extreme_quants_do_not_overflow() {
                     case.packed.multiply_tiles(isa, 0, &rows, &mut window, &mut Vec::new());
                     case.check(0, &rows.to_f32(0), &out, &what);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_power_of_two_that_a_block_can_have_is_computed_with() {
+    let file: Vec<u8> = (0..=255).flat_map(|exponent| [vec![exponent], vec![0x11; BLOCK / 2]].concat()).collect();
+    let pool = ThreadPool::new(1);
+    let packed = PackedMatrix::pack(PackedFormat::MXFP4, 256, BLOCK, &file, &Packer::new(&pool)).unwrap();
+    let case =
+        Case { format: PackedFormat::MXFP4, packed, weights: dequantize(PackedFormat::MXFP4, 256, BLOCK, &file) };
+    let mut row = [0.0; BLOCK];
+    for isa in Isa::available() {
+        // What is tiny is multiplied by much, so that the products are numbers that can be told apart.
+        for (rows, x) in [(0..128, 1e6), (128..256, 1e-6)] {
+            let found = multiply(&case, isa, rows.start, rows.len(), &quantized(&[x; BLOCK], BLOCK));
+            for (at, found) in rows.zip(found) {
+                case.packed.row(at, &mut row);
+                assert_eq!(row, case.weights[at * BLOCK..][..BLOCK]);
+                let exact: f64 = row.iter().map(|&w| f64::from(w) * f64::from(x)).sum();
+                assert!(
+                    (f64::from(found) / exact - 1.0).abs() < 1e-4,
+                    "{isa:?}, exponent {at}: {found:e} not {exact:e}"
+                );
             }
         }
     }
