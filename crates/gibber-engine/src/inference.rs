@@ -13,7 +13,7 @@ use super::error::about;
 use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
-use super::model::{KvCache, Model, ModelConfig, Pass, RunState};
+use super::model::{Model, ModelConfig, Pass, RunState, SequenceState};
 use super::{EngineError, TokenId};
 pub(super) use pace::LEAST_GAIN;
 pub use pace::Pace;
@@ -43,7 +43,9 @@ pub struct Inference {
     model: Arc<Model>,
     /// What the weights were read from; empty where that is no file.
     file: Arc<str>,
-    cache: KvCache,
+    /// What `held` has left, a draft behind it included; or less of it, where the state of recurrent layers could not be cut to
+    /// just that: [`Self::catch_up`] computes the rest before the next pass.
+    cache: SequenceState,
     state: RunState,
     batch: usize,
     held: Vec<TokenId>,
@@ -85,7 +87,7 @@ impl Inference {
         batch: usize,
         pool: Arc<ThreadPool>,
     ) -> Result<Self, EngineError> {
-        let cache = KvCache::new(model.config(), types, context)?;
+        let cache = SequenceState::new(model.config(), types, context)?;
         let state = model.new_state(context, pool);
         // The system hands out the rows page by page: those of drafts cost nothing where there are none.
         let [logits, former] = [(); 2].map(|()| vec![0.0; (1 + LONGEST_DRAFT) * model.config().vocab_size]);
@@ -119,7 +121,7 @@ impl Inference {
     /// # Errors
     /// [`EngineError::Invalid`] where the system has no memory for another cache.
     pub fn fork(&self) -> Result<Self, EngineError> {
-        let mut cache = KvCache::new(self.model.config(), self.cache.types(), self.context())?;
+        let mut cache = SequenceState::new(self.model.config(), self.cache.types(), self.context())?;
         cache.copy_from(&self.cache, self.held.len());
         let state = self.model.new_state(self.context(), self.state.shared_pool());
         let vocab = self.model.config().vocab_size;
@@ -156,8 +158,8 @@ impl Inference {
         self.cache.capacity()
     }
 
-    /// The keys and values of the tokens in the context.
-    pub fn cache(&self) -> &KvCache {
+    /// What the tokens in the context have left: keys and values, and the state of recurrent layers.
+    pub fn cache(&self) -> &SequenceState {
         &self.cache
     }
 
@@ -198,6 +200,27 @@ impl Inference {
         self.cache.truncate(self.held.len());
     }
 
+    /// As [`Self::truncate`] of a prompt that goes on behind `tokens`, but gives up as well what would have to be computed
+    /// again before that could: it is computed as part of the prompt. Returns the tokens that are left.
+    fn truncate_to_state(&mut self, tokens: usize) -> usize {
+        self.truncate(tokens);
+        self.truncate(self.cache.len());
+        self.held.len()
+    }
+
+    /// Computes what the state lacks of the tokens that are held, in the passes in which they were computed: it is the same
+    /// then, bit by bit, as if nothing had come behind them.
+    fn catch_up(&mut self) {
+        let have = self.cache.len();
+        if have >= self.held.len() {
+            return;
+        }
+        for (part, length) in self.passes.parts(have) {
+            passes::compute_as(&self.model, &mut self.state, &mut self.cache, &self.held[part], length);
+        }
+        self.cache.note(self.held.len(), false);
+    }
+
     /// Forgets the draft and the logits.
     fn forget_all_but_held(&mut self) {
         (self.row, self.before_last) = (None, BeforeLast::Gone);
@@ -229,8 +252,12 @@ impl Inference {
         self.check(prompt)?;
         let shared = self.shared_with(prompt);
         let whole = shared == prompt.len() && shared == self.held.len() && self.row.is_some();
-        let reused = if whole { shared } else { shared.min(prompt.len() - 1) };
-        self.truncate(reused);
+        let reused = if whole {
+            self.truncate(shared);
+            shared
+        } else {
+            self.truncate_to_state(shared.min(prompt.len() - 1))
+        };
         let batch = self.batch;
         let mut chunk = |progress| if on_progress(progress).is_continue() { batch } else { 0 };
         self.fill(prompt, reused, true, &mut chunk)
@@ -253,7 +280,7 @@ impl Inference {
         if reused == wanted.len() {
             return Ok(PrefillProgress { reused, done: reused, total: reused });
         }
-        self.truncate(reused);
+        let reused = self.truncate_to_state(reused);
         self.fill(wanted, reused, false, chunk)
     }
 
@@ -278,6 +305,9 @@ impl Inference {
             self.forward(&prompt[progress.done..end])?;
             if logits && end == prompt.len() {
                 self.keep_logits(end - progress.done - 1, 1);
+            }
+            if end == prompt.len() {
+                self.cache.note(end, logits);
             }
             progress.done = end;
             next = chunk(progress);
@@ -327,6 +357,7 @@ impl Inference {
         self.check_ids(draft)?;
         let started = Instant::now();
         let aside = self.set_logits_aside();
+        self.catch_up();
         let mut pass = [token; 1 + LONGEST_DRAFT];
         pass[1..=draft.len()].copy_from_slice(draft);
         self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, &pass[..=draft.len()]));
@@ -338,6 +369,7 @@ impl Inference {
         self.check_computed(&[token])?;
         self.held.push(token);
         self.passes.add(1, 1);
+        self.cache.note(self.held.len(), false);
         self.draft.extend_from_slice(draft);
         self.keep_logits(0, 1 + draft.len());
         self.before_last = aside;
@@ -397,7 +429,7 @@ impl Inference {
     ) -> Result<(), EngineError> {
         self.check(prompt)?;
         let shared = self.shared_with(prompt);
-        self.truncate(shared.min(from.saturating_sub(1)).min(prompt.len() - 1));
+        self.truncate_to_state(shared.min(from.saturating_sub(1)).min(prompt.len() - 1));
         // What comes before `from` and is not held is computed with the rest, its logits unseen.
         let first = from.saturating_sub(1);
         let held = self.held.len();
@@ -407,6 +439,7 @@ impl Inference {
         })?;
         if self.held.len() == prompt.len() {
             self.keep_logits((prompt.len() - held - 1) % self.batch, 1);
+            self.cache.note(prompt.len(), true);
         }
         Ok(())
     }
@@ -437,12 +470,7 @@ impl Inference {
 
     /// Appends tokens that are certain.
     fn forward(&mut self, tokens: &[TokenId]) -> Result<(), EngineError> {
-        self.forget_all_but_held();
-        self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, tokens));
-        self.check_computed(tokens)?;
-        self.held.extend_from_slice(tokens);
-        self.passes.add(tokens.len(), tokens.len());
-        Ok(())
+        self.forward_as(tokens, tokens.len())
     }
 
     /// Whether the last pass, of `tokens`, computed numbers. What is none would stand in the cache for all that follows; it
@@ -468,15 +496,13 @@ impl Inference {
         let (mut good, mut bad) = (0, tokens.len());
         while bad - good > 1 {
             let middle = good.midpoint(bad);
-            let part = &tokens[good..middle];
-            self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, part));
-            match self.state.first_not_finite(part.len(), self.model.config().n_embd) {
+            self.catch_up();
+            self.model.forward(&mut self.state, &mut Pass::new(&mut self.cache, &tokens[..middle]));
+            match self.state.first_not_finite(middle, self.model.config().n_embd) {
                 None => good = middle,
-                Some(_) => {
-                    self.cache.truncate(self.held.len() + good);
-                    bad = middle;
-                }
+                Some(_) => bad = middle,
             }
+            self.cache.truncate(self.held.len());
         }
         self.forget_all_but_held();
         good

@@ -18,7 +18,7 @@ use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::isa::Isa;
 use super::kernels::pool::{default_threads, useful_threads};
-use super::model::{KvCache, Model, ModelConfig};
+use super::model::{Model, ModelConfig, SequenceState};
 use super::sampling::{KnownModel, Recommended};
 use super::source::memory;
 pub use super::source::{MemoryProbe, ModelFiles, ModelSource, open};
@@ -275,7 +275,7 @@ impl MemoryNeed {
         let context = options.context.unwrap_or(DEFAULT_CONTEXT).min(config.trained_context);
         Self {
             weights,
-            cache: KvCache::bytes_for(config, options.cache, context) as u64,
+            cache: SequenceState::bytes_for(config, options.cache, context) as u64,
             scratch: Inference::scratch_bytes(config, options.batch) as u64,
         }
     }

@@ -4,12 +4,13 @@
 //! otherwise, so that the last bits of everything after them depend on how a prompt was cut into passes: by the chunks in
 //! which it was computed ahead, by replies that were generated token by token, by a cut of the cache.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Inference, PrefillProgress};
 use crate::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
+use crate::model::{Model, Pass, RunState, SequenceState};
 use crate::{EngineError, TokenId};
 
 /// The passes that computed the tokens of a sequence, in order.
@@ -31,6 +32,23 @@ impl Passes {
     /// Tokens in all.
     pub fn tokens(&self) -> usize {
         self.0.iter().map(|&(tokens, _)| tokens as usize).sum()
+    }
+
+    /// The passes of the tokens behind the first `from`, in order: which tokens, and how many the pass had, which stands for
+    /// itself where it is 1. Those that were computed one by one may go together, but never so many that they are computed
+    /// otherwise.
+    pub(super) fn parts(&self, from: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let mut end = 0;
+        let runs = self.0.iter().map(move |&(tokens, length)| {
+            let start = end;
+            end += tokens as usize;
+            (start.max(from)..end, length as usize)
+        });
+        runs.filter(|(run, _)| !run.is_empty()).flat_map(|(run, length)| {
+            let step = if length == 1 { MAX_TOKENS_ONE_BY_ONE } else { run.len() };
+            let end = run.end;
+            run.step_by(step).map(move |start| (start..end.min(start + step), length))
+        })
     }
 
     /// A pass of `length` tokens was computed, and the first `tokens` of it stay.
@@ -79,38 +97,50 @@ impl Inference {
             return self.prefill(prompt, on_progress);
         }
         let mut progress = PrefillProgress { reused: 0, done: 0, total: prompt.len() };
-        for &(tokens, length) in passes.runs() {
-            let run = &prompt[progress.done..progress.done + tokens as usize];
-            // One by one they may go together, but never so many that they are computed otherwise.
-            let step = if length == 1 { MAX_TOKENS_ONE_BY_ONE } else { run.len().max(1) };
-            for part in run.chunks(step) {
-                if on_progress(progress).is_break() {
-                    return Ok(progress);
-                }
-                self.forward_as(part, length as usize)?;
-                progress.done += part.len();
-                if progress.done == prompt.len() {
-                    self.keep_logits(part.len() - 1, 1);
-                }
+        for (part, length) in passes.parts(0) {
+            if on_progress(progress).is_break() {
+                return Ok(progress);
+            }
+            let tokens = part.len();
+            self.forward_as(&prompt[part], length)?;
+            progress.done += tokens;
+            if progress.done == prompt.len() {
+                self.keep_logits(tokens - 1, 1);
+                self.cache.note(prompt.len(), true);
             }
         }
         let _ = on_progress(progress);
         Ok(progress)
     }
 
-    /// A pass as one of `length` tokens was, of which only `tokens` were kept.
-    fn forward_as(&mut self, tokens: &[TokenId], length: usize) -> Result<(), EngineError> {
-        let held = self.held.len();
-        let room = self.context() - held;
-        if length <= tokens.len() || length > room {
-            return self.forward(tokens);
-        }
-        // What stood behind them changes nothing for those before it.
-        let filled: Vec<TokenId> = tokens.iter().copied().chain(std::iter::repeat(tokens[0])).take(length).collect();
-        self.forward(&filled)?;
-        self.held.truncate(held + tokens.len());
-        self.passes.truncate(held + tokens.len());
-        self.cache.truncate(held + tokens.len());
+    /// Appends tokens that are certain, in a pass as one of `length` tokens was of which they were kept.
+    pub(super) fn forward_as(&mut self, tokens: &[TokenId], length: usize) -> Result<(), EngineError> {
+        self.forget_all_but_held();
+        self.catch_up();
+        let length = compute_as(&self.model, &mut self.state, &mut self.cache, tokens, length);
+        self.check_computed(tokens)?;
+        self.held.extend_from_slice(tokens);
+        self.passes.add(tokens.len(), length);
+        self.cache.note(self.held.len(), false);
         Ok(())
     }
+}
+
+/// Takes `cache` past `tokens` in a pass as one of `length` tokens was of which they were kept, as far as there is room for
+/// it. Returns how many it had.
+pub(super) fn compute_as(
+    model: &Model,
+    state: &mut RunState,
+    cache: &mut SequenceState,
+    tokens: &[TokenId],
+    length: usize,
+) -> usize {
+    if length <= tokens.len() || length > cache.capacity() - cache.len() {
+        model.forward(state, &mut Pass::new(cache, tokens));
+        return tokens.len();
+    }
+    // What stood behind them changes nothing for those before it.
+    let filled: Vec<TokenId> = tokens.iter().copied().chain(std::iter::repeat(tokens[0])).take(length).collect();
+    model.forward(state, &mut Pass::counting(cache, &filled, tokens.len()));
+    length
 }

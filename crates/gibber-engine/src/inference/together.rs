@@ -30,11 +30,13 @@ impl Inference {
         self.check_next(token)?;
         others.iter().flatten().try_for_each(|(other, token)| other.check_next(*token))?;
         let aside = self.set_logits_aside();
+        self.catch_up();
         let mut others_aside = [BeforeLast::Gone; MAX_RUNS - 1];
         for ((other, _), aside) in others.iter_mut().flatten().zip(&mut others_aside) {
             *aside = other.set_logits_aside();
+            other.catch_up();
         }
-        let first = Run { cache: &mut self.cache, tokens: slice::from_ref(&token) };
+        let first = Run { cache: &mut self.cache, tokens: slice::from_ref(&token), counted: 1 };
         let runs = iter::once(first).chain(others.iter_mut().flatten().map(run_of));
         self.model.forward(&mut self.state, &mut Pass::together(runs));
         let mut tokens = [token; MAX_RUNS];
@@ -46,6 +48,7 @@ impl Inference {
         self.check_computed(&tokens[..n])?;
         self.held.push(token);
         self.passes.add(1, 1);
+        self.cache.note(self.held.len(), false);
         self.keep_logits(0, 1 + others.iter().flatten().count());
         self.before_last = aside;
         let vocab = self.model.config().vocab_size;
@@ -53,6 +56,7 @@ impl Inference {
         for ((other, token), (logits, aside)) in others.iter_mut().flatten().zip(rows) {
             other.held.push(*token);
             other.passes.add(1, 1);
+            other.cache.note(other.held.len(), false);
             other.logits[..vocab].copy_from_slice(logits);
             (other.row, other.before_last) = (Some(0), aside);
         }
@@ -61,5 +65,5 @@ impl Inference {
 }
 
 fn run_of<'a>((sequence, token): &'a mut Next<'_>) -> Run<'a> {
-    Run { cache: &mut sequence.cache, tokens: slice::from_ref(token) }
+    Run { cache: &mut sequence.cache, tokens: slice::from_ref(token), counted: 1 }
 }

@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod packed;
 pub mod pool;
 mod prefetch;
+pub mod recurrence;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 pub mod rotary;

@@ -59,7 +59,7 @@ fn sum(lanes: Lanes) -> f32 {
 /// `e^x` to 2 units in the last place: `2^n · e^r` with `|r| <= ln 2 / 2` and a polynomial of degree 6 for `e^r`
 /// (coefficients of the Cephes library's `expf`). From -87 down it is 0, above 88 it stays at `e^88`.
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = x.clamp(LEAST_EXPONENT, 88.0);
@@ -126,6 +126,11 @@ compiled_per_isa! {
 /// `y += x`.
 pub fn add(y: &mut [f32], x: &[f32]) {
     y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
+}
+
+/// `y *= x`, element by element.
+pub fn multiply(y: &mut [f32], x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y *= x);
 }
 
 #[inline(always)]

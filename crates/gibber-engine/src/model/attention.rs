@@ -10,13 +10,15 @@ use super::run_state::RunState;
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::attention::{AttentionShape, attend};
+use crate::kernels::recurrence;
 use crate::kernels::{ThreadPool, vector};
 
 /// The attention of a layer.
 #[derive(Debug)]
 pub(super) struct Attention {
-    /// Queries, keys and values from one input.
+    /// Queries, keys and values from one input; where there is a gate, beside the queries of each head.
     qkv: Linear,
+    has_gate: bool,
     heads: Heads,
     out: Linear,
 }
@@ -39,10 +41,12 @@ impl Attention {
         attention: &AttentionConfig,
         group: &Group<'_>,
     ) -> Result<Self, EngineError> {
-        let AttentionConfig { heads, qkv_bias, out_bias, .. } = *attention;
+        let AttentionConfig { heads, has_gate, qkv_bias, out_bias, .. } = *attention;
         let (embd, q, kv) = (config.n_embd, heads.q_width(), heads.kv_width());
+        let gates = if has_gate { q } else { 0 };
         Ok(Self {
-            qkv: group.linear(Slot::QueriesKeysValues, [q + 2 * kv, embd], qkv_bias)?.with_16_bit_activations(),
+            qkv: group.linear(Slot::QueriesKeysValues, [gates + q + 2 * kv, embd], qkv_bias)?.with_16_bit_activations(),
+            has_gate,
             heads: Heads::load(config, attention, group)?,
             out: group.linear(Slot::AttentionOut, [embd, q], out_bias)?,
         })
@@ -65,20 +69,45 @@ impl Attention {
     ) {
         let (q, kv) = self.heads.widths();
         let x = read(norm, &state.workspace, &state.residual, &mut state.hidden);
-        let qkv = sized(&mut state.qkv, n, q + 2 * kv);
+        let stride = self.qkv.weight.out_features();
+        let qkv = sized(&mut state.qkv, n, stride);
         self.qkv.apply(&mut state.workspace, x, n, qkv);
         let attended = sized(&mut state.attended, n, q);
-        let (stride, pool) = (q + 2 * kv, state.workspace.pool());
+        let pool = state.workspace.pool();
+        let first = if self.has_gate { self.take_gates(pool, qkv, sized(&mut state.gates, n, q)) } else { 0 };
         for (rows, cache) in pass.caches() {
             let (past, n) = (cache.len(), rows.len());
             let qkv = &mut qkv[rows.start * stride..rows.end * stride];
-            self.heads.turn(&state.ropes, pool, past, qkv);
+            self.heads.turn(&state.ropes, pool, past, qkv, stride, first);
+            let qkv = &qkv[first..];
             cache.write(pool, index, n, &qkv[q..], &qkv[q + kv..], stride);
             let attended = &mut attended[rows.start * q..rows.end * q];
             attend(&state.workspace, &self.heads.shape, qkv, stride, cache.layer(index), past, attended);
         }
+        if self.has_gate {
+            let gates = &state.gates;
+            pool.for_each_part(attended, q, &|_, token, row| recurrence::sigmoid_mul(&gates[token * q..][..q], row));
+        }
         let out = sized(&mut state.hidden, n, self.out.weight.out_features());
         self.out.apply(&mut state.workspace, attended, n, out);
+    }
+
+    /// Moves the gates, each of which stands behind the query of its head, to `gates`, and the queries together before the
+    /// keys. Returns where in a row of `qkv` they begin.
+    fn take_gates(&self, pool: &ThreadPool, qkv: &mut [f32], gates: &mut [f32]) -> usize {
+        let (dim, (q, _)) = (self.heads.shape.head_dim, self.heads.widths());
+        let stride = self.qkv.weight.out_features();
+        let rows = &*qkv;
+        pool.for_each_part(gates, q, &|_, token, gates| {
+            let pairs = rows[token * stride..][..2 * q].chunks_exact(2 * dim);
+            gates.chunks_exact_mut(dim).zip(pairs).for_each(|(gate, pair)| gate.copy_from_slice(&pair[dim..]));
+        });
+        // From the last on: none is in the way of one that moves later.
+        let gather = |row: &mut [f32]| {
+            (0..q / dim).rev().for_each(|head| row.copy_within(2 * head * dim..(2 * head + 1) * dim, q + head * dim));
+        };
+        pool.for_each_part(qkv, stride, &|_, _, row| gather(row));
+        q
     }
 }
 
@@ -100,21 +129,20 @@ impl Heads {
         (self.shape.n_head * self.shape.head_dim, self.shape.n_kv_head * self.shape.head_dim)
     }
 
-    /// Normalizes and turns the queries and keys of tokens at `past` and behind it, each in a row of `qkv`.
-    fn turn(&self, ropes: &[Rope], pool: &ThreadPool, past: usize, qkv: &mut [f32]) {
+    /// Normalizes and turns the queries and keys of tokens at `past` and behind it, each from `first` on in a row of `qkv`.
+    fn turn(&self, ropes: &[Rope], pool: &ThreadPool, past: usize, qkv: &mut [f32], stride: usize, first: usize) {
         let rope = self.rope.map(|rope| &ropes[rope]);
         if rope.is_none() && self.norms.is_none() {
             return;
         }
         let (q, kv) = self.widths();
         let turn = |token: usize, qkv: &mut [f32]| {
-            let heads = &mut qkv[..q + kv];
+            let heads = &mut qkv[first..first + q + kv];
             self.normalize(heads, q);
             if let Some(rope) = rope {
                 rope.rotate(heads, past + token);
             }
         };
-        let stride = q + 2 * kv;
         if qkv.len() == stride {
             turn(0, qkv);
         } else {

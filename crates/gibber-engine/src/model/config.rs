@@ -8,12 +8,15 @@ use std::path::Path;
 use super::family::Family;
 use super::rope_config::RopeConfig;
 use crate::EngineError;
+use crate::kernels::recurrence::DeltaShape;
 use crate::keys::Bound;
 
 /// A size of a model beyond this is a corrupt file; products of two stay far from overflow.
 const MAX_SIZE: usize = 1 << 24;
 /// The same for layers, each of which takes memory before a tensor is looked at.
 const MAX_LAYERS: usize = 1 << 16;
+/// And for the tokens that a convolution sees.
+const MAX_KERNEL: usize = 65;
 /// And for the experts of a layer.
 const MAX_EXPERTS: usize = 1 << 12;
 
@@ -103,6 +106,39 @@ pub struct LayerConfig {
 pub enum MixerConfig {
     /// It looks back at their keys and values.
     Attention(AttentionConfig),
+    /// They have left a state that the delta rule keeps.
+    DeltaNet(DeltaNetConfig),
+    /// It is mixed with the few before it.
+    ShortConv(ShortConvConfig),
+}
+
+/// A gated delta net (Yang et al. 2024): a short convolution, then heads with a state each that a token decays, corrects and
+/// reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeltaNetConfig {
+    /// Heads of queries and of keys.
+    pub n_key_head: usize,
+    /// Heads of values, which have the states; a multiple of `n_key_head`.
+    pub n_value_head: usize,
+    /// Width of a query and of a key.
+    pub key_dim: usize,
+    /// Width of a value.
+    pub value_dim: usize,
+    /// How many tokens, its own counted in, the convolution sees.
+    pub kernel: usize,
+    /// Whether the heads of values go round those of keys, as files have them; else those that share one are neighbours.
+    pub is_tiled: bool,
+    /// Whether what decides of decay and learning is in one matrix, head of keys by head of keys.
+    pub gates_by_key_head: bool,
+}
+
+/// A convolution over a few tokens, of what one gate lets in; another lets out what comes of it (LFM2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShortConvConfig {
+    /// How many tokens, its own counted in, it sees.
+    pub kernel: usize,
+    /// Whether its steps have biases.
+    pub bias: bool,
 }
 
 /// How many heads there are, and how wide.
@@ -129,6 +165,8 @@ pub struct AttentionConfig {
     pub scale: f32,
     /// How queries and keys are normalized before they are turned.
     pub qk_norm: Option<QkNorm>,
+    /// Whether the projection of the queries has a gate beside each head, whose sigmoid multiplies what the head reads.
+    pub has_gate: bool,
     /// Whether queries, keys and values have biases.
     pub qkv_bias: bool,
     /// Whether the output has one.
@@ -257,7 +295,7 @@ impl ModelConfig {
         let n_ff = self.layers.iter().map(|layer| layer.feed_forward.unit().n_ff);
         let sizes = sizes.into_iter().chain(n_ff.map(|n_ff| ("values inside the feed-forward part", n_ff)));
         check_sizes(path, sizes)?;
-        self.attentions().try_for_each(|attention| attention.heads.check(path))?;
+        self.layers.iter().try_for_each(|layer| layer.mixer.check(path))?;
         self.layers.iter().try_for_each(|layer| check_experts(path, &layer.feed_forward))?;
         self.attentions().try_for_each(|attention| self.check_rotation(path, attention))
     }
@@ -338,7 +376,11 @@ fn impossible(path: &Path, size: usize, what: &str) -> EngineError {
 impl LayerConfig {
     /// A layer that normalizes what its parts read (Xiong et al. 2020), as most do.
     pub fn pre_norm(attention: AttentionConfig, feed_forward: FeedForwardConfig) -> Self {
-        let mixer = MixerConfig::Attention(attention);
+        Self::mixed_by(MixerConfig::Attention(attention), feed_forward)
+    }
+
+    /// The same, with any mixer.
+    pub fn mixed_by(mixer: MixerConfig, feed_forward: FeedForwardConfig) -> Self {
         Self { mixer, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0 }
     }
 
@@ -346,12 +388,70 @@ impl LayerConfig {
     pub fn attention(&self) -> Option<&AttentionConfig> {
         match &self.mixer {
             MixerConfig::Attention(attention) => Some(attention),
+            MixerConfig::DeltaNet(_) | MixerConfig::ShortConv(_) => None,
         }
     }
 
     /// How far back its attention sees, where that is not all the way.
     pub fn window(&self) -> Option<usize> {
         self.attention()?.window
+    }
+}
+
+impl MixerConfig {
+    fn check(&self, path: &Path) -> Result<(), EngineError> {
+        match self {
+            Self::Attention(attention) => attention.heads.check(path),
+            Self::DeltaNet(net) => net.check(path),
+            Self::ShortConv(conv) => check_kernel(path, conv.kernel),
+        }
+    }
+}
+
+/// Refuses convolutions that no model has: each token before is kept.
+fn check_kernel(path: &Path, kernel: usize) -> Result<(), EngineError> {
+    match kernel {
+        0 | MAX_KERNEL.. => Err(impossible(path, kernel, "tokens in a convolution")),
+        _ => Ok(()),
+    }
+}
+
+impl DeltaNetConfig {
+    /// The heads, as the kernel has them.
+    pub(super) fn shape(&self) -> DeltaShape {
+        let Self { n_key_head, n_value_head, key_dim, value_dim, is_tiled, .. } = *self;
+        DeltaShape { n_key_head, n_value_head, key_dim, value_dim, is_tiled }
+    }
+
+    /// Values of a token that the convolution goes over: queries, keys and values.
+    pub const fn conv_width(&self) -> usize {
+        2 * self.n_key_head * self.key_dim + self.value_width()
+    }
+
+    /// Values of the values of a token, all heads together.
+    pub const fn value_width(&self) -> usize {
+        self.n_value_head * self.value_dim
+    }
+
+    fn check(&self, path: &Path) -> Result<(), EngineError> {
+        let Self { n_key_head, n_value_head, key_dim, value_dim, kernel, .. } = *self;
+        let sizes = [
+            ("key heads of a delta net", n_key_head),
+            ("value heads of a delta net", n_value_head),
+            ("values a key of a delta net", key_dim),
+            ("values a value of a delta net", value_dim),
+        ];
+        check_sizes(path, sizes)?;
+        let widths = [n_key_head.checked_mul(key_dim), n_value_head.checked_mul(value_dim), Some(key_dim * value_dim)];
+        if let Some(width) = widths.into_iter().find(|width| width.is_none_or(|width| width > MAX_SIZE)) {
+            return Err(impossible(path, width.unwrap_or(usize::MAX), "values in the heads of a delta net"));
+        }
+        if !n_value_head.is_multiple_of(n_key_head) {
+            let reason =
+                format!("{n_value_head} value heads of a delta net cannot share {n_key_head} key heads evenly");
+            return Err(EngineError::format(path, reason));
+        }
+        check_kernel(path, kernel)
     }
 }
 
@@ -381,7 +481,16 @@ impl AttentionConfig {
     /// Attention to all that came before, scores by the width of a head (Vaswani et al. 2017), without anything else.
     pub fn full(heads: HeadSizes) -> Self {
         let scale = Self::usual_scale(heads.head_dim);
-        Self { heads, window: None, rope: None, scale, qk_norm: None, qkv_bias: false, out_bias: false }
+        Self {
+            heads,
+            window: None,
+            rope: None,
+            scale,
+            qk_norm: None,
+            has_gate: false,
+            qkv_bias: false,
+            out_bias: false,
+        }
     }
 
     /// `1 / sqrt(head_dim)`.

@@ -70,14 +70,15 @@ impl Model {
         RunState::new(&self.config, context, pool)
     }
 
-    /// Appends the tokens of `pass` to their caches and leaves their final hidden states in `state`, row after row.
+    /// Appends the tokens of `pass` to their sequences and leaves their final hidden states in `state`, row after row.
     ///
     /// # Panics
-    /// Where a cache has no room for them, or an id is outside the vocabulary: the caller checks both.
+    /// Where a sequence has no room for them, or an id is outside the vocabulary: the caller checks both.
     pub fn forward(&self, state: &mut RunState, pass: &mut Pass<'_>) {
         let (n, embd) = (pass.len(), self.config.n_embd);
         self.embed(state, pass, n);
         state.ropes.iter_mut().for_each(|rope| rope.reach(pass.end()));
+        pass.begin();
         for (index, layer) in self.layers.iter().enumerate() {
             layer.forward(state, index, pass, n);
         }
@@ -133,7 +134,7 @@ mod tests {
     use super::*;
     use crate::kernels::attention::CacheTypes;
     use crate::load::{ModelSource, open};
-    use crate::model::KvCache;
+    use crate::model::SequenceState;
 
     /// The logits behind `tokens`, of a tiny model whose configuration is as `change` leaves it.
     fn logits(tokens: &[u32], change: impl FnOnce(&mut ModelConfig)) -> Vec<f32> {
@@ -142,7 +143,7 @@ mod tests {
         change(&mut files.config);
         let pool = Arc::new(ThreadPool::new(1));
         let model = Model::load(files.config, &files.weights, &pool).unwrap();
-        let mut cache = KvCache::new(model.config(), CacheTypes::default(), tokens.len()).unwrap();
+        let mut cache = SequenceState::new(model.config(), CacheTypes::default(), tokens.len()).unwrap();
         let mut state = model.new_state(tokens.len(), pool);
         model.forward(&mut state, &mut Pass::new(&mut cache, tokens));
         let mut logits = vec![0.0; model.config().vocab_size];

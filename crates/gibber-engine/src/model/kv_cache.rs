@@ -45,6 +45,7 @@ impl KvCache {
     pub fn new(config: &ModelConfig, types: CacheTypes, capacity: usize) -> Result<Self, EngineError> {
         let layer = |layer: &LayerConfig| match &layer.mixer {
             MixerConfig::Attention(attention) => LayerCache::new(attention.heads, types, capacity).map(Some),
+            MixerConfig::DeltaNet(_) | MixerConfig::ShortConv(_) => Ok(None),
         };
         let layers = config.layers.iter().map(layer).collect::<Result<_, _>>()?;
         Ok(Self { types, capacity, layers, len: 0 })

@@ -5,11 +5,13 @@ use std::mem;
 use super::attention::Attention;
 use super::buffer::sized;
 use super::config::{FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig};
+use super::delta_net::DeltaNet;
 use super::dense::Dense;
 use super::experts::Experts;
 use super::linear::{Group, Norm};
 use super::pass::Pass;
 use super::run_state::RunState;
+use super::short_conv::ShortConv;
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::{Workspace, vector};
@@ -32,6 +34,8 @@ pub(super) struct Layer {
 #[derive(Debug)]
 enum Mixer {
     Attention(Attention),
+    DeltaNet(DeltaNet),
+    ShortConv(ShortConv),
 }
 
 /// What follows the mixer.
@@ -66,8 +70,11 @@ impl Layer {
     /// Takes the residual stream of the `n` tokens of `pass` past this layer, which is the model's `index`th: what they
     /// leave for those after them goes to the caches.
     pub(super) fn forward(&self, state: &mut RunState, index: usize, pass: &mut Pass<'_>, n: usize) {
+        let norm = self.mixer_norm.as_ref();
         match &self.mixer {
-            Mixer::Attention(attention) => attention.forward(self.mixer_norm.as_ref(), state, index, pass, n),
+            Mixer::Attention(attention) => attention.forward(norm, state, index, pass, n),
+            Mixer::DeltaNet(net) => net.forward(norm, state, index, pass, n),
+            Mixer::ShortConv(conv) => conv.forward(norm, state, index, pass, n),
         }
         self.add(state, n, self.mixer_post_norm.as_ref());
         self.feed_forward(state, n);
@@ -128,6 +135,8 @@ impl Mixer {
     fn load(config: &ModelConfig, mixer: &MixerConfig, group: &Group<'_>) -> Result<Self, EngineError> {
         Ok(match mixer {
             MixerConfig::Attention(attention) => Self::Attention(Attention::load(config, attention, group)?),
+            MixerConfig::DeltaNet(net) => Self::DeltaNet(DeltaNet::load(config, net, group)?),
+            MixerConfig::ShortConv(conv) => Self::ShortConv(ShortConv::load(config.n_embd, conv, group)?),
         })
     }
 
@@ -135,6 +144,8 @@ impl Mixer {
     fn bytes(&self) -> usize {
         match self {
             Self::Attention(attention) => attention.bytes(),
+            Self::DeltaNet(net) => net.bytes(),
+            Self::ShortConv(conv) => conv.bytes(),
         }
     }
 }

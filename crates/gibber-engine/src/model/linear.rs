@@ -88,16 +88,25 @@ impl<'a> Group<'a> {
         self.tensors.values(self.one(slot)?)
     }
 
+    /// The one tensor in `slot`, of values that are no matrix.
+    pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>, EngineError> {
+        let spec = self.specs.iter().find(|spec| spec.slot == slot);
+        self.tensors.values(spec.ok_or_else(|| self.undescribed(slot, "no tensor"))?)
+    }
+
+    /// The one bias in `slot`.
+    pub(super) fn bias(&self, slot: Slot) -> Result<Vec<f32>, EngineError> {
+        let bias = self.parts(slot, Part::Bias).next().ok_or_else(|| self.undescribed(slot, "no bias"))?;
+        self.tensors.values(bias)
+    }
+
     /// The norm in `slot`, of whole rows of the residual stream.
     pub(super) fn norm(&self, slot: Slot) -> Result<Norm, EngineError> {
         let NormConfig { kind, eps } = self.config.norm;
         let weight = self.norm_weight(slot)?;
         Ok(match kind {
             NormKind::RmsNorm => Norm::Rms { weight, eps },
-            NormKind::LayerNorm => {
-                let bias = self.parts(slot, Part::Bias).next().ok_or_else(|| self.undescribed(slot, "no bias"))?;
-                Norm::Layer { weight, bias: self.tensors.values(bias)?, eps }
-            }
+            NormKind::LayerNorm => Norm::Layer { weight, bias: self.bias(slot)?, eps },
         })
     }
 }

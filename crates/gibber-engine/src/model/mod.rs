@@ -2,8 +2,8 @@
 //!
 //! A [`Family`] knows what its files call things and makes a [`ModelConfig`] of them, which says layer by layer what is
 //! computed; the one forward pass ([`Model`]) goes by that. The weights of a model are shared and never change. What changes
-//! is apart: the [`KvCache`] of each sequence, and the [`RunState`] that a pass is computed in. A forward pass appends tokens
-//! to one cache or to several and leaves their final hidden states behind; logits are computed from those on demand, because
+//! is apart: the [`SequenceState`] of each sequence, and the [`RunState`] that a pass is computed in. A forward pass appends
+//! tokens to one sequence or to several and leaves their final hidden states behind; logits are computed from those on demand, because
 //! most positions of a prompt need none.
 
 mod activation;
@@ -11,6 +11,7 @@ mod attention;
 mod buffer;
 mod config;
 mod decoder;
+mod delta_net;
 mod dense;
 mod experts;
 pub mod family;
@@ -18,14 +19,17 @@ mod kv_cache;
 mod layer;
 mod linear;
 mod pass;
+mod recurrent;
 mod rope;
 mod rope_config;
 mod run_state;
+mod sequence_state;
+mod short_conv;
 mod tensors;
 
 pub use config::{
-    Activation, AttentionConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig, MixerConfig,
-    ModelConfig, NormConfig, NormKind, QkNorm, RouterWeights, Sizes,
+    Activation, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig,
+    MixerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RouterWeights, ShortConvConfig, Sizes,
 };
 pub use decoder::Model;
 pub use family::Family;
@@ -33,4 +37,5 @@ pub use kv_cache::KvCache;
 pub use pass::{MAX_RUNS, Pass, Run};
 pub use rope_config::{RopeConfig, RopeScaling, RopeStyle};
 pub use run_state::RunState;
+pub use sequence_state::SequenceState;
 pub use tensors::{Leftovers, ModelTensors, Part, Prefix, Slice, Slot, Stored, TensorList, TensorSpec, matrices};

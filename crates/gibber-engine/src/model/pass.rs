@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::kv_cache::KvCache;
+use super::recurrent::Recurrent;
+use super::sequence_state::SequenceState;
 use crate::TokenId;
 use crate::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
 
@@ -13,10 +15,12 @@ pub const MAX_RUNS: usize = MAX_TOKENS_ONE_BY_ONE;
 /// Tokens that go to the end of one sequence.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The keys and values of the sequence so far.
-    pub cache: &'a mut KvCache,
-    /// What comes behind them.
+    /// What the sequence so far has left.
+    pub cache: &'a mut SequenceState,
+    /// What comes behind it.
     pub tokens: &'a [TokenId],
+    /// How many of them are part of the sequence: those behind are computed along and leave nothing.
+    pub counted: usize,
 }
 
 /// The tokens of a forward pass: those of one sequence, or of some sequences that know nothing of each other. Each token
@@ -30,8 +34,13 @@ pub struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// `tokens` behind those in `cache`.
-    pub fn new(cache: &'a mut KvCache, tokens: &'a [TokenId]) -> Self {
-        Self::together(std::iter::once(Run { cache, tokens }))
+    pub fn new(cache: &'a mut SequenceState, tokens: &'a [TokenId]) -> Self {
+        Self::counting(cache, tokens, tokens.len())
+    }
+
+    /// The same, of which the first `counted` are part of the sequence.
+    pub fn counting(cache: &'a mut SequenceState, tokens: &'a [TokenId], counted: usize) -> Self {
+        Self::together(std::iter::once(Run { cache, tokens, counted }))
     }
 
     /// Every one of `runs`, of which the first [`MAX_RUNS`] are taken.
@@ -64,18 +73,33 @@ impl<'a> Pass<'a> {
         self.runs().map(|run| run.cache.len() + run.tokens.len()).max().unwrap_or(0)
     }
 
-    /// The rows of each run, and the cache that they go to.
-    pub(super) fn caches(&mut self) -> impl Iterator<Item = (Range<usize>, &mut KvCache)> {
+    /// Each run with its rows.
+    fn rows(&mut self) -> impl Iterator<Item = (Range<usize>, &mut Run<'a>)> {
         let mut end = 0;
         self.runs.iter_mut().flatten().map(move |run| {
             let start = end;
             end += run.tokens.len();
-            (start..end, &mut *run.cache)
+            (start..end, run)
         })
     }
 
-    /// Counts the tokens in their caches; they were written in every layer.
+    /// The rows of each run, and the keys and values that they go to.
+    pub(super) fn caches(&mut self) -> impl Iterator<Item = (Range<usize>, &mut KvCache)> {
+        self.rows().map(|(rows, run)| (rows, run.cache.kv()))
+    }
+
+    /// The rows of each run that count, and the recurrent state that is to be after them.
+    pub(super) fn recurrents(&mut self) -> impl Iterator<Item = (Range<usize>, &mut Recurrent)> {
+        self.rows().filter_map(|(rows, run)| Some((rows.start..rows.start + run.counted, run.cache.recurrent()?)))
+    }
+
+    /// Tells the sequences that their layers are about to take up the tokens.
+    pub(super) fn begin(&mut self) {
+        self.runs.iter_mut().flatten().for_each(|run| run.cache.begin());
+    }
+
+    /// Counts the tokens in their sequences; they were written in every layer.
     pub(super) fn advance(&mut self) {
-        self.runs.iter_mut().flatten().for_each(|run| run.cache.advance(run.tokens.len()));
+        self.runs.iter_mut().flatten().for_each(|run| run.cache.advance(run.counted));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{LayerConfig, ModelConfig};
+use super::config::{AttentionConfig, LayerConfig, MixerConfig, ModelConfig};
 use super::dense::DenseBuffers;
 use super::experts::ExpertBuffers;
 use super::rope::Rope;
@@ -24,12 +24,37 @@ pub struct RunState {
     pub(super) normed: Vec<f32>,
     /// Queries, keys and values, `(n, (n_head + 2 · n_kv_head) · head_dim)` of a layer.
     pub(super) qkv: Vec<f32>,
+    /// What decides how much of that counts, of each value its own, where there is a gate.
+    pub(super) gates: Vec<f32>,
     /// What the heads read, `(n, n_head · head_dim)`.
     pub(super) attended: Vec<f32>,
+    /// What a recurrent mixer reads of the tokens, and what it reads again of those that were there before.
+    pub(super) recurrent: RecurrentBuffers,
     /// Inside a feed-forward part.
     pub(super) dense: DenseBuffers,
     /// Inside one of experts.
     pub(super) experts: ExpertBuffers,
+}
+
+/// What recurrent mixers compute in.
+#[derive(Debug, Default)]
+pub(super) struct RecurrentBuffers {
+    /// After the convolution, a row a token.
+    pub(super) mixed: Vec<f32>,
+    /// What is read on the way and not wanted.
+    pub(super) unread: Vec<f32>,
+}
+
+/// The floats that a token of a pass takes in a mixer.
+fn mixer_values(mixer: &MixerConfig, n_embd: usize) -> usize {
+    match mixer {
+        MixerConfig::Attention(AttentionConfig { heads, has_gate, .. }) => {
+            2 * (heads.q_width() + heads.kv_width()) + if *has_gate { 2 * heads.q_width() } else { 0 }
+        }
+        // In, after the convolution, and read.
+        MixerConfig::DeltaNet(net) => 2 * (net.conv_width() + 2 * net.n_value_head) + 3 * net.value_width(),
+        MixerConfig::ShortConv(_) => 4 * n_embd,
+    }
 }
 
 impl RunState {
@@ -42,8 +67,7 @@ impl RunState {
     /// About the bytes that it takes in passes of `rows` tokens, with the logits that are computed after them for `kept`
     /// positions.
     pub fn bytes_for(config: &ModelConfig, rows: usize, kept: usize) -> usize {
-        let heads = config.attentions().map(|attention| 2 * (attention.heads.q_width() + attention.heads.kv_width()));
-        let heads = heads.max().unwrap_or(0);
+        let heads = config.layers.iter().map(|layer| mixer_values(&layer.mixer, config.n_embd)).max().unwrap_or(0);
         let feed_forward = |layer: &LayerConfig| {
             let unit = layer.feed_forward.unit();
             let steps = if unit.is_gated { 3 } else { 1 };
@@ -66,7 +90,9 @@ impl RunState {
             residual: Vec::new(),
             normed: Vec::new(),
             qkv: Vec::new(),
+            gates: Vec::new(),
             attended: Vec::new(),
+            recurrent: RecurrentBuffers::default(),
             dense: DenseBuffers::default(),
             experts: ExpertBuffers::default(),
         }

@@ -34,6 +34,19 @@ pub enum Slot {
     KeyNorm,
     /// From the heads back to the residual stream.
     AttentionOut,
+    /// What a recurrent mixer reads of the residual stream: what the convolution goes over, what decides of decay and
+    /// learning, and what lets out, in this order.
+    RecurrentIn,
+    /// The convolution along the sequence, `[channels, tokens]`.
+    Convolution,
+    /// How fast each head's state decays: below zero.
+    Decay,
+    /// What is added to what decides of the decay.
+    DecayBias,
+    /// What the heads of a recurrent mixer read is normalized with it.
+    RecurrentNorm,
+    /// From a recurrent mixer back to the residual stream.
+    RecurrentOut,
     /// What attention adds is normalized with it.
     AttentionPostNorm,
     /// What the feed-forward part reads is normalized with it.
@@ -115,7 +128,7 @@ impl TensorSpec {
 
     /// Whether it is a matrix that activations are multiplied with, and not one whose rows are looked up.
     pub fn is_product(&self) -> bool {
-        self.shape.len() > 1 && !matches!(self.slot, Slot::Embedding | Slot::Positions)
+        self.shape.len() > 1 && !matches!(self.slot, Slot::Embedding | Slot::Positions | Slot::Convolution)
     }
 }
 

@@ -169,6 +169,8 @@ pub(super) fn matrices(list: &mut TensorList, config: &ModelConfig, index: usize
     let LayerConfig { mixer, feed_forward, .. } = &config.layers[index];
     match mixer {
         MixerConfig::Attention(attention) => attention_matrices(list, config, attention),
+        // Their families name what they have.
+        MixerConfig::DeltaNet(_) | MixerConfig::ShortConv(_) => {}
     }
     match feed_forward {
         FeedForwardConfig::Dense(dense) => feed_forward_steps(list, dense, config.n_embd, None),
@@ -192,7 +194,8 @@ fn attention_matrices(list: &mut TensorList, config: &ModelConfig, attention: &A
     };
     let (queries, keys) = (turned(heads.n_head), turned(heads.n_kv_head));
     let (qkv, out) = (attention.qkv_bias, attention.out_bias);
-    list.weight(Slot::QueriesKeysValues, "self_attn.q_proj", "attn_q", &[q, embd]).stored(queries).bias(qkv);
+    let q_and_gates = if attention.has_gate { 2 * q } else { q };
+    list.weight(Slot::QueriesKeysValues, "self_attn.q_proj", "attn_q", &[q_and_gates, embd]).stored(queries).bias(qkv);
     list.weight(Slot::QueriesKeysValues, "self_attn.k_proj", "attn_k", &[kv, embd]).stored(keys).bias(qkv);
     list.weight(Slot::QueriesKeysValues, "self_attn.v_proj", "attn_v", &[kv, embd]).bias(qkv);
     list.weight(Slot::AttentionOut, "self_attn.o_proj", "attn_output", &[embd, q]).bias(out);

@@ -45,8 +45,9 @@ impl Family for SmolLm3 {
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         let mut config = llama::config_from_gguf(&Self, keys)?;
         for (index, layer) in config.layers.iter_mut().enumerate() {
-            let MixerConfig::Attention(attention) = &mut layer.mixer;
-            attention.rope = attention.rope.filter(|_| turns_by_default(index, USUAL_PERIOD));
+            if let MixerConfig::Attention(attention) = &mut layer.mixer {
+                attention.rope = attention.rope.filter(|_| turns_by_default(index, USUAL_PERIOD));
+            }
         }
         Ok(config)
     }
