@@ -28,6 +28,8 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
             "worker::protocol",
             "hub::news",
             "hub::bytes_text",
+            "hub::name_problem",
+            "engine::FileType",
             "engine::TokenId",
             "engine::SamplingParams",
             "engine::sampling",

@@ -12,6 +12,8 @@ mod support;
 mod cache;
 #[path = "pull/faults.rs"]
 mod faults;
+#[path = "pull/kills.rs"]
+mod kills;
 #[path = "pull/names.rs"]
 mod names;
 #[path = "pull/terminal.rs"]
@@ -343,6 +345,51 @@ fn a_split_model_comes_and_goes_whole() {
     assert_eq!(machine.json(&["models", "verify", "org/split", "--json"]).len(), 4);
     machine.stdout(&["models", "remove", "org/split", "-y"]);
     assert_eq!(files_below(&machine.repository("org/split")), Vec::<String>::new());
+}
+
+#[test]
+fn a_split_model_at_an_address_comes_whole_and_goes_on() {
+    let machine = Machine::new();
+    let name = |number: usize| format!("tiny-llama-split.Q8_0-{number:05}-of-00003.gguf");
+    (1..=3).for_each(|number| machine.hub.put(&format!("/some/where/else/{}", name(number)), &fixture(&name(number))));
+    machine.hub.rule(hub::Rule::on(&name(3)).method("GET").fault(hub::Fault::status(404)));
+    let address = |number| format!("{}/some/where/else/{}", machine.hub.url(), name(number));
+    let first = format!("{}#sha256={}", address(1), sha256(&fixture(&name(1))));
+    assert!(machine.failure(&["pull", &first], 1).contains(&name(3)));
+    machine.hub.forget_rules();
+    let output = machine.run(&["pull", &first]);
+    assert!(stderr_of(&output).contains("a model in 3 files, "), "{}", stderr_of(&output));
+    let said = stdout_of(&output);
+    assert!(said.contains("gibber -m tiny-llama-split.Q8_0"), "{said}");
+    let model = said.trim().rsplit(' ').next().unwrap();
+    assert!(!machine.stdout(&["run", "--raw", "-m", model, "-n", "4", "Once"]).is_empty());
+    assert_eq!(machine.json(&["models", "verify", model, "--json"]).len(), 4);
+    // Whichever part is named, the model is the same.
+    assert!(machine.stdout(&["pull", &address(2)]).contains("was here already"));
+    machine.stdout(&["models", "remove", model, "-y"]);
+    let left = files_below(&machine.path("models"));
+    assert!(left.iter().all(|file| !file.ends_with(".gguf")), "{left:?}");
+}
+
+#[test]
+fn a_stopped_pull_of_an_address_is_listed_and_can_be_removed() {
+    let machine = Machine::new();
+    let address = machine.plain_address();
+    let file = hub::Rule::on("mine.gguf").method("GET").numbers(2..=usize::MAX);
+    machine.hub.rule(file.fault(hub::Fault::StallAfter(30_000)));
+    let child = Running::start(&mut machine.command(&["pull", &address]));
+    wait_until("some bytes", || {
+        machine.path("models/mine.gguf.gibber-part").metadata().is_ok_and(|part| part.len() > 0)
+    });
+    child.signal(rustix::process::Signal::INT);
+    assert_eq!(child.ended().status.code(), Some(130));
+    let listed = machine.stdout(&["models", "list"]);
+    assert!(listed.contains(&format!("`gibber pull {address}` goes on with it")), "{listed}");
+    assert!(listed.contains(" of 54 kB"), "{listed}");
+    let removed = machine.stdout(&["models", "remove", &address, "--yes"]);
+    assert!(removed.contains("what a pull of "), "{removed}");
+    assert!(!machine.stdout(&["models", "list"]).contains("begun: "));
+    assert!(!files_below(&machine.path("models")).iter().any(|file| file.contains("gibber-part")));
 }
 
 #[test]

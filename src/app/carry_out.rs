@@ -8,7 +8,7 @@ use super::{
     attachments,
 };
 use crate::chat::Transcript;
-use crate::hub::news::{PullId, PullNews};
+use crate::hub::news::{FloatsWish, PullId, PullNews};
 use crate::settings::Settings;
 use crate::settings::theme::Theme;
 use crate::store::{SearchHit, SessionId, SessionRecord, SessionSummary, StoreNews, StoreOp};
@@ -46,8 +46,8 @@ pub trait FrontEndIo {
     /// server is asked.
     fn offer_for(&mut self, name: &str) -> Option<ModelOffer>;
 
-    /// Pulls a model in the background.
-    fn pull(&mut self, id: PullId, name: &str);
+    /// Pulls a model in the background, and quantizes it where that is wished.
+    fn pull(&mut self, id: PullId, name: &str, floats: FloatsWish);
 
     /// Stops a pull; its end comes with its news.
     fn cancel_pull(&mut self, id: PullId);
@@ -185,8 +185,8 @@ fn perform(
             let (here, offered) = (io.describe_models(), io.offered_models());
             Outcome::ModelsListed { here, offered }
         }
-        Effect::Pull { id, name } => {
-            io.pull(id, &name);
+        Effect::Pull { id, name, floats } => {
+            io.pull(id, &name, floats);
             return Vec::new();
         }
         Effect::CancelPull(id) => {

@@ -288,7 +288,7 @@ const MAIN: &[SlashCommand] = &[
     .completes(Completer::Models),
     command(
         "pull",
-        Optional("[NAME | stop [NAME]]"),
+        Optional("[NAME | stop [NAME] | quantize [NAME] [TYPE]]"),
         "get a model and load it once it is here, unless the chat has gone on; alone it says how far those are that come",
         |app, call| app.pull_command(call.argument),
     )
@@ -304,7 +304,7 @@ const MAIN: &[SlashCommand] = &[
     command(
         "preset",
         Optional("[NAME | save NAME | delete NAME]"),
-        "set all sampling parameters at once, or keep those in force under a name",
+        "set all sampling parameters at once (`model` is what the model brings), or keep those in force under a name",
         |app, call| app.preset_command(call.argument),
     )
     .completes(Completer::Presets),

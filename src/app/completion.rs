@@ -142,12 +142,13 @@ fn arguments(app: &App, name: &str, argument: &str) -> Vec<Completion> {
         .collect()
 }
 
-/// What `/pull` takes: a model that can be had, or `stop` and one that is on its way.
+/// What `/pull` takes: a model that can be had, or `stop` or `quantize` and one that is on its way.
 fn pulls(app: &App) -> Vec<(String, String)> {
     let on_its_way =
         app.pulls().iter().map(|pull| (format!("stop {}", pull.name), "stop it; what has come is kept".to_owned()));
     let offered = app.offered().iter().map(|model| (model.name.clone(), model.detail()));
-    on_its_way.chain(offered).collect()
+    let quantize = ("quantize".to_owned(), "write floats in fewer bits: faster, in less memory".to_owned());
+    on_its_way.chain([quantize]).chain(offered).collect()
 }
 
 fn completion(line: String, label: String, help: String) -> Completion {

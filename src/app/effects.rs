@@ -1,7 +1,7 @@
 //! What the state machine asks of the program around it.
 
 use super::List;
-use crate::hub::news::PullId;
+use crate::hub::news::{FloatsWish, PullId};
 use crate::settings::Settings;
 use crate::store::{SessionId, StoreOp};
 use crate::worker::protocol::{EngineCommand, RequestId};
@@ -36,6 +36,8 @@ pub enum Effect {
         id: PullId,
         /// What is wanted.
         name: String,
+        /// What is to become of its weights, where they are floats.
+        floats: FloatsWish,
     },
     /// Stop a pull, and keep what has come.
     CancelPull(PullId),

@@ -50,6 +50,8 @@ pub struct OfferedModel {
     pub bytes: Option<u64>,
     /// What it is good at, its licence, and what stands in its way.
     pub about: String,
+    /// Why this engine cannot run it, if so.
+    pub cannot_run: Option<String>,
 }
 
 impl OfferedModel {

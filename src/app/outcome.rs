@@ -154,7 +154,10 @@ impl App {
                 self.on_preset_saved(&name, is_there, outcome);
                 return Vec::new();
             }
-            Outcome::SettingsSaved(Ok(path)) => Ok(format!("the settings are now the default, in {path}")),
+            Outcome::SettingsSaved(Ok(path)) => {
+                let which = if self.setup.sampling.unsaved().is_empty() { "the" } else { "all other" };
+                Ok(format!("{which} settings are now the default, in {path}"))
+            }
             Outcome::FileWritten(Ok(path)) => Ok(format!("{path} is written")),
             Outcome::StoreNews(StoreNews::Others(others)) => {
                 return self.chat.on_others_wrote(others, &self.view.keymap);

@@ -6,10 +6,11 @@
 
 use super::{App, Effect, NoteKind, OfferedModel, OnScreen};
 use crate::chat::MessageId;
-use crate::hub::bytes_text;
-use crate::hub::news::{PullEnd, PullId, PullNews, PullProgress, PullStep};
+use crate::hub::news::{FloatsWish, PullEnd, PullId, PullNews, PullProgress, PullStep};
+use crate::hub::{bytes_text, name_problem};
 use crate::store::SessionId;
 use crate::worker::protocol::RequestId;
+use gibber_engine::FileType;
 
 /// What can be had in the place of a model that is not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Pull {
     pub progress: Option<PullProgress>,
     /// From 0 to 100; never less than before.
     percent: u64,
+    /// What is to become of its weights, where they are floats.
+    floats: FloatsWish,
+    /// What they are best quantized to, once it is known that they are floats.
+    proposed: Option<FileType>,
     /// How things stood when it was asked for.
     since: Situation,
 }
@@ -48,6 +53,8 @@ pub enum PullStage {
     Running,
     /// It waits for this.
     Waiting(String),
+    /// It is here, and its weights are quantized to this.
+    Quantizing(FileType),
     /// The person wants it no more.
     Stopping,
 }
@@ -62,13 +69,30 @@ pub(super) struct Situation {
 }
 
 impl Pull {
-    fn new(id: PullId, name: String, since: Situation) -> Self {
-        Self { id, name, stage: PullStage::Queued, progress: None, percent: 0, since }
+    fn new(id: PullId, name: String, floats: FloatsWish, since: Situation) -> Self {
+        Self { id, name, stage: PullStage::Queued, progress: None, percent: 0, floats, proposed: None, since }
+    }
+
+    /// From now on this part of its weights is quantized: that is counted anew.
+    fn quantize(&mut self, kind: FileType, progress: PullProgress) {
+        if self.stage == PullStage::Stopping {
+            return;
+        }
+        if self.stage != PullStage::Quantizing(kind) {
+            (self.progress, self.percent) = (None, 0);
+        }
+        self.advance(progress);
+        self.stage = PullStage::Quantizing(kind);
     }
 
     /// From 0 to 100; never less than before.
     pub fn percent(&self) -> u64 {
         self.percent
+    }
+
+    /// Whether it goes on once its floats are here: they are quantized then.
+    pub fn goes_on_with_floats(&self) -> bool {
+        self.floats != FloatsWish::Keep
     }
 
     fn advance(&mut self, progress: PullProgress) {
@@ -104,20 +128,22 @@ impl Pull {
     }
 
     /// What it does where that is not to fetch bytes.
-    pub fn state(&self) -> Option<&str> {
-        match &self.stage {
-            PullStage::Queued => Some("waits for its turn"),
-            PullStage::Asking => Some("the hub is asked"),
-            PullStage::Running => None,
-            PullStage::Waiting(what) => Some(what),
-            PullStage::Stopping => Some("stopping"),
-        }
+    pub fn state(&self) -> Option<String> {
+        let said = match &self.stage {
+            PullStage::Queued => "waits for its turn".to_owned(),
+            PullStage::Asking => "the hub is asked".to_owned(),
+            PullStage::Running => return None,
+            PullStage::Waiting(what) => what.clone(),
+            PullStage::Quantizing(kind) => format!("quantized to {kind}"),
+            PullStage::Stopping => "stopping".to_owned(),
+        };
+        Some(said)
     }
 
     /// Name, how far it is, and what it does.
     pub fn line(&self) -> String {
         let share = self.progress.map_or_else(String::new, |_| format!("{} %", self.percent));
-        let parts = [share, self.bytes(), self.speed(), self.time_left(), self.state().unwrap_or_default().to_owned()];
+        let parts = [share, self.bytes(), self.speed(), self.time_left(), self.state().unwrap_or_default()];
         let known: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("{}: {}", self.name, known.join(" · "))
     }
@@ -128,6 +154,8 @@ impl Pull {
 enum PullReport {
     /// What its name stands for.
     Chosen(String),
+    /// Its weights are floats: may they be quantized to this?
+    Floats(FileType),
     /// How it has ended.
     Ended(PullEnd),
 }
@@ -137,6 +165,8 @@ enum PullReport {
 pub(super) struct Pulls {
     last: u64,
     queue: Vec<Pull>,
+    /// The model of floats that came last and was not quantized, and what it is best quantized to.
+    floats_here: Option<(String, FileType)>,
 }
 
 impl Pulls {
@@ -145,13 +175,13 @@ impl Pulls {
     }
 
     /// Puts a model behind those that come first; `None` where it is on its way already.
-    fn put(&mut self, name: &str, since: Situation) -> Option<&Pull> {
+    fn put(&mut self, name: &str, floats: FloatsWish, since: Situation) -> Option<&Pull> {
         let is_same = |pull: &Pull| pull.name == name && pull.stage != PullStage::Stopping;
         if self.queue.iter().any(is_same) {
             return None;
         }
         self.last += 1;
-        self.queue.push(Pull::new(PullId(self.last), name.to_owned(), since));
+        self.queue.push(Pull::new(PullId(self.last), name.to_owned(), floats, since));
         self.queue.last()
     }
 
@@ -159,7 +189,31 @@ impl Pulls {
     fn begin_next(&mut self) -> Option<Effect> {
         let first = self.queue.first_mut().filter(|pull| pull.stage == PullStage::Queued)?;
         first.stage = PullStage::Asking;
-        Some(Effect::Pull { id: first.id, name: first.name.clone() })
+        Some(Effect::Pull { id: first.id, name: first.name.clone(), floats: first.floats })
+    }
+
+    /// The one of this name, or the first of which it was asked whether its floats may be quantized, is to be quantized once
+    /// it is here; `None` where there is none.
+    fn agree(&mut self, name: &str, kind: Option<FileType>) -> Option<&Pull> {
+        let is_meant = |pull: &&mut Pull| match name.is_empty() {
+            true => pull.proposed.is_some() && pull.stage != PullStage::Stopping,
+            false => pull.name == name && pull.stage != PullStage::Stopping,
+        };
+        let pull = self.queue.iter_mut().find(is_meant)?;
+        pull.floats = FloatsWish::Quantize(kind.or(pull.proposed));
+        Some(pull)
+    }
+
+    /// One has come as floats. Where the person has agreed since it was asked for, it goes on with them, before all others.
+    fn resume_with_floats(&mut self, mut pull: Pull) -> Option<Effect> {
+        if pull.floats == FloatsWish::Keep {
+            self.floats_here = pull.proposed.map(|kind| (pull.name, kind));
+            return None;
+        }
+        pull.stage = PullStage::Asking;
+        let effect = Effect::Pull { id: pull.id, name: pull.name.clone(), floats: pull.floats };
+        self.queue.insert(0, pull);
+        Some(effect)
     }
 
     /// Stops those of this name, or all where it is empty; one that has not begun is gone at once. Returns the names.
@@ -184,6 +238,11 @@ impl Pulls {
             PullStep::Waiting(what) if pull.stage != PullStage::Stopping => pull.stage = PullStage::Waiting(what),
             PullStep::Waiting(_) => {}
             PullStep::Progress(progress) => pull.advance(progress),
+            PullStep::Quantizing(kind, progress) => pull.quantize(kind, progress),
+            PullStep::Floats(kind) => {
+                pull.proposed = Some(kind);
+                return Some((pull.clone(), PullReport::Floats(kind)));
+            }
             PullStep::Ended(end) => return Some((self.queue.remove(place), PullReport::Ended(end))),
         }
         None
@@ -196,12 +255,13 @@ impl App {
         self.pulls.all()
     }
 
-    /// `/pull [NAME | stop [NAME]]`
+    /// `/pull [NAME | stop [NAME] | quantize [NAME] [TYPE]]`
     pub(super) fn pull_command(&mut self, argument: &str) -> Vec<Effect> {
         match argument.split_once(char::is_whitespace).unwrap_or((argument, "")) {
             ("", _) => self.tell_of_pulls(),
             ("stop", name) => return self.stop_pulls(name.trim()),
-            _ => return self.pull(argument),
+            ("quantize", rest) => return self.quantize_pulled(rest),
+            _ => return self.pull(argument, FloatsWish::Keep),
         }
         Vec::new()
     }
@@ -215,19 +275,59 @@ impl App {
         self.note(NoteKind::Info, text);
     }
 
-    fn pull(&mut self, name: &str) -> Vec<Effect> {
+    fn pull(&mut self, name: &str, floats: FloatsWish) -> Vec<Effect> {
+        if let Some(problem) = name_problem(name) {
+            self.note(NoteKind::Error, problem);
+            // It can be mended.
+            return vec![Effect::Screen(OnScreen::Compose(format!("/pull {name}")))];
+        }
+        if let Some(why) = self.why_not(name) {
+            let text = format!("{name} is not pulled: {why}; `gibber pull {name} --yes` fetches it all the same");
+            self.note(NoteKind::Error, text);
+            return Vec::new();
+        }
         let since = self.situation();
-        if self.pulls.put(name, since).is_none() {
+        if self.pulls.put(name, floats, since).is_none() {
             self.note(NoteKind::Info, format!("{name} is on its way already; /pull says how far it is"));
             return Vec::new();
         }
         let next = self.pulls.begin_next();
         let text = match (&next, self.pulls().first()) {
             (None, Some(first)) => format!("{name} is pulled after {}; /pull stop {name} takes it back", first.name),
+            _ if floats != FloatsWish::Keep => format!("{name} is being quantized; the chat goes on meanwhile"),
             _ => format!("{name} is being pulled; the chat goes on meanwhile"),
         };
         self.note(NoteKind::Info, text);
         next.into_iter().collect()
+    }
+
+    /// Why the engine cannot run what the list offers under a name.
+    fn why_not(&self, name: &str) -> Option<&str> {
+        self.catalog.offered.iter().find(|model| model.name == name)?.cannot_run.as_deref()
+    }
+
+    /// `/pull quantize [NAME] [TYPE]`: yes to what was asked of a model of floats that comes, or has come.
+    fn quantize_pulled(&mut self, rest: &str) -> Vec<Effect> {
+        let (name, kind) = name_and_type(rest);
+        let here = self.pulls.floats_here.clone();
+        if let Some(pull) = self.pulls.agree(name, kind) {
+            let to = match pull.floats {
+                FloatsWish::Quantize(Some(kind)) => format!(" to {kind}"),
+                FloatsWish::Quantize(None) | FloatsWish::Keep => String::new(),
+            };
+            let text = format!("the weights of {} are quantized{to} once they are here", pull.name);
+            self.note(NoteKind::Info, text);
+            return Vec::new();
+        }
+        match (name, here) {
+            ("", Some((name, proposed))) => self.pull(&name, FloatsWish::Quantize(kind.or(Some(proposed)))),
+            ("", None) => {
+                let text = "no model of floats has come in this chat: /pull quantize NAME says which is meant";
+                self.note(NoteKind::Error, text.to_owned());
+                Vec::new()
+            }
+            (name, _) => self.pull(name, FloatsWish::Quantize(kind)),
+        }
     }
 
     /// A model is not here, and can be had: whoever wants it has only to press Enter, or to choose.
@@ -282,12 +382,23 @@ impl App {
                 self.note(NoteKind::Info, format!("{}: {what}", pull.name));
                 return Vec::new();
             }
+            PullReport::Floats(kind) => {
+                self.note(NoteKind::Info, floats_question(&pull.name, kind));
+                return vec![Effect::Screen(OnScreen::Compose(QUANTIZE.to_owned()))];
+            }
             PullReport::Ended(end) => end,
         };
+        if let PullEnd::Here { floats: Some(kind), .. } = &end
+            && let Some(effect) =
+                self.pulls.resume_with_floats(Pull { proposed: pull.proposed.or(Some(*kind)), ..pull.clone() })
+        {
+            return vec![effect];
+        }
         let mut effects: Vec<Effect> = self.pulls.begin_next().into_iter().collect();
         match end {
-            PullEnd::Here { model, note } => {
+            PullEnd::Here { model, note, floats } => {
                 note.into_iter().for_each(|note| self.note(NoteKind::Info, note));
+                floats.into_iter().for_each(|kind| self.note(NoteKind::Info, floats_hint(kind)));
                 effects.extend(self.on_pulled(&pull, model, is_typing));
             }
             PullEnd::Stopped => self.note(NoteKind::Info, stopped(&pull.name, &pull.bytes())),
@@ -310,6 +421,32 @@ impl App {
             return Vec::new();
         }
         self.load_model(model)
+    }
+}
+
+/// Yes to what was asked of floats.
+const QUANTIZE: &str = "/pull quantize";
+
+/// What is asked of a model whose weights are floats, while it comes.
+pub fn floats_question(name: &str, kind: FileType) -> String {
+    format!(
+        "{name}: its weights are floats; quantize them to {kind} once they are here (faster, in less memory)? {QUANTIZE} \
+         says yes"
+    )
+}
+
+/// What is said of floats that are here and were not quantized.
+pub fn floats_hint(kind: FileType) -> String {
+    format!("its weights are floats: {QUANTIZE} makes {kind} of them, which is faster and takes less memory")
+}
+
+/// A name, a type of weights, or both, in this order.
+fn name_and_type(text: &str) -> (&str, Option<FileType>) {
+    let text = text.trim();
+    let (before, last) = text.rsplit_once(char::is_whitespace).unwrap_or(("", text));
+    match last.parse() {
+        Ok(kind) => (before.trim(), Some(kind)),
+        Err(_) => (text, None),
     }
 }
 

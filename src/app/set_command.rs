@@ -117,10 +117,15 @@ impl App {
 
     /// `/save`: what a person has chosen becomes the default; what is the model's stays the model's.
     pub(super) fn save_settings(&mut self) -> Vec<Effect> {
-        for parameter in self.setup.sampling.unsaved() {
-            let (name, value) = (parameter.spec().name, parameter.display(self.sampling()));
+        let unsaved = self.setup.sampling.unsaved();
+        if !unsaved.is_empty() {
+            let value =
+                |parameter: &Parameter| format!("{} = {}", parameter.spec().name, parameter.display(self.sampling()));
+            let values: Vec<String> = unsaved.iter().map(value).collect();
             let text = format!(
-                "{name} = {value} is this program's default, which counts as unset in config.toml: a new chat has the model's own value again"
+                "not saved: {}: that is this program's default, which counts as unset in config.toml, so that a new chat \
+                 has the model's own again; /preset save NAME keeps it under a name",
+                values.join(", ")
             );
             self.note(NoteKind::Warning, text);
         }

@@ -256,18 +256,29 @@ impl Setup {
     }
 }
 
+/// The preset of what the model's makers recommend.
+const MODEL_PRESET: &str = "model";
+
+/// Whether a preset comes with the program.
+fn is_built_in(name: &str) -> bool {
+    PRESET_NAMES.contains(&name) || name == MODEL_PRESET
+}
+
 /// Presets: sampling parameters under a name, built-in or the person's own.
 impl Setup {
     /// The name of the preset in force, built-in or the person's own; `None` for other values.
     pub(super) fn preset(&self) -> Option<&str> {
         let own = self.settings.presets.iter().map(|(name, values)| (name.as_str(), values.clone()));
         let built_in = PRESET_NAMES.into_iter().filter_map(|name| Some((name, SamplingValues::preset(name)?)));
-        own.chain(built_in).find(|(_, values)| self.sampling.is_preset(values)).map(|(name, _)| name)
+        let of_model = [(MODEL_PRESET, self.sampling.of_the_model())];
+        let all = own.chain(of_model.into_iter().filter(|_| !self.sampling.recommended().is_empty())).chain(built_in);
+        all.into_iter().find(|(_, values)| self.sampling.is_preset(values)).map(|(name, _)| name)
     }
 
     /// What a preset says; the person's own come first.
     pub(super) fn preset_named(&self, name: &str) -> Option<SamplingValues> {
-        self.settings.presets.get(name).cloned().or_else(|| SamplingValues::preset(name))
+        let of_model = || (name == MODEL_PRESET).then(|| self.sampling.of_the_model());
+        self.settings.presets.get(name).cloned().or_else(|| SamplingValues::preset(name)).or_else(of_model)
     }
 
     /// The filters as a preset would make them.
@@ -279,8 +290,8 @@ impl Setup {
 
     /// The names of all presets, the built-in ones first.
     pub(super) fn preset_names(&self) -> Vec<String> {
-        let own = self.settings.presets.keys().filter(|name| !PRESET_NAMES.contains(&name.as_str()));
-        PRESET_NAMES.iter().map(|name| (*name).to_owned()).chain(own.cloned()).collect()
+        let own = self.settings.presets.keys().filter(|name| !is_built_in(name));
+        PRESET_NAMES.into_iter().chain([MODEL_PRESET]).map(str::to_owned).chain(own.cloned()).collect()
     }
 
     /// The name of the preset after the one in force.
@@ -299,7 +310,7 @@ impl Setup {
         if !name.chars().all(is_name) {
             return Err(format!("a preset's name has letters, digits, - and _, and not `{name}`"));
         }
-        if PRESET_NAMES.contains(&name) || ["save", "delete"].contains(&name) {
+        if is_built_in(name) || ["save", "delete"].contains(&name) {
             return Err(format!("`{name}` is taken: choose another name for the preset"));
         }
         let mut values = SamplingValues::all(self.sampling.in_force());
@@ -319,7 +330,7 @@ impl Setup {
             return Ok(());
         }
         let own: Vec<&str> = self.settings.presets.keys().map(String::as_str).collect();
-        Err(match (PRESET_NAMES.contains(&name), own.is_empty()) {
+        Err(match (is_built_in(name), own.is_empty()) {
             (true, _) => format!("`{name}` is built in and stays"),
             (false, true) => "there is no preset of your own yet: /preset save NAME makes one".to_owned(),
             (false, false) => format!("there is no preset `{name}` of your own: it must be {}", own.join(", ")),

@@ -14,15 +14,15 @@ use crate::chat::template::RAW_NAME;
 use crate::settings::layers::Given;
 use crate::settings::{Settings, Think};
 use gibber_engine::{CacheType, FileType, PromptLookup};
-pub(super) use llama::Translated;
+pub(super) use llama::{Translated, one_dash_names};
 use sampling::Sampling;
 
 /// The help's last lines.
 const AFTER_HELP: &str = "\
--sys, -ctk and -ctv may be written with one dash, as llama.cpp writes them. Its other flags, short or long, are taken and do
+-sys, -hf, -hff, -ctk and -ctv may be written with one dash, as llama.cpp writes them. Its other flags, short or long, are taken and do
 nothing, such as -ngl on a CPU, or are refused by name. The last of a repeated flag counts.
 
-Environment: GIBBER_MODEL and GIBBER_THREADS stand for -m and -t, GIBBER_CONFIG_DIR for --config-dir; NO_COLOR turns colours off.
+Environment: GIBBER_MODEL and GIBBER_THREADS stand for -m and -t, GIBBER_CONFIG_DIR for --config-dir; GIBBER_MODELS names the folder for models; NO_COLOR turns colours off.
 HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to Hugging Face's own programs.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
@@ -416,6 +416,7 @@ pub(super) struct Remove {
 #[derive(Debug, Subcommand)]
 pub(super) enum Models {
     /// The models of this machine: names that -m takes, what each is, and whether it can be run
+    #[command(visible_alias = "ls")]
     List {
         /// Only those of which the hub has a newer version
         #[arg(long)]
@@ -472,8 +473,8 @@ pub(super) struct Quantize {
 pub(super) enum Config {
     /// Where config.toml is
     Path,
-    /// The settings in use
-    Show,
+    /// The settings in use, with who has said what; with -m those for that model
+    Show(Model),
     /// Open config.toml in $VISUAL or $EDITOR
     Edit,
     /// Check config.toml

@@ -15,8 +15,9 @@ pub(super) fn offered(paths: &Paths) -> Vec<OfferedModel> {
 
 fn offered_model(model: Obtainable) -> OfferedModel {
     let gated = model.is_gated.then(|| "gated: its makers want you to agree first".to_owned());
+    let cannot_run = model.cannot_run.clone();
     let about: Vec<String> = model.cannot_run.into_iter().chain([model.good_at, model.licence]).chain(gated).collect();
-    OfferedModel { name: model.name, bytes: Some(model.bytes), about: about.join(" · ") }
+    OfferedModel { name: model.name, bytes: Some(model.bytes), about: about.join(" · "), cannot_run }
 }
 
 /// What is wrong with the person's own short names, for the first thing that the chat says.
@@ -34,7 +35,8 @@ pub(super) fn offer_for(name: &str, paths: &Paths) -> Option<ModelOffer> {
     let reference = hub.reference(name).ok()?;
     let can_be_had = models::can_be_fetched(&hub, name, &reference);
     let bytes = hub.bytes_of(&reference);
-    can_be_had.then(|| ModelOffer::One(OfferedModel { name: name.to_owned(), bytes, about: String::new() }))
+    can_be_had
+        .then(|| ModelOffer::One(OfferedModel { name: name.to_owned(), bytes, about: String::new(), cannot_run: None }))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::args::{Common, Config};
+use super::args::{Common, Config, Model};
 use super::output::Output;
+use super::pull::with_file;
 use super::{Context, Usage, sentence, themes};
 use crate::settings::layers::LayeredSampling;
-use crate::settings::origins::{text_with_origins, without_effect};
+use crate::settings::origins::{Stage, text_with_origins, without_effect};
 use crate::settings::{Settings, line_of_key};
 use crate::store::{Paths, files};
 use gibber_engine::sampling::SamplingValues;
@@ -21,7 +22,7 @@ pub(super) fn run(command: &Config, common: &Common) -> Result<()> {
     let mut output = Output::stdout();
     match command {
         Config::Path => output.line(&paths.config().display().to_string()),
-        Config::Show => output.text(&shown(&Context::new(common)?, common)?),
+        Config::Show(model) => output.text(&shown(Context::new(common)?, common, model)?),
         Config::Check => {
             check(&paths)?;
             let state = if paths.config().exists() { "is valid" } else { "does not exist; the defaults are used" };
@@ -54,14 +55,20 @@ fn edit(paths: &Paths) -> Result<()> {
     check(paths)
 }
 
-/// The settings in use, with where each comes from.
-fn shown(context: &Context, common: &Common) -> Result<String> {
+/// The settings in use, with where each comes from; `model` has what the flags say.
+fn shown(mut context: Context, common: &Common, model: &Model) -> Result<String> {
+    let mut stages = super::stages(&context.paths, common)?;
+    model.apply(&mut context.settings);
+    if let Some(repository) = &model.hf_repo {
+        context.settings.model.name = with_file(&context.hub()?, repository, model.hf_file.as_deref())?;
+    }
+    stages.push(Stage { source: "a flag", settings: context.settings.clone() });
     let mut sampling = LayeredSampling::new(&context.settings.sampling, SamplingValues::default());
-    match super::recommended::of_settings(context, &mut sampling) {
+    match super::recommended::of_settings(&context, &mut sampling) {
         Ok(()) => {}
         Err(error) => tell!("note: nothing is known of the model's own settings: {}", sentence(&error)),
     }
-    text_with_origins(&super::stages(&context.paths, common)?, &sampling).map_err(|error| anyhow!(error))
+    text_with_origins(&stages, &sampling).map_err(|error| anyhow!(error))
 }
 
 /// Says which keys change nothing.

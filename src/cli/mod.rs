@@ -14,6 +14,7 @@ mod chat;
 mod chat_pulls;
 mod config;
 mod file_reader;
+mod habits;
 mod interrupt;
 mod log;
 mod manual;
@@ -218,7 +219,16 @@ fn report(error: &anyhow::Error) -> u8 {
         return 0;
     }
     tell!("error: {}", sentence(error));
-    if error.is::<Usage>() { 2 } else { 1 }
+    exit_code(error)
+}
+
+/// The exit code of what ends with a sentence, or with nothing more to say.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref() {
+        Some(Exit(code)) => *code,
+        None if error.is::<Usage>() => 2,
+        None => 1,
+    }
 }
 
 /// clap's error with the arguments that it quotes made visible: clap takes escape sequences out of its texts by itself, and
@@ -308,10 +318,11 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli> {
     let translated = args::Translated::new(arguments).map_err(Usage)?;
     let parsed = Cli::command().try_get_matches_from(&translated.arguments).map_err(quoted_visibly);
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = parsed.map_err(|error| match translated.describe(&error) {
-        Some(text) => anyhow::Error::new(Usage(text.trim_start_matches("error: ").trim_end().to_owned())),
-        None => error.into(),
-    })?;
+    let (cli, matches) =
+        parsed.map_err(|error| match habits::hint(&error).or_else(|| translated.describe(&error)) {
+            Some(text) => anyhow::Error::new(Usage(text.trim_start_matches("error: ").trim_end().to_owned())),
+            None => error.into(),
+        })?;
     refuse_flags_before_the_command(&matches, &translated)?;
     translated.notices.iter().for_each(|notice| tell!("warning: {notice}"));
     Ok(cli)

@@ -12,7 +12,7 @@ use super::output::Output;
 use crate::app::ListedModel;
 use crate::chat::columns::lines;
 use crate::chat::one_line;
-use crate::hub::{ModelHub, bytes_text};
+use crate::hub::{ModelHub, bytes_text, files_of};
 use crate::store::{ModelStores, Paths};
 use gibber_engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
 use gibber_files::quoted;
@@ -30,7 +30,10 @@ struct ModelRow {
     architecture: Option<&'static str>,
     parameters: Option<u64>,
     format: Option<String>,
+    /// Of the weights.
     bytes: Option<u64>,
+    /// Of all its files.
+    file_bytes: Option<u64>,
     /// Tokens that it was trained for.
     context: Option<usize>,
     runnable: bool,
@@ -60,6 +63,7 @@ impl ModelRow {
             parameters: files.as_ref().map(ModelFiles::parameters),
             format: files.as_ref().map(|files| files.format().to_string()),
             bytes: files.as_ref().map(|files| files.weights.total_bytes()),
+            file_bytes: file_bytes(source),
             context,
             runnable: error.is_none(),
             reason: error.map(|error| quoted::lines(&error.to_string()).into_owned()),
@@ -76,6 +80,7 @@ impl ModelRow {
             parameters: None,
             format: None,
             bytes: None,
+            file_bytes: file_bytes(source),
             context: None,
             runnable: false,
             reason: Some("its files could not be read".to_owned()),
@@ -89,7 +94,7 @@ impl ModelRow {
             or_dash(self.architecture.map(str::to_owned)),
             or_dash(self.parameters.map(|parameters| format!("{:.1} M", parameters as f64 / 1e6))),
             or_dash(self.format.clone()),
-            or_dash(self.bytes.map(|bytes| format!("{:.0} MB", bytes as f64 / 1e6))),
+            or_dash(self.file_bytes.map(bytes_text)),
             or_dash(self.context.map(|context| context.to_string())),
             format!("{}{}: {}", self.store, if self.pulled { ", pulled" } else { "" }, one_line(&self.path)),
         ]
@@ -100,6 +105,18 @@ fn place(source: &ModelSource) -> String {
     match source {
         ModelSource::Path(path) => path.display().to_string(),
         ModelSource::Embedded { .. } | ModelSource::Synthetic(_) => "inside this executable".to_owned(),
+    }
+}
+
+/// Bytes of all files of a model; of one in the executable its own.
+fn file_bytes(source: &ModelSource) -> Option<u64> {
+    match source {
+        ModelSource::Path(path) => {
+            let files = files_of(path, &[]);
+            files.iter().map(|file| file.path.metadata().ok().map(|metadata| metadata.len())).sum()
+        }
+        ModelSource::Embedded { bytes, .. } => Some(bytes.len() as u64),
+        ModelSource::Synthetic(_) => None,
     }
 }
 

@@ -228,13 +228,16 @@ pub(super) fn default_model(paths: &Paths) -> Result<ModelSource> {
     }
 }
 
-/// Where the default model's file may be: beside an installed executable, in the models folders, in the source tree.
+/// Where the default model's file may be: beside an installed executable, in the models folders, and, where no folder for
+/// models was named, in the source tree.
 #[cfg(not(feature = "embed-model"))]
 fn default_places(paths: &Paths) -> Vec<PathBuf> {
     let executable = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
     let mut folders = executable.as_deref().map(beside).unwrap_or_default();
     folders.extend(paths.model_folders());
-    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models"));
+    if !paths.has_named_models() {
+        folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/models"));
+    }
     folders.into_iter().map(|folder| folder.join(DEFAULT_FILE)).collect()
 }
 

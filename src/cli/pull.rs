@@ -20,25 +20,65 @@ use super::output::Output;
 use super::question::{ask, can_ask};
 use super::{Context, Exit, INTERRUPTED, Usage};
 use crate::chat::one_line;
+use crate::hub::quantized::check_kind;
 use crate::hub::{Here, ModelHub, Offer, OfferSource, bytes_text};
 use gibber_engine::FileType;
 use gibber_signals::ending;
 use progress::Progress;
 
 pub(super) fn run(context: &Context, arguments: &Pull) -> Result<()> {
+    let outcome = carry_out(context, arguments);
+    match &outcome {
+        Err(error) if arguments.json => tell_failure(error)?,
+        Ok(()) | Err(_) => {}
+    }
+    outcome
+}
+
+/// The last line of `--json` where it failed, or was stopped. That nobody reads stdout any more is no failure.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "failed")]
+struct FailedRow<'a> {
+    error: &'a str,
+    exit_code: u8,
+}
+
+fn tell_failure(error: &anyhow::Error) -> Result<()> {
+    if super::is_broken_pipe(error) {
+        return Ok(());
+    }
+    let exit_code = super::exit_code(error);
+    let sentence = match error.downcast_ref() {
+        Some(Exit(INTERRUPTED)) => "stopped".to_owned(),
+        Some(Exit(_)) => "not everything was done".to_owned(),
+        None => super::sentence(error),
+    };
+    Output::stdout().json(&FailedRow { error: &sentence, exit_code })
+}
+
+fn carry_out(context: &Context, arguments: &Pull) -> Result<()> {
     let hub = context.hub()?;
     let name = wanted(&hub, arguments)?;
     match &name {
         name if arguments.list => list::run(&hub, name.as_deref(), arguments.json),
         name if arguments.update => update::run(context, &hub, name.as_deref(), arguments),
         Some(name) => one(context, &hub, name, arguments),
-        None => Err(Usage(
-            "say what is to be fetched: `gibber pull qwen3:0.6b`, or a repository of the hub such as `gibber pull \
-             org/name`; --list shows which have short names"
-                .into(),
-        )
-        .into()),
+        None => {
+            if !arguments.json {
+                list::run(&hub, None, false)?;
+            }
+            Err(nameless())
+        }
     }
+}
+
+fn nameless() -> anyhow::Error {
+    Usage(
+        "say what is to be fetched: `gibber pull qwen3:0.6b`, or a repository of the hub such as `gibber pull \
+             org/name`; --list shows which have short names"
+            .into(),
+    )
+    .into()
 }
 
 /// What is to be fetched, as a reference is written.
@@ -148,7 +188,7 @@ impl Work {
         }
         // A question may have had Ctrl-C for itself.
         self.watch();
-        let progress = Progress::new(manner.json, manner.ascii);
+        let progress = Progress::new(manner.json, manner.ascii, &self.cancel);
         let has_come = Cell::new(false);
         let show = |event: PullEvent| {
             if let PullEvent::Progress { done, .. } = &event {
@@ -258,10 +298,5 @@ fn would_fetch(offer: &Offer, arguments: &Pull) -> Result<()> {
 
 /// The types that `--quantize` makes of floats.
 fn check_quantized(kind: FileType) -> Result<()> {
-    if kind.base().block_size() > 1 {
-        return Ok(());
-    }
-    Err(anyhow!(Usage(format!(
-        "--quantize {kind} would leave the weights floats: q8_0, q4_k_m, ... make them smaller"
-    ))))
+    check_kind(kind).map_err(|error| Usage(format!("--quantize {error}")).into())
 }

@@ -21,7 +21,7 @@ use crate::chat::Transcript;
 use crate::chat::document::Document;
 use crate::hub::background;
 use crate::hub::jobs::Jobs;
-use crate::hub::news::{PullId, PullNews};
+use crate::hub::news::{FloatsWish, PullId, PullNews};
 use crate::settings::theme::Theme;
 use crate::settings::{Settings, SettingsError, edit};
 use crate::store::{
@@ -67,6 +67,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
         Vec::new()
     });
     let load = load_params(&settings, &paths);
+    let place = background::Place { paths: paths.clone(), is_offline, threads: settings.model.threads };
     let is_raw = template_choice(given.template.as_ref().unwrap_or(&settings.model.template)).is_raw();
     let message = run::given_text(&arguments.prompt, is_raw)?;
     let (models, offered) = (models::names(&paths), chat_pulls::offered(&paths));
@@ -88,7 +89,7 @@ pub(super) fn start(mut context: Context, arguments: &Chat, screen: bool) -> Res
         ..Start::default()
     };
     let writer = StoreWriter::spawn(paths.clone())?;
-    let pulls = Jobs::new(background::work(paths.clone(), is_offline));
+    let pulls = Jobs::new(background::work(place));
     let surroundings = Surroundings {
         paths,
         load,
@@ -199,8 +200,8 @@ impl FrontEndIo for Surroundings {
         chat_pulls::offer_for(name, &self.paths)
     }
 
-    fn pull(&mut self, id: PullId, name: &str) {
-        self.pulls.start(id, name);
+    fn pull(&mut self, id: PullId, name: &str, floats: FloatsWish) {
+        self.pulls.start(id, name, floats);
     }
 
     fn cancel_pull(&mut self, id: PullId) {

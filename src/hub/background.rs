@@ -1,20 +1,34 @@
 //! A pull from a name to a model that is here, as a chat has it carried out in the background.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gibber_hub::{Cancel, HubError, Limits, PullEvent};
+use gibber_engine::FileType;
+use gibber_engine::convert::Step;
+use gibber_hub::{Cancel, HubError, Limits, PullEvent, Reference};
 
 use super::jobs::Work;
-use super::news::{PullEnd, PullProgress, PullStep};
-use super::{Here, ModelHub, time_text};
+use super::news::{FloatsWish, PullEnd, PullProgress, PullStep};
+use super::quantized::check_kind;
+use super::{Floats, Here, ModelHub, QuantizeError, time_text};
 use crate::store::{ModelStores, Paths};
 
-/// What carries out pulls, with the folders of this person; `is_offline` says that no hub is asked (`--offline`). The environment is read anew for each: a variable that was
-/// wrong is an error of that pull.
-pub fn work(paths: Paths, is_offline: bool) -> Arc<Work> {
-    Arc::new(move |name, report, cancel| {
+/// What all pulls of a chat have in common.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The folders of this person.
+    pub paths: Paths,
+    /// Whether no hub is asked (`--offline`).
+    pub is_offline: bool,
+    /// Threads that quantize; 0 for the usual number.
+    pub threads: usize,
+}
+
+/// What carries out pulls. The environment is read anew for each: a variable that was wrong is an error of that pull.
+pub fn work(place: Place) -> Arc<Work> {
+    Arc::new(move |name, floats, report, cancel| {
         let has_come = Cell::new(false);
         let report = |step: PullStep| {
             if let PullStep::Progress(progress) = &step {
@@ -22,47 +36,111 @@ pub fn work(paths: Paths, is_offline: bool) -> Arc<Work> {
             }
             report(step);
         };
-        match pull(&paths, is_offline, name, &report, cancel) {
-            Ok(end) => end,
-            Err(HubError::Cancelled) => PullEnd::Stopped,
-            Err(error @ (HubError::WrongHash { .. } | HubError::WrongSize { .. })) => {
-                PullEnd::Failed(error.to_string())
+        let pull = Pull { place: &place, name, floats, report: &report, cancel };
+        let error = match pull.carry_out() {
+            Ok(end) => return end,
+            Err(QuantizeError::Hub(error)) => error,
+            Err(error @ (QuantizeError::NoFloats { .. } | QuantizeError::ToFloats(_))) => {
+                return PullEnd::Failed(error.to_string());
             }
-            Err(error) if has_come.get() => {
+            Err(error @ (QuantizeError::Engine(_) | QuantizeError::Folder { .. })) => {
+                return PullEnd::Failed(format!("{error}; the floats are here: /model {name} loads them"));
+            }
+        };
+        match error {
+            HubError::Cancelled => PullEnd::Stopped,
+            error @ (HubError::WrongHash { .. } | HubError::WrongSize { .. }) => PullEnd::Failed(error.to_string()),
+            error if has_come.get() => {
                 PullEnd::Failed(format!("{error}; what has come is kept: /pull {name} goes on with it"))
             }
-            Err(error) => PullEnd::Failed(error.to_string()),
+            error => PullEnd::Failed(error.to_string()),
         }
     })
 }
 
-fn pull(
-    paths: &Paths,
-    is_offline: bool,
-    name: &str,
-    report: &dyn Fn(PullStep),
-    cancel: &Cancel,
-) -> gibber_hub::Result<PullEnd> {
-    let hub = ModelHub::new(paths, is_offline)?.with_cancel(cancel);
-    let reference = hub.reference(name)?;
-    if let Some(path) = hub.find(name, &reference) {
-        return Ok(PullEnd::Here { model: name_of(&path, paths), note: None });
+/// A pull that is carried out.
+struct Pull<'a> {
+    place: &'a Place,
+    name: &'a str,
+    floats: FloatsWish,
+    report: &'a dyn Fn(PullStep),
+    cancel: &'a Cancel,
+}
+
+impl Pull<'_> {
+    fn carry_out(&self) -> Result<PullEnd, QuantizeError> {
+        let Self { name, report, cancel, .. } = *self;
+        if let FloatsWish::Quantize(Some(kind)) = self.floats {
+            check_kind(kind)?;
+        }
+        let hub = ModelHub::new(&self.place.paths, self.place.is_offline)?.with_cancel(cancel);
+        let reference = hub.reference(name)?;
+        if let Some(path) = hub.find(name, &reference) {
+            return self.found(&hub, &reference, path);
+        }
+        let offer = hub.offer(name, &reference)?;
+        if let Some(why) = offer.cannot_run {
+            return Ok(PullEnd::Failed(format!(
+                "{name} is not pulled: {why}; `gibber pull {name} --yes` fetches it all the same"
+            )));
+        }
+        report(PullStep::Chosen(offer.sentence.clone()));
+        let proposed = offer.proposed();
+        match (self.floats, proposed) {
+            (FloatsWish::Keep, Some(kind)) => report(PullStep::Floats(kind)),
+            (FloatsWish::Quantize(_), None) => {
+                return Ok(PullEnd::Failed(format!("{name} is quantized already: /pull {name} gets it as it is")));
+            }
+            (FloatsWish::Keep, None) | (FloatsWish::Quantize(_), Some(_)) => {}
+        }
+        let Here { path, pulled, unnoted } =
+            hub.pull(&offer, &Limits::default(), &|event| report_event(event, report), cancel)?;
+        match (self.floats, proposed) {
+            (FloatsWish::Quantize(kind), Some(proposed)) => {
+                let is_new = pulled.bytes_fetched > 0;
+                let floats = Floats { model: path, source: offer.ledger_source(), is_new };
+                self.quantized(&hub, &floats, kind.unwrap_or(proposed), unnoted)
+            }
+            (FloatsWish::Keep, floats) | (FloatsWish::Quantize(_), floats @ None) => {
+                Ok(PullEnd::Here { model: name_of(&path, &self.place.paths), note: unnoted, floats })
+            }
+        }
     }
-    let offer = hub.offer(name, &reference)?;
-    if let Some(why) = offer.cannot_run {
-        return Ok(PullEnd::Failed(format!(
-            "{name} is not pulled: {why}; `gibber pull {name} --yes` fetches it all the same"
-        )));
+
+    /// What was asked for is here already.
+    fn found(&self, hub: &ModelHub, reference: &Reference, path: PathBuf) -> Result<PullEnd, QuantizeError> {
+        match self.floats {
+            FloatsWish::Keep => {
+                Ok(PullEnd::Here { model: name_of(&path, &self.place.paths), note: None, floats: None })
+            }
+            FloatsWish::Quantize(kind) => {
+                let (floats, proposed) = hub.floats_here(self.name, reference, path)?;
+                self.quantized(hub, &floats, kind.unwrap_or(proposed), None)
+            }
+        }
     }
-    report(PullStep::Chosen(offer.sentence.clone()));
-    let Here { path, unnoted, .. } =
-        hub.pull(&offer, &Limits::default(), &|event| report_event(event, report), cancel)?;
-    let model = name_of(&path, paths);
-    let floats = offer
-        .is_floats
-        .then(|| format!("its weights are floats: `gibber pull {name} --quantize q8_0` makes a faster one of it"));
-    let notes: Vec<String> = unnoted.into_iter().chain(floats).collect();
-    Ok(PullEnd::Here { model, note: (!notes.is_empty()).then(|| notes.join("\n")) })
+
+    fn quantized(
+        &self,
+        hub: &ModelHub,
+        floats: &Floats,
+        kind: FileType,
+        unnoted: Option<String>,
+    ) -> Result<PullEnd, QuantizeError> {
+        let progress = |done, total| PullProgress { done, total, ..PullProgress::default() };
+        let mut on_step = |step: &Step<'_>| {
+            (self.report)(PullStep::Quantizing(kind, progress(step.done, step.total)));
+            if self.cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        (self.report)(PullStep::Quantizing(kind, PullProgress::default()));
+        let ControlFlow::Continue(made) = hub.quantize(floats, kind, self.place.threads, &mut on_step)? else {
+            return Ok(PullEnd::Stopped);
+        };
+        let kept = format!("its floats stay here as well: `gibber models remove {}` deletes them", self.name);
+        let notes: Vec<String> = made.said.into_iter().chain([kept]).chain(unnoted).chain(made.unnoted).collect();
+        let model = name_of(&made.path, &self.place.paths);
+        Ok(PullEnd::Here { model, note: Some(notes.join("\n")), floats: None })
+    }
 }
 
 /// What a person sees of an event. That a file is whole shows in how far the pull is.
@@ -100,6 +178,10 @@ mod tests {
 
     use super::*;
 
+    fn of(folder: &Path) -> Arc<Work> {
+        work(Place { paths: Paths::at(folder), is_offline: true, threads: 1 })
+    }
+
     #[test]
     fn a_person_sees_what_waits_and_how_far_it_is() {
         let steps = RefCell::new(Vec::new());
@@ -127,8 +209,16 @@ mod tests {
     #[test]
     fn a_name_that_cannot_be_is_a_failure() {
         let directory = tempfile::tempdir().unwrap();
-        let end = work(Paths::at(directory.path()), true)("../../etc", &|_| {}, &Cancel::new());
+        let end = of(directory.path())("../../etc", FloatsWish::Keep, &|_| {}, &Cancel::new());
         assert!(matches!(end, PullEnd::Failed(_)), "{end:?}");
+    }
+
+    #[test]
+    fn floats_are_not_made_floats_on_arrival() {
+        let directory = tempfile::tempdir().unwrap();
+        let wish = FloatsWish::Quantize(Some(FileType::F16));
+        let end = of(directory.path())("org/name", wish, &|_| {}, &Cancel::new());
+        assert!(matches!(&end, PullEnd::Failed(error) if error.contains("would leave the weights floats")), "{end:?}");
     }
 
     #[test]

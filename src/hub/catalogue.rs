@@ -42,6 +42,19 @@ pub fn is_own(entry: &CatalogueEntry) -> bool {
     entry.place.path != Path::new(BUILT_IN_PATH)
 }
 
+/// Entries in the order in which all lists have them: what answers, what goes on with a text, and at last what cannot be run
+/// yet; in each the order of the catalogue.
+pub fn in_order<'a>(entries: impl IntoIterator<Item = &'a CatalogueEntry>) -> Vec<&'a CatalogueEntry> {
+    let mut entries: Vec<&CatalogueEntry> = entries.into_iter().collect();
+    entries.sort_by_key(|entry| (cannot_run(entry).is_some(), !entry.chats));
+    entries
+}
+
+/// What an entry is good at, and whether it answers.
+pub fn good_at(entry: &CatalogueEntry) -> String {
+    if entry.chats { entry.good_at.clone() } else { format!("{}, no chat", entry.good_at) }
+}
+
 /// Why this engine cannot run an entry; `None` where it can, as far as the catalogue tells.
 pub fn cannot_run(entry: &CatalogueEntry) -> Option<String> {
     cannot_run_architecture(entry).or_else(|| {
@@ -98,6 +111,17 @@ mod tests {
         entry.weight_type = WeightType::new("IQ1_S");
         let of_type = cannot_run(&entry).unwrap();
         assert!(of_type.contains("IQ1_S"), "{of_type}");
+    }
+
+    #[test]
+    fn what_answers_comes_first_and_what_cannot_be_run_last() {
+        let catalogue = shipped();
+        let ordered = in_order(&catalogue.entries);
+        let rank = |entry: &&CatalogueEntry| (cannot_run(entry).is_some(), !entry.chats);
+        assert!(ordered.is_sorted_by_key(rank) && ordered.len() == catalogue.entries.len());
+        let place = |name: &str| ordered.iter().position(|entry| entry.full_name() == name).unwrap();
+        assert!(place("smollm2:135m") < place("qwen3:0.6b") && place("qwen3:0.6b") < place("gpt2:small"));
+        assert!(ordered[0].chats && good_at(ordered[place("gpt2:small")]) == "going on with a text, no chat");
     }
 
     #[test]

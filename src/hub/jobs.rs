@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use gibber_hub::Cancel;
 
-use super::news::{PullEnd, PullId, PullNews, PullStep};
+use super::news::{FloatsWish, PullEnd, PullId, PullNews, PullStep};
 
 /// How long leaving waits for a pull to put away what it has: what it does not write now is fetched again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Carries out a pull: of a name, with a way to report news (all but the end), until it is cancelled.
-pub type Work = dyn Fn(&str, &dyn Fn(PullStep), &Cancel) -> PullEnd + Send + Sync;
+/// Carries out a pull: of a name, with what is to become of floats and a way to report news (all but the end), until it is
+/// cancelled.
+pub type Work = dyn Fn(&str, FloatsWish, &dyn Fn(PullStep), &Cancel) -> PullEnd + Send + Sync;
 
 /// The pulls that are at work.
 pub struct Jobs {
@@ -55,14 +56,14 @@ impl Jobs {
     }
 
     /// Begins one.
-    pub fn start(&mut self, id: PullId, name: &str) {
+    pub fn start(&mut self, id: PullId, name: &str, floats: FloatsWish) {
         self.running.retain(|job| !job.has_ended());
         let (cancel, (alive, ended)) = (Cancel::new(), bounded::<()>(0));
         let reporter = Reporter { id, name: name.to_owned(), sender: self.sender.clone() };
         let (work, flag) = (Arc::clone(&self.work), cancel.clone());
         let thread = std::thread::Builder::new().name("pull".to_owned()).spawn(move || {
             let _alive = alive;
-            run(&reporter, &*work, &flag);
+            run(&reporter, &*work, floats, &flag);
         });
         match thread {
             Ok(_) => self.running.push(Job { id, name: name.to_owned(), cancel, ended }),
@@ -119,9 +120,10 @@ impl Reporter {
 }
 
 /// Carries out a pull: whatever happens to it, its end is reported, and once.
-fn run(reporter: &Reporter, work: &Work, cancel: &Cancel) {
+fn run(reporter: &Reporter, work: &Work, floats: FloatsWish, cancel: &Cancel) {
     let report = |step| reporter.report(step);
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&reporter.name, &report, cancel)));
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&reporter.name, floats, &report, cancel)));
     let end = outcome.unwrap_or_else(|_| {
         PullEnd::Failed(format!("{} cannot be pulled: a fault of the program, please report it", reporter.name))
     });
@@ -136,7 +138,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     fn jobs(work: impl Fn(&str, &dyn Fn(PullStep), &Cancel) -> PullEnd + Send + Sync + 'static) -> Jobs {
-        Jobs::new(Arc::new(work))
+        Jobs::new(Arc::new(move |name: &str, _, report: &dyn Fn(PullStep), cancel: &Cancel| work(name, report, cancel)))
     }
 
     fn next(jobs: &Jobs) -> (PullId, PullStep) {
@@ -155,11 +157,11 @@ mod tests {
     fn a_pull_reports_its_news_and_one_end() {
         let mut jobs = jobs(|name, report, _| {
             report(PullStep::Chosen(format!("{name}, whole")));
-            PullEnd::Here { model: name.to_owned(), note: None }
+            PullEnd::Here { model: name.to_owned(), note: None, floats: None }
         });
-        jobs.start(PullId(7), "tiny");
+        jobs.start(PullId(7), "tiny", FloatsWish::Keep);
         assert_eq!(next(&jobs), (PullId(7), PullStep::Chosen("tiny, whole".to_owned())));
-        let end = PullEnd::Here { model: "tiny".to_owned(), note: None };
+        let end = PullEnd::Here { model: "tiny".to_owned(), note: None, floats: None };
         assert_eq!(next(&jobs), (PullId(7), PullStep::Ended(end)));
         assert!(jobs.news().try_recv().is_err());
     }
@@ -167,8 +169,8 @@ mod tests {
     #[test]
     fn one_that_is_stopped_ends_and_the_other_goes_on() {
         let mut jobs = jobs(|_, _, cancel| until_stopped(cancel));
-        jobs.start(PullId(1), "a");
-        jobs.start(PullId(2), "b");
+        jobs.start(PullId(1), "a", FloatsWish::Keep);
+        jobs.start(PullId(2), "b", FloatsWish::Keep);
         jobs.stop(PullId(2));
         assert_eq!(next(&jobs), (PullId(2), PullStep::Ended(PullEnd::Stopped)));
         assert!(jobs.names().contains(&"a"));
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn a_fault_ends_the_pull_with_an_error() {
         let mut jobs = jobs(|_, _, _| std::panic::panic_any("a fault"));
-        jobs.start(PullId(1), "a");
+        jobs.start(PullId(1), "a", FloatsWish::Keep);
         let (_, PullStep::Ended(PullEnd::Failed(error))) = next(&jobs) else { panic!("no failure") };
         assert!(error.contains("a cannot be pulled"), "{error}");
     }
@@ -191,7 +193,7 @@ mod tests {
             let _ = wait.recv();
             PullEnd::Stopped
         });
-        jobs.start(PullId(1), "stuck");
+        jobs.start(PullId(1), "stuck", FloatsWish::Keep);
         let before = Instant::now();
         assert_eq!(jobs.leave(), ["stuck"]);
         assert!(before.elapsed() < LONG);

@@ -154,6 +154,16 @@ impl ModelHub {
         Self { client: self.client.with_notice(notice), ..self.clone() }
     }
 
+    /// The same, which asks no hub: what is here is all that there is.
+    ///
+    /// # Errors
+    /// Those of [`ModelHub::new`].
+    pub fn offline(&self) -> Result<Self> {
+        let mut environment = self.client.environment().clone();
+        environment.offline.get_or_insert_with(|| OFFLINE.to_owned());
+        Ok(Self { client: Hub::new(&environment)?, ..self.clone() })
+    }
+
     /// The client, for what is asked of a hub beside fetching.
     pub fn client(&self) -> &Hub {
         &self.client
@@ -183,9 +193,8 @@ impl ModelHub {
             }
             OfferSource::Address { url, sha256 } => {
                 let pulled = pull_address(&client, url, sha256.as_deref(), &self.own, limits, progress, cancel)?;
-                let sum = sha256.as_deref().or(pulled.unverified.as_deref());
-                let entry = sum.map(|sum| LedgerEntry::of_address(&offer.name, url, &pulled.path, offer.total, sum));
-                (pulled, entry)
+                let entry = LedgerEntry::of_address(&offer.name, url, &pulled.path, pulled.parts.clone());
+                (pulled, Some(entry))
             }
         };
         // Of what others have fetched before, gibber takes no possession.

@@ -1,5 +1,7 @@
 //! What is told of a pull that goes on in the background: plain data, as a front end and the state machine see it.
 
+use gibber_engine::FileType;
+
 use super::time_text;
 
 /// Which pull: counted up by whoever asks for pulls.
@@ -17,15 +19,30 @@ pub struct PullNews {
     pub step: PullStep,
 }
 
+/// What is to become of weights that are floats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FloatsWish {
+    /// They stay what they are; the person is asked.
+    #[default]
+    Keep,
+    /// They are quantized once they are here: to this type, or to the best that this machine has the memory for.
+    Quantize(Option<FileType>),
+}
+
 /// How far a pull is. After [`PullStep::Ended`] there is nothing more of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PullStep {
     /// What the name stands for, in a line: the repository, the file, and why it is this one.
     Chosen(String),
+    /// Its weights are floats, which are best quantized to this once they are here: whether that is wanted is asked, while
+    /// they come.
+    Floats(FileType),
     /// It waits for something: another program, the server, the next try.
     Waiting(String),
     /// It comes.
     Progress(PullProgress),
+    /// Its weights are here, and this much of them is quantized.
+    Quantizing(FileType, PullProgress),
     /// It is over.
     Ended(PullEnd),
 }
@@ -87,6 +104,8 @@ pub enum PullEnd {
         model: String,
         /// What else is to be said, such as that it would be faster in another format.
         note: Option<String>,
+        /// What its weights are best quantized to, where they have been floats until now and still are.
+        floats: Option<FileType>,
     },
     /// It was stopped; what has come is kept.
     Stopped,

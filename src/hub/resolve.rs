@@ -165,10 +165,11 @@ impl ModelHub {
         !matches!(self.names().find(family, None), Found::Nothing(_))
     }
 
-    /// What has a short name: what this machine has the memory for and the engine can run, and the rest.
+    /// What has a short name, in the order of all lists.
     pub fn catalogue(&self) -> Vec<Choice> {
         let available = (MemoryProbe::default().0)();
-        self.names().entries.iter().map(|entry| choice_of_entry(entry, available)).collect()
+        let entries = catalogue::in_order(&self.names().entries);
+        entries.into_iter().map(|entry| choice_of_entry(entry, available)).collect()
     }
 
     /// What there is of `reference`: the sizes of a family, the types of a repository.
@@ -180,6 +181,7 @@ impl ModelHub {
             let family = self.names().family(name);
             if family.len() > 1 {
                 let available = (MemoryProbe::default().0)();
+                let family = catalogue::in_order(family);
                 return Ok(family.into_iter().map(|entry| choice_of_entry(entry, available)).collect());
             }
         }
@@ -226,7 +228,12 @@ impl ModelHub {
         {
             return None;
         }
-        let wanted = self.wanted(&self.at_endpoint(reference)).ok()??;
+        let Some(wanted) = self.wanted(&self.at_endpoint(reference)).ok()? else {
+            let Reference::Address { url, .. } = reference else { return None };
+            let mut begun = gibber_hub::begun_of_addresses(self.own_folder());
+            begun.retain(|part| part.path.as_ref().is_some_and(|other| gibber_hub::is_same_model(url, other)));
+            return (!begun.is_empty()).then(|| (self.own_folder().to_owned(), begun));
+        };
         let folder = self.cache_folder()?.repository(&wanted.repository);
         let mut begun = gibber_hub::begun(&folder);
         begun.retain(|part| wanted.means_part(part.path.as_deref()));
@@ -235,7 +242,9 @@ impl ModelHub {
 
     /// What pulls have begun and nobody is at: under names that go on with them, or remove them.
     pub fn all_begun(&self) -> Vec<(String, Begun)> {
-        let Some(cache) = self.cache_folder() else { return Vec::new() };
+        let address = |part: Begun| Some((part.path.clone()?, part));
+        let of_addresses = gibber_hub::begun_of_addresses(self.own_folder()).into_iter().filter_map(address);
+        let Some(cache) = self.cache_folder() else { return of_addresses.collect() };
         let named = |repository: &Repository, part: Begun| {
             let name = match part.path.as_deref() {
                 Some(path) if is_gguf(path) => format!("{repository}:{path}"),
@@ -248,7 +257,7 @@ impl ModelHub {
             let parts = gibber_hub::begun(&cache.repository(&repository)).into_iter();
             parts.map(|part| named(&repository, part)).collect::<Vec<_>>()
         };
-        cache.repositories().into_iter().flat_map(of_one).collect()
+        cache.repositories().into_iter().flat_map(of_one).chain(of_addresses).collect()
     }
 
     /// What `reference`, which was written as `name`, stands for. Asks the hub, and fetches nothing but what the choice needs:
@@ -474,14 +483,21 @@ impl ModelHub {
         let Reference::Address { url, sha256 } = reference else {
             return Err(HubError::Name { name: name.to_owned(), why: "it is no address".to_owned() });
         };
-        gibber_hub::refuse_part(url)?;
-        let head = self.client().head_address(url)?;
-        let checked = if sha256.is_some() { "" } else { "; without #sha256= nothing but its length is checked" };
+        let (total, files) = gibber_hub::address_size(self.client(), url)?;
+        let parts = if files == 1 { String::new() } else { format!("a model in {files} files, ") };
+        let checked = match (sha256, files) {
+            (Some(_), 1) => String::new(),
+            (Some(_), _) => {
+                "; #sha256= is of this file alone, of the others nothing but the length is checked".to_owned()
+            }
+            (None, 1) => "; without #sha256= nothing but its length is checked".to_owned(),
+            (None, _) => "; without #sha256= nothing but their lengths is checked".to_owned(),
+        };
         Ok(Offer {
             name: name.to_owned(),
-            sentence: format!("{url}: {}{checked}", bytes_text(head.size)),
+            sentence: format!("{url}: {parts}{}{checked}", bytes_text(total)),
             choices: Vec::new(),
-            total: head.size,
+            total,
             here: 0,
             is_floats: WeightType::of_path(url).is_some_and(|kind| kind.is_float()),
             cannot_run: None,
@@ -588,7 +604,7 @@ fn choices(wanted: &Wanted<'_>, models: &[GgufModel], candidates: &[Candidate]) 
 /// An entry as one to choose.
 fn choice_of_entry(entry: &CatalogueEntry, available: Option<u64>) -> Choice {
     let need = shape_of(Some(entry)).need(entry.bytes);
-    let mut notes = vec![entry.good_at.clone(), entry.licence.clone()];
+    let mut notes = vec![catalogue::good_at(entry), entry.licence.clone()];
     if entry.gated {
         notes.push("gated".to_owned());
     }
@@ -604,8 +620,8 @@ fn choice_of_entry(entry: &CatalogueEntry, available: Option<u64>) -> Choice {
 
 /// `qwen3:0.6b (639 MB), …`
 fn sizes(entries: &[&CatalogueEntry]) -> String {
-    let size = |entry: &&CatalogueEntry| format!("{} ({})", entry.full_name(), bytes_text(entry.bytes));
-    entries.iter().map(size).collect::<Vec<_>>().join(", ")
+    let size = |entry: &CatalogueEntry| format!("{} ({})", entry.full_name(), bytes_text(entry.bytes));
+    catalogue::in_order(entries.iter().copied()).into_iter().map(size).collect::<Vec<_>>().join(", ")
 }
 
 /// The first few of many names.

@@ -4,7 +4,7 @@ use gibber_engine::load::MemoryProbe;
 use gibber_hub::{CatalogueEntry, Reference};
 
 use super::ModelHub;
-use super::catalogue::cannot_run;
+use super::catalogue::{cannot_run, good_at, in_order};
 use super::fit::Shape;
 
 /// A model of the catalogue that this machine has the memory for, and that is not here.
@@ -14,7 +14,7 @@ pub struct Obtainable {
     pub name: String,
     /// Bytes to be fetched.
     pub bytes: u64,
-    /// What it is good at, in a few words.
+    /// What it is good at, in a few words, and whether it answers.
     pub good_at: String,
     /// Its licence.
     pub licence: String,
@@ -25,19 +25,15 @@ pub struct Obtainable {
 }
 
 impl ModelHub {
-    /// What can be had: first what runs, in the order of the catalogue, then what does not yet.
+    /// What can be had, in the order of all lists.
     pub fn obtainable(&self) -> Vec<Obtainable> {
         let available = (MemoryProbe::default().0)();
-        let mut found: Vec<Obtainable> = self
-            .names()
-            .entries
-            .iter()
+        in_order(&self.names().entries)
+            .into_iter()
             .filter(|entry| available.is_none_or(|available| shape(entry).need(entry.bytes).total() <= available))
             .filter(|entry| self.here(&reference(entry)).is_none())
             .map(obtainable)
-            .collect();
-        found.sort_by_key(|model| model.cannot_run.is_some());
-        found
+            .collect()
     }
 
     /// Bytes of what a short name stands for.
@@ -66,7 +62,7 @@ fn obtainable(entry: &CatalogueEntry) -> Obtainable {
     Obtainable {
         name: entry.full_name(),
         bytes: entry.bytes,
-        good_at: entry.good_at.clone(),
+        good_at: good_at(entry),
         licence: entry.licence.clone(),
         is_gated: entry.gated,
         cannot_run: cannot_run(entry),

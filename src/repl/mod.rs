@@ -149,11 +149,9 @@ impl Repl {
     fn converse(&mut self, input: &mut Input) -> Result<ExitReason, ReplError> {
         let effects = self.app.borrow_mut().start();
         let mut next = self.carry_out(effects)?;
-        // Whoever sits there can choose another model; whoever has left wants to know at once.
-        if self.is_fed && self.app.borrow().model().is_none() {
-            return Ok(ExitReason::Failed);
+        if !self.is_at_a_loss() {
+            self.greet()?;
         }
-        self.greet()?;
         loop {
             next = match next {
                 Next::Leave(ExitReason::Quit) if self.is_fed && self.failed => return Ok(ExitReason::Failed),
@@ -162,6 +160,12 @@ impl Repl {
                 Next::Read(initial) => self.read(input, &initial)?,
             };
         }
+    }
+
+    /// Whether there is no model for what comes from a pipe or a file: whoever sits at a terminal can choose another one,
+    /// whoever has left wants to know at once, unless a line gets one.
+    fn is_at_a_loss(&self) -> bool {
+        self.is_fed && self.app.borrow().model().is_none()
     }
 
     fn greet(&mut self) -> Result<(), ReplError> {
@@ -178,6 +182,10 @@ impl Repl {
         match self.read_line(input, PROMPT, initial)? {
             Ok(line) => {
                 let line = without_quotes(&line);
+                let is_message = matches!(commands::parse(line), Line::Message(text) if !text.trim().is_empty());
+                if is_message && self.is_at_a_loss() {
+                    return Ok(Next::Leave(ExitReason::Failed));
+                }
                 if !line.trim().is_empty() {
                     input.remember(line)?;
                 }
@@ -209,6 +217,7 @@ impl Repl {
         prompt: &str,
         initial: &str,
     ) -> Result<Result<String, ReadlineError>, ReplError> {
+        self.pull_lines.follow(self.app.borrow().pulls());
         let (channels, lines) = ((&self.store_news, &self.pull_news), &mut self.pull_lines);
         let word = |news: &News| match news {
             News::Store(news) => news_line(news),
@@ -229,7 +238,7 @@ impl Repl {
                 (news_line(&news).is_some(), Outcome::StoreNews(news))
             }
             News::Pull(news) => {
-                let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Ended(_));
+                let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Floats(_) | PullStep::Ended(_));
                 self.failed |= matches!(news.step, PullStep::Ended(PullEnd::Failed(_)));
                 (is_noted, Outcome::PullNews { news, is_typing: true })
             }
@@ -455,7 +464,7 @@ impl Repl {
 
     /// A pull has come further while something else goes on, which its lines would be in the way of.
     fn on_pull_news(&mut self, news: PullNews) -> Result<(), ReplError> {
-        let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Ended(_));
+        let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Floats(_) | PullStep::Ended(_));
         if let Some(line) = self.pull_lines.line(&news, Instant::now()).filter(|_| self.is_fed && !is_noted) {
             self.printer.error(&quoted::lines(&line))?;
         }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::app::{here, stopped};
+use crate::app::{Pull, floats_hint, floats_question, here, stopped};
 use crate::hub::news::{PullEnd, PullId, PullNews, PullStep};
 
 /// Time between two lines of how far a pull is.
@@ -13,17 +13,31 @@ const INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct PullLines {
     last: Option<(PullId, Instant)>,
+    /// Those that go on once their floats are here.
+    going_on: Vec<PullId>,
 }
 
 impl PullLines {
+    /// How things stand while the next line is read.
+    pub(super) fn follow(&mut self, pulls: &[Pull]) {
+        self.going_on = pulls.iter().filter(|pull| pull.goes_on_with_floats()).map(|pull| pull.id).collect();
+    }
+
     /// The line for what is new; `None` where it is not worth one.
     pub(super) fn line(&mut self, news: &PullNews, now: Instant) -> Option<String> {
         let name = &news.name;
         match &news.step {
             PullStep::Chosen(what) | PullStep::Waiting(what) => Some(format!("{name}: {what}")),
+            PullStep::Floats(kind) => Some(floats_question(name, *kind)),
             PullStep::Progress(progress) => self.is_due(news.id, now).then(|| format!("{name}: {}", progress.line())),
-            PullStep::Ended(PullEnd::Here { note: None, .. }) => Some(here(name)),
-            PullStep::Ended(PullEnd::Here { note: Some(note), .. }) => Some(format!("{}\n{note}", here(name))),
+            PullStep::Quantizing(kind, progress) => {
+                self.is_due(news.id, now).then(|| format!("{name}: {} · quantized to {kind}", progress.line()))
+            }
+            PullStep::Ended(PullEnd::Here { floats: Some(_), .. }) if self.going_on.contains(&news.id) => None,
+            PullStep::Ended(PullEnd::Here { note, floats, .. }) => {
+                let more = note.clone().into_iter().chain(floats.map(floats_hint));
+                Some(std::iter::once(here(name)).chain(more).collect::<Vec<_>>().join("\n"))
+            }
             PullStep::Ended(PullEnd::Stopped) => Some(stopped(name, "")),
             PullStep::Ended(PullEnd::Failed(error)) => Some(format!("error: {error}")),
         }
@@ -59,7 +73,7 @@ mod tests {
         }
         tell(1, PullStep::Ended(PullEnd::Stopped), 25);
         tell(2, progress(26_000_000), 26);
-        tell(2, PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None }), 27);
+        tell(2, PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None, floats: None }), 27);
         let expected = [
             "tiny: 10 % · 10 of 100 MB",
             "tiny: 20 % · 20 of 100 MB",

@@ -161,6 +161,18 @@ impl LayeredSampling {
         });
     }
 
+    /// The preset of the model's own sampling: what config.toml says otherwise is as the model has it, all else is left to the
+    /// model anyway.
+    pub fn of_the_model(&self) -> SamplingValues {
+        let (model, default) = (self.model.of(self.thinks), SamplingParams::default());
+        let mut values = SamplingValues::default();
+        for (parameter, _) in self.config.iter().filter(|(parameter, _)| *parameter != Parameter::Seed) {
+            let own = model.get(parameter).cloned();
+            values.set(parameter, own.unwrap_or_else(|| parameter.get(&default)));
+        }
+        values
+    }
+
     /// Whether the filters are those that a preset would give, whatever the seed.
     pub fn is_preset(&self, preset: &SamplingValues) -> bool {
         let mut chosen = self.clone();

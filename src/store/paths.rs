@@ -9,6 +9,9 @@ use super::{StoreError, files};
 /// The environment variable that names the config directory.
 pub const CONFIG_DIR_VARIABLE: &str = "GIBBER_CONFIG_DIR";
 
+/// The environment variable that names the folder for models, such as one on a larger disk.
+pub const MODELS_VARIABLE: &str = "GIBBER_MODELS";
+
 /// The config directory, and where else models are looked for. Nothing is made before something is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -18,6 +21,8 @@ pub struct Paths {
     cache: Option<PathBuf>,
     /// The same for what a program says about itself.
     state: Option<PathBuf>,
+    /// The folder for models, where one was named: it takes the place of all others of gibber's own.
+    models: Option<PathBuf>,
 }
 
 impl Paths {
@@ -26,23 +31,25 @@ impl Paths {
     /// # Errors
     /// [`StoreError::NoHome`] where the system names no home directory and none was given.
     pub fn new(flag: Option<&Path>) -> Result<Self, StoreError> {
-        let variable = std::env::var_os(CONFIG_DIR_VARIABLE).filter(|value| !value.is_empty());
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        // What is written down of it is to be found from any directory.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let models = variable(MODELS_VARIABLE).map(absolute);
         let project = ProjectDirs::from("", "", "gibber");
-        let named = flag.map(Path::to_owned).or(variable.map(PathBuf::from));
+        let named = flag.map(Path::to_owned).or(variable(CONFIG_DIR_VARIABLE));
         let cache = project.as_ref().filter(|_| named.is_none()).map(|project| project.cache_dir().to_owned());
         let state = project.as_ref().filter(|_| named.is_none());
         let state = state.map(|project| project.state_dir().unwrap_or(project.data_local_dir()).to_owned());
         let directory = named
             .or_else(|| project.as_ref().map(|project| project.config_dir().to_owned()))
             .ok_or(StoreError::NoHome)?;
-        // What is written down of it is to be found from any directory.
-        let directory = std::path::absolute(&directory).unwrap_or(directory);
-        Ok(Self { directory, data: project.map(|project| project.data_dir().to_owned()), cache, state })
+        let data = project.map(|project| project.data_dir().to_owned());
+        Ok(Self { directory: absolute(directory), data, cache, state, models })
     }
 
     /// A config directory alone.
     pub fn at(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), data: None, cache: None, state: None }
+        Self { directory: directory.into(), data: None, cache: None, state: None, models: None }
     }
 
     /// The config directory.
@@ -81,9 +88,15 @@ impl Paths {
         self.state.as_ref().unwrap_or(&self.directory).join("gibber.log")
     }
 
-    /// The folder for models that are fetched or made: in the system's place for data, or in a config directory that was named.
+    /// The folder for models that are fetched or made: in the system's place for data, or in a config directory that was named;
+    /// or the one that `GIBBER_MODELS` names.
     pub fn own_models(&self) -> PathBuf {
-        self.fetched_to().join("models")
+        self.models.clone().unwrap_or_else(|| self.fetched_to().join("models"))
+    }
+
+    /// Whether `GIBBER_MODELS` names the folder for models.
+    pub fn has_named_models(&self) -> bool {
+        self.models.is_some()
     }
 
     /// The list of what was fetched, beside the folder for it.
@@ -97,8 +110,11 @@ impl Paths {
     }
 
     /// The folders in which models are found by name, in the order of the search: in the config directory, and in the
-    /// system's place for data.
+    /// system's place for data; or the one that `GIBBER_MODELS` names.
     pub fn model_folders(&self) -> Vec<PathBuf> {
+        if let Some(models) = &self.models {
+            return vec![models.clone()];
+        }
         let mut folders = vec![self.directory.join("models")];
         folders.extend(self.data.iter().map(|data| data.join("models")));
         folders.dedup();

@@ -34,7 +34,7 @@ fn text(pull: &Pull, more: usize, width: usize) -> String {
     let filled = (pull.percent() * BAR / 100).min(BAR) as usize;
     let bar = format!("{}{} ", "█".repeat(filled), "░".repeat(BAR as usize - filled));
     let share = pull.progress.map_or_else(String::new, |_| format!("{} %", pull.percent()));
-    let state = pull.state().map(one_line).unwrap_or_default();
+    let state = pull.state().as_deref().map(one_line).unwrap_or_default();
     let others = if more == 0 { String::new() } else { format!("{more} more") };
     let (bytes, left, speed, stop) = (pull.bytes(), pull.time_left(), pull.speed(), "/pull stop".to_owned());
     let line = |name: &str, bar: &str, parts: &[&String]| {

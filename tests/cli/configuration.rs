@@ -88,3 +88,21 @@ fn keys_that_cannot_be_are_named_with_file_and_line() {
     assert!(gibber.stdout(&["config", "check"]).contains("is valid"));
     assert!(gibber.stdout(&["config", "show"]).contains("F10"));
 }
+
+#[test]
+fn the_settings_of_another_model_are_shown_with_what_it_brings() {
+    let gibber = Gibber::new();
+    let model = gibber.path("own");
+    let tiny = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    fs::create_dir(&model).unwrap();
+    for file in fs::read_dir(tiny).unwrap().map(|file| file.unwrap()) {
+        fs::copy(file.path(), model.join(file.file_name())).unwrap();
+    }
+    fs::write(model.join("generation_config.json"), "{\"temperature\": 0.55, \"top_k\": 17}").unwrap();
+    gibber.write("config.toml", "[sampling]\ntop_k = 9\n");
+    let shown = gibber.stdout(&["config", "show", "-m", model.to_str().unwrap(), "-c", "128"]);
+    for line in ["# temperature = 0.55 # from the model", "top_k = 9 # config.toml", "context = 128 # a flag"] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+    assert!(!gibber.stdout(&["config", "show"]).contains("0.55"));
+}

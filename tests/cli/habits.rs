@@ -401,3 +401,29 @@ fn samplers_are_named_in_their_order_as_llama_cpp_names_them() {
     let error = failure(&gibber.run(&["run", "--samplers", "tok_p", QUESTION]), 2);
     assert!(error.contains("there is no sampler `tok_p`"), "{error}");
 }
+
+#[test]
+fn commands_of_other_programs_are_told_what_they_are_here() {
+    let gibber = Gibber::new();
+    for (words, command) in [
+        (&["list"][..], "gibber models list"),
+        (&["ls"], "gibber models list"),
+        (&["rm", "x"], "gibber models remove NAME"),
+        (&["show", "x"], "gibber models info NAME"),
+        (&["quantize", "a", "b"], "gibber models quantize IN OUT --type TYPE"),
+    ] {
+        let error = failure(&gibber.run(words), 2);
+        assert!(error.contains(&format!("it is `{command}` here")), "{words:?}: {error}");
+    }
+    assert_eq!(gibber.stdout(&["models", "ls"]), gibber.stdout(&["models", "list"]));
+}
+
+#[test]
+fn shells_complete_flags_behind_one_dash_as_well() {
+    let gibber = Gibber::new();
+    for (shell, spelled) in [("bash", " -hf "), ("zsh", "'-hf="), ("fish", "-o hf"), ("elvish", "cand -hf ")] {
+        let script = gibber.stdout(&["completions", shell]);
+        assert!(script.contains(spelled) && !script.contains("one-dash"), "{shell}");
+    }
+    assert!(gibber.stdout(&["man"]).contains("\\-hf"), "{}", gibber.stdout(&["man"]));
+}

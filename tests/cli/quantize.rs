@@ -135,3 +135,33 @@ fn a_model_that_is_quantized_already_stays_as_it_is() {
     assert_eq!(continuation(&gibber, &model, &[]), (tokens, String::new()));
     assert!(!gibber.path("cache").exists());
 }
+
+#[test]
+fn what_a_copy_cannot_say_of_the_sampling_is_told() {
+    let gibber = Gibber::new();
+    let folder = gibber.path("model");
+    fs::create_dir(&folder).unwrap();
+    for file in fs::read_dir(fixture("tiny-llama")).unwrap().map(|file| file.unwrap()) {
+        fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    fs::write(folder.join("generation_config.json"), "{\"temperature\": 0.5, \"typical_p\": 0.9}").unwrap();
+    let out = gibber.path("out.gguf");
+    let (folder, out) = (folder.to_str().unwrap(), out.to_str().unwrap());
+    let said = gibber.stdout(&["models", "quantize", folder, out, "--type", "q8_0"]);
+    assert!(said.contains("typical_p of generation_config.json is not in the copy"), "{said}");
+    assert!(gibber.stdout(&["config", "show", "-m", out]).contains("# temperature = 0.5 # from the model"));
+}
+
+#[test]
+fn the_list_has_the_sizes_of_files_in_their_own_unit() {
+    let gibber = Gibber::new();
+    fs::create_dir(gibber.path("models")).unwrap();
+    fs::copy(fixture("tiny-llama.Q8_0.gguf"), gibber.path("models/small.gguf")).unwrap();
+    let listed = gibber.stdout(&["models", "list"]);
+    let line = listed.lines().find(|line| line.starts_with("small ")).unwrap();
+    assert!(line.contains(" 82 kB "), "{line}");
+    let rows = json_lines(&gibber.stdout(&["models", "list", "--json"]));
+    let row = rows.iter().find(|row| row["name"] == "small").unwrap();
+    assert_eq!(row["file_bytes"], 81504);
+    assert!(row["bytes"].as_u64() < row["file_bytes"].as_u64(), "the weights are a part of the file");
+}

@@ -7,21 +7,13 @@ use hub::TestHub;
 #[path = "../../crates/gibber-hub/testing/hub/mod.rs"]
 mod hub;
 
-const CATALOGUE: &str = r#"
-[[family]]
-name = "tiny"
-architecture = "llama"
-licence = "MIT"
-context = 256
-good_at = "tests"
-[[family.model]]
-tag = "1m"
-repository = "maker/Tiny-GGUF"
-file = "Tiny-{type}.gguf"
-type = "Q8_0"
-bytes = 5_000_000
-kv = 100
-"#;
+#[path = "../support/catalogue.rs"]
+mod catalogue;
+
+/// A short name of the model.
+fn names() -> String {
+    catalogue::family("tiny", "1m", "maker/Tiny-GGUF", "Tiny-{type}.gguf", "Q8_0", 5_000_000)
+}
 
 /// A hub with a model of five million bytes, of which only the first few are anything.
 fn stage() -> (TestHub, Gibber) {
@@ -29,7 +21,7 @@ fn stage() -> (TestHub, Gibber) {
     let mut bytes = fs::read(format!("{}/tests/fixtures/tiny-llama.Q8_0.gguf", env!("CARGO_MANIFEST_DIR"))).unwrap();
     bytes.resize(5_000_000, 0);
     server.commit("maker/Tiny-GGUF", &[("Tiny-Q8_0.gguf", &bytes), ("README.md", b"x")]);
-    gibber.write("catalogue.toml", CATALOGUE);
+    gibber.write("catalogue.toml", names());
     (server, gibber)
 }
 
@@ -90,7 +82,7 @@ fn what_cannot_be_looked_at_is_a_sentence() {
     assert!(gone.contains("maker/Gone"), "{gone}");
     let unknown = failure(&info(&server, &gibber, &["gpt5"]), 1);
     assert!(unknown.contains("no model `gpt5`"), "{unknown}");
-    gibber.write("catalogue.toml", CATALOGUE.replace("kv = 100", "kw = 100"));
+    gibber.write("catalogue.toml", names().replace("kv = 64", "kw = 64"));
     let broken = failure(&info(&server, &gibber, &["tiny:1m"]), 1);
-    assert!(broken.contains("catalogue.toml:14: unknown field `kw`"), "{broken}");
+    assert!(broken.contains("catalogue.toml:13: unknown field `kw`"), "{broken}");
 }

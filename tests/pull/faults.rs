@@ -196,3 +196,36 @@ fn a_limit_of_speed_is_kept() {
     machine.stdout(&["pull", "org/tiny-GGUF:F32", "--limit-rate", "100k"]);
     assert!(started.elapsed() > Duration::from_secs(1), "{:?}", started.elapsed());
 }
+
+#[test]
+fn with_json_a_failure_is_an_event_too() {
+    let machine = Machine::new();
+    for (arguments, code, words) in [
+        (&["pull", "org/nothing", "--json"][..], 1, "has no repository 'org/nothing'"),
+        (&["pull", "org/tiny-GGUF:Q8_0", "--quantize", "q4_0", "--json"], 1, "is quantized already"),
+        (&["pull", "../x", "--json"], 2, "that is a path"),
+        (&["pull", "--json"], 2, "say what is to be fetched"),
+    ] {
+        let output = machine.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+        let last: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+        assert_eq!((&last["type"], &last["exit_code"]), (&Value::from("failed"), &Value::from(code)), "{stdout}");
+        assert!(last["error"].as_str().unwrap().contains(words), "{stdout}");
+        assert!(stderr_of(&output).contains(words), "{arguments:?}");
+    }
+}
+
+#[test]
+fn who_reads_no_more_events_ends_the_pull() {
+    use std::io::BufRead;
+    let machine = Machine::new();
+    machine.hub.behave(|manners| manners.bytes_per_second = Some(20_000));
+    let mut child = machine.command(&["pull", "org/tiny-GGUF:F32", "--json"]).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("planned"));
+    drop(lines);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr_of(&output)), (Some(0), String::new()));
+    assert!(machine.stdout(&["models", "list"]).contains("begun: "), "it was not fetched to its end");
+}

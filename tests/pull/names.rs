@@ -1,24 +1,7 @@
 //! What a name means of what is here: what it says, and of the folders in force.
 
+use super::support::catalogue::family;
 use super::*;
-
-/// A family of one model, whose files are of several types.
-const CATALOGUE: &str = r#"
-[[family]]
-name = "mine"
-architecture = "llama"
-licence = "MIT"
-context = 64
-good_at = "being small"
-
-[[family.model]]
-tag = "1b"
-repository = "org/mine-GGUF"
-file = "tiny-llama.{type}.gguf"
-type = "Q4_1"
-bytes = 53_728
-kv = 64
-"#;
 
 /// With a short name of the person's own, and a model of other files in the same repository.
 fn with_short_name() -> Machine {
@@ -28,7 +11,8 @@ fn with_short_name() -> Machine {
     let files: [(&str, &[u8]); 3] =
         [("tiny-llama.Q4_1.gguf", &q4), ("tiny-llama.BF16.gguf", &bf16), ("other.Q8_0.gguf", &q8)];
     machine.hub.commit("org/mine-GGUF", &files);
-    fs::write(machine.path("catalogue.toml"), CATALOGUE).unwrap();
+    let catalogue = family("mine", "1b", "org/mine-GGUF", "tiny-llama.{type}.gguf", "Q4_1", 53_728);
+    fs::write(machine.path("catalogue.toml"), catalogue).unwrap();
     machine
 }
 

@@ -73,6 +73,18 @@ fn floats_are_quantized_where_the_person_agrees() {
 }
 
 #[test]
+fn what_is_to_run_is_asked_about_its_floats_as_well() {
+    let machine = Machine::new();
+    let mut terminal = machine.terminal(&["run", "--raw", "-n", "4", "-m", "org/tiny", "Once"], SCREEN);
+    terminal.wait_for_text("pull org/tiny, ");
+    terminal.press(key::ENTER);
+    terminal.wait_for_text("quantize them to Q8_0");
+    terminal.press(key::ENTER);
+    assert!(terminal.wait_for_end().success(), "{}", terminal.contents());
+    assert!(machine.path("models/org/tiny-Q8_0.gguf").exists());
+}
+
+#[test]
 fn removing_is_asked_about_with_no_as_the_usual_answer() {
     let machine = Machine::new();
     machine.stdout(&["pull", "org/tiny-GGUF:Q8_0"]);

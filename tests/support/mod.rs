@@ -1,3 +1,4 @@
 //! What the black-box tests share.
 
+pub(crate) mod catalogue;
 pub(crate) mod pty;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::{ANSWER, QUESTION, USUAL, WIDE, flowing};
 use crate::hub::{Fault, Rule, TestHub};
+use crate::support::catalogue::family;
 use crate::support::pty::{Terminal, key};
 
 const REPOSITORY: &str = "small-models/tiny-llama-GGUF";
@@ -43,6 +44,18 @@ fn start(hub: &TestHub, home: &TempDir, size: (u16, u16), arguments: &[&str]) ->
 
 /// The same, with what it says once it can be used.
 fn start_as(hub: &TestHub, home: &TempDir, size: (u16, u16), arguments: &[&str], ready: &str) -> Terminal {
+    start_with(hub, home, size, arguments, ready, &[])
+}
+
+/// The same with variables of its own.
+fn start_with(
+    hub: &TestHub,
+    home: &TempDir,
+    size: (u16, u16),
+    arguments: &[&str],
+    ready: &str,
+    variables: &[(&str, std::path::PathBuf)],
+) -> Terminal {
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gibber"));
     command.args(arguments);
     command.env("GIBBER_CONFIG_DIR", home.path());
@@ -55,6 +68,9 @@ fn start_as(hub: &TestHub, home: &TempDir, size: (u16, u16), arguments: &[&str],
     }
     for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(variable);
+    }
+    for (name, value) in variables {
+        command.env(name, value);
     }
     let terminal = Terminal::start(command, size);
     wait(&terminal, ready);
@@ -81,11 +97,7 @@ fn quit(terminal: &mut Terminal) {
 
 /// A catalogue of the person's own in which the model has a short name.
 fn write_catalogue(home: &TempDir) {
-    let text = format!(
-        "[[family]]\nname = \"tiny\"\narchitecture = \"llama\"\nlicence = \"MIT\"\ncontext = 512\n\
-         good_at = \"being small for a test\"\n\n[[family.model]]\ntag = \"llama\"\nrepository = \"{REPOSITORY}\"\n\
-         file = \"tiny-llama.{{type}}.gguf\"\ntype = \"Q8_0\"\nbytes = 81_504\nkv = 64\n"
-    );
+    let text = family("tiny", "llama", REPOSITORY, "tiny-llama.{type}.gguf", "Q8_0", 81_504);
     std::fs::write(home.path().join("catalogue.toml"), text).unwrap();
 }
 
@@ -129,6 +141,76 @@ fn enter_in_the_list_pulls_a_model_and_loads_it() {
     let mut terminal = start(&hub, &home, USUAL, &["-m", REPOSITORY]);
     wait(&terminal, "Q8_0");
     quit(&mut terminal);
+}
+
+/// A machine without any model: none beside the program, in a folder for models or in another program's.
+fn without_models(home: &TempDir) -> Vec<(&'static str, std::path::PathBuf)> {
+    vec![("GIBBER_MODELS", home.path().join("models")), ("HOME", home.path().to_owned())]
+}
+
+#[test]
+fn a_first_start_without_any_model_offers_those_that_can_be_had() {
+    let (hub, home) = (hub(), tempfile::tempdir().unwrap());
+    write_catalogue(&home);
+    let mut terminal = start_with(&hub, &home, USUAL, &["--temp", "0"], "can be had", &without_models(&home));
+    wait(&terminal, "no model is here yet");
+    terminal.press("tiny:l");
+    wait(&terminal, &format!("▸ {SHORT}"));
+    terminal.press(key::ENTER);
+    wait(&terminal, "is ready");
+    say(&terminal, QUESTION);
+    wait(&terminal, "stop: ");
+    quit(&mut terminal);
+    assert!(home.path().join("hf").exists() && !home.path().join("models").exists());
+}
+
+#[test]
+fn lines_from_a_pipe_get_the_first_model_themselves_or_are_told_that_there_is_none() {
+    let (hub, home) = (hub(), tempfile::tempdir().unwrap());
+    let (code, stdout, stderr) = fed(&hub, &home, "Hello\n/pull x\n", &without_models(&home));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("no model is here yet: /pull NAME gets one"), "{stderr}");
+    let lines = format!("/pull {REPOSITORY}\nOnce upon\n");
+    let (code, stdout, stderr) = fed(&hub, &home, &lines, &without_models(&home));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains(" tok/s"), "it answers: {stdout}{stderr}");
+}
+
+/// A hub that has a model in floats.
+fn hub_of_floats() -> TestHub {
+    let hub = TestHub::start();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    hub.commit_folder("small-models/floats", &folder).unwrap();
+    hub
+}
+
+#[test]
+fn floats_are_quantized_on_arrival_where_enter_says_so() {
+    let (hub, home) = (hub_of_floats(), tempfile::tempdir().unwrap());
+    hub.rule(Rule::on("model.safetensors").method("GET").numbers(1..=usize::MAX).fault(Fault::StallAfter(1000)));
+    let mut terminal = start(&hub, &home, USUAL, &[]);
+    say(&terminal, "/pull small-models/floats");
+    wait(&terminal, "quantize them to Q8_0 once they are here");
+    wait(&terminal, "/pull quantize");
+    terminal.press(key::ENTER);
+    wait(&terminal, "are quantized to Q8_0 once they are here");
+    mend(&hub);
+    let shown = wait(&terminal, "is loaded, in");
+    assert!(shown.contains("floats (Q8_0) is loaded"), "{shown}");
+    assert!(flowing(&shown).contains("its floats stay here as well"), "{shown}");
+    quit(&mut terminal);
+    let mut terminal = start(&hub, &home, USUAL, &["-m", "small-models/floats-Q8_0"]);
+    wait(&terminal, "Q8_0");
+    quit(&mut terminal);
+}
+
+#[test]
+fn floats_from_a_pipe_stay_and_a_line_quantizes_them() {
+    let (hub, home) = (hub_of_floats(), tempfile::tempdir().unwrap());
+    let (stdout, stderr) = piped(&hub, &home, "/pull small-models/floats\n/show\n/pull quantize\n/show\n");
+    assert!(stdout.contains("its weights are floats: /pull quantize makes Q8_0 of them"), "{stdout}{stderr}");
+    let models: Vec<&str> = stdout.lines().filter(|line| line.starts_with("model ")).collect();
+    assert!(models.len() == 2 && models[0].contains("F32") && models[1].contains("Q8_0"), "{stdout}{stderr}");
 }
 
 #[test]
@@ -192,19 +274,37 @@ fn lines_of_a_pull_come_above_the_line_that_is_typed() {
     });
 }
 
-#[test]
-fn lines_from_a_pipe_wait_for_the_model_that_they_pull() {
-    let (hub, home) = (hub(), tempfile::tempdir().unwrap());
+/// What the line-by-line chat says to lines from a pipe, where that succeeds.
+fn piped(hub: &TestHub, home: &TempDir, lines: &str) -> (String, String) {
+    let (code, stdout, stderr) = fed(hub, home, lines, &[]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    (stdout, stderr)
+}
+
+/// The same, with its exit code and with variables of its own.
+fn fed(
+    hub: &TestHub,
+    home: &TempDir,
+    lines: &str,
+    variables: &[(&str, std::path::PathBuf)],
+) -> (Option<i32>, String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gibber"));
     command.arg("repl").env("GIBBER_CONFIG_DIR", home.path()).env("HF_HOME", home.path().join("hf"));
     command.env("HF_ENDPOINT", hub.url()).env_remove("GIBBER_MODEL").env_remove("HF_HUB_OFFLINE");
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let lines = format!("/pull {REPOSITORY}\n/show\n");
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+    // It may have ended before it has read them all.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes());
     let output = child.wait_with_output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{stdout}{stderr}");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn lines_from_a_pipe_wait_for_the_model_that_they_pull() {
+    let (hub, home) = (hub(), tempfile::tempdir().unwrap());
+    let (stdout, stderr) = piped(&hub, &home, &format!("/pull {REPOSITORY}\n/show\n"));
     let model = stdout.lines().find(|line| line.starts_with("model ")).unwrap_or_default();
     assert!(model.contains("Q8_0"), "what was pulled is loaded: {stdout}{stderr}");
 }

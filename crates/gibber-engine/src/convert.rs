@@ -82,6 +82,8 @@ pub struct Conversion {
     source: PathBuf,
     header: Header,
     tensors: Vec<OutTensor>,
+    /// Recommended sampling that GGUF has no key for.
+    unwritten: Vec<&'static str>,
 }
 
 impl Conversion {
@@ -123,10 +125,10 @@ impl Conversion {
         hugging_face::refuse_unwritable(&files.path, &files.config)?;
         let mut header = Header::new();
         hugging_face::put_model(&mut header, &files.name, &files.config);
-        hugging_face::put_sampling(&mut header, &files.recommended.values);
+        let unwritten = hugging_face::put_sampling(&mut header, &files.recommended.values);
         hugging_face::put_tokenizer(&mut header, files)?;
         let tensors = planned(hugging_face::tensors(files)?, kind, shape_of(files));
-        Self::put_together(&files.path, header, tensors, kind)
+        Ok(Self { unwritten, ..Self::put_together(&files.path, header, tensors, kind)? })
     }
 
     fn put_together(
@@ -138,7 +140,7 @@ impl Conversion {
         header.u32("general.file_type", kind.number());
         header.u32("general.quantization_version", file_type::QUANTIZATION_VERSION);
         put_table(&mut header, &tensors)?;
-        Ok(Self { source: source.to_owned(), header, tensors })
+        Ok(Self { source: source.to_owned(), header, tensors, unwritten: Vec::new() })
     }
 
     /// Bytes of the weights as they are.
@@ -171,6 +173,11 @@ impl Conversion {
             }
         }
         fallbacks
+    }
+
+    /// The keys of the recommended sampling that GGUF has none for, and that the file therefore lacks.
+    pub fn unwritten(&self) -> &[&'static str] {
+        &self.unwritten
     }
 
     /// Writes the file beside `path` and renames it when it is whole. [`ControlFlow::Break`] where `on_step` has stopped it;

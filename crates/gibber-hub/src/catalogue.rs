@@ -51,6 +51,8 @@ pub struct CatalogueEntry {
     pub licence: String,
     /// Whether its makers let in only who agreed to something.
     pub gated: bool,
+    /// Whether it answers; otherwise it goes on with a text.
+    pub chats: bool,
     /// Bytes of the file of [`Self::weight_type`], or of all floats.
     pub bytes: u64,
     /// Tokens that it was trained for.
@@ -126,6 +128,7 @@ struct FamilyTable {
     licence: Option<String>,
     context: Option<usize>,
     good_at: Option<String>,
+    chats: Option<bool>,
     sampling: Option<RecommendedSampling>,
     thinking: Option<RecommendedSampling>,
     model: Vec<Spanned<ModelTable>>,
@@ -147,6 +150,7 @@ struct ModelTable {
     licence: Option<String>,
     context: Option<usize>,
     good_at: Option<String>,
+    chats: Option<bool>,
     sampling: Option<RecommendedSampling>,
     thinking: Option<RecommendedSampling>,
 }
@@ -355,6 +359,7 @@ fn entry(
         architecture: text(&model.architecture, &family.architecture, "architecture")?,
         licence: text(&model.licence, &family.licence, "licence")?,
         gated: model.gated,
+        chats: model.chats.or(family.chats).unwrap_or(true),
         bytes: model.bytes.ok_or_else(|| "`bytes` is missing".to_owned())?,
         context: model.context.or(family.context).ok_or_else(|| missing("context"))?,
         kv: model.kv,

@@ -12,7 +12,7 @@ use crate::http::{Address, Certificates, Proxies, shown};
 use crate::{HubError, Result};
 
 /// The hub that is asked where no variable names another.
-const ENDPOINT: &str = "https://huggingface.co";
+pub const ENDPOINT: &str = "https://huggingface.co";
 /// Variables that name a file of certificates, in the order of what other programs prefer.
 const CERTIFICATES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 /// Bytes of a token's file.

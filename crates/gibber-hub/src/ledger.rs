@@ -92,10 +92,8 @@ impl LedgerEntry {
         Self { name: name.to_owned(), source, model: model.to_owned(), files, time: now() }
     }
 
-    /// That of the file `model`, which came from `url` and has the SHA-256 `sha256`.
-    pub fn of_address(name: &str, url: &str, model: &Path, size: u64, sha256: &str) -> Self {
-        let path = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let files = vec![LedgerFile { path, size, blob: sha256.to_owned() }];
+    /// That of the model at `model`, whose files came from `url`.
+    pub fn of_address(name: &str, url: &str, model: &Path, files: Vec<LedgerFile>) -> Self {
         let source = LedgerSource::Address { url: url.to_owned() };
         Self { name: name.to_owned(), source, model: model.to_owned(), files, time: now() }
     }

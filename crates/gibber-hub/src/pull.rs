@@ -11,7 +11,7 @@ use crate::journal::{self, Identity};
 use crate::lock::FileLock;
 use crate::meter::{Bytes, Meter};
 use crate::throttle::Throttle;
-use crate::{Cache, Cancel, Hub, HubError, Listing, Oid, Plan, RemoteFile, Repository, Result};
+use crate::{Cache, Cancel, Hub, HubError, LedgerFile, Listing, Oid, Plan, RemoteFile, Repository, Result};
 
 /// Files that an error names at most.
 const NAMED: usize = 3;
@@ -44,6 +44,8 @@ pub struct Pulled {
     pub bytes_here: u64,
     /// The SHA-256 of a file that has nothing to be compared with.
     pub unverified: Option<String>,
+    /// The files of an address, with their SHA-256; of a repository its list says them.
+    pub parts: Vec<LedgerFile>,
 }
 
 /// What a pull says while it runs: the contract of `gibber pull --json`.
@@ -145,7 +147,7 @@ pub fn pull(
     files.iter().filter(|file| file.is_complete).for_each(|file| remove_leftovers(cache, &plan.listing, file.file));
     let snapshot = cache.snapshot(&plan.listing.repository, &plan.listing.commit);
     let path = if plan.model.as_os_str().is_empty() { snapshot } else { snapshot.join(&plan.model) };
-    Ok(Pulled { path, bytes_fetched: meter.fetched(), bytes_here: here, unverified: None })
+    Ok(Pulled { path, bytes_fetched: meter.fetched(), bytes_here: here, unverified: None, parts: Vec::new() })
 }
 
 /// Fetches what is missing; what of it came from here.

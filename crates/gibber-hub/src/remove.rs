@@ -10,8 +10,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::journal;
+use crate::journal::{self, Identity};
 use crate::lock::FileLock;
+use crate::plain::address_of;
 use crate::{HubError, Result};
 
 /// Folders within a folder that are looked into.
@@ -216,29 +217,39 @@ pub struct Begun {
 
 /// What pulls have begun in the folder of a repository and nobody is at, in the order of its blobs.
 pub fn begun(repository: &Path) -> Vec<Begun> {
-    let locks = locks_of(repository);
+    begun_in(&repository.join("blobs"), locks_of(repository).as_deref(), |identity| identity.path.clone())
+}
+
+/// The same of addresses, whose files are to be in `folder`: [`Begun::path`] is the address, with its hash where that is
+/// known.
+pub fn begun_of_addresses(folder: &Path) -> Vec<Begun> {
+    begun_in(folder, Some(&folder.join(".locks")), address_of)
+}
+
+fn begun_in(folder: &Path, locks: Option<&Path>, name: fn(&Identity) -> String) -> Vec<Begun> {
     let mut found: BTreeMap<String, Begun> = BTreeMap::new();
-    for entry in fs::read_dir(repository.join("blobs")).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((blob, _)) = name.split_once(PARTIAL) else { continue };
-        let part = found.entry(blob.to_owned()).or_default();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let Some((target, _)) = file.split_once(PARTIAL) else { continue };
+        let part = found.entry(target.to_owned()).or_default();
         part.bytes += entry.metadata().map_or(0, |metadata| metadata.blocks() * 512);
         if let Some(whole) = journal::becomes(&entry.path()) {
-            (part.path, part.size) = (Some(whole.path), Some(whole.size));
+            (part.path, part.size) = (Some(name(&whole)), Some(whole.size));
         }
         part.files.push(entry.path());
     }
-    let is_left = |blob: &str| locks.as_ref().is_none_or(|locks| is_free(&locks.join(format!("{blob}.lock"))));
-    found.into_iter().filter(|(blob, _)| is_left(blob)).map(|(_, part)| part).collect()
+    let is_left = |target: &str| locks.is_none_or(|locks| is_free(&locks.join(format!("{target}.lock"))));
+    found.into_iter().filter(|(target, _)| is_left(target)).map(|(_, part)| part).collect()
 }
 
-/// Removes what was [`begun`] in the folder of a repository, which goes too where nothing is left in it.
-pub fn remove_begun(repository: &Path, parts: &[Begun]) {
+/// Removes what was [`begun`] in the folder of a repository, which goes too where nothing is left in it; or what was
+/// [begun of addresses](begun_of_addresses).
+pub fn remove_begun(folder: &Path, parts: &[Begun]) {
     for file in parts.iter().flat_map(|part| &part.files) {
         let _ = fs::remove_file(file);
     }
-    if begun(repository).is_empty() {
-        tidy(repository);
+    if folder.join("blobs").is_dir() && begun(folder).is_empty() {
+        tidy(folder);
     }
 }
 

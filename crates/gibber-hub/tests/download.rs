@@ -448,6 +448,33 @@ fn a_file_of_an_address_without_a_hash_is_said_to_be_unverified() {
 }
 
 #[test]
+fn a_model_in_parts_at_an_address_comes_whole_and_goes_on() {
+    let machine = Machine::new();
+    let parts: Vec<Vec<u8>> = (0..3).map(|number| noise(MIB, 30 + number)).collect();
+    let path = |number: usize| format!("/files/big-0000{number}-of-00003.gguf");
+    parts.iter().zip(1..).for_each(|(bytes, number)| machine.hub.put(&path(number), bytes));
+    machine.hub.rule(Rule::on(&path(2)).method("GET").numbers(2..=usize::MAX).fault(Fault::status(404)));
+    let (stopped, _) = pull_url(&machine, &path(1), None);
+    assert!(stopped.unwrap_err().to_string().contains("big-00002-of-00003.gguf"));
+    machine.hub.forget_rules();
+    machine.hub.forget_asked();
+    // Whichever part is named.
+    let sum = sha256(&parts[1]);
+    let (pulled, events) = pull_url(&machine, &format!("{}?key=1", path(2)), Some(&sum));
+    let pulled = pulled.unwrap();
+    assert!(pulled.path.ends_with("models/big-00001-of-00003.gguf"), "{pulled:?}");
+    for (part, bytes) in pulled.parts.iter().zip(&parts) {
+        assert_eq!((part.size, &part.blob), (bytes.len() as u64, &sha256(bytes)));
+        assert_eq!(&fs::read(pulled.path.with_file_name(&part.path)).unwrap(), bytes);
+    }
+    assert!(machine.hub.asked_for(&path(1)).iter().all(|asked| asked.range().is_none()), "the first part was here");
+    assert_eq!(told(&events), ["planned", "verified", "done", "done"]);
+    assert!(matches!(events[0], PullEvent::Planned { files: 3, .. }), "{:?}", events[0]);
+    let wrong = pull_url(&machine, &path(2), Some(&"a".repeat(64))).0;
+    assert!(matches!(wrong, Err(HubError::Occupied { .. })), "{wrong:?}");
+}
+
+#[test]
 fn a_file_that_changes_on_its_server_begins_anew() {
     let bytes = noise(4 * MIB, 19);
     let machine = Machine::new();

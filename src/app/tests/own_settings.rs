@@ -168,7 +168,10 @@ fn what_a_model_brings_is_not_saved_as_a_persons_own() {
     let Some(Effect::SaveSettings(settings)) = effects.last() else { panic!("{effects:?}") };
     assert_eq!(settings.sampling, SamplingParams { top_k: 7, ..SamplingParams::default() });
     let note = machine.last_note();
-    assert!(note.starts_with("repeat-penalty = 1.00 is this program's default, which counts as unset"), "{note}");
+    assert!(
+        note.starts_with("not saved: repeat-penalty = 1.00: that is this program's default, which counts as unset"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -210,4 +213,26 @@ fn another_set_is_in_force_while_the_model_thinks() {
     let effects = machine.enter("/think on");
     describe(&mut machine, &effects);
     assert_eq!((temperature(&machine).0, machine.app.sampling().top_p), (0.6, 0.95));
+}
+
+#[test]
+fn a_preset_leads_back_to_what_the_model_brings() {
+    let mut settings = Settings::default();
+    settings.sampling.temperature = 0.2;
+    let mut machine =
+        machine_with(Start { settings, ..Start::default() }, model("One", r#"{"temperature":0.6,"top_k":20}"#));
+    assert_eq!(temperature(&machine), (0.2, Origin::Config));
+    for line in ["/set top-k 7", "/set seed 5", "/preset creative", "/set min-p 0.3"] {
+        machine.enter(line);
+    }
+    machine.enter("/preset model");
+    assert!(machine.last_note().starts_with("preset model"), "{}", machine.last_note());
+    let sampling = machine.app.sampling();
+    assert_eq!((sampling.temperature, sampling.top_k, sampling.min_p), (0.6, 20, SamplingParams::default().min_p));
+    assert_eq!(sampling.seed, Some(5), "a seed is no filter");
+    assert_eq!(machine.app.origin(Parameter::TopK), Origin::Model);
+    assert_eq!(machine.app.preset(), Some("model"));
+    assert!(machine.app.preset_names().contains(&"model".to_owned()));
+    machine.enter("/preset save model");
+    assert!(machine.last_note().contains("is taken"), "{}", machine.last_note());
 }

@@ -2,7 +2,8 @@
 
 use super::super::{ModelOffer, OfferedModel, Outcome, PullStage};
 use super::*;
-use crate::hub::news::{PullEnd, PullId, PullNews, PullProgress, PullStep};
+use crate::hub::news::{FloatsWish, PullEnd, PullId, PullNews, PullProgress, PullStep};
+use gibber_engine::FileType;
 
 fn news(machine: &mut Machine, id: u64, step: PullStep) -> Vec<Effect> {
     tell(machine, id, step, false)
@@ -18,13 +19,13 @@ fn progress(done: u64, total: u64) -> PullStep {
 }
 
 fn here() -> PullStep {
-    PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None })
+    PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None, floats: None })
 }
 
 /// The pulls that the effects begin.
 fn begun(effects: &[Effect]) -> Vec<(u64, &str)> {
     let pull = |effect| match effect {
-        &Effect::Pull { id, ref name } => Some((id.0, name.as_str())),
+        &Effect::Pull { id, ref name, .. } => Some((id.0, name.as_str())),
         _ => None,
     };
     effects.iter().filter_map(pull).collect()
@@ -150,10 +151,88 @@ fn progress_never_goes_backwards() {
 fn a_model_that_can_be_had_is_offered_in_the_place_of_an_error() {
     let mut machine = Machine::new();
     let Some(Effect::LoadModel { id, .. }) = machine.enter("/model tiny").pop() else { panic!("nothing is loaded") };
-    let model = OfferedModel { name: "tiny".to_owned(), bytes: None, about: String::new() };
+    let model = OfferedModel { name: "tiny".to_owned(), bytes: None, about: String::new(), cannot_run: None };
     let offer = ModelOffer::One(model);
     let effects = machine.app.on_outcome(Outcome::ModelMissing { id, offer }, machine.now);
     assert!(matches!(&effects[..], [Effect::Screen(OnScreen::Compose(line))] if line == "/pull tiny"));
     assert!(machine.app.loading().is_none());
     assert_eq!(machine.last_note(), "tiny is not here: /pull tiny gets it, and loads it");
+}
+
+/// Floats that came and were not quantized.
+fn floats_here() -> PullStep {
+    PullStep::Ended(PullEnd::Here { model: "tiny".to_owned(), note: None, floats: Some(FileType::Q8_0) })
+}
+
+fn wishes(effects: &[Effect]) -> Vec<(u64, FloatsWish)> {
+    let wish = |effect: &Effect| match effect {
+        &Effect::Pull { id, floats, .. } => Some((id.0, floats)),
+        _ => None,
+    };
+    effects.iter().filter_map(wish).collect()
+}
+
+#[test]
+fn floats_are_quantized_where_the_person_agrees_while_they_come() {
+    let mut machine = Machine::new();
+    assert_eq!(wishes(&machine.enter("/pull tiny")), [(1, FloatsWish::Keep)]);
+    let effects = news(&mut machine, 1, PullStep::Floats(FileType::Q8_0));
+    assert!(matches!(&effects[..], [Effect::Screen(OnScreen::Compose(line))] if line == "/pull quantize"));
+    assert!(machine.last_note().contains("quantize them to Q8_0 once they are here"), "{}", machine.last_note());
+    assert!(begun(&machine.enter("/pull quantize")).is_empty(), "it goes on meanwhile");
+    assert_eq!(machine.last_note(), "the weights of tiny are quantized to Q8_0 once they are here");
+    news(&mut machine, 1, progress(100, 100));
+    let effects = news(&mut machine, 1, floats_here());
+    assert_eq!(wishes(&effects), [(1, FloatsWish::Quantize(Some(FileType::Q8_0)))], "it goes on with them");
+    assert!(!loads(&effects));
+    let step = PullProgress { done: 40, total: 100, ..PullProgress::default() };
+    news(&mut machine, 1, PullStep::Quantizing(FileType::Q8_0, step));
+    assert_eq!(machine.app.pulls()[0].line(), "tiny: 40 % · 0 of 0 kB · quantized to Q8_0");
+    assert!(loads(&news(&mut machine, 1, here())), "what was made of them is loaded");
+}
+
+#[test]
+fn floats_stay_where_nobody_agrees_and_can_be_quantized_later() {
+    let mut machine = Machine::new();
+    machine.enter("/pull quantize");
+    assert!(machine.last_note().contains("/pull quantize NAME"), "{}", machine.last_note());
+    machine.enter("/pull tiny");
+    news(&mut machine, 1, PullStep::Floats(FileType::Q4_K_M));
+    assert!(loads(&news(&mut machine, 1, floats_here())));
+    let wish = FloatsWish::Quantize(Some(FileType::Q4_K_M));
+    assert_eq!(wishes(&machine.enter("/pull quantize")), [(2, wish)], "what fits was said when it came");
+    news(&mut machine, 2, PullStep::Ended(PullEnd::Stopped));
+    for (line, wish) in [
+        ("/pull quantize q6_k", FloatsWish::Quantize(Some(FileType::Q6_K))),
+        ("/pull quantize org/tiny", FloatsWish::Quantize(None)),
+        ("/pull quantize org/tiny q4_0", FloatsWish::Quantize(Some(FileType::Q4_0))),
+    ] {
+        let effects = machine.enter(line);
+        let [(id, found)] = wishes(&effects)[..] else { panic!("{line}: {effects:?}") };
+        assert_eq!(found, wish, "{line}");
+        news(&mut machine, id, PullStep::Ended(PullEnd::Stopped));
+    }
+}
+
+#[test]
+fn what_can_be_no_model_is_not_said_to_be_pulled() {
+    let mut machine = Machine::new();
+    for name in ["../../etc", "/tmp/x.gguf", "ftp://host/x.gguf", "a b"] {
+        let notes = machine.app.notes().len();
+        let effects = machine.enter(&format!("/pull {name}"));
+        assert!(begun(&effects).is_empty() && machine.app.pulls().is_empty(), "{name}: {effects:?}");
+        assert_eq!(machine.app.notes().len(), notes + 1, "{name}: one sentence");
+        assert!(!machine.last_note().contains("is being pulled"), "{}", machine.last_note());
+    }
+}
+
+#[test]
+fn what_cannot_be_run_yet_says_why_and_is_not_pulled() {
+    let mut machine = Machine::new();
+    let cannot_run = Some("models of the architecture odd cannot be run yet".to_owned());
+    let model = OfferedModel { name: "odd:1b".to_owned(), bytes: None, about: String::new(), cannot_run };
+    machine.app.on_outcome(Outcome::ModelsListed { here: Vec::new(), offered: vec![model] }, machine.now);
+    assert!(begun(&machine.enter("/pull odd:1b")).is_empty() && machine.app.pulls().is_empty());
+    let note = machine.last_note();
+    assert!(note.contains("the architecture odd cannot be run yet") && note.contains("--yes"), "{note}");
 }

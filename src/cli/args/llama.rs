@@ -170,6 +170,12 @@ impl Translated {
     }
 }
 
+/// The spellings of several letters behind one dash that llama.cpp's programs have for the flag `long` of this one, without
+/// the dash.
+pub(in crate::cli) fn one_dash_names(long: &str) -> Vec<&'static str> {
+    table::one_dash_names(&format!("--{long}"))
+}
+
 /// What a flag of llama.cpp's means for a command that has none of the same name, and the digits that were glued to it:
 /// `-ngl99`.
 fn find<'a>(command: &Command, name: &'a str) -> Option<(&'a str, Meaning, Option<&'a str>)> {

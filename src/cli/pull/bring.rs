@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use gibber_hub::{Limits, Reference};
 
-use super::{Manner, Work, parsed, with_file};
+use super::{Manner, Work, arrival, parsed, with_file};
 use crate::chat::one_line;
 use crate::cli::args::Model;
 use crate::cli::question::{ask, can_ask};
@@ -67,8 +67,14 @@ fn fetched(context: &Context, hub: &ModelHub, name: &str, reference: &Reference,
     if !is_wanted && !ask(&question(&offer), true)? {
         return Err(not_here(name));
     }
+    // Who has loading quantize them (`--quantize`) has answered; `-hf` fetches without a question.
+    let wish = match context.settings.model.quantize.is_empty() {
+        true => arrival::Wish::new(&offer, None, is_wanted)?,
+        false => arrival::Wish::default(),
+    };
     let manner = Manner { json: false, ascii: context.settings.ui.ascii, limits: Limits::default() };
-    Ok(work.fetch(&offer, &manner)?.path)
+    let here = work.fetch(&offer, &manner)?;
+    wish.quantized(context, hub, &offer, &here, false)
 }
 
 fn question(offer: &Offer) -> String {

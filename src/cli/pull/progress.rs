@@ -10,7 +10,7 @@ use crate::chat::one_line;
 use crate::cli::output::Output;
 use crate::hub::{bytes_text, time_text};
 use crate::repl::prints_only;
-use gibber_hub::{PullEvent, Retry};
+use gibber_hub::{Cancel, PullEvent, Retry};
 
 /// Between two lines about how far it is, where no terminal listens.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -27,17 +27,22 @@ pub(super) struct Progress {
 }
 
 enum Shown {
-    Json { output: Output, failed: Option<anyhow::Error> },
+    /// Where stdout is closed, what goes on is stopped: nobody is left to hear of it.
+    Json {
+        output: Output,
+        failed: Option<anyhow::Error>,
+        cancel: Cancel,
+    },
     Bar(Bar),
     Lines(Lines),
 }
 
 impl Progress {
     /// JSON on stdout where that is wanted, else a bar or lines on stderr.
-    pub(super) fn new(json: bool, ascii: bool) -> Self {
+    pub(super) fn new(json: bool, ascii: bool, cancel: &Cancel) -> Self {
         let draws = stderr().is_terminal() && !prints_only(std::env::var_os("TERM").as_deref());
         let shown = match (json, draws) {
-            (true, _) => Shown::Json { output: Output::stdout(), failed: None },
+            (true, _) => Shown::Json { output: Output::stdout(), failed: None, cancel: cancel.clone() },
             (false, true) => Shown::Bar(Bar::new(ascii)),
             (false, false) => Shown::Lines(Lines::default()),
         };
@@ -47,9 +52,13 @@ impl Progress {
     /// Tells what has happened.
     pub(super) fn show(&self, event: &PullEvent) {
         match &mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Whoever has closed stdout hears of the rest no more, and of the failure in the end.
             Shown::Json { failed: Some(_), .. } => {}
-            Shown::Json { output, failed } => *failed = output.json(event).err(),
+            Shown::Json { output, failed, cancel } => {
+                *failed = output.json(event).err();
+                if failed.is_some() {
+                    cancel.cancel();
+                }
+            }
             Shown::Bar(bar) => bar.show(event),
             Shown::Lines(lines) => {
                 if let Some(line) = lines.line(event, Instant::now()) {

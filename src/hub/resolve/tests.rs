@@ -312,12 +312,13 @@ fn a_header_that_does_not_come_is_tried_once_and_the_figure_is_about() {
 }
 
 #[test]
-fn one_part_of_a_split_model_at_an_address_is_refused_before_it_comes() {
+fn one_part_of_a_split_model_at_an_address_stands_for_all_of_them() {
     let stage = Stage::new();
     let other = TestHub::start();
-    let path = "/files/tiny-00001-of-00003.gguf";
-    other.put(path, &fixture("tiny-llama-split.Q8_0-00001-of-00003.gguf"));
-    let said = stage.error(&format!("{}{path}", other.url()));
-    assert!(said.contains("part 1 of 3 of a model in several files"), "{said}");
-    assert!(other.asked().is_empty());
+    let part = |number: usize| format!("tiny-llama-split.Q8_0-{number:05}-of-00003.gguf");
+    let bytes: Vec<_> = (1..=3).map(|number| fixture(&part(number))).collect();
+    bytes.iter().zip(1..).for_each(|(bytes, number)| other.put(&format!("/files/{}", part(number)), bytes));
+    let offer = stage.offer(&format!("{}/files/{}", other.url(), part(2))).unwrap();
+    assert!(offer.sentence.contains("a model in 3 files, "), "{}", offer.sentence);
+    assert_eq!(offer.total, bytes.iter().map(|bytes| bytes.len() as u64).sum::<u64>());
 }

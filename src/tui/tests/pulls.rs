@@ -20,7 +20,7 @@ fn progress(done: u64, total: u64) -> PullStep {
 }
 
 fn here() -> PullStep {
-    PullStep::Ended(PullEnd::Here { model: MODEL.to_owned(), note: None })
+    PullStep::Ended(PullEnd::Here { model: MODEL.to_owned(), note: None, floats: None })
 }
 
 /// The row that shows how far the pull is.

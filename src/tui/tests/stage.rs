@@ -14,7 +14,7 @@ use crate::app::{
     SessionId, SessionRecord, Start, carry_out,
 };
 use crate::chat::{Node, Transcript};
-use crate::hub::news::{PullId, PullNews, PullStep};
+use crate::hub::news::{FloatsWish, PullId, PullNews, PullStep};
 use crate::settings::Settings;
 use crate::settings::theme::Theme as NamedTheme;
 use crate::store::{SearchHit, SessionSummary, StoreNews, StoreOp};
@@ -94,6 +94,7 @@ impl FrontEndIo for Memory {
             name: name.to_owned(),
             bytes: Some(bytes),
             about: about.to_owned(),
+            cannot_run: None,
         };
         vec![
             model("qwen3:0.6b", 639_446_688, "small, thinks before it answers · apache-2.0"),
@@ -106,7 +107,7 @@ impl FrontEndIo for Memory {
         named.map(ModelOffer::One).or_else(|| self.is_bare.then_some(ModelOffer::Any))
     }
 
-    fn pull(&mut self, id: PullId, name: &str) {
+    fn pull(&mut self, id: PullId, name: &str, _floats: FloatsWish) {
         self.pulls.push((id, name.to_owned()));
     }
 

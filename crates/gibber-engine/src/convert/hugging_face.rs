@@ -96,9 +96,13 @@ pub(super) fn put_model(header: &mut Header, name: &str, config: &ModelConfig) {
 }
 
 /// The keys that say which sampling is recommended; what they have no name for is left out.
-pub(super) fn put_sampling(header: &mut Header, values: &SamplingValues) {
+pub(super) fn put_sampling(header: &mut Header, values: &SamplingValues) -> Vec<&'static str> {
+    let mut unwritten = Vec::new();
     for (parameter, value) in values.iter() {
-        let Some(key) = parameter.spec().gguf_key() else { continue };
+        let Some(key) = parameter.spec().gguf_key() else {
+            unwritten.push(parameter.spec().key);
+            continue;
+        };
         match value {
             ParameterValue::Number(number) => header.f32(&key, *number),
             // No count of tokens is beyond this.
@@ -107,6 +111,7 @@ pub(super) fn put_sampling(header: &mut Header, values: &SamplingValues) {
             ParameterValue::Seed(_) => {}
         }
     }
+    unwritten
 }
 
 /// The keys that say how a text is cut.

@@ -52,6 +52,14 @@ pub(super) fn meaning_of(command: &str, name: &str) -> Option<Meaning> {
     ROWS.iter().filter(is_for).find(|row| row.flags.iter().any(&is_named)).map(|row| row.meaning)
 }
 
+/// The names behind one dash of what is the flag `own` here, for any command.
+pub(super) fn one_dash_names(own: &str) -> Vec<&'static str> {
+    let is_it = |row: &&FlagRow| row.commands.is_empty() && matches!(row.meaning, Meaning::Same(flag) if flag == own);
+    let names = ROWS.iter().filter(is_it).flat_map(|row| row.flags);
+    let of_one_dash = names.filter(|name| !name.starts_with("--") && name.len() > 2);
+    of_one_dash.filter_map(|name| name.strip_prefix('-')).collect()
+}
+
 use Meaning::{NoEffect, Off, Refused, Same};
 use Takes::{Nothing, Switch, Value};
 
