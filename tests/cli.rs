@@ -407,7 +407,7 @@ mod models {
         let gibber = Gibber::new();
         let list = gibber.stdout(&["models", "list"]);
         let line = list.lines().nth(1).unwrap();
-        for part in ["smollm2 ", " llama ", "134.5 M", "Q4_1", "97 MB", "8192", "default model: /"] {
+        for part in ["smollm2 ", " llama ", "134.5 M", "Q4_1", "98 MB", "8192", "default model: /"] {
             assert!(line.contains(part), "{part}: {list}");
         }
         let info = gibber.stdout(&["models", "info"]);

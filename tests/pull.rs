@@ -349,14 +349,14 @@ fn a_split_model_comes_and_goes_whole() {
 
 #[test]
 fn a_split_model_at_an_address_comes_whole_and_goes_on() {
-    let machine = Machine::new();
+    let (machine, elsewhere) = (Machine::new(), TestHub::start());
     let name = |number: usize| format!("tiny-llama-split.Q8_0-{number:05}-of-00003.gguf");
-    (1..=3).for_each(|number| machine.hub.put(&format!("/some/where/else/{}", name(number)), &fixture(&name(number))));
-    machine.hub.rule(hub::Rule::on(&name(3)).method("GET").fault(hub::Fault::status(404)));
-    let address = |number| format!("{}/some/where/else/{}", machine.hub.url(), name(number));
+    (1..=3).for_each(|number| elsewhere.put(&format!("/files/{}", name(number)), &fixture(&name(number))));
+    elsewhere.rule(hub::Rule::on(&name(3)).method("GET").fault(hub::Fault::status(404)));
+    let address = |number| format!("{}/files/{}", elsewhere.url(), name(number));
     let first = format!("{}#sha256={}", address(1), sha256(&fixture(&name(1))));
     assert!(machine.failure(&["pull", &first], 1).contains(&name(3)));
-    machine.hub.forget_rules();
+    elsewhere.forget_rules();
     let output = machine.run(&["pull", &first]);
     assert!(stderr_of(&output).contains("a model in 3 files, "), "{}", stderr_of(&output));
     let said = stdout_of(&output);

@@ -263,7 +263,7 @@ fn parameters_are_set_by_every_form_and_refused_with_their_range() {
     machine.enter("/preset creative");
     assert_eq!((machine.app.sampling().seed, machine.app.preset()), (Some(42), Some("creative")));
     machine.enter("/preset none");
-    assert_eq!(machine.last_note(), "there is no preset `none`: it must be precise, balanced, creative");
+    assert_eq!(machine.last_note(), "there is no preset `none`: it must be precise, balanced, creative, model");
 }
 
 #[test]

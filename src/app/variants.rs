@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_no_variant_is_told_in_a_sentence() {
         for (words, part) in [
-            ("presise creative", "`presise` is no lane: a lane is a preset (precise, balanced, creative)"),
+            ("presise creative", "`presise` is no lane: a lane is a preset (precise, balanced, creative, model)"),
             ("warmth=3", "`warmth=3` is no lane"),
             ("temp=9", "temperature = 9 is out of range: it must be from 0 to 5"),
             ("top-k=x", "top-k wants a whole number"),

@@ -16,6 +16,7 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<()> {
     let script = String::from_utf8(script)?;
     // fish tells long flags behind one dash from those behind two.
     let script = script.replace(&format!("-l {ONE_DASH}"), "-o ").replace(&format!("--{ONE_DASH}"), "-");
+    let script = script.replace(ONE_DASH, "");
     Output::stdout().text(&script)
 }
 

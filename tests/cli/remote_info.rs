@@ -84,5 +84,5 @@ fn what_cannot_be_looked_at_is_a_sentence() {
     assert!(unknown.contains("no model `gpt5`"), "{unknown}");
     gibber.write("catalogue.toml", names().replace("kv = 64", "kw = 64"));
     let broken = failure(&info(&server, &gibber, &["tiny:1m"]), 1);
-    assert!(broken.contains("catalogue.toml:13: unknown field `kw`"), "{broken}");
+    assert!(broken.contains("catalogue.toml:14: unknown field `kw`"), "{broken}");
 }

@@ -76,10 +76,10 @@ fn the_type_that_was_wished_for_is_taken_where_it_fits() {
 #[test]
 fn types_are_marked_by_what_the_engine_computes_with() {
     let of = |text: &str| mark(WeightType::new(text).as_ref());
-    for text in ["Q4_K_M", "Q8_0", "BF16", "Q4_0", "Q2_K", "Q6_K", "F32", "Q4", "IQ4_XS", "Q1_0"] {
+    for text in ["Q4_K_M", "Q8_0", "BF16", "Q4_0", "Q2_K", "Q6_K", "F32", "Q4", "IQ4_XS", "Q1_0", "MXFP4"] {
         assert_eq!(of(text), TypeMark::Computed, "{text}");
     }
-    for text in ["IQ3_XXS", "IQ1_S", "MXFP4", "PQ2_0", "Q4_0_4_8", "UD-IQ2_M"] {
+    for text in ["IQ3_XXS", "IQ1_S", "PQ2_0", "Q4_0_4_8", "UD-IQ2_M"] {
         assert_eq!(of(text), TypeMark::NotComputed, "{text}");
     }
     assert_eq!((of("UD-Q4_K_XL"), mark(None)), (TypeMark::Mixed, TypeMark::Computed));
