@@ -239,35 +239,8 @@ impl WeightMatrix {
     /// from one input to the next.
     fn multiply_few(&self, workspace: &mut Workspace, x: &[f32], n: usize, out: &mut [f32]) {
         self.follow(workspace);
-        let isa = Isa::active();
-        if self.any_packed(|_| true) {
-            workspace.quantized.resize_with(workspace.quantized.len().max(n), QuantizedVector::default);
-            for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(self.in_features)) {
-                quantized.assign(isa, x);
-            }
-        }
-        if self.parts.iter().any(|(_, part)| matches!(part, Part::Floats(_))) {
-            workspace.reserve_scratch(FloatMatrix::scratch(n));
-        }
-        let workspace = &*workspace;
-        let (pool, quantized) = (&workspace.pool, &workspace.quantized);
-        let width = self.out_features.div_ceil(PIECES_A_THREAD * pool.threads()).next_multiple_of(ALIGNMENT);
-        pool.upcoming().copy(&self.next);
-        let out = SharedPtr::new(out);
-        pool.run(self.out_features.div_ceil(width), &|thread, piece| {
-            let range = piece * width..self.out_features.min((piece + 1) * width);
-            for_each_overlap(&self.parts, range, |part, from, at| {
-                // SAFETY: `multiply` asserted that `out` has `n` rows of `out_features`; `run` hands each piece out once and
-                // `for_each_overlap` stays within its `range`, so these columns are nobody else's.
-                let mut out = unsafe { MatMut::from_raw(out.get().add(at.start), n, at.len(), self.out_features) };
-                match part {
-                    Part::Packed(packed) => packed.multiply(isa, from, &quantized[..n], &mut out),
-                    Part::Floats(floats) => workspace.with_scratch(thread, FloatMatrix::scratch(n), |scratch| {
-                        floats.multiply(isa, from, x, &mut out, scratch);
-                    }),
-                }
-            });
-        });
+        workspace.pool.upcoming().copy(&self.next);
+        multiply_shares(workspace, x, 1, &|_| Share { matrix: self, inputs: 0..n, first: 0 }, out);
     }
 
     /// All inputs at once: in whole numbers where that is faster, otherwise through BLAS, each piece a window of the outputs.
@@ -335,6 +308,89 @@ impl WeightMatrix {
     fn any_packed(&self, is: impl Fn(&PackedMatrix) -> bool) -> bool {
         self.parts.iter().any(|(_, part)| matches!(part, Part::Packed(packed) if is(packed)))
     }
+}
+
+/// One of several products that are one operation.
+#[derive(Debug, Clone)]
+pub struct Share<'a> {
+    /// What is multiplied.
+    pub matrix: &'a WeightMatrix,
+    /// Which rows of the inputs it is multiplied with: at most [`MAX_TOKENS_ONE_BY_ONE`].
+    pub inputs: Range<usize>,
+    /// The row of the outputs that the first of them goes to.
+    pub first: usize,
+}
+
+/// The products of `count` matrices of one shape, of which `share` says what each is multiplied with, as one operation: `x`
+/// `(rows, in_features)`, `out` `(rows, out_features)`. Each input is multiplied as it would be alone.
+///
+/// # Panics
+/// Where the matrices differ in shape, a row is outside, or two shares have an output in common.
+pub fn multiply_each<'a>(
+    workspace: &mut Workspace,
+    x: &[f32],
+    count: usize,
+    share: &(dyn Fn(usize) -> Share<'a> + Sync),
+    out: &mut [f32],
+) {
+    let Some(last) = count.checked_sub(1).map(share) else { return };
+    // Which matrix comes next is told by the one before it alone where that is always the same.
+    workspace.follows = Some(Arc::clone(&last.matrix.next));
+    workspace.pool.upcoming().copy(&last.matrix.next);
+    multiply_shares(workspace, x, count, share, out);
+}
+
+/// See [`multiply_each`].
+fn multiply_shares<'a>(
+    workspace: &mut Workspace,
+    x: &[f32],
+    count: usize,
+    share: &(dyn Fn(usize) -> Share<'a> + Sync),
+    out: &mut [f32],
+) {
+    let Share { matrix: WeightMatrix { in_features, out_features, .. }, .. } = share(0);
+    let (k, width, rows) = (*in_features, *out_features, out.len() / out_features.max(&1));
+    let (mut end, mut most, mut any_packed, mut any_floats) = (0, 0, false, false);
+    for Share { matrix, inputs, first } in (0..count).map(share) {
+        assert!(matrix.in_features == k && matrix.out_features == width, "matrices of different shapes");
+        assert!(inputs.end * k <= x.len() && first >= end && first + inputs.len() <= rows, "rows of other shares");
+        (end, most) = (first + inputs.len(), most.max(inputs.len()));
+        any_packed |= matrix.any_packed(|_| true);
+        any_floats |= matrix.parts.iter().any(|(_, part)| matches!(part, Part::Floats(_)));
+    }
+    let isa = Isa::active();
+    if any_packed {
+        let inputs = x.len() / k.max(1);
+        workspace.quantized.resize_with(workspace.quantized.len().max(inputs), QuantizedVector::default);
+        for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(k.max(1))) {
+            quantized.assign(isa, x);
+        }
+    }
+    if any_floats {
+        workspace.reserve_scratch(FloatMatrix::scratch(most));
+    }
+    let workspace = &*workspace;
+    let pieces = (PIECES_A_THREAD * workspace.pool.threads()).div_ceil(count);
+    let piece_width = width.div_ceil(pieces).next_multiple_of(ALIGNMENT);
+    let pieces = width.div_ceil(piece_width.max(1));
+    let out = SharedPtr::new(out);
+    workspace.pool.run(count * pieces, &|thread, piece| {
+        let (Share { matrix, inputs, first }, piece) = (share(piece / pieces), piece % pieces);
+        let range = piece * piece_width..width.min((piece + 1) * piece_width);
+        for_each_overlap(&matrix.parts, range, |part, from, at| {
+            let n = inputs.len();
+            // SAFETY: the rows `first..first + n` of `out` are inside it and no other share's, as was asserted above; `run`
+            // hands each piece out once and `for_each_overlap` stays within its `range`, so these columns of them are
+            // nobody else's.
+            let mut out = unsafe { MatMut::from_raw(out.get().add(first * width + at.start), n, at.len(), width) };
+            match part {
+                Part::Packed(packed) => packed.multiply(isa, from, &workspace.quantized[inputs.clone()], &mut out),
+                Part::Floats(floats) => workspace.with_scratch(thread, FloatMatrix::scratch(n), |scratch| {
+                    floats.multiply(isa, from, &x[inputs.start * k..inputs.end * k], &mut out, scratch);
+                }),
+            }
+        });
+    });
 }
 
 /// Calls `task(part, from, at)` for each part that has rows in `range`: its rows from `from` on are the rows `at` of the
@@ -455,6 +511,43 @@ mod tests {
         let mut row = vec![0.0; k];
         stack.row(20, &mut row);
         assert_eq!(row, weights[20 * k..21 * k]);
+    }
+
+    #[test]
+    fn several_products_as_one_operation_give_what_each_gives_alone() {
+        let (k, width) = (64, 50);
+        for threads in [1, 3] {
+            let pool = Arc::new(ThreadPool::new(threads));
+            let packer = Packer::new(&pool);
+            let matrix = |seed: usize| match seed % 2 {
+                0 => WeightMatrix::from_rows(&tensor(&numbers(width * k, seed), [width, k]), &packer).unwrap(),
+                _ => WeightMatrix::from_rows(&q8_0(width, k, seed), &packer).unwrap(),
+            };
+            let matrices: Vec<_> = (3..7).map(matrix).collect();
+            let mut workspace = Workspace::new(Arc::clone(&pool));
+            // Two have an input in common, one has several, one has none.
+            let (inputs, x) = ([0..1, 0..1, 1..6, 6..6], numbers(6 * k, 2));
+            let firsts = [0, 1, 2, 7];
+            let share = |i: usize| Share { matrix: &matrices[i], inputs: inputs[i].clone(), first: firsts[i] };
+            let mut out = vec![f32::NAN; 7 * width];
+            multiply_each(&mut workspace, &x, 4, &share, &mut out);
+            for (i, matrix) in matrices.iter().enumerate() {
+                let n = inputs[i].len();
+                let mut alone = vec![f32::NAN; n * width];
+                matrix.multiply(&mut workspace, &x[inputs[i].start * k..inputs[i].end * k], n, &mut alone);
+                assert_eq!(&out[firsts[i] * width..][..n * width], alone);
+            }
+            multiply_each(&mut workspace, &[], 0, &share, &mut []);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of other shares")]
+    fn shares_do_not_write_to_one_row() {
+        let pool = Arc::new(ThreadPool::new(1));
+        let matrix = WeightMatrix::from_rows(&tensor(&[0.0; 6], [2, 3]), &Packer::new(&pool)).unwrap();
+        let share = |_| Share { matrix: &matrix, inputs: 0..1, first: 0 };
+        multiply_each(&mut Workspace::new(pool), &[0.0; 3], 2, &share, &mut [0.0; 4]);
     }
 
     #[test]

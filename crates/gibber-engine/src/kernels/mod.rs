@@ -21,7 +21,7 @@ pub mod tiles;
 pub mod vector;
 
 pub use isa::Isa;
-pub use matrix::{WeightMatrix, Workspace};
+pub use matrix::{Share, WeightMatrix, Workspace, multiply_each};
 pub use packed::Packer;
 pub use pool::ThreadPool;
 pub use table::Table;

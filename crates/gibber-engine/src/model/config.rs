@@ -192,7 +192,7 @@ pub enum FeedForwardConfig {
 }
 
 /// A feed-forward part of experts, of which a router chooses a few for each token (Shazeer et al. 2017).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpertsConfig {
     /// How many there are.
     pub n_expert: usize,
@@ -200,21 +200,47 @@ pub struct ExpertsConfig {
     pub n_used: usize,
     /// Each of them.
     pub expert: DenseConfig,
-    /// What their outputs are multiplied with before they are added up.
-    pub weights: RouterWeights,
+    /// Who chooses them.
+    pub router: RouterConfig,
+    /// What every token goes through beside the chosen ones.
+    pub shared: Option<SharedExpertConfig>,
 }
 
-/// How the scores of a router become weights of the experts with the highest.
+/// How the outputs of a router become a choice, and weights of the chosen experts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RouterConfig {
+    /// How they become scores.
+    pub scoring: Scoring,
+    /// Whether they have biases.
+    pub bias: bool,
+    /// Whether a bias is added to the scores for the choice alone.
+    pub choice_bias: bool,
+    /// Where the scores of the chosen are divided by their sum: what is added to that first.
+    pub normalized: Option<f32>,
+    /// What the weights are multiplied with in the end.
+    pub scale: f32,
+}
+
+/// How the outputs of a router become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouterWeights {
-    /// The softmax over all experts: the weights of the chosen add up to less than one.
-    SoftmaxOfAll,
-    /// The softmax over the chosen: they add up to one.
-    SoftmaxOfChosen,
+pub enum Scoring {
+    /// By the softmax over all experts. Where the scores of the chosen are divided by their sum, it is the softmax over those.
+    Softmax,
+    /// Each by itself.
+    Sigmoid,
+}
+
+/// An expert that every token goes through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SharedExpertConfig {
+    /// What it is.
+    pub dense: DenseConfig,
+    /// Whether its output is multiplied with a sigmoid, of a product of the token with a vector.
+    pub is_gated: bool,
 }
 
 /// A feed-forward part of two steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DenseConfig {
     /// Width between them.
     pub n_ff: usize,
@@ -228,7 +254,7 @@ pub struct DenseConfig {
 }
 
 /// What stands between the two steps of a feed-forward part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// GELU in the tanh form (`gelu_new`, `gelu_pytorch_tanh`).
     GeluTanh,
@@ -238,6 +264,13 @@ pub enum Activation {
     Relu,
     /// `x · sigmoid(x)`.
     Silu,
+    /// `x · sigmoid(alpha · x)` of `x` up to `limit`; what it gates is held between `-limit` and `limit`, and has one added.
+    ClampedSwish {
+        /// What `x` is multiplied with inside the sigmoid.
+        alpha: f32,
+        /// Above zero.
+        limit: f32,
+    },
 }
 
 impl ModelConfig {
@@ -292,7 +325,7 @@ impl ModelConfig {
             ("tokens in the vocabulary", self.vocab_size),
             ("tokens of context", self.trained_context),
         ];
-        let n_ff = self.layers.iter().map(|layer| layer.feed_forward.unit().n_ff);
+        let n_ff = self.layers.iter().flat_map(|layer| layer.feed_forward.units()).map(|unit| unit.n_ff);
         let sizes = sizes.into_iter().chain(n_ff.map(|n_ff| ("values inside the feed-forward part", n_ff)));
         check_sizes(path, sizes)?;
         self.layers.iter().try_for_each(|layer| layer.mixer.check(path))?;
@@ -499,6 +532,14 @@ impl AttentionConfig {
     }
 }
 
+impl RouterConfig {
+    /// The softmax over all experts, or over the chosen ones.
+    pub fn softmax(of_chosen: bool) -> Self {
+        let normalized = of_chosen.then_some(0.0);
+        Self { scoring: Scoring::Softmax, bias: false, choice_bias: false, normalized, scale: 1.0 }
+    }
+}
+
 impl FeedForwardConfig {
     /// Through how many of its experts a token goes; a dense part counts as one.
     pub fn used_experts(&self) -> usize {
@@ -513,6 +554,33 @@ impl FeedForwardConfig {
         match self {
             Self::Dense(dense) => dense,
             Self::Experts(experts) => &experts.expert,
+        }
+    }
+
+    /// The part, or its experts of every kind.
+    fn units(&self) -> impl Iterator<Item = &DenseConfig> {
+        std::iter::once(self.unit())
+            .chain(self.experts().and_then(|experts| experts.shared.as_ref()).map(|it| &it.dense))
+    }
+
+    /// The experts, where there are any.
+    pub fn experts(&self) -> Option<&ExpertsConfig> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Experts(experts) => Some(experts),
+        }
+    }
+
+    /// The floats that a token of a pass takes inside, for rows of `n_embd` values.
+    pub fn values_a_token(&self, n_embd: usize) -> usize {
+        let inside = |unit: &DenseConfig| unit.n_ff.saturating_mul(if unit.is_gated { 3 } else { 2 });
+        match self {
+            Self::Dense(dense) => inside(dense),
+            Self::Experts(ExpertsConfig { n_expert, expert, shared, .. }) => {
+                let shared = shared.map_or(0, |shared| inside(&shared.dense));
+                // What goes in, comes out and is added up. Not all chosen experts of a long pass are computed at once.
+                inside(expert).saturating_add(n_embd.saturating_mul(3)).saturating_add(*n_expert).max(shared)
+            }
         }
     }
 }

@@ -20,23 +20,50 @@ pub(super) struct Dense {
 #[derive(Debug, Default)]
 pub(super) struct DenseBuffers {
     /// `(n, n_ff)`, or `(n, 2 · n_ff)` where there is a gate.
-    entered: Vec<f32>,
-    /// After the gate, `(n, n_ff)`.
-    gated: Vec<f32>,
+    pub(super) entered: Vec<f32>,
+    /// After the activation, `(n, n_ff)`.
+    pub(super) inner: Vec<f32>,
 }
 
 impl Dense {
-    /// The part that `config` describes, of the tensors in `group`.
-    pub(super) fn load(embd: usize, config: DenseConfig, group: &Group<'_>) -> Result<Self, EngineError> {
+    /// The part that `config` describes, of the tensors of `group` that are in `slots`: of the first step and of the second.
+    pub(super) fn load(
+        embd: usize,
+        config: DenseConfig,
+        group: &Group<'_>,
+        slots: [Slot; 2],
+    ) -> Result<Self, EngineError> {
         let DenseConfig { n_ff, is_gated, bias, .. } = config;
         let entered = if is_gated { 2 * n_ff } else { n_ff };
-        let enter = group.linear(Slot::FeedForwardIn, [entered, embd], bias)?;
-        Ok(Self { config, enter, leave: group.linear(Slot::FeedForwardOut, [embd, n_ff], bias)? })
+        let enter = group.linear(slots[0], [entered, embd], bias)?;
+        Ok(Self { config, enter, leave: group.linear(slots[1], [embd, n_ff], bias)? })
     }
 
     /// Bytes of its weights.
     pub(super) fn bytes(&self) -> usize {
         self.enter.weight.bytes() + self.leave.weight.bytes()
+    }
+
+    /// The first step.
+    pub(super) fn enter(&self) -> &Linear {
+        &self.enter
+    }
+
+    /// The second.
+    pub(super) fn leave(&self) -> &Linear {
+        &self.leave
+    }
+
+    /// What stands between the steps, of what a token has `entered`.
+    pub(super) fn activate(&self, entered: &[f32], inner: &mut [f32]) {
+        let DenseConfig { n_ff, activation, is_gated, .. } = self.config;
+        if is_gated {
+            let (gate, up) = entered.split_at(n_ff);
+            activation.gate(gate, up, inner);
+        } else {
+            inner.copy_from_slice(entered);
+            activation.in_place(inner);
+        }
     }
 
     /// The first step, of the `n` rows of `x`: what stands between the two, `(n, n_ff)`, in one of the buffers.
@@ -47,25 +74,13 @@ impl Dense {
         n: usize,
         buffers: &'a mut DenseBuffers,
     ) -> &'a [f32] {
-        let DenseConfig { n_ff, activation, is_gated, .. } = self.config;
-        let entered = sized(&mut buffers.entered, n, self.enter.weight.out_features());
+        let (n_ff, width) = (self.config.n_ff, self.enter.weight.out_features());
+        let entered = sized(&mut buffers.entered, n, width);
         self.enter.apply(workspace, x, n, entered);
-        let pool = workspace.pool();
-        if !is_gated {
-            let activate = activation.in_place();
-            pool.for_each_part(entered, n_ff, &|_, _, row| activate(row));
-            return entered;
-        }
-        let (entered, gated, activate) = (&*entered, sized(&mut buffers.gated, n, n_ff), activation.gate());
-        pool.for_each_part(gated, n_ff, &|_, token, out| {
-            let (gate, up) = entered[token * 2 * n_ff..][..2 * n_ff].split_at(n_ff);
-            activate(gate, up, out);
+        let (entered, inner) = (&*entered, sized(&mut buffers.inner, n, n_ff));
+        workspace.pool().for_each_part(inner, n_ff, &|_, row, out| {
+            self.activate(&entered[row * width..][..width], out);
         });
-        gated
-    }
-
-    /// The second step, of the `n` rows of `inner`.
-    pub(super) fn leave(&self, workspace: &mut Workspace, inner: &[f32], n: usize, out: &mut [f32]) {
-        self.leave.apply(workspace, inner, n, out);
+        inner
     }
 }

@@ -88,7 +88,7 @@ impl Layer {
             FeedForward::Dense(dense) => {
                 let inner = dense.inner(&mut state.workspace, x, n, &mut state.dense);
                 let out = sized(&mut state.hidden, n, self.width);
-                dense.leave(&mut state.workspace, inner, n, out);
+                dense.leave().apply(&mut state.workspace, inner, n, out);
             }
             FeedForward::Experts(experts) => {
                 experts.forward(&mut state.workspace, x, n, &mut state.experts, &mut state.dense);
@@ -153,7 +153,9 @@ impl Mixer {
 impl FeedForward {
     fn load(embd: usize, config: &FeedForwardConfig, group: &Group<'_>) -> Result<Self, EngineError> {
         Ok(match *config {
-            FeedForwardConfig::Dense(config) => Self::Dense(Dense::load(embd, config, group)?),
+            FeedForwardConfig::Dense(config) => {
+                Self::Dense(Dense::load(embd, config, group, [Slot::FeedForwardIn, Slot::FeedForwardOut])?)
+            }
             FeedForwardConfig::Experts(config) => Self::Experts(Experts::load(embd, config, group)?),
         })
     }

@@ -119,6 +119,12 @@ pub(super) struct Linear {
 }
 
 impl Linear {
+    /// One that adds nothing.
+    #[cfg(test)]
+    pub(super) fn without_bias(weight: WeightMatrix) -> Self {
+        Self { weight, bias: None }
+    }
+
     /// See [`WeightMatrix::with_16_bit_activations`].
     pub(super) fn with_16_bit_activations(self) -> Self {
         Self { weight: self.weight.with_16_bit_activations(), ..self }
@@ -130,6 +136,11 @@ impl Linear {
         if let Some(bias) = &self.bias {
             workspace.pool().for_each_part(out, bias.len(), &|_, _, row| vector::add(row, bias));
         }
+    }
+
+    /// What is added to each product, where something is.
+    pub(super) fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
     }
 }
 

@@ -29,7 +29,7 @@ mod tensors;
 
 pub use config::{
     Activation, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig,
-    MixerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RouterWeights, ShortConvConfig, Sizes,
+    MixerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RouterConfig, Scoring, SharedExpertConfig, ShortConvConfig, Sizes,
 };
 pub use decoder::Model;
 pub use family::Family;
@@ -38,4 +38,6 @@ pub use pass::{MAX_RUNS, Pass, Run};
 pub use rope_config::{RopeConfig, RopeScaling, RopeStyle};
 pub use run_state::RunState;
 pub use sequence_state::SequenceState;
-pub use tensors::{Leftovers, ModelTensors, Part, Prefix, Slice, Slot, Stored, TensorList, TensorSpec, matrices};
+pub use tensors::{
+    Leftovers, ModelTensors, Part, Piece, Place, Prefix, Slice, Slot, Stored, TensorList, TensorSpec, matrices,
+};

@@ -68,11 +68,7 @@ impl RunState {
     /// positions.
     pub fn bytes_for(config: &ModelConfig, rows: usize, kept: usize) -> usize {
         let heads = config.layers.iter().map(|layer| mixer_values(&layer.mixer, config.n_embd)).max().unwrap_or(0);
-        let feed_forward = |layer: &LayerConfig| {
-            let unit = layer.feed_forward.unit();
-            let steps = if unit.is_gated { 3 } else { 1 };
-            unit.n_ff.saturating_mul(steps).saturating_mul(layer.feed_forward.used_experts())
-        };
+        let feed_forward = |layer: &LayerConfig| layer.feed_forward.values_a_token(config.n_embd);
         let widest = config.layers.iter().map(feed_forward).max().unwrap_or(0);
         let row = config.n_embd.saturating_mul(3).saturating_add(heads).saturating_add(widest);
         let values = row.saturating_mul(rows).saturating_add(config.vocab_size.saturating_mul(kept));

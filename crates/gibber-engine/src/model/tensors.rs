@@ -57,6 +57,14 @@ pub enum Slot {
     FeedForwardOut,
     /// What scores the experts.
     Router,
+    /// What is added to the scores of the experts where they are chosen.
+    ChoiceBias,
+    /// The first step of the expert that every token goes through, as [`Self::FeedForwardIn`].
+    SharedExpertIn,
+    /// The second step.
+    SharedExpertOut,
+    /// Its product with the token says how much of that expert's output counts.
+    SharedExpertGate,
     /// What the feed-forward part adds is normalized with it.
     FeedForwardPostNorm,
 }
@@ -104,6 +112,34 @@ pub struct TensorSpec {
     pub stored: Stored,
     /// Which part it is of a tensor of GGUF, which has an axis more.
     pub slice: Option<Slice>,
+    /// Where it is if there is no tensor of its name.
+    pub otherwise: Option<Place>,
+}
+
+/// Where a file may have a tensor under another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What Hugging Face calls the tensor that it is, or is a part of; behind the prefix.
+    pub hugging_face: String,
+    /// The same for GGUF, where that may have it elsewhere.
+    pub gguf: Option<String>,
+    /// Which part it is.
+    pub piece: Option<Piece>,
+}
+
+/// Which part a tensor is of one that holds the experts of a layer, and of each of them perhaps more than one matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Which expert's, along the first axis.
+    pub slice: Slice,
+    /// The first of its rows there.
+    pub first: usize,
+    /// From one of its rows to the next.
+    pub step: usize,
+    /// How many times as many rows there are.
+    pub times: usize,
+    /// Whether Hugging Face has outputs as columns.
+    pub is_transposed: bool,
 }
 
 /// One of several tensors of Hugging Face that are one in GGUF, along a new first axis: those of the experts.
@@ -155,15 +191,31 @@ impl TensorList {
 
     /// `.weight` of what is called `hugging_face` or `gguf`.
     pub fn weight(&mut self, slot: Slot, hugging_face: &str, gguf: &str, shape: &[usize]) -> &mut Self {
+        self.named(slot, Part::Weight, [&format!("{hugging_face}.weight"), &format!("{gguf}.weight")], shape)
+    }
+
+    /// What is called by `names`, of Hugging Face and GGUF.
+    pub fn named(&mut self, slot: Slot, part: Part, names: [&str; 2], shape: &[usize]) -> &mut Self {
         self.specs.push(TensorSpec {
             slot,
-            part: Part::Weight,
-            hugging_face: format!("{}{hugging_face}.weight", self.hugging_face),
-            gguf: format!("{}{gguf}.weight", self.gguf),
+            part,
+            hugging_face: format!("{}{}", self.hugging_face, names[0]),
+            gguf: format!("{}{}", self.gguf, names[1]),
             shape: shape.to_vec(),
             stored: Stored::Same,
             slice: None,
+            otherwise: None,
         });
+        self
+    }
+
+    /// Where the last one is if there is no tensor of its name; `names` are those of Hugging Face and GGUF.
+    pub fn otherwise(&mut self, names: (&str, Option<&str>), piece: Option<Piece>) -> &mut Self {
+        let hugging_face = format!("{}{}", self.hugging_face, names.0);
+        let gguf = names.1.map(|name| format!("{}{name}", self.gguf));
+        if let Some(last) = self.specs.last_mut() {
+            last.otherwise = Some(Place { hugging_face, gguf, piece });
+        }
         self
     }
 
@@ -195,6 +247,7 @@ impl TensorList {
                 stored: if weight.stored == Stored::Transposed { Stored::Same } else { weight.stored },
                 slot: weight.slot,
                 slice: weight.slice,
+                otherwise: None,
             }
         };
         let bias = self.specs.last().filter(|_| is).map(bias_of);
@@ -258,15 +311,24 @@ impl<'a> ModelTensors<'a> {
         }
     }
 
-    /// What the file calls it.
-    fn name(&self, spec: &TensorSpec) -> String {
-        match self.spelling {
+    /// What the file calls it, and which part it is of that.
+    fn place(&self, spec: &TensorSpec) -> (String, Option<Piece>) {
+        let name = match self.spelling {
             Spelling::Gguf => spec.gguf.clone(),
             Spelling::HuggingFace(Prefix { head, .. }) if spec.slot == Slot::Output => {
                 head.to_owned() + &spec.hugging_face
             }
             Spelling::HuggingFace(Prefix { body, .. }) => body.to_owned() + &spec.hugging_face,
+        };
+        if self.weights.contains(&name) {
+            return (name, None);
         }
+        let place = spec.otherwise.as_ref();
+        let other = place.and_then(|place| match self.spelling {
+            Spelling::Gguf => Some((place.gguf.clone()?, place.piece)),
+            Spelling::HuggingFace(Prefix { body, .. }) => Some((body.to_owned() + &place.hugging_face, place.piece)),
+        });
+        other.filter(|(name, _)| self.weights.contains(name)).unwrap_or((name, None))
     }
 
     /// Whether all are there, which is worth knowing before the first is read.
@@ -276,25 +338,49 @@ impl<'a> ModelTensors<'a> {
     pub fn check(&self) -> Result<(), EngineError> {
         let layers = (0..self.config.n_layer()).flat_map(|layer| self.layer_tensors(layer));
         let mut all = self.global_tensors().into_iter().chain(layers);
-        all.try_for_each(|spec| self.weights.find(&self.name(&spec)).map(|_| ()))
+        all.try_for_each(|spec| self.weights.find(&self.place(&spec).0).map(|_| ()))
     }
 
-    /// The tensor, as the file stores it.
+    /// The tensor, as the file stores it, or as it would store it by itself.
     ///
     /// # Errors
     /// Those of [`Weights::tensor`].
     pub fn tensor(&self, spec: &TensorSpec) -> Result<Tensor, EngineError> {
-        let name = self.name(spec);
+        let (name, piece) = self.place(spec);
+        if let Some(piece) = piece {
+            return self.piece(&name, spec, piece);
+        }
         match (self.spelling, spec.slice) {
-            (Spelling::Gguf, None) => self.weights.tensor(&name, &spec.shape),
+            (Spelling::Gguf, None) => self.vector_or_row(&name, &spec.shape),
             (Spelling::Gguf, Some(Slice { index, of })) => {
                 self.weights.tensor(&name, &spec.gguf_shape())?.part(index, of)
             }
             (Spelling::HuggingFace(_), _) if spec.stored == Stored::Transposed => {
                 self.weights.tensor(&name, &spec.shape.iter().rev().copied().collect::<Vec<_>>())
             }
-            (Spelling::HuggingFace(_), _) => self.weights.tensor(&name, &spec.shape),
+            (Spelling::HuggingFace(_), _) => self.vector_or_row(&name, &spec.shape),
         }
+    }
+
+    /// The tensor; a vector may be stored as a matrix of one row.
+    fn vector_or_row(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
+        match *shape {
+            [len] if self.weights.find(name)?.shape() == [1, len] => self.weights.tensor(name, &[1, len])?.part(0, 1),
+            _ => self.weights.tensor(name, shape),
+        }
+    }
+
+    /// The part `piece` of the tensor `name`, as a tensor of its own.
+    fn piece(&self, name: &str, spec: &TensorSpec, piece: Piece) -> Result<Tensor, EngineError> {
+        let Piece { slice: Slice { index, of }, first, step, times, is_transposed } = piece;
+        let (rows, columns) = (spec.shape[0], &spec.shape[1..]);
+        let is_transposed = is_transposed && !columns.is_empty() && self.spelling != Spelling::Gguf;
+        let mut shape = [&[rows * times][..], columns].concat();
+        if is_transposed {
+            shape.reverse();
+        }
+        let part = self.weights.tensor(name, &[&[of][..], &shape].concat())?.part(index, of)?;
+        if is_transposed { part.columns(first, step, rows) } else { part.rows(first, step, rows) }
     }
 
     /// The values of the tensor, as they are computed with. Those of a vector are few; a matrix is better packed as it is.
@@ -346,6 +432,7 @@ impl<'a> Leftovers<'a> {
 pub fn matrices(config: &ModelConfig) -> (Vec<[usize; 2]>, [usize; 2]) {
     let products = config.layers.iter().enumerate().flat_map(|(index, layer)| {
         let used = layer.feed_forward.used_experts();
+        // Any of the experts are as good as others.
         let is_used = move |spec: &TensorSpec| spec.slice.is_none_or(|slice| slice.index < used);
         config.family.layer_tensors(config, index).into_iter().filter(move |spec| spec.is_product() && is_used(spec))
     });

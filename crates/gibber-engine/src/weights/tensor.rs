@@ -61,6 +61,66 @@ impl Tensor {
         }
     }
 
+    /// The `count` rows from `first` on, `step` apart. They are copied where others stand between them.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where it has no such rows.
+    pub(crate) fn rows(&self, first: usize, step: usize, count: usize) -> Result<Self, EngineError> {
+        let Some((&rows, columns)) = self.shape.split_first().filter(|&(&rows, _)| picks(rows, first, step, count))
+        else {
+            return Err(self.lacks("rows", first, step, count));
+        };
+        let row = self.range.len() / rows.max(1);
+        let shape = [&[count][..], columns].concat();
+        if step == 1 {
+            let start = self.range.start + first * row;
+            return Self::new(self.name.clone(), shape, self.dtype, self.storage.clone(), start..start + count * row);
+        }
+        let picked = self.bytes().chunks_exact(row.max(1)).skip(first).step_by(step).take(count);
+        self.remade(shape, picked.flatten().copied().collect())
+    }
+
+    /// The `count` columns from `first` on, `step` apart, as rows. They are copied.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where it is no matrix of single values, or has no such columns.
+    pub(crate) fn columns(&self, first: usize, step: usize, count: usize) -> Result<Self, EngineError> {
+        let (&[rows, columns], 1) = (&self.shape[..], self.dtype.block_size()) else {
+            return Err(EngineError::Invalid(format!(
+                "tensor `{}` is stored in columns, which a matrix in {} cannot be",
+                self.name, self.dtype
+            )));
+        };
+        if !picks(columns, first, step, count) {
+            return Err(self.lacks("columns", first, step, count));
+        }
+        let (size, bytes) = (self.dtype.block_bytes(), self.bytes());
+        let mut picked = vec![0; count * rows * size];
+        // Some columns at a time: a line of the cache holds a value of each.
+        for from in (0..count).step_by(COLUMNS) {
+            for row in 0..rows {
+                for column in from..count.min(from + COLUMNS) {
+                    let (to, at) = (column * rows + row, row * columns + first + column * step);
+                    picked[to * size..][..size].copy_from_slice(&bytes[at * size..][..size]);
+                }
+            }
+        }
+        self.remade(vec![count, rows], picked)
+    }
+
+    /// A tensor of the same name with other values.
+    fn remade(&self, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, EngineError> {
+        let range = 0..bytes.len();
+        Self::new(self.name.clone(), shape, self.dtype, Storage::from_vec(bytes), range)
+    }
+
+    fn lacks(&self, what: &str, first: usize, step: usize, count: usize) -> EngineError {
+        let (name, shape) = (&self.name, &self.shape);
+        EngineError::Invalid(format!(
+            "tensor `{name}` of the shape {shape:?} has no {count} {what}, {step} apart from {first}"
+        ))
+    }
+
     /// Its full name in the file.
     pub fn name(&self) -> &str {
         &self.name
@@ -131,9 +191,33 @@ impl Tensor {
     }
 }
 
+/// Columns that are made rows at a time.
+const COLUMNS: usize = 16;
+
+/// Whether among `all` there are `count` from `first` on, `step` apart.
+fn picks(all: usize, first: usize, step: usize, count: usize) -> bool {
+    step > 0
+        && count > 0
+        && (count - 1).checked_mul(step).and_then(|last| last.checked_add(first)).is_some_and(|last| last < all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_and_columns_are_picked_in_steps() {
+        let bytes: Vec<u8> = (0..12).flat_map(|value| (value as f32).to_le_bytes()).collect();
+        let storage = Storage::from_vec(bytes);
+        let tensor = Tensor::new("t".into(), vec![4, 3], DType::F32, storage, 0..48).unwrap();
+        let values = |tensor: Result<Tensor, EngineError>| tensor.map(|tensor| tensor.to_f32().unwrap()).ok();
+        assert_eq!(values(tensor.rows(1, 1, 2)), Some(vec![3.0, 4.0, 5.0, 6.0, 7.0, 8.0]));
+        assert_eq!(values(tensor.rows(1, 2, 2)), Some(vec![3.0, 4.0, 5.0, 9.0, 10.0, 11.0]));
+        assert_eq!(values(tensor.columns(0, 2, 2)), Some(vec![0.0, 3.0, 6.0, 9.0, 2.0, 5.0, 8.0, 11.0]));
+        assert!(values(tensor.rows(2, 2, 2)).is_none() && values(tensor.columns(1, 2, 2)).is_none());
+        assert!(values(tensor.rows(0, 0, 2)).is_none() && values(tensor.rows(usize::MAX, 1, 2)).is_none());
+        assert!(tensor.columns(3, 1, 1).unwrap_err().to_string().contains("has no 1 columns"));
+    }
 
     #[test]
     fn a_range_has_to_fit_the_shape_and_the_storage() {

@@ -2,7 +2,7 @@
 
 use crate::EngineError;
 use crate::keys::{GgufKeys, GgufWriter, share};
-use crate::model::{FeedForwardConfig, ModelConfig, Sizes};
+use crate::model::{ModelConfig, Sizes};
 
 /// The sizes of the model.
 ///
@@ -49,8 +49,10 @@ pub(super) fn refuse_experts(keys: &GgufKeys<'_>) -> Result<(), EngineError> {
 
 /// Writes the sizes that every architecture has keys for.
 pub(super) fn put_sizes(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
-    let dense = config.layers.iter().filter(|layer| matches!(layer.feed_forward, FeedForwardConfig::Dense(_)));
-    let widths = dense.map(|layer| layer.feed_forward.unit().n_ff);
+    // Of layers that have experts it is the width of one, where no layer has none.
+    let (dense, sparse): (Vec<_>, Vec<_>) =
+        config.layers.iter().map(|layer| &layer.feed_forward).partition(|part| part.experts().is_none());
+    let widths = if dense.is_empty() { sparse } else { dense }.into_iter().map(|part| part.unit().n_ff);
     writer.sizes(&[
         ("block_count", config.n_layer()),
         ("context_length", config.trained_context),

@@ -1,12 +1,12 @@
 //! Llama (Touvron et al. 2023): rotary positions, RMSNorm, a gated feed-forward part, query heads that share keys and
 //! values. A family that is built like it starts from the functions here and says what differs.
 
-use super::{Family, gguf, rope};
+use super::{Family, experts, gguf, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile, share};
 use crate::model::{
     Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig,
-    NormKind, QkNorm, RopeConfig, RopeStyle, Sizes, Slice, Slot, Stored, TensorList, TensorSpec,
+    NormKind, QkNorm, RopeConfig, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -33,7 +33,8 @@ impl Family for Llama {
     }
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
-        config_from_gguf(&Self, keys)
+        // Mixtral's files say the same name.
+        config_with_experts(&Self, keys, true, QkNorm::Head)
     }
 
     fn gguf_rope_style(&self) -> RopeStyle {
@@ -79,6 +80,18 @@ pub(super) fn sizes_from_json(
     })
 }
 
+/// What is usual in a family where its configurations leave it out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usual {
+    /// The base of the frequencies.
+    pub(super) theta: f64,
+    /// What is added to the variance.
+    pub(super) eps: f64,
+}
+
+/// What is usual in most.
+pub(super) const USUAL: Usual = Usual { theta: rope::USUAL_THETA, eps: 1e-6 };
+
 /// The configuration whose layers are as `layer` says.
 pub(super) fn config_from_json(
     family: &'static dyn Family,
@@ -86,31 +99,68 @@ pub(super) fn config_from_json(
     sizes: &Sizes,
     layer: impl FnMut(usize) -> LayerConfig,
 ) -> Result<ModelConfig, EngineError> {
-    let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-6) as f32;
+    config_from_json_or(family, json, sizes, USUAL, layer)
+}
+
+/// As [`config_from_json`], of a family where something else is usual.
+pub(super) fn config_from_json_or(
+    family: &'static dyn Family,
+    json: &JsonFile,
+    sizes: &Sizes,
+    usual: Usual,
+    layer: impl FnMut(usize) -> LayerConfig,
+) -> Result<ModelConfig, EngineError> {
+    let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(usual.eps) as f32;
     Ok(ModelConfig {
-        ropes: vec![rope::from_json(json, sizes.trained_context)?],
+        ropes: vec![rope::from_json_or(json, sizes.trained_context, usual.theta)?],
         layers: sizes.layers(json.path(), layer)?,
         tied: json.bool("tie_word_embeddings")?.unwrap_or(false),
         ..ModelConfig::plain(family, sizes, NormConfig { kind: NormKind::RmsNorm, eps })
     })
 }
 
+/// The window of all layers, where `use_sliding_window` switches it on.
+pub(super) fn switched_window(json: &JsonFile) -> Result<Option<usize>, EngineError> {
+    let is_used = json.bool("use_sliding_window")?.unwrap_or(false) && !json.is_null("sliding_window");
+    match json.size("sliding_window")? {
+        Some(0) if is_used => Err(EngineError::format(json.path(), "`sliding_window` is 0: a token has to see itself")),
+        positions => Ok(is_used.then_some(positions.unwrap_or(4096))),
+    }
+}
+
 /// The configuration of a GGUF file. Which biases and norms there are, its tensors say.
 pub(super) fn config_from_gguf(family: &'static dyn Family, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
-    let sizes = gguf::sizes(keys)?;
     gguf::refuse_experts(keys)?;
+    config_with_experts(family, keys, true, QkNorm::Head)
+}
+
+/// As [`config_from_gguf`], with experts where the file has some. The weights of the chosen are normalized where the
+/// architecture `is_normalized`, and queries and keys, where they are, as it says in `qk_norm`.
+pub(super) fn config_with_experts(
+    family: &'static dyn Family,
+    keys: &GgufKeys<'_>,
+    is_normalized: bool,
+    qk_norm: QkNorm,
+) -> Result<ModelConfig, EngineError> {
+    let sizes = gguf::sizes(keys)?;
     let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
     let attention = AttentionConfig {
         window: keys.window()?,
-        qk_norm: keys.layers_have("attn_q_norm.weight").then_some(QkNorm::Head),
+        qk_norm: keys.layers_have("attn_q_norm.weight").then_some(qk_norm),
         qkv_bias: keys.layers_have("attn_q.bias"),
         out_bias: keys.layers_have("attn_output.bias"),
         ..attention(&sizes)
     };
     let mlp_bias = keys.layers_have("ffn_down.bias");
+    let experts = experts::from_gguf(keys, sizes.n_ff, is_normalized)?;
+    let layer = |index| {
+        let layer = layer(&sizes, attention, mlp_bias);
+        let experts = experts.filter(|_| experts::layer_has(keys, index));
+        experts.map_or(layer.clone(), |experts| experts::with(layer, experts))
+    };
     Ok(ModelConfig {
         ropes: vec![rope::from_gguf(keys, sizes.head_dim, family.gguf_rope_style())?],
-        layers: sizes.layers(keys.path(), |_| layer(&sizes, attention, mlp_bias))?,
+        layers: sizes.layers(keys.path(), layer)?,
         tied: keys.is_tied(),
         ..ModelConfig::plain(family, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
     })
@@ -173,13 +223,9 @@ pub(super) fn matrices(list: &mut TensorList, config: &ModelConfig, index: usize
         MixerConfig::DeltaNet(_) | MixerConfig::ShortConv(_) => {}
     }
     match feed_forward {
-        FeedForwardConfig::Dense(dense) => feed_forward_steps(list, dense, config.n_embd, None),
+        FeedForwardConfig::Dense(dense) => feed_forward_steps(list, dense, config.n_embd),
         FeedForwardConfig::Experts(experts) => {
-            list.weight(Slot::Router, "mlp.gate", "ffn_gate_inp", &[experts.n_expert, config.n_embd]);
-            for index in 0..experts.n_expert {
-                let slice = Slice { index, of: experts.n_expert };
-                feed_forward_steps(list, &experts.expert, config.n_embd, Some(slice));
-            }
+            experts::tensors(list, experts, config.n_embd, config.family.expert_names());
         }
     }
 }
@@ -201,22 +247,13 @@ fn attention_matrices(list: &mut TensorList, config: &ModelConfig, attention: &A
     list.weight(Slot::AttentionOut, "self_attn.o_proj", "attn_output", &[embd, q]).bias(out);
 }
 
-/// The two steps of a feed-forward part, or of one of its experts.
-fn feed_forward_steps(list: &mut TensorList, dense: &DenseConfig, embd: usize, expert: Option<Slice>) {
+/// The two steps of a feed-forward part.
+fn feed_forward_steps(list: &mut TensorList, dense: &DenseConfig, embd: usize) {
     let ff = dense.n_ff;
     let [gate, up] = ["gate", "up"].map(|name| (Slot::FeedForwardIn, name, [ff, embd]));
     let down = (Slot::FeedForwardOut, "down", [embd, ff]);
     for (slot, name, shape) in [gate, up, down].into_iter().skip(usize::from(!dense.is_gated)) {
-        match expert {
-            None => {
-                list.weight(slot, &format!("mlp.{name}_proj"), &format!("ffn_{name}"), &shape).bias(dense.bias);
-            }
-            Some(Slice { index, of }) => {
-                let hugging_face = format!("mlp.experts.{index}.{name}_proj");
-                let list = list.weight(slot, &hugging_face, &format!("ffn_{name}_exps"), &shape);
-                list.slice(index, of).bias(dense.bias);
-            }
-        }
+        list.weight(slot, &format!("mlp.{name}_proj"), &format!("ffn_{name}"), &shape).bias(dense.bias);
     }
 }
 

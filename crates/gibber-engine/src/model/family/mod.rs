@@ -4,16 +4,19 @@
 //! what a GGUF file of it needs. Loading, conversion, synthetic models and the benchmark walk the list below; the forward
 //! pass goes by the [`ModelConfig`] that came of it. A new family is a file and a line here.
 
+mod experts;
 mod gemma3;
 mod gguf;
 mod gpt2;
 mod layer_types;
 mod llama;
 mod mistral;
+mod mixtral;
 mod olmo2;
+mod olmoe;
 mod qwen2;
+mod qwen2_moe;
 mod qwen3;
-#[cfg(test)]
 mod qwen3_moe;
 pub mod rope;
 mod smollm3;
@@ -21,6 +24,8 @@ mod smollm3;
 mod tests;
 
 use std::fmt;
+
+use experts::ExpertNames;
 
 use super::config::ModelConfig;
 use super::rope_config::RopeStyle;
@@ -38,7 +43,9 @@ const FAMILIES: &[&dyn Family] = &[
     &smollm3::SmolLm3,
     &gemma3::Gemma3,
     &olmo2::Olmo2,
-    #[cfg(test)]
+    &mixtral::Mixtral,
+    &olmoe::Olmoe,
+    &qwen2_moe::Qwen2Moe,
     &qwen3_moe::Qwen3Moe,
 ];
 
@@ -89,6 +96,11 @@ pub trait Family: Sync {
     /// transformers saved along.
     fn is_left_over(&self, name: &str) -> bool {
         name.ends_with(".rotary_emb.inv_freq")
+    }
+
+    /// What Hugging Face calls the experts of a layer, where there are any.
+    fn expert_names(&self) -> ExpertNames {
+        experts::USUAL
     }
 
     /// Which pairs the rotation turns in a GGUF file, whose rows may be in another order ([`super::Stored::InHalves`]).

@@ -8,7 +8,7 @@ use crate::model::{ModelConfig, RopeConfig, RopeScaling, RopeStyle};
 use crate::weights::{DType, Storage, Tensor, Weights};
 
 /// The base of the frequencies where none is given.
-const USUAL_THETA: f64 = 10_000.0;
+pub(super) const USUAL_THETA: f64 = 10_000.0;
 /// What the frequencies are divided by, one for each pair of a head: a tensor of GGUF files.
 pub const FACTORS: &str = "rope_freqs.weight";
 
