@@ -62,7 +62,12 @@ fn attention(criterion: &mut Criterion) {
         let (keys, values) = (cache(Side::Keys), cache(Side::Values));
         let cache = KeysValues { keys: keys.view(), values: values.view() };
         criterion.bench_function(&format!("attention/2048/{}", kind.as_str()), |bencher| {
-            bencher.iter(|| attend(&workspace, &shape, black_box(&query), query.len(), cache, DEPTH - 1, &mut out));
+            bencher.iter(|| {
+                let queries = black_box(&query[..]);
+                let request =
+                    Request { shape: &shape, sinks: None, queries, stride: queries.len(), cache, past: DEPTH - 1 };
+                attend(&workspace, &request, &mut out)
+            });
         });
     }
 }

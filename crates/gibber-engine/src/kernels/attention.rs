@@ -59,40 +59,42 @@ pub struct KeysValues<'a> {
     pub values: CacheView<'a>,
 }
 
-/// `n` new tokens attend to the `past` before them and to each other: `queries` has `n` rows `stride` apart whose first
-/// `n_head · head_dim` elements are the heads; the cache already holds the keys and values of all `past + n`; `out` is
-/// `(n, n_head · head_dim)`.
+/// `n` new tokens attend to what came before them and to each other, as `request` says; `out` is `(n, n_head · head_dim)`.
 ///
 /// Up to `MAX_TOKENS_ONE_BY_ONE` tokens are each computed as it would be alone, bit by bit.
 ///
 /// # Panics
 /// Where a slice is too short, or the cache has another shape or no such positions.
-pub fn attend(
-    workspace: &Workspace,
-    shape: &AttentionShape,
-    queries: &[f32],
-    stride: usize,
-    cache: KeysValues<'_>,
-    past: usize,
-    out: &mut [f32],
-) {
-    attend_on(Isa::active(), workspace, &Request { shape, queries, stride, cache, past }, out);
+pub fn attend(workspace: &Workspace, request: &Request<'_>, out: &mut [f32]) {
+    attend_on(Isa::active(), workspace, request, out);
 }
 
 /// What is asked of [`attend`].
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    shape: &'a AttentionShape,
-    queries: &'a [f32],
-    stride: usize,
-    cache: KeysValues<'a>,
-    past: usize,
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The heads.
+    pub shape: &'a AttentionShape,
+    /// A score of each query head that takes part in its softmax and stands for no position, `(n_head)`.
+    pub sinks: Option<&'a [f32]>,
+    /// A row for each token, of which the first `n_head · head_dim` elements are its heads.
+    pub queries: &'a [f32],
+    /// From one row of the queries to the next.
+    pub stride: usize,
+    /// Which already holds the keys and values of all `past + n` tokens.
+    pub cache: KeysValues<'a>,
+    /// How many tokens came before.
+    pub past: usize,
 }
 
 impl Request<'_> {
     /// Query heads that share a head of keys and values.
     fn group(&self) -> usize {
         self.shape.n_head / self.shape.n_kv_head
+    }
+
+    /// The score of a query head that stands for no position; below all others where there is none.
+    fn sink(&self, head: usize) -> f32 {
+        self.sinks.map_or(f32::NEG_INFINITY, |sinks| sinks[head])
     }
 
     /// Width of a row of the output.
@@ -108,6 +110,7 @@ fn attend_on(isa: Isa, workspace: &Workspace, request: &Request<'_>, out: &mut [
     let capacity = cache.keys.capacity().min(cache.values.capacity());
     assert!(past + n <= capacity, "{past} + {n} positions in a cache of {capacity}");
     assert!(cache.keys.has(Side::Keys, shape.n_kv_head, shape.head_dim), "keys of another shape");
+    assert!(request.sinks.is_none_or(|sinks| sinks.len() == shape.n_head), "a sink for each of {} heads", shape.n_head);
     assert!(cache.values.has(Side::Values, shape.n_kv_head, shape.head_dim), "values of another shape");
     if n <= MAX_TOKENS_ONE_BY_ONE {
         few::attend(isa, workspace, request, out);

@@ -9,7 +9,7 @@ use super::rope::Rope;
 use super::run_state::RunState;
 use super::tensors::Slot;
 use crate::EngineError;
-use crate::kernels::attention::{AttentionShape, attend};
+use crate::kernels::attention::{AttentionShape, Request, attend};
 use crate::kernels::recurrence;
 use crate::kernels::{ThreadPool, vector};
 
@@ -30,6 +30,8 @@ struct Heads {
     /// Of the queries and of the keys, each as wide as what is normalized as one.
     norms: Option<[Vec<f32>; 2]>,
     norm_eps: f32,
+    /// Of each query head.
+    sinks: Option<Vec<f32>>,
     /// Which of the state's rotations turns them.
     rope: Option<usize>,
 }
@@ -82,7 +84,9 @@ impl Attention {
             let qkv = &qkv[first..];
             cache.write(pool, index, n, &qkv[q..], &qkv[q + kv..], stride);
             let attended = &mut attended[rows.start * q..rows.end * q];
-            attend(&state.workspace, &self.heads.shape, qkv, stride, cache.layer(index), past, attended);
+            let (shape, sinks) = (&self.heads.shape, self.heads.sinks.as_deref());
+            let request = Request { shape, sinks, queries: qkv, stride, cache: cache.layer(index), past };
+            attend(&state.workspace, &request, attended);
         }
         if self.has_gate {
             let gates = &state.gates;
@@ -120,6 +124,7 @@ impl Heads {
             shape: AttentionShape { n_head, n_kv_head, head_dim, scale, window },
             norms: qk_norm.map(|_| norms()).transpose()?,
             norm_eps: config.norm.eps,
+            sinks: attention.has_sinks.then(|| group.vector(Slot::AttentionSinks)).transpose()?,
             rope,
         })
     }

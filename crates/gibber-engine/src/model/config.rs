@@ -171,6 +171,8 @@ pub struct AttentionConfig {
     pub qkv_bias: bool,
     /// Whether the output has one.
     pub out_bias: bool,
+    /// Whether each head has a score of its own that takes part in the softmax and stands for no position.
+    pub has_sinks: bool,
 }
 
 /// Over what queries are normalized, and keys as well.
@@ -523,6 +525,7 @@ impl AttentionConfig {
             has_gate: false,
             qkv_bias: false,
             out_bias: false,
+            has_sinks: false,
         }
     }
 

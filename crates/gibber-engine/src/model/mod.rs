@@ -29,7 +29,8 @@ mod tensors;
 
 pub use config::{
     Activation, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig,
-    MixerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RouterConfig, Scoring, SharedExpertConfig, ShortConvConfig, Sizes,
+    MixerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RouterConfig, Scoring, SharedExpertConfig, ShortConvConfig,
+    Sizes,
 };
 pub use decoder::Model;
 pub use family::Family;

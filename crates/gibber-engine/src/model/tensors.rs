@@ -5,7 +5,11 @@
 
 use super::config::ModelConfig;
 use crate::EngineError;
-use crate::weights::{Tensor, Weights};
+use crate::weights::{DType, Tensor, Weights, mxfp4};
+
+/// What stands behind the name of a matrix in MXFP4 for each of the two tensors that Hugging Face has of it.
+const BLOCKS: &str = "_blocks";
+const SCALES: &str = "_scales";
 
 /// What GGUF files of every family call the layers.
 const GGUF_LAYERS: &str = "blk";
@@ -32,6 +36,8 @@ pub enum Slot {
     QueryNorm,
     /// Scales each head's keys before they are turned.
     KeyNorm,
+    /// A score of each head that takes part in the softmax and stands for no position.
+    AttentionSinks,
     /// From the heads back to the residual stream.
     AttentionOut,
     /// What a recurrent mixer reads of the residual stream: what the convolution goes over, what decides of decay and
@@ -320,15 +326,23 @@ impl<'a> ModelTensors<'a> {
             }
             Spelling::HuggingFace(Prefix { body, .. }) => body.to_owned() + &spec.hugging_face,
         };
-        if self.weights.contains(&name) {
-            return (name, None);
-        }
         let place = spec.otherwise.as_ref();
         let other = place.and_then(|place| match self.spelling {
             Spelling::Gguf => Some((place.gguf.clone()?, place.piece)),
             Spelling::HuggingFace(Prefix { body, .. }) => Some((body.to_owned() + &place.hugging_face, place.piece)),
         });
-        other.filter(|(name, _)| self.weights.contains(name)).unwrap_or((name, None))
+        match other {
+            // It is there, whole or in two, or there is no other name for it.
+            Some((other, piece)) if other == name || (!self.weights.contains(&name) && self.has(&other)) => {
+                (other, piece)
+            }
+            _ => (name, None),
+        }
+    }
+
+    /// Whether there is a tensor of this name, or the two that make one.
+    fn has(&self, name: &str) -> bool {
+        self.weights.contains(name) || self.weights.contains(&format!("{name}{BLOCKS}"))
     }
 
     /// Whether all are there, which is worth knowing before the first is read.
@@ -338,7 +352,10 @@ impl<'a> ModelTensors<'a> {
     pub fn check(&self) -> Result<(), EngineError> {
         let layers = (0..self.config.n_layer()).flat_map(|layer| self.layer_tensors(layer));
         let mut all = self.global_tensors().into_iter().chain(layers);
-        all.try_for_each(|spec| self.weights.find(&self.place(&spec).0).map(|_| ()))
+        all.try_for_each(|spec| {
+            let (name, _) = self.place(&spec);
+            if self.has(&name) { Ok(()) } else { self.weights.find(&name).map(|_| ()) }
+        })
     }
 
     /// The tensor, as the file stores it, or as it would store it by itself.
@@ -374,6 +391,16 @@ impl<'a> ModelTensors<'a> {
     fn piece(&self, name: &str, spec: &TensorSpec, piece: Piece) -> Result<Tensor, EngineError> {
         let Piece { slice: Slice { index, of }, first, step, times, is_transposed } = piece;
         let (rows, columns) = (spec.shape[0], &spec.shape[1..]);
+        if let [columns] = *columns
+            && !self.weights.contains(name)
+        {
+            let blocks = columns / DType::MXFP4.block_size();
+            let picked = |ending: &str, shape: &[usize]| {
+                self.weights.codes(&format!("{name}{ending}"), shape)?.part(index, of)?.rows(first, step, rows)
+            };
+            let codes = picked(BLOCKS, &[of, rows * times, blocks, mxfp4::CODES])?;
+            return mxfp4::join(name.to_owned(), &codes, &picked(SCALES, &[of, rows * times, blocks])?);
+        }
         let is_transposed = is_transposed && !columns.is_empty() && self.spelling != Spelling::Gguf;
         let mut shape = [&[rows * times][..], columns].concat();
         if is_transposed {

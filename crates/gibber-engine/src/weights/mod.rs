@@ -78,6 +78,18 @@ impl Weights {
     /// [`EngineError::MissingTensor`] and [`EngineError::Shape`] with the full name; [`EngineError::Unsupported`] where
     /// it is in a format that the engine cannot compute with; [`EngineError::Cancelled`] after [`Self::give_no_more`].
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
+        self.take(name, shape, DType::is_computable)
+    }
+
+    /// The tensor of this name under the prefix, of bytes, as [`Self::tensor`] gives one of weights.
+    ///
+    /// # Errors
+    /// Those of [`Self::tensor`], where it is of anything else as well.
+    pub fn codes(&self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
+        self.take(name, shape, |dtype| dtype == DType::U8)
+    }
+
+    fn take(&self, name: &str, shape: &[usize], is_read: impl Fn(DType) -> bool) -> Result<Tensor, EngineError> {
         let TensorEntry { tensor, taken } = self.entry(name)?;
         if tensor.shape() != shape {
             return Err(EngineError::Shape {
@@ -87,7 +99,7 @@ impl Weights {
                 expected: shape.to_vec(),
             });
         }
-        if !tensor.dtype().is_computable() {
+        if !is_read(tensor.dtype()) {
             return Err(self.unsupported_format(tensor));
         }
         if self.is_closed() {

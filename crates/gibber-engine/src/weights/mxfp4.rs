@@ -7,7 +7,7 @@ use super::{DType, Storage, Tensor};
 use crate::EngineError;
 
 /// Bytes of the codes of a block.
-const CODES: usize = 16;
+pub const CODES: usize = 16;
 
 /// The matrix, or matrices, `name` from `blocks`, bytes of the shape `[.., rows, cols / 32, 16]`, and `scales`, bytes of the
 /// shape `[.., rows, cols / 32]`: a tensor `[.., rows, cols]` in [`DType::MXFP4`], in memory of its own. The memory of

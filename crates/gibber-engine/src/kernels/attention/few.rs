@@ -73,7 +73,7 @@ struct Tokens<'a> {
 impl Tokens<'_> {
     /// One chunk of one token and one head of keys and values, into `(group, Partial::len)`.
     fn attend(&self, isa: Isa, piece: usize, partials: &mut [f32]) {
-        let Request { shape, queries, stride, cache, past } = *self.request;
+        let Request { shape, queries, stride, cache, past, .. } = *self.request;
         let (token, chunk, head) = (piece % self.n, piece / self.n % self.chunks, piece / self.n / self.chunks);
         let (visible, width) = (shape.visible(past + token), self.request.group() * shape.head_dim);
         let cut = Cut::of(&visible);
@@ -101,15 +101,16 @@ impl Tokens<'_> {
                 let row = ((kv_head * self.chunks + chunk) * self.n + token) * group + member;
                 &partials[row * self.partial.len()..][..self.partial.len()]
             });
-            join(self.partial, rows, out);
+            join(self.partial, rows, self.request.sink(head), out);
         }
     }
 }
 
-/// Joins the chunks of one head, each brought to the largest score of all.
-fn join<'a>(partial: Partial, chunks: impl Iterator<Item = &'a [f32]> + Clone, out: &mut [f32]) {
-    let largest = chunks.clone().map(|chunk| chunk[partial.largest()]).fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0;
+/// Joins the chunks of one head, each brought to the largest score of all, and `sink`, which adds to the sum of weights
+/// alone.
+fn join<'a>(partial: Partial, chunks: impl Iterator<Item = &'a [f32]> + Clone, sink: f32, out: &mut [f32]) {
+    let largest = chunks.clone().map(|chunk| chunk[partial.largest()]).fold(sink, f32::max);
+    let mut total = (sink - largest).exp();
     out.fill(0.0);
     for chunk in chunks {
         let weight = (chunk[partial.largest()] - largest).exp();

@@ -98,8 +98,9 @@ impl Tile<'_> {
         }
         for (member, softmax) in softmax.chunks_exact(2 * self.rows).enumerate() {
             let mut out = out.columns(member * dim, dim);
+            let sink = self.request.sink(self.kv_head * self.request.group() + member);
             for (row, softmax) in softmax.chunks_exact(2).enumerate() {
-                vector::scale(out.row_mut(row), softmax[1].recip());
+                vector::scale(out.row_mut(row), share_of(softmax[0], softmax[1], sink));
             }
         }
     }
@@ -139,6 +140,14 @@ impl Tile<'_> {
         let values = MatRef::new(values, count, dim, self.value_width());
         dense::multiply(self.isa, 1.0, scores, values, if is_first { 0.0 } else { 1.0 }, head.out);
     }
+}
+
+/// What of a softmax the positions have: `sum` are their weights relative to the `largest` score, beside which there is
+/// `sink`. Divided by `sum`.
+fn share_of(largest: f32, sum: f32, sink: f32) -> f32 {
+    let top = largest.max(sink);
+    let weight = (largest - top).exp();
+    weight / (sum * weight + (sink - top).exp())
 }
 
 /// One query head of a tile.

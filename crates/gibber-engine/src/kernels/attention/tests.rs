@@ -20,6 +20,7 @@ struct Cache {
     shape: AttentionShape,
     keys: CacheTensor,
     values: CacheTensor,
+    sinks: Option<Vec<f32>>,
     /// `(CAPACITY, n_kv_head, head_dim)`
     exact: [Vec<f32>; 2],
 }
@@ -37,7 +38,7 @@ impl Cache {
         };
         let keys = tensor(Side::Keys, types.keys, &exact[0]);
         let values = tensor(Side::Values, types.values, &exact[1]);
-        Self { shape, keys, values, exact }
+        Self { shape, keys, values, sinks: None, exact }
     }
 
     fn layer(&self) -> KeysValues<'_> {
@@ -48,7 +49,8 @@ impl Cache {
     fn attend(&self, isa: Isa, workspace: &Workspace, queries: &[f32], past: usize, n: usize) -> Vec<f32> {
         let stride = queries.len() / n;
         let mut out = vec![f32::NAN; n * self.shape.n_head * self.shape.head_dim];
-        let request = Request { shape: &self.shape, queries, stride, cache: self.layer(), past };
+        let (shape, sinks) = (&self.shape, self.sinks.as_deref());
+        let request = Request { shape, sinks, queries, stride, cache: self.layer(), past };
         attend_on(isa, workspace, &request, &mut out);
         out
     }
@@ -71,7 +73,8 @@ impl Cache {
             let first = window.map_or(0, |window| (past + token + 1).saturating_sub(window));
             let scores: Vec<f64> = (first..past + token + 1).map(score).collect();
             let weights: Vec<f64> = scores.iter().map(|score| (score * f64::from(scale)).exp()).collect();
-            let total: f64 = weights.iter().sum();
+            let sink = self.sinks.as_ref().map_or(0.0, |sinks| f64::from(sinks[head]).exp());
+            let total = weights.iter().sum::<f64>() + sink;
             let value = |d| weights.iter().enumerate().map(|(i, w)| w * of(values, first + i, d)).sum::<f64>() / total;
             out.extend((0..dim).map(value));
         }
@@ -98,6 +101,26 @@ fn bound(types: CacheTypes) -> f64 {
 
 fn all_types() -> impl Iterator<Item = CacheTypes> {
     CacheType::ALL.into_iter().flat_map(|keys| CacheType::ALL.map(|values| CacheTypes { keys, values }))
+}
+
+#[test]
+fn a_sink_takes_its_part_of_the_softmax_and_nothing_is_read_for_it() {
+    let workspace = workspace(2);
+    // Far below the scores, among them, far above.
+    for sinks in [[-30.0, 0.5, 2.0], [0.0, 60.0, -100.0]] {
+        for window in [None, Some(40)] {
+            let mut cache = Cache::new(CacheTypes::both(CacheType::F32), 3, 1, 20);
+            (cache.sinks, cache.shape.window) = (Some(sinks.into()), window);
+            for (past, n) in [(0, 1), (300, 3), (1100, 1), (0, 17), (510, 70)] {
+                let queries = cache.queries(n);
+                let exact = cache.plain(&queries, past, n);
+                for isa in Isa::available() {
+                    let off = largest_difference(&cache.attend(isa, &workspace, &queries, past, n), &exact);
+                    assert!(off <= 1e-5, "{isa:?}, {n} tokens after {past}, sinks {sinks:?}: {off}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

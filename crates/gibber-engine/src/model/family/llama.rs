@@ -231,7 +231,7 @@ pub(super) fn matrices(list: &mut TensorList, config: &ModelConfig, index: usize
 }
 
 /// The matrices of attention.
-fn attention_matrices(list: &mut TensorList, config: &ModelConfig, attention: &AttentionConfig) {
+pub(super) fn attention_matrices(list: &mut TensorList, config: &ModelConfig, attention: &AttentionConfig) {
     let (embd, heads) = (config.n_embd, attention.heads);
     let (q, kv) = (heads.q_width(), heads.kv_width());
     let turned = |heads| match config.family.gguf_rope_style() {

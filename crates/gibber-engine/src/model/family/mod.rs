@@ -8,6 +8,7 @@ mod experts;
 mod gemma3;
 mod gguf;
 mod gpt2;
+mod gpt_oss;
 mod layer_types;
 mod llama;
 mod mistral;
@@ -43,6 +44,7 @@ const FAMILIES: &[&dyn Family] = &[
     &smollm3::SmolLm3,
     &gemma3::Gemma3,
     &olmo2::Olmo2,
+    &gpt_oss::GptOss,
     &mixtral::Mixtral,
     &olmoe::Olmoe,
     &qwen2_moe::Qwen2Moe,
@@ -103,6 +105,12 @@ pub trait Family: Sync {
         experts::USUAL
     }
 
+    /// Whether it reads weights of a Hugging Face folder that are quantized in this way (`quant_method`).
+    fn reads_quantized(&self, method: &str) -> bool {
+        let _ = method;
+        false
+    }
+
     /// Which pairs the rotation turns in a GGUF file, whose rows may be in another order ([`super::Stored::InHalves`]).
     fn gguf_rope_style(&self) -> RopeStyle {
         RopeStyle::Half
@@ -151,16 +159,28 @@ pub fn all() -> impl Iterator<Item = &'static dyn Family> {
 /// # Errors
 /// Where its family is not known, and those of [`Family::config_from_json`].
 pub fn config_from_json(json: &JsonFile) -> Result<ModelConfig, EngineError> {
-    if json.get("quantization_config").is_some() {
-        let what = "`quantization_config` is set: supported are F32, F16 and BF16 weights";
-        return Err(EngineError::unsupported(json.path(), what));
-    }
     let Some(name) = json.string("model_type")? else {
         return Err(EngineError::format(json.path(), "`model_type` is missing"));
     };
     match all().find(|family| family.is_called(name)) {
-        Some(family) => family.config_from_json(json),
+        Some(family) => {
+            refuse_quantized(family, json)?;
+            family.config_from_json(json)
+        }
         None => Err(json.unsupported("model_type", name, &listed(all().map(|family| family.name()), "or"))),
+    }
+}
+
+/// Refuses weights that are quantized in a way that the family does not read.
+fn refuse_quantized(family: &dyn Family, json: &JsonFile) -> Result<(), EngineError> {
+    let Some(quantization) = json.section("quantization_config")? else { return Ok(()) };
+    match quantization.string("quant_method")? {
+        Some(method) if family.reads_quantized(method) => Ok(()),
+        method => {
+            let method = method.map(|method| format!(" ({method})")).unwrap_or_default();
+            let what = format!("`quantization_config` is set{method}: supported are F32, F16 and BF16 weights");
+            Err(EngineError::unsupported(json.path(), what))
+        }
     }
 }
 

@@ -251,7 +251,7 @@ fn gguf_yarn(keys: &GgufKeys<'_>, factor: f64) -> Result<RopeScaling, EngineErro
 }
 
 /// What YaRN multiplies queries and keys with where nobody says it.
-fn yarn_magnitude(factor: f64, scale: f64) -> f64 {
+pub(super) fn yarn_magnitude(factor: f64, scale: f64) -> f64 {
     if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
 }
 

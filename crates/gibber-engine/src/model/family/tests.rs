@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::convert::Conversion;
 use crate::kernels::ThreadPool;
 use crate::load::{LoadOptions, LoadedModel, ModelSource, load};
+use crate::model::TensorSpec;
 use crate::weights::{Storage, safetensors};
 use crate::{CacheType, CacheTypes, FileType, TokenId};
 
@@ -107,7 +108,8 @@ fn a_description_names_each_tensor_once_and_random_weights_are_all() {
     for (name, config) in super::all().flat_map(|family| family.synthetic()) {
         let layers = (0..config.n_layer()).flat_map(|layer| config.family.layer_tensors(&config, layer));
         let specs: Vec<_> = config.family.global_tensors(&config).into_iter().chain(layers).collect();
-        let names: HashSet<_> = specs.iter().map(|spec| &spec.hugging_face).collect();
+        let named = |spec: &TensorSpec| (spec.hugging_face.clone(), format!("{:?}", spec.otherwise));
+        let names: HashSet<_> = specs.iter().map(named).collect();
         assert_eq!(names.len(), specs.len(), "{name}");
         let places: HashSet<_> = specs.iter().map(|spec| (&spec.gguf, spec.slice.map(|slice| slice.index))).collect();
         assert_eq!(places.len(), specs.len(), "{name}");
