@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gibber_engine::inference::Inference;
-use gibber_engine::kernels::attention::{AttentionShape, CacheTensor, KeysValues, Side, attend};
+use gibber_engine::kernels::attention::{AttentionShape, CacheTensor, KeysValues, Request, Side, attend};
 use gibber_engine::kernels::pool::default_threads;
 use gibber_engine::kernels::{ThreadPool, Workspace, vector};
 use gibber_engine::model::Model;
