@@ -50,7 +50,8 @@ pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
 fn put(named: &mut Vec<Named>, tensors: &ModelTensors<'_>, spec: &TensorSpec) -> Result<(), EngineError> {
     let tensor = tensors.tensor(spec)?;
     let (tensor, order) = match tensors.stored(spec) {
-        Stored::Same => (tensor, RowOrder::Same),
+        // In order already.
+        Stored::Same | Stored::Convolution => (tensor, RowOrder::Same),
         Stored::Transposed => (tensor, RowOrder::Transposed),
         Stored::InHalves { heads } if spec.shape.len() > 1 => (tensor, RowOrder::Interleaved { heads }),
         Stored::InHalves { heads } => {
@@ -58,7 +59,9 @@ fn put(named: &mut Vec<Named>, tensors: &ModelTensors<'_>, spec: &TensorSpec) ->
             let values = (0..values.len()).map(|row| values[interleaved(row, per_head)]);
             (vector(tensor.name(), values)?, RowOrder::Same)
         }
-        Stored::LessOne => (vector(tensor.name(), tensors.values(spec)?.into_iter())?, RowOrder::Same),
+        Stored::LessOne | Stored::Logarithm => {
+            (vector(tensor.name(), tensors.values(spec)?.into_iter())?, RowOrder::Same)
+        }
     };
     if spec.begins_gguf() {
         named.push((spec.gguf.clone(), tensor.into(), order));

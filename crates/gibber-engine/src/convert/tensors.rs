@@ -20,7 +20,7 @@ const KEPT: [&str; 8] = [
     "token_types.",
     "attn_rel_b.",
     "ssm_conv1d.",
-    "shortconv.",
+    "shortconv.conv.",
     "time_mix_",
 ];
 

@@ -34,6 +34,9 @@ fn tokens(n: usize) -> Vec<TokenId> {
 
 const PROMPT: usize = 21;
 
+/// Tiny models whose layers have a state that cannot be cut.
+const RECURRENT: [&str; 1] = ["variant-lfm2"];
+
 /// The promise of [`Inference::push_with_draft`]: pushes `tokens(70)` with drafts of many lengths that are right
 /// for a while, and compares with one push a token.
 fn assert_drafts_change_no_bit(mut inference: Inference) {
@@ -88,7 +91,7 @@ fn drafts_change_no_bit_of_packed_weights() {
 #[test]
 fn drafts_change_no_bit_of_floats() {
     assert_drafts_change_no_bit(synthetic("tiny"));
-    for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.F32.gguf"] {
+    for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.F32.gguf"].into_iter().chain(RECURRENT) {
         assert_drafts_change_no_bit(fixture(name));
     }
 }
@@ -133,7 +136,8 @@ fn company_changes_no_bit() {
     for shape in ["tiny", "tiny:q8_0", "tiny:q4_0", "tiny:q4_1"] {
         assert_company_changes_no_bit(synthetic(shape));
     }
-    for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.BF16.gguf", "tiny-llama.Q8_0.gguf", "variant-qwen2-window"] {
+    let names = ["tiny-gpt2", "tiny-llama", "tiny-llama.BF16.gguf", "tiny-llama.Q8_0.gguf", "variant-qwen2-window"];
+    for name in names.into_iter().chain(RECURRENT) {
         assert_company_changes_no_bit(fixture(name));
     }
 }
@@ -224,7 +228,8 @@ fn a_prompt_that_was_computed_ahead_in_any_chunks_has_the_same_logits() {
 /// with the same bits; and in another way it has others, so that this is worth noting.
 #[test]
 fn a_prompt_is_computed_again_in_the_passes_that_it_was_computed_in() {
-    for mut inference in [synthetic("tiny:q4_1"), synthetic("tiny"), fixture("tiny-llama.Q8_0.gguf")] {
+    let others = [synthetic("tiny:q4_1"), synthetic("tiny"), fixture("tiny-llama.Q8_0.gguf")];
+    for mut inference in others.into_iter().chain(RECURRENT.map(fixture)) {
         let prompt = tokens(100);
         // Thirty at once, of which ten stay; one by one; ahead in chunks; and the rest.
         prefill(&mut inference, &tokens(30).iter().map(|token| token + 1).collect::<Vec<_>>());
@@ -262,5 +267,74 @@ fn a_prompt_is_computed_again_in_the_passes_that_it_was_computed_in() {
         let mut stop = |_| ControlFlow::Break(());
         let stopped = inference.prefill_in_passes(&prompt, &expected.1, &mut stop).unwrap();
         assert_eq!((stopped.done, stopped.total), (0, 100));
+    }
+}
+
+/// Goes on from `at` to `end` with `tokens(128)`, as `expected` after each.
+fn assert_goes_on(inference: &mut Inference, at: usize, end: usize, expected: &[Vec<u32>]) {
+    for (position, &token) in tokens(128).iter().enumerate().take(end).skip(at) {
+        inference.push(token).unwrap();
+        assert!(bits(inference) == expected[position], "token {position}, behind {at}");
+    }
+}
+
+/// Wherever a sequence is cut, however far back, it goes on as if nothing had ever stood behind the cut: by truncation, in a
+/// fork, behind another text, or as a prompt that shares its beginning.
+#[test]
+fn what_is_cut_goes_on_as_if_nothing_had_come_behind_it() {
+    for mut inference in [synthetic("tiny:q8_0")].into_iter().chain(RECURRENT.map(fixture)) {
+        let tokens = tokens(128);
+        prefill(&mut inference, &tokens[..PROMPT]);
+        let mut expected = vec![Vec::new(); PROMPT];
+        for &token in &tokens[PROMPT..] {
+            inference.push(token).unwrap();
+            expected.push(bits(&inference));
+        }
+        for cut in [127, 120, 112, 90, 60, 40, 22, PROMPT] {
+            inference.truncate(cut);
+            assert_eq!(inference.held(), &tokens[..cut]);
+            let mut fork = inference.fork().unwrap();
+            // Something else comes, is taken back step by step, and what was first comes again.
+            (0..9).take(128 - cut).for_each(|token| fork.push(token).unwrap());
+            while fork.held().len() > cut {
+                let logits = vec![0.0; fork.model().config().vocab_size];
+                fork.return_to(fork.held().len() - 1, &logits);
+            }
+            assert_goes_on(&mut fork, cut, 128, &expected);
+            assert_goes_on(&mut inference, cut, cut + 1, &expected);
+            fork.truncate(cut);
+            assert_goes_on(&mut fork, cut, 128.min(cut + 20), &expected);
+            assert_goes_on(&mut inference, cut + 1, 128, &expected);
+        }
+        // Within the first pass, from far away and from close by.
+        for cut in [5, 20] {
+            let next = |inference: &mut Inference| {
+                inference.truncate(cut);
+                let pass = tokens[cut..30].iter().map(|&token| {
+                    inference.push(token).unwrap();
+                    bits(inference)
+                });
+                pass.collect::<Vec<_>>()
+            };
+            let mut other = inference.fork().unwrap();
+            let far = next(&mut other);
+            other.truncate(0);
+            prefill(&mut other, &tokens[..PROMPT]);
+            assert!(far == next(&mut other), "cut at {cut}");
+        }
+        inference.truncate(0);
+        prefill(&mut inference, &tokens[..PROMPT]);
+        assert_goes_on(&mut inference, PROMPT, 100, &expected);
+        let (mut told, prompt) = (None, [&tokens[..70], &[tokens[70] + 1, 1, 2][..]].concat());
+        let on_progress = &mut |progress: PrefillProgress| {
+            told.get_or_insert(progress.reused);
+            ControlFlow::Continue(())
+        };
+        inference.prefill(&prompt, on_progress).unwrap();
+        assert_eq!(inference.held(), prompt);
+        assert!(told.is_some_and(|reused| reused <= 70), "{told:?}");
+        let (after, passes) = (bits(&inference), inference.passes().clone());
+        inference.prefill_in_passes(&prompt, &passes, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert!(bits(&inference) == after, "the passes that were noted are those that were made");
     }
 }

@@ -98,6 +98,25 @@ impl<'a> GgufKeys<'a> {
         Ok(size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
     }
 
+    /// A size for each of `n_layer` layers: a list, or one for all of them.
+    ///
+    /// # Errors
+    /// Where the value is no size or list of sizes, or the list has another length.
+    pub fn optional_sizes(&self, key: &str, n_layer: usize) -> Result<Option<Vec<usize>>, EngineError> {
+        let full = self.key(key);
+        if !matches!(self.metadata.get(&full), Some(Value::Array(_))) {
+            return Ok(self.optional_size(key)?.map(|size| vec![size; n_layer]));
+        }
+        let list = self.metadata.integers(&full)?.unwrap_or_default();
+        if list.len() != n_layer {
+            let reason = format!("`{full}` has {} entries for {n_layer} layers", list.len());
+            return Err(EngineError::format(self.path, reason));
+        }
+        let sizes =
+            list.iter().map(|&size| usize::try_from(size).map_err(|_| self.unsupported(key, &size.to_string())));
+        sizes.collect::<Result<_, _>>().map(Some)
+    }
+
     fn same_in_every_layer(&self, key: &str, sizes: &[i64]) -> Result<Option<u64>, EngineError> {
         let Some((&first, rest)) = sizes.split_first() else {
             return Err(EngineError::format(self.path, format!("`{}` is an empty list", self.key(key))));
@@ -183,6 +202,12 @@ impl<'a> GgufWriter<'a> {
             // No size of a model is beyond `load`'s limit, which is far below.
             self.header.u32(&self.key(key), u32::try_from(size).unwrap_or(u32::MAX));
         }
+    }
+
+    /// A list of sizes, mostly one for each layer.
+    pub fn size_list(&mut self, key: &str, sizes: &[usize]) {
+        let sizes: Vec<_> = sizes.iter().map(|&size| i32::try_from(size).unwrap_or(i32::MAX)).collect();
+        self.header.i32s(&self.key(key), &sizes);
     }
 
     /// Writes `key` as a float of 32 bits.

@@ -62,7 +62,9 @@ impl<'a> Group<'a> {
             match self.tensors.stored(spec) {
                 Stored::Transposed => WeightMatrix::from_columns(&tensor, self.packer),
                 Stored::Same | Stored::InHalves { .. } => WeightMatrix::from_rows(&tensor, self.packer),
-                Stored::LessOne => Err(self.undescribed(slot, "a matrix that is stored less one")),
+                Stored::LessOne | Stored::Logarithm | Stored::Convolution => {
+                    Err(self.undescribed(slot, "a matrix that is stored as none is"))
+                }
             }
         };
         let matrices = self.parts(slot, Part::Weight).map(matrix).collect::<Result<_, _>>()?;

@@ -40,5 +40,6 @@ pub use rope_config::{RopeConfig, RopeScaling, RopeStyle};
 pub use run_state::RunState;
 pub use sequence_state::SequenceState;
 pub use tensors::{
-    Leftovers, ModelTensors, Part, Piece, Place, Prefix, Slice, Slot, Stored, TensorList, TensorSpec, matrices,
+    HeadOrder, Leftovers, ModelTensors, Part, Piece, Place, Prefix, Slice, Slot, Stored, TensorList, TensorSpec,
+    matrices,
 };

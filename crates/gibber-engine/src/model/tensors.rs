@@ -99,6 +99,47 @@ pub enum Stored {
     },
     /// Less one: what is multiplied with is `1 + w` (the norms of Gemma).
     LessOne,
+    /// With an axis of one in the middle: a convolution of each channel by itself.
+    Convolution,
+    /// The logarithm of what is below zero here: `-e^w` is computed with.
+    Logarithm,
+}
+
+/// Which rows of a tensor of Hugging Face are those of GGUF, where not all are, or not in this order: the first `kept`, then
+/// piece by piece those of each of `heads` heads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadOrder {
+    /// Rows in Hugging Face, or columns.
+    pub of: usize,
+    /// Whether they are columns.
+    pub are_columns: bool,
+    /// As many stay where they are.
+    pub kept: usize,
+    /// Heads in Hugging Face, which share the rest evenly.
+    pub heads: usize,
+    /// Parts of a head, each from where on and how many, in GGUF's order.
+    pub pieces: Vec<(usize, usize)>,
+}
+
+impl HeadOrder {
+    /// Of `heads` heads behind the first `kept`, each of which has `members`, the first member of every head comes first, then
+    /// the second, and so on.
+    pub fn tiled(of: usize, kept: usize, heads: usize, members: usize) -> Self {
+        let width = (of - kept) / (heads * members);
+        let pieces = (0..members).map(|member| (member * width, width)).collect();
+        Self { of, are_columns: false, kept, heads, pieces }
+    }
+
+    fn indices(&self) -> impl Iterator<Item = usize> {
+        let stride = (self.of - self.kept) / self.heads;
+        let of_head = move |(first, len): (usize, usize), head: usize| {
+            let first = self.kept + head * stride + first;
+            first..first + len
+        };
+        let pieces =
+            self.pieces.iter().flat_map(move |&piece| (0..self.heads).flat_map(move |head| of_head(piece, head)));
+        (0..self.kept).chain(pieces)
+    }
 }
 
 /// A tensor as its family describes it.
@@ -118,6 +159,8 @@ pub struct TensorSpec {
     pub stored: Stored,
     /// Which part it is of a tensor of GGUF, which has an axis more.
     pub slice: Option<Slice>,
+    /// Which rows of a tensor of Hugging Face it has, where not all or not in their order.
+    pub order: Option<HeadOrder>,
     /// Where it is if there is no tensor of its name.
     pub otherwise: Option<Place>,
 }
@@ -168,6 +211,32 @@ impl TensorSpec {
         self.slice.is_none_or(|slice| slice.index == 0)
     }
 
+    /// The shape of the Hugging Face tensor that it is, or a part of.
+    fn hugging_face_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        match self.stored {
+            Stored::Transposed => shape.reverse(),
+            Stored::Convolution => shape.insert(1, 1),
+            Stored::Same | Stored::InHalves { .. } | Stored::LessOne | Stored::Logarithm => {}
+        }
+        match &self.order {
+            Some(order) if order.are_columns => shape[1] = order.of,
+            Some(order) => shape[0] = order.of,
+            None => {}
+        }
+        shape
+    }
+
+    /// The tensor of Hugging Face in GGUF's shape and order, but for what is left to whoever reads it ([`Self::stored`]).
+    fn in_order(&self, tensor: Tensor) -> Result<Tensor, EngineError> {
+        let tensor = match &self.order {
+            Some(order) if order.are_columns => tensor.with_columns(&order.indices().collect::<Vec<_>>())?,
+            Some(order) => tensor.with_rows(&order.indices().collect::<Vec<_>>())?,
+            None => tensor,
+        };
+        if self.stored == Stored::Convolution { tensor.reshaped(self.shape.clone()) } else { Ok(tensor) }
+    }
+
     /// Whether it is a matrix that activations are multiplied with, and not one whose rows are looked up.
     pub fn is_product(&self) -> bool {
         self.shape.len() > 1 && !matches!(self.slot, Slot::Embedding | Slot::Positions | Slot::Convolution)
@@ -211,6 +280,7 @@ impl TensorList {
             stored: Stored::Same,
             slice: None,
             otherwise: None,
+            order: None,
         });
         self
     }
@@ -221,6 +291,14 @@ impl TensorList {
         let gguf = names.1.map(|name| format!("{}{name}", self.gguf));
         if let Some(last) = self.specs.last_mut() {
             last.otherwise = Some(Place { hugging_face, gguf, piece });
+        }
+        self
+    }
+
+    /// Which rows of a tensor of Hugging Face the last one has.
+    pub fn order(&mut self, order: Option<HeadOrder>) -> &mut Self {
+        if let Some(last) = self.specs.last_mut() {
+            last.order = order;
         }
         self
     }
@@ -254,6 +332,7 @@ impl TensorList {
                 slot: weight.slot,
                 slice: weight.slice,
                 otherwise: None,
+                order: None,
             }
         };
         let bias = self.specs.last().filter(|_| is).map(bias_of);
@@ -372,10 +451,7 @@ impl<'a> ModelTensors<'a> {
             (Spelling::Gguf, Some(Slice { index, of })) => {
                 self.weights.tensor(&name, &spec.gguf_shape())?.part(index, of)
             }
-            (Spelling::HuggingFace(_), _) if spec.stored == Stored::Transposed => {
-                self.weights.tensor(&name, &spec.shape.iter().rev().copied().collect::<Vec<_>>())
-            }
-            (Spelling::HuggingFace(_), _) => self.vector_or_row(&name, &spec.shape),
+            (Spelling::HuggingFace(_), _) => spec.in_order(self.vector_or_row(&name, &spec.hugging_face_shape())?),
         }
     }
 
@@ -416,8 +492,10 @@ impl<'a> ModelTensors<'a> {
     /// Those of [`Self::tensor`], and where its format cannot be read.
     pub fn values(&self, spec: &TensorSpec) -> Result<Vec<f32>, EngineError> {
         let mut values = self.tensor(spec)?.to_f32()?;
-        if self.stored(spec) == Stored::LessOne {
-            values.iter_mut().for_each(|value| *value += 1.0);
+        match self.stored(spec) {
+            Stored::LessOne => values.iter_mut().for_each(|value| *value += 1.0),
+            Stored::Logarithm => values.iter_mut().for_each(|value| *value = -value.exp()),
+            Stored::Same | Stored::Transposed | Stored::InHalves { .. } | Stored::Convolution => {}
         }
         Ok(values)
     }

@@ -61,6 +61,63 @@ impl Tensor {
         }
     }
 
+    /// The same values in another shape.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where that has another number of them.
+    pub(crate) fn reshaped(self, shape: Vec<usize>) -> Result<Self, EngineError> {
+        Self::new(self.name, shape, self.dtype, self.storage, self.range)
+    }
+
+    /// A copy of these rows, in this order.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where there is no such row.
+    pub(crate) fn with_rows(&self, rows: &[usize]) -> Result<Self, EngineError> {
+        let count = self.shape.first().copied().unwrap_or(0);
+        let width = self.range.len() / count.max(1);
+        let mut shape = self.shape.clone();
+        if let Some(first) = shape.first_mut() {
+            *first = rows.len();
+        }
+        self.gathered(shape, width, rows.iter().copied())
+    }
+
+    /// A copy of these columns of a matrix of floats, in this order.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where there is no such column, and where values share a block.
+    pub(crate) fn with_columns(&self, columns: &[usize]) -> Result<Self, EngineError> {
+        match (&self.shape[..], self.dtype.block_size()) {
+            (&[rows, width], 1) if columns.iter().all(|&column| column < width) => {
+                let values = (0..rows).flat_map(|row| columns.iter().map(move |column| row * width + column));
+                self.gathered(vec![rows, columns.len()], self.dtype.block_bytes(), values)
+            }
+            _ => Err(EngineError::Invalid(format!(
+                "the columns of tensor `{}` ({} of the shape {:?}) cannot be put in order",
+                self.name, self.dtype, self.shape
+            ))),
+        }
+    }
+
+    /// A tensor of these `parts` of the values, each of `width` bytes.
+    fn gathered(
+        &self,
+        shape: Vec<usize>,
+        width: usize,
+        parts: impl Iterator<Item = usize>,
+    ) -> Result<Self, EngineError> {
+        let bytes = self.bytes();
+        let mut out = Vec::with_capacity(bytes.len());
+        for part in parts {
+            let Some(part) = bytes.get(part * width..(part + 1) * width) else {
+                return Err(EngineError::Invalid(format!("tensor `{}` has no row {part}", self.name)));
+            };
+            out.extend_from_slice(part);
+        }
+        self.remade(shape, out)
+    }
+
     /// The `count` rows from `first` on, `step` apart. They are copied where others stand between them.
     ///
     /// # Errors
@@ -230,6 +287,21 @@ mod tests {
         assert!(make(&[4], DType::F32, 0..20).is_err());
         let reversed = Range { start: 8, end: 4 };
         assert!(make(&[1], DType::F32, reversed).is_err());
+    }
+
+    #[test]
+    fn rows_and_columns_come_in_the_order_that_is_asked_for() {
+        let bytes: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let tensor = Tensor::new("t".into(), vec![3, 2], DType::F32, Storage::from_vec(bytes), 0..24).unwrap();
+        let rows = tensor.with_rows(&[2, 0]).unwrap();
+        assert_eq!((rows.shape(), rows.to_f32().unwrap()), (&[2, 2][..], vec![4.0, 5.0, 0.0, 1.0]));
+        let columns = tensor.with_columns(&[1]).unwrap();
+        assert_eq!((columns.shape(), columns.to_f32().unwrap()), (&[3, 1][..], vec![1.0, 3.0, 5.0]));
+        assert!(tensor.with_rows(&[3]).is_err() && tensor.with_columns(&[2]).is_err());
+        let blocks = Tensor::new("b".into(), vec![1, 32], DType::Q4_1, Storage::from_vec(vec![0; 20]), 0..20).unwrap();
+        assert!(blocks.with_columns(&[0]).unwrap_err().to_string().contains("`b` (Q4_1"));
+        assert_eq!(tensor.clone().reshaped(vec![6]).unwrap().shape(), [6]);
+        assert!(tensor.reshaped(vec![7]).is_err());
     }
 
     #[test]

@@ -9,6 +9,15 @@ use crate::model::{ModelConfig, Sizes};
 /// # Errors
 /// Where one is missing or none, and where the file asks for a variant that is computed for no architecture here.
 pub(super) fn sizes(keys: &GgufKeys<'_>) -> Result<Sizes, EngineError> {
+    let n_kv_head = keys.optional_size("attention.head_count_kv")?;
+    sizes_with(keys, n_kv_head.map_or_else(|| keys.size("attention.head_count"), Ok)?)
+}
+
+/// The same, with as many heads of keys and values a layer as are given.
+///
+/// # Errors
+/// Those of [`sizes`].
+pub(super) fn sizes_with(keys: &GgufKeys<'_>, n_kv_head: usize) -> Result<Sizes, EngineError> {
     let n_head = keys.size("attention.head_count")?;
     let n_embd = keys.size("embedding_length")?;
     // Each head has a width of its own, or an even share of the embedding.
@@ -20,7 +29,7 @@ pub(super) fn sizes(keys: &GgufKeys<'_>) -> Result<Sizes, EngineError> {
     Ok(Sizes {
         n_layer: keys.size("block_count")?,
         n_head,
-        n_kv_head: keys.optional_size("attention.head_count_kv")?.unwrap_or(n_head),
+        n_kv_head,
         head_dim,
         n_embd,
         n_ff: keys.size("feed_forward_length")?,

@@ -10,6 +10,7 @@ mod gguf;
 mod gpt2;
 mod gpt_oss;
 mod layer_types;
+mod lfm2;
 mod llama;
 mod mistral;
 mod mixtral;
@@ -44,6 +45,7 @@ const FAMILIES: &[&dyn Family] = &[
     &smollm3::SmolLm3,
     &gemma3::Gemma3,
     &olmo2::Olmo2,
+    &lfm2::Lfm2,
     &gpt_oss::GptOss,
     &mixtral::Mixtral,
     &olmoe::Olmoe,
