@@ -155,7 +155,7 @@ impl Info {
             sampling: recommended.values,
             sampling_thinking: recommended.thinking,
             sampling_source: recommended.source,
-            notes: recommended.notes,
+            notes: files.unread.clone().into_iter().chain(recommended.notes).collect(),
             here: true,
             fetch: None,
             fetch_bytes: None,

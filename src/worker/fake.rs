@@ -200,6 +200,7 @@ pub fn sample_model() -> ModelInfo {
         weight_bytes: 98_000_000,
         vocabulary: 49_152,
         eos_tokens: Vec::new(),
+        unread: None,
         notes: Vec::new(),
         context: 8192,
         trained_context: 8192,

@@ -2,6 +2,7 @@
 
 mod pace;
 mod passes;
+mod stretch;
 mod together;
 
 use std::ops::ControlFlow;
@@ -250,6 +251,7 @@ impl Inference {
         on_progress: &mut dyn FnMut(PrefillProgress) -> ControlFlow<()>,
     ) -> Result<PrefillProgress, EngineError> {
         self.check(prompt)?;
+        self.turn_for(prompt.len());
         let shared = self.shared_with(prompt);
         let whole = shared == prompt.len() && shared == self.held.len() && self.row.is_some();
         let reused = if whole {
@@ -276,6 +278,7 @@ impl Inference {
     ) -> Result<PrefillProgress, EngineError> {
         self.check(prompt)?;
         let wanted = &prompt[..prompt.len() - 1];
+        self.turn_for(prompt.len());
         let reused = self.shared_with(wanted);
         if reused == wanted.len() {
             return Ok(PrefillProgress { reused, done: reused, total: reused });
@@ -352,7 +355,8 @@ impl Inference {
             return Ok(());
         }
         self.check_next(token)?;
-        let room = self.context() - self.held.len() - 1;
+        self.turn_for(self.held.len() + 1);
+        let room = (self.context() - self.held.len()).min(self.before_border()) - 1;
         let draft = &draft[..draft.len().min(LONGEST_DRAFT).min(room)];
         self.check_ids(draft)?;
         let started = Instant::now();
@@ -406,6 +410,7 @@ impl Inference {
         on_logits: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         self.check(tokens)?;
+        self.turn_for(tokens.len());
         self.truncate(0);
         self.state.set_exact(true);
         let result = self.logits_of_each(tokens, on_logits);
@@ -428,6 +433,7 @@ impl Inference {
         on_logits: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         self.check(prompt)?;
+        self.turn_for(prompt.len());
         let shared = self.shared_with(prompt);
         self.truncate_to_state(shared.min(from.saturating_sub(1)).min(prompt.len() - 1));
         // What comes before `from` and is not held is computed with the rest, its logits unseen.

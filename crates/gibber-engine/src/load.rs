@@ -93,6 +93,8 @@ pub struct ModelInfo {
     pub vocabulary: usize,
     /// The tokens that end a reply, in ascending order.
     pub eos_tokens: Vec<TokenId>,
+    /// What of its repository is not read: what sees, of a model that wraps a text model.
+    pub unread: Option<String>,
     /// What is odd about its files but in nobody's way, a sentence each.
     pub notes: Vec<String>,
     /// Tokens the context holds in this run.
@@ -183,6 +185,7 @@ pub fn load(
         weight_bytes: files.weights.total_bytes(),
         vocabulary: files.config.vocab_size,
         eos_tokens: tokenizer.eos_tokens().to_vec(),
+        unread: files.unread,
         notes: tokenizer.notes().to_vec(),
         context,
         trained_context: files.config.trained_context,

@@ -43,6 +43,8 @@ pub struct ModelFiles {
     pub path: PathBuf,
     /// Its shape.
     pub config: ModelConfig,
+    /// What of its repository is not read, for people: what sees, of a model that wraps a text model.
+    pub unread: Option<String>,
     /// Its tensors, those that only training uses left out.
     pub weights: Weights,
     /// Its own chat template (Jinja).
@@ -105,8 +107,10 @@ impl ModelFiles {
 
     /// Refuses tensors that nobody has asked for: the model would compute something else with them.
     pub(crate) fn refuse_untaken(&self) -> Result<(), EngineError> {
-        let Some(&name) = self.weights.untaken().first() else { return Ok(()) };
-        let architecture = self.config.family.name();
+        let family = self.config.family;
+        let untaken = self.weights.untaken();
+        let Some(&name) = untaken.iter().find(|name| !family.is_left_over(&self.config, name)) else { return Ok(()) };
+        let architecture = family.name();
         let what = format!("tensor `{name}` is not part of a {architecture} model as this engine computes it");
         Err(EngineError::unsupported(self.weights.path(), what))
     }
@@ -173,6 +177,7 @@ pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
                 name: format!("{spec} (random weights)"),
                 path: PathBuf::from(spec),
                 config,
+                unread: None,
                 weights,
                 chat_template: None,
                 bos_token: None,

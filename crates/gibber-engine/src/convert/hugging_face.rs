@@ -37,7 +37,8 @@ pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
     for spec in &input {
         put(&mut named, &tensors, spec)?;
     }
-    named.extend(rope::factors(config)?.map(|factors| (rope::FACTORS.to_owned(), factors.into(), RowOrder::Same)));
+    let factors = rope::factors(config)?.into_iter();
+    named.extend(factors.map(|factors| (factors.name().to_owned(), factors.into(), RowOrder::Same)));
     for spec in layers.chain(output) {
         put(&mut named, &tensors, &spec)?;
     }

@@ -29,6 +29,8 @@ impl Inference {
     fn push_with(&mut self, token: TokenId, others: &mut [Option<Next<'_>>; MAX_RUNS - 1]) -> Result<(), EngineError> {
         self.check_next(token)?;
         others.iter().flatten().try_for_each(|(other, token)| other.check_next(*token))?;
+        self.turn_for(self.held.len() + 1);
+        others.iter_mut().flatten().for_each(|(other, _)| other.turn_for(other.held.len() + 1));
         let aside = self.set_logits_aside();
         self.catch_up();
         let mut others_aside = [BeforeLast::Gone; MAX_RUNS - 1];

@@ -38,6 +38,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// What scores are multiplied with before the softmax.
     pub scale: f32,
+    /// What scores stay within, above and below 0: `cap · tanh(score / cap)`.
+    pub softcap: Option<f32>,
     /// How many positions, its own counted in, a token attends to; `None` is all of them.
     pub window: Option<usize>,
 }

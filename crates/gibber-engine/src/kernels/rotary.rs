@@ -9,9 +9,9 @@ use super::vector::compiled_per_isa;
 const LANES: usize = 8;
 
 #[inline(always)]
-fn rotate_interleaved_body<const FMA: bool>(heads: &mut [f32], own: &[f32], other: &[f32]) {
-    for head in heads.chunks_exact_mut(own.len()) {
-        let mut chunks = head.chunks_exact_mut(LANES);
+fn rotate_interleaved_body<const FMA: bool>(heads: &mut [f32], head_dim: usize, own: &[f32], other: &[f32]) {
+    for head in heads.chunks_exact_mut(head_dim) {
+        let mut chunks = head[..own.len()].chunks_exact_mut(LANES);
         let (mut own_chunks, mut other_chunks) = (own.chunks_exact(LANES), other.chunks_exact(LANES));
         for ((x, own), other) in (&mut chunks).zip(&mut own_chunks).zip(&mut other_chunks) {
             let before: [f32; LANES] = std::array::from_fn(|i| x[i]);
@@ -28,16 +28,17 @@ fn rotate_interleaved_body<const FMA: bool>(heads: &mut [f32], own: &[f32], othe
 }
 
 compiled_per_isa! {
-    /// Turns each head of `heads`, `(heads, head_dim)`, whose pairs are neighbours; `own` and `other` are `(head_dim)`.
-    pub fn rotate_interleaved(heads: &mut [f32], own: &[f32], other: &[f32]) = rotate_interleaved_body
+    /// Turns the first values of each head of `heads`, `(heads, head_dim)`, whose pairs are neighbours: as many as `own` and
+    /// `other` have.
+    pub fn rotate_interleaved(heads: &mut [f32], head_dim: usize, own: &[f32], other: &[f32]) = rotate_interleaved_body
 }
 
 #[inline(always)]
-fn rotate_half_body<const FMA: bool>(heads: &mut [f32], own: &[f32], other: &[f32]) {
+fn rotate_half_body<const FMA: bool>(heads: &mut [f32], head_dim: usize, own: &[f32], other: &[f32]) {
     let pairs = own.len() / 2;
     let ((own_a, own_b), (other_a, other_b)) = (own.split_at(pairs), other.split_at(pairs));
-    for head in heads.chunks_exact_mut(own.len()) {
-        let (a, b) = head.split_at_mut(pairs);
+    for head in heads.chunks_exact_mut(head_dim) {
+        let (a, b) = head[..2 * pairs].split_at_mut(pairs);
         for i in 0..pairs {
             (a[i], b[i]) = (a[i] * own_a[i] + b[i] * other_a[i], b[i] * own_b[i] + a[i] * other_b[i]);
         }
@@ -45,6 +46,6 @@ fn rotate_half_body<const FMA: bool>(heads: &mut [f32], own: &[f32], other: &[f3
 }
 
 compiled_per_isa! {
-    /// The same where a pair is one value of each half of the head.
-    pub fn rotate_half(heads: &mut [f32], own: &[f32], other: &[f32]) = rotate_half_body
+    /// The same where a pair is one value of each half of what is turned.
+    pub fn rotate_half(heads: &mut [f32], head_dim: usize, own: &[f32], other: &[f32]) = rotate_half_body
 }

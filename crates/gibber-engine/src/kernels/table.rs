@@ -4,7 +4,7 @@ use super::floats::FloatFormat;
 use super::matrix::{WeightMatrix, matrix_shape};
 use super::packed::Packer;
 use crate::EngineError;
-use crate::weights::Tensor;
+use crate::weights::{Tensor, dequantize};
 
 /// A matrix `[rows, width]`. Floats stay where they are, in the file's map, so that only rows that are used take memory.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Table {
 #[derive(Debug)]
 enum Rows {
     Mapped(Tensor, FloatFormat),
+    /// Quantized, and read from the file's map row by row.
+    Quantized(Tensor),
     Packed(WeightMatrix),
 }
 
@@ -33,6 +35,24 @@ impl Table {
         Ok(Self { width, rows })
     }
 
+    /// The same of a table so large that its rows are better read from the file than held, whatever their format.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where the format cannot be read.
+    pub fn of_file(tensor: &Tensor) -> Result<Self, EngineError> {
+        let [_, width] = matrix_shape(tensor)?;
+        let rows = match FloatFormat::of(tensor.dtype()) {
+            Some(format) => Rows::Mapped(tensor.clone(), format),
+            None if dequantize::to_f32(tensor.dtype(), &[]).is_some() => Rows::Quantized(tensor.clone()),
+            None => {
+                let (name, dtype) = (tensor.name(), tensor.dtype());
+                let what = format!("tensor `{name}` has the format {dtype}, whose rows cannot be read");
+                return Err(EngineError::Invalid(what));
+            }
+        };
+        Ok(Self { width, rows })
+    }
+
     /// Row `row`, into `out` `(width)`.
     ///
     /// # Panics
@@ -43,6 +63,11 @@ impl Table {
             Rows::Mapped(tensor, format) => {
                 let bytes = self.width * format.size();
                 format.widen(&tensor.bytes()[row * bytes..][..bytes], out);
+            }
+            Rows::Quantized(tensor) => {
+                let bytes = tensor.dtype().bytes_of(&[self.width]).unwrap_or(0);
+                let values = dequantize::to_f32(tensor.dtype(), &tensor.bytes()[row * bytes..][..bytes]);
+                out.copy_from_slice(&values.unwrap_or_default());
             }
             Rows::Packed(packed) => packed.row(row, out),
         }
@@ -78,6 +103,8 @@ mod tests {
                 let mut out = [f32::NAN; 32];
                 table.row(row, &mut out);
                 assert_eq!(out, expected[32 * row..][..32], "{dtype}");
+                Table::of_file(&tensor).unwrap().row(row, &mut out);
+                assert_eq!(out, expected[32 * row..][..32], "{dtype}, from the file");
             }
         }
     }

@@ -211,6 +211,24 @@ fn gelu_tanh_body<const FMA: bool>(x: &mut [f32]) {
 }
 
 /// The error function to 2e-7 (Abramowitz and Stegun, formula 7.1.26).
+/// `cap · tanh(x / cap)`, in place: a soft cap (Bello et al. 2016).
+#[inline(always)]
+pub(super) fn softcap_body<const FMA: bool>(x: &mut [f32], cap: f32) {
+    // tanh u is 1 - 2 / (e^2u + 1); near 0, where that would lose its digits, u - u³/3 + 2u⁵/15.
+    for x in x {
+        let u = *x / cap;
+        let square = u * u;
+        let near = u * fma::<FMA>(square, fma::<FMA>(square, 2.0 / 15.0, -1.0 / 3.0), 1.0);
+        let far = 1.0 - 2.0 / (exp::<FMA>(2.0 * u) + 1.0);
+        *x = cap * if square < 0.01 { near } else { far };
+    }
+}
+
+compiled_per_isa! {
+    /// `cap · tanh(x / cap)`, in place: scores and logits stay within ±cap (Gemma 2).
+    pub fn softcap(x: &mut [f32], cap: f32) = softcap_body
+}
+
 #[inline(always)]
 fn erf<const FMA: bool>(x: f32) -> f32 {
     let magnitude = f32::from_bits(x.to_bits() & 0x7fff_ffff);
@@ -595,6 +613,13 @@ mod tests {
             for i in 0..n {
                 let u = (2.0 / std::f64::consts::PI).sqrt() * (d(x[i]) + 0.044715 * d(x[i]).powi(3));
                 close(out[i], 0.5 * d(x[i]) * (1.0 + u.tanh()), 1e-5);
+            }
+            for cap in [0.7, 30.0] {
+                let mut out = x.clone();
+                softcap(&mut out, cap);
+                for i in 0..n {
+                    close(out[i], d(cap) * (d(x[i]) / d(cap)).tanh(), 2e-6);
+                }
             }
             let mut out = x.clone();
             gelu(&mut out);

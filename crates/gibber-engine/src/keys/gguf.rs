@@ -117,6 +117,21 @@ impl<'a> GgufKeys<'a> {
         sizes.collect::<Result<_, _>>().map(Some)
     }
 
+    /// A switch of each of `n_layer` layers.
+    ///
+    /// # Errors
+    /// Where the value is none, or the list has another length.
+    pub fn bools(&self, key: &str, n_layer: usize) -> Result<Option<Vec<bool>>, EngineError> {
+        let full = self.key(key);
+        match self.metadata.bools(&full)? {
+            Some(truths) if truths.len() != n_layer => {
+                let reason = format!("`{full}` has {} entries for {n_layer} layers", truths.len());
+                Err(EngineError::format(self.path, reason))
+            }
+            truths => Ok(truths),
+        }
+    }
+
     fn same_in_every_layer(&self, key: &str, sizes: &[i64]) -> Result<Option<u64>, EngineError> {
         let Some((&first, rest)) = sizes.split_first() else {
             return Err(EngineError::format(self.path, format!("`{}` is an empty list", self.key(key))));
@@ -208,6 +223,11 @@ impl<'a> GgufWriter<'a> {
     pub fn size_list(&mut self, key: &str, sizes: &[usize]) {
         let sizes: Vec<_> = sizes.iter().map(|&size| i32::try_from(size).unwrap_or(i32::MAX)).collect();
         self.header.i32s(&self.key(key), &sizes);
+    }
+
+    /// A switch for each layer.
+    pub fn layer_bools(&mut self, key: &str, truths: &[bool]) {
+        self.header.bools(&self.key(key), truths);
     }
 
     /// Writes `key` as a float of 32 bits.

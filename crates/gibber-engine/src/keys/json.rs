@@ -58,6 +58,11 @@ impl JsonFile {
         Ok(section.map(|keys| Self { path: self.path.clone(), keys }))
     }
 
+    /// Has `value` stand under `key`, whatever stood there.
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.keys.insert(key.to_owned(), value);
+    }
+
     /// All keys with their values.
     pub fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.keys.iter()

@@ -1,7 +1,7 @@
 //! Attention (Vaswani et al. 2017): each token looks back at the keys and values of those before it.
 
 use super::buffer::sized;
-use super::config::{AttentionConfig, HeadSizes, ModelConfig};
+use super::config::{AttentionConfig, HeadSizes, ModelConfig, Temperature};
 use super::layer::read;
 use super::linear::{Group, Linear, Norm};
 use super::pass::Pass;
@@ -19,6 +19,8 @@ pub(super) struct Attention {
     /// Queries, keys and values from one input; where there is a gate, beside the queries of each head.
     qkv: Linear,
     has_gate: bool,
+    /// The layer whose keys and values they are, where they are not its own.
+    shares: Option<usize>,
     heads: Heads,
     out: Linear,
 }
@@ -29,11 +31,17 @@ struct Heads {
     shape: AttentionShape,
     /// Of the queries and of the keys, each as wide as what is normalized as one.
     norms: Option<[Vec<f32>; 2]>,
+    /// Ones, as many as a head has values, where values are normalized.
+    v_norm: Option<Vec<f32>>,
+    /// Whether queries are all there is: keys and values are another layer's.
+    has_queries_alone: bool,
     norm_eps: f32,
     /// Of each query head.
     sinks: Option<Vec<f32>>,
     /// Which of the state's rotations turns them.
     rope: Option<usize>,
+    /// What queries are multiplied with afterwards, by their position.
+    temperature: Option<Temperature>,
 }
 
 impl Attention {
@@ -43,12 +51,20 @@ impl Attention {
         attention: &AttentionConfig,
         group: &Group<'_>,
     ) -> Result<Self, EngineError> {
-        let AttentionConfig { heads, has_gate, qkv_bias, out_bias, .. } = *attention;
-        let (embd, q, kv) = (config.n_embd, heads.q_width(), heads.kv_width());
+        let AttentionConfig { heads, has_gate, qkv_bias, out_bias, values_are_keys, shares, .. } = *attention;
+        let (embd, q) = (config.n_embd, heads.q_width());
+        let kv = if shares.is_some() { 0 } else { heads.kv_width() };
         let gates = if has_gate { q } else { 0 };
+        let shape = [gates + q + 2 * kv, embd];
         Ok(Self {
-            qkv: group.linear(Slot::QueriesKeysValues, [gates + q + 2 * kv, embd], qkv_bias)?.with_16_bit_activations(),
+            qkv: if values_are_keys && shares.is_none() {
+                group.with_last_twice(Slot::QueriesKeysValues).linear(Slot::QueriesKeysValues, shape, qkv_bias)?
+            } else {
+                group.linear(Slot::QueriesKeysValues, shape, qkv_bias)?
+            }
+            .with_16_bit_activations(),
             has_gate,
+            shares,
             heads: Heads::load(config, attention, group)?,
             out: group.linear(Slot::AttentionOut, [embd, q], out_bias)?,
         })
@@ -80,9 +96,12 @@ impl Attention {
         for (rows, cache) in pass.caches() {
             let (past, n) = (cache.len(), rows.len());
             let qkv = &mut qkv[rows.start * stride..rows.end * stride];
-            self.heads.turn(&state.ropes, pool, past, qkv, stride, first);
+            self.heads.turn(&state.ropes, pool, past, cache.is_far(), qkv, stride, first);
             let qkv = &qkv[first..];
-            cache.write(pool, index, n, &qkv[q..], &qkv[q + kv..], stride);
+            if self.shares.is_none() {
+                cache.write(pool, index, n, &qkv[q..], &qkv[q + kv..], stride);
+            }
+            let index = self.shares.unwrap_or(index);
             let attended = &mut attended[rows.start * q..rows.end * q];
             let (shape, sinks) = (&self.heads.shape, self.heads.sinks.as_deref());
             let request = Request { shape, sinks, queries: qkv, stride, cache: cache.layer(index), past };
@@ -117,35 +136,67 @@ impl Attention {
 
 impl Heads {
     fn load(config: &ModelConfig, attention: &AttentionConfig, group: &Group<'_>) -> Result<Self, EngineError> {
-        let AttentionConfig { heads: HeadSizes { n_head, n_kv_head, head_dim }, scale, window, rope, qk_norm, .. } =
-            *attention;
-        let norms = || Ok([group.norm_weight(Slot::QueryNorm)?, group.norm_weight(Slot::KeyNorm)?]);
+        let AttentionConfig {
+            heads: HeadSizes { n_head, n_kv_head, head_dim },
+            scale,
+            softcap,
+            window,
+            rope,
+            temperature,
+            qk_norm,
+            v_norm,
+            shares,
+            ..
+        } = *attention;
+        let key_norm = || if shares.is_some() { Ok(Vec::new()) } else { group.norm_weight(Slot::KeyNorm) };
+        let norms = || Ok([group.norm_weight(Slot::QueryNorm)?, key_norm()?]);
         Ok(Self {
-            shape: AttentionShape { n_head, n_kv_head, head_dim, scale, window },
+            shape: AttentionShape { n_head, n_kv_head, head_dim, scale, softcap, window },
             norms: qk_norm.map(|_| norms()).transpose()?,
+            v_norm: (v_norm && shares.is_none()).then(|| vec![1.0; head_dim]),
+            has_queries_alone: shares.is_some(),
             norm_eps: config.norm.eps,
             sinks: attention.has_sinks.then(|| group.vector(Slot::AttentionSinks)).transpose()?,
             rope,
+            temperature,
         })
     }
 
-    /// Values of a token's queries, and of its keys.
+    /// Values of a token's queries, and of its keys, if it has any of its own here.
     fn widths(&self) -> (usize, usize) {
-        (self.shape.n_head * self.shape.head_dim, self.shape.n_kv_head * self.shape.head_dim)
+        let n_kv_head = if self.has_queries_alone { 0 } else { self.shape.n_kv_head };
+        (self.shape.n_head * self.shape.head_dim, n_kv_head * self.shape.head_dim)
     }
 
-    /// Normalizes and turns the queries and keys of tokens at `past` and behind it, each from `first` on in a row of `qkv`.
-    fn turn(&self, ropes: &[Rope], pool: &ThreadPool, past: usize, qkv: &mut [f32], stride: usize, first: usize) {
+    /// Normalizes and turns the queries and keys of tokens at `past` and behind it, each from `first` on in a row of `qkv`;
+    /// `is_far` says that their text goes beyond a rotation's first context.
+    #[expect(clippy::too_many_arguments, reason = "rows, and where in them")]
+    fn turn(
+        &self,
+        ropes: &[Rope],
+        pool: &ThreadPool,
+        past: usize,
+        is_far: bool,
+        qkv: &mut [f32],
+        stride: usize,
+        first: usize,
+    ) {
         let rope = self.rope.map(|rope| &ropes[rope]);
-        if rope.is_none() && self.norms.is_none() {
+        if rope.is_none() && self.norms.is_none() && self.v_norm.is_none() && self.temperature.is_none() {
             return;
         }
         let (q, kv) = self.widths();
         let turn = |token: usize, qkv: &mut [f32]| {
-            let heads = &mut qkv[first..first + q + kv];
+            let (heads, values) = qkv[first..first + q + 2 * kv].split_at_mut(q + kv);
+            if let Some(ones) = &self.v_norm {
+                values.chunks_exact_mut(ones.len()).for_each(|x| vector::rms_norm_in_place(x, ones, self.norm_eps));
+            }
             self.normalize(heads, q);
             if let Some(rope) = rope {
-                rope.rotate(heads, past + token);
+                rope.rotate(heads, past + token, is_far);
+            }
+            if let Some(temperature) = self.temperature {
+                vector::scale(&mut heads[..q], temperature.at(past + token));
             }
         };
         if qkv.len() == stride {
@@ -160,7 +211,9 @@ impl Heads {
         if let Some([q_norm, k_norm]) = &self.norms {
             let (queries, keys) = heads.split_at_mut(q);
             for (heads, weight) in [(queries, q_norm), (keys, k_norm)] {
-                heads.chunks_exact_mut(weight.len()).for_each(|x| vector::rms_norm_in_place(x, weight, self.norm_eps));
+                heads
+                    .chunks_exact_mut(weight.len().max(1))
+                    .for_each(|x| vector::rms_norm_in_place(x, weight, self.norm_eps));
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::family::Family;
-use super::rope_config::RopeConfig;
+use super::rope_config::{RopeConfig, RopeScaling};
 use crate::EngineError;
 use crate::kernels::recurrence::DeltaShape;
 use crate::keys::Bound;
@@ -37,12 +37,16 @@ pub struct ModelConfig {
     pub learned_positions: bool,
     /// What embeddings are multiplied with as they enter the residual stream.
     pub embedding_scale: f32,
+    /// What each layer is told of a token beside the residual stream, where it is.
+    pub per_layer_input: Option<PerLayerConfig>,
     /// The rotations that layers choose from.
     pub ropes: Vec<RopeConfig>,
     /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
     /// What logits are multiplied with.
     pub logits_scale: f32,
+    /// What they stay within afterwards, above and below 0: `cap · tanh(logit / cap)`.
+    pub logits_softcap: Option<f32>,
     /// Whether the output projection is the embedding.
     pub tied: bool,
 }
@@ -66,6 +70,16 @@ pub struct Sizes {
     pub vocab_size: usize,
     /// Tokens the model was trained for.
     pub trained_context: usize,
+}
+
+/// What each layer is told of a token beside the residual stream: an embedding for each layer, and a projection of the one that
+/// enters the stream (Gemma 3n, 4). It gates what a step behind the feed-forward part adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerLayerConfig {
+    /// Values a layer.
+    pub width: usize,
+    /// Rows of the table of all layers' embeddings.
+    pub vocab_size: usize,
 }
 
 /// How rows are normalized.
@@ -99,6 +113,8 @@ pub struct LayerConfig {
     pub norm_after: bool,
     /// What is multiplied with what either part adds.
     pub residual_scale: f32,
+    /// Whether the residual stream is multiplied with a learned number behind it.
+    pub has_scale: bool,
 }
 
 /// How a token learns of those before it.
@@ -161,10 +177,20 @@ pub struct AttentionConfig {
     pub window: Option<usize>,
     /// Which of the model's rotations turns queries and keys, where one does.
     pub rope: Option<usize>,
+    /// What queries are multiplied with by their position, after they are turned.
+    pub temperature: Option<Temperature>,
     /// What scores are multiplied with before the softmax.
     pub scale: f32,
+    /// What they stay within afterwards, above and below 0: `cap · tanh(score / cap)`.
+    pub softcap: Option<f32>,
     /// How queries and keys are normalized before they are turned.
     pub qk_norm: Option<QkNorm>,
+    /// Whether each head's values are divided by their root mean square.
+    pub v_norm: bool,
+    /// Whether values are what the projection of the keys makes, before it is normalized and turned.
+    pub values_are_keys: bool,
+    /// The earlier layer whose keys and values it looks back at; `None` where it has its own.
+    pub shares: Option<usize>,
     /// Whether the projection of the queries has a gate beside each head, whose sigmoid multiplies what the head reads.
     pub has_gate: bool,
     /// Whether queries, keys and values have biases.
@@ -173,6 +199,22 @@ pub struct AttentionConfig {
     pub out_bias: bool,
     /// Whether each head has a score of its own that takes part in the softmax and stands for no position.
     pub has_sinks: bool,
+}
+
+/// Queries that grow with their position: `1 + beta · ln(1 + floor(position / original_context))` (Llama 4, Ministral 3).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Temperature {
+    /// How fast.
+    pub beta: f32,
+    /// Tokens of the first context, within which they do not.
+    pub original_context: usize,
+}
+
+impl Temperature {
+    /// What a query at `position` is multiplied with.
+    pub fn at(self, position: usize) -> f32 {
+        1.0 + self.beta * (1.0 + (position / self.original_context.max(1)) as f32).ln()
+    }
 }
 
 /// Over what queries are normalized, and keys as well.
@@ -288,9 +330,11 @@ impl ModelConfig {
             norm,
             learned_positions: false,
             embedding_scale: 1.0,
+            per_layer_input: None,
             ropes: Vec::new(),
             layers: Vec::new(),
             logits_scale: 1.0,
+            logits_softcap: None,
             tied: false,
         }
     }
@@ -308,6 +352,11 @@ impl ModelConfig {
     /// The heads of the first layer that has attention, which mostly are those of all.
     pub fn first_heads(&self) -> Option<HeadSizes> {
         self.attentions().next().map(|attention| attention.heads)
+    }
+
+    /// The length from which on a text is turned otherwise, all of its positions, where there is one ([`RopeConfig::long_from`]).
+    pub fn long_from(&self) -> Option<usize> {
+        self.ropes.iter().filter_map(RopeConfig::long_from).min()
     }
 
     /// Values of the heads that the rotation of that index turns; where no layer uses it, 0.
@@ -332,22 +381,54 @@ impl ModelConfig {
         check_sizes(path, sizes)?;
         self.layers.iter().try_for_each(|layer| layer.mixer.check(path))?;
         self.layers.iter().try_for_each(|layer| check_experts(path, &layer.feed_forward))?;
+        self.check_shared(path)?;
         self.attentions().try_for_each(|attention| self.check_rotation(path, attention))
+    }
+
+    /// Refuses keys and values that are not there to be shared.
+    fn check_shared(&self, path: &Path) -> Result<(), EngineError> {
+        for (index, layer) in self.layers.iter().enumerate() {
+            let Some((attention, source)) = layer.attention().and_then(|own| Some((own, own.shares?))) else {
+                continue;
+            };
+            let of = self.layers.get(source).filter(|_| source < index).and_then(LayerConfig::attention);
+            let fits = |of: &AttentionConfig| {
+                let kv = |heads: HeadSizes| (heads.n_kv_head, heads.head_dim);
+                of.shares.is_none() && kv(of.heads) == kv(attention.heads)
+            };
+            if !of.is_some_and(fits) {
+                let reason = format!("layer {index} cannot share the keys and values of layer {source}");
+                return Err(EngineError::format(path, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses numbers that are possible one by one, and no rotation together.
     fn check_rotation(&self, path: &Path, attention: &AttentionConfig) -> Result<(), EngineError> {
         let Some(index) = attention.rope else { return Ok(()) };
         let (rope, head_dim) = (&self.ropes[index], attention.heads.head_dim);
-        if !head_dim.is_multiple_of(2) {
-            let reason = format!("the {head_dim} values of a head cannot be rotated in pairs");
+        let turned = rope.turned(head_dim);
+        if !turned.is_multiple_of(2) || turned == 0 {
+            let reason = format!("the {turned} values of a head cannot be rotated in pairs");
+            return Err(EngineError::format(path, reason));
+        }
+        if turned > head_dim {
+            let reason = format!("{turned} of the {head_dim} values of a head cannot be rotated");
             return Err(EngineError::format(path, reason));
         }
         if head_dim != self.rope_width(index) {
             let reason = format!("heads of {head_dim} and of {} values share a rotation", self.rope_width(index));
             return Err(EngineError::format(path, reason));
         }
-        let (frequencies, magnitude) = rope.frequencies(head_dim);
+        if let RopeScaling::LongRope { short, long, .. } = &rope.scaling
+            && let Some(count) = [short.len(), long.len()].into_iter().find(|&count| count != turned / 2)
+        {
+            let reason = format!("its rotation of {} pairs has {count} factors (longrope)", turned / 2);
+            return Err(EngineError::format(path, reason));
+        }
+        let (mut frequencies, magnitude) = rope.frequencies(head_dim);
+        frequencies.extend(rope.long_frequencies(head_dim).into_iter().flat_map(|(frequencies, _)| frequencies));
         if frequencies.iter().all(|frequency| frequency.is_finite()) && Bound::AboveZero.holds(magnitude) {
             return Ok(());
         }
@@ -368,6 +449,17 @@ impl Sizes {
         HeadSizes { n_head: self.n_head, n_kv_head: self.n_kv_head, head_dim: self.head_dim }
     }
 
+    /// Refuses more layers than any model has, before anything is counted out for each; `path` is named.
+    ///
+    /// # Errors
+    /// Where there are.
+    pub fn bounded(&self, path: &Path) -> Result<(), EngineError> {
+        match self.n_layer {
+            0 | MAX_LAYERS.. => Err(impossible(path, self.n_layer, "layers")),
+            _ => Ok(()),
+        }
+    }
+
     /// The layers, each as `layer` says; `path` is named.
     ///
     /// # Errors
@@ -377,10 +469,8 @@ impl Sizes {
         path: &Path,
         layer: impl FnMut(usize) -> LayerConfig,
     ) -> Result<Vec<LayerConfig>, EngineError> {
-        match self.n_layer {
-            0 | MAX_LAYERS.. => Err(impossible(path, self.n_layer, "layers")),
-            n_layer => Ok((0..n_layer).map(layer).collect()),
-        }
+        self.bounded(path)?;
+        Ok((0..self.n_layer).map(layer).collect())
     }
 }
 
@@ -416,7 +506,7 @@ impl LayerConfig {
 
     /// The same, with any mixer.
     pub fn mixed_by(mixer: MixerConfig, feed_forward: FeedForwardConfig) -> Self {
-        Self { mixer, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0 }
+        Self { mixer, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0, has_scale: false }
     }
 
     /// Its attention, if it has one.
@@ -520,8 +610,13 @@ impl AttentionConfig {
             heads,
             window: None,
             rope: None,
+            temperature: None,
             scale,
+            softcap: None,
             qk_norm: None,
+            v_norm: false,
+            values_are_keys: false,
+            shares: None,
             has_gate: false,
             qkv_bias: false,
             out_bias: false,

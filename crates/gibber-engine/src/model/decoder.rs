@@ -7,6 +7,7 @@ use super::config::ModelConfig;
 use super::layer::Layer;
 use super::linear::{Group, Norm};
 use super::pass::Pass;
+use super::per_layer::PerLayerInputs;
 use super::run_state::RunState;
 use super::tensors::{ModelTensors, Slot};
 use crate::EngineError;
@@ -21,6 +22,8 @@ pub struct Model {
     embedding: Option<Table>,
     /// `(trained_context, n_embd)`, where positions are learned.
     positions: Option<Table>,
+    /// What layers are told beside the residual stream.
+    per_layer: Option<PerLayerInputs>,
     layers: Vec<Layer>,
     output_norm: Norm,
     /// `[vocab_size, n_embd]`
@@ -53,6 +56,7 @@ impl Model {
         Ok(Self {
             embedding: (!config.tied).then(|| group.table(Slot::Embedding)).transpose()?,
             positions: config.learned_positions.then(|| group.table(Slot::Positions)).transpose()?,
+            per_layer: config.per_layer_input.map(|of| PerLayerInputs::load(&config, of, &group)).transpose()?,
             layers: config.layers.iter().enumerate().map(layer).collect::<Result<_, _>>()?,
             output_norm: group.norm(Slot::OutputNorm)?,
             output: group.matrix(output, [config.vocab_size, config.n_embd])?,
@@ -77,7 +81,10 @@ impl Model {
     pub fn forward(&self, state: &mut RunState, pass: &mut Pass<'_>) {
         let (n, embd) = (pass.len(), self.config.n_embd);
         self.embed(state, pass, n);
-        state.ropes.iter_mut().for_each(|rope| rope.reach(pass.end()));
+        if let Some(per_layer) = &self.per_layer {
+            per_layer.forward(state, pass, n);
+        }
+        state.ropes.iter_mut().for_each(|rope| rope.reach(pass.end(false), pass.end(true)));
         pass.begin();
         for (index, layer) in self.layers.iter().enumerate() {
             layer.forward(state, index, pass, n);
@@ -119,11 +126,16 @@ impl Model {
         if self.config.logits_scale != 1.0 {
             vector::scale(out, self.config.logits_scale);
         }
+        if let Some(cap) = self.config.logits_softcap {
+            let softcap = |_, _, row: &mut [f32]| vector::softcap(row, cap);
+            state.workspace.pool().for_each_part(out, self.config.vocab_size, &softcap);
+        }
     }
 
     /// Bytes of weights that one token has to read.
     pub fn bytes_per_token(&self) -> usize {
-        self.layers.iter().map(Layer::bytes).sum::<usize>() + self.output.bytes()
+        let per_layer = self.per_layer.as_ref().map_or(0, PerLayerInputs::bytes);
+        self.layers.iter().map(Layer::bytes).sum::<usize>() + per_layer + self.output.bytes()
     }
 }
 

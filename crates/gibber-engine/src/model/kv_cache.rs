@@ -1,6 +1,6 @@
 //! The keys and values of the tokens so far.
 
-use super::config::{HeadSizes, LayerConfig, MixerConfig, ModelConfig};
+use super::config::{AttentionConfig, HeadSizes, LayerConfig, MixerConfig, ModelConfig};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
 use crate::kernels::attention::{CacheTensor, CacheTypes, KeysValues, Side};
@@ -13,6 +13,8 @@ pub struct KvCache {
     /// Of each layer of the model; `None` where it keeps none.
     layers: Vec<Option<LayerCache>>,
     len: usize,
+    /// Whether the keys are turned as in a text that goes beyond a rotation's first context.
+    is_far: bool,
 }
 
 /// The keys and values of one layer.
@@ -44,16 +46,18 @@ impl KvCache {
     /// [`EngineError::Invalid`] where the system has no memory for it.
     pub fn new(config: &ModelConfig, types: CacheTypes, capacity: usize) -> Result<Self, EngineError> {
         let layer = |layer: &LayerConfig| match &layer.mixer {
+            MixerConfig::Attention(AttentionConfig { shares: Some(_), .. }) => Ok(None),
             MixerConfig::Attention(attention) => LayerCache::new(attention.heads, types, capacity).map(Some),
             MixerConfig::DeltaNet(_) | MixerConfig::ShortConv(_) => Ok(None),
         };
         let layers = config.layers.iter().map(layer).collect::<Result<_, _>>()?;
-        Ok(Self { types, capacity, layers, len: 0 })
+        Ok(Self { types, capacity, layers, len: 0, is_far: false })
     }
 
     /// Bytes of memory that `tokens` tokens take.
     pub fn bytes_for(config: &ModelConfig, types: CacheTypes, tokens: usize) -> usize {
-        let layers = config.attentions().map(|attention| LayerCache::bytes_for(attention.heads, types, tokens));
+        let own = config.attentions().filter(|attention| attention.shares.is_none());
+        let layers = own.map(|attention| LayerCache::bytes_for(attention.heads, types, tokens));
         layers.fold(0, usize::saturating_add)
     }
 
@@ -76,6 +80,16 @@ impl KvCache {
         self.capacity
     }
 
+    /// Whether the keys are turned as in a text that goes beyond a rotation's first context (`RopeScaling::LongRope`).
+    pub fn is_far(&self) -> bool {
+        self.is_far
+    }
+
+    /// From now on they are, or are not: those that it holds are of no use any more.
+    pub(super) fn begin_anew(&mut self, is_far: bool) {
+        (self.len, self.is_far) = (0, is_far);
+    }
+
     /// The formats of keys and values.
     pub fn types(&self) -> CacheTypes {
         self.types
@@ -96,7 +110,7 @@ impl KvCache {
     /// # Panics
     /// Where `other` has another shape, format or capacity.
     pub(crate) fn copy_from(&mut self, other: &Self, len: usize) {
-        self.len = len.min(other.len);
+        (self.len, self.is_far) = (len.min(other.len), other.is_far);
         assert_eq!(self.layers.len(), other.layers.len(), "a cache of another model");
         for (layer, other) in self.layers.iter_mut().flatten().zip(other.caches()) {
             layer.keys.copy_from(&other.keys, self.len);

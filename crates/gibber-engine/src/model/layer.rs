@@ -10,6 +10,7 @@ use super::dense::Dense;
 use super::experts::Experts;
 use super::linear::{Group, Norm};
 use super::pass::Pass;
+use super::per_layer::PerLayerStep;
 use super::run_state::RunState;
 use super::short_conv::ShortConv;
 use super::tensors::Slot;
@@ -27,7 +28,10 @@ pub(super) struct Layer {
     feed_forward_norm: Option<Norm>,
     feed_forward: FeedForward,
     feed_forward_post_norm: Option<Norm>,
+    per_layer: Option<PerLayerStep>,
     residual_scale: f32,
+    /// What the residual stream is multiplied with behind it.
+    scale: Option<f32>,
 }
 
 /// How a token learns of those before it.
@@ -49,6 +53,9 @@ impl Layer {
     /// The layer that `layer` describes, of the tensors in `group`.
     pub(super) fn load(config: &ModelConfig, layer: &LayerConfig, group: &Group<'_>) -> Result<Self, EngineError> {
         let width = config.n_embd;
+        let activation = layer.feed_forward.unit().activation;
+        let per_layer = config.per_layer_input.map(|of| PerLayerStep::load(width, of, activation, group));
+        let scale = || Ok::<_, EngineError>(group.norm_weight(Slot::LayerScale)?.first().copied().unwrap_or(1.0));
         let norm = |slot, is_there: bool| is_there.then(|| group.norm(slot)).transpose();
         Ok(Self {
             width,
@@ -58,13 +65,15 @@ impl Layer {
             feed_forward_norm: norm(Slot::FeedForwardNorm, layer.norm_before)?,
             feed_forward: FeedForward::load(width, &layer.feed_forward, group)?,
             feed_forward_post_norm: norm(Slot::FeedForwardPostNorm, layer.norm_after)?,
+            per_layer: per_layer.transpose()?,
             residual_scale: layer.residual_scale,
+            scale: layer.has_scale.then(scale).transpose()?,
         })
     }
 
     /// Bytes of weights that one token has to read.
     pub(super) fn bytes(&self) -> usize {
-        self.mixer.bytes() + self.feed_forward.bytes()
+        self.mixer.bytes() + self.feed_forward.bytes() + self.per_layer.as_ref().map_or(0, PerLayerStep::bytes)
     }
 
     /// Takes the residual stream of the `n` tokens of `pass` past this layer, which is the model's `index`th: what they
@@ -79,6 +88,13 @@ impl Layer {
         self.add(state, n, self.mixer_post_norm.as_ref());
         self.feed_forward(state, n);
         self.add(state, n, self.feed_forward_post_norm.as_ref());
+        if let Some(step) = &self.per_layer {
+            step.forward(state, index, n);
+        }
+        if let Some(scale) = self.scale {
+            let pool = state.workspace.pool();
+            pool.for_each_part(&mut state.residual, self.width, &|_, _, row| vector::scale(row, scale));
+        }
     }
 
     /// What the feed-forward part computes from the residual stream, in `state.hidden`.

@@ -34,6 +34,13 @@ impl<'a> Group<'a> {
         Self { specs: specs.cloned().collect(), ..*self }
     }
 
+    /// The same with the last of those in `slot` once more: what one projection makes is there twice.
+    pub(super) fn with_last_twice(&self, slot: Slot) -> Self {
+        let is_last = |part| self.specs.iter().rfind(|spec| (spec.slot, spec.part) == (slot, part)).cloned();
+        let twice = [is_last(Part::Weight), is_last(Part::Bias)].into_iter().flatten();
+        Self { specs: self.specs.iter().cloned().chain(twice).collect(), ..*self }
+    }
+
     /// The weights or the biases that are in `slot`.
     fn parts(&self, slot: Slot, part: Part) -> impl Iterator<Item = &TensorSpec> {
         self.specs.iter().filter(move |spec| (spec.slot, spec.part) == (slot, part))
@@ -53,6 +60,11 @@ impl<'a> Group<'a> {
     /// The rows of the tensor in `slot`, to be looked up.
     pub(super) fn table(&self, slot: Slot) -> Result<Table, EngineError> {
         Table::new(&self.tensors.tensor(self.one(slot)?)?, self.packer)
+    }
+
+    /// The same, which are not held in memory.
+    pub(super) fn table_of_file(&self, slot: Slot) -> Result<Table, EngineError> {
+        Table::of_file(&self.tensors.tensor(self.one(slot)?)?)
     }
 
     /// The matrices in `slot` as one, from `inputs` to `outputs` values.

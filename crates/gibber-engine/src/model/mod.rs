@@ -19,6 +19,7 @@ mod kv_cache;
 mod layer;
 mod linear;
 mod pass;
+mod per_layer;
 mod recurrent;
 mod rope;
 mod rope_config;
@@ -29,8 +30,8 @@ mod tensors;
 
 pub use config::{
     Activation, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig,
-    MixerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RouterConfig, Scoring, SharedExpertConfig, ShortConvConfig,
-    Sizes,
+    MixerConfig, ModelConfig, NormConfig, NormKind, PerLayerConfig, QkNorm, RouterConfig, Scoring, SharedExpertConfig,
+    ShortConvConfig, Sizes, Temperature,
 };
 pub use decoder::Model;
 pub use family::Family;

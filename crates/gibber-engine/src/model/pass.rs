@@ -68,9 +68,11 @@ impl<'a> Pass<'a> {
         self.runs().flat_map(|run| (run.cache.len()..).zip(run.tokens.iter().copied()))
     }
 
-    /// The position behind the last of any run.
-    pub(super) fn end(&self) -> usize {
-        self.runs().map(|run| run.cache.len() + run.tokens.len()).max().unwrap_or(0)
+    /// The position behind the last of any run whose text stays within a rotation's first context, or, with `is_far`, of any
+    /// that goes beyond it.
+    pub(super) fn end(&self, is_far: bool) -> usize {
+        let runs = self.runs().filter(|run| run.cache.is_far() == is_far);
+        runs.map(|run| run.cache.len() + run.tokens.len()).max().unwrap_or(0)
     }
 
     /// Each run with its rows.

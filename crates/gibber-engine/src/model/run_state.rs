@@ -28,6 +28,8 @@ pub struct RunState {
     pub(super) gates: Vec<f32>,
     /// What the heads read, `(n, n_head · head_dim)`.
     pub(super) attended: Vec<f32>,
+    /// What each layer is told of the tokens beside the residual stream, `(n, n_layer · width)`, where it is.
+    pub(super) told: Vec<f32>,
     /// What a recurrent mixer reads of the tokens, and what it reads again of those that were there before.
     pub(super) recurrent: RecurrentBuffers,
     /// Inside a feed-forward part.
@@ -70,7 +72,8 @@ impl RunState {
         let heads = config.layers.iter().map(|layer| mixer_values(&layer.mixer, config.n_embd)).max().unwrap_or(0);
         let feed_forward = |layer: &LayerConfig| layer.feed_forward.values_a_token(config.n_embd);
         let widest = config.layers.iter().map(feed_forward).max().unwrap_or(0);
-        let row = config.n_embd.saturating_mul(3).saturating_add(heads).saturating_add(widest);
+        let told = config.per_layer_input.map_or(0, |told| told.width.saturating_mul(config.n_layer()));
+        let row = config.n_embd.saturating_mul(3).saturating_add(told).saturating_add(heads).saturating_add(widest);
         let values = row.saturating_mul(rows).saturating_add(config.vocab_size.saturating_mul(kept));
         values.saturating_mul(size_of::<f32>())
     }
@@ -88,6 +91,7 @@ impl RunState {
             qkv: Vec::new(),
             gates: Vec::new(),
             attended: Vec::new(),
+            told: Vec::new(),
             recurrent: RecurrentBuffers::default(),
             dense: DenseBuffers::default(),
             experts: ExpertBuffers::default(),

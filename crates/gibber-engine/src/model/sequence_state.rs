@@ -50,6 +50,17 @@ impl SequenceState {
         self.kv.capacity()
     }
 
+    /// Whether its keys are turned as in a text that goes beyond a rotation's first context.
+    pub fn is_far(&self) -> bool {
+        self.kv.is_far()
+    }
+
+    /// Is that of no tokens again, whose keys are from now on turned so, or not.
+    pub(crate) fn begin_anew(&mut self, is_far: bool) {
+        self.truncate(0);
+        self.kv.begin_anew(is_far);
+    }
+
     /// The formats of keys and values.
     pub fn types(&self) -> CacheTypes {
         self.kv.types()

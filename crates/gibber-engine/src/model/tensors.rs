@@ -73,6 +73,20 @@ pub enum Slot {
     SharedExpertGate,
     /// What the feed-forward part adds is normalized with it.
     FeedForwardPostNorm,
+    /// A row for each token, of what all layers are told of it.
+    PerLayerEmbedding,
+    /// From the embedding to what else they are told.
+    PerLayerProjection,
+    /// What that is normalized with, layer by layer.
+    PerLayerProjectionNorm,
+    /// From the residual stream to what a layer is told gates.
+    PerLayerGate,
+    /// From there back.
+    PerLayerOut,
+    /// What that adds is normalized with it.
+    PerLayerPostNorm,
+    /// A number that the residual stream is multiplied with behind a layer.
+    LayerScale,
 }
 
 /// Which of the two tensors of a layer, as torch calls them.
@@ -239,7 +253,9 @@ impl TensorSpec {
 
     /// Whether it is a matrix that activations are multiplied with, and not one whose rows are looked up.
     pub fn is_product(&self) -> bool {
-        self.shape.len() > 1 && !matches!(self.slot, Slot::Embedding | Slot::Positions | Slot::Convolution)
+        let is_read_otherwise =
+            matches!(self.slot, Slot::Embedding | Slot::Positions | Slot::Convolution | Slot::PerLayerEmbedding);
+        self.shape.len() > 1 && !is_read_otherwise
     }
 }
 
@@ -299,6 +315,14 @@ impl TensorList {
     pub fn order(&mut self, order: Option<HeadOrder>) -> &mut Self {
         if let Some(last) = self.specs.last_mut() {
             last.order = order;
+        }
+        self
+    }
+
+    /// That Hugging Face calls the last one so without `.weight`.
+    pub fn bare(&mut self) -> &mut Self {
+        if let Some(last) = self.specs.last_mut() {
+            last.hugging_face = last.hugging_face.trim_end_matches(".weight").to_owned();
         }
         self
     }
@@ -529,7 +553,8 @@ impl<'a> Leftovers<'a> {
     pub fn contains(&self, name: &str) -> bool {
         let stripped = |prefix: &Prefix| [prefix.body, prefix.head].map(|prefix| name.strip_prefix(prefix));
         let mut names = self.config.family.prefixes().iter().flat_map(stripped).flatten().chain([name]);
-        names.any(|name| self.tied_output.as_deref() == Some(name) || self.config.family.is_left_over(name))
+        names
+            .any(|name| self.tied_output.as_deref() == Some(name) || self.config.family.is_left_over(self.config, name))
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFil
     Ok(ModelFiles {
         name: own_name.unwrap_or(name).to_owned(),
         config,
+        unread: None,
         weights,
         chat_template,
         bos_token,

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{ModelFiles, display_name, recommended, tokenizer_files};
 use crate::EngineError;
 use crate::keys::JsonFile;
-use crate::model::{Leftovers, family};
-use crate::weights::{Storage, Weights, disguise, safetensors, shards};
+use crate::model::family::{self, Described, wrapped::is_other_part};
+use crate::model::{Leftovers, ModelConfig, Slot, TensorSpec};
+use crate::weights::{Storage, Tensor, Weights, disguise, safetensors, shards};
 
 /// Opens the folder.
 pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
@@ -16,15 +17,17 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
         let reason = "there is no config.json in this folder: it is no Hugging Face model (of a GGUF, give the file)";
         return Err(EngineError::format(folder, reason));
     };
-    let config = family::config_from_json(&config_json)?;
+    let Described { mut config, unread } = family::config_from_json(&config_json)?;
     let weights_path = weights_path(folder)?;
     let tensors = if weights_path.ends_with(shards::INDEX) {
         shards::open(&weights_path)?
     } else {
         safetensors::parse(&weights_path, &Storage::open(&weights_path)?)?
     };
+    config.tied = config.tied && !has_output_of_its_own(&config, &tensors);
     let leftovers = Leftovers::of(&config);
-    let tensors = tensors.into_iter().filter(|tensor| !leftovers.contains(tensor.name()));
+    let is_unread = |name: &str| unread.is_some() && is_other_part(name);
+    let tensors = tensors.into_iter().filter(|tensor| !leftovers.contains(tensor.name()) && !is_unread(tensor.name()));
     let weights = Weights::new(&weights_path, tensors);
     let tokenizer_config = JsonFile::read(folder.join("tokenizer_config.json"))?;
     let token =
@@ -34,6 +37,7 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
         name: display_name(folder),
         path: folder.to_owned(),
         config,
+        unread,
         weights,
         chat_template: chat_template(folder, tokenizer_config.as_ref())?,
         bos_token: token("bos_token"),
@@ -46,6 +50,21 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
             tokenizer_config.as_ref(),
             generation.as_ref(),
         )?),
+    })
+}
+
+/// Whether there is an output projection that is not the embedding, to which the configuration ties it: what the tensors say
+/// goes before that, as in transformers.
+fn has_output_of_its_own(config: &ModelConfig, tensors: &[Tensor]) -> bool {
+    let untied = ModelConfig { tied: false, ..config.clone() };
+    let specs = config.family.global_tensors(&untied);
+    let in_slot = |slot| specs.iter().find(|spec: &&TensorSpec| spec.slot == slot);
+    let (Some(embedding), Some(output)) = (in_slot(Slot::Embedding), in_slot(Slot::Output)) else { return false };
+    let called = |name: String| tensors.iter().find(|tensor| tensor.name() == name);
+    config.family.prefixes().iter().any(|prefix| {
+        let embedding = called(format!("{}{}", prefix.body, embedding.hugging_face));
+        let output = called(format!("{}{}", prefix.head, output.hugging_face));
+        embedding.zip(output).is_some_and(|(embedding, output)| embedding.bytes() != output.bytes())
     })
 }
 

@@ -86,6 +86,7 @@ impl Tokens<'_> {
                 hidden: visible.start.saturating_sub(start),
                 queries: &queries[token * stride + head * width..][..width],
                 scale: shape.scale,
+                softcap: shape.softcap,
             };
             super::attend_chunk(isa, &chunk, partials);
         }

@@ -52,6 +52,8 @@ pub(super) struct Chunk<'a> {
     pub(super) queries: &'a [f32],
     /// What scores are multiplied with.
     pub(super) scale: f32,
+    /// What they stay within.
+    pub(super) softcap: Option<f32>,
 }
 
 /// Computes the [`Partial`] of each query of `chunk`, `(group, Partial::len)`.
@@ -77,6 +79,7 @@ pub(super) unsafe fn attend_chunk<V: Lanes>(chunk: &Chunk<'_>, partials: &mut [f
             count: end - start,
             hidden: if start == chunk.positions.start { chunk.hidden } else { 0 },
             scale: chunk.scale,
+            softcap: chunk.softcap,
         };
         let (mut queries, mut partials) = (chunk.queries, &mut *partials);
         while !queries.is_empty() {
@@ -111,6 +114,7 @@ struct Span<'a> {
     /// The first of them, which are not attended to.
     hidden: usize,
     scale: f32,
+    softcap: Option<f32>,
 }
 
 /// Scores or weights of `G` queries.
@@ -136,6 +140,9 @@ impl Span<'_> {
                 CacheType::F32 => self.scores::<V, Float, G, W>(queries, &mut scores),
                 CacheType::F16 => self.scores::<V, F16, G, W>(queries, &mut scores),
                 CacheType::Q8_0 => self.scores::<V, I8, G, W>(queries, &mut scores),
+            }
+            if let Some(cap) = self.softcap {
+                scores.iter_mut().for_each(|scores| V::softcap(&mut scores[..self.count], cap));
             }
             for scores in &mut scores {
                 scores[..self.hidden].fill(f32::NEG_INFINITY);

@@ -28,6 +28,12 @@ pub(super) trait Lanes: Copy {
         if Self::FMA { vector::max_body::<true>(x) } else { vector::max_body::<false>(x) }
     }
 
+    /// See [`vector::softcap`].
+    #[inline(always)]
+    unsafe fn softcap(x: &mut [f32], cap: f32) {
+        if Self::FMA { vector::softcap_body::<true>(x, cap) } else { vector::softcap_body::<false>(x, cap) }
+    }
+
     /// See [`vector::exp_in_place`].
     #[inline(always)]
     unsafe fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {

@@ -129,6 +129,9 @@ impl Tile<'_> {
                 (softmax[0], softmax[1]) = (before, sum);
                 continue;
             }
+            if let Some(cap) = shape.softcap {
+                vector::softcap(seen, cap);
+            }
             let largest = vector::max(seen).max(before);
             let shrink = (before - largest).exp();
             (softmax[0], softmax[1]) = (largest, sum * shrink + vector::exp_in_place(seen, largest));

@@ -27,7 +27,14 @@ struct Cache {
 
 impl Cache {
     fn new(types: CacheTypes, n_head: usize, n_kv_head: usize, head_dim: usize) -> Self {
-        let shape = AttentionShape { n_head, n_kv_head, head_dim, scale: 0.5 / (head_dim as f32).sqrt(), window: None };
+        let shape = AttentionShape {
+            n_head,
+            n_kv_head,
+            head_dim,
+            scale: 0.5 / (head_dim as f32).sqrt(),
+            softcap: None,
+            window: None,
+        };
         let width = n_kv_head * head_dim;
         let exact = [numbers(CAPACITY * width, 1), numbers(CAPACITY * width, 2)];
         let pool = ThreadPool::new(1);
@@ -61,7 +68,7 @@ impl Cache {
 
     /// The plain twin: in double precision, from the exact keys and values.
     fn plain(&self, queries: &[f32], past: usize, n: usize) -> Vec<f64> {
-        let AttentionShape { n_head, n_kv_head, head_dim: dim, scale, window } = self.shape;
+        let AttentionShape { n_head, n_kv_head, head_dim: dim, scale, softcap, window } = self.shape;
         let (stride, [keys, values]) = (queries.len() / n, &self.exact);
         let mut out = Vec::new();
         for (token, head) in (0..n * n_head).map(|i| (i / n_head, i % n_head)) {
@@ -72,7 +79,8 @@ impl Cache {
             let score = |position| query.iter().enumerate().map(|(d, &q)| f64::from(q) * of(keys, position, d)).sum();
             let first = window.map_or(0, |window| (past + token + 1).saturating_sub(window));
             let scores: Vec<f64> = (first..past + token + 1).map(score).collect();
-            let weights: Vec<f64> = scores.iter().map(|score| (score * f64::from(scale)).exp()).collect();
+            let capped = |score: f64| softcap.map(f64::from).map_or(score, |cap| cap * (score / cap).tanh());
+            let weights: Vec<f64> = scores.iter().map(|score| capped(score * f64::from(scale)).exp()).collect();
             let sink = self.sinks.as_ref().map_or(0.0, |sinks| f64::from(sinks[head]).exp());
             let total = weights.iter().sum::<f64>() + sink;
             let value = |d| weights.iter().enumerate().map(|(i, w)| w * of(values, first + i, d)).sum::<f64>() / total;
@@ -169,6 +177,28 @@ fn a_window_hides_what_lies_before_it() {
             let alone = queries.chunks_exact(stride).enumerate();
             let alone = alone.flat_map(|(i, queries)| cache.attend(Isa::active(), &workspace, queries, 640 + i, 1));
             assert!(alone.eq(together), "{types}, window of {window}");
+        }
+    }
+}
+
+#[test]
+fn scores_stay_within_their_soft_cap() {
+    let workspace = workspace(2);
+    for types in all_types() {
+        for (cap, scale) in [(0.5, 1.0), (3.0, 1.0), (50.0, 0.2)] {
+            let mut cache = Cache::new(types, 6, 2, 24);
+            (cache.shape.softcap, cache.shape.scale) = (Some(cap), scale);
+            for (past, n, window) in [(0, 1, None), (70, 3, Some(33)), (300, 40, Some(100)), (510, 70, None)] {
+                cache.shape.window = window;
+                let queries = cache.queries(n);
+                let exact = cache.plain(&queries, past, n);
+                for isa in Isa::available() {
+                    let difference = largest_difference(&cache.attend(isa, &workspace, &queries, past, n), &exact);
+                    // Where scores are large, so are the errors of rounded keys.
+                    let bound = bound(types) * if cap > 1.0 { 6.0 } else { 1.0 };
+                    assert!(difference < bound, "{types}, {isa:?}, {past} + {n} within {cap}: {difference}");
+                }
+            }
         }
     }
 }

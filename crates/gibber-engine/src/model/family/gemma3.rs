@@ -1,14 +1,12 @@
 //! The text part of Gemma 3 (Gemma Team 2025): norms after attention and the feed-forward part as well as before, two
 //! rotations, a window in all layers but some, embeddings that are scaled, GELU in the gate.
-//!
-//! The larger ones see as well: of their repositories the text part alone is read.
 
-use super::{Family, gguf, layer_types, llama, rope};
+use super::{Family, gemma2, gguf, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
-    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind,
-    Prefix, QkNorm, RopeConfig, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
+    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RopeConfig, RopeStyle, Sizes, Slot,
+    Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -31,18 +29,13 @@ impl Family for Gemma3 {
     }
 
     fn is_called(&self, name: &str) -> bool {
-        matches!(name, "gemma3" | "gemma3_text")
+        name == "gemma3_text"
     }
 
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
-        let text = json.section("text_config")?;
-        let json = text.as_ref().unwrap_or(json);
         json.require_one_of("hidden_activation", &["gelu_pytorch_tanh"])?;
         json.require_bool("attention_bias", false)?;
         json.require_bool("use_bidirectional_attention", false)?;
-        if let Some(cap) = json.get("final_logit_softcapping") {
-            return Err(json.unsupported("final_logit_softcapping", &cap.to_string(), "null"));
-        }
         let sizes = sizes_from_json(json)?;
         // What came before `layer_types`.
         let period = json.size("sliding_window_pattern")?.unwrap_or(USUAL_PERIOD).max(1);
@@ -51,7 +44,9 @@ impl Family for Gemma3 {
         let ropes = ropes_from_json(json, sizes.trained_context)?;
         let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-6) as f32;
         let layers = sizes.layers(json.path(), |index| layer(&sizes, windows(index), scalar.sqrt().recip()))?;
-        Ok(config(&sizes, ropes, layers, eps, json.bool("tie_word_embeddings")?.unwrap_or(true)))
+        let tied = json.bool("tie_word_embeddings")?.unwrap_or(true);
+        let logits_softcap = gemma2::cap_from_json(json, "final_logit_softcapping", None)?;
+        Ok(ModelConfig { logits_softcap, ..config(&sizes, ropes, layers, eps, tied) })
     }
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
@@ -66,41 +61,23 @@ impl Family for Gemma3 {
             [rope::from_gguf(keys, sizes.head_dim, RopeStyle::Half)?, RopeConfig::plain(local as f32, RopeStyle::Half)];
         let window_of = |layer| window.filter(|_| is_local(layer, period));
         let layers = sizes.layers(keys.path(), |index| layer(&sizes, window_of(index), scale))?;
-        Ok(config(&sizes, ropes, layers, eps, keys.is_tied()))
-    }
-
-    fn prefixes(&self) -> &'static [Prefix] {
-        &[
-            Prefix { body: "model.language_model.", head: "" },
-            Prefix { body: "language_model.model.", head: "language_model." },
-            Prefix { body: "model.", head: "" },
-        ]
-    }
-
-    fn is_left_over(&self, name: &str) -> bool {
-        // What sees.
-        ["vision_tower.", "multi_modal_projector."].iter().any(|part| name.starts_with(part))
+        let logits_softcap = keys.number("final_logit_softcapping", Bound::Zero)?.filter(|&cap| cap > 0.0);
+        let logits_softcap = logits_softcap.map(|cap| cap as f32);
+        Ok(ModelConfig { logits_softcap, ..config(&sizes, ropes, layers, eps, keys.is_tied()) })
     }
 
     fn global_tensors(&self, config: &ModelConfig) -> Vec<TensorSpec> {
-        let mut specs = llama::global_tensors(config);
-        let norms = specs.iter_mut().filter(|spec| spec.slot == Slot::OutputNorm);
-        norms.for_each(|norm| norm.stored = Stored::LessOne);
-        specs
+        gemma2::global_tensors(config)
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
         let mut list = TensorList::layer_tensors("layers", index);
         let head_dim = config.layers[index].attention().map_or(0, |attention| attention.heads.head_dim);
-        for (slot, hugging_face, gguf, width) in [
-            (Slot::AttentionNorm, "input_layernorm", "attn_norm", config.n_embd),
-            (Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm", config.n_embd),
-            (Slot::FeedForwardNorm, "pre_feedforward_layernorm", "ffn_norm", config.n_embd),
-            (Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm", config.n_embd),
-            (Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm", head_dim),
-            (Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm", head_dim),
-        ] {
-            list.weight(slot, hugging_face, gguf, &[width]).stored(Stored::LessOne);
+        gemma2::norms(&mut list, config.n_embd);
+        for (slot, hugging_face, gguf) in
+            [(Slot::QueryNorm, "self_attn.q_norm", "attn_q_norm"), (Slot::KeyNorm, "self_attn.k_norm", "attn_k_norm")]
+        {
+            list.weight(slot, hugging_face, gguf, &[head_dim]).stored(Stored::LessOne);
         }
         llama::matrices(&mut list, config, index);
         list.done()
@@ -113,6 +90,9 @@ impl Family for Gemma3 {
             writer.number("attention.scale", attention.scale);
         }
         writer.sizes(&[("attention.sliding_window_pattern", period(config))]);
+        if let Some(cap) = config.logits_softcap {
+            writer.number("final_logit_softcapping", cap);
+        }
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
@@ -178,8 +158,7 @@ fn config(sizes: &Sizes, ropes: [RopeConfig; 2], layers: Vec<LayerConfig>, eps: 
 fn layer(sizes: &Sizes, window: Option<usize>, scale: f32) -> LayerConfig {
     let rope = Some(usize::from(window.is_some()));
     let attention = AttentionConfig { window, rope, scale, qk_norm: Some(QkNorm::Head), ..llama::attention(sizes) };
-    let dense = DenseConfig { n_ff: sizes.n_ff, activation: Activation::GeluTanh, is_gated: true, bias: false };
-    LayerConfig { norm_after: true, ..LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(dense)) }
+    gemma2::layer(sizes, attention)
 }
 
 #[cfg(test)]
@@ -252,7 +231,7 @@ mod tests {
         let text = json!({"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "sliding_window": 1024,
             "rope_scaling": {"factor": 8.0, "rope_type": "linear"}});
         std::fs::write(&path, json!({"model_type": "gemma3", "text_config": text}).to_string()).unwrap();
-        let config = config_from_json(&JsonFile::read(path).unwrap().unwrap()).unwrap();
+        let config = config_from_json(&JsonFile::read(path).unwrap().unwrap()).unwrap().config;
         let heads = HeadSizes { n_head: 8, n_kv_head: 4, head_dim: 256 };
         assert_eq!((config.first_heads(), config.vocab_size), (Some(heads), 262_208));
         assert_eq!(config.ropes.iter().map(|rope| rope.theta).collect::<Vec<_>>(), [1e6, 1e4]);

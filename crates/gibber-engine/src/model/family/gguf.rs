@@ -9,15 +9,31 @@ use crate::model::{ModelConfig, Sizes};
 /// # Errors
 /// Where one is missing or none, and where the file asks for a variant that is computed for no architecture here.
 pub(super) fn sizes(keys: &GgufKeys<'_>) -> Result<Sizes, EngineError> {
-    let n_kv_head = keys.optional_size("attention.head_count_kv")?;
-    sizes_with(keys, n_kv_head.map_or_else(|| keys.size("attention.head_count"), Ok)?)
+    let sizes = sizes_of_partial(keys)?;
+    refuse_other_lengths(keys, sizes.head_dim, "rope.dimension_count")?;
+    Ok(sizes)
 }
 
-/// The same, with as many heads of keys and values a layer as are given.
+/// As [`sizes`], of an architecture that may turn a part of each head.
+///
+/// # Errors
+/// Those of [`sizes`].
+pub(super) fn sizes_of_partial(keys: &GgufKeys<'_>) -> Result<Sizes, EngineError> {
+    let n_kv_head = keys.optional_size("attention.head_count_kv")?;
+    partial_sizes_with(keys, n_kv_head.map_or_else(|| keys.size("attention.head_count"), Ok)?)
+}
+
+/// As [`sizes`], with as many heads of keys and values a layer as are given.
 ///
 /// # Errors
 /// Those of [`sizes`].
 pub(super) fn sizes_with(keys: &GgufKeys<'_>, n_kv_head: usize) -> Result<Sizes, EngineError> {
+    let sizes = partial_sizes_with(keys, n_kv_head)?;
+    refuse_other_lengths(keys, sizes.head_dim, "rope.dimension_count")?;
+    Ok(sizes)
+}
+
+fn partial_sizes_with(keys: &GgufKeys<'_>, n_kv_head: usize) -> Result<Sizes, EngineError> {
     let n_head = keys.size("attention.head_count")?;
     let n_embd = keys.size("embedding_length")?;
     // Each head has a width of its own, or an even share of the embedding.
@@ -25,7 +41,7 @@ pub(super) fn sizes_with(keys: &GgufKeys<'_>, n_kv_head: usize) -> Result<Sizes,
         Some(length) => length,
         None => share(keys.path(), n_embd, n_head)?,
     };
-    refuse_variants(keys, head_dim)?;
+    refuse_other_lengths(keys, head_dim, "attention.value_length")?;
     Ok(Sizes {
         n_layer: keys.size("block_count")?,
         n_head,
@@ -39,13 +55,11 @@ pub(super) fn sizes_with(keys: &GgufKeys<'_>, n_kv_head: usize) -> Result<Sizes,
 }
 
 /// Refuses what would compute something else.
-fn refuse_variants(keys: &GgufKeys<'_>, head_dim: usize) -> Result<(), EngineError> {
-    for key in ["attention.value_length", "rope.dimension_count"] {
-        if let Some(length) = keys.optional_size(key)?.filter(|&length| length != head_dim) {
-            return Err(keys.unsupported(key, &format!("{length}, beside heads of {head_dim} values")));
-        }
+fn refuse_other_lengths(keys: &GgufKeys<'_>, head_dim: usize, key: &str) -> Result<(), EngineError> {
+    match keys.optional_size(key)?.filter(|&length| length != head_dim) {
+        Some(length) => Err(keys.unsupported(key, &format!("{length}, beside heads of {head_dim} values"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses experts, for a family that has none.

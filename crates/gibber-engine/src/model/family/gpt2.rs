@@ -109,7 +109,7 @@ impl Family for Gpt2 {
     }
 
     /// The causal masks are stored as buffers.
-    fn is_left_over(&self, name: &str) -> bool {
+    fn is_left_over(&self, _config: &ModelConfig, name: &str) -> bool {
         name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")
     }
 

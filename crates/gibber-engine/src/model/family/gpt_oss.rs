@@ -131,7 +131,8 @@ impl Family for GptOss {
         let clamp = Activation::ClampedSwish { alpha: USUAL_ALPHA as f32, limit: USUAL_LIMIT as f32 };
         let experts = experts_of(32, 4, sizes.n_ff, clamp);
         let window = |index| Some(USUAL_WINDOW).filter(|_| is_local(index));
-        let rope = RopeConfig { theta: USUAL.theta as f32, style: RopeStyle::Half, scaling: usual_scaling() };
+        let rope =
+            RopeConfig { theta: USUAL.theta as f32, style: RopeStyle::Half, width: None, scaling: usual_scaling() };
         let config = ModelConfig {
             ropes: vec![rope],
             layers: (0..sizes.n_layer).map(|index| layer(&sizes, window(index), true, experts)).collect(),

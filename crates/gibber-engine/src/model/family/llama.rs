@@ -248,7 +248,7 @@ pub(super) fn attention_matrices(list: &mut TensorList, config: &ModelConfig, at
 }
 
 /// The two steps of a feed-forward part.
-fn feed_forward_steps(list: &mut TensorList, dense: &DenseConfig, embd: usize) {
+pub(super) fn feed_forward_steps(list: &mut TensorList, dense: &DenseConfig, embd: usize) {
     let ff = dense.n_ff;
     let [gate, up] = ["gate", "up"].map(|name| (Slot::FeedForwardIn, name, [ff, embd]));
     let down = (Slot::FeedForwardOut, "down", [embd, ff]);
@@ -265,7 +265,7 @@ pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
             ("attention.head_count_kv", heads.n_kv_head),
             ("attention.key_length", heads.head_dim),
             ("attention.value_length", heads.head_dim),
-            ("rope.dimension_count", heads.head_dim),
+            ("rope.dimension_count", config.ropes.first().map_or(heads.head_dim, |rope| rope.turned(heads.head_dim))),
         ]);
     }
     writer.sizes(&[("vocab_size", config.vocab_size)]);

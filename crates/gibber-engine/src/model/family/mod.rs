@@ -4,18 +4,25 @@
 //! what a GGUF file of it needs. Loading, conversion, synthetic models and the benchmark walk the list below; the forward
 //! pass goes by the [`ModelConfig`] that came of it. A new family is a file and a line here.
 
+mod exaone4;
 mod experts;
+mod gemma2;
 mod gemma3;
+mod gemma4;
 mod gguf;
 mod gpt2;
 mod gpt_oss;
+mod granite;
 mod layer_types;
 mod lfm2;
 mod llama;
+mod ministral3;
 mod mistral;
 mod mixtral;
 mod olmo2;
+mod olmo3;
 mod olmoe;
+mod phi3;
 mod qwen2;
 mod qwen2_moe;
 mod qwen3;
@@ -24,6 +31,7 @@ pub mod rope;
 mod smollm3;
 #[cfg(test)]
 mod tests;
+pub mod wrapped;
 
 use std::fmt;
 
@@ -34,6 +42,7 @@ use super::rope_config::RopeStyle;
 use super::tensors::{Prefix, TensorSpec};
 use crate::EngineError;
 use crate::keys::{GgufKeys, GgufWriter, JsonFile};
+use wrapped::Wrapped;
 
 /// All there are. Of those that GGUF calls alike, the first reads such files.
 const FAMILIES: &[&dyn Family] = &[
@@ -43,13 +52,20 @@ const FAMILIES: &[&dyn Family] = &[
     &qwen2::Qwen2,
     &qwen3::Qwen3,
     &smollm3::SmolLm3,
+    &gemma2::Gemma2,
     &gemma3::Gemma3,
+    &gemma4::Gemma4,
     &olmo2::Olmo2,
     &lfm2::Lfm2,
     &gpt_oss::GptOss,
     &mixtral::Mixtral,
     &olmoe::Olmoe,
     &qwen2_moe::Qwen2Moe,
+    &olmo3::Olmo3,
+    &phi3::Phi3,
+    &granite::Granite,
+    &ministral3::Ministral3,
+    &exaone4::Exaone4,
     &qwen3_moe::Qwen3Moe,
 ];
 
@@ -93,12 +109,17 @@ pub trait Family: Sync {
 
     /// What may stand before the names of a Hugging Face folder; the first that does counts.
     fn prefixes(&self) -> &'static [Prefix] {
-        &[Prefix { body: "model.", head: "" }]
+        &[
+            // Of text models that are wrapped, in transformers 5 and 4.
+            Prefix { body: "model.language_model.", head: "" },
+            Prefix { body: "language_model.model.", head: "language_model." },
+            Prefix { body: "model.", head: "" },
+        ]
     }
 
-    /// Whether the tensor `name` of a Hugging Face folder, without the prefix, is no weight: something that older versions of
-    /// transformers saved along.
-    fn is_left_over(&self, name: &str) -> bool {
+    /// Whether the tensor `name` of a Hugging Face folder, without the prefix, or of a GGUF file is no weight: something that
+    /// older versions of transformers saved along, or that is not computed with.
+    fn is_left_over(&self, _config: &ModelConfig, name: &str) -> bool {
         name.ends_with(".rotary_emb.inv_freq")
     }
 
@@ -156,14 +177,32 @@ pub fn all() -> impl Iterator<Item = &'static dyn Family> {
     FAMILIES.iter().copied()
 }
 
-/// The shape that `config.json` says.
+/// What `config.json` says of a model.
+#[derive(Debug)]
+pub struct Described {
+    /// Its shape.
+    pub config: ModelConfig,
+    /// What of the repository is not read, for people, where the model is wrapped.
+    pub unread: Option<String>,
+}
+
+/// What `config.json` says.
 ///
 /// # Errors
 /// Where its family is not known, and those of [`Family::config_from_json`].
-pub fn config_from_json(json: &JsonFile) -> Result<ModelConfig, EngineError> {
+pub fn config_from_json(json: &JsonFile) -> Result<Described, EngineError> {
     let Some(name) = json.string("model_type")? else {
         return Err(EngineError::format(json.path(), "`model_type` is missing"));
     };
+    match wrapped::text_model(json, name)? {
+        Some(Wrapped { text, kind, unread }) => {
+            Ok(Described { config: text_config_from_json(&text, &kind)?, unread: Some(unread) })
+        }
+        None => Ok(Described { config: text_config_from_json(json, name)?, unread: None }),
+    }
+}
+
+fn text_config_from_json(json: &JsonFile, name: &str) -> Result<ModelConfig, EngineError> {
     match all().find(|family| family.is_called(name)) {
         Some(family) => {
             refuse_quantized(family, json)?;

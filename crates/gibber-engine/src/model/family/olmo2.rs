@@ -1,7 +1,7 @@
 //! OLMo 2 (OLMo et al. 2025), whose norms are all behind what they normalize, those of queries and keys over all heads of a
 //! token.
 
-use super::{Family, gguf, llama, rope};
+use super::{Family, gguf, llama, olmo3, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
 use crate::model::{
@@ -19,34 +19,49 @@ impl Family for Olmo2 {
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
         let sizes = llama::sizes_from_json(json, None, None)?;
         let bias = json.bool("attention_bias")?.unwrap_or(false);
-        llama::config_from_json(&Self, json, &sizes, |_| layer(&sizes, bias))
+        llama::config_from_json(&Self, json, &sizes, |_| layer(&sizes, bias, |attention| attention))
     }
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+        if keys.window()?.is_some() {
+            return olmo3::Olmo3.config_from_gguf(keys);
+        }
         let sizes = gguf::sizes(keys)?;
         let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
         Ok(ModelConfig {
             ropes: vec![rope::from_gguf(keys, sizes.head_dim, self.gguf_rope_style())?],
-            layers: sizes.layers(keys.path(), |_| layer(&sizes, keys.layers_have("attn_q.bias")))?,
+            layers: sizes
+                .layers(keys.path(), |_| layer(&sizes, keys.layers_have("attn_q.bias"), |attention| attention))?,
             tied: keys.is_tied(),
             ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
         })
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
-        let mut list = TensorList::layer_tensors("layers", index);
-        let width = [config.n_embd];
-        list.weight(Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm", &width);
-        list.weight(Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm", &width);
-        llama::head_norms(&mut list, config, index);
-        llama::matrices(&mut list, config, index);
-        list.done()
+        layer_tensors(config, index)
     }
 }
 
-fn layer(sizes: &Sizes, bias: bool) -> LayerConfig {
+/// The tensors of a layer whose norms are behind what they normalize.
+pub(super) fn layer_tensors(config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+    let mut list = TensorList::layer_tensors("layers", index);
+    let width = [config.n_embd];
+    list.weight(Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm", &width);
+    list.weight(Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm", &width);
+    llama::head_norms(&mut list, config, index);
+    llama::matrices(&mut list, config, index);
+    list.done()
+}
+
+/// A layer whose attention is as `change` leaves it.
+pub(super) fn layer(sizes: &Sizes, bias: bool, change: impl FnOnce(AttentionConfig) -> AttentionConfig) -> LayerConfig {
     let qk_norm = Some(QkNorm::Token);
     let attention = AttentionConfig { qk_norm, qkv_bias: bias, out_bias: bias, ..llama::attention(sizes) };
+    norms_behind(sizes, change(attention))
+}
+
+/// A layer whose norms are behind what they normalize.
+pub(super) fn norms_behind(sizes: &Sizes, attention: AttentionConfig) -> LayerConfig {
     LayerConfig { norm_before: false, norm_after: true, ..llama::layer(sizes, attention, false) }
 }
 

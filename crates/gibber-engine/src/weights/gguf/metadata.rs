@@ -90,6 +90,16 @@ impl<'a> Array<'a> {
         })
     }
 
+    /// The values as truth values; `None` where they are of another type.
+    pub fn bools(&self) -> Option<impl Iterator<Item = bool> + use<'a>> {
+        matches!(self.kind, MetadataKind::Bool).then(|| {
+            self.iter().filter_map(|value| match value {
+                Value::Bool(truth) => Some(truth),
+                _ => None,
+            })
+        })
+    }
+
     /// The values as floats; `None` where they are of another type.
     pub fn floats(&self) -> Option<impl Iterator<Item = f64> + use<'a>> {
         matches!(self.kind, MetadataKind::F32 | MetadataKind::F64).then(|| {
@@ -328,6 +338,17 @@ impl<'a> Metadata<'a> {
     pub fn integers(&self, key: &str) -> Result<Option<Vec<i64>>, EngineError> {
         self.typed(key, "an array of integers", |value| match value {
             Value::Array(array) => array.integers().map(Iterator::collect),
+            _ => None,
+        })
+    }
+
+    /// The truth values under `key`.
+    ///
+    /// # Errors
+    /// As [`Self::string`].
+    pub fn bools(&self, key: &str) -> Result<Option<Vec<bool>>, EngineError> {
+        self.typed(key, "an array of truth values", |value| match value {
+            Value::Array(array) => array.bools().map(Iterator::collect),
             _ => None,
         })
     }

@@ -78,6 +78,13 @@ impl Header {
         self.value(key, ARRAY, &values);
     }
 
+    /// Truth values.
+    pub fn bools(&mut self, key: &str, truths: &[bool]) {
+        let mut values = array(BOOL, truths.len());
+        values.extend(truths.iter().map(|&truth| u8::from(truth)));
+        self.value(key, ARRAY, &values);
+    }
+
     /// Signed numbers.
     pub fn i32s(&mut self, key: &str, numbers: &[i32]) {
         let mut values = array(I32, numbers.len());

@@ -1,0 +1,109 @@
+//! OLMo 3 (Team Olmo 2025): OLMo 2 with a window in three of four layers; the rotation of the others alone is changed for
+//! longer texts.
+
+use super::{Family, gguf, layer_types, llama, olmo2, rope};
+use crate::EngineError;
+use crate::keys::{Bound, GgufKeys, JsonFile};
+use crate::model::{
+    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeScaling, Sizes, TensorSpec,
+};
+
+/// See the [module](self). GGUF calls it as OLMo 2, which reads such files.
+pub(super) struct Olmo3;
+
+/// Every so many layers one sees all that came before, where nothing else is said.
+const PERIOD: usize = 4;
+/// The base of the frequencies, where nothing else is said.
+const USUAL_THETA: f64 = 500_000.0;
+/// How many positions a window has, where nothing else is said.
+const USUAL_WINDOW: usize = 4096;
+/// The kinds of layers.
+const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
+
+impl Family for Olmo3 {
+    fn name(&self) -> &'static str {
+        "olmo3"
+    }
+
+    fn gguf_name(&self) -> &'static str {
+        "olmo2"
+    }
+
+    fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
+        let sizes = llama::sizes_from_json(json, None, None)?;
+        let bias = json.bool("attention_bias")?.unwrap_or(false);
+        let windows = layer_types::windows(json, sizes.n_layer, Some(USUAL_WINDOW), is_local)?;
+        let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-5) as f32;
+        Ok(ModelConfig {
+            ropes: ropes_from_json(json, sizes.trained_context)?.into(),
+            layers: sizes.layers(json.path(), |index| layer(&sizes, bias, windows(index)))?,
+            tied: json.bool("tie_word_embeddings")?.unwrap_or(false),
+            ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
+        })
+    }
+
+    fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+        let sizes = gguf::sizes(keys)?;
+        let window = keys.window()?;
+        let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
+        let full = rope::from_gguf(keys, sizes.head_dim, self.gguf_rope_style())?;
+        let local = RopeConfig { scaling: RopeScaling::None, ..full.clone() };
+        let bias = keys.layers_have("attn_q.bias");
+        let window_of = |index| window.filter(|_| is_local(index));
+        Ok(ModelConfig {
+            ropes: vec![full, local],
+            layers: sizes.layers(keys.path(), |index| layer(&sizes, bias, window_of(index)))?,
+            tied: keys.is_tied(),
+            ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
+        })
+    }
+
+    fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+        olmo2::layer_tensors(config, index)
+    }
+
+    fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        let mut layers = config.layers.iter().enumerate();
+        if !layers.all(|(index, layer)| layer.window().is_some() == is_local(index)) {
+            return Some("which layers have a window (`layer_types`)");
+        }
+        let [full, local] = &config.ropes[..] else { return None };
+        let is_usual = local.theta == full.theta && local.scaling == RopeScaling::None;
+        (!is_usual)
+            .then_some("a rotation of its own for the layers with a window (`rope_parameters.sliding_attention`)")
+    }
+}
+
+/// The rotations of the layers without a window and with one: by kinds of layers, or, before transformers 5, one for both of
+/// which the first is scaled.
+fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfig; 2], EngineError> {
+    let [full, sliding] = KINDS;
+    if json.get("rope_parameters").is_some_and(|kinds| KINDS.iter().any(|kind| kinds.get(kind).is_some())) {
+        let usual = json.number("rope_theta", Bound::AboveZero)?.unwrap_or(USUAL_THETA);
+        let rotation = |kind| rope::of_layer_type(json, kind, usual, trained_context);
+        return Ok([rotation(full)?, rotation(sliding)?]);
+    }
+    let full = rope::from_json_or(json, trained_context, USUAL_THETA)?;
+    let local = RopeConfig { scaling: RopeScaling::None, ..full.clone() };
+    Ok([full, local])
+}
+
+fn layer(sizes: &Sizes, bias: bool, window: Option<usize>) -> LayerConfig {
+    let rope = Some(usize::from(window.is_some()));
+    olmo2::layer(sizes, bias, |attention| AttentionConfig { window, rope, ..attention })
+}
+
+/// Whether a layer has a window.
+fn is_local(layer: usize) -> bool {
+    !(layer + 1).is_multiple_of(PERIOD)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::family::tests::assert_parity;
+
+    #[test]
+    fn windows_and_a_rotation_that_is_scaled_in_full_layers_alone() {
+        assert_parity("variant-olmo3");
+    }
+}

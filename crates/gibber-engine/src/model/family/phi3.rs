@@ -1,0 +1,105 @@
+//! Phi-3, Phi-3.5 and Phi-4-mini (Abdin et al. 2024): Llama with its matrices fused, a rotation that may turn a part of each
+//! head only, and longrope.
+
+use super::{Family, gguf, layer_types, llama, rope};
+use crate::EngineError;
+use crate::keys::{Bound, GgufKeys, JsonFile};
+use crate::model::{
+    AttentionConfig, FeedForwardConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeStyle, Sizes, Slot,
+    TensorList, TensorSpec,
+};
+
+/// See the [module](self).
+pub(super) struct Phi3;
+
+/// Tokens of the first context, where nothing else is said.
+const USUAL_ORIGINAL_CONTEXT: usize = 4096;
+/// Phi-4-mini: layers, heads, key-value heads, width, width of the feed-forward part, vocabulary, context.
+const SHAPE_OF_4_MINI: [usize; 7] = [32, 24, 8, 3072, 8192, 200_064, 131_072];
+
+impl Family for Phi3 {
+    fn name(&self) -> &'static str {
+        "phi3"
+    }
+
+    fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
+        json.require_bool("attention_bias", false)?;
+        json.require_bool("mlp_bias", false)?;
+        let sizes = llama::sizes_from_json(json, None, None)?;
+        let has_window = json.get("sliding_window").is_some();
+        let windows = layer_types::windows(json, sizes.n_layer, has_window.then_some(1), |_| true)?;
+        let usual = rope::Usual {
+            trained_context: sizes.trained_context,
+            theta: 10_000.0,
+            partial: Some(rope::Partial { head_dim: sizes.head_dim, share: 1.0 }),
+            original_context: Some(USUAL_ORIGINAL_CONTEXT),
+        };
+        let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-5) as f32;
+        Ok(ModelConfig {
+            ropes: vec![rope::from_json_as(json, &usual)?],
+            layers: sizes.layers(json.path(), |index| {
+                let attention = AttentionConfig { window: windows(index), ..llama::attention(&sizes) };
+                llama::layer(&sizes, attention, false)
+            })?,
+            tied: json.bool("tie_word_embeddings")?.unwrap_or(false),
+            ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
+        })
+    }
+
+    fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
+        let sizes = gguf::sizes_of_partial(keys)?;
+        gguf::refuse_experts(keys)?;
+        let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
+        let attention = AttentionConfig { window: keys.window()?, ..llama::attention(&sizes) };
+        Ok(ModelConfig {
+            ropes: vec![rope::from_gguf(keys, sizes.head_dim, self.gguf_rope_style())?],
+            layers: sizes.layers(keys.path(), |_| llama::layer(&sizes, attention, false))?,
+            tied: keys.is_tied(),
+            ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
+        })
+    }
+
+    fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+        let mut list = TensorList::layer_tensors("layers", index);
+        let (layer, embd) = (&config.layers[index], config.n_embd);
+        list.weight(Slot::AttentionNorm, "input_layernorm", "attn_norm", &[embd]);
+        list.weight(Slot::FeedForwardNorm, "post_attention_layernorm", "ffn_norm", &[embd]);
+        if let Some(attention) = layer.attention() {
+            let (q, kv) = (attention.heads.q_width(), attention.heads.kv_width());
+            list.weight(Slot::QueriesKeysValues, "self_attn.qkv_proj", "attn_qkv", &[q + 2 * kv, embd]);
+            list.weight(Slot::AttentionOut, "self_attn.o_proj", "attn_output", &[embd, q]);
+        }
+        if let FeedForwardConfig::Dense(dense) = &layer.feed_forward {
+            // The gate before what it is multiplied with, in either kind of file.
+            list.weight(Slot::FeedForwardIn, "mlp.gate_up_proj", "ffn_up", &[2 * dense.n_ff, embd]);
+            list.weight(Slot::FeedForwardOut, "mlp.down_proj", "ffn_down", &[embd, dense.n_ff]);
+        }
+        list.done()
+    }
+
+    fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
+        let sizes = Sizes::of(SHAPE_OF_4_MINI);
+        let rope = RopeConfig { width: Some(96), ..RopeConfig::plain(10_000.0, RopeStyle::Half) };
+        let layer = |_| llama::layer(&sizes, llama::attention(&sizes), false);
+        let norm = NormConfig { kind: NormKind::RmsNorm, eps: 1e-5 };
+        let layers = (0..sizes.n_layer).map(layer).collect();
+        let config = ModelConfig { ropes: vec![rope], layers, tied: true, ..ModelConfig::plain(&Self, &sizes, norm) };
+        vec![("phi4-mini", config)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::family::tests::assert_parity;
+
+    #[test]
+    fn fused_matrices_and_a_part_of_each_head_turned_within_the_first_context() {
+        assert_parity("variant-phi3-short");
+    }
+
+    #[test]
+    fn beyond_the_first_context_and_across_its_border() {
+        assert_parity("variant-phi3-long");
+        assert_parity("variant-phi3-border");
+    }
+}

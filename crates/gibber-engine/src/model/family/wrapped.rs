@@ -1,0 +1,64 @@
+//! Repositories that wrap a text model beside something that sees or hears: of them the text model is read, and people are
+//! told what is not.
+
+use crate::EngineError;
+use crate::keys::JsonFile;
+
+/// What `model_type` calls them, the kind of the text model where it does not say it, and whether its output projection is the
+/// embedding where nobody says it.
+const WRAPPERS: &[(&str, &str, bool)] = &[
+    ("gemma3", "gemma3_text", true),
+    ("gemma3n", "gemma3n_text", true),
+    ("gemma4", "gemma4_text", true),
+    ("mistral3", "mistral", true),
+    ("qwen3_5", "qwen3_5_text", false),
+    ("qwen3_5_moe", "qwen3_5_moe_text", false),
+];
+/// How the names of tensors begin that are not of the text model, without what stands before all names.
+const OTHER_PARTS: &[&str] =
+    &["vision_tower.", "audio_tower.", "multi_modal_projector.", "embed_vision.", "embed_audio.", "visual."];
+const BEFORE_NAMES: &[&str] = &["", "model."];
+
+/// The text model of a repository.
+#[derive(Debug)]
+pub(super) struct Wrapped {
+    /// Its configuration.
+    pub(super) text: JsonFile,
+    /// Its kind.
+    pub(super) kind: String,
+    /// What of the repository is not read, for people.
+    pub(super) unread: String,
+}
+
+/// What `json`, whose `model_type` is `name`, wraps; `None` where it is the text model itself.
+///
+/// # Errors
+/// Where a part is no object.
+pub(super) fn text_model(json: &JsonFile, name: &str) -> Result<Option<Wrapped>, EngineError> {
+    let Some(&(_, usual_kind, usually_tied)) = WRAPPERS.iter().find(|(wrapper, ..)| *wrapper == name) else {
+        return Ok(None);
+    };
+    let Some(mut text) = json.section("text_config")? else { return Ok(None) };
+    let kind = text.string("model_type")?.unwrap_or(usual_kind).to_owned();
+    if text.bool("tie_word_embeddings")?.is_none() {
+        text.set("tie_word_embeddings", json.bool("tie_word_embeddings")?.unwrap_or(usually_tied).into());
+    }
+    // What is said of all weights may stand outside.
+    if let Some(value) = json.get("quantization_config").filter(|_| text.get("quantization_config").is_none()) {
+        text.set("quantization_config", value.clone());
+    }
+    let is_there = |key: &str| json.get(key).is_some();
+    let what = match (is_there("vision_config"), is_there("audio_config")) {
+        (true, true) => "pictures and sound are not read",
+        (false, true) => "sound is not read",
+        (true, false) | (false, false) => "pictures are not read",
+    };
+    let unread = format!("{what}: of this model (`{name}`) the part that reads and writes text is used");
+    Ok(Some(Wrapped { text, kind, unread }))
+}
+
+/// Whether the tensor `name` of such a repository is of what sees or hears.
+pub fn is_other_part(name: &str) -> bool {
+    let parts = || BEFORE_NAMES.iter().flat_map(|before| OTHER_PARTS.iter().map(move |part| (before, part)));
+    parts().any(|(before, part)| name.strip_prefix(before).is_some_and(|name| name.starts_with(part)))
+}
