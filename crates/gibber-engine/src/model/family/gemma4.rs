@@ -188,6 +188,34 @@ impl Family for Gemma4 {
         let is_plain = config.ropes.get(1).is_none_or(|local| local.scaling == RopeScaling::None);
         (!is_plain).then_some("how the rotation of the layers with a window is scaled")
     }
+
+    fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
+        random_e2b().map(|config| ("gemma4-e2b", config)).into_iter().collect()
+    }
+}
+
+/// The shape of E2B. The table of what layers are told has fewer rows than the vocabulary, which changes nothing of the speed:
+/// a token reads one.
+fn random_e2b() -> Option<ModelConfig> {
+    let sizes = Sizes { head_dim: 256, ..Sizes::of([35, 8, 1, 1536, 6144, 262_144, 131_072]) };
+    let windows: Vec<_> =
+        (0..sizes.n_layer).map(|layer| Some(512).filter(|_| !(layer + 1).is_multiple_of(5))).collect();
+    let heads = windows.iter().map(|window| match window {
+        Some(_) => sizes.heads(),
+        None => HeadSizes { head_dim: USUAL_GLOBAL_HEAD, ..sizes.heads() },
+    });
+    let n_ff = (0..sizes.n_layer).map(|layer| if layer < 15 { sizes.n_ff } else { 2 * sizes.n_ff });
+    let (heads, n_ff) = (heads.collect(), n_ff.collect());
+    let shape = Shape { sizes, windows, heads, n_ff, n_shared: 20, values_are_keys: false };
+    let scaling = RopeScaling::Proportional { share: USUAL_SHARE, factor: 1.0 };
+    let [full, local] = USUAL_THETAS.map(|theta| RopeConfig::plain(theta as f32, RopeStyle::Half));
+    let config = ModelConfig {
+        ropes: vec![RopeConfig { scaling, ..full }, local],
+        logits_softcap: Some(30.0),
+        tied: true,
+        ..ModelConfig::plain(&Gemma4, &sizes, NormConfig { kind: NormKind::RmsNorm, eps: 1e-6 })
+    };
+    shape.config(std::path::Path::new("gemma4-e2b"), config, Some(PerLayerConfig { width: 256, vocab_size: 4096 })).ok()
 }
 
 /// What GGUF files call the table of what layers are told.
@@ -375,11 +403,25 @@ fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfi
 
 #[cfg(test)]
 mod tests {
-    use crate::model::family::tests::assert_parity;
+    use crate::model::family::tests::{assert_parity, assert_same, fixture, tensors_of, write_tensors};
 
     #[test]
     fn two_head_sizes_shared_keys_and_values_and_what_layers_are_told() {
         assert_parity("variant-gemma4");
+    }
+
+    #[test]
+    fn projections_of_layers_that_use_those_of_others_are_left_over() {
+        let (name, folder) = ("variant-gemma4", tempfile::tempdir().unwrap());
+        for file in ["config.json", "vocab.json", "merges.txt"] {
+            std::fs::copy(fixture(name).join(file), folder.path().join(file)).unwrap();
+        }
+        let mut tensors = tensors_of(name);
+        for part in ["k_proj", "v_proj", "k_norm"] {
+            tensors.push((format!("model.layers.5.self_attn.{part}.weight"), vec![2], vec![0; 8]));
+        }
+        write_tensors(&folder.path().join("model.safetensors"), &tensors);
+        assert_same(name, folder.path());
     }
 
     #[test]

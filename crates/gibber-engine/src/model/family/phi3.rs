@@ -90,7 +90,8 @@ impl Family for Phi3 {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::family::tests::assert_parity;
+    use crate::model::family::tests::{assert_parity, fixture, loaded, text_of};
+    use std::ops::ControlFlow::Continue;
 
     #[test]
     fn fused_matrices_and_a_part_of_each_head_turned_within_the_first_context() {
@@ -101,5 +102,46 @@ mod tests {
     fn beyond_the_first_context_and_across_its_border() {
         assert_parity("variant-phi3-long");
         assert_parity("variant-phi3-border");
+    }
+
+    #[test]
+    fn going_back_over_the_border_and_forth_is_a_fresh_computation() {
+        let (path, text) = (fixture("variant-phi3-border"), text_of("variant-phi3-border"));
+        let logits_after = |tokens: usize| {
+            let mut fresh = loaded(&path, 16).inference;
+            fresh.prefill(&text[..tokens], &mut |_| Continue(())).unwrap();
+            fresh.logits().unwrap().to_vec()
+        };
+        let mut inference = loaded(&path, 16).inference;
+        let assert_fresh = |found: &crate::inference::Inference| {
+            assert_eq!(found.held(), &text[..found.held().len()]);
+            let pairs = found.logits().unwrap().iter().zip(logits_after(found.held().len()));
+            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-3, "after {} tokens: {off}", found.held().len());
+        };
+        inference.prefill(&text[..57], &mut |_| Continue(())).unwrap();
+        for at in 57..66 {
+            inference.push(text[at]).unwrap();
+            assert_fresh(&inference);
+        }
+        inference.truncate(55);
+        for at in 55..63 {
+            // Drafts end at the border.
+            inference.push_with_draft(text[at], &text[at + 1..at + 5]).unwrap();
+            assert_fresh(&inference);
+        }
+        inference.truncate(59);
+        let mut other = inference.fork().unwrap();
+        inference.push(text[59]).unwrap();
+        assert_fresh(&inference);
+        // One beyond the border, one within it, in one pass.
+        let sequences = [(&mut inference, text[60]), (&mut other, text[59])];
+        crate::inference::Inference::push_together(sequences.into_iter()).unwrap();
+        assert_fresh(&inference);
+        assert_fresh(&other);
+        inference.prefill(&text[..58], &mut |_| Continue(())).unwrap();
+        assert_fresh(&inference);
+        inference.prefill(&text[..70], &mut |_| Continue(())).unwrap();
+        assert_fresh(&inference);
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests of families have in common: tiny models against what Hugging Face transformers computes from them
 //! (`tests/fixtures/make_checkpoints.py`).
 
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::ops::ControlFlow::Continue;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use crate::convert::Conversion;
 use crate::kernels::ThreadPool;
 use crate::load::{LoadOptions, LoadedModel, ModelSource, load};
 use crate::model::TensorSpec;
-use crate::weights::{Storage, safetensors};
+use crate::weights::{DType, Storage, Tensor, safetensors};
 use crate::{CacheType, CacheTypes, FileType, TokenId};
 
 /// The largest difference of a logit, of a standard deviation of 3 to 5.
@@ -63,7 +64,8 @@ impl Reference {
     }
 }
 
-fn loaded(path: &Path, batch: usize) -> LoadedModel {
+/// The model at `path`, which computes prompts `batch` tokens at a time.
+pub(super) fn loaded(path: &Path, batch: usize) -> LoadedModel {
     let cache = CacheTypes::both(CacheType::F32);
     let options = LoadOptions { threads: Some(2), batch, cache, ..LoadOptions::default() };
     load(&ModelSource::Path(path.to_owned()), &options, &mut |_, _| {}).unwrap()
@@ -72,6 +74,34 @@ fn loaded(path: &Path, batch: usize) -> LoadedModel {
 fn assert_close(found: &[f32], expected: &[f32]) {
     let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(found.len() == expected.len() && off <= TOLERANCE, "a logit differs by {off}");
+}
+
+/// The tensors of the fixture `name`, all of them F32: names, shapes and bytes.
+pub(super) fn tensors_of(name: &str) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let path = fixture(name).join("model.safetensors");
+    let tensors = safetensors::parse(&path, &Storage::open(&path).unwrap()).unwrap();
+    assert!(tensors.iter().all(|tensor| tensor.dtype() == DType::F32));
+    let of = |tensor: Tensor| (tensor.name().to_owned(), tensor.shape().to_vec(), tensor.bytes().to_vec());
+    tensors.into_iter().map(of).collect()
+}
+
+/// Writes `tensors` as the one file of a folder.
+pub(super) fn write_tensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)]) {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape, bytes) in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": offsets}));
+        data.extend(bytes);
+    }
+    let header = Value::Object(header).to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    std::fs::write(path, [&length[..], header.as_bytes(), &data].concat()).unwrap();
+}
+
+/// The ids of the prompt of the fixture `name` and of its continuation.
+pub(super) fn text_of(name: &str) -> Vec<TokenId> {
+    let Reference { ids, greedy, .. } = Reference::read(name);
+    [ids, greedy].concat()
 }
 
 /// That the model at `path` computes what is the reference of the fixture `name`.
@@ -101,6 +131,56 @@ fn a_family_computes_what_transformers_does_from_either_kind_of_file() {
     for variant in ["llama3", "llama-biased-linear", "mistral", "qwen2", "qwen3"] {
         assert_parity(&format!("variant-{variant}"));
     }
+}
+
+/// The shape that the fixture's configuration says after `change`.
+fn config_of(name: &str, change: impl FnOnce(&mut Value)) -> crate::model::ModelConfig {
+    let text = std::fs::read(fixture(name).join("config.json")).unwrap();
+    let mut json: Value = serde_json::from_slice(&text).unwrap();
+    change(&mut json);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    super::config_from_json(&crate::keys::JsonFile::read(path).unwrap().unwrap()).unwrap().config
+}
+
+#[test]
+fn configurations_of_transformers_4_say_the_same() {
+    for name in ["gemma2", "granite", "ministral3", "exaone4", "exaone4-window", "phi3-long", "phi3-short", "qwen2"] {
+        let name = format!("variant-{name}");
+        let older = config_of(&name, |json| {
+            let mut rope = json.as_object_mut().unwrap().remove("rope_parameters").unwrap();
+            let rope = rope.as_object_mut().unwrap();
+            json["rope_theta"] = rope.remove("rope_theta").unwrap();
+            if let Some(share) = rope.remove("partial_rotary_factor") {
+                json["partial_rotary_factor"] = share;
+            }
+            if rope["rope_type"] == "longrope" {
+                rope.remove("original_max_position_embeddings");
+            }
+            if rope["rope_type"] != "default" {
+                rope.insert("type".into(), rope["rope_type"].clone());
+                rope.remove("rope_type");
+                json["rope_scaling"] = Value::Object(rope.clone());
+            }
+            json.as_object_mut().unwrap().remove("layer_types");
+        });
+        assert_eq!(older, config_of(&name, |_| {}), "{name}");
+    }
+    // By kinds of layers, of which older ones say one rotation, scaled in the layers without a window.
+    let older = config_of("variant-olmo3", |json| {
+        let mut rope = json["rope_parameters"]["full_attention"].clone();
+        json["rope_theta"] = rope.as_object_mut().unwrap().remove("rope_theta").unwrap();
+        json["rope_scaling"] = rope;
+        json.as_object_mut().unwrap().remove("rope_parameters");
+        json.as_object_mut().unwrap().remove("layer_types");
+    });
+    assert_eq!(older, config_of("variant-olmo3", |_| {}));
+    let older = config_of("variant-gemma4-keys", |json| {
+        json.as_object_mut().unwrap().remove("per_layer_config");
+        (json["global_head_dim"], json["num_global_key_value_heads"]) = (20.into(), 1.into());
+    });
+    assert_eq!(older, config_of("variant-gemma4-keys", |_| {}));
 }
 
 #[test]

@@ -62,3 +62,62 @@ pub fn is_other_part(name: &str) -> bool {
     let parts = || BEFORE_NAMES.iter().flat_map(|before| OTHER_PARTS.iter().map(move |part| (before, part)));
     parts().any(|(before, part)| name.strip_prefix(before).is_some_and(|name| name.starts_with(part)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::load::{ModelSource, open};
+    use crate::model::family::tests::{assert_same, fixture, tensors_of, write_tensors};
+
+    /// The fixture `name` as the text model of a repository of the kind `wrapper`, with `body` and `head` before its names.
+    fn wrapped(name: &str, wrapper: &str, [body, head, tower]: [&str; 3]) -> tempfile::TempDir {
+        let (source, folder) = (fixture(name), tempfile::tempdir().unwrap());
+        for name in ["vocab.json", "merges.txt"] {
+            std::fs::copy(source.join(name), folder.path().join(name)).unwrap();
+        }
+        let renamed = tensors_of(name).into_iter().map(|(name, shape, bytes)| {
+            let inner = name.strip_prefix("model.").map(|name| format!("{body}{name}"));
+            (inner.unwrap_or_else(|| format!("{head}{name}")), shape, bytes)
+        });
+        let seeing = (format!("{tower}patches.weight"), vec![2, 2], vec![0; 16]);
+        write_tensors(&folder.path().join("model.safetensors"), &renamed.chain([seeing]).collect::<Vec<_>>());
+        let text: Value = serde_json::from_slice(&std::fs::read(source.join("config.json")).unwrap()).unwrap();
+        let outer = json!({"model_type": wrapper, "vision_config": {"hidden_size": 2}, "text_config": text});
+        std::fs::write(folder.path().join("config.json"), outer.to_string()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn of_a_model_that_sees_the_text_part_is_read_and_that_is_said() {
+        for (name, wrapper) in [
+            ("variant-gemma3", "gemma3"),
+            ("variant-mistral", "mistral3"),
+            ("variant-ministral3", "mistral3"),
+            ("variant-gemma4", "gemma4"),
+        ] {
+            for names in [
+                ["language_model.model.", "language_model.", "vision_tower."],
+                ["model.language_model.", "", "model.vision_tower."],
+            ] {
+                let folder = wrapped(name, wrapper, names);
+                assert_same(name, folder.path());
+                let files = open(&ModelSource::Path(folder.path().to_owned())).unwrap();
+                let unread = files.unread.unwrap();
+                assert!(unread.starts_with("pictures are not read") && unread.contains(wrapper), "{unread}");
+            }
+        }
+        assert!(open(&ModelSource::Path(fixture("variant-gemma3"))).unwrap().unread.is_none());
+    }
+
+    #[test]
+    fn what_is_said_outside_of_all_weights_counts() {
+        let folder = wrapped("variant-mistral", "mistral3", ["model.language_model.", "", "model.vision_tower."]);
+        let path = folder.path().join("config.json");
+        let mut outer: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        outer["quantization_config"] = json!({"quant_method": "fp8"});
+        std::fs::write(&path, outer.to_string()).unwrap();
+        let error = open(&ModelSource::Path(folder.path().to_owned())).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("quantization_config"), "{error}");
+    }
+}
