@@ -48,7 +48,7 @@ fn forward(criterion: &mut Criterion) {
 /// One token attends to a context of 2,048 in the shape of the default model.
 fn attention(criterion: &mut Criterion) {
     const DEPTH: usize = 2048;
-    let shape = AttentionShape { n_head: 9, n_kv_head: 3, head_dim: 64, scale: 0.125, window: None };
+    let shape = AttentionShape { n_head: 9, n_kv_head: 3, head_dim: 64, scale: 0.125, softcap: None, window: None };
     let query = vec![0.1; shape.n_head * shape.head_dim];
     let mut out = vec![0.0; query.len()];
     let workspace = Workspace::new(Arc::new(ThreadPool::new(default_threads())));
