@@ -35,7 +35,7 @@ fn tokens(n: usize) -> Vec<TokenId> {
 const PROMPT: usize = 21;
 
 /// Tiny models whose layers have a state that cannot be cut.
-const RECURRENT: [&str; 1] = ["variant-lfm2"];
+const RECURRENT: [&str; 4] = ["variant-lfm2", "variant-qwen3-5", "variant-qwen3-next-odd", "variant-lfm2-moe"];
 
 /// The promise of [`Inference::push_with_draft`]: pushes `tokens(70)` with drafts of many lengths that are right
 /// for a while, and compares with one push a token.

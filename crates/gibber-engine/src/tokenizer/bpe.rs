@@ -23,6 +23,9 @@ const LLAMA3_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p
 const QWEN2_PATTERN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// Qwen3.5's pattern, from its `tokenizer.json`: Qwen2's, with marks as parts of words.
+const QWEN35_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// What llama.cpp takes for a file that names none: one after the other, each cuts what those before have left.
 const DEFAULT_PATTERNS: [&str; 4] = [r"[\p{P}\$\+<=>\^~\|]+", GPT2_PATTERN, r"\p{N}+", r"[0-9][0-9][0-9]"];
 
@@ -57,6 +60,8 @@ impl PreTokenizer {
     pub(super) const QWEN2: Self = Self { composes: true, ..Self::QWEN2_AS_WRITTEN };
     /// Qwen2's pattern on the text as it is written.
     pub(super) const QWEN2_AS_WRITTEN: Self = Self::of(&[QWEN2_PATTERN]);
+    /// Qwen3.5's pattern on composed text.
+    pub(super) const QWEN35: Self = Self { composes: true, ..Self::of(&[QWEN35_PATTERN]) };
     /// llama.cpp's where a file names none.
     pub(super) const DEFAULT: Self = Self::of(&DEFAULT_PATTERNS);
 
@@ -92,11 +97,12 @@ impl PreTokenizer {
 
 /// Names in a GGUF file's `tokenizer.ggml.pre`; of several names for one, the first is written. These are those of
 /// llama.cpp (`llama-vocab.cpp`).
-pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 12] = [
+pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 14] = [
     ("gpt-2", PreTokenizer::GPT2),
     ("smollm", PreTokenizer::GPT2_THEN_DIGITS),
     ("llama-bpe", PreTokenizer::LLAMA3),
     ("qwen2", PreTokenizer::QWEN2),
+    ("qwen35", PreTokenizer::QWEN35),
     ("default", PreTokenizer::DEFAULT),
     ("llama3", PreTokenizer::LLAMA3),
     ("llama-v3", PreTokenizer::LLAMA3),
@@ -105,6 +111,7 @@ pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 12] = [
     ("deepseek-r1-qwen", PreTokenizer::QWEN2),
     ("phi-2", PreTokenizer::GPT2),
     ("falcon3", PreTokenizer::LLAMA3),
+    ("lfm2", PreTokenizer::LLAMA3),
 ];
 
 /// Builds the tokenizer. `added_tokens` are matched whole wherever they are written in a text.
@@ -158,4 +165,28 @@ pub(super) fn check_merges<'a>(
 /// Splits `Ġ town` into its two parts.
 pub(super) fn parse_merge(line: &str) -> Option<(&str, &str)> {
     line.split_once(' ').filter(|(left, right)| !left.is_empty() && !right.is_empty() && !right.contains(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
+
+    use super::*;
+
+    /// How the text is cut.
+    fn words(pre_tokenizer: PreTokenizer, text: &str) -> Vec<String> {
+        let mut text = PreTokenizedString::from(text);
+        pre_tokenizer.build().unwrap().pre_tokenize(&mut text).unwrap();
+        let splits = text.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        splits.into_iter().map(|(word, ..)| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn marks_are_parts_of_words_for_qwen3_5_and_not_for_qwen2() {
+        assert_eq!(words(PreTokenizer::QWEN35, "ab\u{332}c").len(), 1);
+        assert_eq!(words(PreTokenizer::QWEN2, "ab\u{332}c").len(), 2);
+        // A vowel sign and a virama belong to the letters before them.
+        assert_eq!(words(PreTokenizer::QWEN35, "हिन्दी").len(), 1);
+        assert!(words(PreTokenizer::QWEN2, "हिन्दी").len() > 1);
+    }
 }

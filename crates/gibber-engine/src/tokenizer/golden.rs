@@ -89,7 +89,9 @@ fn byte_level_tokenizers_of_gguf_files() {
     for name in ["gpt-2", "llama-bpe", "default", "smollm-gguf"] {
         check(&of_gguf(&fixture(&format!("{name}.gguf"))), name, nothing, str::to_owned);
     }
-    check(&of_gguf(&fixture("qwen2.gguf")), "qwen2", nothing, composed);
+    for name in ["qwen2", "qwen35"] {
+        check(&of_gguf(&fixture(&format!("{name}.gguf"))), name, nothing, composed);
+    }
 }
 
 #[test]
@@ -97,7 +99,9 @@ fn byte_level_tokenizers_of_tokenizer_json() {
     for name in ["gpt-2", "llama-bpe", "default", "smollm"] {
         check(&of_json(name), name, nothing, str::to_owned);
     }
-    check(&of_json("qwen2"), "qwen2", nothing, composed);
+    for name in ["qwen2", "qwen35"] {
+        check(&of_json(name), name, nothing, composed);
+    }
 }
 
 #[test]

@@ -48,7 +48,13 @@ fn partial_sizes_with(keys: &GgufKeys<'_>, n_kv_head: usize) -> Result<Sizes, En
         n_kv_head,
         head_dim,
         n_embd,
-        n_ff: keys.size("feed_forward_length")?,
+        n_ff: match keys.optional_size("feed_forward_length")? {
+            Some(width) => width,
+            // Where all layers have experts, some files say nothing else.
+            None => {
+                keys.optional_size("expert_feed_forward_length")?.ok_or_else(|| keys.missing("feed_forward_length"))?
+            }
+        },
         vocab_size: keys.vocabulary()?,
         trained_context: keys.size("context_length")?,
     })

@@ -31,7 +31,7 @@ impl Family for Lfm2 {
 
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
         let n_ff = width_from_json(json)?;
-        let sizes = sizes_from_json(json, n_ff)?;
+        let sizes = sizes_from_json(json, n_ff, 2560)?;
         let has_attention = attention_from_json(json, sizes.n_layer)?;
         let conv = conv_from_json(json)?;
         let layers = sizes.layers(json.path(), |index| layer(&sizes, has_attention(index), conv))?;
@@ -40,39 +40,17 @@ impl Family for Lfm2 {
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         gguf::refuse_experts(keys)?;
-        config_from_gguf(&Self, keys, layer)
+        config_from_gguf(&Self, keys, |sizes, _, has_attention, conv| layer(sizes, has_attention, conv))
     }
 
     fn global_tensors(&self, config: &ModelConfig) -> Vec<TensorSpec> {
-        let mut list = TensorList::global_tensors();
-        let &ModelConfig { n_embd, vocab_size, .. } = config;
-        list.weight(Slot::Embedding, "embed_tokens", "token_embd", &[vocab_size, n_embd]);
-        list.weight(Slot::OutputNorm, "embedding_norm", "token_embd_norm", &[n_embd]);
-        if !config.tied {
-            list.weight(Slot::Output, "lm_head", "output", &[vocab_size, n_embd]);
-        }
-        list.done()
+        global_tensors(config)
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
         let mut list = TensorList::layer_tensors("layers", index);
-        let embd = config.n_embd;
-        list.weight(Slot::AttentionNorm, "operator_norm", "attn_norm", &[embd]);
-        list.weight(Slot::FeedForwardNorm, "ffn_norm", "ffn_norm", &[embd]);
-        match &config.layers[index].mixer {
-            MixerConfig::Attention(attention) => attention_tensors(&mut list, attention, embd),
-            MixerConfig::ShortConv(conv) => conv_tensors(&mut list, conv, embd),
-            MixerConfig::DeltaNet(_) => {}
-        }
-        match &config.layers[index].feed_forward {
-            FeedForwardConfig::Dense(dense) => {
-                let ff = dense.n_ff;
-                list.weight(Slot::FeedForwardIn, "feed_forward.w1", "ffn_gate", &[ff, embd]);
-                list.weight(Slot::FeedForwardIn, "feed_forward.w3", "ffn_up", &[ff, embd]);
-                list.weight(Slot::FeedForwardOut, "feed_forward.w2", "ffn_down", &[embd, ff]);
-            }
-            FeedForwardConfig::Experts(_) => {}
-        }
+        mixer_tensors(&mut list, config, index);
+        dense_tensors(&mut list, config, index);
         list.done()
     }
 
@@ -116,10 +94,10 @@ fn width_from_json(json: &JsonFile) -> Result<usize, EngineError> {
     Ok(((factor * narrowed as f64) as usize).checked_next_multiple_of(multiple).unwrap_or(usize::MAX))
 }
 
-/// The sizes; where one is absent, that of the configuration class.
-pub(super) fn sizes_from_json(json: &JsonFile, n_ff: usize) -> Result<Sizes, EngineError> {
+/// The sizes; where one is absent, that of the configuration classes, which differ in the width.
+pub(super) fn sizes_from_json(json: &JsonFile, n_ff: usize, usual_width: usize) -> Result<Sizes, EngineError> {
     let size = |key: &str, usual: usize| Ok::<_, EngineError>(json.size(key)?.unwrap_or(usual));
-    let (n_embd, n_head) = (size("hidden_size", 2560)?, size("num_attention_heads", 32)?);
+    let (n_embd, n_head) = (size("hidden_size", usual_width)?, size("num_attention_heads", 32)?);
     Ok(Sizes {
         n_layer: size("num_hidden_layers", 32)?,
         n_head,
@@ -181,7 +159,7 @@ pub(super) fn config_from_json(
 pub(super) fn config_from_gguf(
     family: &'static dyn Family,
     keys: &GgufKeys<'_>,
-    layer: impl Fn(&Sizes, bool, ShortConvConfig) -> LayerConfig,
+    layer: impl Fn(&Sizes, usize, bool, ShortConvConfig) -> LayerConfig,
 ) -> Result<ModelConfig, EngineError> {
     let kv_heads = "attention.head_count_kv";
     let n_layer = keys.size("block_count")?;
@@ -192,8 +170,9 @@ pub(super) fn config_from_gguf(
     }
     let conv = ShortConvConfig { kernel: keys.size("shortconv.l_cache")?, bias: false };
     let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
-    let layers = sizes
-        .layers(keys.path(), |index| layer(&sizes, n_kv_heads.get(index).is_some_and(|&heads| heads > 0), conv))?;
+    let layers = sizes.layers(keys.path(), |index| {
+        layer(&sizes, index, n_kv_heads.get(index).is_some_and(|&heads| heads > 0), conv)
+    })?;
     Ok(ModelConfig {
         ropes: vec![rope::from_gguf(keys, sizes.head_dim, RopeStyle::Half)?],
         layers,
@@ -207,6 +186,39 @@ pub(super) fn layer(sizes: &Sizes, has_attention: bool, conv: ShortConvConfig) -
     let attention = AttentionConfig { qk_norm: Some(QkNorm::Head), ..llama::attention(sizes) };
     let mixer = if has_attention { MixerConfig::Attention(attention) } else { MixerConfig::ShortConv(conv) };
     LayerConfig::mixed_by(mixer, FeedForwardConfig::Dense(llama::feed_forward(sizes.n_ff, false)))
+}
+
+/// The tensors that are there once: the last norm is called by the embedding.
+pub(super) fn global_tensors(config: &ModelConfig) -> Vec<TensorSpec> {
+    let mut list = TensorList::global_tensors();
+    let &ModelConfig { n_embd, vocab_size, .. } = config;
+    list.weight(Slot::Embedding, "embed_tokens", "token_embd", &[vocab_size, n_embd]);
+    list.weight(Slot::OutputNorm, "embedding_norm", "token_embd_norm", &[n_embd]);
+    if !config.tied {
+        list.weight(Slot::Output, "lm_head", "output", &[vocab_size, n_embd]);
+    }
+    list.done()
+}
+
+/// The norms of a layer, and its mixer.
+pub(super) fn mixer_tensors(list: &mut TensorList, config: &ModelConfig, index: usize) {
+    let embd = config.n_embd;
+    list.weight(Slot::AttentionNorm, "operator_norm", "attn_norm", &[embd]);
+    list.weight(Slot::FeedForwardNorm, "ffn_norm", "ffn_norm", &[embd]);
+    match &config.layers[index].mixer {
+        MixerConfig::Attention(attention) => attention_tensors(list, attention, embd),
+        MixerConfig::ShortConv(conv) => conv_tensors(list, conv, embd),
+        MixerConfig::DeltaNet(_) => {}
+    }
+}
+
+/// The feed-forward part of a layer, where it is dense.
+pub(super) fn dense_tensors(list: &mut TensorList, config: &ModelConfig, index: usize) {
+    let FeedForwardConfig::Dense(dense) = &config.layers[index].feed_forward else { return };
+    let (embd, ff) = (config.n_embd, dense.n_ff);
+    list.weight(Slot::FeedForwardIn, "feed_forward.w1", "ffn_gate", &[ff, embd]);
+    list.weight(Slot::FeedForwardIn, "feed_forward.w3", "ffn_up", &[ff, embd]);
+    list.weight(Slot::FeedForwardOut, "feed_forward.w2", "ffn_down", &[embd, ff]);
 }
 
 fn attention_tensors(list: &mut TensorList, attention: &AttentionConfig, embd: usize) {

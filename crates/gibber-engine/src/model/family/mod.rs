@@ -15,6 +15,7 @@ mod gpt_oss;
 mod granite;
 mod layer_types;
 mod lfm2;
+mod lfm2_moe;
 mod llama;
 mod ministral3;
 mod mistral;
@@ -26,6 +27,7 @@ mod phi3;
 mod qwen2;
 mod qwen2_moe;
 mod qwen3;
+mod qwen3_5;
 mod qwen3_moe;
 pub mod rope;
 mod smollm3;
@@ -57,6 +59,7 @@ const FAMILIES: &[&dyn Family] = &[
     &gemma4::Gemma4,
     &olmo2::Olmo2,
     &lfm2::Lfm2,
+    &lfm2_moe::Lfm2Moe,
     &gpt_oss::GptOss,
     &mixtral::Mixtral,
     &olmoe::Olmoe,
@@ -67,6 +70,9 @@ const FAMILIES: &[&dyn Family] = &[
     &ministral3::Ministral3,
     &exaone4::Exaone4,
     &qwen3_moe::Qwen3Moe,
+    &qwen3_5::Qwen35,
+    &qwen3_5::Qwen35Moe,
+    &qwen3_5::Qwen3Next,
 ];
 
 /// What is known of a family of models. The default is as Llama has it, which most are built like.

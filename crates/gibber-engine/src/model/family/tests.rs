@@ -188,7 +188,7 @@ fn a_description_names_each_tensor_once_and_random_weights_are_all() {
     for (name, config) in super::all().flat_map(|family| family.synthetic()) {
         let layers = (0..config.n_layer()).flat_map(|layer| config.family.layer_tensors(&config, layer));
         let specs: Vec<_> = config.family.global_tensors(&config).into_iter().chain(layers).collect();
-        let named = |spec: &TensorSpec| (spec.hugging_face.clone(), format!("{:?}", spec.otherwise));
+        let named = |spec: &TensorSpec| (spec.hugging_face.clone(), format!("{:?} {:?}", spec.otherwise, spec.order));
         let names: HashSet<_> = specs.iter().map(named).collect();
         assert_eq!(names.len(), specs.len(), "{name}");
         let places: HashSet<_> = specs.iter().map(|spec| (&spec.gguf, spec.slice.map(|slice| slice.index))).collect();

@@ -10,6 +10,7 @@ const WRAPPERS: &[(&str, &str, bool)] = &[
     ("gemma3", "gemma3_text", true),
     ("gemma3n", "gemma3n_text", true),
     ("gemma4", "gemma4_text", true),
+    ("lfm2_vl", "lfm2", true),
     ("mistral3", "mistral", true),
     ("qwen3_5", "qwen3_5_text", false),
     ("qwen3_5_moe", "qwen3_5_moe_text", false),
