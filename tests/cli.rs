@@ -345,6 +345,8 @@ mod measuring {
         let value: Value = serde_json::from_str(&output).unwrap();
         for key in [
             "threads",
+            "layers",
+            "layers_of_shape",
             "prefill_tok_s",
             "decode_tok_s",
             "bytes_per_token",

@@ -412,7 +412,7 @@ fn an_address_with_its_checksum_is_a_model_too() {
 #[test]
 fn what_cannot_be_run_is_fetched_only_where_that_is_said() {
     let machine = Machine::new();
-    machine.hub.commit("org/odd-GGUF", &[("odd.IQ2_XXS.gguf", &fixture("tiny-llama.Q8_0.gguf"))]);
+    machine.hub.commit("org/odd-GGUF", &[("odd.PQ2_0.gguf", &fixture("tiny-llama.Q8_0.gguf"))]);
     let error = machine.failure(&["pull", "org/odd-GGUF"], 1);
     assert!(error.contains("cannot be run by this version") && error.contains("--yes"), "{error}");
     assert!(!machine.path("hf").exists());

@@ -120,7 +120,7 @@ pub(super) struct Model {
     /// Prompt tokens computed in one pass
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::batch)]
     pub(super) batch_size: Option<usize>,
-    /// Quantize weights that are floats as they are loaded, and keep the result: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, ...
+    /// Quantize weights that are floats as they are loaded, and keep the result: q8_0, q6_k, q5_k_m, q4_k_m, iq4_xs, q4_0, ...
     #[arg(long, value_name = "TYPE")]
     quantize: Option<FileType>,
     /// Format of the keys in the KV cache (-ctk); smaller ones take less memory and time

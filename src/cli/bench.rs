@@ -15,9 +15,9 @@ use super::interrupt::Interrupt;
 use super::output::{Output, rounded};
 use super::{Context, models};
 use crate::chat::one_line;
-use gibber_engine::TokenId;
 use gibber_engine::inference::Inference;
 use gibber_engine::load::{self, ModelInfo, ModelSource};
+use gibber_engine::{TokenId, synthetic};
 use yardstick::{BlasYardstick, StreamingRead};
 
 /// Tokens computed before anything is measured, so that pages are mapped and threads awake.
@@ -47,7 +47,9 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
     if arguments.founding {
         return print(&founding::measure(loaded.inference, &loaded.tokenizer, &loaded.info)?, arguments.json);
     }
-    print(&measure(loaded.inference, &loaded.info, arguments)?, arguments.json)
+    let all_layers = arguments.synthetic.as_deref().map(synthetic::layers).transpose()?;
+    let report = measure(loaded.inference, &loaded.info, arguments)?;
+    print(&Report { layers_of_shape: all_layers.unwrap_or(report.layers), ..report }, arguments.json)
 }
 
 fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> Result<()> {
@@ -93,6 +95,8 @@ fn measure(mut inference: Inference, info: &ModelInfo, arguments: &Bench) -> Res
         model: info.name.clone(),
         format: info.format.clone(),
         threads: info.threads,
+        layers: inference.model().config().n_layer(),
+        layers_of_shape: inference.model().config().n_layer(),
         n_prompt,
         n_gen,
         n_depth,
@@ -165,6 +169,10 @@ struct Report {
     model: String,
     format: String,
     threads: usize,
+    /// Layers that were measured.
+    layers: usize,
+    /// Layers of the model: of a shape that does not fit into memory twice, only as many are measured as do.
+    layers_of_shape: usize,
     n_prompt: usize,
     n_gen: usize,
     n_depth: usize,
@@ -191,6 +199,10 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let percent = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole);
         writeln!(f, "{} · {} · {} threads", one_line(&self.model), self.format, self.threads)?;
+        if self.layers < self.layers_of_shape {
+            let (layers, all) = (self.layers, self.layers_of_shape);
+            writeln!(f, "layers   {layers} of {all}: the weights of all do not fit into this machine's memory twice")?;
+        }
         let (prompt, generated) = (self.n_prompt, self.n_gen);
         let depth = if self.n_depth > 0 { format!(" after {}", self.n_depth) } else { String::new() };
         writeln!(f, "prefill  {prompt:>5} tokens  {:>9.1} tok/s", self.prefill_tok_s)?;
@@ -243,5 +255,8 @@ mod tests {
         assert!(report.prefill_tok_s > 0.0 && report.decode_tok_s > 0.0 && report.peak_read_gb_s > 0.0);
         assert!(report.blas_sgemv_tok_s.is_some() && report.blas_sgemm_tok_s.is_some(), "the model is F32");
         assert!(report.to_string().contains("sgemv"));
+        assert!(!report.to_string().contains("layers"), "all of them were measured");
+        let fewer = Report { layers_of_shape: 48, ..report };
+        assert!(fewer.to_string().contains("layers   2 of 48: "), "{fewer}");
     }
 }

@@ -108,9 +108,9 @@ mod tests {
         let of_architecture = cannot_run(&entry("gpt-oss", "20b")).unwrap();
         assert!(of_architecture.contains("gpt-oss"), "{of_architecture}");
         let mut entry = entry("bonsai", "8b");
-        entry.weight_type = WeightType::new("IQ1_S");
+        entry.weight_type = WeightType::new("PQ2_0");
         let of_type = cannot_run(&entry).unwrap();
-        assert!(of_type.contains("IQ1_S"), "{of_type}");
+        assert!(of_type.contains("PQ2_0"), "{of_type}");
     }
 
     #[test]

@@ -62,9 +62,14 @@ impl WeightType {
     /// The format of most of its tensors, as ggml calls it, as far as the name says: `Q4_K` of `UD-Q4_K_XL`.
     pub fn base(&self) -> &str {
         let base = self.0.strip_prefix(DYNAMIC).unwrap_or(&self.0);
-        match base.split_once("_K_") {
-            Some((bits, _)) => &base[..bits.len() + "_K".len()],
-            None => base,
+        match (base, base.split_once("_K_")) {
+            (_, Some((bits, _))) => &base[..bits.len() + "_K".len()],
+            // Mixes that are called otherwise than what most of their tensors are.
+            ("IQ2_M", _) => "IQ2_S",
+            ("IQ3_XS" | "IQ3_M", _) => "IQ3_S",
+            ("MXFP4_MOE", _) => "MXFP4",
+            ("NVFP4_MOE", _) => "NVFP4",
+            (base, None) => base,
         }
     }
 
@@ -162,6 +167,7 @@ mod tests {
         assert_eq!(of("fp16"), of("F16"));
         assert!(of("UD-Q4_K_XL").is_called(&of("q4_k_xl")) && !of("Q4_K_M").is_called(&of("Q4_K_S")));
         assert_eq!([of("UD-Q4_K_XL").base(), of("Q8_0").base(), of("IQ4_XS").base()], ["Q4_K", "Q8_0", "IQ4_XS"]);
+        assert_eq!([of("UD-IQ2_M").base(), of("IQ3_XS").base(), of("MXFP4_MOE").base()], ["IQ2_S", "IQ3_S", "MXFP4"]);
         assert!(of("bf16").is_float() && !of("Q8_0").is_float());
         for none in ["", "Q", "Q4_", "latest", "4b", "UD-", "Q44_0", "Q4_K_MM", "_", "Ä"] {
             assert_eq!(WeightType::new(none), None, "{none}");

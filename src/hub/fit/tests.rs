@@ -12,9 +12,9 @@ fn models() -> Vec<GgufModel> {
         ("M-UD-Q6_K_XL.gguf", 3700),
         ("M-Q6_K.gguf", 3310),
         ("M-Q4_K_M.gguf", 2497),
-        ("M-IQ3_XXS.gguf", 2270),
+        ("M-PQ2_0.gguf", 2270),
         ("M-Q2_K.gguf", 1670),
-        ("M-IQ1_S.gguf", 1100),
+        ("M-PTQ1_0.gguf", 1100),
     ];
     let file = |&(path, size): &(&str, u64)| RemoteFile {
         path: path.into(),
@@ -67,7 +67,7 @@ fn the_type_that_was_wished_for_is_taken_where_it_fits() {
         ("Q4_K_M", Some(3_000), "Q2_K"),
         ("Q8_0", Some(5_000), "Q8_0"),
         ("Q5_K_M", Some(64_000), "Q8_0"),
-        ("IQ3_XXS", Some(64_000), "Q8_0"),
+        ("PQ2_0", Some(64_000), "Q8_0"),
     ] {
         assert_eq!(chosen(Some(wished), available.map(|megabytes| megabytes * MB)), expected, "{wished} {available:?}");
     }
@@ -76,13 +76,28 @@ fn the_type_that_was_wished_for_is_taken_where_it_fits() {
 #[test]
 fn types_are_marked_by_what_the_engine_computes_with() {
     let of = |text: &str| mark(WeightType::new(text).as_ref());
-    for text in ["Q4_K_M", "Q8_0", "BF16", "Q4_0", "Q2_K", "Q6_K", "F32", "Q4", "IQ4_XS", "Q1_0", "MXFP4"] {
+    for text in [
+        "Q4_K_M",
+        "Q8_0",
+        "BF16",
+        "Q4_0",
+        "Q2_K",
+        "Q6_K",
+        "F32",
+        "Q4",
+        "IQ4_XS",
+        "Q1_0",
+        "MXFP4",
+        "MXFP4_MOE",
+        "IQ1_S",
+        "IQ3_M",
+    ] {
         assert_eq!(of(text), TypeMark::Computed, "{text}");
     }
-    for text in ["IQ3_XXS", "IQ1_S", "PQ2_0", "Q4_0_4_8", "UD-IQ2_M"] {
+    for text in ["Q1_K", "PTQ1_0", "PQ2_0", "Q4_0_4_8"] {
         assert_eq!(of(text), TypeMark::NotComputed, "{text}");
     }
-    assert_eq!((of("UD-Q4_K_XL"), mark(None)), (TypeMark::Mixed, TypeMark::Computed));
+    assert_eq!([of("UD-Q4_K_XL"), of("UD-IQ2_M"), mark(None)], [TypeMark::Mixed, TypeMark::Mixed, TypeMark::Computed]);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn commit_types(server: &TestHub) {
             ("Tiny-F32.gguf", &padded("tiny-llama.F32.gguf", 9_000_000)),
             ("Tiny-Q8_0.gguf", &padded("tiny-llama.Q8_0.gguf", 5_000_000)),
             ("Tiny-Q4_1.gguf", &padded("tiny-llama.Q4_1.gguf", 3_000_000)),
-            ("Tiny-IQ3_XXS.gguf", &padded("tiny-llama.Q4_1.gguf", 2_000_000)),
+            ("Tiny-PQ2_0.gguf", &padded("tiny-llama.Q4_1.gguf", 2_000_000)),
             ("mmproj-Tiny-F16.gguf", b"GGUF"),
         ],
     );
@@ -102,7 +102,7 @@ fn of_a_repository_the_best_type_is_offered_and_only_a_header_is_fetched() {
     assert_eq!((offer.total, offer.here, offer.is_floats, offer.cannot_run.clone()), (5_000_000, 0, false, None));
     assert!(offer.sentence.contains("maker/Tiny-GGUF/Tiny-Q8_0.gguf (5.0 MB); Q8_0: "), "{}", offer.sentence);
     let choices: Vec<(&str, Option<bool>)> = offer.choices.iter().map(|one| (one.name.as_str(), one.fits)).collect();
-    let expected = [("F32", true), ("Q8_0", true), ("Q4_1", true), ("IQ3_XXS", false)];
+    let expected = [("F32", true), ("Q8_0", true), ("Q4_1", true), ("PQ2_0", false)];
     assert_eq!(choices.len(), expected.len());
     for ((name, fits), (kind, expected)) in choices.into_iter().zip(expected) {
         assert_eq!((name, fits), (format!("{REPOSITORY}:{kind}").as_str(), Some(expected)));
@@ -125,8 +125,8 @@ fn a_type_or_a_file_that_is_named_is_that_one() {
     assert_eq!(plan.listing.repository.as_str(), REPOSITORY);
     let none = stage.error("maker/Tiny-GGUF:Q6_K");
     assert!(none.contains("has no 'Q6_K'") && none.contains("Q4_1, Q8_0"), "{none}");
-    let unfit = stage.offer("maker/Tiny-GGUF:IQ3_XXS").unwrap();
-    assert!(unfit.cannot_run.is_some_and(|why| why.contains("IQ3_XXS")), "it can be had, and that is said");
+    let unfit = stage.offer("maker/Tiny-GGUF:PQ2_0").unwrap();
+    assert!(unfit.cannot_run.is_some_and(|why| why.contains("PQ2_0")), "it can be had, and that is said");
 }
 
 const OWN: &str = r#"

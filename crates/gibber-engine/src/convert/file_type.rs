@@ -48,12 +48,26 @@ pub enum FileType {
     Q5_K_M,
     /// K-quants of 6 bits.
     Q6_K,
+    /// 4 bits, not linear, with a scale for 32 values.
+    IQ4_NL,
+    /// 4 bits, not linear, with scales of scales.
+    IQ4_XS,
+    /// Experts as floats of 4 bits with a power of two for 32 values; all else as Q8_0.
+    MXFP4_MOE,
+    /// Three values, in 2 bits.
+    TQ2_0,
+    /// Three values, five a byte.
+    TQ1_0,
+    /// 2 bits with a scale for 64 values.
+    Q2_0,
+    /// A sign, with a scale for 128 values.
+    Q1_0,
 }
 
 use FileType::*;
 
 /// Each with its name, its number under `general.file_type`, and the format of most of its matrices.
-const TABLE: [(FileType, &str, u32, DType); 17] = [
+const TABLE: [(FileType, &str, u32, DType); 24] = [
     (F32, "F32", 0, DType::F32),
     (F16, "F16", 1, DType::F16),
     (BF16, "BF16", 32, DType::BF16),
@@ -71,10 +85,17 @@ const TABLE: [(FileType, &str, u32, DType); 17] = [
     (Q3_K_M, "Q3_K_M", 12, DType::Q3_K),
     (Q3_K_S, "Q3_K_S", 11, DType::Q3_K),
     (Q2_K, "Q2_K", 10, DType::Q2_K),
+    (IQ4_NL, "IQ4_NL", 25, DType::IQ4_NL),
+    (IQ4_XS, "IQ4_XS", 30, DType::IQ4_XS),
+    (MXFP4_MOE, "MXFP4_MOE", 38, DType::MXFP4),
+    (TQ2_0, "TQ2_0", 37, DType::TQ2_0),
+    (TQ1_0, "TQ1_0", 36, DType::TQ1_0),
+    (Q2_0, "Q2_0", 41, DType::Q2_0),
+    (Q1_0, "Q1_0", 40, DType::Q1_0),
 ];
 
 /// Short names that stand for a mix.
-const ALIASES: [(&str, FileType); 3] = [("Q3_K", Q3_K_M), ("Q4_K", Q4_K_M), ("Q5_K", Q5_K_M)];
+const ALIASES: [(&str, FileType); 4] = [("Q3_K", Q3_K_M), ("Q4_K", Q4_K_M), ("Q5_K", Q5_K_M), ("MXFP4", MXFP4_MOE)];
 
 /// The number under `general.quantization_version` (`GGML_QNT_VERSION` in `ggml.h`).
 pub(super) const QUANTIZATION_VERSION: u32 = 2;
@@ -84,10 +105,16 @@ pub(super) const QUANTIZATION_VERSION: u32 = 2;
 pub(super) enum Part {
     /// The projection to the vocabulary: `output`, or the embedding where it serves as that.
     Output,
+    /// The embedding where it is nothing else.
+    Embedding,
     AttentionQkv,
     AttentionValue,
     AttentionOutput,
     FeedForwardDown,
+    /// The second step of all experts of a layer.
+    ExpertsDown,
+    /// Another step of all experts of a layer.
+    Experts,
     Other,
 }
 
@@ -97,6 +124,7 @@ impl Part {
         match name {
             "output.weight" => return Self::Output,
             "token_embd.weight" if !has_output => return Self::Output,
+            "token_embd.weight" => return Self::Embedding,
             _ => {}
         }
         let segment = name.strip_suffix(".weight").and_then(|name| name.rsplit('.').next());
@@ -105,6 +133,8 @@ impl Part {
             Some("attn_v") => Self::AttentionValue,
             Some("attn_output") => Self::AttentionOutput,
             Some("ffn_down") => Self::FeedForwardDown,
+            Some("ffn_down_exps") => Self::ExpertsDown,
+            Some(step) if step.ends_with("_exps") => Self::Experts,
             _ => Self::Other,
         }
     }
@@ -158,6 +188,9 @@ impl FileType {
         let plain = matches!(self, F32 | F16 | BF16 | Q8_0);
         match part {
             _ if plain => base,
+            Part::Experts | Part::ExpertsDown if self == MXFP4_MOE => base,
+            _ if self == MXFP4_MOE => DType::Q8_0,
+            Part::Embedding if matches!(self, TQ1_0 | TQ2_0 | Q2_0) => DType::Q4_K,
             Part::Output => DType::Q6_K,
             Part::AttentionValue => match self {
                 Q2_K if n_gqa >= 4 => DType::Q4_K,
@@ -167,6 +200,7 @@ impl FileType {
                 Q3_K_L => DType::Q5_K,
                 Q4_K_M | Q5_K_M if wants_more_bits(layer, n_layer) => DType::Q6_K,
                 Q4_K_S if layer < 4 => DType::Q5_K,
+                IQ4_NL | IQ4_XS if n_gqa >= 4 => DType::Q5_K,
                 _ => base,
             },
             Part::AttentionQkv => match self {
@@ -181,16 +215,16 @@ impl FileType {
                 Q3_K_L => DType::Q5_K,
                 _ => base,
             },
-            Part::FeedForwardDown => match self {
+            Part::FeedForwardDown | Part::ExpertsDown => match self {
                 Q2_K => DType::Q3_K,
                 Q3_K_M if layer < n_layer / 16 => DType::Q5_K,
                 Q3_K_M => DType::Q4_K,
                 Q3_K_L => DType::Q5_K,
                 Q4_K_M | Q5_K_M if wants_more_bits(layer, n_layer) => DType::Q6_K,
-                Q4_K_S if layer < n_layer / 8 => DType::Q5_K,
+                Q4_K_S | IQ4_NL | IQ4_XS if layer < n_layer / 8 => DType::Q5_K,
                 _ => base,
             },
-            Part::Other => base,
+            Part::Embedding | Part::Experts | Part::Other => base,
         }
     }
 }
@@ -208,6 +242,9 @@ pub(super) fn fitting(wanted: DType, cols: usize) -> DType {
         DType::Q4_K => DType::Q5_0,
         DType::Q5_K => DType::Q5_1,
         DType::Q6_K => DType::Q8_0,
+        DType::IQ4_XS => DType::IQ4_NL,
+        DType::TQ1_0 | DType::TQ2_0 | DType::Q1_0 | DType::Q2_0 => DType::Q4_0,
+        DType::MXFP4 => DType::Q8_0,
         _ => DType::F16,
     };
     [wanted, fallback].into_iter().find(|dtype| cols.is_multiple_of(dtype.block_size())).unwrap_or(DType::F16)
@@ -270,10 +307,39 @@ mod tests {
         assert_eq!(Q8_0.format_of(TensorPlace { part: Part::Output, ..PLACE }), DType::Q8_0);
     }
 
+    /// As llama.cpp's own tool writes them, of 16 layers with four query heads to a key-value head.
+    #[test]
+    fn the_low_bit_types_mix_in_what_llama_cpp_does() {
+        let place = |part, layer| TensorPlace { part, layer, n_layer: 16, n_gqa: 4 };
+        for (kind, base) in [(IQ4_NL, DType::IQ4_NL), (IQ4_XS, DType::IQ4_XS)] {
+            assert_eq!(kind.format_of(place(Part::AttentionValue, 9)), DType::Q5_K);
+            for down in [Part::FeedForwardDown, Part::ExpertsDown] {
+                assert_eq!([1, 2].map(|layer| kind.format_of(place(down, layer))), [DType::Q5_K, base]);
+            }
+        }
+        for (kind, embedding) in [
+            (IQ4_XS, DType::IQ4_XS),
+            (TQ1_0, DType::Q4_K),
+            (TQ2_0, DType::Q4_K),
+            (Q2_0, DType::Q4_K),
+            (Q1_0, DType::Q1_0),
+        ] {
+            assert_eq!(kind.format_of(place(Part::Output, 0)), DType::Q6_K);
+            assert_eq!(kind.format_of(place(Part::Embedding, 0)), embedding);
+            assert_eq!(kind.format_of(place(Part::Experts, 0)), kind.base());
+        }
+        for part in [Part::Output, Part::Embedding, Part::AttentionValue, Part::FeedForwardDown, Part::Other] {
+            assert_eq!(MXFP4_MOE.format_of(place(part, 0)), DType::Q8_0);
+        }
+        assert_eq!(MXFP4_MOE.format_of(place(Part::ExpertsDown, 0)), DType::MXFP4);
+    }
+
     #[test]
     fn parts_are_told_by_their_names() {
         assert_eq!(Part::of("blk.7.attn_v.weight", true), Part::AttentionValue);
-        assert_eq!(Part::of("token_embd.weight", true), Part::Other);
+        assert_eq!(Part::of("token_embd.weight", true), Part::Embedding);
+        assert_eq!(Part::of("blk.7.ffn_down_exps.weight", true), Part::ExpertsDown);
+        assert_eq!(Part::of("blk.7.ffn_gate_up_exps.weight", true), Part::Experts);
         assert_eq!(Part::of("token_embd.weight", false), Part::Output);
         assert_eq!(Part::of("blk.0.ffn_down.bias", true), Part::Other);
     }
@@ -285,5 +351,7 @@ mod tests {
         assert_eq!(fitting(DType::Q4_K, 576), DType::Q5_0);
         assert_eq!(fitting(DType::Q4_K, 80), DType::F16);
         assert_eq!(fitting(DType::Q4_0, 80), DType::F16);
+        assert_eq!(fitting(DType::IQ4_XS, 288), DType::IQ4_NL);
+        assert_eq!(fitting(DType::TQ2_0, 288), DType::Q4_0);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::file_type::{FileType, Part, TensorPlace, fitting};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
-use crate::weights::{DType, Tensor, dequantize, quantize};
+use crate::weights::{DType, Tensor, quantize};
 
 /// About as many values are widened and packed at a time: they stay in a thread's cache.
 const PIECE: usize = 1 << 14;
@@ -92,15 +92,15 @@ impl Source {
         axis.into_iter().chain(self.first.shape().iter().copied()).collect()
     }
 
-    /// The bytes of row `row` of all, each of which has `row_bytes`.
-    fn row(&self, row: usize, row_bytes: usize) -> Option<&[u8]> {
+    /// The values of row `row` of all, each of which has `row_bytes`; `None` where their format cannot be read.
+    fn row(&self, row: usize, row_bytes: usize) -> Option<Vec<f32>> {
         let rows = self.first.bytes().len() / row_bytes.max(1);
         let part = match row / rows.max(1) {
             0 => &self.first,
             part => self.others.get(part - 1)?,
         };
         let start = row % rows.max(1) * row_bytes;
-        part.bytes().get(start..start + row_bytes)
+        part.widened(start..start + row_bytes)
     }
 }
 
@@ -280,15 +280,14 @@ impl<'a> Rows<'a> {
     fn widened(&self, range: Range<usize>) -> Option<Vec<f32>> {
         match self {
             Self::Stored { source, row_bytes, heads: None, .. } if source.others.is_empty() => {
-                let bytes = source.first.bytes().get(range.start * row_bytes..range.end * row_bytes)?;
-                dequantize::to_f32(source.dtype(), bytes)
+                source.first.widened(range.start * row_bytes..range.end * row_bytes)
             }
             Self::Stored { source, cols, row_bytes, heads } => {
                 let per_head = heads.map(|heads| source.len() / cols / heads);
                 let mut values = Vec::with_capacity(range.len() * cols);
                 for row in range {
                     let from = per_head.map_or(row, |per_head| interleaved(row, per_head));
-                    values.extend(dequantize::to_f32(source.dtype(), source.row(from, *row_bytes)?)?);
+                    values.extend(source.row(from, *row_bytes)?);
                 }
                 Some(values)
             }
@@ -312,7 +311,7 @@ pub(super) fn interleaved(row: usize, per_head: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::Storage;
+    use crate::weights::{Storage, dequantize};
 
     const SHAPE: ModelShape = ModelShape { n_layer: 2, n_gqa: 1, has_output: true };
 

@@ -9,11 +9,16 @@
 pub use super::block::{BLOCK, Block, HIGH};
 pub(super) use super::block::{STEP, STEPS};
 use super::isa::Isa;
+use super::sum_tables::{SumTable, SumTables, TableKind};
 use super::vector;
 
 /// A vector in blocks of [`BLOCK`] values.
 #[derive(Debug, Default, Clone)]
-pub struct QuantizedVector(Vec<Block>);
+pub struct QuantizedVector {
+    blocks: Vec<Block>,
+    /// What weights of few bits can make of them, where that was asked for.
+    sums: SumTables,
+}
 
 impl QuantizedVector {
     /// Takes over `x`, whose length is a whole number of blocks, for the kernels of `isa`; keeps its memory.
@@ -24,24 +29,37 @@ impl QuantizedVector {
 
     fn assign_for(&mut self, with_pairs: bool, x: &[f32]) {
         debug_assert!(x.len().is_multiple_of(BLOCK));
-        self.0.resize(x.len() / BLOCK, Block::ZERO);
-        vector::quantize_blocks(x, with_pairs, &mut self.0);
+        self.sums.clear();
+        self.blocks.resize(x.len() / BLOCK, Block::ZERO);
+        vector::quantize_blocks(x, with_pairs, &mut self.blocks);
+    }
+
+    /// Has the tables of sums of this kind ready, for products that look them up.
+    pub(super) fn prepare_sums(&mut self, kind: TableKind) {
+        self.sums.prepare(kind, &self.blocks);
+    }
+
+    /// The tables of sums, for each block one after another; none where they were not prepared.
+    pub(super) fn sums(&self, kind: TableKind) -> &[SumTable] {
+        self.sums.get(kind)
     }
 
     /// As [`Self::assign`], for the kernels of every instruction set.
     #[cfg(test)]
     pub(super) fn assign_for_all(&mut self, x: &[f32]) {
         self.assign_for(true, x);
+        self.prepare_sums(TableKind::Signs);
+        self.prepare_sums(TableKind::Pairs);
     }
 
     /// One for each [`BLOCK`] values, in order.
     pub fn blocks(&self) -> &[Block] {
-        &self.0
+        &self.blocks
     }
 
     /// The values it stands for.
     pub fn to_f32(&self) -> Vec<f32> {
-        self.0.iter().flat_map(|block| (0..BLOCK).map(|i| block.whole(i) as f32 * block.scale)).collect()
+        self.blocks.iter().flat_map(|block| (0..BLOCK).map(|i| block.whole(i) as f32 * block.scale)).collect()
     }
 }
 
@@ -52,8 +70,8 @@ mod tests {
     #[test]
     fn values_are_kept_to_half_a_step_and_sums_are_exact() {
         let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.3f32.powi(i / 32)).collect();
-        let mut quantized = QuantizedVector(vec![Block::ZERO; 3]);
-        vector::quantize_blocks(&x, true, &mut quantized.0);
+        let mut quantized = QuantizedVector { blocks: vec![Block::ZERO; 3], ..QuantizedVector::default() };
+        vector::quantize_blocks(&x, true, &mut quantized.blocks);
         for (i, (found, exact)) in quantized.to_f32().iter().zip(&x).enumerate() {
             let step = quantized.blocks()[i / BLOCK].scale;
             assert!((found - exact).abs() <= step * 0.5001, "element {i}: {found} instead of {exact}, step {step}");

@@ -10,6 +10,7 @@ use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
 use super::prefetch::Upcoming;
+use super::sum_tables::TableKind;
 use super::tiles::{Precision, TokenTiles};
 use crate::EngineError;
 use crate::blas::{self, MatMut, MatRef, Transpose};
@@ -114,6 +115,14 @@ impl Part {
             Self::Packed(packed) => packed.start(),
         }
     }
+
+    /// The tables of sums that its inputs need.
+    fn tables(&self, isa: Isa) -> Option<TableKind> {
+        match self {
+            Self::Floats(_) => None,
+            Self::Packed(packed) => packed.tables(isa),
+        }
+    }
 }
 
 /// A matrix of weights: `out_features` dot products with an input of `in_features`. Several can be stacked, so that one
@@ -137,7 +146,9 @@ impl WeightMatrix {
     pub fn from_rows(tensor: &Tensor, packer: &Packer<'_>) -> Result<Self, EngineError> {
         let [rows, cols] = matrix_shape(tensor)?;
         let part = match PackedFormat::of(tensor.dtype()) {
-            Some(format) => Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), packer)?),
+            Some(format) => {
+                Part::Packed(PackedMatrix::pack(format, rows, cols, tensor.bytes(), packer)?.times(tensor.factor()?))
+            }
             None => Part::Floats(FloatMatrix::from_rows(float_format(tensor)?, [rows, cols], tensor.bytes(), packer)?),
         };
         tensor.release();
@@ -350,20 +361,25 @@ fn multiply_shares<'a>(
 ) {
     let Share { matrix: WeightMatrix { in_features, out_features, .. }, .. } = share(0);
     let (k, width, rows) = (*in_features, *out_features, out.len() / out_features.max(&1));
+    let isa = Isa::active();
     let (mut end, mut most, mut any_packed, mut any_floats) = (0, 0, false, false);
+    let mut sums = [None; TableKind::COUNT];
     for Share { matrix, inputs, first } in (0..count).map(share) {
         assert!(matrix.in_features == k && matrix.out_features == width, "matrices of different shapes");
         assert!(inputs.end * k <= x.len() && first >= end && first + inputs.len() <= rows, "rows of other shares");
         (end, most) = (first + inputs.len(), most.max(inputs.len()));
         any_packed |= matrix.any_packed(|_| true);
+        for kind in matrix.parts.iter().filter_map(|(_, part)| part.tables(isa)) {
+            sums[kind as usize] = Some(kind);
+        }
         any_floats |= matrix.parts.iter().any(|(_, part)| matches!(part, Part::Floats(_)));
     }
-    let isa = Isa::active();
     if any_packed {
         let inputs = x.len() / k.max(1);
         workspace.quantized.resize_with(workspace.quantized.len().max(inputs), QuantizedVector::default);
         for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(k.max(1))) {
             quantized.assign(isa, x);
+            sums.into_iter().flatten().for_each(|kind| quantized.prepare_sums(kind));
         }
     }
     if any_floats {

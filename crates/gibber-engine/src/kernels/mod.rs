@@ -16,6 +16,7 @@ pub mod recurrence;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 pub mod rotary;
+mod sum_tables;
 pub mod table;
 pub mod tiles;
 pub mod vector;

@@ -26,6 +26,8 @@ mod format;
 mod gemm;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod lookup;
 mod pack;
 mod portable;
 mod product;
@@ -39,7 +41,9 @@ use super::activation::{BLOCK, Block, QuantizedVector};
 use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
+use super::sum_tables::TableKind;
 use super::tiles::TokenTiles;
+use super::vector;
 use crate::EngineError;
 use crate::blas::MatMut;
 
@@ -82,6 +86,8 @@ pub struct PackedMatrix {
     format: PackedFormat,
     rows: usize,
     cols: usize,
+    /// What all weights are multiplied with.
+    factor: f32,
     /// Group after group; the last is filled up with zeros.
     bytes: Region,
 }
@@ -112,7 +118,26 @@ impl PackedMatrix {
                 pack::pack_group(format, &file[rows.start * row_bytes..rows.end * row_bytes], row_bytes, packed);
             });
         }
-        Ok(Self { format, rows, cols, bytes })
+        Ok(Self { format, rows, cols, factor: 1.0, bytes })
+    }
+
+    /// The same with all weights multiplied by `factor`.
+    #[must_use]
+    pub fn times(self, factor: f32) -> Self {
+        Self { factor: self.factor * factor, ..self }
+    }
+
+    /// Multiplies what was computed without the factor.
+    fn scale(&self, out: &mut [f32]) {
+        if self.factor != 1.0 {
+            vector::scale(out, self.factor);
+        }
+    }
+
+    fn scale_rows(&self, out: &mut MatMut<'_>) {
+        for row in 0..out.rows() {
+            self.scale(out.row_mut(row));
+        }
     }
 
     /// Rows (outputs).
@@ -168,7 +193,7 @@ impl PackedMatrix {
         if whole > 0 {
             let groups = &self.bytes[first / ROWS * self.format.group_bytes(self.blocks())..];
             let out = out.row_mut(0)[..whole].as_chunks_mut().0;
-            multiply_groups(isa, self.format, groups, x[0].blocks(), out);
+            multiply_groups(isa, self.format, groups, &x[0], out);
         }
         self.for_each_group(first + whole, out.cols() - whole, |group, lanes, at| {
             let (at, mut token) = (whole + at, 0);
@@ -180,6 +205,12 @@ impl PackedMatrix {
                 }
             }
         });
+        self.scale_rows(out);
+    }
+
+    /// The tables of sums that [`Self::multiply`] looks up in its inputs.
+    pub(in crate::kernels) fn tables(&self, isa: Isa) -> Option<TableKind> {
+        self.format.tables().filter(|_| matches!(isa, Isa::Avx512(_)))
     }
 
     /// Whether `Self::multiply_tiles` is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
@@ -212,6 +243,7 @@ impl PackedMatrix {
         };
         let windows: Vec<_> = groups.zip(&*panels).map(window).collect();
         gemm::multiply_panels(isa, self.format, &windows, x, out);
+        self.scale_rows(out);
     }
 
     /// How wide a matrix `Self::unpack_columns` needs for the rows `first..first + count`.
@@ -239,6 +271,7 @@ impl PackedMatrix {
             expand::prepare_panel(self.format, self.group(group), self.blocks(), panel);
             expand::unpack_columns(panel, index * ROWS, width, out);
         }
+        self.scale(out);
     }
 
     /// One row as floats: an embedding looked up.
@@ -248,6 +281,7 @@ impl PackedMatrix {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows && out.len() == self.cols, "row {row} of {}", self.rows);
         portable::unpack_row(self.format, self.group(row / ROWS), row % ROWS, out);
+        self.scale(out);
     }
 }
 
@@ -255,14 +289,18 @@ impl PackedMatrix {
 ///
 /// # Panics
 /// Where there are not as many.
-fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &[Block], out: &mut [Lanes]) {
+fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &QuantizedVector, out: &mut [Lanes]) {
+    let x_and_sums = format.tables().map(|kind| (x.blocks(), x.sums(kind)));
+    let x = x.blocks();
     let each = format.group_bytes(x.len());
     let groups = &groups[..out.len() * each];
-    match isa {
+    match (isa, x_and_sums) {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(isa) => avx512::multiply_groups(isa, format, groups, x, out),
+        (Isa::Avx512(isa), Some(x)) => lookup::multiply_groups(isa, format, groups, x, out),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(isa) => avx2::multiply_groups(isa, format, groups, x, out),
+        (Isa::Avx512(isa), None) => avx512::multiply_groups(isa, format, groups, x, out),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2(isa), _) => avx2::multiply_groups(isa, format, groups, x, out),
         _ => {
             for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
                 portable::multiply_group(format, group, &[x], std::slice::from_mut(out));
@@ -273,6 +311,14 @@ fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &[Block], o
 
 /// The sixteen rows of a group times up to [`TOKENS`] inputs.
 fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[QuantizedVector]) -> [Lanes; TOKENS] {
+    if matches!(isa, Isa::Avx512(_)) && format.tables().is_some() {
+        // The weights are taken apart by as little as they would be for all tokens together.
+        let mut out = [[0.0; ROWS]; TOKENS];
+        for (x, out) in x.iter().zip(&mut out) {
+            multiply_groups(isa, format, group, x, std::slice::from_mut(out));
+        }
+        return out;
+    }
     let blocks: [&[Block]; TOKENS] = std::array::from_fn(|token| x.get(token).map_or(&[][..], |x| x.blocks()));
     let mut out = [[0.0; ROWS]; TOKENS];
     match isa {

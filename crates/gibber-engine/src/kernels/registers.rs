@@ -27,6 +27,8 @@ pub(super) trait Registers: Copy {
     fn sub(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
     /// `256 · a`
     fn times_256(self, a: Self::Integers) -> Self::Integers;
+    /// `by` bits to the left.
+    fn shift_left_32(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the left.
     fn shift_left_16(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the right.
@@ -38,8 +40,8 @@ pub(super) trait Registers: Copy {
     /// The first bytes with their signs, a lane each.
     fn widen_i8(self, bytes: __m128i) -> Self::Integers;
     fn to_floats(self, a: Self::Integers) -> Self::Floats;
-    /// 2^(a - 127), for 1 to 254.
-    fn power_of_two(self, a: Self::Integers) -> Self::Floats;
+    /// The same bits.
+    fn as_floats(self, a: Self::Integers) -> Self::Floats;
 
     /// `x` in every lane.
     fn splat_float(self, x: f32) -> Self::Floats;
@@ -111,6 +113,7 @@ registers! {
         add(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
         sub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
         times_256(a: __m256i) -> __m256i = _mm256_slli_epi32::<8>(a);
+        shift_left_32(a: __m256i, by: i32) -> __m256i = _mm256_sll_epi32(a, _mm_cvtsi32_si128(by));
         shift_left_16(a: __m256i, by: i32) -> __m256i = _mm256_sll_epi16(a, _mm_cvtsi32_si128(by));
         shift_right_16(a: __m256i, by: i32) -> __m256i = _mm256_srl_epi16(a, _mm_cvtsi32_si128(by));
         look_up(table: __m128i, codes: __m256i) -> __m256i =
@@ -118,7 +121,7 @@ registers! {
         widen_u8(bytes: __m128i) -> __m256i = _mm256_cvtepu8_epi32(bytes);
         widen_i8(bytes: __m128i) -> __m256i = _mm256_cvtepi8_epi32(bytes);
         to_floats(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
-        power_of_two(a: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(a));
+        as_floats(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
         splat_float(x: f32) -> __m256 = _mm256_set1_ps(x);
         add_floats(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub_floats(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
@@ -145,6 +148,7 @@ registers! {
         add(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
         sub(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
         times_256(a: __m512i) -> __m512i = _mm512_slli_epi32::<8>(a);
+        shift_left_32(a: __m512i, by: i32) -> __m512i = _mm512_sll_epi32(a, _mm_cvtsi32_si128(by));
         shift_left_16(a: __m512i, by: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(by));
         shift_right_16(a: __m512i, by: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(by));
         look_up(table: __m128i, codes: __m512i) -> __m512i =
@@ -152,7 +156,7 @@ registers! {
         widen_u8(bytes: __m128i) -> __m512i = _mm512_cvtepu8_epi32(bytes);
         widen_i8(bytes: __m128i) -> __m512i = _mm512_cvtepi8_epi32(bytes);
         to_floats(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
-        power_of_two(a: __m512i) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(a));
+        as_floats(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
         splat_float(x: f32) -> __m512 = _mm512_set1_ps(x);
         add_floats(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub_floats(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);

@@ -8,7 +8,7 @@
 
 use half::{bf16, f16};
 
-use super::DType;
+use super::{DType, codebook};
 
 /// Values in a block of a K-quant.
 const SUPER_BLOCK: usize = 256;
@@ -80,6 +80,9 @@ pub fn to_f32(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
             let d = half_power_of_two(b[0]);
             values.extend(nibbles(&b[1..]).map(|code| f32::from(E2M1_DOUBLED[usize::from(code)]) * d));
         }),
+        DType::NVFP4 => blocks.for_each(|b| nvfp4(b, &mut values)),
+        DType::IQ1_S | DType::IQ1_M | DType::IQ3_XXS | DType::IQ3_S => codebook::to_f32(dtype, blocks, &mut values)?,
+        DType::IQ2_XXS | DType::IQ2_XS | DType::IQ2_S => codebook::to_f32(dtype, blocks, &mut values)?,
         _ => return None,
     }
     Some(values)
@@ -91,12 +94,37 @@ fn half(bytes: &[u8]) -> f32 {
 
 /// Half of the power of two that a scale of MXFP4 stands for (E8M0: an exponent with a bias of 127): 2^(exponent - 128),
 /// the least two of which are subnormal numbers.
-fn half_power_of_two(exponent: u8) -> f32 {
+pub(super) fn half_power_of_two(exponent: u8) -> f32 {
     match exponent {
         0 | 1 => f32::from_bits(0x0020_0000 << exponent),
         _ => f32::from_bits(u32::from(exponent - 1) << 23),
     }
 }
+
+/// Four scales, each for 16 values whose codes are the next 8 bytes: low halves, then high ones.
+fn nvfp4(block: &[u8], values: &mut Vec<f32>) {
+    let (scales, codes) = block.split_at(4);
+    for (&scale, codes) in scales.iter().zip(codes.chunks_exact(8)) {
+        let d = half_of_ue4m3(scale);
+        values.extend(nibbles(codes).map(|code| f32::from(E2M1_DOUBLED[usize::from(code)]) * d));
+    }
+}
+
+/// Half of what a scale of NVFP4 stands for: a float with four bits of exponent and three of mantissa (E4M3). Its sign does
+/// not count, and what stands for no number is 0.
+fn half_of_ue4m3(byte: u8) -> f32 {
+    if byte == UE4M3_NAN {
+        return 0.0;
+    }
+    let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
+    match exponent {
+        0 => mantissa * 2f32.powi(-10),
+        _ => (1.0 + mantissa / 8.0) * 2f32.powi(exponent - 8),
+    }
+}
+
+/// The scale of NVFP4 that is no number.
+pub(crate) const UE4M3_NAN: u8 = 0x7f;
 
 /// All low halves, then all high halves.
 fn nibbles(codes: &[u8]) -> impl Iterator<Item = u8> {

@@ -137,8 +137,9 @@ impl DType {
         match self {
             F32 | F16 | BF16 => true,
             Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K => true,
-            IQ4_NL | IQ4_XS | TQ1_0 | TQ2_0 | Q1_0 | Q2_0 | MXFP4 => true,
-            Q8_1 | Q8_K | IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S | IQ1_S | IQ1_M | NVFP4 => false,
+            IQ4_NL | IQ4_XS | TQ1_0 | TQ2_0 | Q1_0 | Q2_0 | MXFP4 | NVFP4 => true,
+            IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S | IQ1_S | IQ1_M => true,
+            Q8_1 | Q8_K => false,
             F64 | I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64 | Bool | F8_E4M3 | F8_E5M2 => false,
         }
     }

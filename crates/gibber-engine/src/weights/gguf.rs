@@ -12,6 +12,7 @@ mod tests;
 mod writer;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 
 use super::{DType, Storage, Tensor, disguise};
@@ -82,7 +83,7 @@ impl<'a> Gguf<'a> {
             }
             tensors.push(entry.into_tensor(path, storage, data_start)?);
         }
-        refuse_overlap(path, &tensors)?;
+        check_places(path, &tensors, alignment)?;
         Ok(Self { metadata, tensors })
     }
 }
@@ -105,21 +106,42 @@ fn read_header(path: &Path, reader: &mut Reader<'_>) -> Result<(u64, u64), Engin
     Ok((n_tensors, n_keys))
 }
 
-/// Refuses tensors that share bytes: one of the two has lost its own.
-fn refuse_overlap(path: &Path, tensors: &[Tensor]) -> Result<(), EngineError> {
+/// Refuses tensors that share bytes (one of the two has lost its own), and blocks with more behind them than padding: they
+/// are of another size than here, as in files of a fork that gives a number to a format of its own.
+fn check_places(path: &Path, tensors: &[Tensor], alignment: u64) -> Result<(), EngineError> {
     let mut in_order: Vec<&Tensor> = tensors.iter().filter(|tensor| !tensor.range().is_empty()).collect();
     in_order.sort_by_key(|tensor| tensor.range().start);
-    match in_order.windows(2).find(|pair| pair[1].range().start < pair[0].range().end) {
-        None => Ok(()),
-        Some(pair) => {
-            let [first, second] = [pair[0], pair[1]].map(|tensor| (tensor.name(), tensor.range()));
+    for pair in in_order.windows(2) {
+        let [first, second] = [pair[0], pair[1]].map(|tensor| (tensor.name(), tensor.range()));
+        let is_block = pair[0].dtype().block_size() > 1;
+        let places = || {
+            let range = |(name, range): (&str, &Range<usize>)| format!("`{name}` (bytes {range:?})");
+            format!("{} and {}", range(first), range(second))
+        };
+        if second.1.start < first.1.end {
+            let fork = if is_block { other_numbers(pair[0].dtype()) } else { String::new() };
+            let reason =
+                format!("tensors {} lie upon each other: the file is corrupt, download it again{fork}", places());
+            return Err(EngineError::format(path, reason));
+        }
+        if is_block && (second.1.start - first.1.end) as u64 >= alignment {
             let reason = format!(
-                "tensors `{}` (bytes {:?}) and `{}` (bytes {:?}) lie upon each other: the file is corrupt, download it again",
-                first.0, first.1, second.0, second.1
+                "between tensors {} are bytes that belong to neither: the file is corrupt{}",
+                places(),
+                other_numbers(pair[0].dtype())
             );
-            Err(EngineError::format(path, reason))
+            return Err(EngineError::format(path, reason));
         }
     }
+    Ok(())
+}
+
+/// What else tensors in the wrong places can come from.
+fn other_numbers(dtype: DType) -> String {
+    let number = dtype.ggml_type().unwrap_or_default();
+    format!(
+        ", or from a fork of llama.cpp in which format number {number} is not {dtype}: then convert it anew with llama.cpp"
+    )
 }
 
 fn alignment(path: &Path, metadata: &Metadata<'_>) -> Result<u64, EngineError> {
@@ -163,7 +185,9 @@ impl TensorEntry<'_> {
     fn into_tensor(self, path: &Path, storage: &Storage, data_start: u64) -> Result<Tensor, EngineError> {
         let Self { name, dims, ggml_type, offset } = self;
         let Some(dtype) = DType::from_ggml_type(ggml_type) else {
-            let what = format!("tensor `{name}` has the format number {ggml_type}, which is not known here");
+            let what = format!(
+                "tensor `{name}` has the format number {ggml_type}, which llama.cpp does not use for weights, or a later one does: convert it anew with llama.cpp"
+            );
             return Err(EngineError::unsupported(path, what));
         };
         let shape = dims.iter().rev().map(|&dim| usize::try_from(dim).ok()).collect::<Option<Vec<_>>>();

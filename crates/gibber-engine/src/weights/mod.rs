@@ -3,12 +3,14 @@
 //! A [`Storage`] holds the bytes of a file; [`gguf`] and [`safetensors`] read its table of tensors; [`Weights`] is what
 //! the models load from. Every length and offset in a file is checked against the file's size before it is used.
 
+pub(crate) mod codebook;
 pub mod dequantize;
 pub(crate) mod disguise;
 mod dtype;
 mod fingerprint;
 pub mod gguf;
 pub mod mxfp4;
+mod nvfp4;
 pub mod quantize;
 pub mod safetensors;
 pub mod shards;
@@ -55,7 +57,8 @@ impl Weights {
     /// A view of `tensors`, which come from `path` (named in errors).
     pub fn new(path: impl Into<PathBuf>, tensors: impl IntoIterator<Item = Tensor>) -> Self {
         let entry = |tensor: Tensor| (tensor.name().to_owned(), TensorEntry { tensor, taken: AtomicBool::new(false) });
-        let tensors = tensors.into_iter().map(entry).collect();
+        let mut tensors = tensors.into_iter().map(entry).collect();
+        nvfp4::take_scales(&mut tensors);
         Self {
             table: Arc::new(Table { path: path.into(), tensors, is_closed: AtomicBool::new(false) }),
             prefix: String::new(),

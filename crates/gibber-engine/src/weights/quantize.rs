@@ -5,6 +5,7 @@
 //! searched for (the sibling module `search`).
 
 mod k_quants;
+mod low_bits;
 mod search;
 
 use half::{bf16, f16};
@@ -14,10 +15,16 @@ use super::DType;
 /// Values in a block of the formats that are not K-quants.
 const BLOCK: usize = 32;
 
-/// Whether floats can be packed into this format: it is computed with, and needs no search through a table of codes.
+/// Whether floats can be packed into this format: it is computed with, needs no search through a codebook,
+/// and no second scale beside the tensor.
 pub const fn is_written(dtype: DType) -> bool {
     use DType::*;
-    matches!(dtype, F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K)
+    match dtype {
+        F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q2_K | Q3_K | Q4_K | Q5_K | Q6_K => true,
+        IQ4_NL | IQ4_XS | TQ1_0 | TQ2_0 | MXFP4 | Q1_0 | Q2_0 => true,
+        Q8_1 | Q8_K | NVFP4 | IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S | IQ1_S | IQ1_M => false,
+        F64 | I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64 | Bool | F8_E4M3 | F8_E5M2 => false,
+    }
 }
 
 /// Packs `values`, whole blocks of finite floats, into `out`; `None` for a format that cannot be written, or where a
@@ -58,7 +65,9 @@ pub fn from_f32(dtype: DType, values: &[f32], out: &mut [u8]) -> Option<()> {
         }),
         _ => {
             for (x, out) in blocks {
-                k_quants::pack(dtype, x.first_chunk()?, out);
+                if low_bits::pack(dtype, x, out).is_none() {
+                    k_quants::pack(dtype, x.first_chunk()?, out);
+                }
             }
         }
     }

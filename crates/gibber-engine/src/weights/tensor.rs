@@ -1,6 +1,7 @@
 //! One named tensor: a shape, a format and the bytes of its values.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use zerocopy::FromBytes;
 
@@ -15,6 +16,8 @@ pub struct Tensor {
     dtype: DType,
     storage: Storage,
     range: Range<usize>,
+    /// What all values are multiplied with: one number, or one for each part of the first axis. Where there is none, 1.
+    factors: Option<Arc<[f32]>>,
 }
 
 impl Tensor {
@@ -42,7 +45,7 @@ impl Tensor {
                 storage.bytes().len()
             )));
         }
-        Ok(Self { name, shape, dtype, storage, range })
+        Ok(Self { name, shape, dtype, storage, range, factors: None })
     }
 
     /// Part `index` of `of` along its first axis, which has that many: a tensor with an axis less.
@@ -55,7 +58,12 @@ impl Tensor {
                 let bytes = self.range.len() / of;
                 let start = self.range.start + index * bytes;
                 let range = start..start + bytes;
-                Self::new(self.name.clone(), shape.to_vec(), self.dtype, self.storage.clone(), range)
+                let part = Self::new(self.name.clone(), shape.to_vec(), self.dtype, self.storage.clone(), range)?;
+                let factors = self.factors.as_deref().map(|factors| match factors {
+                    [_] => factors.into(),
+                    _ => factors[index..=index].into(),
+                });
+                Ok(Self { factors, ..part })
             }
             _ => Err(EngineError::Invalid(format!("tensor `{}` has no part {index} of {of}", self.name))),
         }
@@ -66,7 +74,8 @@ impl Tensor {
     /// # Errors
     /// [`EngineError::Invalid`] where that has another number of them.
     pub(crate) fn reshaped(self, shape: Vec<usize>) -> Result<Self, EngineError> {
-        Self::new(self.name, shape, self.dtype, self.storage, self.range)
+        let made = Self::new(self.name.clone(), shape, self.dtype, self.storage.clone(), self.range.clone())?;
+        self.multiplied_alike(made)
     }
 
     /// A copy of these rows, in this order.
@@ -131,7 +140,9 @@ impl Tensor {
         let shape = [&[count][..], columns].concat();
         if step == 1 {
             let start = self.range.start + first * row;
-            return Self::new(self.name.clone(), shape, self.dtype, self.storage.clone(), start..start + count * row);
+            let range = start..start + count * row;
+            let made = Self::new(self.name.clone(), shape, self.dtype, self.storage.clone(), range)?;
+            return self.multiplied_alike(made);
         }
         let picked = self.bytes().chunks_exact(row.max(1)).skip(first).step_by(step).take(count);
         self.remade(shape, picked.flatten().copied().collect())
@@ -168,7 +179,18 @@ impl Tensor {
     /// A tensor of the same name with other values.
     fn remade(&self, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, EngineError> {
         let range = 0..bytes.len();
-        Self::new(self.name.clone(), shape, self.dtype, Storage::from_vec(bytes), range)
+        self.multiplied_alike(Self::new(self.name.clone(), shape, self.dtype, Storage::from_vec(bytes), range)?)
+    }
+
+    /// `made` of the same values, multiplied with what these are.
+    fn multiplied_alike(&self, made: Self) -> Result<Self, EngineError> {
+        match self.factors.as_deref() {
+            Some(factors) if factors.len() > 1 => Err(EngineError::Invalid(format!(
+                "tensor `{}` has a scale for each part, and cannot be put in another order",
+                self.name
+            ))),
+            _ => Ok(Self { factors: self.factors.clone(), ..made }),
+        }
     }
 
     fn lacks(&self, what: &str, first: usize, step: usize, count: usize) -> EngineError {
@@ -176,6 +198,32 @@ impl Tensor {
         EngineError::Invalid(format!(
             "tensor `{name}` of the shape {shape:?} has no {count} {what}, {step} apart from {first}"
         ))
+    }
+
+    /// The same with all values multiplied by one of `factors`: by the only one, or part by part along the first axis.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where there are neither one nor as many as parts.
+    pub(super) fn times(self, factors: Vec<f32>) -> Result<Self, EngineError> {
+        let parts = self.shape.first().copied().unwrap_or(1);
+        if factors.len() != 1 && factors.len() != parts {
+            let Self { name, shape, .. } = self;
+            let what = format!("tensor `{name}` of the shape {shape:?} has {} scales beside it", factors.len());
+            return Err(EngineError::Invalid(what));
+        }
+        Ok(Self { factors: Some(factors.into()), ..self })
+    }
+
+    /// What all values of a matrix are multiplied with: [`Self::bytes`] is without it.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] where not all have the same.
+    pub(crate) fn factor(&self) -> Result<f32, EngineError> {
+        match self.factors.as_deref() {
+            None => Ok(1.0),
+            Some(&[factor]) => Ok(factor),
+            Some(_) => Err(EngineError::Invalid(format!("tensor `{}` has more scales than one", self.name))),
+        }
     }
 
     /// Its full name in the file.
@@ -242,9 +290,22 @@ impl Tensor {
     /// # Errors
     /// [`EngineError::Invalid`] where the engine cannot compute with its format.
     pub fn to_f32(&self) -> Result<Vec<f32>, EngineError> {
-        dequantize::to_f32(self.dtype, self.bytes()).ok_or_else(|| {
+        self.widened(0..self.bytes().len()).ok_or_else(|| {
             EngineError::Invalid(format!("tensor `{}`: the format {} cannot be read", self.name, self.dtype))
         })
+    }
+
+    /// The values of some of its bytes, whole rows; `None` where they are not there, or the format cannot be read.
+    pub(crate) fn widened(&self, bytes: Range<usize>) -> Option<Vec<f32>> {
+        let mut values = dequantize::to_f32(self.dtype, self.bytes().get(bytes.clone())?)?;
+        if let Some(factors) = &self.factors {
+            let first = bytes.start / self.dtype.block_bytes() * self.dtype.block_size();
+            let each = self.len() / factors.len();
+            for (at, value) in (first..).zip(&mut values) {
+                *value *= factors[at / each];
+            }
+        }
+        Some(values)
     }
 }
 

@@ -66,9 +66,12 @@ pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockSc
             scales: [times(first_half(), bytes_at(first, f32::from)); 2],
             minimums: [negative(times(second_half(), bytes_at(second, f32::from))); 2],
         },
-        Scales::Super => BlockScales { scales: [times(first_half(), bytes_at(first, signed)); 2], minimums: [zero; 2] },
-        Scales::SuperHalves => {
-            let scale = first_half();
+        Scales::Super(divisor) => {
+            let scale = divided(first_half(), divisor);
+            BlockScales { scales: [times(scale, bytes_at(first, signed)); 2], minimums: [zero; 2] }
+        }
+        Scales::SuperHalves(divisor) => {
+            let scale = divided(first_half(), divisor);
             let scales = [first, second].map(|bytes| times(scale, bytes_at(bytes, signed)));
             BlockScales { scales, minimums: [zero; 2] }
         }
@@ -80,8 +83,26 @@ pub(super) fn block_scales(kind: Scales, scales: &[u8], block: usize) -> BlockSc
             }
         }
         Scales::Exponent => BlockScales { scales: [bytes_at(first, half_power_of_two); 2], minimums: [zero; 2] },
+        Scales::Float8Halves => {
+            BlockScales { scales: [first, second].map(|bytes| bytes_at(bytes, half_of_float8)), minimums: [zero; 2] }
+        }
     }
 }
+
+/// By a power of two, so that nothing is lost.
+#[inline(always)]
+fn divided(a: Lanes, divisor: u8) -> Lanes {
+    a.map(|a| a * f32::from(divisor).recip())
+}
+
+/// Half of a float of eight bits (E4M3): moved into a float's place, the exponent is 120 too small, also where the number is
+/// subnormal.
+#[inline(always)]
+fn half_of_float8(byte: u8) -> f32 {
+    f32::from_bits(u32::from(byte) << 20) * HALF_OF_TWO_TO_120
+}
+
+pub(super) const HALF_OF_TWO_TO_120: f32 = f32::from_bits((127 + 119) << 23);
 
 fn signed(byte: u8) -> f32 {
     f32::from(byte as i8)

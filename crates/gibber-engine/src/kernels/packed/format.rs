@@ -3,7 +3,9 @@
 //! The file layouts are those of ggml (`ggml-common.h`, decoded in `ggml-quants.c`).
 
 use crate::kernels::activation::{BLOCK, STEP};
+use crate::kernels::sum_tables::TableKind;
 use crate::weights::DType;
+use crate::weights::codebook::{IQ1_VALUES, IQ2_VALUES, IQ3_S_VALUES, IQ3_XXS_VALUES};
 use crate::weights::dequantize::{E2M1_DOUBLED, IQ4_VALUES};
 
 /// Rows that stand side by side.
@@ -22,20 +24,22 @@ pub(in crate::kernels) enum Scales {
     F16Minimum,
     /// A half-precision scale of scales and one of minimums for 256 columns; a byte of each for 32.
     SuperMinimum,
-    /// A half-precision scale for 256 columns, a signed byte for 32.
-    Super,
-    /// A half-precision scale for 256 columns, a signed byte for 16.
-    SuperHalves,
+    /// A half-precision scale for 256 columns, divided by so much; a signed byte for 32.
+    Super(u8),
+    /// A half-precision scale for 256 columns, divided by so much; a signed byte for 16.
+    SuperHalves(u8),
     /// As [`Self::SuperMinimum`], but with four bits of each for 16 columns, in one byte.
     SuperHalvesMinimum,
     /// A power of two for each block of 32: a byte, its exponent with a bias of 128.
     Exponent,
+    /// Half a float of eight bits (E4M3, its sign always 0) for 16 columns.
+    Float8Halves,
 }
 
 impl Scales {
     /// Whether each sixteen columns of a block have a scale of their own.
     pub(in crate::kernels) const fn has_halves(self) -> bool {
-        matches!(self, Self::SuperHalves | Self::SuperHalvesMinimum)
+        matches!(self, Self::SuperHalves(_) | Self::SuperHalvesMinimum | Self::Float8Halves)
     }
 
     /// Whether a minimum is added to the scaled quants.
@@ -47,17 +51,19 @@ impl Scales {
     const fn sharing(self) -> usize {
         match self {
             Self::Half(blocks) => blocks,
-            Self::F16Minimum | Self::Exponent => 1,
-            Self::Super | Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => SUPER_BLOCK / BLOCK,
+            Self::F16Minimum | Self::Exponent | Self::Float8Halves => 1,
+            Self::Super(_) | Self::SuperMinimum | Self::SuperHalves(_) | Self::SuperHalvesMinimum => {
+                SUPER_BLOCK / BLOCK
+            }
         }
     }
 
     /// Bytes of the half-precision numbers that are shared, before the bytes of the blocks.
     const fn f16_bytes(self) -> usize {
         match self {
-            Self::Half(_) | Self::Super | Self::SuperHalves => 2 * ROWS,
+            Self::Half(_) | Self::Super(_) | Self::SuperHalves(_) => 2 * ROWS,
             Self::F16Minimum | Self::SuperMinimum | Self::SuperHalvesMinimum => 4 * ROWS,
-            Self::Exponent => 0,
+            Self::Exponent | Self::Float8Halves => 0,
         }
     }
 
@@ -65,8 +71,8 @@ impl Scales {
     const fn block_bytes(self) -> usize {
         match self {
             Self::Half(_) | Self::F16Minimum => 0,
-            Self::Super | Self::Exponent => ROWS,
-            Self::SuperMinimum | Self::SuperHalves | Self::SuperHalvesMinimum => 2 * ROWS,
+            Self::Super(_) | Self::Exponent => ROWS,
+            Self::SuperMinimum | Self::SuperHalves(_) | Self::SuperHalvesMinimum | Self::Float8Halves => 2 * ROWS,
         }
     }
 
@@ -94,7 +100,7 @@ pub(in crate::kernels) enum Codes {
     Numbers,
     /// Twice itself: a bit for two values on both sides of 0, which have no whole number between them.
     Doubled,
-    /// One of 16 numbers of so many bits, for codes of four.
+    /// One of 16 numbers of so many bits.
     Table(&'static [u8; 16], usize),
 }
 
@@ -113,6 +119,10 @@ const fn quants(values: [i8; 16], offset: i32) -> [u8; 16] {
 
 const IQ4_QUANTS: [u8; 16] = quants(IQ4_VALUES, 128);
 const E2M1_QUANTS: [u8; 16] = quants(E2M1_DOUBLED, 12);
+const IQ1_QUANTS: [u8; 16] = quants(IQ1_VALUES, 9);
+const IQ2_QUANTS: [u8; 16] = quants(IQ2_VALUES, 43);
+const IQ3_XXS_QUANTS: [u8; 16] = quants(IQ3_XXS_VALUES, 62);
+const IQ3_S_QUANTS: [u8; 16] = quants(IQ3_S_VALUES, 15);
 
 /// A format as the kernels are compiled for it: everything is known at compile time.
 pub(in crate::kernels) trait Quant {
@@ -227,17 +237,17 @@ formats! {
     /// 2 bits.
     Q2_K: 2, Codes::Numbers, 0, Scales::SuperHalvesMinimum;
     /// 3 bits.
-    Q3_K: 3, Codes::Numbers, 4, Scales::SuperHalves;
+    Q3_K: 3, Codes::Numbers, 4, Scales::SuperHalves(1);
     /// 4 bits.
     Q4_K: 4, Codes::Numbers, 0, Scales::SuperMinimum;
     /// 5 bits.
     Q5_K: 5, Codes::Numbers, 0, Scales::SuperMinimum;
     /// 6 bits.
-    Q6_K: 6, Codes::Numbers, 32, Scales::SuperHalves;
+    Q6_K: 6, Codes::Numbers, 32, Scales::SuperHalves(1);
     /// 4 bits, not linear.
     IQ4_NL: 4, Codes::Table(&IQ4_QUANTS, 8), 128, Scales::Half(1);
     /// 4 bits, not linear.
-    IQ4_XS: 4, Codes::Table(&IQ4_QUANTS, 8), 128, Scales::Super;
+    IQ4_XS: 4, Codes::Table(&IQ4_QUANTS, 8), 128, Scales::Super(1);
     /// Three values: `scale · (q - 1)`, here with 2 bits each.
     TQ1_0: 2, Codes::Numbers, 1, Scales::Half(8);
     /// Three values: `scale · (q - 1)`.
@@ -248,6 +258,23 @@ formats! {
     Q2_0: 2, Codes::Numbers, 1, Scales::Half(2);
     /// Floats of 4 bits, doubled, times half a power of two.
     MXFP4: 4, Codes::Table(&E2M1_QUANTS, 5), 12, Scales::Exponent;
+    /// Floats of 4 bits, doubled, times half a float of 8 bits.
+    NVFP4: 4, Codes::Table(&E2M1_QUANTS, 5), 12, Scales::Float8Halves;
+    /// Entries of a codebook, of three magnitudes and a sign: here with 3 bits a value. (Quants of 7 bits are multiplied as
+    /// those of 8.)
+    IQ2_XXS: 3, Codes::Table(&IQ2_QUANTS, 8), 43, Scales::Super(8);
+    /// As IQ2_XXS.
+    IQ2_XS: 3, Codes::Table(&IQ2_QUANTS, 8), 43, Scales::SuperHalves(8);
+    /// As IQ2_XXS.
+    IQ2_S: 3, Codes::Table(&IQ2_QUANTS, 8), 43, Scales::SuperHalves(8);
+    /// Entries of a codebook, of eight magnitudes and a sign: here with 4 bits a value.
+    IQ3_XXS: 4, Codes::Table(&IQ3_XXS_QUANTS, 8), 62, Scales::Super(4);
+    /// As IQ3_XXS.
+    IQ3_S: 4, Codes::Table(&IQ3_S_QUANTS, 5), 15, Scales::Super(1);
+    /// Entries of a codebook, of three values that are moved up or down: here with 3 bits a value.
+    IQ1_S: 3, Codes::Table(&IQ1_QUANTS, 5), 9, Scales::Super(8);
+    /// As IQ1_S.
+    IQ1_M: 3, Codes::Table(&IQ1_QUANTS, 5), 9, Scales::SuperHalves(8);
 }
 
 /// Calls a kernel compiled for the format: `for_format!(format => kernel(a, b))` is `kernel::<F>(a, b)`.
@@ -272,6 +299,14 @@ macro_rules! for_format {
             $crate::kernels::packed::PackedFormat::Q1_0 => $kernel::<format::Q1_0>($($arg),*),
             $crate::kernels::packed::PackedFormat::Q2_0 => $kernel::<format::Q2_0>($($arg),*),
             $crate::kernels::packed::PackedFormat::MXFP4 => $kernel::<format::MXFP4>($($arg),*),
+            $crate::kernels::packed::PackedFormat::NVFP4 => $kernel::<format::NVFP4>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ2_XXS => $kernel::<format::IQ2_XXS>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ2_XS => $kernel::<format::IQ2_XS>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ2_S => $kernel::<format::IQ2_S>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ3_XXS => $kernel::<format::IQ3_XXS>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ3_S => $kernel::<format::IQ3_S>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ1_S => $kernel::<format::IQ1_S>($($arg),*),
+            $crate::kernels::packed::PackedFormat::IQ1_M => $kernel::<format::IQ1_M>($($arg),*),
         }
     };
 }
@@ -288,6 +323,22 @@ impl PackedFormat {
     /// Bytes of a group of [`ROWS`] rows of `blocks` blocks.
     pub(in crate::kernels) const fn group_bytes(self, blocks: usize) -> usize {
         quants_at(self.scales(), blocks) + blocks * self.bits() * VECTOR
+    }
+}
+
+impl PackedFormat {
+    /// The tables that products of the format are looked up in; `None` where bytes are multiplied.
+    pub(in crate::kernels) const fn tables(self) -> Option<TableKind> {
+        match self {
+            Self::Q1_0 => Some(TableKind::Signs),
+            Self::Q2_0 | Self::TQ1_0 | Self::TQ2_0 => Some(TableKind::Pairs),
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => None,
+            Self::Q2_K | Self::Q3_K | Self::Q4_K | Self::Q5_K | Self::Q6_K => None,
+            Self::IQ4_NL | Self::IQ4_XS | Self::MXFP4 | Self::NVFP4 => None,
+            Self::IQ2_XXS | Self::IQ2_XS | Self::IQ2_S | Self::IQ3_XXS | Self::IQ3_S | Self::IQ1_S | Self::IQ1_M => {
+                None
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! From a file's rows to the packed form.
 
-use super::format::{PackedFormat, ROWS, Scales, VECTOR, low_bits, quants_at};
+use super::format::{PackedFormat, ROWS, VECTOR, low_bits, quants_at};
 use crate::kernels::activation::{BLOCK, STEP};
-use crate::weights::dequantize::{iq4_xs_scale, three_values};
+use crate::weights::codebook;
+use crate::weights::dequantize::{UE4M3_NAN, iq4_xs_scale, three_values};
 
 /// Writes up to [`ROWS`] rows of a file, `row_bytes` each in the file's own blocks, into a group.
 pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, group: &mut [u8]) {
@@ -34,7 +35,15 @@ pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, gr
         | PackedFormat::TQ1_0
         | PackedFormat::TQ2_0
         | PackedFormat::Q1_0
-        | PackedFormat::Q2_0 => {
+        | PackedFormat::Q2_0
+        | PackedFormat::NVFP4
+        | PackedFormat::IQ2_XXS
+        | PackedFormat::IQ2_XS
+        | PackedFormat::IQ2_S
+        | PackedFormat::IQ3_XXS
+        | PackedFormat::IQ3_S
+        | PackedFormat::IQ1_S
+        | PackedFormat::IQ1_M => {
             for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
                 for (index, file) in row.chunks_exact(file_block).enumerate() {
                     for sub in 0..blocks_each {
@@ -92,6 +101,17 @@ fn read_quants(format: PackedFormat, file: &[u8], sub: usize) -> [u8; BLOCK] {
         PackedFormat::Q2_K => two_bits(&file[16..], sub),
         PackedFormat::IQ4_NL => nibbles(&file[2..]),
         PackedFormat::MXFP4 => nibbles(&file[1..]),
+        PackedFormat::NVFP4 => {
+            // 16 values to 8 bytes.
+            let codes = &file[4 + BLOCK / 2 * sub..];
+            std::array::from_fn(|i| codes[i / 16 * 8 + i % 8] >> (4 * (i / 8 % 2)) & 15)
+        }
+        PackedFormat::IQ2_XXS | PackedFormat::IQ2_XS | PackedFormat::IQ2_S | PackedFormat::IQ3_XXS => {
+            codebook::part(format.dtype(), file, sub).codes
+        }
+        PackedFormat::IQ3_S | PackedFormat::IQ1_S | PackedFormat::IQ1_M => {
+            codebook::part(format.dtype(), file, sub).codes
+        }
         PackedFormat::IQ4_XS => nibbles(&file[8 + BLOCK / 2 * sub..]),
         PackedFormat::TQ1_0 => std::array::from_fn(|i| three_values(file, BLOCK * sub + i)),
         PackedFormat::TQ2_0 => two_bits(file, sub),
@@ -159,51 +179,64 @@ const TWO: u32 = 0x0303_0303;
 const FOUR: u32 = 0x0f0f_0f0f;
 
 fn write_scales(format: PackedFormat, file: &[u8], block: usize, sub: usize, lane: usize, scales: &mut [u8]) {
-    let kind = format.scales();
-    let (halves, bytes) = kind.offsets(block);
-    let mut half = |index: usize, from: usize| {
-        scales[halves + 2 * (index * ROWS + lane)..][..2].copy_from_slice(&file[from..from + 2]);
-    };
-    match format {
-        PackedFormat::Q4_0 | PackedFormat::Q5_0 | PackedFormat::Q8_0 => half(0, 0),
-        PackedFormat::IQ4_NL | PackedFormat::IQ4_XS | PackedFormat::Q1_0 | PackedFormat::Q2_0 => half(0, 0),
-        PackedFormat::Q4_1 | PackedFormat::Q5_1 | PackedFormat::Q4_K | PackedFormat::Q5_K => {
-            half(0, 0);
-            half(1, 2);
+    let (halves, bytes) = format.scales().offsets(block);
+    for (index, half) in half_precision(format, file).into_iter().enumerate() {
+        if let Some(half) = half {
+            scales[halves + 2 * (index * ROWS + lane)..][..2].copy_from_slice(&half);
         }
-        PackedFormat::Q2_K => {
-            half(0, 80);
-            half(1, 82);
-        }
-        PackedFormat::Q3_K => half(0, 108),
-        PackedFormat::Q6_K => half(0, 208),
-        PackedFormat::TQ1_0 => half(0, 52),
-        PackedFormat::TQ2_0 => half(0, 64),
-        PackedFormat::MXFP4 => {}
     }
-    let pair = match format {
-        PackedFormat::Q4_K | PackedFormat::Q5_K => six_bit_pair(&file[4..16], sub),
-        PackedFormat::Q2_K => [file[2 * sub], file[2 * sub + 1]],
-        PackedFormat::Q3_K => [0, 1].map(|half| six_bits_of_q3(&file[96..108], 2 * sub + half)),
-        PackedFormat::Q6_K => [file[192 + 2 * sub], file[192 + 2 * sub + 1]],
-        PackedFormat::MXFP4 => {
-            scales[bytes + lane] = file[0];
-            return;
+    for (index, byte) in block_scale_bytes(format, file, sub).into_iter().enumerate() {
+        if let Some(byte) = byte {
+            scales[bytes + index * ROWS + lane] = byte;
         }
-        PackedFormat::IQ4_XS => {
-            scales[bytes + lane] = iq4_xs_scale(&file[2..8], sub).cast_unsigned();
-            return;
+    }
+}
+
+/// The half-precision numbers of a file's block: scale and minimum.
+fn half_precision(format: PackedFormat, file: &[u8]) -> [Option<[u8; 2]>; 2] {
+    let half = |at: usize| Some([file[at], file[at + 1]]);
+    match format {
+        PackedFormat::Q4_0 | PackedFormat::Q5_0 | PackedFormat::Q8_0 => [half(0), None],
+        PackedFormat::IQ4_NL | PackedFormat::IQ4_XS | PackedFormat::Q1_0 | PackedFormat::Q2_0 => [half(0), None],
+        PackedFormat::Q4_1 | PackedFormat::Q5_1 | PackedFormat::Q4_K | PackedFormat::Q5_K => [half(0), half(2)],
+        PackedFormat::Q2_K => [half(80), half(82)],
+        PackedFormat::Q3_K => [half(108), None],
+        PackedFormat::Q6_K => [half(208), None],
+        PackedFormat::TQ1_0 => [half(52), None],
+        PackedFormat::TQ2_0 => [half(64), None],
+        PackedFormat::MXFP4 | PackedFormat::NVFP4 => [None, None],
+        PackedFormat::IQ2_XXS | PackedFormat::IQ2_XS | PackedFormat::IQ2_S | PackedFormat::IQ3_XXS => [half(0), None],
+        PackedFormat::IQ3_S | PackedFormat::IQ1_S => [half(0), None],
+        PackedFormat::IQ1_M => [Some(codebook::block_scale(format.dtype(), file)), None],
+    }
+}
+
+/// What block `sub` of a file's block adds to those: a byte, or one for each half or for scale and minimum.
+fn block_scale_bytes(format: PackedFormat, file: &[u8], sub: usize) -> [Option<u8>; 2] {
+    let both = |[first, second]: [u8; 2]| [Some(first), Some(second)];
+    match format {
+        PackedFormat::Q4_K | PackedFormat::Q5_K => both(six_bit_pair(&file[4..16], sub)),
+        PackedFormat::Q2_K => both([file[2 * sub], file[2 * sub + 1]]),
+        PackedFormat::Q3_K => both([0, 1].map(|half| six_bits_of_q3(&file[96..108], 2 * sub + half))),
+        PackedFormat::Q6_K => both([file[192 + 2 * sub], file[192 + 2 * sub + 1]]),
+        PackedFormat::NVFP4 => both([0, 1].map(|half| without_sign(file[2 * sub + half]))),
+        PackedFormat::MXFP4 => [Some(file[0]), None],
+        PackedFormat::IQ4_XS => [Some(iq4_xs_scale(&file[2..8], sub).cast_unsigned()), None],
+        PackedFormat::IQ2_XS | PackedFormat::IQ2_S | PackedFormat::IQ1_M => {
+            both(codebook::part(format.dtype(), file, sub).scales)
         }
-        PackedFormat::Q4_0 | PackedFormat::Q4_1 | PackedFormat::Q5_0 | PackedFormat::Q5_1 | PackedFormat::Q8_0 => {
-            return;
+        PackedFormat::IQ2_XXS | PackedFormat::IQ3_XXS | PackedFormat::IQ3_S | PackedFormat::IQ1_S => {
+            [Some(codebook::part(format.dtype(), file, sub).scales[0]), None]
         }
-        PackedFormat::IQ4_NL | PackedFormat::TQ1_0 | PackedFormat::TQ2_0 | PackedFormat::Q1_0 | PackedFormat::Q2_0 => {
-            return;
-        }
-    };
-    debug_assert!(!matches!(kind, Scales::Half(_) | Scales::F16Minimum | Scales::Super | Scales::Exponent));
-    scales[bytes + lane] = pair[0];
-    scales[bytes + ROWS + lane] = pair[1];
+        PackedFormat::Q4_0 | PackedFormat::Q4_1 | PackedFormat::Q5_0 | PackedFormat::Q5_1 => [None, None],
+        PackedFormat::Q8_0 | PackedFormat::IQ4_NL | PackedFormat::TQ1_0 | PackedFormat::TQ2_0 => [None, None],
+        PackedFormat::Q1_0 | PackedFormat::Q2_0 => [None, None],
+    }
+}
+
+/// A scale of NVFP4 without its sign, which does not count; what stands for no number is 0.
+fn without_sign(scale: u8) -> u8 {
+    if scale == UE4M3_NAN { 0 } else { scale & 127 }
 }
 
 /// Scale and minimum of block `sub` of Q4_K or Q5_K, six bits each.

@@ -1,7 +1,8 @@
-use super::format::Scales;
+use std::path::Path;
+
 use super::*;
 use crate::kernels::tiles::{Precision, TokenTiles};
-use crate::weights::{Storage, Tensor};
+use crate::weights::{Storage, Tensor, safetensors};
 
 /// A small generator, so that a failure can be repeated.
 struct Numbers(u64);
@@ -33,18 +34,30 @@ fn half_precision(format: PackedFormat) -> &'static [usize] {
         PackedFormat::Q6_K => &[208],
         PackedFormat::TQ1_0 => &[52],
         PackedFormat::TQ2_0 => &[64],
-        PackedFormat::MXFP4 => &[],
+        PackedFormat::IQ2_XXS | PackedFormat::IQ2_XS | PackedFormat::IQ2_S | PackedFormat::IQ3_XXS => &[0],
+        PackedFormat::IQ3_S | PackedFormat::IQ1_S => &[0],
+        PackedFormat::MXFP4 | PackedFormat::NVFP4 | PackedFormat::IQ1_M => &[],
     }
 }
 
-/// Gives a file's block scales around `scale`.
-fn set_scales(format: PackedFormat, block: &mut [u8], scale: f32, numbers: &mut Numbers) {
-    if format.scales() == Scales::Exponent {
-        block[0] = (scale.log2().max(-128.0) as i32 + 128) as u8 ^ (numbers.next() & 1) as u8;
-    }
-    for &at in half_precision(format) {
-        let half = half::f16::from_f32(scale * numbers.float());
-        block[at..at + 2].copy_from_slice(&half.to_le_bytes());
+/// Gives a file's block scales that `scale` says; those of NVFP4 are as random as its other bytes, or none.
+fn set_scales(format: PackedFormat, block: &mut [u8], mut scale: impl FnMut() -> f32) {
+    match format {
+        PackedFormat::MXFP4 => block[0] = (scale().abs().log2().max(-128.0) as i32 + 128) as u8,
+        PackedFormat::NVFP4 if scale() == 0.0 => block[..4].fill(0),
+        PackedFormat::IQ1_M => {
+            // Four bits of it are the highest of each word of scales.
+            let bits = half::f16::from_f32(scale()).to_bits();
+            for i in 0..4 {
+                let byte = &mut block[49 + 2 * i];
+                *byte = *byte & 15 | ((bits >> (4 * i) & 15) as u8) << 4;
+            }
+        }
+        _ => {
+            for &at in half_precision(format) {
+                block[at..at + 2].copy_from_slice(&half::f16::from_f32(scale()).to_le_bytes());
+            }
+        }
     }
 }
 
@@ -53,7 +66,7 @@ fn file(format: PackedFormat, rows: usize, cols: usize, scale: f32, numbers: &mu
     let dtype = format.dtype();
     let mut bytes: Vec<u8> = (0..dtype.bytes_of(&[rows, cols]).unwrap()).map(|_| numbers.next() as u8).collect();
     for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
-        set_scales(format, block, scale, numbers);
+        set_scales(format, block, || scale * numbers.float());
     }
     bytes
 }
@@ -135,8 +148,16 @@ fn packing_loses_nothing_but_takes_no_more_room_than_the_scales_need() {
         }
         let case = Case::new(format, 2 * ROWS, 1024, 0.1, &mut numbers);
         let file = format.dtype().bytes_of(&[2 * ROWS, 1024]).unwrap();
-        // Five values of three a byte would have to be taken apart by multiplying: they have two bits each.
-        let file = if format == PackedFormat::TQ1_0 { file * 66 / 54 } else { file };
+        let values = 2 * ROWS * 1024;
+        let file = match format {
+            // Five values of three a byte would have to be taken apart by multiplying: they have two bits each.
+            PackedFormat::TQ1_0 => file * 66 / 54,
+            // Entries of a codebook would have to be looked up: their values stand by themselves, 256 with 10 bytes of scales.
+            PackedFormat::IQ2_XXS | PackedFormat::IQ1_S => values * 3 / 8 + values / 256 * 10,
+            PackedFormat::IQ3_XXS | PackedFormat::IQ3_S => values * 4 / 8 + values / 256 * 10,
+            PackedFormat::IQ2_XS | PackedFormat::IQ2_S | PackedFormat::IQ1_M => values * 3 / 8 + values / 256 * 18,
+            _ => file,
+        };
         assert!(case.packed.bytes() * 100 <= file * 104, "{format:?}: {} bytes for {file}", case.packed.bytes());
     }
 }
@@ -227,12 +248,7 @@ fn extreme_quants_do_not_overflow() {
             for byte in [0x00, 0x7f, 0x80, 0xff] {
                 let dtype = format.dtype();
                 let mut block = vec![byte; dtype.block_bytes()];
-                for &at in half_precision(format) {
-                    block[at..at + 2].copy_from_slice(&half::f16::ONE.to_le_bytes());
-                }
-                if format.scales() == Scales::Exponent {
-                    block[0] = 128;
-                }
+                set_scales(format, &mut block, || 1.0);
                 let pool = ThreadPool::new(1);
                 let cols = dtype.block_size();
                 let packed = PackedMatrix::pack(format, 1, cols, &block, &Packer::new(&pool)).unwrap();
@@ -275,6 +291,60 @@ fn every_power_of_two_that_a_block_can_have_is_computed_with() {
                 );
             }
         }
+    }
+}
+
+/// Rows of many kinds in the blocks that llama.cpp's own quantizer made of them, and the products that it has of them.
+#[test]
+fn blocks_of_llama_cpp_are_multiplied_as_it_reads_them() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/blocks.safetensors"));
+    let tensors = safetensors::parse(path, &Storage::open(path).unwrap()).unwrap();
+    let tensor = |name: &str| tensors.iter().find(|tensor| tensor.name() == name).unwrap();
+    let input = tensor("input").to_f32().unwrap();
+    let x = quantized(&input, input.len());
+    let pool = ThreadPool::new(1);
+    for &format in PackedFormat::ALL {
+        let file = tensor(&format!("rows.{}", format.dtype())).bytes();
+        let exact = tensor(&format!("products.{}", format.dtype())).to_f32().unwrap();
+        let packed = PackedMatrix::pack(format, exact.len(), input.len(), file, &Packer::new(&pool)).unwrap();
+        let case = Case { format, packed, weights: dequantize(format, exact.len(), input.len(), file) };
+        for (row, (weights, &exact)) in case.weights.chunks_exact(input.len()).zip(&exact).enumerate() {
+            let terms = || weights.iter().zip(&input).map(|(&w, &x)| f64::from(w) * f64::from(x));
+            let (product, size): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
+            let off = (product - f64::from(exact)).abs();
+            assert!(off <= 1e-6 * size, "{format:?}, row {row} of the decoder: {product} not {exact}");
+        }
+        for isa in Isa::available() {
+            let found = multiply(&case, isa, 0, exact.len(), &x);
+            case.check(0, &x[0].to_f32(), &found, isa.as_str());
+        }
+    }
+}
+
+#[test]
+fn a_factor_counts_however_a_matrix_is_read() {
+    let mut numbers = Numbers(7);
+    let pool = ThreadPool::new(1);
+    let (rows, cols) = (35, 128);
+    let mut case = Case::new(PackedFormat::NVFP4, rows, cols, 1.0, &mut numbers);
+    case.packed = case.packed.times(0.5).times(5.0);
+    case.weights.iter_mut().for_each(|weight| *weight *= 2.5);
+    let mut row = vec![f32::NAN; cols];
+    case.packed.row(33, &mut row);
+    assert_eq!(row, case.weights[33 * cols..34 * cols]);
+    let mut columns = vec![f32::NAN; PackedMatrix::unpacked_width(0, rows) * cols];
+    case.packed.unpack_columns(0, rows, &mut Vec::new(), &mut columns);
+    assert!((columns[33] - case.weights[33 * cols]).abs() <= 1e-5 * case.largest());
+    let x = numbers.activations(cols);
+    for isa in Isa::available() {
+        let whole = quantized(&x, cols);
+        case.check(0, &whole[0].to_f32(), &multiply(&case, isa, 0, rows, &whole), isa.as_str());
+        let mut tiles = TokenTiles::default();
+        tiles.assign(&pool, &x, cols, Precision::TwoBytes);
+        let mut out = vec![f32::NAN; rows];
+        let mut window = MatMut::new(&mut out, 1, rows, rows);
+        case.packed.multiply_tiles(isa, 0, &tiles, &mut window, &mut Vec::new());
+        case.check(0, &tiles.to_f32(0), &out, "tiles");
     }
 }
 

@@ -13,9 +13,11 @@ use crate::model::{
 pub(super) struct Llama;
 
 /// Published sizes.
-const SHAPES: [(&str, [usize; 7]); 3] = [
+const SHAPES: [(&str, [usize; 7]); 5] = [
     ("smollm2-135m", [30, 9, 3, 576, 1536, 49_152, 8192]),
     ("smollm2-360m", [32, 15, 5, 960, 2560, 49_152, 8192]),
+    ("llama3.2-1b", [16, 32, 8, 2048, 8192, 128_256, 131_072]),
+    ("llama3.2-3b", [28, 24, 8, 3072, 8192, 128_256, 131_072]),
     ("tinyllama-1.1b", [22, 32, 4, 2048, 5632, 32_000, 2048]),
 ];
 

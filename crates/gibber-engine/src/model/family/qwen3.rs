@@ -3,10 +3,19 @@
 use super::{Family, llama, qwen2};
 use crate::EngineError;
 use crate::keys::{GgufKeys, JsonFile};
-use crate::model::{AttentionConfig, ModelConfig, QkNorm};
+use crate::model::{AttentionConfig, ModelConfig, NormConfig, NormKind, QkNorm, RopeConfig, Sizes};
 
 /// See the [module](self).
 pub(super) struct Qwen3;
+
+/// Published sizes: layers, query heads, width, width of the feed-forward part, and whether the output projection is the
+/// embedding. All have 8 key-value heads, all heads 128 values.
+const SHAPES: [(&str, [usize; 4], bool); 4] = [
+    ("qwen3-0.6b", [28, 16, 1024, 3072], true),
+    ("qwen3-1.7b", [28, 16, 2048, 6144], true),
+    ("qwen3-4b", [36, 32, 2560, 9728], true),
+    ("qwen3-8b", [36, 32, 4096, 12_288], false),
+];
 
 impl Family for Qwen3 {
     fn name(&self) -> &'static str {
@@ -27,5 +36,19 @@ impl Family for Qwen3 {
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         llama::config_from_gguf(&Self, keys)
+    }
+
+    fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
+        let random = |[n_layer, n_head, n_embd, n_ff]: [usize; 4], tied| {
+            let (vocab_size, trained_context) = (151_936, 40_960);
+            let sizes =
+                Sizes { n_layer, n_head, n_kv_head: 8, head_dim: 128, n_embd, n_ff, vocab_size, trained_context };
+            let attention = AttentionConfig { qk_norm: Some(QkNorm::Head), ..llama::attention(&sizes) };
+            let norm = NormConfig { kind: NormKind::RmsNorm, eps: 1e-6 };
+            let layers = (0..n_layer).map(|_| llama::layer(&sizes, attention, false)).collect();
+            let ropes = vec![RopeConfig::plain(1_000_000.0, self.gguf_rope_style())];
+            ModelConfig { ropes, layers, tied, ..ModelConfig::plain(&Self, &sizes, norm) }
+        };
+        SHAPES.map(|(name, shape, tied)| (name, random(shape, tied))).into()
     }
 }

@@ -215,3 +215,20 @@ fn tensors_that_lie_upon_each_other_are_refused() {
         assert!(error.contains("`a` (bytes ") && error.contains("`b` (bytes "), "{error}");
     }
 }
+
+#[test]
+fn blocks_of_another_size_than_the_number_says_are_told_from_a_fork() {
+    // Two rows of 128 weights: 36 bytes in Q1_0 (41), 64 in NVFP4 (40) would be 72.
+    let file = |number: u32, bytes: usize| {
+        let tensors = Writer::header(3, 2, 0).tensor("a", &[128, 2], number, 0).tensor("b", &[8], 0, bytes as u64);
+        tensors.pad(32).raw(&vec![0; bytes]).floats(&[0.0; 64])
+    };
+    assert_eq!(file(41, 64).check(|gguf| gguf.unwrap().tensors.len()), 2);
+    for (number, bytes, name) in [(41, 96, "Q1_0"), (40, 64, "NVFP4"), (42, 64, "Q2_0")] {
+        let error = file(number, bytes).error();
+        assert!(error.contains("`a`") && error.contains("`b`"), "{error}");
+        assert!(error.contains(&format!("format number {number} is not {name}")), "{error}");
+    }
+    let error = file(36, 64).error();
+    assert!(error.contains("`a` has the format number 36") && error.contains("llama.cpp"), "{error}");
+}
