@@ -35,8 +35,8 @@ impl QuantizedVector {
     }
 
     /// Has the tables of sums of this kind ready, for products that look them up.
-    pub(super) fn prepare_sums(&mut self, kind: TableKind) {
-        self.sums.prepare(kind, &self.blocks);
+    pub(super) fn prepare_sums(&mut self, isa: Isa, kind: TableKind) {
+        self.sums.prepare(isa, kind, &self.blocks);
     }
 
     /// The tables of sums, for each block one after another; none where they were not prepared.
@@ -48,8 +48,8 @@ impl QuantizedVector {
     #[cfg(test)]
     pub(super) fn assign_for_all(&mut self, x: &[f32]) {
         self.assign_for(true, x);
-        self.prepare_sums(TableKind::Signs);
-        self.prepare_sums(TableKind::Pairs);
+        self.prepare_sums(Isa::active(), TableKind::Signs);
+        self.prepare_sums(Isa::active(), TableKind::Pairs);
     }
 
     /// One for each [`BLOCK`] values, in order.

@@ -379,7 +379,7 @@ fn multiply_shares<'a>(
         workspace.quantized.resize_with(workspace.quantized.len().max(inputs), QuantizedVector::default);
         for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(k.max(1))) {
             quantized.assign(isa, x);
-            sums.into_iter().flatten().for_each(|kind| quantized.prepare_sums(kind));
+            sums.into_iter().flatten().for_each(|kind| quantized.prepare_sums(isa, kind));
         }
     }
     if any_floats {

@@ -4,9 +4,12 @@
 //! of 16 sums of the same activations. They are worked out once for a token, so that for each row one instruction that looks
 //! up 32 of them takes the place of the multiplications. Which columns share a half byte is how `kernels::packed` lays the
 //! weights out.
+#![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use super::block::HIGH;
 use super::block::{BLOCK, Block, STEP};
-use super::vector::{quantize_sums_of_pairs, quantize_sums_of_signs};
+use super::isa::Isa;
 
 /// What a whole number of an activation counts of one in a table: sums of four, of sixteen bits each, fit into sixteen.
 pub(super) const UNIT: i32 = 4;
@@ -43,38 +46,38 @@ impl TableKind {
 /// The tables of a vector, in the order in which a kernel goes through them.
 #[derive(Debug, Default, Clone)]
 pub(super) struct SumTables {
-    signs: Vec<SumTable>,
-    pairs: Vec<SumTable>,
+    of_kind: [Tables; TableKind::COUNT],
+}
+
+#[derive(Debug, Default, Clone)]
+struct Tables {
+    tables: Vec<SumTable>,
+    /// They are of the vector as it is now: memory is kept from one vector to the next.
+    are_ready: bool,
 }
 
 impl SumTables {
+    /// The vector has other values now.
     pub(super) fn clear(&mut self) {
-        self.signs.clear();
-        self.pairs.clear();
+        self.of_kind.iter_mut().for_each(|tables| tables.are_ready = false);
     }
 
     /// Works out those of `blocks`, if they are not there.
-    pub(super) fn prepare(&mut self, kind: TableKind, blocks: &[Block]) {
-        let tables = match kind {
-            TableKind::Signs => &mut self.signs,
-            TableKind::Pairs => &mut self.pairs,
-        };
-        if tables.len() == blocks.len() * kind.tables() {
-            return;
-        }
-        tables.resize(blocks.len() * kind.tables(), [0; 32]);
-        match kind {
-            TableKind::Signs => quantize_sums_of_signs(blocks, tables),
-            TableKind::Pairs => quantize_sums_of_pairs(blocks, tables),
+    pub(super) fn prepare(&mut self, isa: Isa, kind: TableKind, blocks: &[Block]) {
+        let Tables { tables, are_ready } = &mut self.of_kind[kind as usize];
+        if !*are_ready {
+            tables.resize(blocks.len() * kind.tables(), [0; 32]);
+            for (block, tables) in blocks.iter().zip(tables.chunks_exact_mut(kind.tables())) {
+                fill(isa, kind, block, tables);
+            }
+            *are_ready = true;
         }
     }
 
     /// [`TableKind::tables`] for each block, or none where they were not asked for.
     pub(super) fn get(&self, kind: TableKind) -> &[SumTable] {
-        match kind {
-            TableKind::Signs => &self.signs,
-            TableKind::Pairs => &self.pairs,
-        }
+        let Tables { tables, are_ready } = &self.of_kind[kind as usize];
+        if *are_ready { tables } else { &[] }
     }
 }
 
@@ -112,44 +115,107 @@ const fn digits(index: usize, base: usize, least: i32, step: i32) -> [i32; 16] {
     digits
 }
 
-/// What each of the four weights of a half byte is, code by code.
-const SIGNS: [[i32; 16]; 4] = [digits(0, 2, -1, 2), digits(1, 2, -1, 2), digits(2, 2, -1, 2), digits(3, 2, -1, 2)];
-/// What both weights of a half byte are, code by code.
-const PAIRS: [[i32; 16]; 2] = [digits(0, 4, -1, 1), digits(1, 4, -1, 1)];
+/// The weights of each code of four bits, two by two: as many pairs as a half byte has.
+type Weights<const N: usize> = [[[i16; 2]; 16]; N];
 
-/// Half a table: the sums of `x` with the weights of each code, in loops that the compiler does for all codes at once.
-#[inline(always)]
-fn fill<const N: usize>(table: &mut [i16], weights: &[[i32; 16]; N], x: [i32; N]) {
-    let mut sums = [0; 16];
-    for (weights, x) in weights.iter().zip(x) {
-        for (sum, weight) in sums.iter_mut().zip(weights) {
-            *sum += weight * x;
-        }
+/// Two of the digits of each code.
+const fn pair_of_digits(first: usize, base: usize, least: i32, step: i32) -> [[i16; 2]; 16] {
+    let (a, b) = (digits(first, base, least, step), digits(first + 1, base, least, step));
+    let (mut pairs, mut code) = ([[0; 2]; 16], 0);
+    while code < pairs.len() {
+        pairs[code] = [a[code] as i16, b[code] as i16];
+        code += 1;
     }
-    for (out, sum) in table.iter_mut().zip(sums) {
-        *out = in_units(sum);
+    pairs
+}
+
+const SIGNS: Weights<2> = [pair_of_digits(0, 2, -1, 2), pair_of_digits(2, 2, -1, 2)];
+const PAIRS: Weights<1> = [pair_of_digits(0, 4, -1, 1)];
+
+/// The columns of a block two by two, in the order in which the halves of its tables take them.
+type Order = [[u16; 2]; BLOCK / 2];
+
+const SIGNS_ORDER: Order = {
+    let (mut order, mut half) = ([[0; 2]; BLOCK / 2], 0);
+    while half < 8 {
+        let first = column_of_signs(2 * (half % 2) + half / 4, half / 2 % 2);
+        order[2 * half] = [first as u16, (first + STEP) as u16];
+        order[2 * half + 1] = [(first + 2 * STEP) as u16, (first + 3 * STEP) as u16];
+        half += 1;
+    }
+    order
+};
+
+const PAIRS_ORDER: Order = {
+    let (mut order, mut half) = ([[0; 2]; BLOCK / 2], 0);
+    while half < 16 {
+        let (at, upper) = (half / 2, half % 2);
+        let [first, second] = columns_of_pairs(at / 4, 2 * upper + at % 4 / 2, at % 2);
+        order[half] = [first as u16, second as u16];
+        half += 1;
+    }
+    order
+};
+
+/// The tables of a block.
+fn fill(isa: Isa, kind: TableKind, block: &Block, tables: &mut [SumTable]) {
+    assert_eq!(tables.len(), kind.tables(), "tables of one block");
+    let halves: &mut [[i16; 16]] = tables.as_flattened_mut().as_chunks_mut().0;
+    match (isa, kind) {
+        // SAFETY: the `Avx512` inside shows that the processor has the instructions; the tables are as many as was asserted.
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512(_), TableKind::Signs) => unsafe { fill_with_avx512(block, &SIGNS_ORDER, &SIGNS, halves) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512(_), TableKind::Pairs) => unsafe { fill_with_avx512(block, &PAIRS_ORDER, &PAIRS, halves) },
+        (_, TableKind::Signs) => fill_plainly(block, &SIGNS_ORDER, &SIGNS, halves),
+        (_, TableKind::Pairs) => fill_plainly(block, &PAIRS_ORDER, &PAIRS, halves),
     }
 }
 
-/// The tables of one block for [`TableKind::Signs`].
-#[inline(always)]
-pub(super) fn sums_of_signs(block: &Block, tables: &mut [SumTable]) {
-    let whole: [i32; BLOCK] = std::array::from_fn(|i| block.whole(i));
-    for (at, table) in tables.iter_mut().enumerate() {
-        for (half, table) in table.chunks_exact_mut(16).enumerate() {
-            let first = column_of_signs(2 * half + at / 2, at % 2);
-            fill(table, &SIGNS, std::array::from_fn(|step| whole[first + STEP * step]));
-        }
+/// The plain twin: each half of a table takes the next `N` pairs of columns.
+fn fill_plainly<const N: usize>(block: &Block, order: &Order, weights: &Weights<N>, halves: &mut [[i16; 16]]) {
+    for (columns, half) in order.as_chunks::<N>().0.iter().zip(halves) {
+        *half = std::array::from_fn(|code| {
+            let products = columns.iter().zip(weights).flat_map(|(columns, weights)| {
+                let weights = weights[code];
+                [0, 1].map(|i| i32::from(weights[i]) * block.whole(usize::from(columns[i])))
+            });
+            in_units(products.sum())
+        });
     }
 }
 
-/// The tables of one block for [`TableKind::Pairs`].
-#[inline(always)]
-pub(super) fn sums_of_pairs(block: &Block, tables: &mut [SumTable]) {
-    let whole: [i32; BLOCK] = std::array::from_fn(|i| block.whole(i));
-    for (at, table) in tables.iter_mut().enumerate() {
-        for (half, table) in table.chunks_exact_mut(16).enumerate() {
-            fill(table, &PAIRS, columns_of_pairs(at / 4, 2 * half + at % 4 / 2, at % 2).map(|column| whole[column]));
+/// # Safety
+/// The processor has the instructions, and there are as many halves of tables as `N` pairs of columns in a block.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn fill_with_avx512<const N: usize>(
+    block: &Block,
+    order: &Order,
+    weights: &Weights<N>,
+    halves: &mut [[i16; 16]],
+) {
+    use std::arch::x86_64::*;
+    // SAFETY: all that is read is a register long, or half of one, as the types say, and so is each half of a table.
+    unsafe {
+        let high = _mm512_cvtepi8_epi16(_mm256_loadu_si256(block.high.as_ptr().cast()));
+        let low = _mm512_cvtepi8_epi16(_mm256_loadu_si256(block.low.as_ptr().cast()));
+        let whole = _mm512_add_epi16(_mm512_mullo_epi16(high, _mm512_set1_epi16(HIGH as i16)), low);
+        let mut columns = [0_i32; BLOCK / 2];
+        let order = _mm512_loadu_si512(order.as_ptr().cast());
+        _mm512_storeu_si512(columns.as_mut_ptr().cast(), _mm512_permutexvar_epi16(order, whole));
+        let one = _mm512_set1_epi32(1);
+        for (columns, half) in columns.as_chunks::<N>().0.iter().zip(halves) {
+            let mut sum = _mm512_setzero_si512();
+            for (&columns, weights) in columns.iter().zip(weights) {
+                let weights = _mm512_loadu_si512(weights.as_ptr().cast());
+                sum = _mm512_dpwssd_epi32(sum, _mm512_set1_epi32(columns), weights);
+            }
+            // As `in_units` does it.
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<2>(sum), one);
+            let units = _mm512_srai_epi32::<2>(_mm512_add_epi32(_mm512_add_epi32(sum, one), odd));
+            _mm256_storeu_si256(half.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(units));
         }
     }
 }
@@ -177,25 +243,32 @@ mod tests {
 
     #[test]
     fn a_table_has_the_sum_that_each_code_stands_for() {
-        let mut table = [0; 16];
-        fill(&mut table, &SIGNS, [4, 40, 400, 4000]);
-        assert_eq!((table[0], table[0b0110], table[15]), (-1111, -1 + 10 + 100 - 1000, 1111));
-        fill(&mut table, &PAIRS, [4, 40]);
-        assert_eq!((table[0], table[0b0111], table[15]), (-11, 2, 22));
+        let mut vector = QuantizedVector::default();
+        vector.assign_for_all(&std::array::from_fn::<f32, BLOCK, _>(|i| 4.0 * i as f32));
+        let block = &vector.blocks()[0];
+        let unit = |sum: i32| in_units(sum);
+        // The third half byte of the lower word, and of the upper one.
+        let (table, whole) = (vector.sums(TableKind::Signs)[2], |i| block.whole(i));
+        assert_eq!(table[0b0101], unit(whole(1) - whole(5) + whole(9) - whole(13)));
+        assert_eq!(table[16 + 0b1000], unit(-whole(3) - whole(7) - whole(11) + whole(15)));
+        let table = vector.sums(TableKind::Pairs)[6];
+        assert_eq!(table[0b1100], unit(-whole(9) + 2 * whole(25)));
+        assert_eq!(table[16 + 0b0010], unit(whole(11) - whole(27)));
     }
 
     #[test]
-    fn the_kernels_that_work_them_out_agree_with_the_plain_sums() {
+    fn every_instruction_set_works_out_the_same_tables() {
         let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.3f32.powi(i / 32)).collect();
         let mut vector = QuantizedVector::default();
-        vector.assign_for_all(&x);
-        for (kind, plain) in
-            [(TableKind::Signs, sums_of_signs as fn(&Block, &mut [SumTable])), (TableKind::Pairs, sums_of_pairs)]
-        {
-            let mut tables = vec![[0; 32]; kind.tables()];
-            for (block, found) in vector.blocks().iter().zip(vector.sums(kind).chunks_exact(kind.tables())) {
-                plain(block, &mut tables);
-                assert_eq!(found, tables, "{kind:?}");
+        vector.assign_for_all(&[x, vec![1.0; BLOCK], vec![-1.0; BLOCK]].concat());
+        for kind in [TableKind::Signs, TableKind::Pairs] {
+            let (mut tables, mut plain) = (vec![[0; 32]; kind.tables()], vec![[0; 32]; kind.tables()]);
+            for block in vector.blocks() {
+                fill(Isa::Portable, kind, block, &mut plain);
+                for isa in Isa::available() {
+                    fill(isa, kind, block, &mut tables);
+                    assert_eq!(tables, plain, "{kind:?} {isa:?}");
+                }
             }
         }
     }

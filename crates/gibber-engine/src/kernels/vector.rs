@@ -6,7 +6,6 @@
 #![allow(unsafe_code)]
 
 use super::block::{BLOCK, Block, HIGH, LARGEST, STEPS, TileBlock, TileStep};
-use super::sum_tables::{self, SumTable, TableKind};
 
 /// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
 const ROUND: f32 = 12_582_912.0;
@@ -442,30 +441,6 @@ fn quantize_block<const FMA: bool>(x: &[f32], largest: f32, with_pairs: bool, bl
 compiled_per_isa! {
     /// Each block of 32 values as whole numbers of sixteen bits and a scale; the pairs only where they are asked for.
     pub(super) fn quantize_blocks(x: &[f32], with_pairs: bool, blocks: &mut [Block]) = quantize_blocks_body
-}
-
-#[inline(always)]
-fn sums_of_signs_body<const FMA: bool>(blocks: &[Block], tables: &mut [SumTable]) {
-    for (block, tables) in blocks.iter().zip(tables.chunks_exact_mut(TableKind::Signs.tables())) {
-        sum_tables::sums_of_signs(block, tables);
-    }
-}
-
-#[inline(always)]
-fn sums_of_pairs_body<const FMA: bool>(blocks: &[Block], tables: &mut [SumTable]) {
-    for (block, tables) in blocks.iter().zip(tables.chunks_exact_mut(TableKind::Pairs.tables())) {
-        sum_tables::sums_of_pairs(block, tables);
-    }
-}
-
-compiled_per_isa! {
-    /// The tables of each block for [`TableKind::Signs`].
-    pub(super) fn quantize_sums_of_signs(blocks: &[Block], tables: &mut [SumTable]) = sums_of_signs_body
-}
-
-compiled_per_isa! {
-    /// The tables of each block for [`TableKind::Pairs`].
-    pub(super) fn quantize_sums_of_pairs(blocks: &[Block], tables: &mut [SumTable]) = sums_of_pairs_body
 }
 
 /// What of the bits of a number is not its sign.
