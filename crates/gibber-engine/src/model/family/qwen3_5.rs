@@ -26,10 +26,6 @@ pub(super) struct Qwen3Next;
 const USUAL_PERIOD: usize = 4;
 /// The share of a head that is turned, where nothing else is said.
 const USUAL_SHARE: f64 = 0.25;
-/// How many pairs of a head turn by time, height and width of a picture; of a text all three are its position. llama.cpp
-/// wants them said.
-const ROPE_SECTIONS: [usize; 4] = [11, 11, 10, 0];
-
 /// What differs between the three where a configuration says nothing.
 struct Usual {
     sizes: Sizes,
@@ -68,13 +64,13 @@ impl Family for Qwen35 {
         layer_tensors(config, index, delta_net_tensors)
     }
 
-    fn is_left_over(&self, _config: &ModelConfig, name: &str) -> bool {
-        is_left_over(name)
+    fn is_left_over(&self, config: &ModelConfig, name: &str) -> bool {
+        is_left_over(config, name)
     }
 
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         put_gguf_keys(writer, config);
-        writer.size_list("rope.dimension_sections", &ROPE_SECTIONS);
+        put_rope_sections(writer, config);
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
@@ -128,14 +124,14 @@ impl Family for Qwen35Moe {
         layer_tensors(config, index, delta_net_tensors)
     }
 
-    fn is_left_over(&self, _config: &ModelConfig, name: &str) -> bool {
-        is_left_over(name)
+    fn is_left_over(&self, config: &ModelConfig, name: &str) -> bool {
+        is_left_over(config, name)
     }
 
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         put_gguf_keys(writer, config);
         experts::put_gguf_keys(writer, config);
-        writer.size_list("rope.dimension_sections", &ROPE_SECTIONS);
+        put_rope_sections(writer, config);
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
@@ -174,8 +170,8 @@ impl Family for Qwen3Next {
         layer_tensors(config, index, packed_tensors)
     }
 
-    fn is_left_over(&self, _config: &ModelConfig, name: &str) -> bool {
-        is_left_over(name)
+    fn is_left_over(&self, config: &ModelConfig, name: &str) -> bool {
+        is_left_over(config, name)
     }
 
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
@@ -468,9 +464,12 @@ fn delta_net_rest(list: &mut TensorList, net: &DeltaNetConfig, embd: usize) {
     list.weight(Slot::RecurrentOut, "linear_attn.out_proj", "ssm_out", &[embd, values]).order(columns);
 }
 
-fn is_left_over(name: &str) -> bool {
-    // What predicts several tokens at once.
-    name.starts_with("mtp.") || name.ends_with(".rotary_emb.inv_freq")
+fn is_left_over(config: &ModelConfig, name: &str) -> bool {
+    // What predicts several tokens at once: in GGUF it is the layers behind the last.
+    let layer = name.strip_prefix("blk.").and_then(|name| name.split('.').next()?.parse::<usize>().ok());
+    layer.is_some_and(|layer| layer >= config.n_layer())
+        || name.starts_with("mtp.")
+        || name.ends_with(".rotary_emb.inv_freq")
 }
 
 /// The keys of a GGUF file.
@@ -486,6 +485,14 @@ fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
             ("full_attention_interval", period(config)),
         ]);
     }
+}
+
+/// How many pairs of a head turn by time, height and width of a picture: of a text all three are its position, but llama.cpp
+/// wants them said. Those of the published ones are 11, 11 and 10.
+fn put_rope_sections(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+    let pairs = config.ropes.first().map_or(0, |rope| rope.turned(config.rope_width(0))) / 2;
+    let (height, width) = ((pairs + 1) / 3, pairs / 3);
+    writer.size_list("rope.dimension_sections", &[pairs - height - width, height, width, 0]);
 }
 
 /// What GGUF has no key for, or llama.cpp no use.
@@ -521,6 +528,7 @@ fn net_of(config: &ModelConfig) -> Option<DeltaNetConfig> {
 
 #[cfg(test)]
 mod tests {
+    use super::{Family, Qwen35};
     use crate::model::family::tests::{assert_gguf_refused, assert_parity, assert_same, fixture};
 
     #[test]
@@ -536,6 +544,38 @@ mod tests {
     #[test]
     fn matrices_that_are_packed_by_heads_of_keys() {
         assert_parity("variant-qwen3-next");
+    }
+
+    #[test]
+    fn what_predicts_several_tokens_is_left_alone_in_either_kind_of_file() {
+        let (_, config) = Qwen35.synthetic().swap_remove(0);
+        for name in
+            ["mtp.layers.0.mlp.up_proj.weight", "mtp.fc.weight", "blk.24.nextn.eh_proj.weight", "blk.24.attn_k.weight"]
+        {
+            assert!(Qwen35.is_left_over(&config, name), "{name}");
+        }
+        for name in ["blk.23.attn_k.weight", "blk.2.odd.weight", "blk.x.odd.weight", "layers.0.odd.weight"] {
+            assert!(!Qwen35.is_left_over(&config, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn published_configurations_that_say_little_are_as_in_transformers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let text = serde_json::json!({"hidden_size": 2560, "num_hidden_layers": 8, "mtp_num_hidden_layers": 1, "rope_parameters":
+            {"mrope_interleaved": true, "mrope_section": [11, 11, 10], "rope_type": "default", "rope_theta": 10_000_000}});
+        let outer = serde_json::json!({"model_type": "qwen3_5", "text_config": text, "vision_config": {}});
+        std::fs::write(&path, outer.to_string()).unwrap();
+        let json = crate::keys::JsonFile::read(path).unwrap().unwrap();
+        let described = crate::model::family::config_from_json(&json).unwrap();
+        assert!(described.unread.is_some_and(|what| what.starts_with("pictures are not read")));
+        let config = described.config;
+        assert_eq!((config.ropes[0].width, config.ropes[0].theta, config.vocab_size), (Some(64), 1e7, 248_320));
+        let attention = (0..8).filter(|&index| config.layers[index].attention().is_some());
+        assert_eq!(attention.collect::<Vec<_>>(), [3, 7]);
+        let net = super::net_of(&config).unwrap();
+        assert_eq!((net.n_key_head, net.n_value_head, net.key_dim, net.kernel), (16, 32, 128, 4));
     }
 
     #[test]
