@@ -9,7 +9,7 @@
 pub use super::block::{BLOCK, Block, HIGH};
 pub(super) use super::block::{STEP, STEPS};
 use super::isa::Isa;
-use super::sum_tables::{SumTable, SumTables, TableKind};
+use super::sum_tables::{SumTable, SumTables};
 use super::vector;
 
 /// A vector in blocks of [`BLOCK`] values.
@@ -34,22 +34,21 @@ impl QuantizedVector {
         vector::quantize_blocks(x, with_pairs, &mut self.blocks);
     }
 
-    /// Has the tables of sums of this kind ready, for products that look them up.
-    pub(super) fn prepare_sums(&mut self, isa: Isa, kind: TableKind) {
-        self.sums.prepare(isa, kind, &self.blocks);
+    /// Has the tables of sums ready, for products that look them up.
+    pub(super) fn prepare_sums(&mut self, isa: Isa) {
+        self.sums.prepare(isa, &self.blocks);
     }
 
     /// The tables of sums, for each block one after another; none where they were not prepared.
-    pub(super) fn sums(&self, kind: TableKind) -> &[SumTable] {
-        self.sums.get(kind)
+    pub(super) fn sums(&self) -> &[SumTable] {
+        self.sums.get()
     }
 
     /// As [`Self::assign`], for the kernels of every instruction set.
     #[cfg(test)]
     pub(super) fn assign_for_all(&mut self, x: &[f32]) {
         self.assign_for(true, x);
-        self.prepare_sums(Isa::active(), TableKind::Signs);
-        self.prepare_sums(Isa::active(), TableKind::Pairs);
+        self.prepare_sums(Isa::active());
     }
 
     /// One for each [`BLOCK`] values, in order.

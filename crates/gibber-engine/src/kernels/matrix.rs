@@ -10,7 +10,6 @@ use super::isa::Isa;
 use super::packed::{PackedFormat, PackedMatrix, Packer, Panel, ROWS};
 use super::pool::{SharedPtr, ThreadPool};
 use super::prefetch::Upcoming;
-use super::sum_tables::TableKind;
 use super::tiles::{Precision, TokenTiles};
 use crate::EngineError;
 use crate::blas::{self, MatMut, MatRef, Transpose};
@@ -113,14 +112,6 @@ impl Part {
         match self {
             Self::Floats(floats) => floats.start(),
             Self::Packed(packed) => packed.start(),
-        }
-    }
-
-    /// The tables of sums that its inputs need.
-    fn tables(&self, isa: Isa) -> Option<TableKind> {
-        match self {
-            Self::Floats(_) => None,
-            Self::Packed(packed) => packed.tables(isa),
         }
     }
 }
@@ -363,15 +354,13 @@ fn multiply_shares<'a>(
     let (k, width, rows) = (*in_features, *out_features, out.len() / out_features.max(&1));
     let isa = Isa::active();
     let (mut end, mut most, mut any_packed, mut any_floats) = (0, 0, false, false);
-    let mut sums = [None; TableKind::COUNT];
+    let mut any_sums = false;
     for Share { matrix, inputs, first } in (0..count).map(share) {
         assert!(matrix.in_features == k && matrix.out_features == width, "matrices of different shapes");
         assert!(inputs.end * k <= x.len() && first >= end && first + inputs.len() <= rows, "rows of other shares");
         (end, most) = (first + inputs.len(), most.max(inputs.len()));
         any_packed |= matrix.any_packed(|_| true);
-        for kind in matrix.parts.iter().filter_map(|(_, part)| part.tables(isa)) {
-            sums[kind as usize] = Some(kind);
-        }
+        any_sums |= matrix.any_packed(|packed| packed.looks_up_sums(isa));
         any_floats |= matrix.parts.iter().any(|(_, part)| matches!(part, Part::Floats(_)));
     }
     if any_packed {
@@ -379,7 +368,9 @@ fn multiply_shares<'a>(
         workspace.quantized.resize_with(workspace.quantized.len().max(inputs), QuantizedVector::default);
         for (quantized, x) in workspace.quantized.iter_mut().zip(x.chunks_exact(k.max(1))) {
             quantized.assign(isa, x);
-            sums.into_iter().flatten().for_each(|kind| quantized.prepare_sums(isa, kind));
+            if any_sums {
+                quantized.prepare_sums(isa);
+            }
         }
     }
     if any_floats {

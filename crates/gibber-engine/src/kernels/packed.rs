@@ -41,7 +41,6 @@ use super::activation::{BLOCK, Block, QuantizedVector};
 use super::arena::{Arena, Region};
 use super::isa::Isa;
 use super::pool::ThreadPool;
-use super::sum_tables::TableKind;
 use super::tiles::TokenTiles;
 use super::vector;
 use crate::EngineError;
@@ -208,9 +207,9 @@ impl PackedMatrix {
         self.scale_rows(out);
     }
 
-    /// The tables of sums that [`Self::multiply`] looks up in its inputs.
-    pub(in crate::kernels) fn tables(&self, isa: Isa) -> Option<TableKind> {
-        self.format.tables().filter(|_| matches!(isa, Isa::Avx512(_)))
+    /// Whether [`Self::multiply`] looks up sums in tables of its inputs.
+    pub(in crate::kernels) fn looks_up_sums(&self, isa: Isa) -> bool {
+        looks_up_sums(isa, self.format)
     }
 
     /// Whether `Self::multiply_tiles` is the faster way for many tokens; otherwise the weights are better unpacked for BLAS.
@@ -285,22 +284,28 @@ impl PackedMatrix {
     }
 }
 
+/// Whether products of the format are looked up: where memory would wait for multiplications of so few bits.
+fn looks_up_sums(isa: Isa, format: PackedFormat) -> bool {
+    matches!((isa, format), (Isa::Avx512(_), PackedFormat::Q1_0))
+}
+
 /// The rows of as many groups as `out` has, one after another in `groups`, times one input.
 ///
 /// # Panics
 /// Where there are not as many.
 fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &QuantizedVector, out: &mut [Lanes]) {
-    let x_and_sums = format.tables().map(|kind| (x.blocks(), x.sums(kind)));
-    let x = x.blocks();
+    let (x, sums) = (x.blocks(), x.sums());
     let each = format.group_bytes(x.len());
     let groups = &groups[..out.len() * each];
-    match (isa, x_and_sums) {
+    match isa {
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512(isa), Some(x)) => lookup::multiply_groups(isa, format, groups, x, out),
+        Isa::Avx512(proof) if looks_up_sums(isa, format) => {
+            lookup::multiply_groups(proof, format, groups, (x, sums), out)
+        }
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512(isa), None) => avx512::multiply_groups(isa, format, groups, x, out),
+        Isa::Avx512(isa) => avx512::multiply_groups(isa, format, groups, x, out),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2(isa), _) => avx2::multiply_groups(isa, format, groups, x, out),
+        Isa::Avx2(isa) => avx2::multiply_groups(isa, format, groups, x, out),
         _ => {
             for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
                 portable::multiply_group(format, group, &[x], std::slice::from_mut(out));
@@ -311,7 +316,7 @@ fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &QuantizedV
 
 /// The sixteen rows of a group times up to [`TOKENS`] inputs.
 fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[QuantizedVector]) -> [Lanes; TOKENS] {
-    if matches!(isa, Isa::Avx512(_)) && format.tables().is_some() {
+    if looks_up_sums(isa, format) {
         // The weights are taken apart by as little as they would be for all tokens together.
         let mut out = [[0.0; ROWS]; TOKENS];
         for (x, out) in x.iter().zip(&mut out) {

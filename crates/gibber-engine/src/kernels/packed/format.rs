@@ -3,7 +3,6 @@
 //! The file layouts are those of ggml (`ggml-common.h`, decoded in `ggml-quants.c`).
 
 use crate::kernels::activation::{BLOCK, STEP};
-use crate::kernels::sum_tables::TableKind;
 use crate::weights::DType;
 use crate::weights::codebook::{IQ1_VALUES, IQ2_VALUES, IQ3_S_VALUES, IQ3_XXS_VALUES};
 use crate::weights::dequantize::{E2M1_DOUBLED, IQ4_VALUES};
@@ -323,22 +322,6 @@ impl PackedFormat {
     /// Bytes of a group of [`ROWS`] rows of `blocks` blocks.
     pub(in crate::kernels) const fn group_bytes(self, blocks: usize) -> usize {
         quants_at(self.scales(), blocks) + blocks * self.bits() * VECTOR
-    }
-}
-
-impl PackedFormat {
-    /// The tables that products of the format are looked up in; `None` where bytes are multiplied.
-    pub(in crate::kernels) const fn tables(self) -> Option<TableKind> {
-        match self {
-            Self::Q1_0 => Some(TableKind::Signs),
-            Self::Q2_0 | Self::TQ1_0 | Self::TQ2_0 => Some(TableKind::Pairs),
-            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => None,
-            Self::Q2_K | Self::Q3_K | Self::Q4_K | Self::Q5_K | Self::Q6_K => None,
-            Self::IQ4_NL | Self::IQ4_XS | Self::MXFP4 | Self::NVFP4 => None,
-            Self::IQ2_XXS | Self::IQ2_XS | Self::IQ2_S | Self::IQ3_XXS | Self::IQ3_S | Self::IQ1_S | Self::IQ1_M => {
-                None
-            }
-        }
     }
 }
 

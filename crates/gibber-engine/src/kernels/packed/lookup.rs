@@ -1,4 +1,4 @@
-//! Products of weights of one bit or two for x86-64 with AVX-512: sums are looked up in tables, 32 in one instruction.
+//! Products of weights of one bit for x86-64 with AVX-512: sums are looked up in tables, 32 in one instruction.
 //!
 //! The other kernels multiply bytes, four products a lane; of so few bits that leaves memory waiting. See
 //! [`crate::kernels::sum_tables`].
@@ -13,7 +13,7 @@ use super::kernel::to_lanes;
 use crate::kernels::activation::Block;
 use crate::kernels::isa::Avx512;
 use crate::kernels::registers::{Registers, prefetch};
-use crate::kernels::sum_tables::{SumTable, UNIT};
+use crate::kernels::sum_tables::{SumTable, TABLES, UNIT};
 
 /// How far ahead weights are fetched into the cache, in bytes.
 const PREFETCH_BYTES: usize = 8192;
@@ -21,7 +21,7 @@ const PREFETCH_BYTES: usize = 8192;
 /// The rows of as many groups as `out` has, one after another in `groups`, times one input with its tables.
 ///
 /// # Panics
-/// Where the format is not looked up, or groups and tables are not as many as there are blocks.
+/// Where the format is not Q1_0, or groups and tables are not as many as there are blocks.
 pub(super) fn multiply_groups(
     isa: Avx512,
     format: PackedFormat,
@@ -31,18 +31,11 @@ pub(super) fn multiply_groups(
 ) {
     let each = format.group_bytes(x.len());
     assert_eq!(groups.len(), out.len() * each, "groups of another width");
-    assert_eq!(format.tables().map(|kind| x.len() * kind.tables()), Some(tables.len()), "tables of another width");
+    assert_eq!((format, tables.len()), (PackedFormat::Q1_0, x.len() * TABLES), "tables of another width");
     for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
         // SAFETY: the `Avx512` shows that the processor has these features; groups and tables were counted above, and the
         // blocks of a file's are a whole number of those that share a scale.
-        *out = unsafe {
-            match format {
-                PackedFormat::Q1_0 => multiply::<format::Q1_0>(isa, group, x, tables),
-                PackedFormat::Q2_0 => multiply::<format::Q2_0>(isa, group, x, tables),
-                PackedFormat::TQ1_0 => multiply::<format::TQ1_0>(isa, group, x, tables),
-                _ => multiply::<format::TQ2_0>(isa, group, x, tables),
-            }
-        };
+        *out = unsafe { multiply::<format::Q1_0>(isa, group, x, tables) };
     }
 }
 
