@@ -121,7 +121,7 @@ struct EndToken {
 impl Info {
     fn new(files: &ModelFiles, options: &LoadOptions, recommended: Recommended) -> Self {
         let config = &files.config;
-        let need = MemoryNeed::of(config, files.weights.total_bytes(), options);
+        let need = MemoryNeed::of(config, files.held_bytes(), options);
         let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
         Self {
             name: files.name.clone(),

@@ -163,7 +163,7 @@ pub fn load(
     let mut progress = Progress { total: files.weights.total_bytes(), before: 0, cancel: &options.cancel, on_progress };
     let needed = match options.quantize {
         Some(kind) => convert::cache::bytes(&files, kind, options.quantized_folder.is_some())?,
-        None => files.weights.total_bytes(),
+        None => files.held_bytes(),
     };
     memory::check(&files.path, needed, options.memory)?;
     let quantized = match options.quantize {

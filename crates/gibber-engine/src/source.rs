@@ -10,7 +10,7 @@ mod tokenizer_files;
 
 use std::path::{Path, PathBuf};
 
-use super::model::{Model, ModelConfig};
+use super::model::{Model, ModelConfig, ModelTensors};
 use super::sampling::Recommended;
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
@@ -115,12 +115,18 @@ impl ModelFiles {
         Err(EngineError::unsupported(self.weights.path(), what))
     }
 
+    /// Bytes of the weights that are held in memory: all but tables whose rows are read from the file.
+    pub fn held_bytes(&self) -> u64 {
+        let left = ModelTensors::new(&self.config, &self.weights).bytes_left_in_file();
+        self.weights.total_bytes().saturating_sub(left)
+    }
+
     /// What [`load`](crate::load::load) would refuse, without reading the weights or building the tokenizer.
     ///
     /// # Errors
     /// Those of [`load`](crate::load::load).
     pub fn check(&self, memory: MemoryProbe) -> Result<(), EngineError> {
-        memory::check(&self.path, self.weights.total_bytes(), memory)?;
+        memory::check(&self.path, self.held_bytes(), memory)?;
         self.check_parts()?;
         self.refuse_untaken()
     }

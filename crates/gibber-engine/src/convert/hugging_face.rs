@@ -126,6 +126,14 @@ fn put_cuts(header: &mut Header, cuts: &Cuts) {
             header.string("tokenizer.ggml.pre", pre_tokenizer);
             header.strings("tokenizer.ggml.merges", merges);
         }
+        Cuts::Spaced { merges, unknown } => {
+            header.string("tokenizer.ggml.model", "gemma4");
+            header.string("tokenizer.ggml.pre", "gemma4");
+            header.strings("tokenizer.ggml.merges", merges);
+            if let Some(unknown) = *unknown {
+                header.u32("tokenizer.ggml.unknown_token_id", unknown);
+            }
+        }
         Cuts::Scores { scores, space_prefix, unknown } => {
             header.string("tokenizer.ggml.model", "llama");
             header.string("tokenizer.ggml.pre", "default");

@@ -13,7 +13,7 @@ const PIECE: usize = 1 << 14;
 
 /// Parts of names of matrices that are no weights of a product, or too delicate for few bits; llama.cpp keeps them as
 /// they are as well (`tensor_allows_quantization` in `llama-quant.cpp`).
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 11] = [
     "_norm.",
     "ffn_gate_inp.",
     "position_embd.",
@@ -22,6 +22,9 @@ const KEPT: [&str; 8] = [
     "ssm_conv1d.",
     "shortconv.conv.",
     "time_mix_",
+    "altup",
+    "laurel",
+    "per_layer_model_proj",
 ];
 
 /// How the rows of a tensor that is written follow from one that is read.

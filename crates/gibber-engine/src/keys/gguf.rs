@@ -117,6 +117,20 @@ impl<'a> GgufKeys<'a> {
         sizes.collect::<Result<_, _>>().map(Some)
     }
 
+    /// A number of each of `n_layer` layers.
+    ///
+    /// # Errors
+    /// Where the value is none, a number is not finite, or the list has another length.
+    pub fn numbers(&self, key: &str, n_layer: usize) -> Result<Option<Vec<f32>>, EngineError> {
+        let full = self.key(key);
+        let Some(numbers) = self.metadata.floats(&full)? else { return Ok(None) };
+        if numbers.len() != n_layer || numbers.iter().any(|&number| !(number as f32).is_finite()) {
+            let reason = format!("`{full}` has to be a list of {n_layer} numbers, one for each layer");
+            return Err(EngineError::format(self.path, reason));
+        }
+        Ok(Some(numbers.into_iter().map(|number| number as f32).collect()))
+    }
+
     /// A switch of each of `n_layer` layers.
     ///
     /// # Errors
@@ -223,6 +237,11 @@ impl<'a> GgufWriter<'a> {
     pub fn size_list(&mut self, key: &str, sizes: &[usize]) {
         let sizes: Vec<_> = sizes.iter().map(|&size| i32::try_from(size).unwrap_or(i32::MAX)).collect();
         self.header.i32s(&self.key(key), &sizes);
+    }
+
+    /// A number for each layer.
+    pub fn numbers(&mut self, key: &str, numbers: &[f32]) {
+        self.header.f32s(&self.key(key), numbers);
     }
 
     /// A switch for each layer.

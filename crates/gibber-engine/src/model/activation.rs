@@ -11,6 +11,10 @@ impl Activation {
             Self::Gelu => vector::gelu(x),
             Self::Relu => vector::relu(x),
             Self::Silu => silu(x),
+            Self::SparseGeluTanh { deviations } => {
+                above(x, deviations);
+                vector::gelu_tanh(x);
+            }
             Self::ClampedSwish { alpha, limit } => x.iter_mut().for_each(|x| *x = clamped_swish(*x, alpha, limit)),
         }
     }
@@ -24,13 +28,22 @@ impl Activation {
                     *out = clamped_swish(*gate, alpha, limit) * (up.clamp(-limit, limit) + 1.0);
                 }
             }
-            Self::GeluTanh | Self::Gelu | Self::Relu => {
+            Self::GeluTanh | Self::Gelu | Self::Relu | Self::SparseGeluTanh { .. } => {
                 out.copy_from_slice(gate);
                 self.in_place(out);
                 out.iter_mut().zip(up).for_each(|(out, up)| *out *= up);
             }
         }
     }
+}
+
+/// What of each value is above the mean of all by so many standard deviations.
+fn above(x: &mut [f32], deviations: f32) {
+    let n = x.len().max(1) as f32;
+    let mean = x.iter().sum::<f32>() / n;
+    let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / n;
+    let least = mean + variance.sqrt() * deviations;
+    x.iter_mut().for_each(|x| *x = (*x - least).max(0.0));
 }
 
 fn silu(x: &mut [f32]) {

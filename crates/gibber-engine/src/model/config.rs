@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::alt_up::MAX_STREAMS;
 use super::family::Family;
 use super::rope_config::{RopeConfig, RopeScaling};
 use crate::EngineError;
@@ -39,6 +40,8 @@ pub struct ModelConfig {
     pub embedding_scale: f32,
     /// What each layer is told of a token beside the residual stream, where it is.
     pub per_layer_input: Option<PerLayerConfig>,
+    /// How many residual streams there are, where there are several.
+    pub streams: Option<AltUpConfig>,
     /// The rotations that layers choose from.
     pub ropes: Vec<RopeConfig>,
     /// The layers, first to last.
@@ -82,6 +85,17 @@ pub struct PerLayerConfig {
     pub vocab_size: usize,
 }
 
+/// Several residual streams, of which a layer computes one and predicts the others (Baykal et al. 2023; Gemma 3n).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AltUpConfig {
+    /// How many.
+    pub n: usize,
+    /// Which one is computed.
+    pub active: usize,
+    /// Whether what the last step of a layer reads is scaled.
+    pub scales_out: bool,
+}
+
 /// How rows are normalized.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormConfig {
@@ -115,6 +129,8 @@ pub struct LayerConfig {
     pub residual_scale: f32,
     /// Whether the residual stream is multiplied with a learned number behind it.
     pub has_scale: bool,
+    /// The rank of a product beside attention, where there is one (Gemma 3n).
+    pub laurel: Option<usize>,
 }
 
 /// How a token learns of those before it.
@@ -248,6 +264,9 @@ pub struct ExpertsConfig {
     pub router: RouterConfig,
     /// What every token goes through beside the chosen ones.
     pub shared: Option<SharedExpertConfig>,
+    /// Whether the router and the chosen read the residual stream by norms of their own, and what the chosen and what the
+    /// shared one make is normalized before it is added up (Gemma 4).
+    pub has_norms: bool,
 }
 
 /// How the outputs of a router become a choice, and weights of the chosen experts.
@@ -263,6 +282,8 @@ pub struct RouterConfig {
     pub normalized: Option<f32>,
     /// What the weights are multiplied with in the end.
     pub scale: f32,
+    /// Whether each expert has a number beside that.
+    pub expert_scales: bool,
 }
 
 /// How the outputs of a router become scores.
@@ -308,6 +329,11 @@ pub enum Activation {
     Relu,
     /// `x · sigmoid(x)`.
     Silu,
+    /// GELU in the tanh form of what is above the row's mean by so many standard deviations; what is not is zero (Gemma 3n).
+    SparseGeluTanh {
+        /// How many.
+        deviations: f32,
+    },
     /// `x · sigmoid(alpha · x)` of `x` up to `limit`; what it gates is held between `-limit` and `limit`, and has one added.
     ClampedSwish {
         /// What `x` is multiplied with inside the sigmoid.
@@ -331,6 +357,7 @@ impl ModelConfig {
             learned_positions: false,
             embedding_scale: 1.0,
             per_layer_input: None,
+            streams: None,
             ropes: Vec::new(),
             layers: Vec::new(),
             logits_scale: 1.0,
@@ -382,7 +409,19 @@ impl ModelConfig {
         self.layers.iter().try_for_each(|layer| layer.mixer.check(path))?;
         self.layers.iter().try_for_each(|layer| check_experts(path, &layer.feed_forward))?;
         self.check_shared(path)?;
+        self.check_streams(path)?;
         self.attentions().try_for_each(|attention| self.check_rotation(path, attention))
+    }
+
+    /// Refuses streams that cannot be.
+    fn check_streams(&self, path: &Path) -> Result<(), EngineError> {
+        match self.streams {
+            Some(AltUpConfig { n, active, .. }) if !(2..=MAX_STREAMS).contains(&n) || active >= n => {
+                let reason = format!("{n} residual streams, of which the {active}th is computed, are impossible");
+                Err(EngineError::format(path, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses keys and values that are not there to be shared.
@@ -506,7 +545,15 @@ impl LayerConfig {
 
     /// The same, with any mixer.
     pub fn mixed_by(mixer: MixerConfig, feed_forward: FeedForwardConfig) -> Self {
-        Self { mixer, feed_forward, norm_before: true, norm_after: false, residual_scale: 1.0, has_scale: false }
+        Self {
+            mixer,
+            feed_forward,
+            norm_before: true,
+            norm_after: false,
+            residual_scale: 1.0,
+            has_scale: false,
+            laurel: None,
+        }
     }
 
     /// Its attention, if it has one.
@@ -634,7 +681,14 @@ impl RouterConfig {
     /// The softmax over all experts, or over the chosen ones.
     pub fn softmax(of_chosen: bool) -> Self {
         let normalized = of_chosen.then_some(0.0);
-        Self { scoring: Scoring::Softmax, bias: false, choice_bias: false, normalized, scale: 1.0 }
+        Self {
+            scoring: Scoring::Softmax,
+            bias: false,
+            choice_bias: false,
+            normalized,
+            scale: 1.0,
+            expert_scales: false,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::alt_up::Streams;
 use super::buffer::sized;
 use super::config::ModelConfig;
 use super::layer::Layer;
@@ -24,6 +25,8 @@ pub struct Model {
     positions: Option<Table>,
     /// What layers are told beside the residual stream.
     per_layer: Option<PerLayerInputs>,
+    /// Where there are several residual streams.
+    streams: Option<Streams>,
     layers: Vec<Layer>,
     output_norm: Norm,
     /// `[vocab_size, n_embd]`
@@ -57,6 +60,7 @@ impl Model {
             embedding: (!config.tied).then(|| group.table(Slot::Embedding)).transpose()?,
             positions: config.learned_positions.then(|| group.table(Slot::Positions)).transpose()?,
             per_layer: config.per_layer_input.map(|of| PerLayerInputs::load(&config, of, &group)).transpose()?,
+            streams: config.streams.map(|of| Streams::load(&config, of, &group)).transpose()?,
             layers: config.layers.iter().enumerate().map(layer).collect::<Result<_, _>>()?,
             output_norm: group.norm(Slot::OutputNorm)?,
             output: group.matrix(output, [config.vocab_size, config.n_embd])?,
@@ -84,10 +88,16 @@ impl Model {
         if let Some(per_layer) = &self.per_layer {
             per_layer.forward(state, pass, n);
         }
+        if let Some(streams) = &self.streams {
+            streams.begin(state, n);
+        }
         state.ropes.iter_mut().for_each(|rope| rope.reach(pass.end(false), pass.end(true)));
         pass.begin();
         for (index, layer) in self.layers.iter().enumerate() {
             layer.forward(state, index, pass, n);
+        }
+        if let Some(streams) = &self.streams {
+            streams.end(state, n);
         }
         pass.advance();
         let hidden = sized(&mut state.hidden, n, embd);
@@ -135,7 +145,8 @@ impl Model {
     /// Bytes of weights that one token has to read.
     pub fn bytes_per_token(&self) -> usize {
         let per_layer = self.per_layer.as_ref().map_or(0, PerLayerInputs::bytes);
-        self.layers.iter().map(Layer::bytes).sum::<usize>() + per_layer + self.output.bytes()
+        let streams = self.streams.as_ref().map_or(0, Streams::bytes);
+        self.layers.iter().map(Layer::bytes).sum::<usize>() + per_layer + streams + self.output.bytes()
     }
 }
 

@@ -5,7 +5,7 @@ mod router;
 use super::buffer::sized;
 use super::config::ExpertsConfig;
 use super::dense::{Dense, DenseBuffers};
-use super::linear::Group;
+use super::linear::{Group, Norm};
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::matrix::MAX_TOKENS_ONE_BY_ONE;
@@ -21,6 +21,7 @@ pub(super) struct Experts {
     router: Router,
     experts: Vec<Dense>,
     shared: Option<Shared>,
+    apart: Option<Apart>,
 }
 
 /// An expert that every token goes through.
@@ -29,6 +30,15 @@ struct Shared {
     dense: Dense,
     /// The sigmoid of its product with the token is what the output is multiplied with, `(n_embd)`.
     gate: Option<Vec<f32>>,
+}
+
+/// The norms of what reads the residual stream otherwise than the shared expert does, and of what either makes.
+#[derive(Debug)]
+struct Apart {
+    router: Norm,
+    read: Norm,
+    shared_made: Norm,
+    made: Norm,
 }
 
 /// The rows of one expert in a batch.
@@ -52,6 +62,9 @@ pub(super) struct ExpertBuffers {
     many: Vec<Work>,
     /// Tokens of a batch, each with a row of its, in order.
     rows: Vec<(usize, usize)>,
+    /// What they read by a norm of their own, and what is made of what the shared one makes, `(n, n_embd)`.
+    normed: Vec<f32>,
+    shared_made: Vec<f32>,
     /// What all of them make, `(n, n_embd)`.
     pub(super) sum: Vec<f32>,
 }
@@ -71,6 +84,7 @@ impl Experts {
             router: Router::load(embd, &config, group)?,
             experts: (0..config.n_expert).map(expert).collect::<Result<_, _>>()?,
             shared: shared.transpose()?,
+            apart: config.has_norms.then(|| Apart::load(embd, group)).transpose()?,
         })
     }
 
@@ -81,7 +95,7 @@ impl Experts {
         self.router.bytes() + chosen + self.shared.as_ref().map_or(0, |shared| shared.dense.bytes())
     }
 
-    /// What the experts make of the `n` rows of `x`, in `buffers.sum`.
+    /// What the experts make of the `n` rows of `x`, which are those of `residual` normalized, in `buffers.sum`.
     ///
     /// The tokens of an expert are computed together. What a token adds up does not depend on its company: its experts come in
     /// the order of their numbers.
@@ -89,6 +103,7 @@ impl Experts {
         &self,
         workspace: &mut Workspace,
         x: &[f32],
+        residual: &[f32],
         n: usize,
         buffers: &mut ExpertBuffers,
         dense: &mut DenseBuffers,
@@ -99,7 +114,33 @@ impl Experts {
             Some(shared) => shared.forward(workspace, x, n, dense, sum),
             None => sum.fill(0.0),
         }
-        self.router.route(workspace, x, n, &mut buffers.router);
+        let Some(apart) = &self.apart else {
+            self.router.route(workspace, x, n, &mut buffers.router);
+            return self.chosen(workspace, x, n, buffers, dense);
+        };
+        apart.shared_made.apply(workspace, &buffers.sum, sized(&mut buffers.shared_made, n, width));
+        buffers.sum.fill(0.0);
+        let mut normed = std::mem::take(&mut buffers.normed);
+        let rows = sized(&mut normed, n, width);
+        apart.router.apply(workspace, residual, rows);
+        self.router.route(workspace, rows, n, &mut buffers.router);
+        apart.read.apply(workspace, residual, rows);
+        self.chosen(workspace, rows, n, buffers, dense);
+        apart.made.apply(workspace, &buffers.sum, rows);
+        vector::add(rows, &buffers.shared_made);
+        buffers.sum.copy_from_slice(rows);
+        buffers.normed = normed;
+    }
+
+    /// Adds to `buffers.sum` what the chosen experts make of the `n` rows of `x`.
+    fn chosen(
+        &self,
+        workspace: &mut Workspace,
+        x: &[f32],
+        n: usize,
+        buffers: &mut ExpertBuffers,
+        dense: &mut DenseBuffers,
+    ) {
         let routes = std::mem::take(&mut buffers.router.routes);
         let mut rest = &routes[..];
         while !rest.is_empty() {
@@ -198,6 +239,17 @@ impl Experts {
             Share { matrix: matrix(expert), inputs, first }
         };
         multiply_each(workspace, x, few.len(), &share, out);
+    }
+}
+
+impl Apart {
+    fn load(embd: usize, group: &Group<'_>) -> Result<Self, EngineError> {
+        Ok(Self {
+            router: group.norm(Slot::RouterNorm)?.scaled((embd as f32).sqrt().recip()),
+            read: group.norm(Slot::ExpertsNorm)?,
+            shared_made: group.norm(Slot::SharedExpertPostNorm)?,
+            made: group.norm(Slot::ExpertsPostNorm)?,
+        })
     }
 }
 

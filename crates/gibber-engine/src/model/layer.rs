@@ -1,7 +1,9 @@
 //! A layer of a model: what mixes the tokens, then a feed-forward part, each added to the residual stream.
 
+use std::f32::consts::FRAC_1_SQRT_2;
 use std::mem;
 
+use super::alt_up::{AltUp, Laurel};
 use super::attention::Attention;
 use super::buffer::sized;
 use super::config::{FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig};
@@ -29,6 +31,8 @@ pub(super) struct Layer {
     feed_forward: FeedForward,
     feed_forward_post_norm: Option<Norm>,
     per_layer: Option<PerLayerStep>,
+    alt_up: Option<AltUp>,
+    laurel: Option<Laurel>,
     residual_scale: f32,
     /// What the residual stream is multiplied with behind it.
     scale: Option<f32>,
@@ -53,8 +57,7 @@ impl Layer {
     /// The layer that `layer` describes, of the tensors in `group`.
     pub(super) fn load(config: &ModelConfig, layer: &LayerConfig, group: &Group<'_>) -> Result<Self, EngineError> {
         let width = config.n_embd;
-        let activation = layer.feed_forward.unit().activation;
-        let per_layer = config.per_layer_input.map(|of| PerLayerStep::load(width, of, activation, group));
+        let per_layer = config.per_layer_input.map(|of| PerLayerStep::load(width, of, group));
         let scale = || Ok::<_, EngineError>(group.norm_weight(Slot::LayerScale)?.first().copied().unwrap_or(1.0));
         let norm = |slot, is_there: bool| is_there.then(|| group.norm(slot)).transpose();
         Ok(Self {
@@ -66,6 +69,8 @@ impl Layer {
             feed_forward: FeedForward::load(width, &layer.feed_forward, group)?,
             feed_forward_post_norm: norm(Slot::FeedForwardPostNorm, layer.norm_after)?,
             per_layer: per_layer.transpose()?,
+            alt_up: config.streams.map(|of| AltUp::load(config, of, group)).transpose()?,
+            laurel: layer.laurel.map(|rank| Laurel::load(width, rank, group)).transpose()?,
             residual_scale: layer.residual_scale,
             scale: layer.has_scale.then(scale).transpose()?,
         })
@@ -73,23 +78,47 @@ impl Layer {
 
     /// Bytes of weights that one token has to read.
     pub(super) fn bytes(&self) -> usize {
-        self.mixer.bytes() + self.feed_forward.bytes() + self.per_layer.as_ref().map_or(0, PerLayerStep::bytes)
+        self.mixer.bytes()
+            + self.feed_forward.bytes()
+            + self.per_layer.as_ref().map_or(0, PerLayerStep::bytes)
+            + self.laurel.as_ref().map_or(0, Laurel::bytes)
     }
 
     /// Takes the residual stream of the `n` tokens of `pass` past this layer, which is the model's `index`th: what they
     /// leave for those after them goes to the caches.
     pub(super) fn forward(&self, state: &mut RunState, index: usize, pass: &mut Pass<'_>, n: usize) {
         let norm = self.mixer_norm.as_ref();
+        if let Some(alt_up) = &self.alt_up {
+            alt_up.predict(state, n);
+        }
+        if let Some(laurel) = &self.laurel {
+            laurel.forward(norm, state, n);
+        }
         match &self.mixer {
             Mixer::Attention(attention) => attention.forward(norm, state, index, pass, n),
             Mixer::DeltaNet(net) => net.forward(norm, state, index, pass, n),
             Mixer::ShortConv(conv) => conv.forward(norm, state, index, pass, n),
         }
         self.add(state, n, self.mixer_post_norm.as_ref());
+        if self.laurel.is_some() {
+            vector::add(&mut state.residual, &state.laurel);
+            vector::scale(&mut state.residual, FRAC_1_SQRT_2);
+        }
         self.feed_forward(state, n);
         self.add(state, n, self.feed_forward_post_norm.as_ref());
+        if let Some(alt_up) = &self.alt_up {
+            alt_up.correct(state, n);
+        }
         if let Some(step) = &self.per_layer {
-            step.forward(state, index, n);
+            step.made(state, index, n);
+            match &self.alt_up {
+                Some(alt_up) => alt_up.add(state),
+                None => {
+                    let (pool, made, width) = (state.workspace.pool(), &state.normed, self.width);
+                    let add = |row: usize, y: &mut [f32]| vector::add(y, &made[row * width..][..width]);
+                    pool.for_each_part(&mut state.residual, width, &|_, row, y| add(row, y));
+                }
+            }
         }
         if let Some(scale) = self.scale {
             let pool = state.workspace.pool();
@@ -107,7 +136,8 @@ impl Layer {
                 dense.leave().apply(&mut state.workspace, inner, n, out);
             }
             FeedForward::Experts(experts) => {
-                experts.forward(&mut state.workspace, x, n, &mut state.experts, &mut state.dense);
+                let (buffers, dense) = (&mut state.experts, &mut state.dense);
+                experts.forward(&mut state.workspace, x, &state.residual, n, buffers, dense);
                 mem::swap(&mut state.hidden, &mut state.experts.sum);
             }
         }

@@ -168,6 +168,18 @@ pub(super) enum Norm {
 }
 
 impl Norm {
+    /// The same whose rows are multiplied with `factor` as well.
+    pub(super) fn scaled(mut self, factor: f32) -> Self {
+        match &mut self {
+            Self::Rms { weight, .. } => vector::scale(weight, factor),
+            Self::Layer { weight, bias, .. } => {
+                vector::scale(weight, factor);
+                vector::scale(bias, factor);
+            }
+        }
+        self
+    }
+
     /// The rows of `x` normalized, in `out`.
     pub(super) fn apply(&self, workspace: &Workspace, x: &[f32], out: &mut [f32]) {
         let pool = workspace.pool();

@@ -7,6 +7,7 @@
 //! most positions of a prompt need none.
 
 mod activation;
+mod alt_up;
 mod attention;
 mod buffer;
 mod config;
@@ -29,9 +30,9 @@ mod short_conv;
 mod tensors;
 
 pub use config::{
-    Activation, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig,
-    MixerConfig, ModelConfig, NormConfig, NormKind, PerLayerConfig, QkNorm, RouterConfig, Scoring, SharedExpertConfig,
-    ShortConvConfig, Sizes, Temperature,
+    Activation, AltUpConfig, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes,
+    LayerConfig, MixerConfig, ModelConfig, NormConfig, NormKind, PerLayerConfig, QkNorm, RouterConfig, Scoring,
+    SharedExpertConfig, ShortConvConfig, Sizes, Temperature,
 };
 pub use decoder::Model;
 pub use family::Family;

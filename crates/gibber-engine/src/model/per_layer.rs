@@ -1,7 +1,7 @@
 //! What each layer is told of a token beside the residual stream (Gemma 3n, 4).
 
 use super::buffer::sized;
-use super::config::{Activation, ModelConfig, PerLayerConfig};
+use super::config::{ModelConfig, PerLayerConfig};
 use super::linear::{Group, Norm};
 use super::pass::Pass;
 use super::run_state::RunState;
@@ -50,8 +50,9 @@ impl PerLayerInputs {
         for ((_, token), told) in pass.tokens().zip(told.chunks_exact_mut(all)) {
             vector::scale(told, scale);
             told.chunks_exact_mut(width).for_each(|part| vector::rms_norm_in_place(part, &self.norm, self.eps));
-            // The table may have fewer rows than the vocabulary: the last of that are no text.
-            self.table.row((token as usize).min(self.config.vocab_size - 1), row);
+            // The table may have fewer rows than the vocabulary: what has none is told as the first one is.
+            let at = Some(token as usize).filter(|&token| token < self.config.vocab_size);
+            self.table.row(at.unwrap_or(0), row);
             vector::axpy((width as f32).sqrt(), row, told);
             vector::scale(told, std::f32::consts::FRAC_1_SQRT_2);
         }
@@ -66,22 +67,15 @@ pub(super) struct PerLayerStep {
     /// `[n_embd, width]`
     out: WeightMatrix,
     norm: Norm,
-    activation: Activation,
 }
 
 impl PerLayerStep {
     /// What `of` asks for, of the tensors in `group`.
-    pub(super) fn load(
-        n_embd: usize,
-        of: PerLayerConfig,
-        activation: Activation,
-        group: &Group<'_>,
-    ) -> Result<Self, EngineError> {
+    pub(super) fn load(n_embd: usize, of: PerLayerConfig, group: &Group<'_>) -> Result<Self, EngineError> {
         Ok(Self {
             gate: group.matrix(Slot::PerLayerGate, [of.width, n_embd])?.with_16_bit_activations(),
             out: group.matrix(Slot::PerLayerOut, [n_embd, of.width])?.with_16_bit_activations(),
             norm: group.norm(Slot::PerLayerPostNorm)?,
-            activation,
         })
     }
 
@@ -90,14 +84,14 @@ impl PerLayerStep {
         self.gate.bytes() + self.out.bytes()
     }
 
-    /// Adds to the residual stream of `n` tokens what this step makes of it, in layer `index`.
-    pub(super) fn forward(&self, state: &mut RunState, index: usize, n: usize) {
+    /// Leaves in `state.normed` what this step makes of the residual stream of `n` tokens, in layer `index`.
+    pub(super) fn made(&self, state: &mut RunState, index: usize, n: usize) {
         let (width, embd) = (self.gate.out_features(), self.gate.in_features());
         let gates = sized(&mut state.gates, n, width);
         self.gate.multiply(&mut state.workspace, &state.residual, n, gates);
-        let (told, all, activation) = (&state.told, state.told.len() / n.max(1), self.activation);
+        let (told, all) = (&state.told, state.told.len() / n.max(1));
         state.workspace.pool().for_each_part(gates, width, &|_, token, gates| {
-            activation.in_place(gates);
+            vector::gelu_tanh(gates);
             let told = &told[token * all + index * width..][..width];
             gates.iter_mut().zip(told).for_each(|(gate, told)| *gate *= told);
         });
@@ -105,7 +99,5 @@ impl PerLayerStep {
         self.out.multiply(&mut state.workspace, gates, n, out);
         let normed = sized(&mut state.normed, n, embd);
         self.norm.apply(&state.workspace, out, normed);
-        let (pool, normed) = (state.workspace.pool(), &*normed);
-        pool.for_each_part(&mut state.residual, embd, &|_, row, y| vector::add(y, &normed[row * embd..][..embd]));
     }
 }

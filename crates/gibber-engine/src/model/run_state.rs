@@ -30,6 +30,10 @@ pub struct RunState {
     pub(super) attended: Vec<f32>,
     /// What each layer is told of the tokens beside the residual stream, `(n, n_layer · width)`, where it is.
     pub(super) told: Vec<f32>,
+    /// All residual streams, where there are several, `(n, streams, n_embd)`.
+    pub(super) streams: Vec<f32>,
+    /// What a product beside attention makes, `(n, n_embd)`.
+    pub(super) laurel: Vec<f32>,
     /// What a recurrent mixer reads of the tokens, and what it reads again of those that were there before.
     pub(super) recurrent: RecurrentBuffers,
     /// Inside a feed-forward part.
@@ -73,7 +77,14 @@ impl RunState {
         let feed_forward = |layer: &LayerConfig| layer.feed_forward.values_a_token(config.n_embd);
         let widest = config.layers.iter().map(feed_forward).max().unwrap_or(0);
         let told = config.per_layer_input.map_or(0, |told| told.width.saturating_mul(config.n_layer()));
-        let row = config.n_embd.saturating_mul(3).saturating_add(told).saturating_add(heads).saturating_add(widest);
+        let streams = config.streams.map_or(0, |streams| (streams.n + 1).saturating_mul(config.n_embd));
+        let row = config
+            .n_embd
+            .saturating_mul(3)
+            .saturating_add(told)
+            .saturating_add(streams)
+            .saturating_add(heads)
+            .saturating_add(widest);
         let values = row.saturating_mul(rows).saturating_add(config.vocab_size.saturating_mul(kept));
         values.saturating_mul(size_of::<f32>())
     }
@@ -92,6 +103,8 @@ impl RunState {
             gates: Vec::new(),
             attended: Vec::new(),
             told: Vec::new(),
+            streams: Vec::new(),
+            laurel: Vec::new(),
             recurrent: RecurrentBuffers::default(),
             dense: DenseBuffers::default(),
             experts: ExpertBuffers::default(),

@@ -71,6 +71,16 @@ pub enum Slot {
     SharedExpertOut,
     /// Its product with the token says how much of that expert's output counts.
     SharedExpertGate,
+    /// What the router reads is normalized with it.
+    RouterNorm,
+    /// What the weights of each expert are multiplied with.
+    ExpertScale,
+    /// What the chosen experts read is normalized with it.
+    ExpertsNorm,
+    /// What they make.
+    ExpertsPostNorm,
+    /// What the expert that every token goes through makes.
+    SharedExpertPostNorm,
     /// What the feed-forward part adds is normalized with it.
     FeedForwardPostNorm,
     /// A row for each token, of what all layers are told of it.
@@ -87,6 +97,26 @@ pub enum Slot {
     PerLayerPostNorm,
     /// A number that the residual stream is multiplied with behind a layer.
     LayerScale,
+    /// From the embedding to each residual stream but the first.
+    StreamIn,
+    /// And back.
+    StreamOut,
+    /// What tells of what kind a residual stream is.
+    AltUpRouter,
+    /// What that reads is normalized with it.
+    AltUpRouterNorm,
+    /// To each stream from each, by each kind.
+    AltUpPrediction,
+    /// How far each stream is moved, by each kind.
+    AltUpCorrection,
+    /// What the last step of a layer reads is multiplied with it.
+    AltUpScale,
+    /// The product beside attention: its first matrix, its second, and its norm.
+    LaurelLeft,
+    /// The second.
+    LaurelRight,
+    /// What it makes is normalized with it.
+    LaurelNorm,
 }
 
 /// Which of the two tensors of a layer, as torch calls them.
@@ -459,6 +489,13 @@ impl<'a> ModelTensors<'a> {
             let (name, _) = self.place(&spec);
             if self.has(&name) { Ok(()) } else { self.weights.find(&name).map(|_| ()) }
         })
+    }
+
+    /// Bytes of the tables whose rows are read from the file, and not held in memory.
+    pub fn bytes_left_in_file(&self) -> u64 {
+        let specs = self.global_tensors().into_iter().filter(|spec| spec.slot == Slot::PerLayerEmbedding);
+        let tables = specs.filter_map(|spec| self.weights.find(&self.place(&spec).0).ok());
+        tables.map(|table| table.bytes().len() as u64).sum()
     }
 
     /// The tensor, as the file stores it, or as it would store it by itself.

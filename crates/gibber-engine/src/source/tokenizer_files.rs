@@ -32,6 +32,10 @@ impl TokenizerFiles {
         generation_config: Option<&JsonFile>,
     ) -> Result<Self, EngineError> {
         let mut eos = EosTokens { ids: ids(config, "eos_token_id")?, texts: Vec::new() };
+        // Of a text model that is wrapped.
+        if let Some(text) = config.section("text_config")? {
+            eos.ids.extend(ids(&text, "eos_token_id")?);
+        }
         if let Some(generation) = generation_config {
             eos.ids.extend(ids(generation, "eos_token_id")?);
         }

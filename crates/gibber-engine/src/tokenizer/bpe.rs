@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::normalizers::NFC;
+use tokenizers::normalizers::{NFC, Replace};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -11,7 +11,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
-use super::pieces::PieceKind;
+use super::pieces::{PieceKind, SPACE};
 
 /// GPT-2's pattern (OpenAI's `encoder.py`), which the byte-level step of the crate has built in.
 pub(super) const GPT2_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -25,6 +25,9 @@ const QWEN2_PATTERN: &str =
 
 /// Qwen3.5's pattern, from its `tokenizer.json`: Qwen2's, with marks as parts of words.
 const QWEN35_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Mistral's pattern (Tekken), from its `tokenizer.json`: words end where small letters are followed by large ones.
+const TEKKEN_PATTERN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// What llama.cpp takes for a file that names none: one after the other, each cuts what those before have left.
 const DEFAULT_PATTERNS: [&str; 4] = [r"[\p{P}\$\+<=>\^~\|]+", GPT2_PATTERN, r"\p{N}+", r"[0-9][0-9][0-9]"];
@@ -62,6 +65,8 @@ impl PreTokenizer {
     pub(super) const QWEN2_AS_WRITTEN: Self = Self::of(&[QWEN2_PATTERN]);
     /// Qwen3.5's pattern on composed text.
     pub(super) const QWEN35: Self = Self { composes: true, ..Self::of(&[QWEN35_PATTERN]) };
+    /// Mistral's, words that are pieces first.
+    pub(super) const TEKKEN: Self = Self { whole_words: true, ..Self::of(&[TEKKEN_PATTERN]) };
     /// llama.cpp's where a file names none.
     pub(super) const DEFAULT: Self = Self::of(&DEFAULT_PATTERNS);
 
@@ -97,7 +102,7 @@ impl PreTokenizer {
 
 /// Names in a GGUF file's `tokenizer.ggml.pre`; of several names for one, the first is written. These are those of
 /// llama.cpp (`llama-vocab.cpp`).
-pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 14] = [
+pub(super) const PRE_TOKENIZER_NAMES: &[(&str, PreTokenizer)] = &[
     ("gpt-2", PreTokenizer::GPT2),
     ("smollm", PreTokenizer::GPT2_THEN_DIGITS),
     ("llama-bpe", PreTokenizer::LLAMA3),
@@ -112,6 +117,21 @@ pub(super) const PRE_TOKENIZER_NAMES: [(&str, PreTokenizer); 14] = [
     ("phi-2", PreTokenizer::GPT2),
     ("falcon3", PreTokenizer::LLAMA3),
     ("lfm2", PreTokenizer::LLAMA3),
+    ("pixtral", PreTokenizer::LLAMA3),
+    ("tekken", PreTokenizer::TEKKEN),
+    ("dbrx", PreTokenizer::LLAMA3_MERGED),
+    ("olmo", PreTokenizer::GPT2),
+    ("exaone4", PreTokenizer::GPT2),
+    ("granite-docling", PreTokenizer::GPT2),
+    ("mpt", PreTokenizer::GPT2),
+    ("trillion", PreTokenizer::GPT2),
+    ("mellum", PreTokenizer::GPT2),
+    ("refact", PreTokenizer::GPT2_THEN_DIGITS),
+    ("starcoder", PreTokenizer::GPT2_THEN_DIGITS),
+    ("command-r", PreTokenizer::GPT2_THEN_DIGITS),
+    ("codeshell", PreTokenizer::GPT2_THEN_DIGITS),
+    ("exaone", PreTokenizer::GPT2_THEN_DIGITS),
+    ("minerva-7b", PreTokenizer::GPT2_THEN_DIGITS),
 ];
 
 /// Builds the tokenizer. `added_tokens` are matched whole wherever they are written in a text.
@@ -133,6 +153,34 @@ pub(super) fn build(
         tokenizer.with_normalizer(Some(NFC)).map_err(|error| error.to_string())?;
     }
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer.build()?));
+    let added_tokens = added_tokens
+        .into_iter()
+        .map(|(text, kind)| AddedToken::from(text, kind == PieceKind::Special).normalized(false));
+    tokenizer.add_tokens(added_tokens).map_err(|error| error.to_string())?;
+    Ok(tokenizer)
+}
+
+/// Builds the tokenizer of pieces that spell a space `▁`, whose merges run over the whole text; what has no piece is spelled in
+/// bytes (`<0x0A>`), or else `unknown` (Gemma 4).
+///
+/// # Errors
+/// As [`build`].
+pub(super) fn build_spaced(
+    vocab: Vocab,
+    merges: Vec<(String, String)>,
+    unknown: Option<String>,
+    added_tokens: impl IntoIterator<Item = (String, PieceKind)>,
+) -> Result<tokenizers::Tokenizer, String> {
+    check_merges(merges.iter().map(|(left, right)| (left.as_str(), right.as_str())), |piece| {
+        vocab.contains_key(piece)
+    })?;
+    let mut bpe = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(true).fuse_unk(true);
+    if let Some(unknown) = unknown {
+        bpe = bpe.unk_token(unknown);
+    }
+    let mut tokenizer = tokenizers::Tokenizer::new(bpe.build().map_err(|error| error.to_string())?);
+    let spaces = Replace::new(" ", SPACE.to_string()).map_err(|error| error.to_string())?;
+    tokenizer.with_normalizer(Some(spaces)).map_err(|error| error.to_string())?;
     let added_tokens = added_tokens
         .into_iter()
         .map(|(text, kind)| AddedToken::from(text, kind == PieceKind::Special).normalized(false));

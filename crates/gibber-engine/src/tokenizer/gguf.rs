@@ -70,9 +70,10 @@ pub(crate) fn from_gguf(path: &Path, metadata: &Metadata<'_>) -> Result<Tokenize
     match metadata.string("tokenizer.ggml.model")? {
         Some("gpt2") => byte_level(&Reader::new(path, metadata)?),
         Some("llama") => sentence_piece(&Reader::new(path, metadata)?),
+        Some("gemma4") => spaced(&Reader::new(path, metadata)?),
         Some(other) => {
             let what = format!(
-                "its tokenizer is of the kind `{other}` (tokenizer.ggml.model): `gpt2` (byte-level BPE) and `llama` (SentencePiece) are supported"
+                "its tokenizer is of the kind `{other}` (tokenizer.ggml.model): `gpt2` (byte-level BPE), `llama` (SentencePiece) and `gemma4` are supported"
             );
             Err(EngineError::unsupported(path, what))
         }
@@ -160,6 +161,34 @@ fn sentence_piece(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
     let space_prefix = encoder.has_space_prefix();
     let tokenizer = Tokenizer::new(Encoder::SentencePiece(encoder), pieces, bos, eos);
     Ok(tokenizer.with_space_prefix(space_prefix).with_notes(reader.notes.take()))
+}
+
+/// Gemma 4's: merges as of GPT-2's kind, pieces as of SentencePiece's.
+fn spaced(reader: &Reader<'_>) -> Result<Tokenizer, EngineError> {
+    let merges = reader.merges()?.into_iter().map(|(left, right)| (left.to_owned(), right.to_owned())).collect();
+    let unknown = reader.noted_id("tokenizer.ggml.unknown_token_id", None)?;
+    let unknown = unknown.and_then(|id| reader.tokens.get(id as usize)).map(|&token| token.to_owned());
+    let mut pieces = Pieces::default();
+    let mut vocab = Vocab::with_capacity(reader.tokens.len());
+    let mut special_tokens = Vec::new();
+    for (id, token, kind) in reader.entries() {
+        let kind = match kind {
+            TokenKind::Control | TokenKind::Unknown => PieceKind::Special,
+            TokenKind::UserDefined => PieceKind::Literal,
+            TokenKind::Normal | TokenKind::Unused | TokenKind::Byte => {
+                byte_piece(token).map_or(PieceKind::Metaspace, PieceKind::Byte)
+            }
+        };
+        pieces.push(token, kind);
+        vocab.insert(token.to_owned(), id);
+        if matches!(kind, PieceKind::Special | PieceKind::Literal) {
+            special_tokens.push((token.to_owned(), kind));
+        }
+    }
+    let bos = reader.bos(true, None)?;
+    let eos = reader.eos(None)?;
+    let inner = bpe::build_spaced(vocab, merges, unknown, special_tokens).map_err(|reason| reader.broken(&reason))?;
+    Ok(Tokenizer::new(inner, pieces, bos, eos).with_notes(reader.notes.take()))
 }
 
 /// The keys that both kinds of tokenizers have.

@@ -86,7 +86,7 @@ fn composed(text: &str) -> String {
 
 #[test]
 fn byte_level_tokenizers_of_gguf_files() {
-    for name in ["gpt-2", "llama-bpe", "default", "smollm-gguf"] {
+    for name in ["gpt-2", "llama-bpe", "tekken", "default", "smollm-gguf"] {
         check(&of_gguf(&fixture(&format!("{name}.gguf"))), name, nothing, str::to_owned);
     }
     for name in ["qwen2", "qwen35"] {
@@ -96,7 +96,7 @@ fn byte_level_tokenizers_of_gguf_files() {
 
 #[test]
 fn byte_level_tokenizers_of_tokenizer_json() {
-    for name in ["gpt-2", "llama-bpe", "default", "smollm"] {
+    for name in ["gpt-2", "llama-bpe", "tekken", "default", "smollm"] {
         check(&of_json(name), name, nothing, str::to_owned);
     }
     for name in ["qwen2", "qwen35"] {
@@ -132,6 +132,43 @@ fn sentence_piece_of_tokenizer_json() {
         assert_eq!((tokenizer.bos_token(), tokenizer.vocabulary_size()), (Some(1), 900));
         assert_eq!(tokenizer.decode(&tokenizer.encode("a<s>a</s>", true).unwrap()), decoded);
     }
+}
+
+#[test]
+fn merges_of_pieces_that_spell_spaces() {
+    let unescaped = |text: &str| text.replace('▁', " ");
+    let has_special = |text: &str| text.contains("<s>");
+    for tokenizer in [of_gguf(&fixture("gemma4.gguf")), of_json("gemma4")] {
+        check(&tokenizer, "gemma4", has_special, unescaped);
+    }
+    let (gguf, texts) = (of_gguf(&fixture("gemma4.gguf")), texts());
+    assert_eq!((gguf.bos_token(), gguf.eos_tokens()), (Some(1), &[2][..]));
+    let at = texts.iter().position(|text| text.contains("<s>")).unwrap();
+    assert_eq!(written(&gguf.encode(&texts[at], false).unwrap()), json("gemma4.ids.json")[at]);
+}
+
+#[test]
+fn what_spells_spaces_is_written_with_scores_or_else_with_merges() {
+    let mut file: Value =
+        serde_json::from_slice(&std::fs::read(fixture("gemma4").join("tokenizer.json")).unwrap()).unwrap();
+    file["pre_tokenizer"] = serde_json::json!({
+        "type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false,
+    });
+    let (folder, golden) = (tempfile::tempdir().unwrap(), json("gemma4.ids.json"));
+    let path = folder.path().join("tokenizer.json");
+    let read = |file: &Value| {
+        std::fs::write(&path, file.to_string()).unwrap();
+        from_json(&path, &EosTokens::default()).unwrap()
+    };
+    let tokenizer = read(&file);
+    assert_eq!(written(&tokenizer.encode(&texts()[4], false).unwrap()), golden[4]);
+    assert!(matches!(tokenizer.vocabulary().unwrap().cuts, Cuts::Scores { space_prefix: false, .. }));
+    // Another way to make the same piece is no merge.
+    let merges = file["model"]["merges"].as_array_mut().unwrap();
+    let whole = |pair: &Value| pair[0].as_str().unwrap().to_owned() + pair[1].as_str().unwrap();
+    let at = (1..merges.len()).rev().find(|&at| whole(&merges[at]) == whole(&merges[at - 1])).unwrap();
+    merges.remove(at);
+    assert!(matches!(read(&file).vocabulary().unwrap().cuts, Cuts::Spaced { unknown: Some(0), .. }));
 }
 
 #[test]

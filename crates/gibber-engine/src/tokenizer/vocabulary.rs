@@ -49,6 +49,13 @@ pub(crate) enum Cuts {
         /// Stands for what has no piece.
         unknown: Option<TokenId>,
     },
+    /// Merges of pieces that spell a space `▁`, over the whole text, where no scores can stand for them (Gemma 4).
+    Spaced {
+        /// As of [`Self::Merges`].
+        merges: Vec<String>,
+        /// Stands for what has no piece.
+        unknown: Option<TokenId>,
+    },
 }
 
 impl Tokenizer {
@@ -73,16 +80,19 @@ impl Tokenizer {
         let kinds = self.kinds(inner, model, &tokens, spelling);
         let name_gap = |(id, token): (usize, Option<String>)| token.unwrap_or_else(|| format!("[PAD{id}]"));
         let tokens: Vec<String> = tokens.into_iter().enumerate().map(name_gap).collect();
+        let joined = |merges: Vec<(String, String)>| {
+            merges.into_iter().map(|(left, right)| format!("{left} {right}")).collect::<Vec<_>>()
+        };
+        let merges = merges(model)?;
         let cuts = if spelling.is_sentence_piece() {
-            Cuts::Scores {
-                scores: scores::of(&tokens, &kinds, &merges(model)?)?,
-                space_prefix: space_prefix(inner)?,
-                unknown: model.unk_token.as_ref().and_then(|unknown| inner.token_to_id(unknown)),
+            let unknown = model.unk_token.as_ref().and_then(|unknown| inner.token_to_id(unknown));
+            match (scores::of(&tokens, &kinds, &merges), space_prefix(inner)?) {
+                (Ok(scores), space_prefix) => Cuts::Scores { scores, space_prefix, unknown },
+                (Err(_), false) => Cuts::Spaced { merges: joined(merges), unknown },
+                (Err(what), true) => return Err(what),
             }
         } else {
-            let joined = |(left, right): (String, String)| format!("{left} {right}");
-            let merges = merges(model)?.into_iter().map(joined).collect();
-            Cuts::Merges { pre_tokenizer: pre_tokenizer_name(inner, model)?, merges }
+            Cuts::Merges { pre_tokenizer: pre_tokenizer_name(inner, model)?, merges: joined(merges) }
         };
         Ok(Vocabulary { tokens, kinds, cuts })
     }
@@ -135,7 +145,8 @@ fn pre_tokenizer_name(inner: &tokenizers::Tokenizer, model: &BPE) -> Result<&'st
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false});
     let digits = json!({"type": "Digits", "individual_digits": true});
     let split_by = |step: &Value| {
-        let known = [PreTokenizer::GPT2, PreTokenizer::LLAMA3, PreTokenizer::QWEN2, PreTokenizer::QWEN35];
+        let known =
+            [PreTokenizer::GPT2, PreTokenizer::LLAMA3, PreTokenizer::QWEN2, PreTokenizer::QWEN35, PreTokenizer::TEKKEN];
         known.into_iter().find(|known| known.split_step().is_some_and(|split| is(step, &split)))
     };
     let found = match &steps[..] {
@@ -161,10 +172,13 @@ fn space_prefix(inner: &tokenizers::Tokenizer) -> Result<bool, String> {
     let pre_tokenizers = steps(serde_json::to_value(inner.get_pre_tokenizer()), "pretokenizers")?;
     let prepend = json!({"type": "Prepend", "prepend": "▁"});
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let spaces = json!({"type": "Split", "pattern": {"String": " "}});
     let metaspace = json!({"type": "Metaspace", "replacement": "▁", "split": false});
     match (&normalizers[..], &pre_tokenizers[..]) {
         ([first, second], []) if is(first, &prepend) && is(second, &replace) => Ok(true),
         ([one], []) if is(one, &replace) => Ok(false),
+        // Cuts at spaces, of which there are none any more (Gemma).
+        ([one], [split]) if is(one, &replace) && is(split, &spaces) => Ok(false),
         ([], [one]) if is(one, &metaspace) => Ok(one.get("prepend_scheme") != Some(&json!("never"))),
         _ => Err("its way to cut a text (normalizer, pre_tokenizer) is not the one of SentencePiece's files".into()),
     }

@@ -19,6 +19,8 @@ pub(super) struct Router {
     scores: Linear,
     /// What is added to the scores for the choice, `(n_expert)`.
     choice_bias: Option<Vec<f32>>,
+    /// What the weight of each expert is multiplied with, `(n_expert)`.
+    expert_scales: Option<Vec<f32>>,
 }
 
 /// That a token goes through an expert.
@@ -49,6 +51,7 @@ impl Router {
             n_used,
             scores: group.linear(Slot::Router, [n_expert, embd], router.bias)?.with_16_bit_activations(),
             choice_bias: router.choice_bias.then(|| group.vector(Slot::ChoiceBias)).transpose()?,
+            expert_scales: router.expert_scales.then(|| group.vector(Slot::ExpertScale)).transpose()?,
         })
     }
 
@@ -78,6 +81,9 @@ impl Router {
             let first = routes.len();
             self.choose(scores, keys, |expert, weight| routes.push(Route { expert, token, weight }));
             self.config.weigh(&mut routes[first..]);
+            if let Some(scales) = &self.expert_scales {
+                routes[first..].iter_mut().for_each(|route| route.weight *= scales[route.expert]);
+            }
         }
         routes.sort_unstable_by_key(|route| (route.expert, route.token));
     }
@@ -134,7 +140,7 @@ mod tests {
         let (shape, len) = (vec![outputs.len(), 1], bytes.len());
         let tensor = Tensor::new("router".into(), shape, DType::F32, Storage::from_vec(bytes), 0..len).unwrap();
         let scores = Linear::without_bias(WeightMatrix::from_rows(&tensor, &Packer::new(&pool)).unwrap());
-        let router = Router { config, n_used, scores, choice_bias };
+        let router = Router { config, n_used, scores, choice_bias, expert_scales: None };
         let mut buffers = RouterBuffers::default();
         router.route(&mut Workspace::new(pool), &[1.0], 1, &mut buffers);
         buffers.routes.iter().map(|route| (route.expert, route.weight)).collect()

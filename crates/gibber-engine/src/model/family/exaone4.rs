@@ -53,6 +53,9 @@ impl Family for Exaone4 {
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        if config.attentions().any(|attention| attention.heads.q_width() != config.n_embd) {
+            return Some("heads that are together wider or narrower than the embedding (`head_dim`)");
+        }
         let mut layers = config.layers.iter().enumerate();
         let is_32b = config.n_layer() == LAYERS_OF_32B;
         let is_usual =

@@ -49,7 +49,7 @@ pub(super) fn layers_from_json(json: &JsonFile) -> Result<impl Fn(usize) -> bool
 
 /// Experts of SwiGLU, of which `n_used` of `n_expert` are chosen.
 pub(super) fn plain(n_expert: usize, n_used: usize, n_ff: usize, router: RouterConfig) -> ExpertsConfig {
-    ExpertsConfig { n_expert, n_used, expert: llama::feed_forward(n_ff, false), router, shared: None }
+    ExpertsConfig { n_expert, n_used, expert: llama::feed_forward(n_ff, false), router, shared: None, has_norms: false }
 }
 
 /// An expert of SwiGLU that every token goes through, as much as its gate says.
@@ -104,15 +104,21 @@ pub(super) fn layer_has(keys: &GgufKeys<'_>, index: usize) -> bool {
 
 /// Writes what a GGUF file says of experts.
 pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+    put_sizes(writer, config);
+    let Some(experts) = config.layers.iter().find_map(|layer| layer.feed_forward.experts()) else { return };
+    if let Some(shared) = &experts.shared {
+        writer.sizes(&[("expert_shared_feed_forward_length", shared.dense.n_ff)]);
+    }
+}
+
+/// Writes how many experts there are, how many of them are chosen, and how wide they are.
+pub(super) fn put_sizes(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
     let Some(experts) = config.layers.iter().find_map(|layer| layer.feed_forward.experts()) else { return };
     writer.sizes(&[
         ("expert_count", experts.n_expert),
         ("expert_used_count", experts.n_used),
         ("expert_feed_forward_length", experts.expert.n_ff),
     ]);
-    if let Some(shared) = &experts.shared {
-        writer.sizes(&[("expert_shared_feed_forward_length", shared.dense.n_ff)]);
-    }
 }
 
 /// What GGUF cannot say of the experts of an architecture whose weights `are_normalized`.

@@ -3,12 +3,13 @@
 
 use serde_json::Value;
 
-use super::{Family, gemma2, layer_types, llama, rope};
+use super::{Family, experts, gemma2, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
-    AttentionConfig, FeedForwardConfig, HeadSizes, LayerConfig, ModelConfig, NormConfig, NormKind, PerLayerConfig,
-    QkNorm, RopeConfig, RopeScaling, RopeStyle, Sizes, Slot, TensorList, TensorSpec,
+    AttentionConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes, LayerConfig, ModelConfig, NormConfig,
+    NormKind, Part, PerLayerConfig, Piece, QkNorm, RopeConfig, RopeScaling, RopeStyle, RouterConfig,
+    SharedExpertConfig, Sizes, Slice, Slot, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -38,6 +39,10 @@ struct Shape {
     n_shared: usize,
     /// Whether the values of layers without a window are their keys.
     values_are_keys: bool,
+    /// Those beside the feed-forward part, if there are any: how many, how many of them are chosen, and how wide they are.
+    experts: Option<[usize; 3]>,
+    /// Whether each layer ends with a number of its own.
+    has_scale: bool,
 }
 
 impl Family for Gemma4 {
@@ -53,7 +58,6 @@ impl Family for Gemma4 {
         json.require_one_of("hidden_activation", &["gelu_pytorch_tanh"])?;
         json.require_one_of("use_bidirectional_attention", &["vision"])?;
         json.require_bool("attention_bias", false)?;
-        json.require_bool("enable_moe_block", false)?;
         let shape = Shape::from_json(json)?;
         let width = json.size("hidden_size_per_layer_input")?.unwrap_or(256);
         let rows = json.size("vocab_size_per_layer_input")?.unwrap_or(262_144);
@@ -69,7 +73,6 @@ impl Family for Gemma4 {
     }
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
-        super::gguf::refuse_experts(keys)?;
         let shape = Shape::from_gguf(keys)?;
         let width = keys.optional_size("embedding_length_per_layer_input")?.unwrap_or(0);
         let rows =
@@ -96,92 +99,19 @@ impl Family for Gemma4 {
     }
 
     fn is_left_over(&self, config: &ModelConfig, name: &str) -> bool {
-        // Published files have the projections of layers that use those of others.
-        let layers = ["layers.", "blk."];
-        let rest = layers.iter().find_map(|layers| name.strip_prefix(layers)).and_then(|rest| rest.split_once('.'));
-        let Some((index, part)) = rest else { return false };
-        let layer = index.parse().ok().and_then(|index: usize| config.layers.get(index)?.attention());
-        let is_shared = layer.is_some_and(|attention| attention.shares.is_some());
-        let part = part.trim_start_matches("self_attn.").trim_end_matches(".weight");
-        let unused = ["k_proj", "v_proj", "k_norm", "v_norm", "attn_k", "attn_v", "attn_k_norm"];
-        is_shared && unused.contains(&part)
+        is_unused_projection(config, name)
     }
 
     fn global_tensors(&self, config: &ModelConfig) -> Vec<TensorSpec> {
-        let mut specs = llama::global_tensors(config);
-        if let Some(told) = config.per_layer_input {
-            let all = config.n_layer() * told.width;
-            let mut list = TensorList::global_tensors();
-            let (table, projection) = ("embed_tokens_per_layer", "per_layer_model_projection");
-            list.weight(Slot::PerLayerEmbedding, table, "per_layer_token_embd", &[told.vocab_size, all]);
-            list.weight(Slot::PerLayerProjection, projection, "per_layer_model_proj", &[all, config.n_embd]);
-            let norm = ("per_layer_projection_norm", "per_layer_proj_norm");
-            list.weight(Slot::PerLayerProjectionNorm, norm.0, norm.1, &[told.width]);
-            specs.extend(list.done());
-        }
-        specs
+        global_tensors(config)
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
-        let mut list = TensorList::layer_tensors("layers", index);
-        let (layer, embd) = (&config.layers[index], config.n_embd);
-        for (slot, hugging_face, gguf) in [
-            (Slot::AttentionNorm, "input_layernorm", "attn_norm"),
-            (Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm"),
-            (Slot::FeedForwardNorm, "pre_feedforward_layernorm", "ffn_norm"),
-            (Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm"),
-        ] {
-            list.weight(slot, hugging_face, gguf, &[embd]);
-        }
-        if let Some(attention) = layer.attention() {
-            attention_tensors(&mut list, attention, embd);
-        }
-        if let FeedForwardConfig::Dense(dense) = &layer.feed_forward {
-            llama::feed_forward_steps(&mut list, dense, embd);
-        }
-        if let Some(told) = config.per_layer_input {
-            list.weight(Slot::PerLayerGate, "per_layer_input_gate", "inp_gate", &[told.width, embd]);
-            list.weight(Slot::PerLayerOut, "per_layer_projection", "proj", &[embd, told.width]);
-            list.weight(Slot::PerLayerPostNorm, "post_per_layer_input_norm", "post_norm", &[embd]);
-        }
-        list.weight(Slot::LayerScale, "layer_scalar", "layer_output_scale", &[1]).bare();
-        list.done()
+        layer_tensors(config, index)
     }
 
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
-        let of_layers = |of: fn(&LayerConfig) -> usize| config.layers.iter().map(of).collect::<Vec<_>>();
-        let width_of = |has_window: bool| {
-            let mut attentions = config.attentions().filter(|attention| attention.window.is_some() == has_window);
-            attentions.next().or(config.attentions().next()).map_or(0, |attention| attention.heads.head_dim)
-        };
-        writer.sizes(&[
-            ("block_count", config.n_layer()),
-            ("context_length", config.trained_context),
-            ("embedding_length", config.n_embd),
-            ("attention.head_count", config.first_heads().map_or(0, |heads| heads.n_head)),
-            ("attention.key_length", width_of(false)),
-            ("attention.value_length", width_of(false)),
-            ("attention.key_length_swa", width_of(true)),
-            ("attention.value_length_swa", width_of(true)),
-            ("rope.dimension_count", width_of(false)),
-            ("rope.dimension_count_swa", width_of(true)),
-            ("attention.sliding_window", config.attentions().find_map(|attention| attention.window).unwrap_or(0)),
-            ("attention.shared_kv_layers", config.attentions().filter(|attention| attention.shares.is_some()).count()),
-            ("embedding_length_per_layer_input", config.per_layer_input.map_or(0, |told| told.width)),
-            ("vocab_size", config.vocab_size),
-        ]);
-        writer.size_list("feed_forward_length", &of_layers(|layer| layer.feed_forward.unit().n_ff));
-        let kv = of_layers(|layer| layer.attention().map_or(0, |attention| attention.heads.n_kv_head));
-        writer.size_list("attention.head_count_kv", &kv);
-        let windows: Vec<bool> = config.layers.iter().map(|layer| layer.window().is_some()).collect();
-        writer.layer_bools("attention.sliding_window_pattern", &windows);
-        for (rope, key) in config.ropes.iter().zip(["rope.freq_base", "rope.freq_base_swa"]) {
-            writer.number(key, rope.theta);
-        }
-        writer.number("attention.layer_norm_rms_epsilon", config.norm.eps);
-        if let Some(cap) = config.logits_softcap {
-            writer.number("final_logit_softcapping", cap);
-        }
+        put_gguf_keys(writer, config);
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
@@ -191,6 +121,102 @@ impl Family for Gemma4 {
 
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
         random_e2b().map(|config| ("gemma4-e2b", config)).into_iter().collect()
+    }
+}
+
+/// Whether `name` is a projection of a layer that uses those of another: published files have them.
+pub(super) fn is_unused_projection(config: &ModelConfig, name: &str) -> bool {
+    let layers = ["layers.", "blk."];
+    let rest = layers.iter().find_map(|layers| name.strip_prefix(layers)).and_then(|rest| rest.split_once('.'));
+    let Some((index, part)) = rest else { return false };
+    let layer = index.parse().ok().and_then(|index: usize| config.layers.get(index)?.attention());
+    let is_shared = layer.is_some_and(|attention| attention.shares.is_some());
+    let part = part.trim_start_matches("self_attn.").trim_end_matches(".weight");
+    let unused = ["k_proj", "v_proj", "k_norm", "v_norm", "attn_k", "attn_v", "attn_k_norm"];
+    is_shared && unused.contains(&part)
+}
+
+/// The tensors that are there once.
+pub(super) fn global_tensors(config: &ModelConfig) -> Vec<TensorSpec> {
+    let mut specs = llama::global_tensors(config);
+    if let Some(told) = config.per_layer_input {
+        let all = config.n_layer() * told.width;
+        let mut list = TensorList::global_tensors();
+        let (table, projection) = ("embed_tokens_per_layer", "per_layer_model_projection");
+        list.weight(Slot::PerLayerEmbedding, table, "per_layer_token_embd", &[told.vocab_size, all]);
+        list.weight(Slot::PerLayerProjection, projection, "per_layer_model_proj", &[all, config.n_embd]);
+        let norm = ("per_layer_projection_norm", "per_layer_proj_norm");
+        list.weight(Slot::PerLayerProjectionNorm, norm.0, norm.1, &[told.width]);
+        specs.extend(list.done());
+    }
+    specs
+}
+
+/// The tensors of layer `index`.
+pub(super) fn layer_tensors(config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
+    let mut list = TensorList::layer_tensors("layers", index);
+    let (layer, embd) = (&config.layers[index], config.n_embd);
+    for (slot, hugging_face, gguf) in [
+        (Slot::AttentionNorm, "input_layernorm", "attn_norm"),
+        (Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm"),
+        (Slot::FeedForwardNorm, "pre_feedforward_layernorm", "ffn_norm"),
+        (Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm"),
+    ] {
+        list.weight(slot, hugging_face, gguf, &[embd]);
+    }
+    if let Some(attention) = layer.attention() {
+        attention_tensors(&mut list, attention, embd);
+    }
+    match &layer.feed_forward {
+        FeedForwardConfig::Dense(dense) => llama::feed_forward_steps(&mut list, dense, embd),
+        FeedForwardConfig::Experts(experts) => expert_tensors(&mut list, experts, embd),
+    }
+    if let Some(told) = config.per_layer_input {
+        list.weight(Slot::PerLayerGate, "per_layer_input_gate", "inp_gate", &[told.width, embd]);
+        list.weight(Slot::PerLayerOut, "per_layer_projection", "proj", &[embd, told.width]);
+        list.weight(Slot::PerLayerPostNorm, "post_per_layer_input_norm", "post_norm", &[embd]);
+    }
+    if layer.has_scale {
+        list.weight(Slot::LayerScale, "layer_scalar", "layer_output_scale", &[1]).bare();
+    }
+    list.done()
+}
+
+/// Writes the keys of a GGUF file.
+pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
+    let of_layers = |of: fn(&LayerConfig) -> usize| config.layers.iter().map(of).collect::<Vec<_>>();
+    let width_of = |has_window: bool| {
+        let mut attentions = config.attentions().filter(|attention| attention.window.is_some() == has_window);
+        attentions.next().or(config.attentions().next()).map_or(0, |attention| attention.heads.head_dim)
+    };
+    writer.sizes(&[
+        ("block_count", config.n_layer()),
+        ("context_length", config.trained_context),
+        ("embedding_length", config.n_embd),
+        ("attention.head_count", config.first_heads().map_or(0, |heads| heads.n_head)),
+        ("attention.key_length", width_of(false)),
+        ("attention.value_length", width_of(false)),
+        ("attention.key_length_swa", width_of(true)),
+        ("attention.value_length_swa", width_of(true)),
+        ("rope.dimension_count", width_of(false)),
+        ("rope.dimension_count_swa", width_of(true)),
+        ("attention.sliding_window", config.attentions().find_map(|attention| attention.window).unwrap_or(0)),
+        ("attention.shared_kv_layers", config.attentions().filter(|attention| attention.shares.is_some()).count()),
+        ("embedding_length_per_layer_input", config.per_layer_input.map_or(0, |told| told.width)),
+        ("vocab_size", config.vocab_size),
+    ]);
+    writer.size_list("feed_forward_length", &of_layers(|layer| dense_width(&layer.feed_forward)));
+    experts::put_sizes(writer, config);
+    let kv = of_layers(|layer| layer.attention().map_or(0, |attention| attention.heads.n_kv_head));
+    writer.size_list("attention.head_count_kv", &kv);
+    let windows: Vec<bool> = config.layers.iter().map(|layer| layer.window().is_some()).collect();
+    writer.layer_bools("attention.sliding_window_pattern", &windows);
+    for (rope, key) in config.ropes.iter().zip(["rope.freq_base", "rope.freq_base_swa"]) {
+        writer.number(key, rope.theta);
+    }
+    writer.number("attention.layer_norm_rms_epsilon", config.norm.eps);
+    if let Some(cap) = config.logits_softcap {
+        writer.number("final_logit_softcapping", cap);
     }
 }
 
@@ -206,7 +232,8 @@ fn random_e2b() -> Option<ModelConfig> {
     });
     let n_ff = (0..sizes.n_layer).map(|layer| if layer < 15 { sizes.n_ff } else { 2 * sizes.n_ff });
     let (heads, n_ff) = (heads.collect(), n_ff.collect());
-    let shape = Shape { sizes, windows, heads, n_ff, n_shared: 20, values_are_keys: false };
+    let shape =
+        Shape { sizes, windows, heads, n_ff, n_shared: 20, values_are_keys: false, experts: None, has_scale: true };
     let scaling = RopeScaling::Proportional { share: USUAL_SHARE, factor: 1.0 };
     let [full, local] = USUAL_THETAS.map(|theta| RopeConfig::plain(theta as f32, RopeStyle::Half));
     let config = ModelConfig {
@@ -219,7 +246,52 @@ fn random_e2b() -> Option<ModelConfig> {
 }
 
 /// What GGUF files call the table of what layers are told.
-const PER_LAYER_TABLE: &str = "per_layer_token_embd.weight";
+pub(super) const PER_LAYER_TABLE: &str = "per_layer_token_embd.weight";
+
+/// Width of the part that every token goes through.
+fn dense_width(feed_forward: &FeedForwardConfig) -> usize {
+    match feed_forward {
+        FeedForwardConfig::Dense(dense) => dense.n_ff,
+        FeedForwardConfig::Experts(experts) => experts.shared.map_or(0, |shared| shared.dense.n_ff),
+    }
+}
+
+/// What every token goes through, beside it experts, and their norms.
+fn expert_tensors(list: &mut TensorList, experts: &ExpertsConfig, embd: usize) {
+    let ExpertsConfig { n_expert, expert: DenseConfig { n_ff, .. }, shared, .. } = *experts;
+    for (slot, hugging_face, gguf) in [
+        (Slot::ExpertsNorm, "pre_feedforward_layernorm_2", "pre_ffw_norm_2"),
+        (Slot::SharedExpertPostNorm, "post_feedforward_layernorm_1", "post_ffw_norm_1"),
+        (Slot::ExpertsPostNorm, "post_feedforward_layernorm_2", "post_ffw_norm_2"),
+    ] {
+        list.weight(slot, hugging_face, gguf, &[embd]);
+    }
+    list.weight(Slot::Router, "router.proj", "ffn_gate_inp", &[n_expert, embd]);
+    let named = |list: &mut TensorList, slot, names: [&str; 2], size| {
+        list.named(slot, Part::Weight, names, &[size]);
+    };
+    named(list, Slot::RouterNorm, ["router.scale", "ffn_gate_inp.scale"], embd);
+    named(list, Slot::ExpertScale, ["router.per_expert_scale", "ffn_down_exps.scale"], n_expert);
+    for index in 0..n_expert {
+        let slice = Slice { index, of: n_expert };
+        for (slot, fused, gguf, shape) in [
+            (Slot::FeedForwardIn, "experts.gate_up_proj", "ffn_gate_up_exps", [2 * n_ff, embd]),
+            (Slot::FeedForwardOut, "experts.down_proj", "ffn_down_exps", [embd, n_ff]),
+        ] {
+            let piece = Piece { slice, first: 0, step: 1, times: 1, is_transposed: false };
+            let one = format!("experts.{index}.{}", fused.trim_start_matches("experts."));
+            list.weight(slot, &one, gguf, &shape).slice(index, n_expert).otherwise((fused, None), Some(piece));
+        }
+    }
+    let Some(SharedExpertConfig { dense, .. }) = shared else { return };
+    for (slot, hugging_face, gguf, shape) in [
+        (Slot::SharedExpertIn, "mlp.gate_proj", "ffn_gate", [dense.n_ff, embd]),
+        (Slot::SharedExpertIn, "mlp.up_proj", "ffn_up", [dense.n_ff, embd]),
+        (Slot::SharedExpertOut, "mlp.down_proj", "ffn_down", [embd, dense.n_ff]),
+    ] {
+        list.weight(slot, hugging_face, gguf, &shape);
+    }
+}
 
 fn attention_tensors(list: &mut TensorList, attention: &AttentionConfig, embd: usize) {
     let (heads, own) = (attention.heads, attention.shares.is_none());
@@ -265,7 +337,13 @@ impl Shape {
             true => sizes.n_ff.saturating_mul(2),
             false => sizes.n_ff,
         });
+        let experts = json.bool("enable_moe_block")?.unwrap_or(false).then(|| {
+            let count = |key| json.required(key);
+            Ok::<_, EngineError>([count("num_experts")?, count("top_k_experts")?, count("moe_intermediate_size")?])
+        });
         Ok(Self {
+            experts: experts.transpose()?,
+            has_scale: true,
             heads: heads_from_json(json, &sizes, &windows, values_are_keys)?,
             n_ff: n_ff.collect(),
             sizes,
@@ -305,9 +383,15 @@ impl Shape {
             n_kv_head,
             head_dim: if window.is_some() { sizes.head_dim } else { global },
         });
+        let count = keys.optional_size("expert_count")?.filter(|&count| count > 0);
+        let experts = count.map(|count| {
+            Ok::<_, EngineError>([count, keys.size("expert_used_count")?, keys.size("expert_feed_forward_length")?])
+        });
         let first_global = windows.iter().position(Option::is_none);
         let has_values = |layer| keys.weights().contains(&format!("blk.{layer}.attn_v.weight"));
         Ok(Self {
+            experts: experts.transpose()?,
+            has_scale: keys.layers_have("layer_output_scale.weight"),
             heads: heads.collect(),
             n_ff: n_ff.ok_or_else(|| missing("feed_forward_length"))?,
             n_shared: keys.optional_size("attention.shared_kv_layers")?.unwrap_or(0),
@@ -324,15 +408,7 @@ impl Shape {
         config: ModelConfig,
         told: Option<PerLayerConfig>,
     ) -> Result<ModelConfig, EngineError> {
-        let first_shared = self.sizes.n_layer.saturating_sub(self.n_shared);
-        let source = |layer: usize| {
-            let is_alike = |other: &usize| self.windows[*other].is_some() == self.windows[layer].is_some();
-            (0..first_shared).rev().find(is_alike)
-        };
-        if (first_shared..self.sizes.n_layer).any(|layer| source(layer).is_none()) {
-            let reason = format!("of its {} last layers some have no other of their kind to share with", self.n_shared);
-            return Err(EngineError::format(path, reason));
-        }
+        let sources = sources(path, &self.windows, self.n_shared)?;
         let layer = |index: usize| {
             let window = self.windows[index];
             let heads = self.heads[index];
@@ -343,11 +419,15 @@ impl Shape {
                 qk_norm: Some(QkNorm::Head),
                 v_norm: true,
                 values_are_keys: self.values_are_keys && window.is_none(),
-                shares: if index >= first_shared { source(index) } else { None },
+                shares: sources[index],
                 ..AttentionConfig::full(heads)
             };
             let sizes = Sizes { n_ff: self.n_ff[index], ..self.sizes };
-            LayerConfig { has_scale: true, ..gemma2::layer(&sizes, attention) }
+            let layer = LayerConfig { has_scale: self.has_scale, ..gemma2::layer(&sizes, attention) };
+            match self.experts {
+                Some(experts) => LayerConfig { feed_forward: beside(*layer.feed_forward.unit(), experts), ..layer },
+                None => layer,
+            }
         };
         Ok(ModelConfig {
             layers: self.sizes.layers(path, layer)?,
@@ -356,6 +436,42 @@ impl Shape {
             ..config
         })
     }
+}
+
+/// Of each layer, the one whose keys and values it uses: of the last `n_shared` that is the last before them of their kind.
+///
+/// # Errors
+/// Where there is none; `path` is named.
+pub(super) fn sources(
+    path: &std::path::Path,
+    windows: &[Option<usize>],
+    n_shared: usize,
+) -> Result<Vec<Option<usize>>, EngineError> {
+    let first_shared = windows.len().saturating_sub(n_shared);
+    let source = |layer: usize| {
+        if layer < first_shared {
+            return Ok(None);
+        }
+        let is_alike = |other: &usize| windows[*other].is_some() == windows[layer].is_some();
+        let found = (0..first_shared).rev().find(is_alike);
+        found.map(Some).ok_or_else(|| {
+            let reason = format!("of its {n_shared} last layers some have no other of their kind to share with");
+            EngineError::format(path, reason)
+        })
+    };
+    (0..windows.len()).map(source).collect()
+}
+
+/// What every token goes through, and beside it experts that are chosen.
+fn beside(dense: DenseConfig, [n_expert, n_used, n_ff]: [usize; 3]) -> FeedForwardConfig {
+    FeedForwardConfig::Experts(ExpertsConfig {
+        n_expert,
+        n_used,
+        expert: DenseConfig { n_ff, ..dense },
+        router: RouterConfig { expert_scales: true, ..RouterConfig::softmax(true) },
+        shared: Some(SharedExpertConfig { dense, is_gated: false }),
+        has_norms: true,
+    })
 }
 
 /// The heads of each layer: what `per_layer_config` says of it, or, before that, those of layers without a window.
@@ -411,6 +527,17 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_what_layers_are_told_is_not_held() {
+        use crate::load::{ModelSource, open};
+
+        let files = open(&ModelSource::Path(fixture("variant-gemma4"))).unwrap();
+        // 512 rows for five layers of six values each.
+        assert_eq!(files.weights.total_bytes() - files.held_bytes(), 512 * 5 * 6 * 4);
+        let files = open(&ModelSource::Path(fixture("variant-gemma4-keys"))).unwrap();
+        assert_eq!(files.weights.total_bytes(), files.held_bytes());
+    }
+
+    #[test]
     fn projections_of_layers_that_use_those_of_others_are_left_over() {
         let (name, folder) = ("variant-gemma4", tempfile::tempdir().unwrap());
         for file in ["config.json", "vocab.json", "merges.txt"] {
@@ -418,10 +545,15 @@ mod tests {
         }
         let mut tensors = tensors_of(name);
         for part in ["k_proj", "v_proj", "k_norm"] {
-            tensors.push((format!("model.layers.5.self_attn.{part}.weight"), vec![2], vec![0; 8]));
+            tensors.push((format!("model.layers.4.self_attn.{part}.weight"), vec![2], vec![0; 8]));
         }
         write_tensors(&folder.path().join("model.safetensors"), &tensors);
         assert_same(name, folder.path());
+    }
+
+    #[test]
+    fn experts_beside_what_every_token_goes_through() {
+        assert_parity("variant-gemma4-experts");
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn is_local(layer: usize) -> bool {
 fn experts_of(n_expert: usize, n_used: usize, n_ff: usize, activation: Activation) -> ExpertsConfig {
     let expert = DenseConfig { n_ff, activation, is_gated: true, bias: true };
     let router = RouterConfig { bias: true, ..RouterConfig::softmax(true) };
-    ExpertsConfig { n_expert, n_used, expert, router, shared: None }
+    ExpertsConfig { n_expert, n_used, expert, router, shared: None, has_norms: false }
 }
 
 fn layer(sizes: &Sizes, window: Option<usize>, bias: bool, experts: ExpertsConfig) -> LayerConfig {

@@ -41,6 +41,7 @@ impl Family for Lfm2Moe {
             choice_bias: json.bool("use_expert_bias")?.unwrap_or(true),
             normalized: adds_up.then_some(ADDED_TO_SUM),
             scale: json.number("routed_scaling_factor", Bound::Zero)?.unwrap_or(1.0) as f32,
+            expert_scales: false,
         };
         let width = size("moe_intermediate_size", 1792)?;
         let experts = experts::plain(size("num_experts", 32)?, size("num_experts_per_tok", 4)?, width, router);
@@ -111,7 +112,7 @@ impl Family for Lfm2Moe {
 /// As GGUF files have it.
 fn router(choice_bias: bool) -> RouterConfig {
     let normalized = Some(ADDED_TO_SUM);
-    RouterConfig { scoring: Scoring::Sigmoid, bias: false, choice_bias, normalized, scale: 1.0 }
+    RouterConfig { scoring: Scoring::Sigmoid, bias: false, choice_bias, normalized, scale: 1.0, expert_scales: false }
 }
 
 fn layer(sizes: &Sizes, has_attention: bool, conv: ShortConvConfig, experts: Option<ExpertsConfig>) -> LayerConfig {

@@ -91,10 +91,11 @@ fn beta_from_json(json: &JsonFile) -> Result<Option<f32>, EngineError> {
 
 /// Has the queries of all layers grow by `beta`, beyond the first context of the rotation.
 fn set_temperature(config: &mut ModelConfig, beta: f32) {
-    let original = config.ropes.iter().find_map(|rope| match rope.scaling {
-        RopeScaling::Yarn { original_context, .. } => Some(original_context),
-        _ => None,
-    });
+    let of_yarn = |rope: &RopeConfig| {
+        let RopeScaling::Yarn { original_context, .. } = rope.scaling else { return None };
+        Some(original_context)
+    };
+    let original = config.ropes.iter().find_map(of_yarn);
     let original_context = original.map_or(config.trained_context, |original| original as usize);
     for layer in &mut config.layers {
         if let MixerConfig::Attention(attention) = &mut layer.mixer {

@@ -8,6 +8,7 @@ mod exaone4;
 mod experts;
 mod gemma2;
 mod gemma3;
+mod gemma3n;
 mod gemma4;
 mod gguf;
 mod gpt2;
@@ -56,6 +57,7 @@ const FAMILIES: &[&dyn Family] = &[
     &smollm3::SmolLm3,
     &gemma2::Gemma2,
     &gemma3::Gemma3,
+    &gemma3n::Gemma3n,
     &gemma4::Gemma4,
     &olmo2::Olmo2,
     &lfm2::Lfm2,

@@ -168,6 +168,8 @@ impl<'a> Parameters<'a> {
             Some(Some("default")) => None,
             Some(Some("linear")) => Some(RopeScaling::Linear { factor: self.positive("factor")? }),
             Some(Some("llama3")) => Some(self.llama3()?),
+            // As the first configurations of Phi-3 called what has factors of its own for each pair.
+            Some(Some("yarn")) if self.value.get("short_factor").is_some() => Some(self.longrope(usual)?),
             Some(Some("yarn")) => Some(self.yarn(usual)?),
             Some(Some("proportional")) => Some(RopeScaling::Proportional {
                 share: self.positive_if_given(SHARE)?.unwrap_or(1.0),
