@@ -14,7 +14,7 @@ use super::model::{Model, ModelConfig, ModelTensors};
 use super::sampling::Recommended;
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
-use super::weights::{DType, Storage, Weights};
+use super::weights::{DType, Storage, Weights, mxfp4};
 use super::{EngineError, synthetic};
 pub use memory::MemoryProbe;
 
@@ -154,12 +154,14 @@ impl ModelFiles {
 
     /// How many weights there are.
     pub fn parameters(&self) -> u64 {
-        self.weights.iter().map(|tensor| tensor.len() as u64).sum()
+        self.weights.iter().map(|tensor| mxfp4::weights_in(tensor).1 as u64).sum()
     }
 
     /// The format that most weights are stored in.
     pub fn format(&self) -> DType {
-        let values_in = |dtype| self.weights.iter().filter(|t| t.dtype() == dtype).map(|t| t.len()).sum::<usize>();
+        let weights: Vec<_> = self.weights.iter().map(mxfp4::weights_in).collect();
+        let values_in =
+            |dtype| weights.iter().filter(|weights| weights.0 == dtype).map(|weights| weights.1).sum::<usize>();
         DType::ALL.iter().copied().max_by_key(|&dtype| values_in(dtype)).unwrap_or(DType::F32)
     }
 }

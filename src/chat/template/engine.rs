@@ -40,49 +40,56 @@ pub(super) struct Rendering<'a> {
 #[derive(Debug)]
 pub(super) struct Engine {
     environment: Environment<'static>,
+    /// What the template calls the least effort (`reasoning_effort`): of some it is none at all.
+    least_effort: &'static str,
 }
 
 impl Engine {
     pub(super) fn compile(source: &str) -> Result<Self, Failure> {
         let mut environment = functions::environment();
         environment.set_recursion_limit(MAX_DEPTH);
+        let knows_none = ["'none'", "\"none\""].iter().any(|none| source.contains(none));
+        let least_effort = if knows_none { "none" } else { "low" };
         let source = source::adapted(source);
         environment.add_template_owned(NAME, source).map_err(|error| describe(&error))?;
-        Ok(Self { environment })
+        Ok(Self { environment, least_effort })
     }
 
     /// The text, which may have `max_output` bytes.
     pub(super) fn render(&self, rendering: &Rendering<'_>, max_output: usize) -> Result<String, Failure> {
         let mut output = Limited { bytes: Vec::new(), max: max_output, full: false };
         let template = self.environment.get_template(NAME).map_err(|error| describe(&error))?;
-        let outcome = template.render_captured_to(variables(rendering), &mut output).map(|_| ());
+        let outcome = template.render_captured_to(self.variables(rendering), &mut output).map(|_| ());
         match outcome {
             Ok(()) => Ok(String::from_utf8_lossy(&output.bytes).into_owned()),
             Err(_) if output.full => Err(Failure::Limit(format!("it writes more than {max_output} bytes"))),
             Err(error) => Err(describe(&error)),
         }
     }
-}
 
-fn variables(rendering: &Rendering<'_>) -> Value {
-    let message = |(role, content): &(Cow<'_, str>, Cow<'_, str>)| {
-        context! { role => role.as_ref(), content => content.as_ref() }
-    };
-    let messages: Vec<Value> = rendering.messages.iter().map(message).collect();
-    let thinking = match rendering.thinking {
-        // Qwen's name for it, and Granite's and DeepSeek's.
-        Some(thinking) => context! { enable_thinking => thinking, thinking => thinking },
-        None => context! {},
-    };
-    context! {
-        messages => messages,
-        // No tools, and no documents to search: not the same to a template as if it were not told.
-        tools => (),
-        documents => (),
-        bos_token => rendering.bos.as_ref(),
-        eos_token => rendering.eos.as_ref(),
-        add_generation_prompt => rendering.add_generation_prompt,
-        ..thinking
+    fn variables(&self, rendering: &Rendering<'_>) -> Value {
+        let message = |(role, content): &(Cow<'_, str>, Cow<'_, str>)| {
+            context! { role => role.as_ref(), content => content.as_ref() }
+        };
+        let messages: Vec<Value> = rendering.messages.iter().map(message).collect();
+        let thinking = match rendering.thinking {
+            // Qwen's name for it, Granite's and DeepSeek's, and gpt-oss's, whose models think in any case.
+            Some(thinking) => {
+                let effort = if thinking { "high" } else { self.least_effort };
+                context! { enable_thinking => thinking, thinking => thinking, reasoning_effort => effort }
+            }
+            None => context! {},
+        };
+        context! {
+            messages => messages,
+            // No tools, and no documents to search: not the same to a template as if it were not told.
+            tools => (),
+            documents => (),
+            bos_token => rendering.bos.as_ref(),
+            eos_token => rendering.eos.as_ref(),
+            add_generation_prompt => rendering.add_generation_prompt,
+            ..thinking
+        }
     }
 }
 

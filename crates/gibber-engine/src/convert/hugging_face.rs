@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::tensors::{RowOrder, Source, interleaved};
+use super::tensors::{RowOrder, Source, SourcePart, interleaved};
 use crate::keys::GgufWriter;
 use crate::model::family::rope;
 use crate::model::{ModelConfig, ModelTensors, Slot, Stored, TensorSpec};
@@ -49,6 +49,9 @@ pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
 /// Puts a tensor as GGUF has it behind the others, or into the one that it is a part of. The rows of a matrix are put in
 /// order as they are written, values one by one are now.
 fn put(named: &mut Vec<Named>, tensors: &ModelTensors<'_>, spec: &TensorSpec) -> Result<(), EngineError> {
+    if let Some(later) = tensors.later(spec)? {
+        return put_part(named, spec, SourcePart::Later(later), RowOrder::Same);
+    }
     let tensor = tensors.tensor(spec)?;
     let (tensor, order) = match tensors.stored(spec) {
         // In order already.
@@ -64,13 +67,18 @@ fn put(named: &mut Vec<Named>, tensors: &ModelTensors<'_>, spec: &TensorSpec) ->
             (vector(tensor.name(), tensors.values(spec)?.into_iter())?, RowOrder::Same)
         }
     };
+    put_part(named, spec, SourcePart::Stored(tensor), order)
+}
+
+/// Puts what `spec` describes behind the others, or into the one that it is a part of.
+fn put_part(named: &mut Vec<Named>, spec: &TensorSpec, part: SourcePart, order: RowOrder) -> Result<(), EngineError> {
     if spec.begins_gguf() {
-        named.push((spec.gguf.clone(), tensor.into(), order));
+        named.push((spec.gguf.clone(), part.into(), order));
         return Ok(());
     }
     // The one that it goes into is among the last.
     match named.iter_mut().rev().find(|(name, ..)| *name == spec.gguf) {
-        Some((_, source, _)) => source.push(tensor),
+        Some((_, source, _)) => source.push(part),
         None => Err(EngineError::Invalid(format!("`{}` has no beginning", spec.gguf))),
     }
 }

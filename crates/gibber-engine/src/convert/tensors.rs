@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::file_type::{FileType, Part, TensorPlace, fitting};
 use crate::EngineError;
 use crate::kernels::ThreadPool;
+use crate::model::LaterTensor;
 use crate::weights::{DType, Tensor, quantize};
 
 /// About as many values are widened and packed at a time: they stay in a thread's cache.
@@ -46,26 +47,65 @@ pub(super) enum RowOrder {
 /// along a new first axis.
 #[derive(Debug)]
 pub(super) struct Source {
-    first: Tensor,
-    others: Vec<Tensor>,
+    first: SourcePart,
+    others: Vec<SourcePart>,
+}
+
+/// A tensor that values come from.
+#[derive(Debug)]
+pub(super) enum SourcePart {
+    /// In a file.
+    Stored(Tensor),
+    /// Put together while it is written.
+    Later(LaterTensor),
+}
+
+impl SourcePart {
+    fn name(&self) -> &str {
+        match self {
+            Self::Stored(tensor) => tensor.name(),
+            Self::Later(later) => later.name(),
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Stored(tensor) => tensor.shape(),
+            Self::Later(later) => later.shape(),
+        }
+    }
+
+    fn dtype(&self) -> DType {
+        match self {
+            Self::Stored(tensor) => tensor.dtype(),
+            Self::Later(later) => later.dtype(),
+        }
+    }
+
+    fn tensor(&self) -> Result<Tensor, EngineError> {
+        match self {
+            Self::Stored(tensor) => Ok(tensor.clone()),
+            Self::Later(later) => later.make(),
+        }
+    }
 }
 
 impl Source {
-    /// Puts `tensor` behind those that are there.
+    /// Puts `part` behind those that are there.
     ///
     /// # Errors
     /// Where it is of another shape or format.
-    pub(super) fn push(&mut self, tensor: Tensor) -> Result<(), EngineError> {
-        if (tensor.shape(), tensor.dtype()) != (self.first.shape(), self.first.dtype()) {
-            let (name, first) = (tensor.name(), self.first.name());
+    pub(super) fn push(&mut self, part: SourcePart) -> Result<(), EngineError> {
+        if (part.shape(), part.dtype()) != (self.first.shape(), self.first.dtype()) {
+            let (name, first) = (part.name(), self.first.name());
             let what = format!("tensor `{name}` has another shape or format than `{first}`, with which it becomes one");
             return Err(EngineError::Invalid(what));
         }
-        self.others.push(tensor);
+        self.others.push(part);
         Ok(())
     }
 
-    fn parts(&self) -> impl Iterator<Item = &Tensor> {
+    fn parts(&self) -> impl Iterator<Item = &SourcePart> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
@@ -81,12 +121,13 @@ impl Source {
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.parts().map(Tensor::len).sum()
+        self.shape().iter().product()
     }
 
     /// Bytes of them.
     pub(super) fn bytes(&self) -> u64 {
-        self.parts().map(|part| part.bytes().len() as u64).sum()
+        let bytes = self.dtype().bytes_of(self.first.shape()).unwrap_or(0);
+        (bytes as u64) * self.parts().count() as u64
     }
 
     /// Row-major.
@@ -95,20 +136,20 @@ impl Source {
         axis.into_iter().chain(self.first.shape().iter().copied()).collect()
     }
 
-    /// The values of row `row` of all, each of which has `row_bytes`; `None` where their format cannot be read.
-    fn row(&self, row: usize, row_bytes: usize) -> Option<Vec<f32>> {
-        let rows = self.first.bytes().len() / row_bytes.max(1);
-        let part = match row / rows.max(1) {
-            0 => &self.first,
-            part => self.others.get(part - 1)?,
-        };
-        let start = row % rows.max(1) * row_bytes;
-        part.widened(start..start + row_bytes)
+    /// The tensors, in memory where they are in no file.
+    fn tensors(&self) -> Result<Vec<Tensor>, EngineError> {
+        self.parts().map(SourcePart::tensor).collect()
     }
 }
 
 impl From<Tensor> for Source {
     fn from(first: Tensor) -> Self {
+        SourcePart::Stored(first).into()
+    }
+}
+
+impl From<SourcePart> for Source {
+    fn from(first: SourcePart) -> Self {
         Self { first, others: Vec::new() }
     }
 }
@@ -172,13 +213,14 @@ impl OutTensor {
     /// [`EngineError::Invalid`] where the format cannot be read, or a value is no number.
     pub(super) fn bytes(&self, pool: &ThreadPool) -> Result<Vec<u8>, EngineError> {
         let is_float = matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16);
+        let tensors = self.source.tensors()?;
         if !self.changes() && self.order == RowOrder::Same && !is_float {
-            return Ok(self.source.parts().flat_map(Tensor::bytes).copied().collect());
+            return Ok(tensors.iter().flat_map(Tensor::bytes).copied().collect());
         }
         let largest = self.largest();
         let shape = self.shape();
         let cols = shape.last().copied().unwrap_or(1);
-        let rows = Rows::of(&self.source, self.order)?;
+        let rows = Rows::of(&tensors, self.order)?;
         let (Some(size), Some(row_bytes)) = (self.dtype.bytes_of(&shape), self.dtype.bytes_of(&[cols])) else {
             return Err(self.refused("does not fit into its format"));
         };
@@ -247,50 +289,47 @@ fn shape_of(source: &Source, order: RowOrder) -> Vec<usize> {
 /// The rows of a tensor in the order in which they are written.
 enum Rows<'a> {
     Stored {
-        source: &'a Source,
-        cols: usize,
+        tensors: &'a [Tensor],
         row_bytes: usize,
+        /// Rows of each of the tensors.
+        rows_each: usize,
         heads: Option<usize>,
     },
     /// `[rows, cols]`
-    Transposed {
-        values: Vec<f32>,
-        rows: usize,
-        cols: usize,
-    },
+    Transposed { values: Vec<f32>, rows: usize, cols: usize },
 }
 
 impl<'a> Rows<'a> {
-    fn of(source: &'a Source, order: RowOrder) -> Result<Self, EngineError> {
-        let cols = source.shape().last().copied().unwrap_or(1);
+    /// Of tensors of one shape and format.
+    fn of(tensors: &'a [Tensor], order: RowOrder) -> Result<Self, EngineError> {
+        let Some(first) = tensors.first() else {
+            return Err(EngineError::Invalid("a tensor that is made of none".into()));
+        };
+        let cols = first.shape().last().copied().unwrap_or(1);
+        let rows_each = first.len() / cols.max(1);
+        let row_bytes = first.dtype().bytes_of(&[cols]).unwrap_or(0);
+        let stored = |heads| Self::Stored { tensors, row_bytes, rows_each, heads };
         match order {
-            RowOrder::Transposed => {
-                let rows = source.len() / cols.max(1);
-                Ok(Self::Transposed { values: source.first.to_f32()?, rows, cols })
-            }
-            RowOrder::Same | RowOrder::Interleaved { .. } => {
-                let row_bytes = source.dtype().bytes_of(&[cols]).unwrap_or(0);
-                let heads = match order {
-                    RowOrder::Interleaved { heads } => Some(heads),
-                    RowOrder::Same | RowOrder::Transposed => None,
-                };
-                Ok(Self::Stored { source, cols, row_bytes, heads })
-            }
+            RowOrder::Transposed => Ok(Self::Transposed { values: first.to_f32()?, rows: rows_each, cols }),
+            RowOrder::Same => Ok(stored(None)),
+            RowOrder::Interleaved { heads } => Ok(stored(Some(heads))),
         }
     }
 
     /// The values of some rows; `None` where their format cannot be read.
     fn widened(&self, range: Range<usize>) -> Option<Vec<f32>> {
         match self {
-            Self::Stored { source, row_bytes, heads: None, .. } if source.others.is_empty() => {
-                source.first.widened(range.start * row_bytes..range.end * row_bytes)
+            Self::Stored { tensors: [one], row_bytes, heads: None, .. } => {
+                one.widened(range.start * row_bytes..range.end * row_bytes)
             }
-            Self::Stored { source, cols, row_bytes, heads } => {
-                let per_head = heads.map(|heads| source.len() / cols / heads);
-                let mut values = Vec::with_capacity(range.len() * cols);
+            Self::Stored { tensors, row_bytes, rows_each, heads } => {
+                let per_head = heads.map(|heads| tensors.len() * rows_each / heads);
+                let mut values = Vec::new();
                 for row in range {
                     let from = per_head.map_or(row, |per_head| interleaved(row, per_head));
-                    values.extend(source.row(from, *row_bytes)?);
+                    let tensor = tensors.get(from / rows_each)?;
+                    let start = from % rows_each * row_bytes;
+                    values.extend(tensor.widened(start..start + row_bytes)?);
                 }
                 Some(values)
             }

@@ -38,6 +38,8 @@ struct Heads {
     norm_eps: f32,
     /// Of each query head.
     sinks: Option<Vec<f32>>,
+    /// How far from zero queries, keys and values may be.
+    clip: Option<f32>,
     /// Which of the state's rotations turns them.
     rope: Option<usize>,
     /// What queries are multiplied with afterwards, by their position.
@@ -156,6 +158,7 @@ impl Heads {
             v_norm: (v_norm && shares.is_none()).then(|| vec![1.0; head_dim]),
             has_queries_alone: shares.is_some(),
             norm_eps: config.norm.eps,
+            clip: attention.clip,
             sinks: attention.has_sinks.then(|| group.vector(Slot::AttentionSinks)).transpose()?,
             rope,
             temperature,
@@ -182,7 +185,8 @@ impl Heads {
         first: usize,
     ) {
         let rope = self.rope.map(|rope| &ropes[rope]);
-        if rope.is_none() && self.norms.is_none() && self.v_norm.is_none() && self.temperature.is_none() {
+        let is_normed = self.norms.is_some() || self.v_norm.is_some() || self.clip.is_some();
+        if rope.is_none() && !is_normed && self.temperature.is_none() {
             return;
         }
         let (q, kv) = self.widths();
@@ -192,6 +196,10 @@ impl Heads {
                 values.chunks_exact_mut(ones.len()).for_each(|x| vector::rms_norm_in_place(x, ones, self.norm_eps));
             }
             self.normalize(heads, q);
+            if let Some(limit) = self.clip {
+                let all = heads.iter_mut().chain(values.iter_mut());
+                all.for_each(|value| *value = value.clamp(-limit, limit));
+            }
             if let Some(rope) = rope {
                 rope.rotate(heads, past + token, is_far);
             }

@@ -215,6 +215,8 @@ pub struct AttentionConfig {
     pub out_bias: bool,
     /// Whether each head has a score of its own that takes part in the softmax and stands for no position.
     pub has_sinks: bool,
+    /// How far from zero queries, keys and values may be before they are turned.
+    pub clip: Option<f32>,
 }
 
 /// Queries that grow with their position: `1 + beta · ln(1 + floor(position / original_context))` (Llama 4, Ministral 3).
@@ -668,6 +670,7 @@ impl AttentionConfig {
             qkv_bias: false,
             out_bias: false,
             has_sinks: false,
+            clip: None,
         }
     }
 

@@ -42,6 +42,6 @@ pub use rope_config::{RopeConfig, RopeScaling, RopeStyle};
 pub use run_state::RunState;
 pub use sequence_state::SequenceState;
 pub use tensors::{
-    HeadOrder, Leftovers, ModelTensors, Part, Piece, Place, Prefix, Slice, Slot, Stored, TensorList, TensorSpec,
-    matrices,
+    HeadOrder, LaterTensor, Leftovers, ModelTensors, Part, Piece, Place, Prefix, Slice, Slot, Stored, TensorList,
+    TensorSpec, matrices,
 };

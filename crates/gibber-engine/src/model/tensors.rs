@@ -5,11 +5,8 @@
 
 use super::config::ModelConfig;
 use crate::EngineError;
-use crate::weights::{DType, Tensor, Weights, mxfp4};
-
-/// What stands behind the name of a matrix in MXFP4 for each of the two tensors that Hugging Face has of it.
-const BLOCKS: &str = "_blocks";
-const SCALES: &str = "_scales";
+use crate::weights::mxfp4::{self, BLOCKS, SCALES};
+use crate::weights::{DType, Tensor, Weights};
 
 /// What GGUF files of every family call the layers.
 const GGUF_LAYERS: &str = "blk";
@@ -526,25 +523,37 @@ impl<'a> ModelTensors<'a> {
 
     /// The part `piece` of the tensor `name`, as a tensor of its own.
     fn piece(&self, name: &str, spec: &TensorSpec, piece: Piece) -> Result<Tensor, EngineError> {
-        let Piece { slice: Slice { index, of }, first, step, times, is_transposed } = piece;
-        let (rows, columns) = (spec.shape[0], &spec.shape[1..]);
+        self.holder(name, spec, piece)?.cut(piece, spec.shape[0])
+    }
+
+    /// What the part `piece` of the tensor `name` is cut from.
+    fn holder(&self, name: &str, spec: &TensorSpec, piece: Piece) -> Result<Holder, EngineError> {
+        let (of, rows, columns) = (piece.slice.of, spec.shape[0] * piece.times, &spec.shape[1..]);
         if let [columns] = *columns
             && !self.weights.contains(name)
         {
             let blocks = columns / DType::MXFP4.block_size();
-            let picked = |ending: &str, shape: &[usize]| {
-                self.weights.codes(&format!("{name}{ending}"), shape)?.part(index, of)?.rows(first, step, rows)
-            };
-            let codes = picked(BLOCKS, &[of, rows * times, blocks, mxfp4::CODES])?;
-            return mxfp4::join(name.to_owned(), &codes, &picked(SCALES, &[of, rows * times, blocks])?);
+            let codes = self.weights.codes(&format!("{name}{BLOCKS}"), &[of, rows, blocks, mxfp4::CODES])?;
+            let scales = self.weights.codes(&format!("{name}{SCALES}"), &[of, rows, blocks])?;
+            return Ok(Holder::Codes { name: name.to_owned(), codes, scales });
         }
-        let is_transposed = is_transposed && !columns.is_empty() && self.spelling != Spelling::Gguf;
-        let mut shape = [&[rows * times][..], columns].concat();
+        let is_transposed = piece.is_transposed && !columns.is_empty() && self.spelling != Spelling::Gguf;
+        let mut shape = [&[rows][..], columns].concat();
         if is_transposed {
             shape.reverse();
         }
-        let part = self.weights.tensor(name, &[&[of][..], &shape].concat())?.part(index, of)?;
-        if is_transposed { part.columns(first, step, rows) } else { part.rows(first, step, rows) }
+        let tensor = self.weights.tensor(name, &[&[of][..], &shape].concat())?;
+        Ok(Holder::Whole { tensor, is_transposed })
+    }
+
+    /// The tensor, where it takes memory of its own, to be made when it is needed.
+    ///
+    /// # Errors
+    /// Those of [`Self::tensor`].
+    pub fn later(&self, spec: &TensorSpec) -> Result<Option<LaterTensor>, EngineError> {
+        let (name, Some(piece)) = self.place(spec) else { return Ok(None) };
+        let holder = self.holder(&name, spec, piece)?;
+        Ok(holder.copies(piece).then(|| LaterTensor { name, shape: spec.shape.clone(), holder, piece }))
     }
 
     /// The values of the tensor, as they are computed with. Those of a vector are few; a matrix is better packed as it is.
@@ -559,6 +568,80 @@ impl<'a> ModelTensors<'a> {
             Stored::Same | Stored::Transposed | Stored::InHalves { .. } | Stored::Convolution => {}
         }
         Ok(values)
+    }
+}
+
+/// What the matrices of several experts are cut from.
+#[derive(Debug)]
+enum Holder {
+    /// One tensor.
+    Whole { tensor: Tensor, is_transposed: bool },
+    /// Two, of which [`mxfp4`] makes one.
+    Codes { name: String, codes: Tensor, scales: Tensor },
+}
+
+impl Holder {
+    /// The `rows` rows that `piece` says.
+    fn cut(&self, piece: Piece, rows: usize) -> Result<Tensor, EngineError> {
+        let Piece { slice: Slice { index, of }, first, step, .. } = piece;
+        match self {
+            Self::Whole { tensor, is_transposed: false } => tensor.part(index, of)?.rows(first, step, rows),
+            Self::Whole { tensor, is_transposed: true } => {
+                let part = tensor.part(index, of)?;
+                let columns = part.columns(first, step, rows);
+                part.release();
+                columns
+            }
+            Self::Codes { name, codes, scales } => {
+                let picked = |tensor: &Tensor| tensor.part(index, of)?.rows(first, step, rows);
+                mxfp4::join(name.clone(), &picked(codes)?, &picked(scales)?)
+            }
+        }
+    }
+
+    /// Whether that takes memory of its own.
+    fn copies(&self, piece: Piece) -> bool {
+        match self {
+            Self::Whole { is_transposed, .. } => *is_transposed || piece.step > 1,
+            Self::Codes { .. } => true,
+        }
+    }
+}
+
+/// A tensor that takes memory of its own, of which nothing is there before it is asked for.
+#[derive(Debug)]
+pub struct LaterTensor {
+    name: String,
+    shape: Vec<usize>,
+    holder: Holder,
+    piece: Piece,
+}
+
+impl LaterTensor {
+    /// What it is cut from is called so.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Row-major.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The format that it will have.
+    pub fn dtype(&self) -> DType {
+        match &self.holder {
+            Holder::Whole { tensor, .. } => tensor.dtype(),
+            Holder::Codes { .. } => DType::MXFP4,
+        }
+    }
+
+    /// It.
+    ///
+    /// # Errors
+    /// Where it cannot be cut from what holds it.
+    pub fn make(&self) -> Result<Tensor, EngineError> {
+        self.holder.cut(self.piece, self.shape[0])
     }
 }
 

@@ -29,6 +29,10 @@ const QWEN35_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\
 /// Mistral's pattern (Tekken), from its `tokenizer.json`: words end where small letters are followed by large ones.
 const TEKKEN_PATTERN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// The pattern of `o200k_base` (OpenAI's tiktoken): words end where a capital follows, with what is cut off them by an
+/// apostrophe.
+const O200K_PATTERN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// What llama.cpp takes for a file that names none: one after the other, each cuts what those before have left.
 const DEFAULT_PATTERNS: [&str; 4] = [r"[\p{P}\$\+<=>\^~\|]+", GPT2_PATTERN, r"\p{N}+", r"[0-9][0-9][0-9]"];
 
@@ -67,6 +71,8 @@ impl PreTokenizer {
     pub(super) const QWEN35: Self = Self { composes: true, ..Self::of(&[QWEN35_PATTERN]) };
     /// Mistral's, words that are pieces first.
     pub(super) const TEKKEN: Self = Self { whole_words: true, ..Self::of(&[TEKKEN_PATTERN]) };
+    /// The pattern of GPT-4o, gpt-oss and Llama 4.
+    pub(super) const O200K: Self = Self::of(&[O200K_PATTERN]);
     /// llama.cpp's where a file names none.
     pub(super) const DEFAULT: Self = Self::of(&DEFAULT_PATTERNS);
 
@@ -88,10 +94,12 @@ impl PreTokenizer {
         Ok(Sequence::new(steps).into())
     }
 
-    /// The step of a `tokenizer.json` that cuts by its one pattern.
-    pub(super) fn split_step(self) -> Option<serde_json::Value> {
+    /// The step of a `tokenizer.json` that cuts by its one pattern, in both spellings: every text is made of what the pattern
+    /// finds, so that to keep it apart and to drop what is between is the same.
+    pub(super) fn split_steps(self) -> Option<[serde_json::Value; 2]> {
         let [pattern] = self.patterns else { return None };
-        Some(json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}))
+        let step = |behavior, invert| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert});
+        Some([step("Isolated", false), step("Removed", true)])
     }
 
     /// The same with each switch as given.
@@ -108,6 +116,7 @@ pub(super) const PRE_TOKENIZER_NAMES: &[(&str, PreTokenizer)] = &[
     ("llama-bpe", PreTokenizer::LLAMA3),
     ("qwen2", PreTokenizer::QWEN2),
     ("qwen35", PreTokenizer::QWEN35),
+    ("gpt-4o", PreTokenizer::O200K),
     ("default", PreTokenizer::DEFAULT),
     ("llama3", PreTokenizer::LLAMA3),
     ("llama-v3", PreTokenizer::LLAMA3),
@@ -132,6 +141,8 @@ pub(super) const PRE_TOKENIZER_NAMES: &[(&str, PreTokenizer)] = &[
     ("codeshell", PreTokenizer::GPT2_THEN_DIGITS),
     ("exaone", PreTokenizer::GPT2_THEN_DIGITS),
     ("minerva-7b", PreTokenizer::GPT2_THEN_DIGITS),
+    ("llama4", PreTokenizer::O200K),
+    ("kanana2", PreTokenizer::O200K),
 ];
 
 /// Builds the tokenizer. `added_tokens` are matched whole wherever they are written in a text.

@@ -86,7 +86,7 @@ fn composed(text: &str) -> String {
 
 #[test]
 fn byte_level_tokenizers_of_gguf_files() {
-    for name in ["gpt-2", "llama-bpe", "tekken", "default", "smollm-gguf"] {
+    for name in ["gpt-2", "llama-bpe", "gpt-4o", "tekken", "default", "smollm-gguf"] {
         check(&of_gguf(&fixture(&format!("{name}.gguf"))), name, nothing, str::to_owned);
     }
     for name in ["qwen2", "qwen35"] {
@@ -96,7 +96,7 @@ fn byte_level_tokenizers_of_gguf_files() {
 
 #[test]
 fn byte_level_tokenizers_of_tokenizer_json() {
-    for name in ["gpt-2", "llama-bpe", "tekken", "default", "smollm"] {
+    for name in ["gpt-2", "llama-bpe", "gpt-4o", "tekken", "default", "smollm"] {
         check(&of_json(name), name, nothing, str::to_owned);
     }
     for name in ["qwen2", "qwen35"] {

@@ -145,9 +145,17 @@ fn pre_tokenizer_name(inner: &tokenizers::Tokenizer, model: &BPE) -> Result<&'st
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false});
     let digits = json!({"type": "Digits", "individual_digits": true});
     let split_by = |step: &Value| {
-        let known =
-            [PreTokenizer::GPT2, PreTokenizer::LLAMA3, PreTokenizer::QWEN2, PreTokenizer::QWEN35, PreTokenizer::TEKKEN];
-        known.into_iter().find(|known| known.split_step().is_some_and(|split| is(step, &split)))
+        let known = [
+            PreTokenizer::GPT2,
+            PreTokenizer::LLAMA3,
+            PreTokenizer::QWEN2,
+            PreTokenizer::QWEN35,
+            PreTokenizer::TEKKEN,
+            PreTokenizer::O200K,
+        ];
+        known
+            .into_iter()
+            .find(|known| known.split_steps().is_some_and(|splits| splits.iter().any(|split| is(step, split))))
     };
     let found = match &steps[..] {
         [one] if is(one, &words) => Some(PreTokenizer::GPT2),
@@ -162,7 +170,7 @@ fn pre_tokenizer_name(inner: &tokenizers::Tokenizer, model: &BPE) -> Result<&'st
     let found = found.map(|found| found.with(composes, model.ignore_merges));
     let name = PRE_TOKENIZER_NAMES.iter().find(|(_, known)| Some(*known) == found);
     name.map(|&(name, _)| name).ok_or_else(|| {
-        "its way to cut a text (normalizer, pre_tokenizer, ignore_merges) has no name in GGUF files here: those of GPT-2, SmolLM, Llama 3, Qwen2 and Qwen3.5 have".into()
+        "its way to cut a text (normalizer, pre_tokenizer, ignore_merges) has no name in GGUF files here: those of GPT-2, SmolLM, Llama 3, Qwen2, Qwen3.5 and GPT-4o have".into()
     })
 }
 

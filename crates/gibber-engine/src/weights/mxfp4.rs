@@ -9,6 +9,20 @@ use crate::EngineError;
 /// Bytes of the codes of a block.
 pub const CODES: usize = 16;
 
+/// What stands behind the name of a matrix for each of the two tensors.
+pub const BLOCKS: &str = "_blocks";
+/// See [`BLOCKS`].
+pub const SCALES: &str = "_scales";
+
+/// In which format the weights of a tensor are, and how many there are: two codes are one byte, and scales are no weights.
+pub fn weights_in(tensor: &Tensor) -> (DType, usize) {
+    match tensor.dtype() {
+        DType::U8 if tensor.name().ends_with(BLOCKS) => (DType::MXFP4, 2 * tensor.len()),
+        DType::U8 if tensor.name().ends_with(SCALES) => (DType::MXFP4, 0),
+        dtype => (dtype, tensor.len()),
+    }
+}
+
 /// The matrix, or matrices, `name` from `blocks`, bytes of the shape `[.., rows, cols / 32, 16]`, and `scales`, bytes of the
 /// shape `[.., rows, cols / 32]`: a tensor `[.., rows, cols]` in [`DType::MXFP4`], in memory of its own. The memory of
 /// `blocks` and `scales` goes back to the system.
@@ -67,6 +81,18 @@ mod tests {
             let scale = 2f32.powi(i32::from(scales.bytes()[i / 32]) - 127);
             assert_eq!(found, VALUES[usize::from(code)] * scale, "value {i}");
         }
+    }
+
+    #[test]
+    fn two_codes_are_a_byte_and_scales_are_no_weights() {
+        let named = |name: &str, dtype: DType| {
+            let storage = Storage::from_vec(vec![0; 16]);
+            let shape = vec![16 / dtype.block_bytes()];
+            weights_in(&Tensor::new(name.into(), shape, dtype, storage, 0..16).unwrap())
+        };
+        assert_eq!(named("experts.down_proj_blocks", DType::U8), (DType::MXFP4, 32));
+        assert_eq!(named("experts.down_proj_scales", DType::U8), (DType::MXFP4, 0));
+        assert_eq!(named("experts.down_proj_bias", DType::F32), (DType::F32, 4));
     }
 
     #[test]

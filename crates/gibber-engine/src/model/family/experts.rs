@@ -176,6 +176,10 @@ fn expert(list: &mut TensorList, dense: &DenseConfig, embd: usize, names: Expert
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{ModelSource, open};
+    use crate::model::ModelTensors;
+    use crate::model::family::tests::fixture;
+    use crate::weights::{DType, Storage, Tensor, Weights};
 
     fn sparse(json: &str) -> Result<Vec<usize>, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -184,6 +188,29 @@ mod tests {
         let json = JsonFile::read(path).unwrap().unwrap();
         let is_sparse = layers_from_json(&json).map_err(|error| error.to_string())?;
         Ok((0..6).filter(|&index| is_sparse(index)).collect())
+    }
+
+    #[test]
+    fn a_gguf_file_may_have_the_gate_and_what_it_gates_in_one_tensor() {
+        let files = open(&ModelSource::Path(fixture("variant-mixtral"))).unwrap();
+        let tensor = |name: &str, shape: &[usize]| {
+            let values = 0..shape.iter().product::<usize>();
+            let bytes: Vec<u8> = values.flat_map(|value| (value as f32).to_le_bytes()).collect();
+            let len = bytes.len();
+            Tensor::new(name.into(), shape.into(), DType::F32, Storage::from_vec(bytes), 0..len).unwrap()
+        };
+        // Of five experts, each 28 wide for rows of 32.
+        let both = tensor("blk.0.ffn_gate_up_exps.weight", &[5, 2 * 28, 32]);
+        let weights = Weights::new("x.gguf", [tensor("token_embd.weight", &[1]), both]);
+        let tensors = ModelTensors::new(&files.config, &weights);
+        for (name, first) in [("ffn_gate_exps", 0), ("ffn_up_exps", 28)] {
+            let name = format!("blk.0.{name}.weight");
+            let specs = tensors.layer_tensors(0);
+            let spec = specs.iter().filter(|spec| spec.gguf == name).nth(3).unwrap();
+            let start = (3 * 2 * 28 + first) * 32;
+            let expected: Vec<_> = (start..start + 28 * 32).map(|value| value as f32).collect();
+            assert_eq!(tensors.values(spec).unwrap(), expected, "{name}");
+        }
     }
 
     #[test]

@@ -216,6 +216,7 @@ fn expert(list: &mut TensorList, n_ff: usize, embd: usize, slice: Slice) {
 
 #[cfg(test)]
 mod tests {
+    use crate::load::{ModelSource, open};
     use crate::model::family::tests::{assert_gguf_refused, assert_parity, assert_same, fixture};
 
     #[test]
@@ -225,7 +226,11 @@ mod tests {
 
     #[test]
     fn experts_in_codes_and_scales_are_computed_as_what_they_stand_for() {
-        assert_same("variant-gpt-oss-mxfp4", &fixture("variant-gpt-oss-mxfp4"));
+        let folder = fixture("variant-gpt-oss-mxfp4");
+        assert_same("variant-gpt-oss-mxfp4", &folder);
+        // Two codes are one byte, and scales are no weights.
+        let experts = 2 * 5 * (64 * 32 + 32 * 32);
+        assert_eq!(open(&ModelSource::Path(folder)).unwrap().parameters(), experts + 43_698);
     }
 
     #[test]

@@ -137,8 +137,7 @@ pub trait Family: Sync {
     }
 
     /// Whether it reads weights of a Hugging Face folder that are quantized in this way (`quant_method`).
-    fn reads_quantized(&self, method: &str) -> bool {
-        let _ = method;
+    fn reads_quantized(&self, _method: &str) -> bool {
         false
     }
 

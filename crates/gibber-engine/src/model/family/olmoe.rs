@@ -2,7 +2,7 @@
 
 use super::{Family, experts, llama};
 use crate::EngineError;
-use crate::keys::{GgufKeys, GgufWriter, JsonFile};
+use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{AttentionConfig, ModelConfig, QkNorm, RouterConfig};
 
 /// See the [module](self).
@@ -14,9 +14,6 @@ impl Family for Olmoe {
     }
 
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
-        if let Some(limit) = json.get("clip_qkv") {
-            return Err(json.unsupported("clip_qkv", &limit.to_string(), "null"));
-        }
         let sizes = llama::sizes_from_json(json, None, None)?;
         let bias = json.bool("attention_bias")?.unwrap_or(false);
         let experts = experts::plain(
@@ -29,6 +26,7 @@ impl Family for Olmoe {
             qk_norm: Some(QkNorm::Token),
             qkv_bias: bias,
             out_bias: bias,
+            clip: json.number("clip_qkv", Bound::AboveZero)?.map(|limit| limit as f32),
             ..llama::attention(&sizes)
         };
         let layer = experts::with(llama::layer(&sizes, attention, false), experts);
@@ -46,12 +44,18 @@ impl Family for Olmoe {
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        if config.attentions().any(|attention| attention.clip.is_some()) {
+            // There is a key, which llama.cpp does not read for this architecture.
+            return Some("that queries, keys and values are clipped (`clip_qkv`)");
+        }
         experts::gguf_lacks(config, false).or_else(|| llama::gguf_lacks(config))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::load::{ModelSource, open};
+    use crate::model::FeedForwardConfig;
     use crate::model::family::tests::{assert_gguf_refused, assert_parity, assert_same, fixture};
 
     #[test]
@@ -60,8 +64,20 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_add_up_to_one() {
+    fn gguf_has_no_key_for_weights_that_are_normalized_where_those_of_others_are_not() {
+        let mut config = open(&ModelSource::Path(fixture("variant-olmoe"))).unwrap().config;
+        assert_eq!(config.family.gguf_lacks(&config), None);
+        for layer in &mut config.layers {
+            if let FeedForwardConfig::Experts(experts) = &mut layer.feed_forward {
+                experts.router.normalized = Some(0.0);
+            }
+        }
+        assert!(config.family.gguf_lacks(&config).unwrap().contains("add up to one"));
+    }
+
+    #[test]
+    fn weights_that_add_up_to_one_and_clipped_queries_keys_and_values() {
         assert_same("variant-olmoe-normalized", &fixture("variant-olmoe-normalized"));
-        assert_gguf_refused("variant-olmoe-normalized", "add up to one");
+        assert_gguf_refused("variant-olmoe-normalized", "are clipped");
     }
 }
