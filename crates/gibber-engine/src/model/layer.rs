@@ -50,7 +50,7 @@ enum Mixer {
 #[derive(Debug)]
 enum FeedForward {
     Dense(Dense),
-    Experts(Experts),
+    Experts(Box<Experts>),
 }
 
 impl Layer {
@@ -202,7 +202,7 @@ impl FeedForward {
             FeedForwardConfig::Dense(config) => {
                 Self::Dense(Dense::load(embd, config, group, [Slot::FeedForwardIn, Slot::FeedForwardOut])?)
             }
-            FeedForwardConfig::Experts(config) => Self::Experts(Experts::load(embd, config, group)?),
+            FeedForwardConfig::Experts(config) => Self::Experts(Box::new(Experts::load(embd, config, group)?)),
         })
     }
 

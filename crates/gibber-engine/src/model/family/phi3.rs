@@ -120,8 +120,8 @@ mod tests {
             assert!(off < 1e-3, "after {} tokens: {off}", found.held().len());
         };
         inference.prefill(&text[..57], &mut |_| Continue(())).unwrap();
-        for at in 57..66 {
-            inference.push(text[at]).unwrap();
+        for &token in &text[57..66] {
+            inference.push(token).unwrap();
             assert_fresh(&inference);
         }
         inference.truncate(55);

@@ -136,7 +136,7 @@ impl Reading {
                 Some(width).filter(|&width| width != partial.head_dim)
             }
             (None, None) => None,
-            (Some((share, _)), None) if share == 1.0 => None,
+            (Some((1.0, _)), None) => None,
             (Some((share, key)), None) => return Err(json.unsupported(&key, &share.to_string(), "1")),
         };
         Ok(RopeConfig { theta, style: RopeStyle::Half, width, scaling: self.scaling })
