@@ -39,8 +39,8 @@ impl QuantizedVector {
         self.sums.prepare(isa, &self.blocks);
     }
 
-    /// The tables of sums, for each block one after another; none where they were not prepared.
-    pub(super) fn sums(&self) -> &[SumTable] {
+    /// The tables of sums, for each block one after another, and what their numbers count; none where they were not prepared.
+    pub(super) fn sums(&self) -> (&[SumTable], &[f32]) {
         self.sums.get()
     }
 

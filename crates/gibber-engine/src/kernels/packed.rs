@@ -33,6 +33,7 @@ mod portable;
 mod product;
 
 pub(in crate::kernels) use expand::{Lanes, Panel};
+use format::Codes;
 pub use format::{PackedFormat, ROWS};
 #[cfg(target_arch = "x86_64")]
 use format::{for_each_step, for_format};
@@ -286,7 +287,7 @@ impl PackedMatrix {
 
 /// Whether products of the format are looked up: where memory would wait for multiplications of so few bits.
 fn looks_up_sums(isa: Isa, format: PackedFormat) -> bool {
-    matches!((isa, format), (Isa::Avx512(_), PackedFormat::Q1_0))
+    matches!(isa, Isa::Avx512(_)) && matches!(format.codes(), Codes::Doubled | Codes::Planes)
 }
 
 /// The rows of as many groups as `out` has, one after another in `groups`, times one input.

@@ -120,13 +120,27 @@ fn half_power_of_two(exponent: u8) -> f32 {
 /// The quants of a packed block, a byte each, in the order of their columns.
 #[inline(always)]
 pub(super) fn expand_block(format: PackedFormat, codes: &[u8]) -> [Step; STEPS] {
-    let mut steps = expand_codes(format.bits(), codes);
+    let mut steps = match format.codes() {
+        Codes::Planes => expand_planes(codes),
+        Codes::Numbers | Codes::Doubled | Codes::Table(..) => expand_codes(format.bits(), codes),
+    };
     match format.codes() {
-        Codes::Numbers => {}
+        Codes::Numbers | Codes::Planes => {}
         Codes::Doubled => steps.as_flattened_mut().iter_mut().for_each(|word| *word <<= 1),
         Codes::Table(table, _) => steps.as_flattened_mut().iter_mut().for_each(|word| {
             *word = u32::from_le_bytes(word.to_le_bytes().map(|code| table[usize::from(code & 15)]));
         }),
+    }
+    steps
+}
+
+/// Codes whose two bits lie in planes of one bit.
+#[inline(always)]
+fn expand_planes(codes: &[u8]) -> [Step; STEPS] {
+    let (low, high) = codes.split_at(VECTOR);
+    let (mut steps, high) = (expand_codes(1, low), expand_codes(1, high));
+    for (word, high) in steps.as_flattened_mut().iter_mut().zip(high.as_flattened()) {
+        *word |= high << 1;
     }
     steps
 }

@@ -97,6 +97,8 @@ impl Scales {
 pub(in crate::kernels) enum Codes {
     /// Itself.
     Numbers,
+    /// Itself, each of its two bits in a plane of its own, which is laid out as codes of one bit are.
+    Planes,
     /// Twice itself: a bit for two values on both sides of 0, which have no whole number between them.
     Doubled,
     /// One of 16 numbers of so many bits.
@@ -145,7 +147,7 @@ pub(in crate::kernels) trait Quant {
 
 const fn quant_bits(bits: usize, codes: Codes) -> usize {
     match codes {
-        Codes::Numbers => bits,
+        Codes::Numbers | Codes::Planes => bits,
         Codes::Doubled => bits + 1,
         Codes::Table(_, bits) => bits,
     }
@@ -248,13 +250,13 @@ formats! {
     /// 4 bits, not linear.
     IQ4_XS: 4, Codes::Table(&IQ4_QUANTS, 8), 128, Scales::Super(1);
     /// Three values: `scale · (q - 1)`, here with 2 bits each.
-    TQ1_0: 2, Codes::Numbers, 1, Scales::Half(8);
+    TQ1_0: 2, Codes::Planes, 1, Scales::Half(8);
     /// Three values: `scale · (q - 1)`.
-    TQ2_0: 2, Codes::Numbers, 1, Scales::Half(8);
+    TQ2_0: 2, Codes::Planes, 1, Scales::Half(8);
     /// A sign: `scale · (2 · bit - 1)`.
     Q1_0: 1, Codes::Doubled, 1, Scales::Half(4);
     /// 2 bits: `scale · (q - 1)`.
-    Q2_0: 2, Codes::Numbers, 1, Scales::Half(2);
+    Q2_0: 2, Codes::Planes, 1, Scales::Half(2);
     /// Floats of 4 bits, doubled, times half a power of two.
     MXFP4: 4, Codes::Table(&E2M1_QUANTS, 5), 12, Scales::Exponent;
     /// Floats of 4 bits, doubled, times half a float of 8 bits.

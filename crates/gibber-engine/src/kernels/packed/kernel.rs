@@ -90,6 +90,12 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
     quants: *const u8,
 ) -> (I::Integers, I::Integers) {
     let (s, odd) = (S as i32, 4 * (S as i32 % 2));
+    if let Codes::Planes = F::CODES {
+        // SAFETY: the two vectors of a block are there, as the caller promises.
+        let (low, high) = unsafe { (load(isa, quants, 0), load(isa, quants, 1)) };
+        let first = isa.or(shifted(isa, low, -s, 1), shifted(isa, high, 1 - s, 2));
+        return (first, isa.or(shifted(isa, low, -4 - s, 1), shifted(isa, high, -3 - s, 2)));
+    }
     // SAFETY: the vectors of a block are as many as the format says, and the caller promises that they are there.
     let (mut first, mut second) = unsafe {
         match low_bits(F::BITS) {

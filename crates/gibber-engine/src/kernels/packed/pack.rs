@@ -1,6 +1,6 @@
 //! From a file's rows to the packed form.
 
-use super::format::{PackedFormat, ROWS, VECTOR, low_bits, quants_at};
+use super::format::{Codes, PackedFormat, ROWS, VECTOR, low_bits, quants_at};
 use crate::kernels::activation::{BLOCK, STEP};
 use crate::weights::codebook;
 use crate::weights::dequantize::{UE4M3_NAN, iq4_xs_scale, three_values};
@@ -49,7 +49,7 @@ pub(super) fn pack_group(format: PackedFormat, rows: &[u8], row_bytes: usize, gr
                     for sub in 0..blocks_each {
                         let block = index * blocks_each + sub;
                         let quants = &mut quants[block * quant_bytes..][..quant_bytes];
-                        write_quants(format.bits(), &read_quants(format, file, sub), lane, quants);
+                        write_codes(format, &read_quants(format, file, sub), lane, quants);
                     }
                 }
             }
@@ -141,6 +141,17 @@ fn half_bytes(bytes: &[u8], sub: usize) -> [u8; BLOCK] {
 /// Of Q2_K, Q3_K and TQ2_0: 32 bytes hold four blocks.
 fn two_bits(bytes: &[u8], sub: usize) -> [u8; BLOCK] {
     std::array::from_fn(|i| bytes[BLOCK * (sub / 4) + i] >> (2 * (sub % 4)) & 3)
+}
+
+/// Puts the codes of a block where the packed form has them.
+fn write_codes(format: PackedFormat, codes: &[u8; BLOCK], lane: usize, packed: &mut [u8]) {
+    if format.codes() == Codes::Planes {
+        let (low, high) = packed.split_at_mut(VECTOR);
+        write_quants(1, &codes.map(|code| code & 1), lane, low);
+        write_quants(1, &codes.map(|code| code >> 1), lane, high);
+    } else {
+        write_quants(format.bits(), codes, lane, packed);
+    }
 }
 
 /// Puts the quants of a block into the planes of a packed block; see [`super`] for which bit goes where.
