@@ -14,6 +14,8 @@ mod few;
 mod kernel;
 mod lanes;
 mod many;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,8 @@ use super::matrix::{MAX_TOKENS_ONE_BY_ONE, Workspace};
 use cache::HeadTiles;
 use kernel::Chunk;
 use lanes::Portable;
+#[cfg(target_arch = "aarch64")]
+use neon::Neon;
 
 pub use cache::{CacheTensor, CacheType, CacheTypes, CacheView, Side};
 
@@ -130,6 +134,9 @@ fn attend_chunk(isa: Isa, chunk: &Chunk<'_>, partials: &mut [f32]) {
         // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(_) => unsafe { avx2::attend_chunk(chunk, partials) },
+        // SAFETY: every 64-bit ARM has NEON.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(_) | Isa::DotProd(_) | Isa::I8mm(_) => unsafe { kernel::attend_chunk::<Neon>(chunk, partials) },
         // SAFETY: instructions of the processor are all that is asked for, and `Portable` is plain Rust.
         _ => unsafe { kernel::attend_chunk::<Portable>(chunk, partials) },
     }
@@ -144,6 +151,9 @@ fn expand(isa: Isa, head: HeadTiles<'_>, Range { start, end }: Range<usize>, out
         // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(_) => unsafe { avx2::expand(head, start, end, out) },
+        // SAFETY: every 64-bit ARM has NEON.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(_) | Isa::DotProd(_) | Isa::I8mm(_) => unsafe { kernel::expand::<Neon>(head, start, end, out) },
         // SAFETY: instructions of the processor are all that is asked for, and `Portable` is plain Rust.
         _ => unsafe { kernel::expand::<Portable>(head, start, end, out) },
     }

@@ -43,6 +43,27 @@ pub(super) const TILE: usize = 8;
 /// The bytes of one step, of each token.
 pub(super) type TileStep = [[i8; STEP]; TILE];
 
+/// Where the four bytes of a step of a token lie among the steps of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum StepOrder {
+    /// Step after step, the tokens side by side.
+    #[default]
+    Single,
+    /// Two steps after two steps: eight bytes of each token side by side.
+    Paired,
+}
+
+impl StepOrder {
+    /// Step and place within it.
+    #[inline(always)]
+    pub(super) fn place(self, step: usize, token: usize) -> (usize, usize) {
+        match self {
+            Self::Single => (step, token),
+            Self::Paired => (step / 2 * 2 + token / (TILE / 2), 2 * token % TILE + step % 2),
+        }
+    }
+}
+
 /// A block of 32 values of each token of a tile.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]

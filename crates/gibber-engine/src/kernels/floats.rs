@@ -19,8 +19,10 @@ mod portable;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 pub use format::FloatFormat;
 pub use pairs::PairedRows;
@@ -40,7 +42,7 @@ type Lanes = [f32; LANES];
 
 /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher stops
 /// at each page of 4 kB.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const PREFETCH_BYTES: usize = 512;
 /// Inputs that are multiplied with all tokens before the next are: their weights stay in the nearest cache.
 const INPUTS: usize = 192;
@@ -295,7 +297,13 @@ fn accumulate(isa: Isa, format: FloatFormat, weights: &[u8], x: &[&[f32]], sums:
         Isa::Avx2(isa) => avx2::accumulate(isa, format, weights, x, sums),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(isa) => avx512::accumulate(isa, format, weights, x, sums),
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(isa) => neon::accumulate(isa, format, weights, x, sums),
+        #[cfg(target_arch = "aarch64")]
+        Isa::DotProd(isa) => neon::accumulate(isa.neon(), format, weights, x, sums),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm(isa) => neon::accumulate(isa.neon(), format, weights, x, sums),
+        // Those of other processors, of which there is no proof here.
         _ => portable::accumulate(format, weights, x, sums),
     }
 }
@@ -307,6 +315,12 @@ fn widen(isa: Isa, format: FloatFormat, weights: &[u8], out: &mut [f32]) {
         Isa::Avx2(isa) => avx2::widen(isa, format, weights, out),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(isa) => avx2::widen(isa.avx2(), format, weights, out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(isa) => neon::widen(isa, format, weights, out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::DotProd(isa) => neon::widen(isa.neon(), format, weights, out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm(isa) => neon::widen(isa.neon(), format, weights, out),
         _ => format.widen(weights, out),
     }
 }

@@ -253,7 +253,7 @@ impl WeightMatrix {
         let precision = if one_byte { Precision::Byte } else { Precision::TwoBytes };
         let in_tiles = self.any_packed(|packed| packed.multiplies_tiles(isa));
         if in_tiles {
-            workspace.tiles.assign(&workspace.pool, x, k, precision);
+            workspace.tiles.assign(isa, &workspace.pool, x, k, precision);
         }
         let is_paired = |part: &Part| matches!(part, Part::Floats(floats) if one_byte && floats.multiplies_pairs(isa));
         if self.parts.iter().any(|(_, part)| is_paired(part)) {

@@ -13,7 +13,7 @@ pub mod packed;
 pub mod pool;
 mod prefetch;
 pub mod recurrence;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod registers;
 pub mod rotary;
 mod sum_tables;

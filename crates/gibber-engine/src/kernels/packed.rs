@@ -2,7 +2,7 @@
 //!
 //! A file stores each row by itself, in blocks of columns. Here sixteen rows stand side by side: a group holds their scales,
 //! then their quants, four columns of each of the sixteen rows at a time. One vector register so holds four columns of all
-//! rows (of half of them with AVX2), one instruction multiplies them with the same four activations, and the results of the
+//! rows (of half of them with AVX2, of four with NEON), one instruction multiplies them with the same four activations, and the results of the
 //! rows lie in as many lanes, where the scales are applied as vectors.
 //!
 //! Of a block of 32 columns the steps `s = 0..4` are columns `4 s..` (the first of the step) and `16 + 4 s..` (the second).
@@ -24,10 +24,12 @@ mod avx512;
 mod expand;
 mod format;
 mod gemm;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod lookup;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod portable;
 mod product;
@@ -35,7 +37,7 @@ mod product;
 pub(in crate::kernels) use expand::{Lanes, Panel};
 use format::Codes;
 pub use format::{PackedFormat, ROWS};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use format::{for_each_step, for_format};
 
 use super::activation::{BLOCK, Block, QuantizedVector};
@@ -236,6 +238,7 @@ impl PackedMatrix {
         panels.resize_with(panels.len().max(groups.len()), Panel::default);
         for (group, panel) in groups.clone().zip(panels.iter_mut()) {
             expand::prepare_panel(self.format, self.group(group), self.blocks(), panel);
+            gemm::arrange(isa, self.format, panel);
         }
         let window = |(group, panel)| {
             let rows = first.max(group * ROWS)..(first + out.cols()).min((group + 1) * ROWS);
@@ -295,21 +298,27 @@ fn looks_up_sums(isa: Isa, format: PackedFormat) -> bool {
 /// # Panics
 /// Where there are not as many.
 fn multiply_groups(isa: Isa, format: PackedFormat, groups: &[u8], x: &QuantizedVector, out: &mut [Lanes]) {
-    let (x, sums) = (x.blocks(), x.sums());
-    let each = format.group_bytes(x.len());
+    let blocks = x.blocks();
+    let each = format.group_bytes(blocks.len());
     let groups = &groups[..out.len() * each];
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(proof) if looks_up_sums(isa, format) => {
-            lookup::multiply_groups(proof, format, groups, (x, sums), out)
+            lookup::multiply_groups(proof, format, groups, (blocks, x.sums()), out)
         }
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(isa) => avx512::multiply_groups(isa, format, groups, x, out),
+        Isa::Avx512(isa) => avx512::multiply_groups(isa, format, groups, blocks, out),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(isa) => avx2::multiply_groups(isa, format, groups, x, out),
+        Isa::Avx2(isa) => avx2::multiply_groups(isa, format, groups, blocks, out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm(isa) => neon::i8mm::multiply_groups(isa, format, groups, blocks, out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::DotProd(isa) => neon::dotprod::multiply_groups(isa, format, groups, blocks, out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(isa) => neon::plain::multiply_groups(isa, format, groups, blocks, out),
         _ => {
             for (group, out) in groups.chunks_exact(each.max(1)).zip(out) {
-                portable::multiply_group(format, group, &[x], std::slice::from_mut(out));
+                portable::multiply_group(format, group, &[blocks], std::slice::from_mut(out));
             }
         }
     }
@@ -332,6 +341,12 @@ fn multiply_group(isa: Isa, format: PackedFormat, group: &[u8], x: &[QuantizedVe
         Isa::Avx512(isa) => avx512::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(isa) => avx2::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm(isa) => neon::i8mm::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::DotProd(isa) => neon::dotprod::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(isa) => neon::plain::multiply_group(isa, format, group, &blocks[..x.len()], &mut out),
         _ => portable::multiply_group(format, group, &blocks[..x.len()], &mut out),
     }
     out

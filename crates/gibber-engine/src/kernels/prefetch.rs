@@ -89,7 +89,15 @@ fn prefetch(address: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::without_provenance(address)) }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn prefetch(address: usize) {
+    // SAFETY: every 64-bit ARM has the instruction, and a prefetch of any address is only a hint.
+    unsafe {
+        std::arch::asm!("prfm pldl2keep, [{at}]", at = in(reg) address, options(nomem, nostack, preserves_flags));
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn prefetch(_: usize) {}
 
 #[cfg(test)]

@@ -1,13 +1,21 @@
-//! What one register of an x86-64 instruction set holds and does: loops that differ in nothing else are written once over
+//! What one register of an instruction set holds and does: loops that differ in nothing else are written once over
 //! [`Registers`].
 //!
 //! An instruction can only be inlined into a function that is compiled for it. So every operation here, and every function
 //! over [`Registers`], is `inline(always)`, and who calls them has the `target_feature`s of the instruction set.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
+use super::block::HIGH;
+#[cfg(target_arch = "x86_64")]
 use super::isa::{Avx2, Avx512};
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::widen_f16;
+
+// What `join_bytes` counts.
+const _: () = assert!(HIGH == 256 - 2);
 
 /// The registers of an instruction set, and its operations on each lane. The value is the proof that the processor has
 /// them (see [`super::isa`]), which is why all but reads and writes of memory are safe.
@@ -18,6 +26,8 @@ pub(super) trait Registers: Copy {
     type Integers: Copy;
     /// Single precision.
     type Floats: Copy;
+    /// Sixteen bytes.
+    type Bytes: Copy;
 
     /// `x` in every lane.
     fn splat(self, x: i32) -> Self::Integers;
@@ -25,20 +35,27 @@ pub(super) trait Registers: Copy {
     fn or(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
     fn add(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
     fn sub(self, a: Self::Integers, b: Self::Integers) -> Self::Integers;
-    /// `256 · a`
-    fn times_256(self, a: Self::Integers) -> Self::Integers;
+    /// `254 · high + low`: what both bytes of an activation contribute.
+    fn join_bytes(self, high: Self::Integers, low: Self::Integers) -> Self::Integers;
     /// `by` bits to the left.
     fn shift_left_32(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the left.
     fn shift_left_16(self, a: Self::Integers, by: i32) -> Self::Integers;
     /// Lanes of 16 bits, `by` bits to the right.
     fn shift_right_16(self, a: Self::Integers, by: i32) -> Self::Integers;
+    /// Each byte `left` bits to the left (to the right where that is negative), the bits of `mask` kept, which are none that
+    /// come from another byte.
+    #[inline(always)]
+    fn shift_bytes(self, a: Self::Integers, left: i32, mask: u8) -> Self::Integers {
+        let moved = if left >= 0 { self.shift_left_16(a, left) } else { self.shift_right_16(a, -left) };
+        self.and(moved, self.splat(i32::from_ne_bytes([mask; 4])))
+    }
     /// For each byte of `codes`, 0 to 15, that byte of the table.
-    fn look_up(self, table: __m128i, codes: Self::Integers) -> Self::Integers;
+    fn look_up(self, table: Self::Bytes, codes: Self::Integers) -> Self::Integers;
     /// The first bytes, a lane each.
-    fn widen_u8(self, bytes: __m128i) -> Self::Integers;
+    fn widen_u8(self, bytes: Self::Bytes) -> Self::Integers;
     /// The first bytes with their signs, a lane each.
-    fn widen_i8(self, bytes: __m128i) -> Self::Integers;
+    fn widen_i8(self, bytes: Self::Bytes) -> Self::Integers;
     fn to_floats(self, a: Self::Integers) -> Self::Floats;
     /// The same bits.
     fn as_floats(self, a: Self::Integers) -> Self::Floats;
@@ -54,11 +71,16 @@ pub(super) trait Registers: Copy {
     /// # Safety
     /// As many bytes as a register has must be readable at `at`, on any boundary.
     unsafe fn load(self, at: *const u8) -> Self::Integers;
+    /// Sixteen bytes.
+    ///
+    /// # Safety
+    /// They must be readable at `at`, on any boundary.
+    unsafe fn load_table(self, at: *const u8) -> Self::Bytes;
     /// A byte for each lane, the first of the result.
     ///
     /// # Safety
     /// They must be readable at `at`.
-    unsafe fn load_bytes(self, at: *const u8) -> __m128i;
+    unsafe fn load_bytes(self, at: *const u8) -> Self::Bytes;
     /// # Safety
     /// [`Self::WIDTH`] floats must be readable at `at`, on any boundary.
     unsafe fn load_f32(self, at: *const u8) -> Self::Floats;
@@ -76,7 +98,7 @@ pub(super) trait Registers: Copy {
 /// The operations of an instruction set, a row each; those of `memory` take pointers.
 macro_rules! registers {
     (
-        $isa:ty: $width:literal lanes, $whole:ty, $floats:ty;
+        $isa:ty: $width:literal lanes, $whole:ty, $floats:ty, $bytes:ty;
         values { $($name:ident($($arg:ident: $type:ty),*) -> $result:ty = $value:expr;)* }
         memory { $($access:ident($($access_arg:ident: $access_type:ty),*) -> $access_result:ty = $access_value:expr;)* }
     ) => {
@@ -84,6 +106,7 @@ macro_rules! registers {
             const WIDTH: usize = $width;
             type Integers = $whole;
             type Floats = $floats;
+            type Bytes = $bytes;
 
             $(
                 #[inline(always)]
@@ -104,15 +127,23 @@ macro_rules! registers {
     };
 }
 
+// Behind the macro, which it uses.
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+#[cfg(target_arch = "x86_64")]
 registers! {
-    Avx2: 8 lanes, __m256i, __m256;
+    Avx2: 8 lanes, __m256i, __m256, __m128i;
     values {
         splat(x: i32) -> __m256i = _mm256_set1_epi32(x);
         and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
         or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
         add(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
         sub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
-        times_256(a: __m256i) -> __m256i = _mm256_slli_epi32::<8>(a);
+        join_bytes(high: __m256i, low: __m256i) -> __m256i = {
+            let all_but_low = _mm256_sub_epi32(_mm256_slli_epi32::<8>(high), _mm256_add_epi32(high, high));
+            _mm256_add_epi32(all_but_low, low)
+        };
         shift_left_32(a: __m256i, by: i32) -> __m256i = _mm256_sll_epi32(a, _mm_cvtsi32_si128(by));
         shift_left_16(a: __m256i, by: i32) -> __m256i = _mm256_sll_epi16(a, _mm_cvtsi32_si128(by));
         shift_right_16(a: __m256i, by: i32) -> __m256i = _mm256_srl_epi16(a, _mm_cvtsi32_si128(by));
@@ -130,6 +161,7 @@ registers! {
     }
     memory {
         load(at: *const u8) -> __m256i = _mm256_loadu_si256(at.cast());
+        load_table(at: *const u8) -> __m128i = _mm_loadu_si128(at.cast());
         load_bytes(at: *const u8) -> __m128i = _mm_loadl_epi64(at.cast());
         load_f32(at: *const u8) -> __m256 = _mm256_loadu_ps(at.cast());
         load_f16(at: *const u8) -> __m256 = _mm256_cvtph_ps(_mm_loadu_si128(at.cast()));
@@ -139,15 +171,19 @@ registers! {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 registers! {
-    Avx512: 16 lanes, __m512i, __m512;
+    Avx512: 16 lanes, __m512i, __m512, __m128i;
     values {
         splat(x: i32) -> __m512i = _mm512_set1_epi32(x);
         and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
         or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
         add(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
         sub(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
-        times_256(a: __m512i) -> __m512i = _mm512_slli_epi32::<8>(a);
+        join_bytes(high: __m512i, low: __m512i) -> __m512i = {
+            let all_but_low = _mm512_sub_epi32(_mm512_slli_epi32::<8>(high), _mm512_add_epi32(high, high));
+            _mm512_add_epi32(all_but_low, low)
+        };
         shift_left_32(a: __m512i, by: i32) -> __m512i = _mm512_sll_epi32(a, _mm_cvtsi32_si128(by));
         shift_left_16(a: __m512i, by: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(by));
         shift_right_16(a: __m512i, by: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(by));
@@ -165,6 +201,7 @@ registers! {
     }
     memory {
         load(at: *const u8) -> __m512i = _mm512_loadu_si512(at.cast());
+        load_table(at: *const u8) -> __m128i = _mm_loadu_si128(at.cast());
         load_bytes(at: *const u8) -> __m128i = _mm_loadu_si128(at.cast());
         load_f32(at: *const u8) -> __m512 = _mm512_loadu_ps(at.cast());
         load_f16(at: *const u8) -> __m512 = _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
@@ -178,7 +215,13 @@ registers! {
 #[inline(always)]
 pub(super) fn prefetch(at: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {
+        let at = at.wrapping_add(line);
         // SAFETY: every x86-64 has SSE, and no prefetch faults, wherever it points.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+        #[cfg(target_arch = "aarch64")]
+        neon::prefetch(at);
     }
 }

@@ -2,8 +2,9 @@
 //! side, block after block, so that one pointer serves all of them.
 #![allow(unsafe_code)]
 
-use super::block::{BLOCK, STEP, STEPS};
+use super::block::{BLOCK, STEP, STEPS, StepOrder};
 pub(super) use super::block::{TILE, TileBlock, TileStep};
+use super::isa::Isa;
 use super::pool::{SharedPtr, ThreadPool};
 use super::vector;
 
@@ -23,15 +24,19 @@ pub struct TokenTiles {
     blocks: Vec<TileBlock>,
     /// As `blocks`, the low bytes; empty where a value takes one byte.
     low: Vec<[TileStep; STEPS]>,
+    order: StepOrder,
     tokens: usize,
     k: usize,
 }
 
 impl TokenTiles {
-    /// Takes over `x`, rows of `k` values, `k` a whole number of blocks; keeps its memory.
-    pub fn assign(&mut self, pool: &ThreadPool, x: &[f32], k: usize, precision: Precision) {
+    /// Takes over `x`, rows of `k` values, `k` a whole number of blocks, for the kernels of `isa`; keeps its memory.
+    pub fn assign(&mut self, isa: Isa, pool: &ThreadPool, x: &[f32], k: usize, precision: Precision) {
         debug_assert!(k.is_multiple_of(BLOCK) && x.len().is_multiple_of(k));
         (self.k, self.tokens) = (k, x.len().checked_div(k).unwrap_or(0));
+        // Products of matrices take eight bytes of a token at a time.
+        let order = if matches!(isa, Isa::I8mm(_)) { StepOrder::Paired } else { StepOrder::Single };
+        self.order = order;
         let (each, tiles) = (k / BLOCK, self.tokens.div_ceil(TILE));
         self.blocks.resize(tiles * each, TileBlock::ZERO);
         self.low.resize(if precision == Precision::TwoBytes { tiles * each } else { 0 }, TileBlock::ZERO.high);
@@ -46,7 +51,7 @@ impl TokenTiles {
                 blocks.fill(TileBlock::ZERO);
                 low.fill(TileBlock::ZERO.high);
             }
-            vector::quantize_tile(x, k, blocks, low);
+            vector::quantize_tile(x, k, order, blocks, low);
         });
     }
 
@@ -65,7 +70,7 @@ impl TokenTiles {
         let each = (self.k / BLOCK).max(1);
         self.blocks.chunks_exact(each).enumerate().map(move |(tile, blocks)| {
             let low = self.low.get(tile * each..(tile + 1) * each).unwrap_or_default();
-            (tile * TILE, Tile { blocks, low })
+            (tile * TILE, Tile { blocks, low, order: self.order })
         })
     }
 }
@@ -76,12 +81,17 @@ pub(super) struct Tile<'a> {
     pub(super) blocks: &'a [TileBlock],
     /// One for each block, or none where a value takes one byte.
     pub(super) low: &'a [[TileStep; STEPS]],
+    /// Of the steps of each.
+    pub(super) order: StepOrder,
 }
 
 impl Tile<'_> {
     /// The bytes of `token` in a block's steps.
-    pub(super) fn bytes(steps: &[TileStep; STEPS], token: usize) -> [i8; BLOCK] {
-        std::array::from_fn(|i| steps[i / STEP][token][i % STEP])
+    pub(super) fn bytes(self, steps: &[TileStep; STEPS], token: usize) -> [i8; BLOCK] {
+        std::array::from_fn(|i| {
+            let (step, place) = self.order.place(i / STEP, token);
+            steps[step][place][i % STEP]
+        })
     }
 }
 
@@ -93,10 +103,10 @@ impl TokenTiles {
         let Some((_, tile)) = self.tiles().nth(token / TILE) else { return Vec::new() };
         let (mut values, token) = (Vec::new(), token % TILE);
         for (index, block) in tile.blocks.iter().enumerate() {
-            let high = Tile::bytes(&block.high, token).map(i32::from);
+            let high = tile.bytes(&block.high, token).map(i32::from);
             let whole = match tile.low.get(index) {
                 Some(low) => {
-                    let low = Tile::bytes(low, token);
+                    let low = tile.bytes(low, token);
                     std::array::from_fn(|i| HIGH * high[i] + i32::from(low[i]))
                 }
                 None => high,
@@ -118,10 +128,11 @@ mod tests {
             (0..n * k).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.3f32.powi((i / 32 % 3) as i32)).collect();
         let pool = ThreadPool::new(2);
         let mut tiles = TokenTiles::default();
-        for (precision, most) in [(Precision::TwoBytes, 32258.0), (Precision::Byte, 127.0)] {
+        let precisions = [(Precision::TwoBytes, 32258.0), (Precision::Byte, 127.0)];
+        for (isa, (precision, most)) in Isa::available().into_iter().flat_map(|isa| precisions.map(|of| (isa, of))) {
             // What was there before must not shine through.
-            tiles.assign(&pool, &vec![7.0; 16 * k], k, precision);
-            tiles.assign(&pool, &x, k, precision);
+            tiles.assign(isa, &pool, &vec![7.0; 16 * k], k, precision);
+            tiles.assign(isa, &pool, &x, k, precision);
             assert_eq!((tiles.tokens(), tiles.width(), tiles.tiles().count()), (n, k, 2));
             for (token, x) in x.chunks_exact(k).enumerate() {
                 let found = tiles.to_f32(token);

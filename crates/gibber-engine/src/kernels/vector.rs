@@ -1,11 +1,11 @@
 //! Loops over one vector: norms, activations, softmax, dot products.
 //!
 //! Each is written once, over lanes of eight, with a switch for fused multiply-add. The public function compiles it
-//! three times: plainly, for AVX2 and for AVX-512, where the compiler turns the lanes into vector registers. The plain
-//! compilation is the twin that the tests compare with.
+//! plainly, and for AVX2 and AVX-512 or with the fused instruction of 64-bit ARM, where the compiler turns the lanes into
+//! vector registers. The plain compilation is the twin that the tests compare with.
 #![allow(unsafe_code)]
 
-use super::block::{BLOCK, Block, HIGH, LARGEST, STEPS, TileBlock, TileStep};
+use super::block::{BLOCK, Block, HIGH, LARGEST, STEPS, StepOrder, TileBlock, TileStep};
 
 /// 1.5 * 2^23: adding and taking it away rounds to the nearest whole number.
 const ROUND: f32 = 12_582_912.0;
@@ -34,8 +34,13 @@ macro_rules! compiled_per_isa {
                     $crate::kernels::Isa::Avx512(_) => return unsafe { avx512($($arg),*) },
                     // SAFETY: the `Avx2` inside shows that the processor has what it is compiled for.
                     $crate::kernels::Isa::Avx2(_) => return unsafe { avx2($($arg),*) },
-                    $crate::kernels::Isa::Portable => {}
+                    _ => {}
                 }
+            }
+            // What this uses of NEON, every 64-bit ARM has.
+            #[cfg(target_arch = "aarch64")]
+            if $crate::kernels::Isa::active() > $crate::kernels::Isa::Portable {
+                return $body::<true>($($arg),*);
             }
             $body::<false>($($arg),*)
         }
@@ -476,14 +481,20 @@ compiled_per_isa! {
 }
 
 #[inline(always)]
-fn quantize_tile_body<const FMA: bool>(x: &[f32], k: usize, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]]) {
+fn quantize_tile_body<const FMA: bool>(
+    x: &[f32],
+    k: usize,
+    order: StepOrder,
+    blocks: &mut [TileBlock],
+    low: &mut [[TileStep; STEPS]],
+) {
     for (token, x) in x.chunks_exact(k).enumerate() {
         for (at, (x, block)) in x.chunks_exact(BLOCK).zip(&mut *blocks).enumerate() {
             let (largest, low) = (largest_magnitude(x), low.get_mut(at));
             if largest.is_finite() {
-                quantize_in_tile::<FMA>(x, largest, token, block, low);
+                quantize_in_tile::<FMA>(x, largest, (token, order), block, low);
             } else {
-                quantize_no_numbers_in_tile(token, block, low);
+                quantize_no_numbers_in_tile((token, order), block, low);
             }
         }
     }
@@ -491,8 +502,8 @@ fn quantize_tile_body<const FMA: bool>(x: &[f32], k: usize, blocks: &mut [TileBl
 
 #[cold]
 #[inline(never)]
-fn quantize_no_numbers_in_tile(token: usize, block: &mut TileBlock, low: Option<&mut [TileStep; STEPS]>) {
-    quantize_in_tile::<false>(&NO_NUMBERS, f32::NAN, token, block, low);
+fn quantize_no_numbers_in_tile(place: (usize, StepOrder), block: &mut TileBlock, low: Option<&mut [TileStep; STEPS]>) {
+    quantize_in_tile::<false>(&NO_NUMBERS, f32::NAN, place, block, low);
 }
 
 /// One block of token `token`; `largest` is the largest magnitude of `x`.
@@ -500,7 +511,7 @@ fn quantize_no_numbers_in_tile(token: usize, block: &mut TileBlock, low: Option<
 fn quantize_in_tile<const FMA: bool>(
     x: &[f32],
     largest: f32,
-    token: usize,
+    (token, order): (usize, StepOrder),
     block: &mut TileBlock,
     low: Option<&mut [TileStep; STEPS]>,
 ) {
@@ -513,14 +524,14 @@ fn quantize_in_tile<const FMA: bool>(
         for (((high, low), whole), &x) in bytes.iter_mut().zip(&mut low_bytes).zip(&mut wholes).zip(x) {
             (*high, *low, *whole) = activations_have_16_bits::<FMA>(x, inverse);
         }
-        spread(&low_bytes, low, token);
+        spread(&low_bytes, low, token, order);
     } else {
         for ((byte, whole), &x) in bytes.iter_mut().zip(&mut wholes).zip(x) {
             *whole = round::<FMA>(x, inverse);
             *byte = *whole as i8;
         }
     }
-    spread(&bytes, &mut block.high, token);
+    spread(&bytes, &mut block.high, token, order);
     let scale = largest / most;
     let (first, second) = wholes.split_at(BLOCK / 2);
     let sums = [first, second].map(|half| scale * half.iter().sum::<i32>() as f32);
@@ -532,16 +543,21 @@ fn quantize_in_tile<const FMA: bool>(
 
 /// Puts the bytes of a token into its place in each step.
 #[inline(always)]
-fn spread(bytes: &[i8; BLOCK], steps: &mut [TileStep; STEPS], token: usize) {
-    for (step, four) in steps.iter_mut().zip(bytes.as_chunks().0) {
-        step[token] = *four;
+fn spread(bytes: &[i8; BLOCK], steps: &mut [TileStep; STEPS], token: usize, order: StepOrder) {
+    let fours = bytes.as_chunks().0;
+    match order {
+        StepOrder::Single => steps.iter_mut().zip(fours).for_each(|(step, four)| step[token] = *four),
+        StepOrder::Paired => fours.iter().enumerate().for_each(|(step, four)| {
+            let (step, place) = order.place(step, token);
+            steps[step][place] = *four;
+        }),
     }
 }
 
 compiled_per_isa! {
     /// Up to a tile of tokens, `x` `(n, k)`, in blocks of 32 values: as bytes, or as whole numbers of sixteen bits where
     /// there is a `low` for each of the blocks. What stands in the places of further tokens is left as it is.
-    pub(super) fn quantize_tile(x: &[f32], k: usize, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]])
+    pub(super) fn quantize_tile(x: &[f32], k: usize, order: StepOrder, blocks: &mut [TileBlock], low: &mut [[TileStep; STEPS]])
         = quantize_tile_body
 }
 

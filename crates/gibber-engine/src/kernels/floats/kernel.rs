@@ -1,4 +1,4 @@
-//! The loops for x86-64, written once over [`Registers`].
+//! The loops for instruction sets, written once over [`Registers`].
 #![allow(unsafe_code)]
 
 use super::{LANES, Lanes, PREFETCH_BYTES};

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::expand::Lanes;
 use super::format::{self, Quant, ROWS, VECTOR};
-use super::kernel::{self, Multiplier, broadcast_step, four_bytes, join_bytes, load, take_step, to_lanes};
+use super::kernel::{self, Multiplier, broadcast_step, four_bytes, load, take_step, to_lanes};
 use super::product::Product;
 use super::{PackedFormat, for_each_step, for_format};
 use crate::kernels::activation::{BLOCK, Block, STEPS};
@@ -101,6 +101,7 @@ unsafe fn multiply<F: Quant, const T: usize, const R: usize>(
 
 impl Multiplier for Avx2 {
     const PREFETCH_BYTES: usize = 1024;
+    const SIGNED: bool = false;
 
     #[inline(always)]
     unsafe fn products<F: Quant, const T: usize, const R: usize>(
@@ -145,7 +146,7 @@ impl Multiplier for Avx2 {
                             for r in 0..R {
                                 let high = _mm256_madd_epi16(high_pairs[half][t][r], ones);
                                 let low = _mm256_madd_epi16(low_pairs[half][t][r], ones);
-                                sums[half][t][r] = _mm256_add_epi32(sums[half][t][r], join_bytes(self, high, low));
+                                sums[half][t][r] = _mm256_add_epi32(sums[half][t][r], self.join_bytes(high, low));
                                 (high_pairs[half][t][r], low_pairs[half][t][r]) = (zero, zero);
                             }
                         }
@@ -248,7 +249,7 @@ unsafe fn tile<const BITS: usize, const EACH: usize, const ACTIVATIONS_HAVE_16_B
                 for r in 0..2 {
                     let mut product = _mm256_madd_epi16(high[t][r], ones);
                     if ACTIVATIONS_HAVE_16_BITS {
-                        product = join_bytes(isa, product, _mm256_madd_epi16(low[t][r], ones));
+                        product = isa.join_bytes(product, _mm256_madd_epi16(low[t][r], ones));
                     }
                     sums[t][r] = _mm256_add_epi32(sums[t][r], product);
                 }

@@ -6,11 +6,12 @@ use std::arch::x86_64::*;
 
 use super::expand::Lanes;
 use super::format::{self, Quant, ROWS};
-use super::kernel::{self, Multiplier, broadcast_step, four_bytes, join_bytes, take_step, to_lanes};
+use super::kernel::{self, Multiplier, broadcast_step, four_bytes, take_step, to_lanes};
 use super::product::Product;
 use super::{PackedFormat, TOKENS, for_each_step, for_format};
 use crate::kernels::activation::{Block, STEPS};
 use crate::kernels::isa::Avx512;
+use crate::kernels::registers::Registers;
 use crate::kernels::tiles::TILE;
 
 /// See [`super::multiply_groups`].
@@ -85,6 +86,7 @@ unsafe fn multiply<F: Quant, const T: usize>(isa: Avx512, group: &[u8], x: [&[Bl
 
 impl Multiplier for Avx512 {
     const PREFETCH_BYTES: usize = 2048;
+    const SIGNED: bool = false;
 
     #[inline(always)]
     unsafe fn products<F: Quant, const T: usize, const R: usize>(
@@ -114,8 +116,7 @@ impl Multiplier for Avx512 {
             });
             let mut products = [[[_mm512_setzero_si512(); R]; T]; 2];
             for t in 0..T {
-                let [first, second] =
-                    [join_bytes(self, high[0][t], low[0][t]), join_bytes(self, high[1][t], low[1][t])];
+                let [first, second] = [self.join_bytes(high[0][t], low[0][t]), self.join_bytes(high[1][t], low[1][t])];
                 products[0][t] = [if halved { first } else { _mm512_add_epi32(first, second) }; R];
                 products[1][t] = [second; R];
             }
@@ -177,7 +178,7 @@ unsafe fn tile<const EACH: usize, const ACTIVATIONS_HAVE_16_BITS: bool>(
             };
             let sums = &block.sums[if EACH == 1 { 2 } else { half }];
             for t in 0..TILE {
-                let product = if ACTIVATIONS_HAVE_16_BITS { join_bytes(isa, high[t], low[t]) } else { high[t] };
+                let product = if ACTIVATIONS_HAVE_16_BITS { isa.join_bytes(high[t], low[t]) } else { high[t] };
                 let scale = _mm512_mul_ps(scales, _mm512_set1_ps(block.scales[t]));
                 acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, acc[t]);
                 acc[t] = _mm512_fmadd_ps(minimums, _mm512_set1_ps(sums[t]), acc[t]);

@@ -138,10 +138,10 @@ pub(in crate::kernels) trait Quant {
     /// Bits of a quant.
     const QUANT_BITS: usize = quant_bits(Self::BITS, Self::CODES);
     /// Bytes of the codes of a packed block.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     const QUANT_BYTES: usize = Self::BITS * VECTOR;
     /// Vectors of the plane of low bits, before that of the high ones.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     const LOW_VECTORS: usize = low_bits(Self::BITS);
 }
 
@@ -279,7 +279,7 @@ formats! {
 }
 
 /// Calls a kernel compiled for the format: `for_format!(format => kernel(a, b))` is `kernel::<F>(a, b)`.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! for_format {
     ($format:expr => $kernel:ident($($arg:expr),* $(,)?)) => {
         match $format {
@@ -311,7 +311,7 @@ macro_rules! for_format {
         }
     };
 }
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(in crate::kernels) use for_format;
 
 /// Where the quants of a group of `blocks` blocks begin, after the scales: at a cache line.
@@ -329,7 +329,7 @@ impl PackedFormat {
 
 /// The body once for each of the four steps of a block, with `$step` a constant: kernels are unrolled whatever the compiler
 /// thinks of their length.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! for_each_step {
     ($step:ident => $body:block) => {{
         const $step: usize = 0;
@@ -348,5 +348,5 @@ macro_rules! for_each_step {
         $body
     }};
 }
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(in crate::kernels) use for_each_step;

@@ -8,15 +8,28 @@ use super::{BLOCK, PackedFormat};
 use crate::blas::MatMut;
 use crate::kernels::activation::STEPS;
 use crate::kernels::isa::Isa;
-use crate::kernels::tiles::{TILE, Tile, TokenTiles};
+use crate::kernels::tiles::{TILE, TokenTiles};
 
 /// Whether whole numbers are faster than floats through BLAS. With AVX2 they are where the quants are so small that pairs of
-/// products fit into 16 bits; one instruction of AVX-512 VNNI does the work of three of AVX2.
+/// products fit into 16 bits; one instruction of AVX-512 VNNI does the work of three of AVX2. Without dot products of bytes a
+/// multiplication of NEON takes twice as many of them as of floats, but each product is one of two bytes of an activation.
 pub(super) fn is_faster(isa: Isa, format: PackedFormat) -> bool {
     match isa {
         Isa::Portable => false,
         Isa::Avx2(_) => format.quant_bits() <= 5,
-        Isa::Avx512(_) => true,
+        Isa::Avx512(_) | Isa::DotProd(_) | Isa::I8mm(_) => true,
+        Isa::Neon(_) => false,
+    }
+}
+
+/// Makes of a prepared panel what [`multiply_panels`] reads.
+#[cfg_attr(not(target_arch = "aarch64"), expect(unused_variables, reason = "only 64-bit ARM has an order of its own"))]
+pub(super) fn arrange(isa: Isa, format: PackedFormat, panel: &mut Panel) {
+    #[cfg(target_arch = "aarch64")]
+    match isa {
+        Isa::I8mm(_) => super::neon::tile::pair_steps(panel),
+        Isa::DotProd(_) => super::neon::tile::make_signed(format, panel),
+        _ => {}
     }
 }
 
@@ -55,6 +68,10 @@ fn multiply_tile(isa: Isa, format: PackedFormat, product: Product<'_>) -> [Lanes
         Isa::Avx512(isa) => super::avx512::multiply_tile(isa, product),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2(proof) if is_faster(isa, format) => super::avx2::multiply_tile(proof, format.quant_bits(), product),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm(isa) => super::neon::tile::multiply_by_matrices(isa, product),
+        #[cfg(target_arch = "aarch64")]
+        Isa::DotProd(isa) => super::neon::tile::multiply_by_dot_products(isa, product),
         _ => multiply_plainly(product),
     }
 }
@@ -70,7 +87,7 @@ fn multiply_plainly(product: Product<'_>) -> [Lanes; TILE] {
         let activations = &tile.blocks[block];
         for (token, out) in out.iter_mut().enumerate() {
             let products =
-                |bytes| super::portable::products(steps, &Tile::bytes(bytes, token)[half * columns..][..columns]);
+                |bytes| super::portable::products(steps, &tile.bytes(bytes, token)[half * columns..][..columns]);
             let high = products(&activations.high);
             let low = tile.low.get(block).map(products);
             let sum = activations.sums[if each == 1 { 2 } else { half }][token];

@@ -1,12 +1,10 @@
-//! What the kernels for x86-64 have in common, written once over [`Registers`]: how a packed block is taken apart in
+//! What the kernels for instruction sets have in common, written once over [`Registers`]: how a packed block is taken apart in
 //! registers, and what becomes of its products.
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::{__m128i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_srli_epi16};
-
-use super::expand::{HALF_OF_TWO_TO_120, Lanes};
+use super::expand::HALF_OF_TWO_TO_120;
 use super::format::{Codes, Quant, ROWS, Scales, VECTOR, low_bits, quants_at};
-use crate::kernels::activation::{BLOCK, Block, HIGH, STEP, STEPS};
+use crate::kernels::activation::{BLOCK, Block, STEP, STEPS};
 use crate::kernels::registers::{Registers, prefetch};
 
 /// How an instruction set multiplies the quants of a block, which is where they differ.
@@ -14,6 +12,8 @@ pub(super) trait Multiplier: Registers {
     /// How far ahead of the multiplication weights are fetched into the cache, in bytes: the processor's own prefetcher
     /// stops at each page.
     const PREFETCH_BYTES: usize;
+    /// Whether bytes are multiplied as numbers with a sign: quants of eight bits are 128 less then.
+    const SIGNED: bool;
 
     /// The whole-number products of a block, of `T` tokens and `R` registers of rows: for the first sixteen columns and
     /// for the last where those have scales of their own, otherwise all in the first.
@@ -59,8 +59,8 @@ pub(super) unsafe fn multiply<I: Multiplier, F: Quant, const T: usize, const R: 
                 let sums = if F::SCALES.has_halves() { [first, second] } else { [first + second, 0] };
                 for half in 0..1 + usize::from(F::SCALES.has_halves()) {
                     let mut product = products[half][t][r];
-                    if F::OFFSET != 0 {
-                        product = isa.sub(product, isa.splat(F::OFFSET * sums[half]));
+                    if const { offset::<I, F>() != 0 } {
+                        product = isa.sub(product, isa.splat(offset::<I, F>() * sums[half]));
                     }
                     let scale = isa.mul_floats(scales[half], isa.splat_float(x[t].scale));
                     acc[t][r] = isa.mul_add(isa.to_floats(product), scale, acc[t][r]);
@@ -80,12 +80,36 @@ pub(super) unsafe fn multiply<I: Multiplier, F: Quant, const T: usize, const R: 
     acc
 }
 
-/// The first and the second quants of step `S`, a byte each.
+/// How much less quants are as the instructions see them.
+const fn sign<I: Multiplier, F: Quant>() -> u8 {
+    if I::SIGNED && F::QUANT_BITS == 8 { 128 } else { 0 }
+}
+
+/// What is taken from the quants as the instructions see them.
+const fn offset<I: Multiplier, F: Quant>() -> i32 {
+    F::OFFSET - sign::<I, F>() as i32
+}
+
+/// What the codes of a format stand for, as the instructions see it; zeros where they stand for themselves.
+const fn table<I: Multiplier, F: Quant>() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    if let Codes::Table(table, _) = F::CODES {
+        let mut code = 0;
+        while code < bytes.len() {
+            bytes[code] = table[code] ^ sign::<I, F>();
+            code += 1;
+        }
+    }
+    bytes
+}
+
+/// The first and the second quants of step `S`, a byte each; those of eight bits that have no table keep theirs, whatever
+/// the instructions make of it.
 ///
 /// # Safety
 /// The quants of a block of the format must be readable from `quants` on, but for those of the rows before.
 #[inline(always)]
-pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
+pub(super) unsafe fn take_step<I: Multiplier, F: Quant, const S: usize>(
     isa: I,
     quants: *const u8,
 ) -> (I::Integers, I::Integers) {
@@ -124,9 +148,9 @@ pub(super) unsafe fn take_step<I: Registers, F: Quant, const S: usize>(
         first = isa.or(first, shifted(isa, bits, 4 - odd, 0x30));
         second = isa.or(second, shifted(isa, bits, 2 - odd, 0x30));
     }
-    if let Codes::Table(table, _) = F::CODES {
+    if let Codes::Table(..) = F::CODES {
         // SAFETY: the table has the 16 bytes that are read.
-        let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+        let table = unsafe { isa.load_table(const { &table::<I, F>() }.as_ptr()) };
         (first, second) = (isa.look_up(table, first), isa.look_up(table, second));
     }
     (first, second)
@@ -151,8 +175,7 @@ fn bytes<I: Registers>(isa: I, byte: u8) -> I::Integers {
 /// Each byte shifted to the left by `left` bits (to the right where that is negative), the bits of `mask` kept.
 #[inline(always)]
 fn shifted<I: Registers>(isa: I, a: I::Integers, left: i32, mask: u8) -> I::Integers {
-    let moved = if left >= 0 { isa.shift_left_16(a, left) } else { isa.shift_right_16(a, -left) };
-    isa.and(moved, bytes(isa, mask))
+    isa.shift_bytes(a, left, mask)
 }
 
 /// The same four bytes in every lane.
@@ -166,13 +189,6 @@ pub(super) fn four_bytes<I: Registers>(isa: I, bytes: [i8; STEP]) -> I::Integers
 pub(super) fn broadcast_step<I: Registers>(isa: I, x: &[i8; BLOCK], step: usize) -> I::Integers {
     let steps: &[[i8; STEP]; STEPS] = zerocopy::transmute_ref!(x);
     four_bytes(isa, steps[step])
-}
-
-/// `254 · high + low`.
-#[inline(always)]
-pub(super) fn join_bytes<I: Registers>(isa: I, high: I::Integers, low: I::Integers) -> I::Integers {
-    const { assert!(HIGH == 256 - 2) };
-    isa.add(isa.sub(isa.times_256(high), isa.add(high, high)), low)
 }
 
 /// Scales of the first and the last sixteen columns, and minimums, of a register of rows from `row` on, of block `block`.
@@ -237,7 +253,7 @@ fn divided<I: Registers>(isa: I, a: I::Floats, divisor: u8) -> I::Floats {
 
 /// Half of a float of eight bits (E4M3) in each lane, as the plain twin does it.
 #[inline(always)]
-fn half_of_float8<I: Registers>(isa: I, bytes: __m128i) -> I::Floats {
+fn half_of_float8<I: Registers>(isa: I, bytes: I::Bytes) -> I::Floats {
     let moved = isa.as_floats(isa.shift_left_32(isa.widen_u8(bytes), 20));
     isa.mul_floats(moved, isa.splat_float(HALF_OF_TWO_TO_120))
 }
@@ -245,7 +261,7 @@ fn half_of_float8<I: Registers>(isa: I, bytes: __m128i) -> I::Floats {
 /// 2^(exponent - 128) in each lane, as the product of two numbers in the middle of the range: the least two are subnormal,
 /// which no number is whose bits are only the exponent.
 #[inline(always)]
-fn half_power_of_two<I: Registers>(isa: I, exponents: __m128i) -> I::Floats {
+fn half_power_of_two<I: Registers>(isa: I, exponents: I::Bytes) -> I::Floats {
     let exponents = isa.widen_u8(exponents);
     let middle = isa.splat(63);
     let power = |exponents| isa.as_floats(isa.shift_left_32(isa.add(exponents, middle), 23));
@@ -260,20 +276,19 @@ fn times<I: Registers>(isa: I, by: I::Floats, whole: I::Integers) -> I::Floats {
 }
 
 #[inline(always)]
-fn low_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Integers {
-    // SAFETY: every x86-64 has SSE2.
-    isa.widen_u8(unsafe { _mm_and_si128(bytes, _mm_set1_epi8(15)) })
+fn low_nibbles<I: Registers>(isa: I, bytes: I::Bytes) -> I::Integers {
+    isa.and(isa.widen_u8(bytes), isa.splat(15))
 }
 
 #[inline(always)]
-fn high_nibbles<I: Registers>(isa: I, bytes: __m128i) -> I::Integers {
-    // SAFETY: every x86-64 has SSE2.
-    low_nibbles(isa, unsafe { _mm_srli_epi16::<4>(bytes) })
+fn high_nibbles<I: Registers>(isa: I, bytes: I::Bytes) -> I::Integers {
+    isa.shift_right_16(isa.widen_u8(bytes), 4)
 }
 
 /// The rows of `R` registers.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn to_lanes<I: Registers, const R: usize>(isa: I, registers: [I::Floats; R]) -> Lanes {
+pub(super) fn to_lanes<I: Registers, const R: usize>(isa: I, registers: [I::Floats; R]) -> super::expand::Lanes {
     const { assert!(R * I::WIDTH == ROWS) };
     let mut out = [0.0; ROWS];
     for (r, &register) in registers.iter().enumerate() {

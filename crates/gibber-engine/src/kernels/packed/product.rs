@@ -43,7 +43,7 @@ impl<'a> Product<'a> {
     }
 
     /// Whether activations have two bytes; otherwise one.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn has_two_bytes(&self) -> bool {
         !self.tile.low.is_empty()
     }

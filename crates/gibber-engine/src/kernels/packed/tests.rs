@@ -167,7 +167,7 @@ fn unpacked_columns_are_the_rows_of_the_file() {
     let mut numbers = Numbers(2);
     for &format in PackedFormat::ALL {
         for case in cases(format, &mut numbers) {
-            let (rows, cols) = (case.packed.rows(), case.packed.cols());
+            let (rows, cols, largest) = (case.packed.rows(), case.packed.cols(), case.largest());
             for (first, count) in [(0, rows), (rows / 2, rows - rows / 2)] {
                 let width = PackedMatrix::unpacked_width(first, count);
                 let mut out = vec![f32::NAN; width * cols];
@@ -176,7 +176,7 @@ fn unpacked_columns_are_the_rows_of_the_file() {
                     let (found, exact) =
                         (out[col * width + first % ROWS + row], case.weights[(first + row) * cols + col]);
                     // The offset of the quants is multiplied by itself.
-                    assert!((found - exact).abs() <= 1e-5 * case.largest(), "{format:?} {row} {col}: {found} {exact}");
+                    assert!((found - exact).abs() <= 1e-5 * largest, "{format:?} {row} {col}: {found} {exact}");
                 }
             }
         }
@@ -225,7 +225,7 @@ fn prepared_groups_times_many_tokens_are_what_the_dequantized_rows_give() {
                     let (rows, cols) = (case.packed.rows(), case.packed.cols());
                     for (n, first) in [(1, 0), (8, rows / 2), (11, 0)] {
                         let mut x = TokenTiles::default();
-                        x.assign(&pool, &numbers.activations(n * cols), cols, precision);
+                        x.assign(isa, &pool, &numbers.activations(n * cols), cols, precision);
                         let count = rows - first;
                         let mut out = vec![f32::NAN; n * count];
                         let mut window = MatMut::new(&mut out, n, count, count);
@@ -258,7 +258,7 @@ fn extreme_quants_do_not_overflow() {
                     let what = format!("{isa:?}, bytes of {byte:#x}");
                     case.check(0, &x[0].to_f32(), &multiply(&case, isa, 0, 1, &x), &what);
                     let mut rows = TokenTiles::default();
-                    rows.assign(&pool, &vec![value; cols], cols, Precision::Byte);
+                    rows.assign(isa, &pool, &vec![value; cols], cols, Precision::Byte);
                     let mut out = [f32::NAN];
                     let mut window = MatMut::new(&mut out, 1, 1, 1);
                     case.packed.multiply_tiles(isa, 0, &rows, &mut window, &mut Vec::new());
@@ -340,7 +340,7 @@ fn a_factor_counts_however_a_matrix_is_read() {
         let whole = quantized(&x, cols);
         case.check(0, &whole[0].to_f32(), &multiply(&case, isa, 0, rows, &whole), isa.as_str());
         let mut tiles = TokenTiles::default();
-        tiles.assign(&pool, &x, cols, Precision::TwoBytes);
+        tiles.assign(isa, &pool, &x, cols, Precision::TwoBytes);
         let mut out = vec![f32::NAN; rows];
         let mut window = MatMut::new(&mut out, 1, rows, rows);
         case.packed.multiply_tiles(isa, 0, &tiles, &mut window, &mut Vec::new());
