@@ -1,12 +1,14 @@
 //! The same seed gives the same reply, whatever the number of threads and however the reply is drafted.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow::Continue;
 use std::path::Path;
 use std::time::Instant;
 
 use gibber_engine::generate::{Control, GenerateOptions, PromptLookup, StopCondition, TokenTrace, generate};
+use gibber_engine::inference::Inference;
 use gibber_engine::load::{LoadOptions, LoadedModel, ModelSource, load};
-use gibber_engine::{SamplingParams, TokenId};
+use gibber_engine::{FileType, SamplingParams, TokenId};
 
 /// Threads that are compared with one; three are more than many machines have cores.
 const THREADS: [usize; 2] = [2, 3];
@@ -104,5 +106,55 @@ fn floats_in_rows_and_in_columns() {
     assert!(drafts_came_true > 0, "drafts were not put to the test");
     for name in ["tiny-gpt2", "tiny-llama", "tiny-llama.F32.gguf"] {
         assert_same_replies(&file(&format!("tests/fixtures/{name}")), 40);
+    }
+}
+
+#[test]
+fn layers_with_a_state_that_cannot_be_cut() {
+    for name in ["variant-qwen3-5", "variant-qwen3-5-moe", "variant-qwen3-next-odd", "variant-lfm2", "variant-lfm2-moe"]
+    {
+        assert_same_replies(&file(&format!("tests/fixtures/{name}")), 40);
+    }
+}
+
+/// Goes on behind what is held with the `tokens` at the same places; the bits of the logits after each.
+fn logits_behind(inference: &mut Inference, tokens: &[TokenId]) -> Vec<Vec<u32>> {
+    let from = inference.held().len();
+    let push = |&token: &TokenId| {
+        inference.push(token).unwrap();
+        inference.logits().unwrap().iter().map(|logit| logit.to_bits()).collect()
+    };
+    tokens[from..].iter().map(push).collect()
+}
+
+/// Weights of 8 bits have other sums where many tokens go together: what is computed again has to go together as before.
+#[test]
+fn quantized_recurrent_layers_go_on_from_a_cut_as_if_nothing_had_come_behind() {
+    for name in ["variant-qwen3-5", "variant-qwen3-5-moe", "variant-qwen3-next", "variant-lfm2"] {
+        let options = LoadOptions { threads: Some(2), quantize: Some(FileType::Q8_0), ..LoadOptions::default() };
+        let path = file(&format!("tests/fixtures/{name}"));
+        let mut inference = load(&path, &options, &mut |_, _| {}).unwrap().inference;
+        let tokens: Vec<TokenId> = (0..120).map(|i| (i * 97 + 13) % 200).collect();
+        let prompt = 40;
+        inference.prefill(&tokens[..prompt], &mut |_| Continue(())).unwrap();
+        let expected = logits_behind(&mut inference, &tokens);
+        for cut in [119, 100, 70, 45, 41, 40] {
+            inference.truncate(cut);
+            let mut fork = inference.fork().unwrap();
+            assert!(logits_behind(&mut fork, &tokens) == expected[cut - prompt..], "{name}: a fork at {cut}");
+            assert!(logits_behind(&mut inference, &tokens) == expected[cut - prompt..], "{name}: cut at {cut}");
+        }
+        // In the middle of the prompt's pass, from close by and from far away.
+        let mut fork = inference.fork().unwrap();
+        fork.truncate(0);
+        fork.prefill(&tokens[..prompt], &mut |_| Continue(())).unwrap();
+        for cut in [38, 30, 7] {
+            fork.truncate(cut);
+            inference.truncate(cut);
+            assert!(
+                logits_behind(&mut fork, &tokens) == logits_behind(&mut inference, &tokens),
+                "{name}: cut at {cut}"
+            );
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "protocol/eager_prefill.rs"]
 mod eager_prefill;
+#[path = "protocol/recurrent.rs"]
+mod recurrent;
 #[path = "protocol/steer.rs"]
 mod steer;
 #[path = "protocol/variants.rs"]

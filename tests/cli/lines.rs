@@ -92,3 +92,23 @@ fn the_lanes_of_each_comparison_are_printed() {
         assert!(output.contains(heading), "{heading}: {output}");
     }
 }
+
+/// As on any other model: what is asked for again comes again, and behind what was taken back as behind nothing.
+#[test]
+fn a_chat_on_a_model_with_recurrent_layers_is_taken_back_and_asked_again() {
+    for name in ["variant-qwen3-5", "variant-lfm2"] {
+        let gibber = Gibber::new();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        let model = model.to_str().unwrap();
+        let chat = |lines: &str| {
+            let arguments = ["repl", "-m", model, "-n", "12", "--temp", "0", "--chat-template", "plain"];
+            let output = gibber.run_with_stdin(&arguments, lines.as_bytes());
+            let (stdout, stderr) = texts(&output);
+            assert!(output.status.success(), "{name}: {stdout}{stderr}");
+        };
+        chat("a\n/regen\nb\n/undo\nb\n");
+        let replies = said(&gibber, "assistant");
+        assert_eq!(replies.len(), 4, "{name}: {replies:?}");
+        assert_eq!((&replies[0], &replies[2]), (&replies[1], &replies[3]), "{name}: {replies:?}");
+    }
+}

@@ -4,13 +4,13 @@ use super::*;
 use gibber::worker::protocol::{Replay, Steer, Stepping};
 
 /// A reply that begins paused.
-fn stepping(seed: u64, max_tokens: usize) -> GenerationParams {
+pub(super) fn stepping(seed: u64, max_tokens: usize) -> GenerationParams {
     GenerationParams { stepping: Stepping::FromStart, candidates: 3, ..open(seed, max_tokens) }
 }
 
 impl Client {
     /// Events up to the first that is wanted.
-    fn until(&self, wanted: fn(&EngineEvent) -> bool) -> Vec<EngineEvent> {
+    pub(super) fn until(&self, wanted: fn(&EngineEvent) -> bool) -> Vec<EngineEvent> {
         let mut events = vec![self.event()];
         while !wanted(&events[events.len() - 1]) {
             events.push(self.event());
@@ -18,11 +18,11 @@ impl Client {
         events
     }
 
-    fn until_paused(&self) -> Vec<EngineEvent> {
+    pub(super) fn until_paused(&self) -> Vec<EngineEvent> {
         self.until(|event| matches!(event, EngineEvent::Paused { .. }))
     }
 
-    fn steer(&self, id: RequestId, steer: Steer) -> Vec<EngineEvent> {
+    pub(super) fn steer(&self, id: RequestId, steer: Steer) -> Vec<EngineEvent> {
         self.worker.send(EngineCommand::Steer { id, steer });
         self.until_paused()
     }
@@ -33,7 +33,7 @@ impl Client {
     }
 }
 
-fn tops(events: &[EngineEvent]) -> Vec<TokenId> {
+pub(super) fn tops(events: &[EngineEvent]) -> Vec<TokenId> {
     let Some(EngineEvent::Paused { distribution, .. }) = events.last() else { panic!("{events:?}") };
     distribution.candidates.iter().map(|candidate| candidate.token).collect()
 }
