@@ -78,7 +78,7 @@ pub use loading::Loading;
 pub use note::{Note, NoteKind};
 pub use outcome::Outcome;
 pub use parameters::Parameter;
-pub use pulls::{ModelOffer, Pull, PullStage, floats_hint, floats_question, here, stopped};
+pub use pulls::{ModelOffer, Pull, PullStage, floats_hint, floats_question, floats_stay, here, stopped};
 pub use replay::{ReplayOutcome, ReplayPlan};
 pub use replies::{NextToken, TracedToken};
 pub use run_command::help_text;

@@ -38,6 +38,8 @@ pub struct Pull {
     floats: FloatsWish,
     /// What they are best quantized to, once it is known that they are floats.
     proposed: Option<FileType>,
+    /// Whether they are here, and are being quantized.
+    is_quantizing: bool,
     /// How things stood when it was asked for.
     since: Situation,
 }
@@ -70,11 +72,22 @@ pub(super) struct Situation {
 
 impl Pull {
     fn new(id: PullId, name: String, floats: FloatsWish, since: Situation) -> Self {
-        Self { id, name, stage: PullStage::Queued, progress: None, percent: 0, floats, proposed: None, since }
+        Self {
+            id,
+            name,
+            stage: PullStage::Queued,
+            progress: None,
+            percent: 0,
+            floats,
+            proposed: None,
+            is_quantizing: false,
+            since,
+        }
     }
 
     /// From now on this part of its weights is quantized: that is counted anew.
     fn quantize(&mut self, kind: FileType, progress: PullProgress) {
+        self.is_quantizing = true;
         if self.stage == PullStage::Stopping {
             return;
         }
@@ -279,7 +292,8 @@ impl App {
         if let Some(problem) = name_problem(name) {
             self.note(NoteKind::Error, problem);
             // It can be mended.
-            return vec![Effect::Screen(OnScreen::Compose(format!("/pull {name}")))];
+            let command = if floats == FloatsWish::Keep { "/pull" } else { QUANTIZE };
+            return vec![Effect::Screen(OnScreen::Compose(format!("{command} {name}")))];
         }
         if let Some(why) = self.why_not(name) {
             let text = format!("{name} is not pulled: {why}; `gibber pull {name} --yes` fetches it all the same");
@@ -309,6 +323,11 @@ impl App {
     /// `/pull quantize [NAME] [TYPE]`: yes to what was asked of a model of floats that comes, or has come.
     fn quantize_pulled(&mut self, rest: &str) -> Vec<Effect> {
         let (name, kind) = name_and_type(rest);
+        if let Some(kind) = kind.filter(|kind| kind.base().block_size() == 1) {
+            let text = format!("{kind} would leave the weights floats: q8_0, q4_k_m, ... make them smaller");
+            self.note(NoteKind::Error, text);
+            return Vec::new();
+        }
         let here = self.pulls.floats_here.clone();
         if let Some(pull) = self.pulls.agree(name, kind) {
             let to = match pull.floats {
@@ -388,10 +407,11 @@ impl App {
             }
             PullReport::Ended(end) => end,
         };
-        if let PullEnd::Here { floats: Some(kind), .. } = &end
+        if let PullEnd::Here { floats: Some(kind), note, .. } = &end
             && let Some(effect) =
                 self.pulls.resume_with_floats(Pull { proposed: pull.proposed.or(Some(*kind)), ..pull.clone() })
         {
+            note.iter().for_each(|note| self.note(NoteKind::Info, note.clone()));
             return vec![effect];
         }
         let mut effects: Vec<Effect> = self.pulls.begin_next().into_iter().collect();
@@ -401,6 +421,7 @@ impl App {
                 floats.into_iter().for_each(|kind| self.note(NoteKind::Info, floats_hint(kind)));
                 effects.extend(self.on_pulled(&pull, model, is_typing));
             }
+            PullEnd::Stopped if pull.is_quantizing => self.note(NoteKind::Info, floats_stay(&pull.name)),
             PullEnd::Stopped => self.note(NoteKind::Info, stopped(&pull.name, &pull.bytes())),
             PullEnd::Failed(error) => self.note(NoteKind::Error, error),
         }
@@ -438,6 +459,11 @@ pub fn floats_question(name: &str, kind: FileType) -> String {
 /// What is said of floats that are here and were not quantized.
 pub fn floats_hint(kind: FileType) -> String {
     format!("its weights are floats: {QUANTIZE} makes {kind} of them, which is faster and takes less memory")
+}
+
+/// What is said of floats that are here, where quantizing them was stopped.
+pub fn floats_stay(name: &str) -> String {
+    format!("{name} is not quantized: its floats are here, /model {name} loads them, {QUANTIZE} {name} begins again")
 }
 
 /// A name, a type of weights, or both, in this order.

@@ -47,6 +47,16 @@ pub enum PullStep {
     Ended(PullEnd),
 }
 
+impl PullStep {
+    /// Whether the chat has a note of it; the rest shows in how far the pull is.
+    pub fn is_noted(&self) -> bool {
+        match self {
+            Self::Chosen(_) | Self::Floats(_) | Self::Ended(_) => true,
+            Self::Waiting(_) | Self::Progress(_) | Self::Quantizing(..) => false,
+        }
+    }
+}
+
 /// Bytes of a pull.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PullProgress {

@@ -238,7 +238,7 @@ impl Repl {
                 (news_line(&news).is_some(), Outcome::StoreNews(news))
             }
             News::Pull(news) => {
-                let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Floats(_) | PullStep::Ended(_));
+                let is_noted = news.step.is_noted();
                 self.failed |= matches!(news.step, PullStep::Ended(PullEnd::Failed(_)));
                 (is_noted, Outcome::PullNews { news, is_typing: true })
             }
@@ -464,7 +464,7 @@ impl Repl {
 
     /// A pull has come further while something else goes on, which its lines would be in the way of.
     fn on_pull_news(&mut self, news: PullNews) -> Result<(), ReplError> {
-        let is_noted = matches!(news.step, PullStep::Chosen(_) | PullStep::Floats(_) | PullStep::Ended(_));
+        let is_noted = news.step.is_noted();
         if let Some(line) = self.pull_lines.line(&news, Instant::now()).filter(|_| self.is_fed && !is_noted) {
             self.printer.error(&quoted::lines(&line))?;
         }

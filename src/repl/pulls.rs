@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::app::{Pull, floats_hint, floats_question, here, stopped};
+use crate::app::{Pull, floats_hint, floats_question, floats_stay, here, stopped};
 use crate::hub::news::{PullEnd, PullId, PullNews, PullStep};
 
 /// Time between two lines of how far a pull is.
@@ -15,6 +15,8 @@ pub(super) struct PullLines {
     last: Option<(PullId, Instant)>,
     /// Those that go on once their floats are here.
     going_on: Vec<PullId>,
+    /// The one whose floats are being quantized.
+    quantizing: Option<PullId>,
 }
 
 impl PullLines {
@@ -31,6 +33,7 @@ impl PullLines {
             PullStep::Floats(kind) => Some(floats_question(name, *kind)),
             PullStep::Progress(progress) => self.is_due(news.id, now).then(|| format!("{name}: {}", progress.line())),
             PullStep::Quantizing(kind, progress) => {
+                self.quantizing = Some(news.id);
                 self.is_due(news.id, now).then(|| format!("{name}: {} · quantized to {kind}", progress.line()))
             }
             PullStep::Ended(PullEnd::Here { floats: Some(_), .. }) if self.going_on.contains(&news.id) => None,
@@ -38,6 +41,7 @@ impl PullLines {
                 let more = note.clone().into_iter().chain(floats.map(floats_hint));
                 Some(std::iter::once(here(name)).chain(more).collect::<Vec<_>>().join("\n"))
             }
+            PullStep::Ended(PullEnd::Stopped) if self.quantizing == Some(news.id) => Some(floats_stay(name)),
             PullStep::Ended(PullEnd::Stopped) => Some(stopped(name, "")),
             PullStep::Ended(PullEnd::Failed(error)) => Some(format!("error: {error}")),
         }

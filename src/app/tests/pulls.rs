@@ -192,6 +192,20 @@ fn floats_are_quantized_where_the_person_agrees_while_they_come() {
 }
 
 #[test]
+fn quantizing_is_stopped_and_the_floats_stay() {
+    let mut machine = Machine::new();
+    machine.enter("/pull quantize f16");
+    assert!(machine.last_note().contains("would leave the weights floats"), "{}", machine.last_note());
+    machine.enter("/pull quantize tiny q8_0");
+    let step = PullProgress { done: 40, total: 100, ..PullProgress::default() };
+    news(&mut machine, 1, PullStep::Quantizing(FileType::Q8_0, step));
+    let effects = machine.enter("/pull stop");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelPull(PullId(1)))));
+    assert!(!loads(&news(&mut machine, 1, PullStep::Ended(PullEnd::Stopped))));
+    assert!(machine.last_note().contains("its floats are here, /model tiny loads them"), "{}", machine.last_note());
+}
+
+#[test]
 fn floats_stay_where_nobody_agrees_and_can_be_quantized_later() {
     let mut machine = Machine::new();
     machine.enter("/pull quantize");
