@@ -132,6 +132,7 @@ impl Engine {
             said.push(format!("{} ({}) is loaded, in {seconds:.2} s", model.name, model.format));
         }
         said.extend(model.unread.clone());
+        said.extend(model.shrunk());
         said.extend(model.quantized.as_ref().filter(|news| news.is_news).map(|news| news.text.clone()));
         if let Some(loading) = self.loading.take_if(|loading| loading.id == id) {
             self.asked = loading.name;

@@ -445,21 +445,30 @@ pub(super) enum Models {
     },
     /// Write a model as a GGUF file in another format
     Quantize(Quantize),
+    /// Write a model as one GGUF file, its weights as they are: a Hugging Face folder, or a GGUF file in several parts
+    Convert(Written),
 }
 
 /// `gibber models quantize`
 #[derive(Debug, Args)]
 pub(super) struct Quantize {
+    #[command(flatten)]
+    pub(super) out: Written,
+    /// Format: q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, f16, bf16
+    /// or f32
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) kind: FileType,
+}
+
+/// What is written, and where: `gibber models convert`
+#[derive(Debug, Args)]
+pub(super) struct Written {
     /// Name or path: a GGUF file, or a Hugging Face folder
     #[arg(value_name = "IN")]
     pub(super) source: String,
     /// The GGUF file to be written
     #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(super) target: PathBuf,
-    /// Format: q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, f16, bf16
-    /// or f32
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(super) kind: FileType,
     /// Replace a file that is there
     #[arg(long)]
     pub(super) force: bool,

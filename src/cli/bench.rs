@@ -43,7 +43,7 @@ pub(super) fn run(mut context: Context, arguments: &Bench) -> Result<()> {
     // Ctrl-C ends the program with the exit code that it has everywhere.
     let _interrupt = Interrupt::install(ending::PATIENCE)?;
     let loaded = load::load(&source, &options, &mut |_, _| {})?;
-    models::say_quantized(&loaded.info, context.verbose);
+    models::say_news(&loaded.info, context.verbose);
     if arguments.founding {
         return print(&founding::measure(loaded.inference, &loaded.tokenizer, &loaded.info)?, arguments.json);
     }

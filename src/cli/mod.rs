@@ -309,6 +309,7 @@ fn of_models(context: Context, command: &Models) -> Result<()> {
         Models::Verify(arguments) => verify::run(context, arguments),
         Models::Remove(arguments) => remove::run(&context, arguments),
         Models::Quantize(arguments) => quantize::run(context, arguments),
+        Models::Convert(arguments) => quantize::convert(context, arguments),
         Models::Info { name, json, model } => model_info::run(context, name.as_deref(), *json, model),
     }
 }

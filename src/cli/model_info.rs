@@ -13,7 +13,7 @@ use crate::chat::one_line;
 use crate::chat::template::is_template;
 use crate::hub::bytes_text;
 use gibber_engine::TokenId;
-use gibber_engine::load::{self, LoadOptions, MemoryNeed, MemoryProbe, ModelFiles};
+use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles};
 use gibber_engine::sampling::{Recommended, SamplingValues};
 use gibber_engine::tokenizer::Tokenizer;
 
@@ -121,7 +121,7 @@ struct EndToken {
 impl Info {
     fn new(files: &ModelFiles, options: &LoadOptions, recommended: Recommended) -> Self {
         let config = &files.config;
-        let need = MemoryNeed::of(config, files.held_bytes(), options);
+        let need = options.need(config, files.held_bytes());
         let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
         Self {
             name: files.name.clone(),

@@ -38,8 +38,10 @@ pub(super) fn headline(info: &ModelInfo) -> String {
     )
 }
 
-/// Says on stderr what came of the wish to have the weights quantized: what is no news only to those who want to hear more.
-pub(super) fn say_quantized(info: &ModelInfo, verbose: bool) {
+/// Says on stderr what is to be said of a model unasked: what of it is not read, that its context has become shorter, and what
+/// came of the wish to have the weights quantized (what is no news only to those who want to hear more).
+pub(super) fn say_news(info: &ModelInfo, verbose: bool) {
+    info.unread.iter().chain(&info.shrunk()).for_each(|text| tell!("note: {text}"));
     if let Some(quantized) = info.quantized.as_ref().filter(|quantized| quantized.is_news || verbose) {
         tell!("{}", quantized.text);
     }

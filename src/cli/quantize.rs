@@ -1,5 +1,6 @@
-//! `gibber models quantize`: a model written as a GGUF file in another format.
+//! `gibber models quantize` and `gibber models convert`: a model written as a GGUF file, in another format or as it is.
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::args::Quantize;
+use super::args::{Quantize, Written};
 use super::interrupt::Interrupt;
 use super::output::{Output, StatusLine};
 use super::{Context, Exit, INTERRUPTED, models};
@@ -19,14 +20,32 @@ use gibber_engine::convert::{Conversion, OnStep, Step};
 const STOPPING: Duration = Duration::from_secs(10);
 
 pub(super) fn run(mut context: Context, arguments: &Quantize) -> Result<()> {
-    let Quantize { source, target, kind, force, threads } = arguments;
-    context.settings.model.threads = threads.unwrap_or(context.settings.model.threads);
-    let source = models::resolve(source, &context.paths)?;
-    let (started, conversion) = (Instant::now(), Conversion::new(&source, *kind)?);
-    let pool = quantized::pool(context.settings.model.threads);
-    watched(&context, |on_step| Ok(conversion.write_file(target, *force, &pool, on_step)?))?;
-    let said = quantized::said_of(&conversion, target, *kind, started.elapsed());
+    let Quantize { kind, out } = arguments;
+    out.apply(&mut context);
+    let conversion = Conversion::new(&models::resolve(&out.source, &context.paths)?, *kind)?;
+    write(&context, &conversion, out, kind)
+}
+
+/// `gibber models convert`: the weights stay as they are.
+pub(super) fn convert(mut context: Context, out: &Written) -> Result<()> {
+    out.apply(&mut context);
+    let conversion = Conversion::as_it_is(&models::resolve(&out.source, &context.paths)?)?;
+    let format = conversion.format().map_or_else(|| "nothing".to_owned(), |format| format.to_string());
+    write(&context, &conversion, out, &format)
+}
+
+fn write(context: &Context, conversion: &Conversion, out: &Written, format: &dyn Display) -> Result<()> {
+    let Written { target, force, .. } = out;
+    let (started, pool) = (Instant::now(), quantized::pool(context.settings.model.threads));
+    watched(context, |on_step| Ok(conversion.write_file(target, *force, &pool, on_step)?))?;
+    let said = quantized::said_of(conversion, target, format, started.elapsed());
     said.iter().try_for_each(|line| Output::stdout().line(&one_line(line)))
+}
+
+impl Written {
+    fn apply(&self, context: &mut Context) {
+        context.settings.model.threads = self.threads.unwrap_or(context.settings.model.threads);
+    }
 }
 
 /// Carries out `work`, which tells how far it is; Ctrl-C stops it between two tensors.

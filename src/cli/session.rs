@@ -40,8 +40,7 @@ impl Session {
             model: None,
         };
         let info = session.load(place, context.load_params())?;
-        super::models::say_quantized(&info, context.verbose);
-        info.unread.iter().for_each(|unread| tell!("note: {unread}"));
+        super::models::say_news(&info, context.verbose);
         if context.verbose {
             tell!("{}", super::models::headline(&info));
             info.notes.iter().for_each(|note| tell!("note: {note}"));

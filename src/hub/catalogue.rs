@@ -105,9 +105,11 @@ mod tests {
         ] {
             assert_eq!(cannot_run(&entry(name, tag)), None, "{name}:{tag}");
         }
-        let of_architecture = cannot_run(&entry("gpt-oss", "20b")).unwrap();
-        assert!(of_architecture.contains("gpt-oss"), "{of_architecture}");
         let mut entry = entry("bonsai", "8b");
+        entry.architecture = "no-such-thing".to_owned();
+        let of_architecture = cannot_run(&entry).unwrap();
+        assert!(of_architecture.contains("no-such-thing"), "{of_architecture}");
+        entry.architecture = "qwen3".to_owned();
         entry.weight_type = WeightType::new("PQ2_0");
         let of_type = cannot_run(&entry).unwrap();
         assert!(of_type.contains("PQ2_0"), "{of_type}");

@@ -48,7 +48,7 @@ impl Shape {
         match self {
             Self::Read(config) => {
                 let options = LoadOptions { context: Some(CONTEXT), ..LoadOptions::default() };
-                MemoryNeed::of(config, weights, &options)
+                options.need(config, weights)
             }
             Self::Catalogue { kv, context } => {
                 let cache = kv.saturating_mul(CONTEXT.min(*context) as u64);

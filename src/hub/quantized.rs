@@ -1,5 +1,6 @@
 //! Weights of floats, written in fewer bits once they are here.
 
+use std::fmt::Display;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,7 @@ impl ModelHub {
         if conversion.write_file(&path, true, &pool(threads), on_step)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        let said = said_of(&conversion, &path, kind, started.elapsed());
+        let said = said_of(&conversion, &path, &kind, started.elapsed());
         let unnoted = self.note(entry(floats, &path)?, &Cancel::new());
         Ok(ControlFlow::Continue(Made { path, said, unnoted }))
     }
@@ -164,7 +165,7 @@ pub fn pool(threads: usize) -> ThreadPool {
 }
 
 /// What is to be said of a model that was written to `target`, a sentence each; its path is in it as it is.
-pub fn said_of(conversion: &Conversion, target: &Path, kind: FileType, time: Duration) -> Vec<String> {
+pub fn said_of(conversion: &Conversion, target: &Path, kind: &dyn Display, time: Duration) -> Vec<String> {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let mut said = vec![format!(
         "{}: {kind}, {:.1} MB of weights instead of {:.1} MB, in {:.1} s",
@@ -173,7 +174,7 @@ pub fn said_of(conversion: &Conversion, target: &Path, kind: FileType, time: Dur
         megabytes(conversion.bytes_before()),
         time.as_secs_f64()
     )];
-    if let Some(before) = conversion.quantized_before() {
+    if let Some(before) = conversion.quantized_before().filter(|before| conversion.format() != Some(*before)) {
         said.push(format!("the source is in {before} already: what that has lost is not in the copy either"));
     }
     if !conversion.unwritten().is_empty() {

@@ -203,6 +203,8 @@ pub fn sample_model() -> ModelInfo {
         unread: None,
         notes: Vec::new(),
         context: 8192,
+        unshrunk_context: 8192,
+        memory_bytes: 0,
         trained_context: 8192,
         cache: CacheTypes::default(),
         cache_bytes: 188_743_680,

@@ -84,6 +84,7 @@ impl LoadParams {
         LoadOptions {
             threads,
             context,
+            may_shrink: true,
             batch,
             quantize,
             quantized_folder,

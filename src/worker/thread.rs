@@ -177,8 +177,9 @@ impl Worker {
             loaded.variants.clear();
         }
         // The model in use stays until the new one is there, so that nothing is lost where it cannot be loaded; unless
-        // there is no memory for both.
-        let mut model = match self.read(id, source, options) {
+        // there is no memory for both, as long a context as the new one has alone included.
+        let first = LoadOptions { may_shrink: options.may_shrink && self.loaded.is_none(), ..options.clone() };
+        let mut model = match self.read(id, source, &first) {
             Err(EngineError::NoMemory { needed, available, .. }) if self.frees(needed.saturating_sub(available)) => {
                 self.loaded = None;
                 match self.read(id, source, options) {
@@ -187,12 +188,15 @@ impl Worker {
                     Err(error) => return Err(RequestError::Lost(error)),
                 }
             }
+            Err(EngineError::NoMemory { .. }) if first.may_shrink != options.may_shrink => {
+                self.read(id, source, options)?
+            }
             outcome => outcome?,
         };
         model.info.recommend(&params.known);
         let info = Box::new(model.info.clone());
         let (source, options, known) = (source.clone(), options.clone(), params.known);
-        self.origin = Some(Origin { source, options, bytes: info.weight_bytes, known });
+        self.origin = Some(Origin { source, options, bytes: info.memory_bytes, known });
         self.loaded = Some(Loaded::new(model, &self.resources.sandbox));
         self.draws.forget();
         Ok(EngineEvent::Loaded { id, model: info })

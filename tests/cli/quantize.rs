@@ -165,3 +165,19 @@ fn the_list_has_the_sizes_of_files_in_their_own_unit() {
     assert_eq!(row["file_bytes"], 81504);
     assert!(row["bytes"].as_u64() < row["file_bytes"].as_u64(), "the weights are a part of the file");
 }
+
+#[test]
+fn a_folder_is_converted_as_it_is_and_goes_on_in_the_same_way() {
+    let gibber = Gibber::new();
+    let path = gibber.path("out.gguf");
+    let out = path.to_str().unwrap();
+    let said = gibber.stdout(&["models", "convert", &fixture("tiny-llama"), out]);
+    assert!(said.contains("out.gguf: F32, ") && said.lines().count() == 1, "{said}");
+    assert_eq!(continuation(&gibber, &fixture("tiny-llama"), &[]), continuation(&gibber, out, &[]));
+    let error = failure(&gibber.run(&["models", "convert", &fixture("tiny-gpt2"), out]), 1);
+    assert!(error.contains("is there already"), "{error}");
+    let parts = fixture("tiny-llama-split.Q8_0-00001-of-00003.gguf");
+    let said = gibber.stdout(&["models", "convert", &parts, out, "--force"]);
+    assert!(said.contains("out.gguf: Q8_0, ") && said.lines().count() == 1, "nothing is lost: {said}");
+    assert_eq!(continuation(&gibber, &parts, &[]).0, continuation(&gibber, out, &[]).0);
+}

@@ -24,7 +24,7 @@ use super::kernels::ThreadPool;
 use super::source::{self, ModelFiles, ModelSource};
 use super::weights::gguf::{Gguf, Header, Metadata, padding, parts};
 use super::weights::{DType, Storage, Tensor};
-use tensors::{ModelShape, OutTensor, RowOrder};
+use tensors::{ModelShape, OutTensor, RowOrder, Target};
 
 pub use file_type::FileType;
 
@@ -94,6 +94,18 @@ impl Conversion {
     /// Those of [`source::open`] for a Hugging Face folder; for a GGUF file, of any architecture, where it cannot be read, is
     /// damaged or lacks a part; [`EngineError::Unsupported`] for a tokenizer that GGUF has no name for.
     pub fn new(source: &ModelSource, kind: FileType) -> Result<Self, EngineError> {
+        Self::to(source, kind.into())
+    }
+
+    /// The same with each matrix in the format that it has; of a GGUF file, whose parts come together, nothing else changes.
+    ///
+    /// # Errors
+    /// Those of [`Conversion::new`].
+    pub fn as_it_is(source: &ModelSource) -> Result<Self, EngineError> {
+        Self::to(source, Target::AsItIs)
+    }
+
+    fn to(source: &ModelSource, kind: Target) -> Result<Self, EngineError> {
         match source {
             ModelSource::Path(path) if !path.is_dir() => {
                 refuse_incomplete(source)?;
@@ -107,7 +119,7 @@ impl Conversion {
         }
     }
 
-    fn of_gguf(path: &Path, storage: &Storage, kind: FileType) -> Result<Self, EngineError> {
+    fn of_gguf(path: &Path, storage: &Storage, kind: Target) -> Result<Self, EngineError> {
         let parts::Complete { first: (first, storage), tensors } = parts::open(path, storage.clone())?;
         let metadata = Gguf::parse(&first, &storage)?.metadata;
         let mut header = Header::new();
@@ -121,7 +133,7 @@ impl Conversion {
         Self::put_together(path, header, planned(named, kind, model), kind)
     }
 
-    fn of_files(files: &ModelFiles, kind: FileType) -> Result<Self, EngineError> {
+    fn of_files(files: &ModelFiles, kind: Target) -> Result<Self, EngineError> {
         hugging_face::refuse_unwritable(&files.path, &files.config)?;
         let mut header = Header::new();
         hugging_face::put_model(&mut header, &files.name, &files.config);
@@ -135,9 +147,16 @@ impl Conversion {
         source: &Path,
         mut header: Header,
         tensors: Vec<OutTensor>,
-        kind: FileType,
+        kind: Target,
     ) -> Result<Self, EngineError> {
-        header.u32("general.file_type", kind.number());
+        let kind = match kind {
+            Target::Kind(kind) => Some(kind),
+            // Of a format that no file as a whole is called by, nothing is said.
+            Target::AsItIs => FileType::all().find(|kind| Some(kind.base()) == most(&tensors)),
+        };
+        if let Some(kind) = kind {
+            header.u32("general.file_type", kind.number());
+        }
         header.u32("general.quantization_version", file_type::QUANTIZATION_VERSION);
         put_table(&mut header, &tensors)?;
         Ok(Self { source: source.to_owned(), header, tensors, unwritten: Vec::new() })
@@ -155,11 +174,16 @@ impl Conversion {
 
     /// The format of most values before, where that is not floats: what it has lost does not come back.
     pub fn quantized_before(&self) -> Option<DType> {
+        most(&self.tensors).filter(|dtype| dtype.block_size() > 1)
+    }
+
+    /// The format of most values of the file that is written.
+    pub fn format(&self) -> Option<DType> {
         let values = |dtype| -> usize {
-            let of_it = self.tensors.iter().filter(|tensor| tensor.source.dtype() == dtype);
+            let of_it = self.tensors.iter().filter(|tensor| tensor.dtype == dtype);
             of_it.map(|tensor| tensor.source.len()).sum()
         };
-        DType::ALL.iter().copied().max_by_key(|&dtype| values(dtype)).filter(|dtype| dtype.block_size() > 1)
+        DType::ALL.iter().copied().max_by_key(|&dtype| values(dtype))
     }
 
     /// Which formats stand in for others, in the order of the file.
@@ -252,7 +276,15 @@ fn write_error(path: &Path, source: io::Error) -> EngineError {
     EngineError::Write { path: path.to_owned(), source }
 }
 
-fn planned(named: impl IntoIterator<Item = hugging_face::Named>, kind: FileType, model: ModelShape) -> Vec<OutTensor> {
+/// The format of most values that are read.
+fn most(tensors: &[OutTensor]) -> Option<DType> {
+    let values = |dtype| -> usize {
+        tensors.iter().filter(|tensor| tensor.source.dtype() == dtype).map(|tensor| tensor.source.len()).sum()
+    };
+    DType::ALL.iter().copied().max_by_key(|&dtype| values(dtype))
+}
+
+fn planned(named: impl IntoIterator<Item = hugging_face::Named>, kind: Target, model: ModelShape) -> Vec<OutTensor> {
     let out = |(name, source, order)| OutTensor::new(name, source, order, kind, model);
     named.into_iter().map(out).collect()
 }

@@ -82,22 +82,36 @@ pub enum EngineError {
     /// A text could not be turned into tokens, or back.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
-    /// The weights of a model take more memory than there is.
-    #[error(
-        "{}: its weights take {}, and {} of memory are free: close other programs, or choose a model that is smaller or has fewer bits",
-        path.display(), bytes(*needed), bytes(*available)
-    )]
+    /// A model takes more memory than there is.
+    #[error("{}: {}", path.display(), no_memory(*needed, *available, *weights, *context))]
     NoMemory {
         /// The model.
         path: PathBuf,
-        /// Bytes of its weights.
+        /// Bytes of all that it takes with this context.
         needed: u64,
         /// Bytes that may be taken.
         available: u64,
+        /// Bytes of its weights.
+        weights: u64,
+        /// Tokens of the context.
+        context: usize,
     },
     /// A parameter is out of its range.
     #[error("{0}")]
     Invalid(String),
+}
+
+/// What does not fit, and what to do.
+fn no_memory(needed: u64, available: u64, weights: u64, context: usize) -> String {
+    let (all, free, of_weights) = (bytes(needed), bytes(available), bytes(weights));
+    if weights > available {
+        return format!(
+            "its weights take {of_weights}, and {free} of memory are free: close other programs, or choose a model that is smaller or has fewer bits"
+        );
+    }
+    format!(
+        "it takes {all} with a context of {context} tokens ({of_weights} of that are weights), and {free} of memory are free: close other programs, ask for a shorter context (-c/--ctx-size), or choose a model that is smaller or has fewer bits"
+    )
 }
 
 /// So many bytes, for people.

@@ -18,9 +18,9 @@ use super::kernels::ThreadPool;
 use super::kernels::attention::CacheTypes;
 use super::kernels::isa::Isa;
 use super::kernels::pool::{default_threads, useful_threads};
-use super::model::{Model, ModelConfig, SequenceState};
+use super::model::{Model, ModelConfig};
 use super::sampling::{KnownModel, Recommended};
-use super::source::memory;
+pub use super::source::memory::{MemoryNeed, RunShape};
 pub use super::source::{MemoryProbe, ModelFiles, ModelSource, open};
 use super::tokenizer::Tokenizer;
 use super::{EngineError, FileType, TokenId, convert};
@@ -39,6 +39,8 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// Tokens the context holds; `None` is the model's own length, at most 8192.
     pub context: Option<usize>,
+    /// Whether a context that nobody has named becomes shorter where there is no memory for it.
+    pub may_shrink: bool,
     /// Prompt tokens computed in one pass.
     pub batch: usize,
     /// The format that weights are quantized to where they are floats; `None` leaves them as they are.
@@ -58,13 +60,28 @@ impl Default for LoadOptions {
         Self {
             threads: None,
             context: None,
-            batch: 512,
+            batch: RunShape::default().batch,
+            may_shrink: true,
             quantize: None,
             quantized_folder: None,
             cache: CacheTypes::default(),
             memory: MemoryProbe::default(),
             cancel: CancelFlag::default(),
         }
+    }
+}
+
+impl LoadOptions {
+    /// How the model is to run, as far as memory goes.
+    pub fn run_shape(&self) -> RunShape {
+        RunShape { cache: self.cache, batch: self.batch }
+    }
+
+    /// What a model of this shape takes with `weights` bytes of weights; the context is the one asked for, at most the one that
+    /// it was trained for.
+    pub fn need(&self, config: &ModelConfig, weights: u64) -> MemoryNeed {
+        let context = self.context.unwrap_or(DEFAULT_CONTEXT).min(config.trained_context);
+        MemoryNeed::of(config, weights, context, self.run_shape())
     }
 }
 
@@ -99,6 +116,10 @@ pub struct ModelInfo {
     pub notes: Vec<String>,
     /// Tokens the context holds in this run.
     pub context: usize,
+    /// Tokens it would hold, were there the memory for them.
+    pub unshrunk_context: usize,
+    /// Bytes of memory that all of it takes once the context is full, about.
+    pub memory_bytes: u64,
     /// Tokens the model was trained for.
     pub trained_context: usize,
     /// How keys and values are kept.
@@ -120,6 +141,16 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
+    /// What is to be said of a context that has become shorter, since there is no memory for more.
+    pub fn shrunk(&self) -> Option<String> {
+        let (context, wanted) = (self.context, self.unshrunk_context);
+        (context < wanted).then(|| {
+            format!(
+                "the context holds {context} tokens instead of {wanted}: there is no memory for more (-c/--ctx-size asks for a number)"
+            )
+        })
+    }
+
     /// Takes in what is known of it beside its files.
     pub fn recommend(&mut self, known: &[KnownModel]) {
         if let Some(known) = KnownModel::find(known, &self.path, &self.name, &self.aliases) {
@@ -157,7 +188,7 @@ pub fn load(
 ) -> Result<LoadedModel, EngineError> {
     let started = Instant::now();
     let mut files = open(source)?;
-    let context = context_length(options, &files.config)?;
+    let wanted = context_length(options, &files.config)?;
     let threads = threads(options)?;
     let pool = Arc::new(ThreadPool::new(threads));
     let mut progress = Progress { total: files.weights.total_bytes(), before: 0, cancel: &options.cancel, on_progress };
@@ -165,7 +196,10 @@ pub fn load(
         Some(kind) => convert::cache::bytes(&files, kind, options.quantized_folder.is_some())?,
         None => files.held_bytes(),
     };
-    memory::check(&files.path, needed, options.memory)?;
+    let may_shrink = options.context.is_none() && options.may_shrink;
+    let held = files.wanted(needed, options.run_shape());
+    let context = held.context(wanted, may_shrink, options.memory)?;
+    let memory_bytes = held.need(context).total();
     let quantized = match options.quantize {
         Some(kind) => progress.quantize(&mut files, source, kind, options.quantized_folder.as_deref(), &pool)?,
         None => None,
@@ -188,6 +222,8 @@ pub fn load(
         unread: files.unread,
         notes: tokenizer.notes().to_vec(),
         context,
+        unshrunk_context: wanted,
+        memory_bytes,
         trained_context: files.config.trained_context,
         cache: options.cache,
         cache_bytes: inference.cache().bytes(context) as u64,
@@ -258,35 +294,6 @@ fn load_parts(
         on_progress(total, total);
         Ok(Parts { model, tokenizer, hash })
     })
-}
-
-/// What a model takes of memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct MemoryNeed {
-    /// Bytes of the weights.
-    pub weights: u64,
-    /// Bytes of keys and values once the context is full.
-    pub cache: u64,
-    /// Bytes that a pass is computed in, about.
-    pub scratch: u64,
-}
-
-impl MemoryNeed {
-    /// What a model of this shape takes with `weights` bytes of weights, run as `options` say; the context is the one of
-    /// `options`, at most the one that it was trained for.
-    pub fn of(config: &ModelConfig, weights: u64, options: &LoadOptions) -> Self {
-        let context = options.context.unwrap_or(DEFAULT_CONTEXT).min(config.trained_context);
-        Self {
-            weights,
-            cache: SequenceState::bytes_for(config, options.cache, context) as u64,
-            scratch: Inference::scratch_bytes(config, options.batch) as u64,
-        }
-    }
-
-    /// All of it.
-    pub fn total(&self) -> u64 {
-        self.weights.saturating_add(self.cache).saturating_add(self.scratch)
-    }
 }
 
 fn context_length(options: &LoadOptions, config: &ModelConfig) -> Result<usize, EngineError> {

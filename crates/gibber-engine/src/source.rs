@@ -17,6 +17,7 @@ use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights, mxfp4};
 use super::{EngineError, synthetic};
 pub use memory::MemoryProbe;
+use memory::RunShape;
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,9 +127,14 @@ impl ModelFiles {
     /// # Errors
     /// Those of [`load`](crate::load::load).
     pub fn check(&self, memory: MemoryProbe) -> Result<(), EngineError> {
-        memory::check(&self.path, self.held_bytes(), memory)?;
+        self.wanted(self.held_bytes(), RunShape::default()).check(memory)?;
         self.check_parts()?;
         self.refuse_untaken()
+    }
+
+    /// What is to be held of memory, with so many bytes of weights.
+    pub(crate) fn wanted(&self, weights: u64, run: RunShape) -> memory::Wanted<'_> {
+        memory::Wanted { path: &self.path, config: &self.config, weights, run }
     }
 
     /// Whether all is there that its configuration asks for.

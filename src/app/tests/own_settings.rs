@@ -236,3 +236,10 @@ fn a_preset_leads_back_to_what_the_model_brings() {
     machine.enter("/preset save model");
     assert!(machine.last_note().contains("is taken"), "{}", machine.last_note());
 }
+
+#[test]
+fn a_context_that_has_become_shorter_is_said() {
+    let shrunk = ModelInfo { context: 1024, unshrunk_context: 8192, ..sample_model() };
+    let machine = machine_with(Start::default(), shrunk);
+    assert!(machine.last_note().contains("1024 tokens instead of 8192"), "{}", machine.last_note());
+}

@@ -125,7 +125,7 @@ fn tensors(files: &ModelFiles, kind: FileType) -> Result<Vec<OutTensor>, EngineE
     } else {
         hugging_face::tensors(files)?
     };
-    Ok(planned(named, kind, shape_of(files)))
+    Ok(planned(named, kind.into(), shape_of(files)))
 }
 
 fn in_memory(

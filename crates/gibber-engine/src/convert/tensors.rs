@@ -176,8 +176,23 @@ pub(super) struct ModelShape {
     pub(super) has_output: bool,
 }
 
+/// What a model is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// This format, where a matrix can have it.
+    Kind(FileType),
+    /// The format that each matrix has.
+    AsItIs,
+}
+
+impl From<FileType> for Target {
+    fn from(kind: FileType) -> Self {
+        Self::Kind(kind)
+    }
+}
+
 impl OutTensor {
-    pub(super) fn new(name: String, source: Source, order: RowOrder, kind: FileType, model: ModelShape) -> Self {
+    pub(super) fn new(name: String, source: Source, order: RowOrder, kind: Target, model: ModelShape) -> Self {
         let shape = shape_of(&source, order);
         let wanted = if !source.dtype().is_computable() {
             // Integers, or a format that only has a name here: it is copied, or refused by [`Self::bytes`].
@@ -185,7 +200,12 @@ impl OutTensor {
         } else if is_quantized(&name, &shape) {
             let layer = layer_of(&name).unwrap_or(0);
             let part = Part::of(&name, model.has_output);
-            kind.format_of(TensorPlace { part, layer, n_layer: model.n_layer, n_gqa: model.n_gqa })
+            match kind {
+                Target::Kind(kind) => {
+                    kind.format_of(TensorPlace { part, layer, n_layer: model.n_layer, n_gqa: model.n_gqa })
+                }
+                Target::AsItIs => source.dtype(),
+            }
         } else {
             DType::F32
         };
@@ -365,7 +385,7 @@ mod tests {
     }
 
     fn written(order: RowOrder, shape: &[usize]) -> Vec<f32> {
-        let out = OutTensor::new("a.weight".into(), tensor("a", shape).into(), order, FileType::F32, SHAPE);
+        let out = OutTensor::new("a.weight".into(), tensor("a", shape).into(), order, FileType::F32.into(), SHAPE);
         dequantize::to_f32(DType::F32, &out.bytes(&ThreadPool::new(2)).unwrap()).unwrap()
     }
 
@@ -389,7 +409,8 @@ mod tests {
     #[test]
     fn norms_biases_and_vectors_stay_floats_and_odd_rows_get_what_fits() {
         let format = |name: &str, shape: &[usize]| {
-            let out = OutTensor::new(name.into(), tensor(name, shape).into(), RowOrder::Same, FileType::Q4_K_M, SHAPE);
+            let out =
+                OutTensor::new(name.into(), tensor(name, shape).into(), RowOrder::Same, FileType::Q4_K_M.into(), SHAPE);
             (out.dtype, out.wanted)
         };
         assert_eq!(format("blk.1.attn_norm.weight", &[256]).0, DType::F32);
@@ -407,7 +428,7 @@ mod tests {
         let refused = |name: &str, shape: Vec<usize>, wrong: f32| {
             let bytes: Vec<u8> = [1.0, wrong].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
             let source = Tensor::new("w".into(), shape, DType::F32, Storage::from_vec(bytes), 0..8).unwrap();
-            let out = OutTensor::new(name.into(), source.into(), RowOrder::Same, FileType::F16, SHAPE);
+            let out = OutTensor::new(name.into(), source.into(), RowOrder::Same, FileType::F16.into(), SHAPE);
             out.bytes(&ThreadPool::new(1)).unwrap_err().to_string()
         };
         let no_numbers = "tensor `w` has values that are infinite or no numbers";

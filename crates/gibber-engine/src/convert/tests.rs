@@ -364,3 +364,21 @@ fn a_tokenizer_without_a_name_in_gguf_is_refused_with_what_is_in_the_way() {
     };
     assert!(refused("llama-legacy", &fewer).contains("not those of a SentencePiece model"));
 }
+
+#[test]
+fn what_is_converted_as_it_is_keeps_every_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.gguf");
+    let write = |from: &ModelSource| {
+        let conversion = Conversion::as_it_is(from).unwrap();
+        assert!(conversion.write_file(&path, true, &ThreadPool::new(2), &mut go_on).unwrap().is_continue());
+        conversion.format()
+    };
+    assert_eq!(write(&source("tiny-llama")), Some(DType::F32));
+    assert_eq!(tensors(&path), tensors(&fixture("tiny-llama.F32.gguf")));
+    // Of other formats nothing is converted, and the parts of a split file come together.
+    assert_eq!(write(&source("tiny-llama-split.Q8_0-00001-of-00003.gguf")), Some(DType::Q8_0));
+    assert_eq!(tensors(&path), tensors(&fixture("tiny-llama.Q8_0.gguf")));
+    assert_eq!(write(&source("tiny-llama.BF16.gguf")), Some(DType::BF16));
+    assert_eq!(tensors(&path), tensors(&fixture("tiny-llama.BF16.gguf")));
+}
