@@ -14,6 +14,7 @@ use crate::chat::template::is_template;
 use crate::hub::bytes_text;
 use gibber_engine::TokenId;
 use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles};
+use gibber_engine::model::SequenceState;
 use gibber_engine::sampling::{Recommended, SamplingValues};
 use gibber_engine::tokenizer::Tokenizer;
 
@@ -84,7 +85,9 @@ struct Info {
     kv_type: String,
     kv_context: usize,
     kv_bytes: u64,
-    /// What it takes of memory with that context: weights, keys and values, and what a pass is computed in.
+    /// What the state of its recurrent layers takes beside them, and the snapshots of it.
+    recurrent_bytes: u64,
+    /// What it takes of memory with that context: weights, keys and values, recurrent states, and what a pass is computed in.
     memory_bytes: u64,
     /// How many tensors it has, and how many of each format.
     tensors: usize,
@@ -123,6 +126,7 @@ impl Info {
         let config = &files.config;
         let need = options.need(config, files.held_bytes());
         let kv_context = options.context.unwrap_or(load::DEFAULT_CONTEXT).min(config.trained_context);
+        let recurrent_bytes = SequenceState::recurrent_bytes_for(config, kv_context) as u64;
         Self {
             name: files.name.clone(),
             path: files.path.display().to_string(),
@@ -138,7 +142,8 @@ impl Info {
             context: config.trained_context,
             kv_type: options.cache.to_string(),
             kv_context,
-            kv_bytes: need.cache,
+            kv_bytes: need.cache.saturating_sub(recurrent_bytes),
+            recurrent_bytes,
             memory_bytes: need.total(),
             tensors: files.weights.iter().count(),
             tensor_formats: formats(files),
@@ -189,9 +194,13 @@ impl Info {
                 "KV cache",
                 format!("{a_token} bytes a token ({}), {cache:.1} MB at {} tokens", self.kv_type, self.kv_context),
             ),
+            ("recurrent", format!("{:.1} MB of states and their snapshots", self.recurrent_bytes as f64 / 1e6)),
             ("memory", format!("{} at {} tokens", bytes_text(self.memory_bytes), self.kv_context)),
             ("chat template", self.template.into()),
         ];
+        if self.recurrent_bytes == 0 {
+            rows.retain(|(name, _)| *name != "recurrent");
+        }
         if !of_tokenizer.is_empty() {
             rows.push(("tokenizer", of_tokenizer.join(", ")));
         }

@@ -106,6 +106,8 @@ fn a_chat_on_a_model_with_recurrent_layers_is_taken_back_and_asked_again() {
             let (stdout, stderr) = texts(&output);
             assert!(output.status.success(), "{name}: {stdout}{stderr}");
         };
+        let info = gibber.stdout(&["models", "info", model]);
+        assert!(info.contains("KV cache") && info.contains("MB of states and their snapshots"), "{info}");
         chat("a\n/regen\nb\n/undo\nb\n");
         let replies = said(&gibber, "assistant");
         assert_eq!(replies.len(), 4, "{name}: {replies:?}");

@@ -124,7 +124,8 @@ pub struct ModelInfo {
     pub trained_context: usize,
     /// How keys and values are kept.
     pub cache: CacheTypes,
-    /// Bytes that they take where the context is full. What is not used takes no memory.
+    /// Bytes that they take where the context is full, with the states of recurrent layers and the snapshots of those. What is
+    /// not used takes no memory.
     pub cache_bytes: u64,
     /// Threads in use.
     pub threads: usize,

@@ -25,8 +25,13 @@ impl SequenceState {
 
     /// Bytes of memory that `tokens` tokens take at the most: keys and values, recurrent states, and the snapshots of those.
     pub fn bytes_for(config: &ModelConfig, types: CacheTypes, tokens: usize) -> usize {
-        let recurrent = Recurrent::bytes_for(&shapes(config), tokens);
+        let recurrent = Self::recurrent_bytes_for(config, tokens);
         KvCache::bytes_for(config, types, tokens).saturating_add(recurrent)
+    }
+
+    /// How many of those are of recurrent states and their snapshots.
+    pub fn recurrent_bytes_for(config: &ModelConfig, tokens: usize) -> usize {
+        Recurrent::bytes_for(&shapes(config), tokens)
     }
 
     /// Bytes of memory that it takes for `tokens` of its tokens, whatever it holds now; as [`Self::bytes_for`].
