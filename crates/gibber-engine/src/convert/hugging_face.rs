@@ -50,7 +50,7 @@ pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
 /// order as they are written, values one by one are now.
 fn put(named: &mut Vec<Named>, tensors: &ModelTensors<'_>, spec: &TensorSpec) -> Result<(), EngineError> {
     if let Some(later) = tensors.later(spec)? {
-        return put_part(named, spec, SourcePart::Later(later), RowOrder::Same);
+        return put_part(named, spec, SourcePart::Later(Box::new(later)), RowOrder::Same);
     }
     let tensor = tensors.tensor(spec)?;
     let (tensor, order) = match tensors.stored(spec) {

@@ -57,7 +57,7 @@ pub(super) enum SourcePart {
     /// In a file.
     Stored(Tensor),
     /// Put together while it is written.
-    Later(LaterTensor),
+    Later(Box<LaterTensor>),
 }
 
 impl SourcePart {
