@@ -454,8 +454,8 @@ pub(super) enum Models {
 pub(super) struct Quantize {
     #[command(flatten)]
     pub(super) out: Written,
-    /// Format: q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, f16, bf16
-    /// or f32
+    /// Format: q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, iq4_nl,
+    /// iq4_xs, mxfp4_moe, tq2_0, tq1_0, q2_0, q1_0, f16, bf16 or f32
     #[arg(long = "type", value_name = "TYPE")]
     pub(super) kind: FileType,
 }
