@@ -40,6 +40,7 @@ impl QuantizedVector {
     }
 
     /// The tables of sums, for each block one after another, and what their numbers count; none where they were not prepared.
+    #[cfg(any(test, target_arch = "x86_64"))]
     pub(super) fn sums(&self) -> (&[SumTable], &[f32]) {
         self.sums.get()
     }

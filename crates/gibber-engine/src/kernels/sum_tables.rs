@@ -48,6 +48,7 @@ impl SumTables {
     }
 
     /// [`TABLES`] for each block, and what their numbers count; none where they were not asked for.
+    #[cfg(any(test, target_arch = "x86_64"))]
     pub(super) fn get(&self) -> (&[SumTable], &[f32]) {
         if self.are_ready { (&self.tables, &self.units) } else { (&[], &[]) }
     }

@@ -83,6 +83,6 @@ pub(in crate::kernels) fn widen_f16(halves: uint16x4_t) -> float32x4_t {
 pub(super) fn prefetch(at: *const u8) {
     // SAFETY: every 64-bit ARM has the instruction, and no prefetch faults, wherever it points.
     unsafe {
-        asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nomem, nostack, preserves_flags));
+        asm!("prfm pldl1keep, [{at}]", at = in(reg) at.addr(), options(nomem, nostack, preserves_flags));
     }
 }
