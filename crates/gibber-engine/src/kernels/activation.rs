@@ -9,7 +9,7 @@
 pub use super::block::{BLOCK, Block, HIGH};
 pub(super) use super::block::{STEP, STEPS};
 use super::isa::Isa;
-use super::sum_tables::{self, SumTables};
+use super::sum_tables::SumTables;
 use super::vector;
 
 /// A vector in blocks of [`BLOCK`] values.
@@ -41,7 +41,7 @@ impl QuantizedVector {
 
     /// The tables of sums, for each block one after another, and what their numbers count; none where they were not prepared.
     #[cfg(any(test, target_arch = "x86_64"))]
-    pub(super) fn sums(&self) -> (&[sum_tables::SumTable], &[f32]) {
+    pub(super) fn sums(&self) -> (&[super::sum_tables::SumTable], &[f32]) {
         self.sums.get()
     }
 
