@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EngineError;
 use super::kernels::ThreadPool;
+use super::model::family::gguf_has_output;
 use super::source::{self, ModelFiles, ModelSource};
 use super::weights::gguf::{Gguf, Header, Metadata, padding, parts};
 use super::weights::{DType, Storage, Tensor};
@@ -139,7 +140,7 @@ impl Conversion {
         hugging_face::put_model(&mut header, &files.name, &files.config);
         let unwritten = hugging_face::put_sampling(&mut header, &files.recommended.values);
         hugging_face::put_tokenizer(&mut header, files)?;
-        let tensors = planned(hugging_face::tensors(files)?, kind, shape_of(files));
+        let tensors = planned(hugging_face::tensors_of_file(files)?, kind, shape_of(files));
         Ok(Self { unwritten, ..Self::put_together(&files.path, header, tensors, kind)? })
     }
 
@@ -298,7 +299,7 @@ fn shape_of(files: &ModelFiles) -> ModelShape {
     ModelShape {
         n_layer: config.n_layer(),
         n_gqa: config.first_heads().map_or(1, |heads| heads.n_head / heads.n_kv_head.max(1)),
-        has_output: !config.tied,
+        has_output: gguf_has_output(config),
     }
 }
 

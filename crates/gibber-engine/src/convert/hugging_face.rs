@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::tensors::{RowOrder, Source, SourcePart, interleaved};
 use crate::keys::GgufWriter;
-use crate::model::family::rope;
+use crate::model::family::{self, rope};
 use crate::model::{ModelConfig, ModelTensors, Slot, Stored, TensorSpec};
 use crate::sampling::{ParameterValue, SamplingValues};
 use crate::source::ModelFiles;
@@ -43,6 +43,21 @@ pub(super) fn tensors(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
         put(&mut named, &tensors, &spec)?;
     }
     files.refuse_untaken()?;
+    Ok(named)
+}
+
+/// The same for a file that others read: with a copy of the embedding where they do not know that it may serve as output.
+///
+/// # Errors
+/// Those of [`tensors`].
+pub(super) fn tensors_of_file(files: &ModelFiles) -> Result<Vec<Named>, EngineError> {
+    let (mut named, config) = (tensors(files)?, &files.config);
+    if config.tied && family::gguf_has_output(config) {
+        let tensors = ModelTensors::new(config, &files.weights);
+        for spec in tensors.global_tensors().into_iter().filter(|spec| spec.slot == Slot::Embedding) {
+            put(&mut named, &tensors, &TensorSpec { gguf: super::OUTPUT.to_owned(), ..spec })?;
+        }
+    }
     Ok(named)
 }
 
@@ -93,7 +108,7 @@ fn vector(name: &str, values: impl ExactSizeIterator<Item = f32>) -> Result<Tens
 
 /// Refuses what GGUF has no keys for: a program that reads the file would compute something else.
 pub(super) fn refuse_unwritable(path: &Path, config: &ModelConfig) -> Result<(), EngineError> {
-    let Some(what) = config.family.gguf_lacks(config) else { return Ok(()) };
+    let Some(what) = family::gguf_lacks(config) else { return Ok(()) };
     let what = format!("GGUF cannot say {what}: this model stays a folder (`--quantize` works without a file)");
     Err(EngineError::unsupported(path, what))
 }

@@ -227,16 +227,16 @@ fn keys_that_change_the_computation_are_refused_by_name() {
 }
 
 #[test]
-fn a_rotation_is_put_together_from_both_objects_that_may_describe_it() {
+fn of_two_objects_that_describe_the_rotation_the_older_counts() {
     let linear = json!({"rope_type": "linear", "factor": 2.0});
     let halved = RopeScaling::Linear { factor: 2.0 };
     for (older, newer, theta, scaling) in [
-        (linear.clone(), json!({"rope_theta": 500.0, "rope_type": "default"}), 500.0, halved.clone()),
-        (linear.clone(), json!({"rope_theta": 500.0}), 500.0, halved.clone()),
+        (linear.clone(), json!({"rope_theta": 500.0, "rope_type": "default"}), 5000.0, halved.clone()),
+        (linear.clone(), json!({"rope_type": "linear", "factor": 4.0}), 5000.0, halved.clone()),
+        (json!({"rope_type": "linear", "factor": 2.0, "rope_theta": 60.0}), linear.clone(), 60.0, halved.clone()),
+        (json!({"rope_type": "default"}), linear.clone(), 5000.0, RopeScaling::None),
         (json!(null), linear.clone(), 5000.0, halved.clone()),
-        (json!({"rope_type": "default"}), linear.clone(), 5000.0, halved.clone()),
-        (linear.clone(), json!({"rope_type": "linear", "factor": 4.0}), 5000.0, RopeScaling::Linear { factor: 4.0 }),
-        (json!({"rope_type": "default"}), json!({"rope_theta": 500.0}), 500.0, RopeScaling::None),
+        (json!({}), json!({"rope_theta": 500.0}), 500.0, RopeScaling::None),
     ] {
         let folder = Folder::copy_of("tiny-llama").set("config.json", "rope_theta", json!(5000.0));
         let folder = folder.set("config.json", "rope_scaling", older.clone());

@@ -4,7 +4,9 @@
 use super::{Family, gguf, layer_types, llama, olmo2, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
-use crate::model::{AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, QkNorm, Sizes, TensorSpec};
+use crate::model::{
+    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RopeScaling, Sizes, TensorSpec,
+};
 
 /// See the [module](self).
 pub(super) struct Exaone4;
@@ -50,6 +52,10 @@ impl Family for Exaone4 {
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
         olmo2::layer_tensors(config, index)
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        matches!(scaling, RopeScaling::Llama3 { .. })
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {

@@ -110,7 +110,13 @@ impl Family for Gemma2 {
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
         let mut layers = config.layers.iter().enumerate();
         let is_usual = layers.all(|(index, layer)| layer.window().is_some() == is_local(index));
-        (!is_usual).then_some("which layers have a window (`layer_types`)")
+        if !is_usual {
+            return Some("which layers have a window (`layer_types`)");
+        }
+        // llama.cpp divides by either.
+        let is_capped = config.logits_softcap.is_some() && config.attentions().all(|it| it.softcap.is_some());
+        (!is_capped)
+            .then_some("that nothing is capped (`attn_logit_softcapping` and `final_logit_softcapping` of null)")
     }
 
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {

@@ -5,8 +5,8 @@ use super::{Family, gemma2, gguf, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
-    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RopeConfig, RopeStyle, Sizes, Slot,
-    Stored, TensorList, TensorSpec,
+    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, QkNorm, RopeConfig, RopeScaling, RopeStyle, Sizes,
+    Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -15,7 +15,7 @@ pub(super) struct Gemma3;
 /// Every so many layers one sees all that came before, where nothing else is said.
 const USUAL_PERIOD: usize = 6;
 /// The base of the frequencies in the layers that have a window, where nothing else is said.
-const USUAL_LOCAL_THETA: f64 = 10_000.0;
+pub(super) const USUAL_LOCAL_THETA: f64 = 10_000.0;
 /// And in the others.
 const USUAL_GLOBAL_THETA: f64 = 1e6;
 /// What the score of a query and a key is divided by the root of, where nothing else is said.
@@ -105,7 +105,11 @@ impl Family for Gemma3 {
         let period = period(config);
         let mut layers = config.layers.iter().enumerate();
         let is_consistent = layers.all(|(index, layer)| layer.window().is_some() == is_local(index, period));
-        (!is_consistent).then_some("which layers have a window (`layer_types`)")
+        if !is_consistent {
+            return Some("which layers have a window (`layer_types`)");
+        }
+        let is_plain = config.ropes.get(1).is_none_or(|local| local.scaling == RopeScaling::None);
+        (!is_plain).then_some("how the rotation of the layers with a window is scaled")
     }
 
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
@@ -139,13 +143,14 @@ fn sizes_from_json(json: &JsonFile) -> Result<Sizes, EngineError> {
 
 /// The rotations of the layers without a window and with one: by kinds of layers, or, before transformers 5, apart from each
 /// other.
-fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfig; 2], EngineError> {
-    let [full, sliding] = ["full_attention", "sliding_attention"];
-    if json.get("rope_parameters").is_some_and(|kinds| [full, sliding].iter().any(|kind| kinds.get(kind).is_some())) {
-        let rotation = |kind, theta| rope::of_layer_type(json, kind, theta, trained_context);
-        return Ok([rotation(full, USUAL_GLOBAL_THETA)?, rotation(sliding, USUAL_LOCAL_THETA)?]);
-    }
+pub(super) fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfig; 2], EngineError> {
     let local = json.number("rope_local_base_freq", Bound::AboveZero)?.unwrap_or(USUAL_LOCAL_THETA);
+    if json.get("rope_parameters").is_some() {
+        rope::refuse_both_spellings(json)?;
+        let global = json.number("rope_theta", Bound::AboveZero)?.unwrap_or(USUAL_GLOBAL_THETA);
+        let rotation = |kind, theta| rope::of_layer_type(json, kind, theta, trained_context);
+        return Ok([rotation("full_attention", global)?, rotation("sliding_attention", local)?]);
+    }
     let global = rope::from_json_or(json, trained_context, USUAL_GLOBAL_THETA)?;
     Ok([global, RopeConfig::plain(local as f32, RopeStyle::Half)])
 }

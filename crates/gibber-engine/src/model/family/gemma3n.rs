@@ -4,12 +4,12 @@
 
 use serde_json::Value;
 
-use super::{Family, gemma2, gemma4, layer_types, rope};
+use super::{Family, gemma2, gemma3, gemma4, layer_types, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
     Activation, AltUpConfig, AttentionConfig, FeedForwardConfig, LayerConfig, ModelConfig, NormConfig, NormKind,
-    PerLayerConfig, QkNorm, RopeConfig, RopeStyle, Sizes, Slot, TensorList, TensorSpec,
+    PerLayerConfig, QkNorm, RopeConfig, Sizes, Slot, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -17,8 +17,6 @@ pub(super) struct Gemma3n;
 
 /// Every so many layers one sees all that came before, where nothing else is said.
 const USUAL_PERIOD: usize = 5;
-/// Bases of the frequencies in layers without a window and with one, where nothing else is said.
-const USUAL_THETAS: [f64; 2] = [1e6, 10_000.0];
 /// How many of the first layers have feed-forward parts that are mostly zero, and how much of them is, where nothing else is
 /// said.
 const USUAL_SPARSE: (usize, f64) = (10, 0.95);
@@ -65,7 +63,7 @@ impl Family for Gemma3n {
         };
         let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-6) as f32;
         let config = ModelConfig {
-            ropes: ropes_from_json(json, shape.sizes.trained_context)?.into(),
+            ropes: gemma3::ropes_from_json(json, shape.sizes.trained_context)?.into(),
             logits_softcap: gemma2::cap_from_json(json, "final_logit_softcapping", Some(USUAL_CAP))?,
             tied: json.bool("tie_word_embeddings")?.unwrap_or(true),
             ..ModelConfig::plain(&Self, &shape.sizes, NormConfig { kind: NormKind::RmsNorm, eps })
@@ -83,7 +81,7 @@ impl Family for Gemma3n {
             scales_out: keys.layers_have("altup_correct_scale.weight"),
         };
         let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
-        let local = keys.number("rope.freq_base_swa", Bound::AboveZero)?.unwrap_or(USUAL_THETAS[1]) as f32;
+        let local = keys.number("rope.freq_base_swa", Bound::AboveZero)?.unwrap_or(gemma3::USUAL_LOCAL_THETA) as f32;
         let cap = keys.number("final_logit_softcapping", Bound::Zero)?.unwrap_or(USUAL_CAP);
         let config = ModelConfig {
             ropes: vec![
@@ -98,7 +96,10 @@ impl Family for Gemma3n {
     }
 
     fn is_left_over(&self, config: &ModelConfig, name: &str) -> bool {
-        gemma4::is_unused_projection(config, name)
+        // Which published files have, whether it is used or not.
+        let is_unused_scale = name.ends_with(".altup.correct_output_scale");
+        is_unused_scale && config.streams.is_some_and(|streams| !streams.scales_out)
+            || gemma4::is_unused_projection(config, name)
     }
 
     fn global_tensors(&self, config: &ModelConfig) -> Vec<TensorSpec> {
@@ -158,8 +159,15 @@ impl Family for Gemma3n {
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
         let own = config.attentions().filter(|attention| attention.shares.is_none()).count();
-        (own != OWN_IN_GGUF)
-            .then_some("how many layers have keys and values of their own, unless they are 20 as in E2B and E4B")
+        if own != OWN_IN_GGUF {
+            return Some("how many layers have keys and values of their own, unless they are 20 as in E2B and E4B");
+        }
+        let is_usual = config.streams.is_some_and(|streams| streams.n == 4)
+            && config.per_layer_input.is_some_and(|told| told.width == 256)
+            && config.layers.iter().all(|layer| layer.laurel == Some(64));
+        let usual =
+            "sizes other than those of E2B and E4B (`altup_num_inputs`, `hidden_size_per_layer_input`, `laurel_rank`)";
+        (!is_usual).then_some(usual)
     }
 }
 
@@ -308,27 +316,27 @@ fn below(x: f64) -> f64 {
     0.5 + sum * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 
-/// The rotations of the layers without a window and with one: by kinds of layers, or, before transformers 5, apart from each
-/// other.
-fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfig; 2], EngineError> {
-    let [full, sliding] = ["full_attention", "sliding_attention"];
-    if json.get("rope_parameters").is_some_and(|kinds| [full, sliding].iter().any(|kind| kinds.get(kind).is_some())) {
-        let rotation = |kind, theta| rope::of_layer_type(json, kind, theta, trained_context);
-        return Ok([rotation(full, USUAL_THETAS[0])?, rotation(sliding, USUAL_THETAS[1])?]);
-    }
-    let local = json.number("rope_local_base_freq", Bound::AboveZero)?.unwrap_or(USUAL_THETAS[1]);
-    let global = rope::from_json_or(json, trained_context, USUAL_THETAS[0])?;
-    Ok([global, RopeConfig::plain(local as f32, RopeStyle::Half)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::quantile;
-    use crate::model::family::tests::{assert_same, fixture};
+    use crate::model::family::tests::{assert_same, fixture, loaded};
 
     #[test]
     fn several_streams_and_sparse_parts() {
         assert_same("variant-gemma3n", &fixture("variant-gemma3n"));
+    }
+
+    #[test]
+    fn a_scale_that_is_not_used_is_left_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["config.json", "vocab.json", "merges.txt", "model.safetensors"] {
+            std::fs::copy(fixture("variant-gemma3n").join(file), folder.path().join(file)).unwrap();
+        }
+        let path = folder.path().join("config.json");
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        config["altup_correct_scale"] = false.into();
+        std::fs::write(&path, config.to_string()).unwrap();
+        loaded(folder.path(), 16).inference.prefill(&[5, 6], &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
     }
 
     #[test]

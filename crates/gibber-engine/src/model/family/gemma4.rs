@@ -114,8 +114,27 @@ impl Family for Gemma4 {
         put_gguf_keys(writer, config);
     }
 
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        matches!(scaling, RopeScaling::Proportional { .. })
+    }
+
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
-        let is_plain = config.ropes.get(1).is_none_or(|local| local.scaling == RopeScaling::None);
+        if config.attentions().all(|attention| attention.window.is_none()) {
+            return Some("that no layer has a window (`layer_types`)");
+        }
+        if config.logits_softcap.is_none() {
+            return Some("that logits are not capped (`final_logit_softcapping`)");
+        }
+        if config.per_layer_input.is_some_and(|told| told.vocab_size != config.vocab_size) {
+            return Some("another vocabulary for what layers are told (`vocab_size_per_layer_input`)");
+        }
+        // llama.cpp asks for the tensor that says so.
+        let is_known = |rope: &RopeConfig| matches!(rope.scaling, RopeScaling::Proportional { .. });
+        if !config.ropes.first().is_none_or(is_known) {
+            return Some("how the rotation of the layers without a window is scaled, unless it is `proportional`");
+        }
+        let is_plain = |rope: &RopeConfig| rope.scaling == RopeScaling::None;
+        let is_plain = config.ropes.get(1).is_none_or(is_plain);
         (!is_plain).then_some("how the rotation of the layers with a window is scaled")
     }
 

@@ -49,8 +49,7 @@ impl Family for GptOss {
         let mut config = llama::config_from_json_or(&Self, json, &sizes, USUAL, |index| {
             layer(&sizes, windows(index), bias, experts)
         })?;
-        let says_rotation = ["rope_parameters", "rope_scaling"].iter().any(|key| json.get(key).is_some());
-        if !says_rotation {
+        if rope::said(json).is_none() {
             config.ropes.iter_mut().for_each(|rope| rope.scaling = usual_scaling());
         }
         Ok(config)
@@ -65,11 +64,7 @@ impl Family for GptOss {
         let clamp = Activation::ClampedSwish { alpha: USUAL_ALPHA as f32, limit: USUAL_LIMIT as f32 };
         let experts = experts_of(keys.size("expert_count")?, keys.size("expert_used_count")?, n_ff, clamp);
         let bias = keys.layers_have("attn_q.bias");
-        let mut rope = rope::from_gguf(keys, sizes.head_dim, self.gguf_rope_style())?;
-        if let RopeScaling::Yarn { truncate, .. } = &mut rope.scaling {
-            // No key says it, and no model of this kind is otherwise.
-            *truncate = false;
-        }
+        let rope = rope::from_gguf(keys, sizes.head_dim, self.gguf_rope_style())?;
         let layer = |index| layer(&sizes, window.filter(|_| is_local(index)), bias, experts);
         Ok(ModelConfig {
             ropes: vec![rope],
@@ -98,6 +93,10 @@ impl Family for GptOss {
         list.done()
     }
 
+    fn gguf_rounds_yarn(&self) -> bool {
+        false
+    }
+
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         llama::put_gguf_keys(writer, config);
         experts::put_gguf_keys(writer, config);
@@ -113,8 +112,10 @@ impl Family for GptOss {
         if config.layers.iter().any(|layer| layer.feed_forward.unit().activation != usual) {
             return Some("another gate (`swiglu_alpha`, `swiglu_limit`)");
         }
-        let rounds = |rope: &RopeConfig| matches!(rope.scaling, RopeScaling::Yarn { truncate: true, .. });
-        config.ropes.iter().any(rounds).then_some("that the rotation is rounded (`truncate`)")
+        if config.attentions().any(|attention| !attention.qkv_bias) {
+            return Some("that attention has no biases (`attention_bias`)");
+        }
+        None
     }
 
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {

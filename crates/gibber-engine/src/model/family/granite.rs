@@ -1,10 +1,12 @@
 //! Granite 3 and the dense ones of Granite 4 (IBM 2024): Llama with multipliers on embeddings, scores, what layers add, and
 //! logits.
 
-use super::{Family, gguf, llama};
+use super::{Family, gguf, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
-use crate::model::{AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeStyle, Sizes};
+use crate::model::{
+    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeScaling, RopeStyle, Sizes,
+};
 
 /// See the [module](self).
 pub(super) struct Granite;
@@ -63,6 +65,10 @@ impl Family for Granite {
             LayerConfig { residual_scale: by.residual, ..LayerConfig::pre_norm(attention, feed_forward) }
         });
         Ok(by.whole(ModelConfig { layers: layers.collect(), ..config }))
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        rope::divides_as_llama(scaling)
     }
 
     fn gguf_rope_style(&self) -> RopeStyle {

@@ -33,6 +33,18 @@ pub(super) fn windows(
     })
 }
 
+/// How many positions a token sees in every layer, of a family that knows no `layer_types`; `None`, where `sliding_window` is not
+/// given, is all of them.
+///
+/// # Errors
+/// Where the window is no size or nothing at all.
+pub(super) fn window_of_all(json: &JsonFile) -> Result<Option<usize>, EngineError> {
+    match json.size("sliding_window")? {
+        Some(0) => Err(EngineError::format(json.path(), "`sliding_window` is 0: a token has to see itself")),
+        window => Ok(window),
+    }
+}
+
 /// Whether each layer has a window, where there is a list that says it.
 fn listed(json: &JsonFile, n_layer: usize) -> Result<Option<Vec<bool>>, EngineError> {
     let Some(value) = json.get("layer_types") else { return Ok(None) };

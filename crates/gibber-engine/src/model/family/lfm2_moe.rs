@@ -93,6 +93,12 @@ impl Family for Lfm2Moe {
         if routers().any(|it| it != router(it.choice_bias)) {
             return Some("what becomes of the scores of experts (`norm_topk_prob`, `routed_scaling_factor`)");
         }
+        if routers().any(|it| !it.choice_bias) {
+            return Some("that no bias moves the choice of experts (`use_expert_bias`)");
+        }
+        if routers().next().is_none() {
+            return Some("that no layer has experts (`num_dense_layers`)");
+        }
         lfm2::gguf_lacks(config)
     }
 

@@ -6,7 +6,7 @@ use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile, share};
 use crate::model::{
     Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig,
-    NormKind, QkNorm, RopeConfig, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
+    NormKind, QkNorm, RopeConfig, RopeScaling, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -37,6 +37,10 @@ impl Family for Llama {
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         // Mixtral's files say the same name.
         config_with_experts(&Self, keys, true, QkNorm::Head)
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        rope::divides_as_llama(scaling)
     }
 
     fn gguf_rope_style(&self) -> RopeStyle {
@@ -280,6 +284,14 @@ pub(super) fn put_gguf_keys(writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         writer.number("attention.layer_norm_rms_epsilon", config.norm.eps);
         rope::put_scaling(writer, rope);
     }
+}
+
+/// Biases, of a family in whose files llama.cpp knows of none.
+pub(super) fn gguf_lacks_biases(config: &ModelConfig) -> Option<&'static str> {
+    let has_biases = |layer: &LayerConfig| {
+        layer.feed_forward.unit().bias || layer.attention().is_some_and(|it| it.qkv_bias || it.out_bias)
+    };
+    config.layers.iter().any(has_biases).then_some("that matrices have biases (`attention_bias`, `mlp_bias`)")
 }
 
 /// What GGUF has no key for.

@@ -1,6 +1,6 @@
 //! Ministral 3 (Mistral AI 2025): Llama with YaRN, and queries that grow with their position.
 
-use super::{Family, layer_types, llama};
+use super::{Family, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
@@ -30,18 +30,15 @@ impl Family for Ministral3 {
 
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
         let sizes = llama::sizes_from_json(json, Some(8), Some(128))?;
-        let has_window = json.get("sliding_window").is_some();
-        let windows = layer_types::windows(json, sizes.n_layer, has_window.then_some(1), |_| true)?;
-        let mut config = llama::config_from_json(&Self, json, &sizes, |index| {
-            let attention = AttentionConfig { window: windows(index), ..llama::attention(&sizes) };
-            llama::layer(&sizes, attention, false)
-        })?;
-        if !["rope_parameters", "rope_scaling", "rope_theta"].iter().any(|key| json.get(key).is_some()) {
+        let attention = AttentionConfig { window: layer_types::window_of_all(json)?, ..llama::attention(&sizes) };
+        let mut config = llama::config_from_json(&Self, json, &sizes, |_| llama::layer(&sizes, attention, false))?;
+        if rope::said(json).is_none() {
+            // Whatever base is said beside.
             config.ropes = vec![usual_rope(RopeStyle::Half)];
-            set_temperature(&mut config, USUAL_BETA);
+            set_temperature(&mut config, USUAL_BETA, USUAL_ORIGINAL_CONTEXT as usize);
         }
-        if let Some(beta) = beta_from_json(json)? {
-            set_temperature(&mut config, beta);
+        if let Some((beta, original_context)) = temperature_from_json(json)? {
+            set_temperature(&mut config, beta, original_context.unwrap_or(sizes.trained_context));
         }
         config.norm.eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-5) as f32;
         Ok(config)
@@ -50,9 +47,14 @@ impl Family for Ministral3 {
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         let mut config = llama::config_from_gguf(&Self, keys)?;
         if let Some(beta) = keys.number("attention.temperature_scale", Bound::Zero)?.filter(|&beta| beta > 0.0) {
-            set_temperature(&mut config, beta as f32);
+            let original_context = first_context(&config);
+            set_temperature(&mut config, beta as f32, original_context);
         }
         Ok(config)
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        rope::divides_as_llama(scaling)
     }
 
     fn gguf_rope_style(&self) -> RopeStyle {
@@ -66,6 +68,15 @@ impl Family for Ministral3 {
         }
     }
 
+    fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        let first_context = first_context(config);
+        let is_other = |attention: &AttentionConfig| {
+            attention.temperature.is_some_and(|temperature| temperature.original_context != first_context)
+        };
+        let other = "beyond which context queries grow, where the rotation is not scaled from it by YaRN";
+        config.attentions().any(is_other).then_some(other).or_else(|| llama::gguf_lacks(config))
+    }
+
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {
         let sizes = Sizes { head_dim: 128, ..Sizes::of(SHAPE_OF_3B) };
         let layers = (0..sizes.n_layer).map(|_| llama::layer(&sizes, llama::attention(&sizes), false)).collect();
@@ -73,30 +84,32 @@ impl Family for Ministral3 {
         let ropes = vec![usual_rope(self.gguf_rope_style())];
         let plain = ModelConfig::plain(&Self, &sizes, norm);
         let mut config = ModelConfig { ropes, layers, tied: true, ..plain };
-        set_temperature(&mut config, USUAL_BETA);
+        set_temperature(&mut config, USUAL_BETA, USUAL_ORIGINAL_CONTEXT as usize);
         vec![("ministral3-3b", config)]
     }
 }
 
-/// How fast queries grow, which stands among the numbers of the rotation.
-fn beta_from_json(json: &JsonFile) -> Result<Option<f32>, EngineError> {
-    let mut found = None;
-    for key in ["rope_scaling", "rope_parameters"] {
-        if let Some(section) = json.section(key)? {
-            found = section.number("llama_4_scaling_beta", Bound::Zero)?.or(found);
-        }
-    }
-    Ok(found.map(|beta| beta as f32))
+/// How fast queries grow and beyond which context, which stands among the numbers of the rotation.
+fn temperature_from_json(json: &JsonFile) -> Result<Option<(f32, Option<usize>)>, EngineError> {
+    let Some(section) = rope::said(json).map(|(key, _)| json.section(key)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let Some(beta) = section.number("llama_4_scaling_beta", Bound::Zero)? else { return Ok(None) };
+    Ok(Some((beta as f32, section.size("original_max_position_embeddings")?)))
 }
 
-/// Has the queries of all layers grow by `beta`, beyond the first context of the rotation.
-fn set_temperature(config: &mut ModelConfig, beta: f32) {
+/// Tokens of the context beyond which the queries of a GGUF file grow.
+fn first_context(config: &ModelConfig) -> usize {
     let of_yarn = |rope: &RopeConfig| {
         let RopeScaling::Yarn { original_context, .. } = rope.scaling else { return None };
         Some(original_context)
     };
     let original = config.ropes.iter().find_map(of_yarn);
-    let original_context = original.map_or(config.trained_context, |original| original as usize);
+    original.map_or(config.trained_context, |original| original as usize)
+}
+
+/// Has the queries of all layers grow by `beta`, beyond the first context.
+fn set_temperature(config: &mut ModelConfig, beta: f32, original_context: usize) {
     for layer in &mut config.layers {
         if let MixerConfig::Attention(attention) = &mut layer.mixer {
             attention.temperature = Some(Temperature { beta, original_context });

@@ -1,9 +1,9 @@
 //! Mistral (Jiang et al. 2023): Llama whose tokens attend to a window of those before them. GGUF calls both the same.
 
-use super::{Family, layer_types, llama};
+use super::{Family, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{GgufKeys, JsonFile};
-use crate::model::{AttentionConfig, ModelConfig, RopeStyle};
+use crate::model::{AttentionConfig, ModelConfig, RopeScaling, RopeStyle};
 
 /// See the [module](self).
 pub(super) struct Mistral;
@@ -28,6 +28,10 @@ impl Family for Mistral {
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         llama::config_from_gguf(&Self, keys)
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        rope::divides_as_llama(scaling)
     }
 
     fn gguf_rope_style(&self) -> RopeStyle {

@@ -1,10 +1,10 @@
 //! Mixtral (Jiang et al. 2024): Mistral with experts. GGUF calls it as it calls Llama, which reads such files.
 
 use super::experts::{self, ExpertNames};
-use super::{Family, layer_types, llama};
+use super::{Family, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{GgufKeys, GgufWriter, JsonFile};
-use crate::model::{AttentionConfig, ModelConfig, QkNorm, RopeStyle, RouterConfig};
+use crate::model::{AttentionConfig, ModelConfig, QkNorm, RopeScaling, RopeStyle, RouterConfig};
 
 /// See the [module](self).
 pub(super) struct Mixtral;
@@ -26,12 +26,10 @@ impl Family for Mixtral {
             sizes.n_ff,
             RouterConfig::softmax(true),
         );
-        // No window where none is given.
-        let usual = json.get("sliding_window").map(|_| 0);
-        let windows = layer_types::windows(json, sizes.n_layer, usual, |_| true)?;
+        let window = layer_types::window_of_all(json)?;
         let usual = llama::Usual { theta: 1e6, eps: 1e-5 };
-        llama::config_from_json_or(&Self, json, &sizes, usual, |index| {
-            let attention = AttentionConfig { window: windows(index), ..llama::attention(&sizes) };
+        llama::config_from_json_or(&Self, json, &sizes, usual, |_| {
+            let attention = AttentionConfig { window, ..llama::attention(&sizes) };
             experts::with(llama::layer(&sizes, attention, false), experts)
         })
     }
@@ -42,6 +40,10 @@ impl Family for Mixtral {
 
     fn expert_names(&self) -> ExpertNames {
         ExpertNames { block: ["block_sparse_moe", "mlp"], steps: ["w1", "w3", "w2"] }
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        rope::divides_as_llama(scaling)
     }
 
     fn gguf_rope_style(&self) -> RopeStyle {

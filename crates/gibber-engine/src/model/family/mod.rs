@@ -41,7 +41,7 @@ use std::fmt;
 use experts::ExpertNames;
 
 use super::config::ModelConfig;
-use super::rope_config::RopeStyle;
+use super::rope_config::{RopeScaling, RopeStyle};
 use super::tensors::{Prefix, TensorSpec};
 use crate::EngineError;
 use crate::keys::{GgufKeys, GgufWriter, JsonFile};
@@ -146,12 +146,30 @@ pub trait Family: Sync {
         RopeStyle::Half
     }
 
+    /// Whether the pairs between which YaRN blends are whole ones in a GGUF file, which has no key for it.
+    fn gguf_rounds_yarn(&self) -> bool {
+        true
+    }
+
+    /// Whether llama.cpp reads, in files of this architecture, tensors that say what frequencies scaled in this way are divided
+    /// by: it refuses files with tensors that it does not know.
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        let _ = scaling;
+        false
+    }
+
+    /// Whether llama.cpp takes the embedding for the output projection where a file has none.
+    fn gguf_shares_output(&self) -> bool {
+        true
+    }
+
     /// Writes the keys of a GGUF file.
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         llama::put_gguf_keys(writer, config);
     }
 
-    /// What of `config` GGUF has no key for, so that a program that reads the file would compute something else.
+    /// What of `config` GGUF has no key for, beside the numbers of a rotation, so that a program that reads the file would
+    /// compute something else.
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
         llama::gguf_lacks(config)
     }
@@ -246,6 +264,16 @@ pub fn config_from_gguf(keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError>
             Err(EngineError::unsupported(keys.path(), what))
         }
     }
+}
+
+/// What of `config` GGUF has no key for, so that a program that reads the file would compute something else.
+pub fn gguf_lacks(config: &ModelConfig) -> Option<&'static str> {
+    config.family.gguf_lacks(config).or_else(|| rope::gguf_lacks(config))
+}
+
+/// Whether a GGUF file of `config` has an output projection, be it a copy of the embedding.
+pub fn gguf_has_output(config: &ModelConfig) -> bool {
+    !config.tied || !config.family.gguf_shares_output()
 }
 
 /// Who reads the GGUF files that say this name.

@@ -19,7 +19,8 @@ impl Family for Olmo2 {
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
         let sizes = llama::sizes_from_json(json, None, None)?;
         let bias = json.bool("attention_bias")?.unwrap_or(false);
-        llama::config_from_json(&Self, json, &sizes, |_| layer(&sizes, bias, |attention| attention))
+        let usual = llama::Usual { eps: 1e-5, ..llama::USUAL };
+        llama::config_from_json_or(&Self, json, &sizes, usual, |_| layer(&sizes, bias, |attention| attention))
     }
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
@@ -35,6 +36,14 @@ impl Family for Olmo2 {
             tied: keys.is_tied(),
             ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
         })
+    }
+
+    fn gguf_shares_output(&self) -> bool {
+        false
+    }
+
+    fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        llama::gguf_lacks_biases(config).or_else(|| llama::gguf_lacks(config))
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {

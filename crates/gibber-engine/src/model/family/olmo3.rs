@@ -5,7 +5,8 @@ use super::{Family, gguf, layer_types, llama, olmo2, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
 use crate::model::{
-    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeScaling, Sizes, TensorSpec,
+    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeScaling, RopeStyle, Sizes,
+    TensorSpec,
 };
 
 /// See the [module](self). GGUF calls it as OLMo 2, which reads such files.
@@ -17,8 +18,6 @@ const PERIOD: usize = 4;
 const USUAL_THETA: f64 = 500_000.0;
 /// How many positions a window has, where nothing else is said.
 const USUAL_WINDOW: usize = 4096;
-/// The kinds of layers.
-const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
 impl Family for Olmo3 {
     fn name(&self) -> &'static str {
@@ -62,10 +61,17 @@ impl Family for Olmo3 {
         olmo2::layer_tensors(config, index)
     }
 
+    fn gguf_shares_output(&self) -> bool {
+        false
+    }
+
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
         let mut layers = config.layers.iter().enumerate();
         if !layers.all(|(index, layer)| layer.window().is_some() == is_local(index)) {
             return Some("which layers have a window (`layer_types`)");
+        }
+        if let Some(biases) = llama::gguf_lacks_biases(config) {
+            return Some(biases);
         }
         let [full, local] = &config.ropes[..] else { return None };
         let is_usual = local.theta == full.theta && local.scaling == RopeScaling::None;
@@ -77,15 +83,15 @@ impl Family for Olmo3 {
 /// The rotations of the layers without a window and with one: by kinds of layers, or, before transformers 5, one for both of
 /// which the first is scaled.
 fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfig; 2], EngineError> {
-    let [full, sliding] = KINDS;
-    if json.get("rope_parameters").is_some_and(|kinds| KINDS.iter().any(|kind| kinds.get(kind).is_some())) {
+    if json.get("rope_parameters").is_some() {
+        rope::refuse_both_spellings(json)?;
         let usual = json.number("rope_theta", Bound::AboveZero)?.unwrap_or(USUAL_THETA);
-        let rotation = |kind| rope::of_layer_type(json, kind, usual, trained_context);
-        return Ok([rotation(full)?, rotation(sliding)?]);
+        let rotation = |kind, theta| rope::of_layer_type(json, kind, theta, trained_context);
+        return Ok([rotation("full_attention", usual)?, rotation("sliding_attention", USUAL_THETA)?]);
     }
+    // As in transformers 5, which gives what older configurations say to layers without a window alone.
     let full = rope::from_json_or(json, trained_context, USUAL_THETA)?;
-    let local = RopeConfig { scaling: RopeScaling::None, ..full.clone() };
-    Ok([full, local])
+    Ok([full, RopeConfig::plain(USUAL_THETA as f32, RopeStyle::Half)])
 }
 
 fn layer(sizes: &Sizes, bias: bool, window: Option<usize>) -> LayerConfig {

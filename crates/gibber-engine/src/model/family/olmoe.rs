@@ -38,6 +38,10 @@ impl Family for Olmoe {
         llama::config_with_experts(&Self, keys, false, QkNorm::Token)
     }
 
+    fn gguf_shares_output(&self) -> bool {
+        false
+    }
+
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         llama::put_gguf_keys(writer, config);
         experts::put_gguf_keys(writer, config);
@@ -48,7 +52,9 @@ impl Family for Olmoe {
             // There is a key, which llama.cpp does not read for this architecture.
             return Some("that queries, keys and values are clipped (`clip_qkv`)");
         }
-        experts::gguf_lacks(config, false).or_else(|| llama::gguf_lacks(config))
+        experts::gguf_lacks(config, false)
+            .or_else(|| llama::gguf_lacks_biases(config))
+            .or_else(|| llama::gguf_lacks(config))
     }
 }
 

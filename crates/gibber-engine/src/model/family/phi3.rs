@@ -5,8 +5,8 @@ use super::{Family, gguf, layer_types, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
 use crate::model::{
-    AttentionConfig, FeedForwardConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeStyle, Sizes, Slot,
-    TensorList, TensorSpec,
+    AttentionConfig, FeedForwardConfig, ModelConfig, NormConfig, NormKind, RopeConfig, RopeScaling, RopeStyle, Sizes,
+    Slot, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -26,8 +26,7 @@ impl Family for Phi3 {
         json.require_bool("attention_bias", false)?;
         json.require_bool("mlp_bias", false)?;
         let sizes = llama::sizes_from_json(json, None, None)?;
-        let has_window = json.get("sliding_window").is_some();
-        let windows = layer_types::windows(json, sizes.n_layer, has_window.then_some(1), |_| true)?;
+        let window = layer_types::window_of_all(json)?;
         let usual = rope::Usual {
             trained_context: sizes.trained_context,
             theta: 10_000.0,
@@ -37,8 +36,8 @@ impl Family for Phi3 {
         let eps = json.number("rms_norm_eps", Bound::Zero)?.unwrap_or(1e-5) as f32;
         Ok(ModelConfig {
             ropes: vec![rope::from_json_as(json, &usual)?],
-            layers: sizes.layers(json.path(), |index| {
-                let attention = AttentionConfig { window: windows(index), ..llama::attention(&sizes) };
+            layers: sizes.layers(json.path(), |_| {
+                let attention = AttentionConfig { window, ..llama::attention(&sizes) };
                 llama::layer(&sizes, attention, false)
             })?,
             tied: json.bool("tie_word_embeddings")?.unwrap_or(false),
@@ -75,6 +74,10 @@ impl Family for Phi3 {
             list.weight(Slot::FeedForwardOut, "mlp.down_proj", "ffn_down", &[embd, dense.n_ff]);
         }
         list.done()
+    }
+
+    fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
+        matches!(scaling, RopeScaling::LongRope { .. })
     }
 
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {

@@ -41,6 +41,10 @@ impl Family for Qwen2Moe {
         llama::config_with_experts(&Self, keys, false, QkNorm::Head)
     }
 
+    fn gguf_shares_output(&self) -> bool {
+        false
+    }
+
     fn put_gguf_keys(&self, writer: &mut GgufWriter<'_>, config: &ModelConfig) {
         llama::put_gguf_keys(writer, config);
         experts::put_gguf_keys(writer, config);

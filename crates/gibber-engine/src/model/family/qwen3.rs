@@ -34,6 +34,10 @@ impl Family for Qwen3 {
         })
     }
 
+    fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
+        llama::gguf_lacks_biases(config).or_else(|| llama::gguf_lacks(config))
+    }
+
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
         llama::config_from_gguf(&Self, keys)
     }

@@ -500,7 +500,7 @@ fn gguf_lacks(config: &ModelConfig) -> Option<&'static str> {
     let period = period(config);
     let is_regular =
         |(index, layer): (usize, &LayerConfig)| layer.attention().is_some() == (index + 1).is_multiple_of(period);
-    if net_of(config).is_none() || !config.layers.iter().enumerate().all(is_regular) {
+    if net_of(config).is_none() || config.first_heads().is_none() || !config.layers.iter().enumerate().all(is_regular) {
         return Some("which layers have attention (`layer_types`)");
     }
     if net_of(config).is_some_and(|net| net.key_dim != net.value_dim) {

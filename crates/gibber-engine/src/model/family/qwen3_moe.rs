@@ -50,7 +50,9 @@ impl Family for Qwen3Moe {
     }
 
     fn gguf_lacks(&self, config: &ModelConfig) -> Option<&'static str> {
-        experts::gguf_lacks(config, true).or_else(|| llama::gguf_lacks(config))
+        experts::gguf_lacks(config, true)
+            .or_else(|| llama::gguf_lacks_biases(config))
+            .or_else(|| llama::gguf_lacks(config))
     }
 
     fn synthetic(&self) -> Vec<(&'static str, ModelConfig)> {

@@ -71,11 +71,17 @@ pub fn from_json_as(json: &JsonFile, usual: &Usual) -> Result<RopeConfig, Engine
         share: share.map(|share| (share, SHARE.to_owned())),
         scaling: RopeScaling::None,
     };
-    for key in ["rope_scaling", "rope_parameters"] {
-        let Some(value) = json.get(key) else { continue };
+    if let Some((key, value)) = said(json) {
         rope.take(&Parameters::new(json, key.to_owned(), value)?, usual)?;
     }
     rope.done(json, usual)
+}
+
+/// The object that says how positions turn, with its key: the older one where there are both, as in transformers.
+pub(super) fn said(json: &JsonFile) -> Option<(&'static str, &Value)> {
+    let is_empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+    let of = |key| json.get(key).filter(|value| !is_empty(value)).map(|value| (key, value));
+    of("rope_scaling").or_else(|| of("rope_parameters"))
 }
 
 /// The rotation of the layers of one kind, such as `sliding_attention`: by the object under that name in `rope_parameters`;
@@ -90,6 +96,17 @@ pub fn of_layer_type(
     trained_context: usize,
 ) -> Result<RopeConfig, EngineError> {
     of_layer_type_as(json, kind, &Usual { trained_context, theta: usual_theta, partial: None, original_context: None })
+}
+
+/// Refuses `rope_scaling` beside `rope_parameters` that are by kinds of layers.
+///
+/// # Errors
+/// Where both are there.
+pub(super) fn refuse_both_spellings(json: &JsonFile) -> Result<(), EngineError> {
+    match json.get("rope_scaling") {
+        None => Ok(()),
+        Some(value) => Err(json.unsupported("rope_scaling", &value.to_string(), "none beside `rope_parameters`")),
+    }
 }
 
 /// As [`of_layer_type`], of a family that says what is `usual`.
@@ -159,7 +176,7 @@ impl<'a> Parameters<'a> {
         Ok(Self { json, key, value })
     }
 
-    /// How it scales; `None` where it does not say it, or says, as the newer of two objects, no more than the older.
+    /// How it scales; `None` where it does not, or, as the newer object may, says nothing of it.
     fn scaling(&self, usual: &Usual) -> Result<Option<RopeScaling>, EngineError> {
         let (key, is_newer) = (&self.key, self.key != "rope_scaling");
         let kind = self.value.get("rope_type").or_else(|| self.value.get("type"));
@@ -374,7 +391,7 @@ fn gguf_yarn(keys: &GgufKeys<'_>, factor: f64) -> Result<RopeScaling, EngineErro
         original_context: original as f64,
         beta_fast: number("rope.scaling.yarn_beta_fast", 32.0)?,
         beta_slow: number("rope.scaling.yarn_beta_slow", 1.0)?,
-        truncate: true,
+        truncate: super::of_gguf(keys.architecture()).is_none_or(|family| family.gguf_rounds_yarn()),
         // As in llama.cpp, whose `attn_factor` comes on top of what the factor asks for.
         attention_factor: yarn_magnitude(factor, 1.0) / yarn_magnitude(factor, scale_of_all)
             * number("rope.scaling.attn_factor", 1.0)?,
@@ -421,6 +438,27 @@ pub fn put_scaling(writer: &mut GgufWriter<'_>, rope: &RopeConfig) {
             writer.number("rope.scaling.attn_factor", (attention_factor / yarn_magnitude(factor, 1.0)) as f32);
         }
     }
+}
+
+/// What of the rotations GGUF has no key for.
+pub(super) fn gguf_lacks(config: &ModelConfig) -> Option<&'static str> {
+    let rounds = config.family.gguf_rounds_yarn();
+    config.ropes.iter().find_map(|RopeConfig { scaling, .. }| match scaling {
+        RopeScaling::Yarn { truncate, .. } if *truncate != rounds => {
+            Some("whether YaRN blends between whole pairs (`truncate`)")
+        }
+        RopeScaling::None | RopeScaling::Linear { .. } | RopeScaling::Yarn { .. } | RopeScaling::Divided(_) => None,
+        RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. } | RopeScaling::Proportional { .. } => {
+            let what = "that the rotation is scaled pair by pair, in files of this architecture (`rope_type`)";
+            (!config.family.gguf_divides(scaling)).then_some(what)
+        }
+    })
+}
+
+/// Whether llama.cpp reads the tensors of [`factors`] for a rotation scaled in this way in files of Llama, and of what is built
+/// like it.
+pub(super) fn divides_as_llama(scaling: &RopeScaling) -> bool {
+    matches!(scaling, RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. })
 }
 
 /// The tensors that say what the frequencies are divided by, where GGUF has no keys for it (Llama 3, LongRoPE).

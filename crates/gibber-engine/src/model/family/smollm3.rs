@@ -23,7 +23,9 @@ impl Family for SmolLm3 {
     fn config_from_json(&self, json: &JsonFile) -> Result<ModelConfig, EngineError> {
         let sizes = llama::sizes_from_json(json, Some(4), None)?;
         let turns = layers_that_turn(json, sizes.n_layer)?;
-        let is_windowed = json.bool("use_sliding_window")?.unwrap_or(false) && json.get("sliding_window").is_some();
+        // A list of layers with a window counts whether windows are switched on or not, as in transformers.
+        let is_switched_on = json.bool("use_sliding_window")?.unwrap_or(false);
+        let is_windowed = json.get("sliding_window").is_some() && (is_switched_on || json.get("layer_types").is_some());
         let windows = layer_types::windows(json, sizes.n_layer, is_windowed.then_some(1), |layer| !turns(layer))?;
         let bias = json.bool("attention_bias")?.unwrap_or(false);
         let mlp_bias = json.bool("mlp_bias")?.unwrap_or(false);
@@ -61,7 +63,7 @@ impl Family for SmolLm3 {
         let is_usual =
             layers.all(|(index, attention)| attention.rope.is_some() == turns_by_default(index, USUAL_PERIOD));
         let odd = (!is_usual).then_some("which layers have no rotation (`no_rope_layers`)");
-        odd.or_else(|| llama::gguf_lacks(config))
+        odd.or_else(|| llama::gguf_lacks_biases(config)).or_else(|| llama::gguf_lacks(config))
     }
 }
 

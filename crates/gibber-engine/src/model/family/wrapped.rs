@@ -20,6 +20,9 @@ const OTHER_PARTS: &[&str] =
     &["vision_tower.", "audio_tower.", "multi_modal_projector.", "embed_vision.", "embed_audio.", "visual."];
 const BEFORE_NAMES: &[&str] = &["", "model."];
 
+/// What says that the output projection is the embedding. A projection that is there is used all the same.
+const TIED: &str = "tie_word_embeddings";
+
 /// The text model of a repository.
 #[derive(Debug)]
 pub(super) struct Wrapped {
@@ -41,9 +44,9 @@ pub(super) fn text_model(json: &JsonFile, name: &str) -> Result<Option<Wrapped>,
     };
     let Some(mut text) = json.section("text_config")? else { return Ok(None) };
     let kind = text.string("model_type")?.unwrap_or(usual_kind).to_owned();
-    if text.bool("tie_word_embeddings")?.is_none() {
-        text.set("tie_word_embeddings", json.bool("tie_word_embeddings")?.unwrap_or(usually_tied).into());
-    }
+    // What stands outside counts, as in transformers; inside alone it is said where the weights are nowhere else.
+    let tied = json.bool(TIED)?.unwrap_or(usually_tied) || text.bool(TIED)?.unwrap_or(false);
+    text.set(TIED, tied.into());
     // What is said of all weights may stand outside.
     if let Some(value) = json.get("quantization_config").filter(|_| text.get("quantization_config").is_none()) {
         text.set("quantization_config", value.clone());
@@ -68,6 +71,7 @@ pub fn is_other_part(name: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::keys::JsonFile;
     use crate::load::{ModelSource, open};
     use crate::model::family::tests::{assert_same, fixture, tensors_of, write_tensors};
 
@@ -109,6 +113,26 @@ mod tests {
             }
         }
         assert!(open(&ModelSource::Path(fixture("variant-gemma3"))).unwrap().unread.is_none());
+    }
+
+    #[test]
+    fn whether_the_output_projection_is_the_embedding_is_said_outside() {
+        for (outside, inside, expected) in [
+            (Value::Null, json!(false), true),
+            (json!(true), json!(false), true),
+            (json!(false), json!(true), true),
+            (json!(false), Value::Null, false),
+            (json!(false), json!(false), false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("config.json");
+            let inner = json!({"model_type": "ministral3", "tie_word_embeddings": inside});
+            let outer = json!({"model_type": "mistral3", "tie_word_embeddings": outside, "text_config": inner});
+            std::fs::write(&path, outer.to_string()).unwrap();
+            let json = JsonFile::read(path).unwrap().unwrap();
+            let text = super::text_model(&json, "mistral3").unwrap().unwrap().text;
+            assert_eq!(text.bool(super::TIED).unwrap(), Some(expected), "{outside} {inside}");
+        }
     }
 
     #[test]
