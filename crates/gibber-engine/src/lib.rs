@@ -42,6 +42,7 @@ mod json;
 pub mod kernels;
 pub mod keys;
 pub mod load;
+mod memory;
 pub mod model;
 pub mod sampling;
 pub mod score;

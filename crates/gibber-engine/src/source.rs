@@ -10,13 +10,14 @@ mod tokenizer_files;
 
 use std::path::{Path, PathBuf};
 
+pub use super::memory::MemoryProbe;
 use super::model::{Model, ModelConfig, ModelTensors};
 use super::sampling::Recommended;
 use super::tokenizer::{self, Tokenizer};
 use super::weights::gguf::parts::PartName;
 use super::weights::{DType, Storage, Weights, mxfp4};
 use super::{EngineError, synthetic};
-pub use memory::MemoryProbe;
+
 use memory::RunShape;
 
 /// Where a model is.

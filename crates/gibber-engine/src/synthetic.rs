@@ -7,8 +7,8 @@ use half::{bf16, f16};
 
 use super::EngineError;
 use super::weights::{DType, Storage, Tensor, Weights};
+use crate::memory::MemoryProbe;
 use crate::model::{ModelConfig, Slot, TensorSpec, family};
-use crate::source::MemoryProbe;
 
 /// The shape and the weights of `spec`: a name, and after a colon a format (`gpt2`, `gpt2:q8_0`); F32 where none is given.
 /// Where the weights do not fit into this machine's memory twice, as they are made up and as they are computed with, the

@@ -2,15 +2,13 @@
 //! others (Gemma 3n).
 
 use super::buffer::sized;
-use super::config::{AltUpConfig, ModelConfig};
-use super::linear::{Group, Norm};
+use super::config::{AltUpConfig, MAX_STREAMS, ModelConfig};
+use super::linear::{Group, Norm, read};
 use super::run_state::RunState;
 use super::tensors::Slot;
 use crate::EngineError;
 use crate::kernels::{WeightMatrix, Workspace, vector};
 
-/// The most streams that there can be.
-pub(super) const MAX_STREAMS: usize = 8;
 /// The least mean square that is divided by.
 const LEAST_SQUARE: f32 = 1e-5;
 
@@ -223,7 +221,7 @@ impl Laurel {
     pub(super) fn forward(&self, norm: Option<&Norm>, state: &mut RunState, n: usize) {
         let width = self.right.out_features();
         let workspace: &mut Workspace = &mut state.workspace;
-        let x = super::layer::read(norm, workspace, &state.residual, &mut state.hidden);
+        let x = read(norm, workspace, &state.residual, &mut state.hidden);
         let narrow = sized(&mut state.gates, n, self.left.out_features());
         self.left.multiply(workspace, x, n, narrow);
         let made = sized(&mut state.normed, n, width);

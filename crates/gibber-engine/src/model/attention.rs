@@ -2,8 +2,7 @@
 
 use super::buffer::sized;
 use super::config::{AttentionConfig, HeadSizes, ModelConfig, Temperature};
-use super::layer::read;
-use super::linear::{Group, Linear, Norm};
+use super::linear::{Group, Linear, Norm, read};
 use super::pass::Pass;
 use super::rope::Rope;
 use super::run_state::RunState;

@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use super::alt_up::MAX_STREAMS;
 use super::family::Family;
 use super::rope_config::{RopeConfig, RopeScaling};
 use crate::EngineError;
@@ -20,6 +19,8 @@ const MAX_LAYERS: usize = 1 << 16;
 const MAX_KERNEL: usize = 65;
 /// And for the experts of a layer.
 const MAX_EXPERTS: usize = 1 << 12;
+/// The most residual streams that there can be.
+pub(super) const MAX_STREAMS: usize = 8;
 
 /// The shape of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -692,6 +693,13 @@ impl RouterConfig {
             scale: 1.0,
             expert_scales: false,
         }
+    }
+}
+
+impl DenseConfig {
+    /// Two steps that SiLU gates (Shazeer 2020).
+    pub fn swiglu(n_ff: usize, bias: bool) -> Self {
+        Self { n_ff, activation: Activation::Silu, is_gated: true, bias }
     }
 }
 

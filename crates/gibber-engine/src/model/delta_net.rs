@@ -3,8 +3,7 @@
 
 use super::buffer::sized;
 use super::config::{DeltaNetConfig, ModelConfig};
-use super::layer::read;
-use super::linear::{Group, Linear, Norm};
+use super::linear::{Group, Linear, Norm, read};
 use super::pass::Pass;
 use super::recurrent::Inputs;
 use super::run_state::{RecurrentBuffers, RunState};

@@ -10,14 +10,14 @@ use super::config::{FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig};
 use super::delta_net::DeltaNet;
 use super::dense::Dense;
 use super::experts::Experts;
-use super::linear::{Group, Norm};
+use super::linear::{Group, Norm, read};
 use super::pass::Pass;
 use super::per_layer::PerLayerStep;
 use super::run_state::RunState;
 use super::short_conv::ShortConv;
 use super::tensors::Slot;
 use crate::EngineError;
-use crate::kernels::{Workspace, vector};
+use crate::kernels::vector;
 
 /// The weights of a layer.
 #[derive(Debug)]
@@ -162,19 +162,6 @@ impl Layer {
             pool.for_each_part(&mut state.residual, width, &|_, row, y| add(row, y));
         }
     }
-}
-
-/// What a part of a layer reads: the residual stream, or where there is a norm what comes of it, in `normed`.
-pub(super) fn read<'a>(
-    norm: Option<&Norm>,
-    workspace: &Workspace,
-    residual: &'a [f32],
-    normed: &'a mut Vec<f32>,
-) -> &'a [f32] {
-    let Some(norm) = norm else { return residual };
-    normed.resize(residual.len(), 0.0);
-    norm.apply(workspace, residual, normed);
-    normed
 }
 
 impl Mixer {

@@ -193,3 +193,16 @@ impl Norm {
         }
     }
 }
+
+/// What a part of a layer reads: the residual stream, or where there is a norm what comes of it, in `normed`.
+pub(super) fn read<'a>(
+    norm: Option<&Norm>,
+    workspace: &Workspace,
+    residual: &'a [f32],
+    normed: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    let Some(norm) = norm else { return residual };
+    normed.resize(residual.len(), 0.0);
+    norm.apply(workspace, residual, normed);
+    normed
+}

@@ -1,7 +1,7 @@
 //! EXAONE 4 (LG AI Research 2025): norms behind what they normalize, and of each head's queries and keys. Where some layers have
 //! a window, those alone are turned by positions.
 
-use super::{Family, gguf, layer_types, llama, olmo2, rope};
+use super::{Family, gguf, layer_types, llama, norms_behind, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
 use crate::model::{
@@ -51,7 +51,7 @@ impl Family for Exaone4 {
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
-        olmo2::layer_tensors(config, index)
+        norms_behind::layer_tensors(config, index)
     }
 
     fn gguf_divides(&self, scaling: &RopeScaling) -> bool {
@@ -84,7 +84,7 @@ fn period(json: &JsonFile) -> Result<usize, EngineError> {
 fn layer(sizes: &Sizes, window: Option<usize>, is_mixed: bool) -> LayerConfig {
     let attention = llama::attention(sizes);
     let rope = attention.rope.filter(|_| window.is_some() || !is_mixed);
-    olmo2::norms_behind(sizes, AttentionConfig { window, rope, qk_norm: Some(QkNorm::Head), ..attention })
+    norms_behind::layer(sizes, AttentionConfig { window, rope, qk_norm: Some(QkNorm::Head), ..attention })
 }
 
 fn is_local(layer: usize, period: usize) -> bool {

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::llama;
 use crate::EngineError;
 use crate::keys::{GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
@@ -49,12 +48,12 @@ pub(super) fn layers_from_json(json: &JsonFile) -> Result<impl Fn(usize) -> bool
 
 /// Experts of SwiGLU, of which `n_used` of `n_expert` are chosen.
 pub(super) fn plain(n_expert: usize, n_used: usize, n_ff: usize, router: RouterConfig) -> ExpertsConfig {
-    ExpertsConfig { n_expert, n_used, expert: llama::feed_forward(n_ff, false), router, shared: None, has_norms: false }
+    ExpertsConfig { n_expert, n_used, expert: DenseConfig::swiglu(n_ff, false), router, shared: None, has_norms: false }
 }
 
 /// An expert of SwiGLU that every token goes through, as much as its gate says.
 pub(super) fn gated(n_ff: usize) -> SharedExpertConfig {
-    SharedExpertConfig { dense: llama::feed_forward(n_ff, false), is_gated: true }
+    SharedExpertConfig { dense: DenseConfig::swiglu(n_ff, false), is_gated: true }
 }
 
 /// The layer with these experts in place of its feed-forward part.

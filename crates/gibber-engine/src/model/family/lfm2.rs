@@ -6,8 +6,8 @@ use super::{Family, gguf, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile, share};
 use crate::model::{
-    AttentionConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig, NormKind, Part, QkNorm,
-    RopeConfig, RopeStyle, ShortConvConfig, Sizes, Slot, Stored, TensorList, TensorSpec,
+    AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig, NormKind, Part,
+    QkNorm, RopeConfig, RopeStyle, ShortConvConfig, Sizes, Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -185,7 +185,7 @@ pub(super) fn config_from_gguf(
 pub(super) fn layer(sizes: &Sizes, has_attention: bool, conv: ShortConvConfig) -> LayerConfig {
     let attention = AttentionConfig { qk_norm: Some(QkNorm::Head), ..llama::attention(sizes) };
     let mixer = if has_attention { MixerConfig::Attention(attention) } else { MixerConfig::ShortConv(conv) };
-    LayerConfig::mixed_by(mixer, FeedForwardConfig::Dense(llama::feed_forward(sizes.n_ff, false)))
+    LayerConfig::mixed_by(mixer, FeedForwardConfig::Dense(DenseConfig::swiglu(sizes.n_ff, false)))
 }
 
 /// The tensors that are there once: the last norm is called by the embedding.

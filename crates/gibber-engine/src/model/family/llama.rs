@@ -5,8 +5,8 @@ use super::{Family, experts, gguf, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile, share};
 use crate::model::{
-    Activation, AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig,
-    NormKind, QkNorm, RopeConfig, RopeScaling, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
+    AttentionConfig, DenseConfig, FeedForwardConfig, LayerConfig, MixerConfig, ModelConfig, NormConfig, NormKind,
+    QkNorm, RopeConfig, RopeScaling, RopeStyle, Sizes, Slot, Stored, TensorList, TensorSpec,
 };
 
 /// See the [module](self).
@@ -179,12 +179,7 @@ pub(super) fn attention(sizes: &Sizes) -> AttentionConfig {
 
 /// A layer with a feed-forward part that SiLU gates.
 pub(super) fn layer(sizes: &Sizes, attention: AttentionConfig, mlp_bias: bool) -> LayerConfig {
-    LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(feed_forward(sizes.n_ff, mlp_bias)))
-}
-
-/// Two steps that SiLU gates.
-pub(super) fn feed_forward(n_ff: usize, bias: bool) -> DenseConfig {
-    DenseConfig { n_ff, activation: Activation::Silu, is_gated: true, bias }
+    LayerConfig::pre_norm(attention, FeedForwardConfig::Dense(DenseConfig::swiglu(sizes.n_ff, mlp_bias)))
 }
 
 /// The tensors that are there once.

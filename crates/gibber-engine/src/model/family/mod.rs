@@ -21,6 +21,7 @@ mod llama;
 mod ministral3;
 mod mistral;
 mod mixtral;
+mod norms_behind;
 mod olmo2;
 mod olmo3;
 mod olmoe;

@@ -1,12 +1,10 @@
 //! OLMo 2 (OLMo et al. 2025), whose norms are all behind what they normalize, those of queries and keys over all heads of a
 //! token.
 
-use super::{Family, gguf, llama, olmo3, rope};
+use super::{Family, gguf, llama, norms_behind, olmo3, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
-use crate::model::{
-    AttentionConfig, LayerConfig, ModelConfig, NormConfig, NormKind, QkNorm, Sizes, Slot, TensorList, TensorSpec,
-};
+use crate::model::{ModelConfig, NormConfig, NormKind, TensorSpec};
 
 /// See the [module](self).
 pub(super) struct Olmo2;
@@ -20,7 +18,9 @@ impl Family for Olmo2 {
         let sizes = llama::sizes_from_json(json, None, None)?;
         let bias = json.bool("attention_bias")?.unwrap_or(false);
         let usual = llama::Usual { eps: 1e-5, ..llama::USUAL };
-        llama::config_from_json_or(&Self, json, &sizes, usual, |_| layer(&sizes, bias, |attention| attention))
+        llama::config_from_json_or(&Self, json, &sizes, usual, |_| {
+            norms_behind::olmo(&sizes, bias, |attention| attention)
+        })
     }
 
     fn config_from_gguf(&self, keys: &GgufKeys<'_>) -> Result<ModelConfig, EngineError> {
@@ -31,8 +31,9 @@ impl Family for Olmo2 {
         let eps = keys.required_number("attention.layer_norm_rms_epsilon", Bound::Zero)? as f32;
         Ok(ModelConfig {
             ropes: vec![rope::from_gguf(keys, sizes.head_dim, self.gguf_rope_style())?],
-            layers: sizes
-                .layers(keys.path(), |_| layer(&sizes, keys.layers_have("attn_q.bias"), |attention| attention))?,
+            layers: sizes.layers(keys.path(), |_| {
+                norms_behind::olmo(&sizes, keys.layers_have("attn_q.bias"), |attention| attention)
+            })?,
             tied: keys.is_tied(),
             ..ModelConfig::plain(&Self, &sizes, NormConfig { kind: NormKind::RmsNorm, eps })
         })
@@ -47,31 +48,8 @@ impl Family for Olmo2 {
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
-        layer_tensors(config, index)
+        norms_behind::layer_tensors(config, index)
     }
-}
-
-/// The tensors of a layer whose norms are behind what they normalize.
-pub(super) fn layer_tensors(config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
-    let mut list = TensorList::layer_tensors("layers", index);
-    let width = [config.n_embd];
-    list.weight(Slot::AttentionPostNorm, "post_attention_layernorm", "post_attention_norm", &width);
-    list.weight(Slot::FeedForwardPostNorm, "post_feedforward_layernorm", "post_ffw_norm", &width);
-    llama::head_norms(&mut list, config, index);
-    llama::matrices(&mut list, config, index);
-    list.done()
-}
-
-/// A layer whose attention is as `change` leaves it.
-pub(super) fn layer(sizes: &Sizes, bias: bool, change: impl FnOnce(AttentionConfig) -> AttentionConfig) -> LayerConfig {
-    let qk_norm = Some(QkNorm::Token);
-    let attention = AttentionConfig { qk_norm, qkv_bias: bias, out_bias: bias, ..llama::attention(sizes) };
-    norms_behind(sizes, change(attention))
-}
-
-/// A layer whose norms are behind what they normalize.
-pub(super) fn norms_behind(sizes: &Sizes, attention: AttentionConfig) -> LayerConfig {
-    LayerConfig { norm_before: false, norm_after: true, ..llama::layer(sizes, attention, false) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! OLMo 3 (Team Olmo 2025): OLMo 2 with a window in three of four layers; the rotation of the others alone is changed for
 //! longer texts.
 
-use super::{Family, gguf, layer_types, llama, olmo2, rope};
+use super::{Family, gguf, layer_types, llama, norms_behind, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, JsonFile};
 use crate::model::{
@@ -58,7 +58,7 @@ impl Family for Olmo3 {
     }
 
     fn layer_tensors(&self, config: &ModelConfig, index: usize) -> Vec<TensorSpec> {
-        olmo2::layer_tensors(config, index)
+        norms_behind::layer_tensors(config, index)
     }
 
     fn gguf_shares_output(&self) -> bool {
@@ -96,7 +96,7 @@ fn ropes_from_json(json: &JsonFile, trained_context: usize) -> Result<[RopeConfi
 
 fn layer(sizes: &Sizes, bias: bool, window: Option<usize>) -> LayerConfig {
     let rope = Some(usize::from(window.is_some()));
-    olmo2::layer(sizes, bias, |attention| AttentionConfig { window, rope, ..attention })
+    norms_behind::olmo(sizes, bias, |attention| AttentionConfig { window, rope, ..attention })
 }
 
 /// Whether a layer has a window.

@@ -10,9 +10,9 @@ use super::{Family, experts, gguf, llama, rope};
 use crate::EngineError;
 use crate::keys::{Bound, GgufKeys, GgufWriter, JsonFile};
 use crate::model::{
-    AttentionConfig, DeltaNetConfig, ExpertsConfig, FeedForwardConfig, HeadOrder, LayerConfig, MixerConfig,
-    ModelConfig, NormConfig, NormKind, Part, QkNorm, RopeConfig, RopeStyle, RouterConfig, Sizes, Slot, Stored,
-    TensorList, TensorSpec,
+    AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadOrder, LayerConfig,
+    MixerConfig, ModelConfig, NormConfig, NormKind, Part, QkNorm, RopeConfig, RopeStyle, RouterConfig, Sizes, Slot,
+    Stored, TensorList, TensorSpec,
 };
 
 /// Dense; see the [module](self).
@@ -305,7 +305,7 @@ fn attention(sizes: &Sizes) -> AttentionConfig {
 }
 
 fn layer(sizes: &Sizes, mixer: MixerConfig, experts: Option<ExpertsConfig>) -> LayerConfig {
-    let layer = LayerConfig::mixed_by(mixer, FeedForwardConfig::Dense(llama::feed_forward(sizes.n_ff, false)));
+    let layer = LayerConfig::mixed_by(mixer, FeedForwardConfig::Dense(DenseConfig::swiglu(sizes.n_ff, false)));
     match experts {
         Some(experts) => experts::with(layer, experts),
         None => layer,
