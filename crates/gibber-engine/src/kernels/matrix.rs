@@ -317,7 +317,7 @@ impl WeightMatrix {
 pub struct Share<'a> {
     /// What is multiplied.
     pub matrix: &'a WeightMatrix,
-    /// Which rows of the inputs it is multiplied with: at most [`MAX_TOKENS_ONE_BY_ONE`].
+    /// Which rows of the inputs it is multiplied with: at most `MAX_TOKENS_ONE_BY_ONE`.
     pub inputs: Range<usize>,
     /// The row of the outputs that the first of them goes to.
     pub first: usize,
