@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a Python with huggingface_hub for the tests, once, in target/python, and prints where it is. The versions are those
-# of scripts/python-requirements.txt.
+# Makes a Python with huggingface_hub and llama.cpp for the tests, once, in target/python, and prints where it is. The versions
+# are those of scripts/python-requirements.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 requirements=scripts/python-requirements.txt
