@@ -1,6 +1,6 @@
 //! The activations of feed-forward parts, as the kernels have them.
 
-use super::config::Activation;
+use super::feed_forward_config::Activation;
 use crate::kernels::vector;
 
 impl Activation {

@@ -1,7 +1,7 @@
 //! A feed-forward part of two steps, which a whole layer may have, or an expert.
 
 use super::buffer::sized;
-use super::config::DenseConfig;
+use super::feed_forward_config::DenseConfig;
 use super::linear::{Group, Linear};
 use super::tensors::Slot;
 use crate::EngineError;

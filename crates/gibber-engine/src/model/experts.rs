@@ -3,8 +3,8 @@
 mod router;
 
 use super::buffer::sized;
-use super::config::ExpertsConfig;
 use super::dense::{Dense, DenseBuffers};
+use super::feed_forward_config::ExpertsConfig;
 use super::linear::{Group, Norm};
 use super::tensors::Slot;
 use crate::EngineError;

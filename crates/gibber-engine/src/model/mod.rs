@@ -16,6 +16,7 @@ mod delta_net;
 mod dense;
 mod experts;
 pub mod family;
+mod feed_forward_config;
 mod kv_cache;
 mod layer;
 mod linear;
@@ -30,12 +31,14 @@ mod short_conv;
 mod tensors;
 
 pub use config::{
-    Activation, AltUpConfig, AttentionConfig, DeltaNetConfig, DenseConfig, ExpertsConfig, FeedForwardConfig, HeadSizes,
-    LayerConfig, MixerConfig, ModelConfig, NormConfig, NormKind, PerLayerConfig, QkNorm, RouterConfig, Scoring,
-    SharedExpertConfig, ShortConvConfig, Sizes, Temperature,
+    AltUpConfig, AttentionConfig, DeltaNetConfig, HeadSizes, LayerConfig, MixerConfig, ModelConfig, NormConfig,
+    NormKind, PerLayerConfig, QkNorm, ShortConvConfig, Sizes, Temperature,
 };
 pub use decoder::Model;
 pub use family::Family;
+pub use feed_forward_config::{
+    Activation, DenseConfig, ExpertsConfig, FeedForwardConfig, RouterConfig, Scoring, SharedExpertConfig,
+};
 pub use kv_cache::KvCache;
 pub use pass::{MAX_RUNS, Pass, Run};
 pub use rope_config::{RopeConfig, RopeScaling, RopeStyle};

@@ -3,7 +3,7 @@
 use crate::EngineError;
 use crate::kernels::{Workspace, vector};
 use crate::model::buffer::sized;
-use crate::model::config::{ExpertsConfig, RouterConfig, Scoring};
+use crate::model::feed_forward_config::{ExpertsConfig, RouterConfig, Scoring};
 use crate::model::linear::{Group, Linear};
 use crate::model::tensors::Slot;
 
