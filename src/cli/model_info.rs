@@ -13,6 +13,7 @@ use crate::chat::one_line;
 use crate::chat::template::is_template;
 use crate::hub::bytes_text;
 use gibber_engine::TokenId;
+use gibber_engine::convert::format_name;
 use gibber_engine::load::{self, LoadOptions, MemoryProbe, ModelFiles};
 use gibber_engine::model::SequenceState;
 use gibber_engine::sampling::{Recommended, SamplingValues};
@@ -132,7 +133,7 @@ impl Info {
             path: files.path.display().to_string(),
             architecture: config.family.name(),
             parameters: files.parameters(),
-            format: files.format().to_string(),
+            format: format_name(files),
             bytes: files.weights.total_bytes(),
             layers: config.n_layer(),
             width: config.n_embd,

@@ -14,6 +14,7 @@ use crate::chat::columns::lines;
 use crate::chat::one_line;
 use crate::hub::{ModelHub, bytes_text, files_of};
 use crate::store::{ModelStores, Paths};
+use gibber_engine::convert::format_name;
 use gibber_engine::load::{self, MemoryProbe, ModelFiles, ModelSource};
 use gibber_files::quoted;
 use gibber_hub::{Begun, Ledger};
@@ -61,7 +62,7 @@ impl ModelRow {
             pulled: false,
             architecture,
             parameters: files.as_ref().map(ModelFiles::parameters),
-            format: files.as_ref().map(|files| files.format().to_string()),
+            format: files.as_ref().map(|files| format_name(files)),
             bytes: files.as_ref().map(|files| files.weights.total_bytes()),
             file_bytes: file_bytes(source),
             context,

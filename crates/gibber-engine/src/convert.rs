@@ -48,6 +48,18 @@ pub struct Quantized {
     pub is_news: bool,
 }
 
+/// What people call the format of a model's weights: the mix that its file says it is in, where weights bear that out, or
+/// else the format that most are stored in (of `Q4_K_M` that may be `Q5_0`, whose rows have lengths of any kind).
+pub fn format_name(files: &ModelFiles) -> String {
+    let most = files.format();
+    let said = FileType::all().find(|kind| Some(u64::from(kind.number())) == files.file_type);
+    let is_so = |kind: &FileType| match kind.base() {
+        base @ (DType::F32 | DType::F16 | DType::BF16) => most == base,
+        base => files.weights.iter().any(|tensor| tensor.dtype() == base),
+    };
+    said.filter(is_so).map_or_else(|| most.to_string(), |kind| kind.name().to_owned())
+}
+
 /// A tensor that was written, and how far the whole is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step<'a> {

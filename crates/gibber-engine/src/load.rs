@@ -211,7 +211,7 @@ pub fn load(
     let inference = Inference::new(model, options.cache, context, options.batch, pool)?.of_file(&files.path);
     let info = ModelInfo {
         architecture: files.config.family.name().to_owned(),
-        format: files.format().to_string(),
+        format: convert::format_name(&files),
         hash,
         path: std::path::absolute(&files.path).unwrap_or_else(|_| files.path.clone()),
         isa: Isa::active().as_str().to_owned(),

@@ -57,6 +57,8 @@ pub struct ModelFiles {
     pub eos_token: Option<String>,
     /// The sampling that they recommend.
     pub recommended: Recommended,
+    /// The number that a GGUF file gives the way its weights are quantized (`general.file_type`).
+    pub(crate) file_type: Option<u64>,
     /// Other names of the model that its files tell: its own name, and the addresses where it is from.
     pub aliases: Vec<String>,
     tokenizer: TokenizerFiles,
@@ -198,6 +200,7 @@ pub fn open(source: &ModelSource) -> Result<ModelFiles, EngineError> {
                 bos_token: None,
                 eos_token: None,
                 recommended: Recommended::default(),
+                file_type: None,
                 aliases: Vec::new(),
                 tokenizer: TokenizerFiles::Bytes,
             }

@@ -382,3 +382,21 @@ fn what_is_converted_as_it_is_keeps_every_value() {
     assert_eq!(write(&source("tiny-llama.BF16.gguf")), Some(DType::BF16));
     assert_eq!(tensors(&path), tensors(&fixture("tiny-llama.BF16.gguf")));
 }
+
+#[test]
+fn a_mix_is_called_what_its_file_says_where_weights_bear_it_out() {
+    let mut files = source::open(&source("tiny-llama.Q8_0.gguf")).unwrap();
+    let mut name_of = |number| {
+        files.file_type = number;
+        format_name(&files)
+    };
+    assert_eq!(name_of(None), "Q8_0");
+    assert_eq!(name_of(Some(7)), "Q8_0");
+    assert_eq!(name_of(Some(15)), "Q8_0", "there is no Q4_K in it");
+    assert_eq!(name_of(Some(0)), "Q8_0", "norms alone are F32");
+    assert_eq!(name_of(Some(u64::MAX)), "Q8_0");
+    let shape = ModelSource::Synthetic("gpt2:q4_k".into());
+    let mut mixed = source::open(&shape).unwrap();
+    mixed.file_type = Some(15);
+    assert_eq!(format_name(&mixed), "Q4_K_M");
+}

@@ -37,6 +37,7 @@ pub(super) fn open(path: &Path, name: &str, storage: Storage) -> Result<ModelFil
         bos_token,
         eos_token,
         recommended: recommended::of_gguf(&path, &metadata),
+        file_type: metadata.unsigned("general.file_type").ok().flatten(),
         aliases,
         tokenizer: TokenizerFiles::Gguf(storage.clone()),
         path,

@@ -43,6 +43,7 @@ pub(super) fn open(folder: &Path) -> Result<ModelFiles, EngineError> {
         bos_token: token("bos_token"),
         eos_token: token("eos_token"),
         recommended: generation.as_ref().map(recommended::of_generation_config).unwrap_or_default(),
+        file_type: None,
         aliases: Vec::new(),
         tokenizer: super::TokenizerFiles::HuggingFace(tokenizer_files::TokenizerFiles::find(
             folder,
