@@ -62,7 +62,7 @@ impl ModelRow {
             pulled: false,
             architecture,
             parameters: files.as_ref().map(ModelFiles::parameters),
-            format: files.as_ref().map(|files| format_name(files)),
+            format: files.as_ref().map(format_name),
             bytes: files.as_ref().map(|files| files.weights.total_bytes()),
             file_bytes: file_bytes(source),
             context,

@@ -17,6 +17,9 @@ const SAME_WISH: Duration = Duration::from_millis(300);
 /// How long the program may take to leave once a signal has asked it to.
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// Signals of keys that are for another program alone while it has the terminal.
+const FOR_THE_OTHER: [i32; 2] = [SIGINT, SIGQUIT];
+
 /// How long a thread is waited for that is to end.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -49,14 +52,15 @@ struct Lent<'a>(&'a AtomicBool);
 impl<'a> Lent<'a> {
     fn begin(is_lent: &'a AtomicBool) -> Self {
         is_lent.store(true, Ordering::Release);
-        system::install(SIGQUIT, system::do_nothing);
+        // By handlers, and not by what the thread that listens finds: that may look when the time is over.
+        FOR_THE_OTHER.iter().for_each(|&signal| system::install(signal, system::do_nothing));
         Self(is_lent)
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        system::uninstall(SIGQUIT);
+        FOR_THE_OTHER.iter().for_each(|&signal| system::uninstall(signal));
         self.0.store(false, Ordering::Release);
     }
 }
@@ -80,15 +84,9 @@ pub fn listen(signals: &[i32], mut notify: impl FnMut(i32) + Send + 'static) -> 
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let (mut first, mut number): (Option<Instant>, usize) = (None, 0);
         for signal in signals.forever() {
-            if open.is_lent.load(Ordering::Acquire) {
-                match signal {
-                    SIGINT => continue,
-                    SIGTSTP => {
-                        stop();
-                        continue;
-                    }
-                    _ => {}
-                }
+            if signal == SIGTSTP && open.is_lent.load(Ordering::Acquire) {
+                stop();
+                continue;
             }
             if ![SIGHUP, SIGINT, SIGTERM].contains(&signal) {
                 notify(signal);

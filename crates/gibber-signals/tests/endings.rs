@@ -70,6 +70,26 @@ fn child() {
             wish.set(listening.unwrap()).unwrap();
             wait();
         }
+        "lent" => {
+            let (go_on, busy) = std::sync::mpsc::channel();
+            let (notice, is_busy) = std::sync::mpsc::channel();
+            // Whoever listens is busy until the other program has ended, and looks then.
+            let notify = move |signal| match signal {
+                libc::SIGWINCH => {
+                    notice.send(()).unwrap();
+                    busy.recv().unwrap();
+                }
+                libc::SIGUSR2 => ending::exit(3),
+                signal => say(&format!("asked to leave by {signal}")),
+            };
+            let wish = ending::listen(&[libc::SIGWINCH, libc::SIGINT, libc::SIGUSR2], notify).unwrap();
+            unsafe { libc::raise(libc::SIGWINCH) };
+            is_busy.recv().unwrap();
+            wish.while_lent(|| [libc::SIGINT, libc::SIGQUIT].map(|signal| unsafe { libc::raise(signal) }));
+            unsafe { libc::raise(libc::SIGUSR2) };
+            go_on.send(()).unwrap();
+            wait_quietly();
+        }
         "mapped" => {
             hold();
             gibber_signals::watch_mapped_files();
@@ -318,6 +338,13 @@ fn the_second_wish_to_leave_ends_a_program_that_does_not() {
     assert_eq!(status.signal(), Some(SIGTERM));
     assert_eq!(played.written.matches("asked to leave").count(), 1, "{}", played.written);
     played.assert_given_back();
+}
+
+#[test]
+fn keys_for_another_program_are_no_wish_however_late_one_listens() {
+    let (status, played) = end_of("lent");
+    assert_eq!(status.code(), Some(3), "{}", played.written);
+    assert!(!played.written.contains("asked to leave"), "{}", played.written);
 }
 
 #[test]
