@@ -130,11 +130,11 @@ fn difference(llama: &mut LlamaCpp, file: &Path, model: &Path, ids: &[TokenId]) 
     let prompts: Vec<&[TokenId]> = expected.iter().map(|(length, _)| &ids[..*length]).collect();
     let found = llama.predict(file, &prompts)?;
     assert_eq!(found.len(), prompts.len());
-    let of_prompt = |(top, (_, expected)): (&Vec<(TokenId, f32)>, &(usize, Vec<f32>))| {
+    let pairs = found.iter().zip(&expected).flat_map(|(top, (_, expected))| {
         assert!(!top.is_empty());
-        top.iter().map(|&(id, found)| (found - expected[id as usize]).abs()).fold(0.0, f32::max)
-    };
-    Ok(found.iter().zip(&expected).map(of_prompt).fold(0.0, f32::max))
+        top.iter().map(|&(id, found)| (found - expected[id as usize]).abs())
+    });
+    Ok(pairs.fold(0.0, f32::max))
 }
 
 /// The prompt of its reference, or of another one with the same tokenizer.
