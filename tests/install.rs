@@ -106,6 +106,13 @@ fn a_package_is_staged_below_destdir_and_runs_nowhere_else() {
 }
 
 #[test]
+fn cargo_run_starts_the_chat_whatever_programs_members_have() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+    assert_eq!(manifest["package"]["default-run"].as_str(), Some(env!("CARGO_PKG_NAME")));
+}
+
+#[test]
 fn what_cannot_be_installed_or_removed_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let told = |command: &mut Command, code: i32| {
